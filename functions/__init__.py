@@ -1,0 +1,1 @@
+"""The bundle: one folder an endpoint."""

@@ -1,0 +1,1 @@
+"""conversations: list, create, get, rename, archive, delete."""

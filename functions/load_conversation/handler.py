@@ -1,0 +1,28 @@
+"""Gives a conversation back, in order, a page at a time."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
+from shared.models import LoadConversationAnswer, LoadConversationRequest
+
+router = APIRouter(
+    route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["load-conversation"]
+)
+
+
+@router.get("/load-conversation")
+async def load_conversation_by_query(
+    query: Annotated[LoadConversationRequest, Query()], caller: CallerOf, services: ServicesOf
+) -> LoadConversationAnswer:
+    """Return the newest page, or the one `before`, `after` or `around` a place."""
+    return await services.persistence.load_conversation(query, caller=caller)
+
+
+@router.post("/load-conversation")
+async def load_conversation(
+    body: LoadConversationRequest, caller: CallerOf, services: ServicesOf
+) -> LoadConversationAnswer:
+    """Return the newest page, or the one `before`, `after` or `around` a place."""
+    return await services.persistence.load_conversation(body, caller=caller)

@@ -1,0 +1,1 @@
+"""The embedded Supabase-compatible stack: for development and tests, never shipped."""

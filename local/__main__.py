@@ -1,0 +1,93 @@
+"""The commands behind the Makefile: python -m local up | down | reset | dev | status | demo."""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from local.demo import run_demo
+from local.errors import LocalStackError
+from local.settings import LocalSettings
+from local.stack import Stack
+
+CURL = """\
+curl -s {url}/functions/v1/mega-mind \\
+  -H "Authorization: Bearer $(curl -s {url}/auth/v1/signup -H 'apikey: {key}' \\
+      -H 'Content-Type: application/json' \\
+      -d "{{\\"email\\": \\"me-$(date +%s)@example.com\\", \\"password\\": \\"correct-horse-battery\\"}}" \\
+      | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')" \\
+  -H 'Content-Type: application/json' -d '{{"request": "Write a Python function that adds two numbers"}}'
+"""
+
+
+def main() -> int:
+    """Run one command; return its exit code."""
+    commands: dict[str, Callable[[Stack], None]] = {
+        "up": up,
+        "down": Stack.down,
+        "reset": Stack.reset,
+        "dev": dev,
+        "status": status,
+        "demo": run_demo,
+    }
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("command", choices=commands)
+    name = parser.parse_args().command
+    try:
+        commands[name](Stack(LocalSettings.default(), say=say))
+    except LocalStackError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def say(line: str) -> None:
+    """Print one line of progress at once."""
+    print(f"  {line}", flush=True)
+
+
+def up(stack: Stack) -> None:
+    """Start the stack in the background and say where it is."""
+    started = time.monotonic()
+    stack.up()
+    environment = stack.settings.environment()
+    url = stack.settings.url
+    print(f"\nReady after {time.monotonic() - started:.1f} s: {url}")
+    print(f"API docs   {url}/functions/v1/docs")
+    print(f"Keys       {stack.settings.env_file.name}")
+    print(f"Logs       {stack.settings.home.name}/logs/")
+    print("\nTry it (signs a new user up and sends one message):\n")
+    print(CURL.format(url=url, key=environment["SUPABASE_PUBLISHABLE_KEY"]), flush=True)
+
+
+def dev(stack: Stack) -> None:
+    """Start the stack, watch it, and stop it on Ctrl-C; say so at once when a part dies."""
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        up(stack)
+        print("Ctrl-C stops it.", flush=True)
+        while not stopped.wait(timeout=0.5):
+            for part in stack.dead_parts():
+                raise LocalStackError(
+                    f"{part.name} has died: {part.last_words()}. Run `make dev` again."
+                )
+    except KeyboardInterrupt:
+        print()
+    finally:
+        stack.down()
+
+
+def status(stack: Stack) -> None:
+    """Say of each part whether it answers."""
+    for part in stack.parts:
+        state = "ready" if part.process() and part.is_ready() else "down"
+        print(f"{part.name:10} {state:6} port {part.port}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+// The Data API and Auth of the local stack: @supabase/lite, embedded on the real Postgres.
+
+import { App } from "@supabase/lite";
+import { createPostgresConnection } from "@supabase/lite/postgres";
+
+const passThrough = (value) => value;
+
+// Types whose default handling differs from PostgREST's.
+const types = {
+  // Postgres prints "2026-11-22 10:00:00.5+00"; the Data API answers ISO 8601.
+  timestamptz: {
+    from: [1184],
+    to: 1184,
+    serialize: passThrough,
+    parse: (text) => text.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00"),
+  },
+  // Arguments arrive as JSON text already; a second stringify would make them JSON strings.
+  json: { from: [114], to: 114, serialize: stringifyOnce, parse: JSON.parse },
+  jsonb: { from: [3802], to: 3802, serialize: stringifyOnce, parse: JSON.parse },
+};
+
+function stringifyOnce(value) {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/**
+ * Build the request handler for /rest/v1 and /auth/v1.
+ * @param {{dbUrl: string, jwtSecret: string, publishableKey: string, secretKey: string, siteUrl: string}} settings
+ * @returns {Promise<(request: Request) => Promise<Response>>}
+ */
+export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKey, siteUrl }) {
+  const connection = createPostgresConnection({
+    url: dbUrl,
+    postgresOptions: { types, max: 20, onnotice: () => {} },
+  });
+  const app = new App({
+    connection,
+    options: { server: { disableStudio: true } },
+    auth: {
+      enabled: true,
+      site_url: siteUrl,
+      jwt_secret: jwtSecret,
+      publishable_key: publishableKey,
+      secret_key: secretKey,
+      email: { enable_signup: true, enable_confirmations: false },
+    },
+  });
+  await app.init();
+  await app.ensureSystemSchema();
+  return (request) => app.fetch(request);
+}

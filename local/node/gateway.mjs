@@ -1,0 +1,67 @@
+// One origin for the local stack, as the API gateway of a hosted project is.
+
+import { createServer } from "node:http";
+import { getRequestListener } from "@hono/node-server";
+import { createProxyServer } from "httpxy";
+
+const unavailable = (part) => ({
+  code: "unavailable",
+  message: `The local ${part} is not answering.`,
+  details: null,
+  hint: "Run `make up`: it starts whatever is down.",
+});
+
+function answer(res, status, body) {
+  if (res.headersSent) return res.destroy();
+  res.writeHead(status, { "content-type": "application/json", "access-control-allow-origin": "*" });
+  res.end(JSON.stringify(body));
+}
+
+function isUnder(path, prefix) {
+  return path === prefix || path.startsWith(`${prefix}/`) || path.startsWith(`${prefix}?`);
+}
+
+/**
+ * Serve the Data API and Auth in this process and pass the rest on to its part.
+ * @param {{dataApi: (request: Request) => Promise<Response>, functionsUrl: string, realtimeUrl: string}} parts
+ * @returns {import("node:http").Server}
+ */
+export function createGateway({ dataApi, functionsUrl, realtimeUrl }) {
+  const serveDataApi = getRequestListener(dataApi);
+  const proxy = createProxyServer({ xfwd: true, proxyTimeout: 0 });
+  const upstreams = [
+    { prefix: "/functions/v1", part: "functions", target: functionsUrl },
+    { prefix: "/realtime/v1", part: "realtime", target: realtimeUrl },
+  ];
+
+  const server = createServer((req, res) => {
+    if (isUnder(req.url, "/rest/v1") || isUnder(req.url, "/auth/v1")) {
+      return serveDataApi(req, res);
+    }
+    const upstream = upstreams.find(({ prefix }) => isUnder(req.url, prefix));
+    if (upstream) {
+      return proxy
+        .web(req, res, { target: upstream.target })
+        .catch(() => answer(res, 503, unavailable(upstream.part)));
+    }
+    if (req.url === "/") {
+      return answer(res, 200, {
+        parts: ["/auth/v1", "/rest/v1", "/realtime/v1", "/functions/v1"],
+        docs: "/functions/v1/docs",
+      });
+    }
+    return answer(res, 404, {
+      code: "not_found",
+      message: "There is nothing at this address.",
+      details: null,
+      hint: null,
+    });
+  });
+
+  server.on("upgrade", (req, socket, head) => {
+    const upstream = upstreams.find(({ prefix }) => isUnder(req.url, prefix));
+    if (!upstream) return socket.destroy();
+    proxy.ws(req, socket, { target: upstream.target }, head).catch(() => socket.destroy());
+  });
+  return server;
+}

@@ -1,0 +1,38 @@
+// Entry point of the local gateway. Everything it needs comes from the environment.
+
+import { createDataApi } from "./data_api.mjs";
+import { createGateway } from "./gateway.mjs";
+
+function setting(name) {
+  const value = process.env[name];
+  if (!value) {
+    console.error(`${name} is not set`);
+    process.exit(2);
+  }
+  return value;
+}
+
+const dataApi = await createDataApi({
+  dbUrl: setting("SUPABASE_DB_URL"),
+  jwtSecret: setting("SUPABASE_JWT_SECRET"),
+  publishableKey: setting("SUPABASE_PUBLISHABLE_KEY"),
+  secretKey: setting("SUPABASE_SECRET_KEY"),
+  siteUrl: setting("SUPABASE_URL"),
+});
+const gateway = createGateway({
+  dataApi,
+  functionsUrl: setting("FUNCTIONS_URL"),
+  realtimeUrl: setting("REALTIME_URL"),
+});
+
+// A query that fails when Postgres is killed must not take the gateway down with it.
+process.on("unhandledRejection", (reason) => console.error("unhandled:", String(reason)));
+process.on("SIGTERM", () => {
+  gateway.close(() => process.exit(0));
+  gateway.closeAllConnections();
+});
+gateway.on("error", (error) => {
+  console.error(error.message);
+  process.exit(1);
+});
+gateway.listen(Number(setting("API_PORT")), "127.0.0.1", () => console.log("listening"));

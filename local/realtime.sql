@@ -1,0 +1,105 @@
+-- The schema `realtime` of a plain Postgres, shaped like the hosted one: what policies,
+-- migrations and SQL functions may rely on. Hosted projects own this schema themselves, so none
+-- of it belongs into a migration. Run as superuser on every start: it changes nothing twice.
+
+create schema if not exists realtime;
+
+grant usage on schema realtime to anon, authenticated, service_role;
+
+-- One row for each broadcast that SQL sends, and the object of every Realtime policy:
+-- a visible row means "may listen", an insertable one "may send".
+create table if not exists realtime.messages (
+    id uuid not null default gen_random_uuid(),
+    topic text not null,
+    extension text not null,
+    payload jsonb,
+    binary_payload bytea,
+    event text,
+    private boolean default false,
+    updated_at timestamp not null default timezone('utc', now()),
+    inserted_at timestamp not null default timezone('utc', now()),
+    constraint messages_pkey primary key (id, inserted_at)
+);
+
+create index if not exists messages_inserted_at_topic_idx
+    on realtime.messages (inserted_at desc, topic);
+
+alter table realtime.messages enable row level security;
+
+revoke all on table realtime.messages from public;
+grant select, insert, update on table realtime.messages to anon, authenticated, service_role;
+
+comment on table realtime.messages is
+    'Broadcasts sent from SQL, kept for 72 hours; its policies decide who may join and send.';
+
+create or replace function realtime.topic()
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+    select nullif(current_setting('realtime.topic', true), '');
+$$;
+
+grant execute on function realtime.topic() to anon, authenticated, service_role;
+
+comment on function realtime.topic() is
+    'The topic that is being joined or sent to, without its prefix; null outside of a policy.';
+
+-- Runs as its caller, so that policies hold for senders too. Never fails: an error is a warning.
+create or replace function realtime.send(
+    payload jsonb,
+    event text,
+    topic text,
+    private boolean default true
+)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+    v_id uuid := gen_random_uuid();
+    v_payload jsonb := payload;
+begin
+    if not v_payload ? 'id' then
+        v_payload := jsonb_set(v_payload, '{id}', to_jsonb(v_id));
+    end if;
+    perform set_config('realtime.topic', topic, true);
+    insert into realtime.messages (id, topic, extension, payload, event, private)
+    values (v_id, topic, 'broadcast', v_payload, event, private);
+exception
+    when others then
+        raise warning 'realtime.send: the broadcast is lost: %', sqlerrm;
+end;
+$$;
+
+grant execute on function realtime.send(jsonb, text, text, boolean)
+    to anon, authenticated, service_role;
+
+comment on function realtime.send(jsonb, text, text, boolean) is
+    'Broadcasts a payload to a topic once this transaction commits.';
+
+-- Only the id travels: a notification holds 8 kB at most.
+create or replace function realtime.notify_message()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+    perform pg_notify('realtime_messages', new.id::text);
+    return null;
+end;
+$$;
+
+revoke execute on function realtime.notify_message() from public;
+
+comment on function realtime.notify_message() is
+    'Tells the broadcast server about a row of realtime.messages.';
+
+create or replace trigger notify_message
+    after insert on realtime.messages
+    for each row
+    when (new.extension = 'broadcast' and new.event is not null)
+    execute function realtime.notify_message();

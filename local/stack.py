@@ -1,0 +1,179 @@
+"""The stack as a whole: which parts it has, in which order they start, and how it heals.
+
+There is no supervisor. Each part is a background process with a pid file; starting the stack
+starts whatever is down and leaves alone whatever answers.
+"""
+
+import contextlib
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import psutil
+from filelock import FileLock
+
+from local import database, node, postgres
+from local.processes import Part
+from local.settings import ROOT, LocalSettings
+
+Say = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+@dataclass
+class Stack:
+    """One local stack. `say` is told what happens, a line at a time."""
+
+    settings: LocalSettings
+    say: Say = _silent
+    with_seed: bool = True
+
+    def up(self) -> None:
+        """Start whatever is down and return when all of it answers.
+
+        Raises LocalStackError with one clear line where a port is taken or a part fails.
+        """
+        with self._lock():
+            self.settings.write_env_file()
+            self._install()
+            self._start_database()
+            self._start(self.gateway)
+            self._prepare_database()
+            self._start(self.realtime, self.functions)
+
+    def down(self) -> None:
+        """Stop every part; the data stays."""
+        with self._lock():
+            for part in reversed(self.parts):
+                if part.process() is not None:
+                    self.say(f"stopping {part.name}")
+                part.stop()
+
+    def reset(self) -> None:
+        """Stop every part and remove the data; the keys stay."""
+        self.down()
+        with self._lock():
+            for folder in ("postgres", "postgres.new"):
+                shutil.rmtree(self.settings.home / folder, ignore_errors=True)
+        self.say("removed the data")
+
+    def dead_parts(self) -> list[Part]:
+        """Return the parts whose process is gone."""
+        return [part for part in self.parts if part.process() is None]
+
+    @property
+    def parts(self) -> list[Part]:
+        """Every part, in the order they start."""
+        return [self.db, self.gateway, self.realtime, self.functions]
+
+    @cached_property
+    def db(self) -> Part:
+        """PostgreSQL."""
+        return postgres.postgres_part(self.settings)
+
+    @cached_property
+    def gateway(self) -> Part:
+        """The one origin, with the Data API and Auth inside it."""
+        return self._part(
+            "api",
+            [str(node.NODE), str(node.GATEWAY / "main.mjs")],
+            port=self.settings.ports.api,
+            ready_path="/",
+        )
+
+    @cached_property
+    def realtime(self) -> Part:
+        """The broadcast server."""
+        port = self.settings.ports.realtime
+        return self._part(
+            "realtime",
+            [sys.executable, "-m", "local.realtime", "--port", str(port)],
+            port=port,
+            ready_path="/realtime/v1/health",
+        )
+
+    @cached_property
+    def functions(self) -> Part:
+        """The bundle, as it is shipped."""
+        port = self.settings.ports.functions
+        return self._part(
+            "functions",
+            [sys.executable, "-m", "functions", "--port", str(port)],
+            port=port,
+            ready_path="/functions/v1/health",
+        )
+
+    def _part(self, name: str, command: list[str], *, port: int, ready_path: str) -> Part:
+        ports = self.settings.ports
+        return Part(
+            name=name,
+            command=command,
+            port=port,
+            is_ready=lambda: _answers(f"http://127.0.0.1:{port}{ready_path}"),
+            run_dir=self.settings.home / "run",
+            log_dir=self.settings.home / "logs",
+            cwd=ROOT,
+            environment={
+                **self.settings.environment(),
+                "API_PORT": str(ports.api),
+                "FUNCTIONS_URL": f"http://127.0.0.1:{ports.functions}",
+                "REALTIME_URL": f"http://127.0.0.1:{ports.realtime}",
+                "DO_NOT_TRACK": "1",
+                "PYTHONUNBUFFERED": "1",
+            },
+        )
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.settings.home / "lock"):
+            yield
+
+    def _install(self) -> None:
+        if node.install_gateway():
+            self.say("installed the gateway's packages")
+
+    def _start_database(self) -> None:
+        postgres.prepare_system_user()
+        if postgres.prepare_data_folder(self.settings):
+            self.say("made an empty database")
+        self._start(self.db)
+
+    def _prepare_database(self) -> None:
+        database.shape(self.settings.db_url)
+        applied = database.migrate(self.settings.db_url)
+        if applied:
+            self.say(f"applied {len(applied)} migrations")
+        if self.with_seed and database.seed(self.settings.db_url):
+            self.say("added the example conversation")
+
+    def _start(self, *parts: Part) -> None:
+        # Started together, waited for one by one: on a small machine that halves the wait.
+        waiting = [part for part in parts if part.begin()]
+        for part in parts:
+            part.wait_until_ready()
+        for part in waiting:
+            self.say(f"started {part.name} on port {part.port}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URL
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def processes_left_in(settings: LocalSettings) -> list[psutil.Process]:
+    """Return the processes that still run from a stack's folder: none after `down`."""
+    home = str(settings.home)
+    return [
+        p for p in psutil.process_iter(["cmdline"]) if home in " ".join(p.info["cmdline"] or [])
+    ]

@@ -1,0 +1,1 @@
+"""What the endpoints stand on. Knows nothing of any single endpoint."""

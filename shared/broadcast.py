@@ -1,0 +1,106 @@
+"""Live events that no committed row carries: topics, names, and sends that never fail a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    import httpx
+
+    from shared.config import Settings
+
+log = structlog.get_logger(__name__)
+
+Status: TypeAlias = Literal["thinking", "generating", "saving"]
+Event: TypeAlias = dict[str, Any]
+
+QUIET_SECONDS = 5.0  # after a failed send, how long none is tried
+
+
+def conversation_topic(conversation_id: UUID) -> str:
+    """Return the private topic of a conversation."""
+    return f"conversation:{conversation_id}"
+
+
+class Broadcaster:
+    """Sends batches of private events over Realtime's HTTP endpoint, best effort.
+
+    A send takes at most `timeout` seconds and never raises. After a failure the process keeps
+    quiet for a while, so that a dead Realtime costs one timeout now and then, not one a turn.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        key = settings.secret_key.get_secret_value()
+        self.timeout = settings.realtime_timeout
+        self._http = http
+        self._url = f"{settings.supabase_url}/realtime/v1/api/broadcast"
+        self._headers = {"apikey": key}
+        if not key.startswith("sb_"):  # an older project's key is a token as well
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._clock = clock
+        self._quiet_until = 0.0
+
+    async def send(self, events: list[Event]) -> None:
+        """Send these events in order, or drop them."""
+        if self._clock() < self._quiet_until:
+            return
+        try:
+            async with asyncio.timeout(self.timeout):
+                answer = await self._http.post(
+                    self._url, json={"messages": events}, headers=self._headers
+                )
+            answer.raise_for_status()
+        except Exception as exc:  # noqa: BLE001 - whatever it was, the turn goes on without it
+            self._quiet_until = self._clock() + QUIET_SECONDS
+            log.warning("broadcast_failed", error=type(exc).__name__, events=len(events))
+
+
+class LiveTurn:
+    """The passing events of one turn, in order: `announce` never waits, `flush` waits a little."""
+
+    def __init__(self, broadcaster: Broadcaster, *, conversation_id: UUID, turn_id: UUID) -> None:
+        self._broadcaster = broadcaster
+        self._topic = conversation_topic(conversation_id)
+        self._turn_id = str(turn_id)
+        self._pending: list[Event] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    def announce(self, status: Status) -> None:
+        """Tell the topic what the turn is doing."""
+        self._pending.append(
+            {
+                "topic": self._topic,
+                "event": "status",
+                "payload": {"turnId": self._turn_id, "status": status},
+                "private": True,
+            }
+        )
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._drain())
+
+    async def flush(self) -> None:
+        """Wait until what was announced is on its way, at most the broadcaster's timeout.
+
+        Done before the reply is committed, so that no passing event arrives behind the last one.
+        """
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=self._broadcaster.timeout)
+            self._sending.cancel()
+
+    async def _drain(self) -> None:
+        while self._pending:
+            events, self._pending = self._pending, []
+            await self._broadcaster.send(events)

@@ -1,0 +1,46 @@
+"""The only maker of Supabase clients: `service()` and `as_user(token)`, on one connection pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+from supabase import AsyncClient, AsyncClientOptions
+
+if TYPE_CHECKING:
+    from shared.config import Settings
+
+POOL = httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=30)
+
+
+def create_pool(settings: Settings) -> httpx.AsyncClient:
+    """Return the process's one HTTP pool. Callers bound whole calls; this bounds single steps."""
+    timeout = httpx.Timeout(settings.store_timeout, connect=min(3.0, settings.store_timeout))
+    return httpx.AsyncClient(timeout=timeout, limits=POOL, http2=False, follow_redirects=False)
+
+
+class Clients:
+    """Supabase clients by authority. None of them ever signs in, so none changes its token."""
+
+    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._http = http
+        self._service = self._client(settings.secret_key.get_secret_value(), token=None)
+
+    def service(self) -> AsyncClient:
+        """Return the client that acts as the service: it passes row-level security."""
+        return self._service
+
+    def as_user(self, token: str) -> AsyncClient:
+        """Return a client that acts as the user whose verified token this is."""
+        return self._client(self._settings.supabase_publishable_key.get_secret_value(), token=token)
+
+    def _client(self, key: str, *, token: str | None) -> AsyncClient:
+        options = AsyncClientOptions(
+            httpx_client=self._http,
+            auto_refresh_token=False,
+            persist_session=False,
+            postgrest_client_retry=False,
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
+        )
+        return AsyncClient(self._settings.supabase_url, key, options)

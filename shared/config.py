@@ -1,0 +1,165 @@
+"""The only reader of the environment: every setting, its default, and what a wrong one says."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class ConfigurationError(Exception):
+    """A setting is missing or wrong; the message is one line that names it."""
+
+
+class Settings(BaseSettings):
+    """Settings from the environment, then `.env.local`, then `.env`.
+
+    Durations are in seconds, sizes in bytes.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=(".env", ".env.local"), extra="ignore", env_ignore_empty=True, frozen=True
+    )
+
+    supabase_url: str = Field(description="The project's URL, without a path.")
+    supabase_publishable_key: SecretStr = Field(
+        validation_alias=AliasChoices(
+            "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY"
+        ),
+        description="The public API key.",
+    )
+    supabase_secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        min_length=1,
+        validation_alias=AliasChoices(
+            "SUPABASE_SECRET_KEY", "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY"
+        ),
+        description="The service's API key, or several while one replaces another.",
+    )
+    supabase_jwt_secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Verifies HS256 tokens. Leave unset where tokens are signed asymmetrically.",
+    )
+    jwt_issuer: str | None = Field(
+        default=None, description="The expected `iss`; by default the project's own Auth."
+    )
+    jwt_audience: str = Field(default="authenticated", description="The expected `aud`.")
+    allow_anonymous_demo: bool = Field(
+        default=False, description="Let anyone ask the AI without storing anything."
+    )
+
+    mega_mind_model: str | None = Field(
+        default=None, description="A model such as `openai:gpt-5`; unset means the offline engine."
+    )
+    mega_mind_base_url: str | None = Field(
+        default=None, description="An OpenAI-compatible server, such as Ollama."
+    )
+    mega_mind_api_key: SecretStr | None = Field(default=None, description="The provider's key.")
+    engine_timeout: Seconds = Field(default=120, description="Limit of one AI run.")
+    max_reply_chars: int = Field(default=2_000_000, gt=0, description="A longer reply is cut.")
+    history_limit: int = Field(
+        default=200, ge=0, le=2000, description="Newest stored messages that the AI is given."
+    )
+
+    store_timeout: Seconds = Field(default=8, description="Deadline of one call to the store.")
+    realtime_timeout: Seconds = Field(
+        default=0.5, description="The most that live events may delay a turn."
+    )
+    max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0, description="Largest request body.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("*",), description="Origins that browsers may call from, separated by commas."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("supabase_url")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("is not an http(s) URL")
+        return value.rstrip("/")
+
+    @field_validator("supabase_publishable_key", mode="before")
+    @classmethod
+    def _first_key(cls, value: Any) -> Any:
+        return _keys_from(value)[0]
+
+    @field_validator("supabase_secret_keys", mode="before")
+    @classmethod
+    def _all_keys(cls, value: Any) -> Any:
+        return _keys_from(value)
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        return value
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether the project runs on this machine, where Auth may leave out the issuer."""
+        host = urlsplit(self.supabase_url).hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @cached_property
+    def expected_issuer(self) -> str:
+        """The `iss` that a token must name."""
+        return self.jwt_issuer or f"{self.supabase_url}/auth/v1"
+
+    @cached_property
+    def requires_issuer(self) -> bool:
+        """Whether a token without any `iss` is refused: always, but for a local Auth."""
+        return self.jwt_issuer is not None or not self.is_local
+
+    @cached_property
+    def secret_key(self) -> SecretStr:
+        """The key the service itself uses: the newest."""
+        return self.supabase_secret_keys[0]
+
+    @cached_property
+    def lease_seconds(self) -> int:
+        """How long a worker owns a turn: its AI run, both store calls, and some slack."""
+        return int(self.engine_timeout + 2 * self.store_timeout + 10)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; raise ConfigurationError with one line that names each wrong one."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as exc:
+        raise ConfigurationError(_one_line(exc)) from None
+
+
+def _keys_from(value: Any) -> tuple[Any, ...]:
+    """Accept one key, or hosted functions' JSON object of named keys."""
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not value.lstrip().startswith("{"):
+        return (value.strip(),)
+    try:
+        keys = json.loads(value)
+    except json.JSONDecodeError:
+        raise ValueError("is neither a key nor a JSON object of keys") from None
+    if not keys or not all(isinstance(key, str) for key in keys.values()):
+        raise ValueError("holds no key")
+    return tuple(keys.values())
+
+
+def _one_line(exc: ValidationError) -> str:
+    problems = []
+    for error in exc.errors(include_input=False, include_url=False, include_context=False):
+        name = str(error["loc"][0]).upper() if error["loc"] else "settings"
+        reason = "is missing" if error["type"] == "missing" else error["msg"]
+        problems.append(f"{name} {reason.removeprefix('Value error, ')}")
+    return "; ".join(problems) + " (see .env.example)"

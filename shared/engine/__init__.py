@@ -1,0 +1,83 @@
+"""The AI behind a turn: one protocol, an offline engine, and one that asks a language model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from shared.engine.guards import guarded, with_reply_limit
+from shared.engine.offline import OfflineEngine
+from shared.engine.protocol import (
+    Analysis,
+    AnalysisReady,
+    Complexity,
+    Engine,
+    EngineError,
+    EngineEvent,
+    EngineResult,
+    Finished,
+    GeneratedFile,
+    HistoryMessage,
+    TextDelta,
+    Usage,
+)
+from shared.engine.streams import closing
+from shared.engine.text import escape_unstorable, unescape
+from shared.engine.time_limit import with_time_limit
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+__all__ = [
+    "Analysis",
+    "AnalysisReady",
+    "Complexity",
+    "Engine",
+    "EngineError",
+    "EngineEvent",
+    "EngineResult",
+    "Finished",
+    "GeneratedFile",
+    "HistoryMessage",
+    "OfflineEngine",
+    "TextDelta",
+    "Usage",
+    "closing",
+    "create_engine",
+    "escape_unstorable",
+    "guarded",
+    "unescape",
+    "with_reply_limit",
+    "with_time_limit",
+]
+
+DEFAULT_TIME_LIMIT: Final = 120.0
+DEFAULT_MAX_REPLY_CHARS: Final = 2_000_000
+
+
+def create_engine(
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    api_key: SecretStr | None = None,
+    time_limit: float = DEFAULT_TIME_LIMIT,
+    max_reply_chars: int = DEFAULT_MAX_REPLY_CHARS,
+) -> Engine:
+    """Return the engine for these settings, with every promise of the protocol kept.
+
+    No model means the offline engine. `time_limit` is in seconds, for the whole run. Raise
+    ValueError, in one line, where the model can't be used.
+    """
+    engine: Engine = _model_engine(model, base_url, api_key) if model else OfflineEngine()
+    return guarded(with_time_limit(with_reply_limit(engine, max_reply_chars), time_limit))
+
+
+def _model_engine(model: str, base_url: str | None, api_key: SecretStr | None) -> Engine:
+    try:
+        from shared.engine.model import ModelEngine
+        from shared.engine.model_setup import create_model
+    except ImportError as exc:
+        raise ValueError(
+            f"The model {model!r} needs the extra `model`: pip install '.[model]' "
+            "(or message-persistence[model])."
+        ) from exc
+    return ModelEngine(create_model(model, base_url=base_url, api_key=api_key), name=model)

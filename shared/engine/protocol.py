@@ -1,0 +1,126 @@
+"""The contract between a turn and the AI: what an engine is given and the events it yields.
+
+Only data and the protocol live here; nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+ErrorType: TypeAlias = Literal[
+    "timeout",
+    "rate_limited",
+    "refused",
+    "provider_unavailable",
+    "provider_error",
+    "empty_reply",
+    "misconfigured",
+]
+Strategy: TypeAlias = Literal["direct_answer", "generate_code", "step_by_step", "clarify"]
+
+
+class HistoryMessage(BaseModel, frozen=True):
+    """One stored row of the conversation, older than the current request."""
+
+    seq: int
+    role: Literal["user", "assistant", "system"]
+    content: str
+    is_summary: bool = False
+
+
+class Complexity(StrEnum):
+    """How much work a request asks for."""
+
+    SIMPLE = "simple"
+    MODERATE = "moderate"
+    COMPLEX = "complex"
+
+
+class Analysis(BaseModel):
+    """What the user wants and how the engine goes about it."""
+
+    goal: str
+    complexity: Complexity
+    strategy: str
+
+
+class GeneratedFile(BaseModel):
+    """A file that the reply contains; `path` is relative and never leaves its root."""
+
+    path: str
+    language: str | None
+    content: str
+
+
+class EngineError(BaseModel):
+    """Why a run failed: a stable word, and a sentence that is safe to show a user."""
+
+    type: ErrorType
+    message: str
+
+
+class Usage(BaseModel):
+    """What the run cost, as the provider counted it."""
+
+    input_tokens: int
+    output_tokens: int
+    requests: int = 0
+
+
+class EngineResult(BaseModel):
+    """The outcome of a run.
+
+    On success `message` is exactly the streamed text. On failure it is the text streamed so far,
+    or the error's sentence where there was none. `truncated` says that the text was cut at the
+    size limit or by the provider's own output limit.
+    """
+
+    success: bool
+    message: str
+    files: list[GeneratedFile] = Field(default_factory=list)
+    error: EngineError | None = None
+    usage: Usage | None = None
+    engine: str
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisReady:
+    """The first event; missing only where the run failed before it."""
+
+    analysis: Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the reply's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event, exactly once."""
+
+    result: EngineResult
+
+
+EngineEvent: TypeAlias = AnalysisReady | TextDelta | Finished
+
+
+class Engine(Protocol):
+    """Anything that answers a request as a stream of events."""
+
+    @property
+    def name(self) -> str:
+        """Return the word that replies carry in their metadata, e.g. `offline`."""
+
+    def run(self, *, request: str, history: Sequence[HistoryMessage]) -> AsyncIterator[EngineEvent]:
+        """Yield at most one analysis, then text, then exactly one `Finished`."""

@@ -1,0 +1,164 @@
+"""Everything that is answered with an error, as one tree.
+
+AppError
+├── InvalidRequestError 400
+├── UnauthorizedError 401
+├── ForbiddenError 403
+├── NotFoundError 404
+│   ├── ConversationNotFoundError
+│   └── MessageNotFoundError
+├── MethodNotAllowedError 405
+├── TurnInProgressError 409
+├── PayloadTooLargeError 413
+├── UnsupportedMediaTypeError 415
+├── IdempotencyKeyReusedError 422
+├── InternalError 500
+└── UnavailableError 503
+    └── StoreUnavailableError
+
+A class's docstring is its default public message; nothing internal is ever put into one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+
+class AppError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Any = None,
+        hint: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        self.message = message or inspect.cleandoc(type(self).__doc__ or "")
+        self.details = details
+        self.hint = hint
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+    def body(self) -> dict[str, Any]:
+        """Return the answer's body, in the shape that Supabase clients know."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "details": self.details,
+            "hint": self.hint,
+        }
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that belong to the answer."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+class InvalidRequestError(AppError):
+    """The request is malformed."""
+
+    code = "invalid_request"
+    status = 400
+
+
+class UnauthorizedError(AppError):
+    """A valid access token is required."""
+
+    code = "unauthorized"
+    status = 401
+
+    def headers(self) -> dict[str, str]:
+        """Return the challenge that HTTP asks for beside a 401."""
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class ForbiddenError(AppError):
+    """That is not yours to do."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFoundError(AppError):
+    """There is nothing at this address."""
+
+    code = "not_found"
+    status = 404
+
+
+class ConversationNotFoundError(NotFoundError):
+    """Conversation not found."""
+
+    code = "conversation_not_found"
+
+
+class MessageNotFoundError(NotFoundError):
+    """Message not found."""
+
+    code = "message_not_found"
+
+
+class MethodNotAllowedError(AppError):
+    """This address does not answer that method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class TurnInProgressError(AppError):
+    """A turn is still running in this conversation."""
+
+    code = "turn_in_progress"
+    status = 409
+    retryable = True
+
+
+class PayloadTooLargeError(AppError):
+    """The request body is too large."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class UnsupportedMediaTypeError(AppError):
+    """Send the body as uncompressed application/json."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class IdempotencyKeyReusedError(AppError):
+    """This idempotency key was used for another request."""
+
+    code = "idempotency_key_reused"
+    status = 422
+
+
+class InternalError(AppError):
+    """Something went wrong on our side."""
+
+    code = "internal_error"
+    status = 500
+
+
+class UnavailableError(AppError):
+    """The service is not available right now; try again."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True
+
+    def __init__(self, message: str | None = None, **more: Any) -> None:
+        super().__init__(message, **{"retry_after": 2, **more})
+
+
+class StoreUnavailableError(UnavailableError):
+    """The store is not available right now; nothing was lost, try again with the same key."""
+
+    code = "store_unavailable"

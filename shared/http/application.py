@@ -1,0 +1,130 @@
+"""Makes an ASGI application of one endpoint or of all: the same layer around each."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+
+from shared.config import Settings, load_settings
+from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
+from shared.http.middleware import CatchAll, RequestContext
+from shared.logs import configure_logging
+from shared.models import ErrorAnswer
+from shared.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "/functions/v1"
+DESCRIPTION = """\
+Stores every conversation between a user and an AI. Send the signed-in user's access token as
+`Authorization: Bearer ...`. Errors have one shape everywhere: `code`, `message`, `details`, `hint`.
+"""
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer, "description": "The request can't be served as it is."},
+    "5XX": {"model": ErrorAnswer, "description": "The service or its store is not well; retry."},
+}
+CORS_HEADERS = ["authorization", "apikey", "content-type", "idempotency-key", "last-event-id"]
+CORS_HEADERS += ["x-client-info", "x-request-id", "x-retry-count", "x-region"]
+
+
+def create_app(
+    *routers: APIRouter,
+    settings: Settings | None = None,
+    prepare: Callable[[Services], object] | None = None,
+) -> FastAPI:
+    """Return an application that serves these routers under /functions/v1 and at the root.
+
+    Settings are read from the environment at start-up unless given. `prepare` runs then too: what
+    an endpoint needs that others don't.
+    """
+
+    @cache
+    def chosen_settings() -> Settings:
+        return settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        chosen = chosen_settings()
+        configure_logging(chosen.log_level)
+        services = Services(chosen)
+        app.state.services = services
+        if prepare:
+            prepare(services)
+        log.info("started", engine=chosen.mega_mind_model or "offline")
+        yield
+        await services.aclose()
+
+    app = FastAPI(
+        title="Message persistence",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=f"{PREFIX}/docs",
+        redoc_url=None,
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(_Cors, settings=chosen_settings),
+            Middleware(CatchAll),
+        ],
+        exception_handlers={
+            AppError: _answer_app_error,
+            RequestValidationError: _answer_invalid_request,
+            HTTPException: _answer_http_exception,
+        },
+    )
+    for router in routers:
+        app.include_router(router, prefix=PREFIX, responses=ERRORS)
+        app.include_router(router, include_in_schema=False)
+    return app
+
+
+def _Cors(app: ASGIApp, settings: Callable[[], Settings]) -> CORSMiddleware:  # noqa: N802 - used as a class
+    """Answer preflights. The origins come with the settings, which are read at start-up."""
+    return CORSMiddleware(
+        app,
+        allow_origins=settings().cors_origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=CORS_HEADERS,
+        expose_headers=["x-request-id", "retry-after"],
+        max_age=600,
+    )
+
+
+async def _answer_app_error(_: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, AppError):
+        raise exc
+    return JSONResponse(exc.body(), exc.status, headers=exc.headers())
+
+
+async def _answer_invalid_request(request: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, RequestValidationError):
+        raise exc
+    problems = [
+        {"field": ".".join(str(part) for part in error["loc"][1:]), "problem": error["msg"]}
+        for error in exc.errors()[:20]
+    ]
+    return await _answer_app_error(request, InvalidRequestError(details=problems))
+
+
+async def _answer_http_exception(request: Request, exc: Exception) -> JSONResponse:
+    """Translate what the framework itself refuses."""
+    if not isinstance(exc, HTTPException):
+        raise exc
+    known: dict[int, type[AppError]] = {404: NotFoundError, 405: MethodNotAllowedError}
+    return await _answer_app_error(request, known.get(exc.status_code, InvalidRequestError)())

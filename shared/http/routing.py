@@ -1,0 +1,105 @@
+"""What happens before a handler: the caller is verified, then the body is read strictly.
+
+In that order, so that a stranger learns nothing about what a valid body would be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from shared.auth import Caller
+from shared.errors import ForbiddenError, UnauthorizedError
+from shared.http.body import parse_json, read_body, require_plain_json
+from shared.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from starlette.responses import Response
+
+# Only documents the scheme: verifying is the route's.
+BEARER = HTTPBearer(auto_error=False, description="The signed-in user's access token.")
+
+
+class CheckedRequest(Request):
+    """A request whose body was read and parsed already."""
+
+    checked_body: bytes = b""
+    checked_json: Any = None
+
+    async def body(self) -> bytes:
+        """Return what was read."""
+        return self.checked_body
+
+    async def json(self) -> Any:
+        """Return what was parsed."""
+        return self.checked_json
+
+
+class CheckedRoute(APIRoute):
+    """A route for verified callers with strict JSON bodies."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler behind the checks."""
+        handle = super().get_route_handler()
+        takes_body = self.body_field is not None
+
+        async def checked(request: Request) -> Response:
+            services = services_of(request)
+            request.state.caller = await _caller(request, services)
+            if not takes_body:
+                return await handle(request)
+            return await handle(await _check_body(request, services.settings.max_body_bytes))
+
+        return checked
+
+
+async def _caller(request: Request, services: Services) -> Caller | None:
+    """Return the verified caller; None for a stranger where the demo lets strangers in."""
+    shows_nothing = not {"authorization", "apikey"} & set(request.headers.keys())
+    if shows_nothing and services.settings.allow_anonymous_demo:
+        return None
+    return await services.authenticator.caller(request.headers)
+
+
+async def _check_body(request: Request, limit: int) -> CheckedRequest:
+    require_plain_json(request)
+    checked = CheckedRequest(request.scope, request.receive)
+    checked.checked_body = await read_body(request, limit=limit)
+    checked.checked_json = parse_json(checked.checked_body)
+    return checked
+
+
+def services_of(request: Request) -> Services:
+    """Return what this process holds."""
+    services: Services = request.app.state.services
+    return services
+
+
+def _caller_or_stranger(request: Request) -> Caller | None:
+    caller: Caller | None = request.state.caller
+    return caller
+
+
+def _verified_caller(request: Request) -> Caller:
+    caller = _caller_or_stranger(request)
+    if caller is None:
+        raise UnauthorizedError
+    return caller
+
+
+def _signed_in_user(request: Request) -> Caller:
+    caller = _verified_caller(request)
+    if caller.is_service:
+        raise ForbiddenError("Only a signed-in user can do that, not the service.")
+    return caller
+
+
+ServicesOf = Annotated[Services, Depends(services_of)]
+CallerOf = Annotated[Caller, Depends(_verified_caller)]
+UserOf = Annotated[Caller, Depends(_signed_in_user)]
+CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]

@@ -1,0 +1,107 @@
+"""What is stored of an AI run: turns an engine's result into a reply row, whatever it holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from shared.engine.text import escape_unstorable
+
+if TYPE_CHECKING:
+    from shared.engine.protocol import Analysis, EngineResult, GeneratedFile
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply as it goes into the store: the turn's final status and the row's columns."""
+
+    status: str
+    content: str
+    generated_code: str | None
+    metadata: dict[str, Any]
+    error: dict[str, Any] | None
+
+
+def compose_reply(
+    result: EngineResult,
+    *,
+    analysis: Analysis | None,
+    duration: float,
+    own_metadata: dict[str, Any],
+) -> Reply:
+    """Return the reply that is stored for this result; a failure is a reply too.
+
+    `own_metadata` is the caller's and stays beside ours. Text that Postgres can't hold is escaped
+    reversibly, and `escaped` says so.
+    """
+    error = result.error.model_dump() if result.error else None
+    fields = {
+        "success": result.success,
+        "filesGenerated": [{"path": f.path, "language": f.language} for f in result.files],
+        "duration": round(duration, 3),
+        "intent": analysis.goal if analysis else None,
+        "complexity": analysis.complexity.value if analysis else None,
+        "strategy": analysis.strategy if analysis else None,
+        "timestamp": datetime.now(UTC).isoformat(),
+        "engine": result.engine,
+    }
+    optional = {
+        "error": error,
+        "usage": result.usage.model_dump() if result.usage else None,
+        "truncated": result.truncated or None,
+    }
+    fields |= {name: value for name, value in optional.items() if value is not None}
+    escaper = _Escaper()
+    reply = Reply(
+        status="completed" if result.success else "failed",
+        content=escaper(result.message),
+        generated_code=escaper(render_files(result.files)),
+        metadata=escaper({**own_metadata, **fields}),
+        error=escaper(error),
+    )
+    if escaper.has_escaped:
+        reply.metadata["escaped"] = True
+    return reply
+
+
+def user_metadata(project_id: object | None, own_metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a user's row."""
+    return {
+        **own_metadata,
+        "projectId": None if project_id is None else str(project_id),
+        "timestamp": datetime.now(UTC).isoformat(),
+    }
+
+
+def render_files(files: list[GeneratedFile]) -> str | None:
+    """Return generated files as one text: a single file as it is, several as fenced blocks.
+
+    Each block opens with its language and `path=...`, behind a fence that is longer than any in
+    the files themselves.
+    """
+    if not files:
+        return None
+    if len(files) == 1:
+        return files[0].content
+    longest = max((len(run) for f in files for run in re.findall("`+", f.content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    blocks = [f"{fence}{f.language or 'text'} path={f.path}\n{f.content}\n{fence}" for f in files]
+    return "\n\n".join(blocks)
+
+
+class _Escaper:
+    """Escapes every string in a JSON value and remembers whether it had to."""
+
+    def __init__(self) -> None:
+        self.has_escaped = False
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, str):
+            escaped, changed = escape_unstorable(value)
+            self.has_escaped = self.has_escaped or changed
+            return escaped
+        if isinstance(value, dict):
+            return {self(key): self(item) for key, item in value.items()}
+        return [self(item) for item in value] if isinstance(value, list) else value

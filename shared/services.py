@@ -1,0 +1,70 @@
+"""What a process holds: one pool, one store, one engine. Built once at start-up."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from shared.auth import Authenticator
+from shared.clients import Clients, create_pool
+from shared.config import ConfigurationError, Settings
+from shared.jwks import JwksCache
+from shared.persistence import Persistence
+from shared.store import Store
+
+if TYPE_CHECKING:
+    from shared.engine.protocol import Engine
+    from shared.turn import TurnRunner
+
+
+class Services:
+    """Everything an endpoint may ask for, wired from the settings.
+
+    `engine` takes the place of the one that the settings name.
+    """
+
+    def __init__(self, settings: Settings, *, engine: Engine | None = None) -> None:
+        self.settings = settings
+        self._engine = engine
+        self.http = create_pool(settings)
+        jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
+        self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
+        self.persistence = Persistence(
+            Store(Clients(settings, self.http), timeout=settings.store_timeout)
+        )
+
+    @cached_property
+    def turns(self) -> TurnRunner:
+        """The runner of turns. Imported here, since most endpoints need no AI.
+
+        Raises ConfigurationError where the configured model can't be used.
+        """
+        from shared.broadcast import Broadcaster
+        from shared.turn import TurnRunner
+
+        return TurnRunner(
+            self.persistence,
+            self._engine or _configured_engine(self.settings),
+            Broadcaster(self.http, self.settings),
+            lease_seconds=self.settings.lease_seconds,
+            history_limit=self.settings.history_limit,
+        )
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self.http.aclose()
+
+
+def _configured_engine(settings: Settings) -> Engine:
+    from shared.engine import create_engine
+
+    try:
+        return create_engine(
+            model=settings.mega_mind_model,
+            base_url=settings.mega_mind_base_url,
+            api_key=settings.mega_mind_api_key,
+            time_limit=settings.engine_timeout,
+            max_reply_chars=settings.max_reply_chars,
+        )
+    except ValueError as exc:
+        raise ConfigurationError(str(exc)) from exc

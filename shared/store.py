@@ -1,0 +1,117 @@
+"""How a SQL function is called, as the service or as a user, and what its failures mean.
+
+The only place that calls `.rpc()`, and the only one that knows PostgREST's errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import structlog
+from postgrest import APIError
+
+from shared.errors import (
+    AppError,
+    ConversationNotFoundError,
+    ForbiddenError,
+    IdempotencyKeyReusedError,
+    InternalError,
+    InvalidRequestError,
+    MessageNotFoundError,
+    StoreUnavailableError,
+    UnauthorizedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from supabase import AsyncClient
+
+    from shared.auth import Caller
+    from shared.clients import Clients
+
+log = structlog.get_logger(__name__)
+
+# The word that our SQL functions raise in `detail`, beside an SQLSTATE of the form PTnnn.
+RAISED_BY_US: Mapping[str, type[AppError]] = {
+    error.code: error
+    for error in (ConversationNotFoundError, MessageNotFoundError, IdempotencyKeyReusedError)
+}
+
+# By SQLSTATE: what is wrong with the request itself.
+REFUSED_BY_POSTGRES: Mapping[str, type[AppError]] = {
+    "22P02": InvalidRequestError,  # not a valid value of its type
+    "22P05": InvalidRequestError,  # a character that can't be stored
+    "22021": InvalidRequestError,
+    "22003": InvalidRequestError,  # a number out of range
+    "23514": InvalidRequestError,  # a check constraint
+    "54001": InvalidRequestError,  # nested too deep
+}
+
+# An account that is gone while its token is still valid.
+DELETED_ACCOUNT = "conversations_user_id_fkey"
+
+
+class Store:
+    """Calls SQL functions over the Data API, each within one deadline."""
+
+    def __init__(self, clients: Clients, *, timeout: float) -> None:
+        self._clients = clients
+        self._timeout = timeout
+
+    async def call(self, function: str, arguments: dict[str, Any], *, caller: Caller | None) -> Any:
+        """Call a SQL function as this caller (None: as the service) and return its jsonb value.
+
+        Raises the AppError that the failure stands for; StoreUnavailableError where the store
+        didn't give a whole, sensible answer in time.
+        """
+        client = self._client_for(caller)
+        as_user = caller is not None and not caller.is_service
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await client.rpc(function, arguments).execute()
+        except APIError as exc:
+            raise _meaning(exc, function, as_user=as_user) from exc
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as exc:
+            raise _unavailable(function, type(exc).__name__) from exc
+        except ValueError as exc:  # an answer that isn't the Data API's
+            raise _unavailable(function, type(exc).__name__) from exc
+        if not isinstance(answer.data, dict):
+            raise _unavailable(function, "not an object")
+        return answer.data
+
+    def _client_for(self, caller: Caller | None) -> AsyncClient:
+        if caller is None or caller.token is None:
+            return self._clients.service()
+        return self._clients.as_user(caller.token)
+
+
+def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
+    """Translate what the Data API answered: by our word, then SQLSTATE, then constraint."""
+    code = str(exc.code or "")
+    if code.startswith("PT") and (ours := RAISED_BY_US.get(str(exc.details))):
+        return ours(exc.message)
+    if code in REFUSED_BY_POSTGRES:
+        return REFUSED_BY_POSTGRES[code]("A value in the request can't be stored.")
+    if code == "23503" and DELETED_ACCOUNT in (exc.message or ""):
+        return UnauthorizedError()
+    if as_user and code == "42501":
+        return ForbiddenError()
+    if as_user and (code == "401" or code.startswith("PGRST3")):
+        return UnauthorizedError()
+    if _is_our_mistake(code):
+        log.error("store_call_refused", function=function, sqlstate=code)
+        return InternalError()
+    return _unavailable(function, code)
+
+
+def _is_our_mistake(code: str) -> bool:
+    """Whether the store is well and the call was wrong: a missing function, grant or argument."""
+    return code.startswith(("22", "23", "42", "PGRST1", "PGRST2", "P0"))
+
+
+def _unavailable(function: str, reason: str) -> StoreUnavailableError:
+    log.warning("store_unavailable", function=function, reason=reason)
+    return StoreUnavailableError()

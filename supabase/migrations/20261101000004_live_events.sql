@@ -1,0 +1,78 @@
+-- Live events on the private topic conversation:<id>. They are sent inside the transaction that
+-- writes the row, so an event never tells of something that was rolled back. They are hints: the
+-- tables are the truth, and realtime.send turns its own failures into warnings.
+
+create function public.broadcast_message()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
+    c_row_limit constant integer := 32768;
+    v_size integer := octet_length(new.content)
+        + coalesce(octet_length(new.generated_code), 0)
+        + octet_length(new.metadata::text);
+    v_event jsonb := jsonb_build_object(
+        'id', new.id, 'seq', new.seq, 'role', new.role, 'turnId', new.turn_id
+    );
+begin
+    if v_size <= c_row_limit then
+        v_event := v_event || jsonb_build_object('row', to_jsonb(new));
+    end if;
+    perform realtime.send(v_event, 'message', 'conversation:' || new.conversation_id, true);
+    return null;
+end;
+$$;
+
+revoke all on function public.broadcast_message() from public, anon, authenticated, service_role;
+comment on function public.broadcast_message() is
+    'Tells the conversation''s topic of a message that this transaction commits.';
+
+create trigger messages_broadcast
+    after insert on public.messages
+    for each row
+    execute function public.broadcast_message();
+
+create function public.broadcast_status(
+    conversation_id uuid,
+    turn_id uuid,
+    status text,
+    message text default null
+)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+    select realtime.send(
+        jsonb_strip_nulls(jsonb_build_object(
+            'turnId', turn_id, 'status', status, 'message', message
+        )),
+        'status',
+        'conversation:' || conversation_id,
+        true
+    );
+$$;
+
+revoke all on function public.broadcast_status(uuid, uuid, text, text)
+    from public, anon, authenticated, service_role;
+grant execute on function public.broadcast_status(uuid, uuid, text, text) to service_role;
+comment on function public.broadcast_status(uuid, uuid, text, text) is
+    'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+
+-- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
+-- There is no policy for insert, so clients can't send.
+create policy listen_to_own_conversation on realtime.messages
+    for select to authenticated
+    using (
+        realtime.messages.extension = 'broadcast'
+        and exists (
+            select 1
+            from public.conversations
+            where conversations.user_id = (select auth.uid())
+              and 'conversation:' || conversations.id::text = (select realtime.topic())
+        )
+    );

@@ -1,0 +1,50 @@
+"""Fixtures for every test: the shared stack, users of it, and its database."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local.stack import Stack
+from tests.support.stack import running_stack, shared_stack
+from tests.support.users import User, sign_up
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack that all tests share: never break it."""
+    base = tmp_path_factory.getbasetemp()
+    is_worker = base.name.startswith("popen-")
+    with shared_stack(base.parent if is_worker else base) as running:
+        yield running
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """A stack for one test, to be killed and started at will."""
+    with running_stack(tmp_path / "stack") as running:
+        yield running
+
+
+@pytest.fixture
+def db(stack: Stack) -> Iterator[psycopg.Connection]:
+    """The shared stack's database, as its superuser, outside of any transaction."""
+    with psycopg.connect(stack.settings.db_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def user(stack: Stack) -> AsyncIterator[User]:
+    """A new user."""
+    signed_up = await sign_up(stack)
+    yield signed_up
+    await signed_up.functions.aclose()
+
+
+@pytest.fixture
+async def other_user(stack: Stack) -> AsyncIterator[User]:
+    """Another new user, who owns nothing of the first one's."""
+    signed_up = await sign_up(stack)
+    yield signed_up
+    await signed_up.functions.aclose()

@@ -1,0 +1,42 @@
+"""The bundle inside the test process, on the real stack, with settings and an engine of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from functions.app import ROUTERS
+from local.stack import Stack
+from shared.config import Settings, load_settings
+from shared.engine.protocol import Engine
+from shared.http.application import create_app
+from shared.services import Services
+
+
+def settings_for(stack: Stack, **overrides: Any) -> Settings:
+    """Return the bundle's settings for a stack, from nothing but the stack and the overrides."""
+    environment = stack.settings.environment()
+    values = {
+        "supabase_url": environment["SUPABASE_URL"],
+        "SUPABASE_PUBLISHABLE_KEY": environment["SUPABASE_PUBLISHABLE_KEY"],
+        "SUPABASE_SECRET_KEY": environment["SUPABASE_SECRET_KEY"],
+        "supabase_jwt_secret": environment["SUPABASE_JWT_SECRET"],
+    }
+    return load_settings(_env_file=None, **{**values, **overrides})
+
+
+@asynccontextmanager
+async def bundle(
+    settings: Settings, *, token: str, engine: Engine | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the bundle in this process to a client that carries this token."""
+    app = create_app(*ROUTERS, settings=settings)
+    app.state.services = Services(settings, engine=engine)
+    transport = httpx.ASGITransport(app=app)
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://bundle/functions/v1", headers=headers, timeout=60
+    ) as client:
+        yield client
+    await app.state.services.aclose()

@@ -1,0 +1,82 @@
+"""Engines that do what a test needs: fail, hang, wait, or count their runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from shared.engine import (
+    Analysis,
+    AnalysisReady,
+    Complexity,
+    EngineError,
+    EngineEvent,
+    EngineResult,
+    Finished,
+    HistoryMessage,
+    TextDelta,
+)
+
+ANALYSIS = Analysis(goal="Answer", complexity=Complexity.SIMPLE, strategy="direct_answer")
+
+
+class ScriptedEngine:
+    """Gives one fixed result, and remembers what it was asked with.
+
+    `hold` makes every run wait for `release`; `started` is set when one has begun.
+    """
+
+    name = "scripted"
+
+    def __init__(self, message: str = "Done.", *, hold: bool = False) -> None:
+        self.message = message
+        self.requests: list[str] = []
+        self.histories: list[list[HistoryMessage]] = []
+        self.started = asyncio.Event()
+        self.release = asyncio.Event()
+        if not hold:
+            self.release.set()
+
+    async def run(
+        self, *, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[EngineEvent]:
+        """Yield the analysis, the text and the result."""
+        self.requests.append(request)
+        self.histories.append(list(history))
+        self.started.set()
+        await self.release.wait()
+        yield AnalysisReady(ANALYSIS)
+        yield TextDelta(self.message)
+        yield Finished(EngineResult(success=True, message=self.message, engine=self.name))
+
+
+class FailingEngine:
+    """Fails as a provider does."""
+
+    name = "failing"
+
+    def __init__(self, error_type: str = "provider_unavailable") -> None:
+        self.error = EngineError.model_validate(
+            {"type": error_type, "message": "The AI provider could not answer."}
+        )
+
+    async def run(
+        self, *, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[EngineEvent]:
+        """Yield nothing but the failure."""
+        yield Finished(
+            EngineResult(
+                success=False, message=self.error.message, error=self.error, engine=self.name
+            )
+        )
+
+
+class HangingEngine:
+    """Never ends by itself."""
+
+    name = "hanging"
+
+    async def run(
+        self, *, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[EngineEvent]:
+        """Yield an analysis, then nothing more."""
+        yield AnalysisReady(ANALYSIS)
+        await asyncio.Event().wait()
