@@ -12,6 +12,11 @@ from tests.support.engines import FailingEngine, ScriptedEngine
 from tests.support.users import User
 
 
+SPECIFIED_METADATA = {
+    "success", "filesGenerated", "duration", "intent", "complexity", "strategy", "timestamp",
+}  # fmt: skip
+
+
 async def test_a_user_message_is_stored_before_the_ai_runs(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -33,7 +38,8 @@ async def test_a_reply_is_stored_after_the_ai_has_run(user: User, db: psycopg.Co
     """The reply's row is what the answer shows, in the same conversation, owned by the user."""
     answer = (await user.send("What is a mutex?")).json()
     row = db.execute(
-        "select role, content, user_id::text, conversation_id::text, seq from messages where id = %s",
+        "select role, content, user_id::text, conversation_id::text, seq"
+        " from messages where id = %s",
         (answer["message"]["id"],),
     ).fetchone()
     assert row == (
@@ -88,8 +94,7 @@ async def test_metadata_has_every_field_and_keeps_the_callers_own(user: User) ->
     assert own.items() <= asked.items()
     assert asked["projectId"] == project
     assert isinstance(asked["timestamp"], str)
-    expected = ["success", "filesGenerated", "duration", "intent", "complexity", "strategy", "timestamp"]
-    assert set(expected) <= reply.keys()
+    assert SPECIFIED_METADATA <= reply.keys()
     assert reply["success"] is True
     assert reply["engine"] == "offline"
     assert isinstance(reply["duration"], float)

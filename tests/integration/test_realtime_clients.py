@@ -11,7 +11,7 @@ import pytest
 from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscribeStates
 
 from local.node import NODE
-from tests.integration.realtime_fixtures import (
+from tests.integration.realtime_stack import (
     PATIENCE,
     PUBLISHABLE_KEY,
     ROOT,
@@ -23,9 +23,9 @@ from tests.integration.realtime_fixtures import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.integration.realtime_fixtures import Stack
+    from tests.integration.realtime_stack import Stack
 
-pytest_plugins = ["tests.integration.realtime_fixtures"]
+pytest_plugins = ["tests.integration.realtime_plugin"]
 
 SCRIPT = ROOT / "tests" / "integration" / "js" / "realtime_client.mjs"
 FOLDERS = [ROOT / "tests" / "clients", ROOT / "local" / "node"]
@@ -90,7 +90,7 @@ async def test_python_client_is_told_that_a_topic_is_not_its_own(stack: Stack, u
 async def test_python_client_is_put_out_when_its_token_expires(stack: Stack, user: User) -> None:
     """An expired token reaches the client as an error and a close."""
     async with _python_client(stack, PUBLISHABLE_KEY) as browser:
-        await browser.set_auth(token_for(user.id, seconds=2))
+        await browser.set_auth(token_for(user.id, seconds=3))
         states = await _subscribe(browser.channel(user.quiet_topic, _config()))
         async with asyncio.timeout(PATIENCE):
             assert [await states.get() for _ in range(3)] == [

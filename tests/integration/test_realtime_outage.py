@@ -8,13 +8,13 @@ import httpx
 import psycopg
 import pytest
 
-from tests.integration.realtime_fixtures import SECRET_KEY, Stack, User, token_for
+from tests.integration.realtime_stack import SECRET_KEY, Stack, User, token_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-pytest_plugins = ["tests.integration.realtime_fixtures"]
+pytest_plugins = ["tests.integration.realtime_plugin"]
 
 OLD_ROW = """
 insert into realtime.messages (topic, extension, inserted_at)

@@ -9,12 +9,12 @@ import jwt
 import psycopg
 import pytest
 
-from tests.integration.realtime_fixtures import SECRET, SECRET_KEY, User, token_for
+from tests.integration.realtime_stack import SECRET, SECRET_KEY, User, token_for
 
 if TYPE_CHECKING:
-    from tests.integration.realtime_fixtures import Stack
+    from tests.integration.realtime_stack import Stack
 
-pytest_plugins = ["tests.integration.realtime_fixtures"]
+pytest_plugins = ["tests.integration.realtime_plugin"]
 
 VERSIONS = pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
 
@@ -184,7 +184,7 @@ async def test_an_expired_token_ends_the_membership(
 ) -> None:
     """When the token's time is up the member is put out, without a word from it."""
     async with stack.client() as member:
-        token = token_for(user.id, seconds=2)
+        token = token_for(user.id, seconds=3)
         assert (await member.join(user.open_topic, token=token, private=private))["status"] == "ok"
         message = (await member.next_event("system"))["payload"]["message"]
         assert message.startswith("Token has expired")

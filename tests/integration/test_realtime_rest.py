@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from local.realtime.limits import PAYLOAD_BYTES
-from tests.integration.realtime_fixtures import PUBLISHABLE_KEY, SECRET_KEY, User, token_for
+from tests.integration.realtime_stack import PUBLISHABLE_KEY, SECRET_KEY, User, token_for
 
 if TYPE_CHECKING:
-    from tests.integration.realtime_fixtures import Stack
+    from tests.integration.realtime_stack import Stack
 
-pytest_plugins = ["tests.integration.realtime_fixtures"]
+pytest_plugins = ["tests.integration.realtime_plugin"]
 
 GUEST = {"apikey": PUBLISHABLE_KEY}
 SERVICE = {"apikey": SECRET_KEY}

@@ -12,12 +12,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from local.realtime.limits import PAYLOAD_BYTES
-from tests.integration.realtime_fixtures import PATIENCE
+from tests.integration.realtime_stack import PATIENCE
 
 if TYPE_CHECKING:
-    from tests.integration.realtime_fixtures import RawClient, Stack
+    from tests.integration.realtime_stack import RawClient, Stack
 
-pytest_plugins = ["tests.integration.realtime_fixtures"]
+pytest_plugins = ["tests.integration.realtime_plugin"]
 
 VERSIONS = pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
 

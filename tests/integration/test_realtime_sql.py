@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.integration.realtime_fixtures import ROOT, SECRET_KEY, User
+from tests.integration.realtime_stack import ROOT, SECRET_KEY, User
 
 if TYPE_CHECKING:
-    from tests.integration.realtime_fixtures import Stack
+    from tests.integration.realtime_stack import Stack
 
-pytest_plugins = ["tests.integration.realtime_fixtures"]
+pytest_plugins = ["tests.integration.realtime_plugin"]
 
 SEND = "select realtime.send(jsonb_build_object('n', %s::int), %s, %s, %s)"
 

@@ -18,13 +18,12 @@ from urllib.parse import urlencode
 
 import httpx
 import jwt
-import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.integration.realtime_postgres import ROLES_AND_AUTH, TemporaryPostgres, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
@@ -205,23 +204,3 @@ class RawClient:
             assert "ref" in value
             return dict(value)
         return dict(zip(("join_ref", "ref", "topic", "event", "payload"), value, strict=True))
-
-
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    stack = Stack()
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-
-
-@pytest.fixture
-def user() -> User:
-    return User()
-
-
-@pytest.fixture
-def topic() -> str:
-    return f"topic-{uuid.uuid4()}"
