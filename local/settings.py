@@ -25,10 +25,9 @@ class Ports:
     @classmethod
     def from_environment(cls) -> "Ports":
         """Read API_PORT, DB_PORT, FUNCTIONS_PORT and REALTIME_PORT, each with its default."""
-        return cls(**{
-            field.name: int(os.environ.get(f"{field.name.upper()}_PORT", field.default))
-            for field in fields(cls)
-        })  # fmt: skip
+        names = [field.name for field in fields(cls)]
+        chosen = {name: os.environ.get(f"{name.upper()}_PORT", "") for name in names}
+        return cls(**{name: int(port) for name, port in chosen.items() if port})
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,23 @@ class LocalSettings:
         """The database, as its superuser."""
         return f"postgresql://{DB_USER}:{DB_PASSWORD}@127.0.0.1:{self.ports.db}/postgres"
 
+    def keys(self) -> Keys:
+        """Return the stack's keys, made and kept on first use."""
+        kept = Keys.from_env_file(self.env_file)
+        if kept is None:
+            kept = Keys.generate()
+            self._write(self._environment_with(kept))
+        return kept
+
     def environment(self) -> dict[str, str]:
-        """Return what every part and every client needs to know, making the keys where needed."""
-        keys = Keys.from_env_file(self.env_file) or Keys.generate()
+        """Return what every part and every client needs to know."""
+        return self._environment_with(self.keys())
+
+    def write_env_file(self) -> None:
+        """Write the env file anew, with today's ports."""
+        self._write(self.environment())
+
+    def _environment_with(self, keys: Keys) -> dict[str, str]:
         return {
             "SUPABASE_URL": self.url,
             "SUPABASE_PUBLISHABLE_KEY": keys.publishable,
@@ -99,13 +112,12 @@ class LocalSettings:
             "SUPABASE_DB_URL": self.db_url,
         }
 
-    def write_env_file(self) -> dict[str, str]:
-        """Write the env file (readable by its owner alone) and return what it holds."""
-        environment = self.environment()
+    def _write(self, environment: dict[str, str]) -> None:
+        """Write the env file in one step, readable by its owner alone."""
         lines = ["# Written by the local stack. Keys for this machine only."]
         lines += [f"{name}={value}" for name, value in environment.items()]
+        self.env_file.parent.mkdir(parents=True, exist_ok=True)
         draft = self.env_file.with_name(f"{self.env_file.name}.new")
         draft.touch(mode=0o600)
         draft.write_text("\n".join(lines) + "\n")
         draft.replace(self.env_file)
-        return environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 Status: TypeAlias = Literal["thinking", "generating", "saving"]
 Event: TypeAlias = dict[str, Any]
 
+GATHER_SECONDS = 0.05
 QUIET_SECONDS = 5.0  # after a failed send, how long none is tried
 
 
@@ -69,7 +71,10 @@ class Broadcaster:
 
 
 class LiveTurn:
-    """The passing events of one turn, in order: `announce` never waits, `flush` waits a little."""
+    """The passing events of one turn, in order: `announce` never waits, `flush` waits a little.
+
+    Events gather for a moment before they are sent, so a quick turn sends all of them at once.
+    """
 
     def __init__(self, broadcaster: Broadcaster, *, conversation_id: UUID, turn_id: UUID) -> None:
         self._broadcaster = broadcaster
@@ -77,6 +82,7 @@ class LiveTurn:
         self._turn_id = str(turn_id)
         self._pending: list[Event] = []
         self._sending: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     def announce(self, status: Status) -> None:
         """Tell the topic what the turn is doing."""
@@ -96,11 +102,14 @@ class LiveTurn:
 
         Done before the reply is committed, so that no passing event arrives behind the last one.
         """
+        self._hurry.set()
         if self._sending is not None:
             await asyncio.wait([self._sending], timeout=self._broadcaster.timeout)
             self._sending.cancel()
 
     async def _drain(self) -> None:
         while self._pending:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), GATHER_SECONDS)
             events, self._pending = self._pending, []
             await self._broadcaster.send(events)

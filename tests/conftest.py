@@ -1,7 +1,6 @@
 """Fixtures for every test: the shared stack, users of it, and its database."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -21,9 +20,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
+def own_stack() -> Iterator[Stack]:
     """A stack for one test, to be killed and started at will."""
-    with running_stack(tmp_path / "stack") as running:
+    with running_stack() as running:
         yield running
 
 

@@ -53,7 +53,9 @@ def _split_camel_case(name: str) -> str:
 
 def _printable(goal: str) -> str:
     """Return the goal without control characters, fit for a comment on one line."""
-    return "".join(char for char in goal if unicodedata.category(char) not in {"Cc", "Cs", "Zl"})
+    return "".join(
+        char for char in goal if unicodedata.category(char) not in {"Cc", "Cs", "Zl", "Zp"}
+    )
 
 
 def _python(words: list[str], goal: str) -> GeneratedFile:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.realtime_stack import Stack, User
+from tests.integration.realtime_stack import Owner, RealtimeStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    stack = Stack()
+def realtime() -> Iterator[RealtimeStack]:
+    stack = RealtimeStack()
     try:
         stack.start()
         yield stack
@@ -24,8 +24,8 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def user() -> User:
-    return User()
+def owner() -> Owner:
+    return Owner()
 
 
 @pytest.fixture

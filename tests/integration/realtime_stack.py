@@ -47,7 +47,7 @@ def token_for(user: str, *, seconds: int = 600, secret: str = SECRET, **claims: 
 
 
 @dataclass
-class Stack:
+class RealtimeStack:
     postgres: TemporaryPostgres = field(default_factory=TemporaryPostgres)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -102,7 +102,7 @@ class Stack:
 
 
 @dataclass
-class User:
+class Owner:
     """A user that nobody else has, with a room of its own."""
 
     id: str = field(default_factory=lambda: str(uuid.uuid4()))

@@ -16,14 +16,14 @@ from tests.integration.realtime_stack import (
     PUBLISHABLE_KEY,
     ROOT,
     SECRET_KEY,
-    User,
+    Owner,
     token_for,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.integration.realtime_stack import Stack
+    from tests.integration.realtime_stack import RealtimeStack
 
 pytest_plugins = ["tests.integration.realtime_plugin"]
 
@@ -32,8 +32,8 @@ FOLDERS = [ROOT / "tests" / "clients", ROOT / "local" / "node"]
 
 
 @asynccontextmanager
-async def _python_client(stack: Stack, key: str) -> AsyncIterator[AsyncRealtimeClient]:
-    client = AsyncRealtimeClient(stack.url, key, auto_reconnect=False)
+async def _python_client(realtime: RealtimeStack, key: str) -> AsyncIterator[AsyncRealtimeClient]:
+    client = AsyncRealtimeClient(realtime.url, key, auto_reconnect=False)
     await client.connect()
     try:
         yield client
@@ -58,19 +58,21 @@ async def _subscribe(channel: AsyncRealtimeChannel) -> asyncio.Queue[RealtimeSub
     return states
 
 
-async def test_python_clients_talk_on_a_private_topic(stack: Stack, user: User) -> None:
+async def test_python_clients_talk_on_a_private_topic(
+    realtime: RealtimeStack, owner: Owner
+) -> None:
     """A user hears what the service sends by socket and by HTTP on the user's topic."""
     heard: asyncio.Queue[Any] = asyncio.Queue()
     async with (
-        _python_client(stack, PUBLISHABLE_KEY) as browser,
-        _python_client(stack, SECRET_KEY) as backend,
+        _python_client(realtime, PUBLISHABLE_KEY) as browser,
+        _python_client(realtime, SECRET_KEY) as backend,
     ):
-        await browser.set_auth(user.token)
-        listening = browser.channel(user.quiet_topic, _config())
+        await browser.set_auth(owner.token)
+        listening = browser.channel(owner.quiet_topic, _config())
         listening.on_broadcast("*", heard.put_nowait)
         states = await _subscribe(listening)
         assert states.get_nowait() == RealtimeSubscribeStates.SUBSCRIBED
-        sending = backend.channel(user.quiet_topic, _config(ack=True))
+        sending = backend.channel(owner.quiet_topic, _config(ack=True))
         await _subscribe(sending)
         async with asyncio.timeout(PATIENCE):
             await sending.send_broadcast("status", {"n": 1})
@@ -79,19 +81,23 @@ async def test_python_clients_talk_on_a_private_topic(stack: Stack, user: User) 
             assert (await heard.get())["payload"] == {"n": 2}
 
 
-async def test_python_client_is_told_that_a_topic_is_not_its_own(stack: Stack, user: User) -> None:
+async def test_python_client_is_told_that_a_topic_is_not_its_own(
+    realtime: RealtimeStack, owner: Owner
+) -> None:
     """A refused join ends as an error, not as a subscription."""
-    async with _python_client(stack, PUBLISHABLE_KEY) as browser:
-        await browser.set_auth(User().token)
-        states = await _subscribe(browser.channel(user.quiet_topic, _config()))
+    async with _python_client(realtime, PUBLISHABLE_KEY) as browser:
+        await browser.set_auth(Owner().token)
+        states = await _subscribe(browser.channel(owner.quiet_topic, _config()))
         assert states.get_nowait() == RealtimeSubscribeStates.CHANNEL_ERROR
 
 
-async def test_python_client_is_put_out_when_its_token_expires(stack: Stack, user: User) -> None:
+async def test_python_client_is_put_out_when_its_token_expires(
+    realtime: RealtimeStack, owner: Owner
+) -> None:
     """An expired token reaches the client as an error and a close."""
-    async with _python_client(stack, PUBLISHABLE_KEY) as browser:
-        await browser.set_auth(token_for(user.id, seconds=3))
-        states = await _subscribe(browser.channel(user.quiet_topic, _config()))
+    async with _python_client(realtime, PUBLISHABLE_KEY) as browser:
+        await browser.set_auth(token_for(owner.id, seconds=3))
+        states = await _subscribe(browser.channel(owner.quiet_topic, _config()))
         async with asyncio.timeout(PATIENCE):
             assert [await states.get() for _ in range(3)] == [
                 RealtimeSubscribeStates.SUBSCRIBED,
@@ -100,11 +106,11 @@ async def test_python_client_is_put_out_when_its_token_expires(stack: Stack, use
             ]
 
 
-async def test_python_client_sees_who_is_present(stack: Stack, topic: str) -> None:
+async def test_python_client_sees_who_is_present(realtime: RealtimeStack, topic: str) -> None:
     """A tracked state shows up in the state of another member."""
     async with (
-        _python_client(stack, PUBLISHABLE_KEY) as first,
-        _python_client(stack, PUBLISHABLE_KEY) as second,
+        _python_client(realtime, PUBLISHABLE_KEY) as first,
+        _python_client(realtime, PUBLISHABLE_KEY) as second,
     ):
         watching, tracking = first.channel(topic), second.channel(topic)
         joined: asyncio.Queue[Any] = asyncio.Queue()
@@ -118,16 +124,16 @@ async def test_python_client_sees_who_is_present(stack: Stack, topic: str) -> No
 
 @pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
 async def test_supabase_js_does_everything_a_browser_does(
-    stack: Stack, user: User, version: str
+    realtime: RealtimeStack, owner: Owner, version: str
 ) -> None:
     """Subscribe, send with acknowledgement, httpSend, presence, a foreign topic, unsubscribe."""
     report = await _run_js(
         {
-            "url": stack.url.removesuffix("/realtime/v1"),
+            "url": realtime.url.removesuffix("/realtime/v1"),
             "key": PUBLISHABLE_KEY,
-            "token": user.token,
-            "topic": user.open_topic,
-            "other": User().open_topic,
+            "token": owner.token,
+            "topic": owner.open_topic,
+            "other": Owner().open_topic,
             "vsn": version,
         }
     )

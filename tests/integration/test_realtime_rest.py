@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from local.realtime.limits import PAYLOAD_BYTES
-from tests.integration.realtime_stack import PUBLISHABLE_KEY, SECRET_KEY, User, token_for
+from tests.integration.realtime_stack import PUBLISHABLE_KEY, SECRET_KEY, Owner, token_for
 
 if TYPE_CHECKING:
-    from tests.integration.realtime_stack import Stack
+    from tests.integration.realtime_stack import RealtimeStack
 
 pytest_plugins = ["tests.integration.realtime_plugin"]
 
@@ -28,37 +28,41 @@ def _message(topic: str, **fields: Any) -> dict[str, Any]:
     return {"topic": topic, "event": "posted", "payload": {"n": 1}, **fields}
 
 
-async def _post(stack: Stack, path: str, headers: dict[str, str], **request: Any) -> httpx.Response:
+async def _post(
+    realtime: RealtimeStack, path: str, headers: dict[str, str], **request: Any
+) -> httpx.Response:
     async with httpx.AsyncClient() as client:
-        return await client.post(f"{stack.url}/api/broadcast{path}", headers=headers, **request)
+        return await client.post(f"{realtime.url}/api/broadcast{path}", headers=headers, **request)
 
 
-async def test_batch_is_delivered(stack: Stack, user: User, topic: str) -> None:
+async def test_batch_is_delivered(realtime: RealtimeStack, owner: Owner, topic: str) -> None:
     """A batch may mix topics; the service may send to any private one."""
-    async with stack.client() as client:
+    async with realtime.client() as client:
         await client.join(topic)
-        await client.join(user.quiet_topic, token=user.token, private=True)
-        batch = {"messages": [_message(topic), _message(user.quiet_topic, private=True)]}
-        response = await _post(stack, "", SERVICE, json=batch)
+        await client.join(owner.quiet_topic, token=owner.token, private=True)
+        batch = {"messages": [_message(topic), _message(owner.quiet_topic, private=True)]}
+        response = await _post(realtime, "", SERVICE, json=batch)
         assert (response.status_code, response.content) == (202, b"")
         topics = [(await client.next_event("broadcast"))["topic"] for _ in range(2)]
-    assert topics == [f"realtime:{topic}", f"realtime:{user.quiet_topic}"]
+    assert topics == [f"realtime:{topic}", f"realtime:{owner.quiet_topic}"]
 
 
-async def test_batch_leaves_out_what_its_sender_may_not_send(stack: Stack, user: User) -> None:
+async def test_batch_leaves_out_what_its_sender_may_not_send(
+    realtime: RealtimeStack, owner: Owner
+) -> None:
     """A denied private message is skipped without an error; the rest goes out."""
-    async with stack.client() as client:
-        await client.join(user.quiet_topic, token=user.token, private=True)
-        await client.join(user.open_topic, token=user.token, private=True)
+    async with realtime.client() as client:
+        await client.join(owner.quiet_topic, token=owner.token, private=True)
+        await client.join(owner.open_topic, token=owner.token, private=True)
         batch = {
             "messages": [
-                _message(user.quiet_topic, private=True),
-                _message(user.open_topic, private=True),
+                _message(owner.quiet_topic, private=True),
+                _message(owner.open_topic, private=True),
             ]
         }
-        response = await _post(stack, "", _bearer(user.token), json=batch)
+        response = await _post(realtime, "", _bearer(owner.token), json=batch)
         assert response.status_code == 202
-        assert (await client.next_event("broadcast"))["topic"] == f"realtime:{user.open_topic}"
+        assert (await client.next_event("broadcast"))["topic"] == f"realtime:{owner.open_topic}"
         assert await client.settle() == []
 
 
@@ -68,10 +72,10 @@ async def test_batch_leaves_out_what_its_sender_may_not_send(stack: Stack, user:
 )
 @pytest.mark.parametrize("path", ["", "/topic/events/event"])
 async def test_a_bad_token_is_unauthorized(
-    stack: Stack, headers: dict[str, str], path: str
+    realtime: RealtimeStack, headers: dict[str, str], path: str
 ) -> None:
     """No key, an unknown one, or a bad token beside a good key: 401."""
-    response = await _post(stack, path, headers, json={"messages": []})
+    response = await _post(realtime, path, headers, json={"messages": []})
     assert (response.status_code, response.json()) == (401, {"message": "Unauthorized"})
 
 
@@ -89,20 +93,20 @@ async def test_a_bad_token_is_unauthorized(
         b'{"messages": [{"topic": "t", "event": "e", "payload": {"n": NaN}}]}',
     ],
 )
-async def test_batch_that_makes_no_sense_is_refused(stack: Stack, body: bytes) -> None:
+async def test_batch_that_makes_no_sense_is_refused(realtime: RealtimeStack, body: bytes) -> None:
     """A malformed batch is a 422 that says what is wrong."""
-    response = await _post(stack, "", GUEST, content=body)
+    response = await _post(realtime, "", GUEST, content=body)
     assert response.status_code == 422
     assert response.json()["errors"]
 
 
-async def test_batch_with_one_bad_message_sends_none(stack: Stack, topic: str) -> None:
+async def test_batch_with_one_bad_message_sends_none(realtime: RealtimeStack, topic: str) -> None:
     """The errors stand at the message's place, and nothing of the batch goes out."""
-    async with stack.client() as client:
+    async with realtime.client() as client:
         await client.join(topic)
         big = {"text": "x" * PAYLOAD_BYTES}
         batch = {"messages": [_message(topic), _message(topic, payload=big)]}
-        response = await _post(stack, "", GUEST, json=batch)
+        response = await _post(realtime, "", GUEST, json=batch)
         assert response.status_code == 422
         assert response.json()["errors"]["messages"][0] == {}
         assert "payload" in response.json()["errors"]["messages"][1]
@@ -111,36 +115,38 @@ async def test_batch_with_one_bad_message_sends_none(stack: Stack, topic: str) -
 
 @pytest.mark.parametrize("name", ["plain", "with/slash", "with space?", "سلام"])
 async def test_event_is_delivered_under_its_decoded_names(
-    stack: Stack, topic: str, name: str
+    realtime: RealtimeStack, topic: str, name: str
 ) -> None:
     """Topic and event are percent-encoded in the path, slashes too."""
-    async with stack.client() as client:
+    async with realtime.client() as client:
         await client.join(f"{topic}/{name}")
         path = f"/{quote(f'{topic}/{name}', safe='')}/events/{quote(name, safe='')}"
-        assert (await _post(stack, path, GUEST, json={"n": 2})).status_code == 202
+        assert (await _post(realtime, path, GUEST, json={"n": 2})).status_code == 202
         message = await client.next_broadcast()
     assert (message["event"], message["payload"]) == (name, {"n": 2})
 
 
-async def test_event_of_raw_bytes_is_delivered_as_bytes(stack: Stack, topic: str) -> None:
+async def test_event_of_raw_bytes_is_delivered_as_bytes(
+    realtime: RealtimeStack, topic: str
+) -> None:
     """An octet stream stays one."""
-    async with stack.client() as client:
+    async with realtime.client() as client:
         await client.join(topic)
         headers = {**GUEST, "Content-Type": "application/octet-stream"}
-        response = await _post(stack, f"/{topic}/events/blob", headers, content=b"\x00\xff")
+        response = await _post(realtime, f"/{topic}/events/blob", headers, content=b"\x00\xff")
         assert response.status_code == 202
         assert (await client.next_bytes()).endswith(b"blob\x00\xff")
 
 
-async def test_private_event_asks_the_policy(stack: Stack, user: User) -> None:
+async def test_private_event_asks_the_policy(realtime: RealtimeStack, owner: Owner) -> None:
     """The same sender may send to one of its topics and is told that it may not to the other."""
-    async with stack.client() as client:
-        await client.join(user.open_topic, token=user.token, private=True)
-        headers = _bearer(user.token)
-        allowed = f"/{user.open_topic}/events/e?private=true"
-        denied = f"/{user.quiet_topic}/events/e?private=true"
-        assert (await _post(stack, allowed, headers, json={})).status_code == 202
-        assert (await _post(stack, denied, headers, json={})).status_code == 403
+    async with realtime.client() as client:
+        await client.join(owner.open_topic, token=owner.token, private=True)
+        headers = _bearer(owner.token)
+        allowed = f"/{owner.open_topic}/events/e?private=true"
+        denied = f"/{owner.quiet_topic}/events/e?private=true"
+        assert (await _post(realtime, allowed, headers, json={})).status_code == 202
+        assert (await _post(realtime, denied, headers, json={})).status_code == 403
         assert (await client.next_broadcast())["event"] == "e"
 
 
@@ -154,14 +160,14 @@ async def test_private_event_asks_the_policy(stack: Stack, user: User) -> None:
     ],
 )
 async def test_event_that_makes_no_sense_is_refused(
-    stack: Stack, topic: str, content_type: str, body: bytes, status: int
+    realtime: RealtimeStack, topic: str, content_type: str, body: bytes, status: int
 ) -> None:
     """The body is JSON or bytes of a bounded size."""
     headers = {**GUEST, "Content-Type": content_type}
-    response = await _post(stack, f"/{topic}/events/e", headers, content=body)
+    response = await _post(realtime, f"/{topic}/events/e", headers, content=body)
     assert response.status_code == status
 
 
-async def test_an_unknown_path_is_not_found(stack: Stack) -> None:
+async def test_an_unknown_path_is_not_found(realtime: RealtimeStack) -> None:
     """Only /{topic}/events/{event} lies under the batch's address."""
-    assert (await _post(stack, "/topic/event", GUEST, json={})).status_code == 404
+    assert (await _post(realtime, "/topic/event", GUEST, json={})).status_code == 404

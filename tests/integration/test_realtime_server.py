@@ -15,7 +15,7 @@ from local.realtime.limits import PAYLOAD_BYTES
 from tests.integration.realtime_stack import PATIENCE
 
 if TYPE_CHECKING:
-    from tests.integration.realtime_stack import RawClient, Stack
+    from tests.integration.realtime_stack import RawClient, RealtimeStack
 
 pytest_plugins = ["tests.integration.realtime_plugin"]
 
@@ -27,22 +27,27 @@ VERSIONS = pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
     [("sb_publishable_tests", "3.0.0", 400), ("sb_publishable_guess", "2.0.0", 401), ("", "", 400)],
 )
 async def test_connect_refused_before_the_upgrade(
-    stack: Stack, key: str, version: str, status: int
+    realtime: RealtimeStack, key: str, version: str, status: int
 ) -> None:
     """An unknown version or key is an HTTP error with a JSON reason."""
     with pytest.raises(InvalidStatus) as refusal:
-        async with connect(stack.socket_url(key, version)):
+        async with connect(realtime.socket_url(key, version)):
             pass
     assert refusal.value.response.status_code == status
     assert json.loads(refusal.value.response.body)["error"]
 
 
-async def test_connect_accepts_the_key_as_a_header_and_no_version(stack: Stack) -> None:
+async def test_connect_accepts_the_key_as_a_header_and_no_version(realtime: RealtimeStack) -> None:
     """A key in x-api-key is as good as one in the query; without vsn the version is 1.0.0."""
-    url = stack.socket_url().partition("?")[0]
+    url = realtime.socket_url().partition("?")[0]
     headers = {"x-api-key": "sb_publishable_tests"}
     async with connect(url, additional_headers=headers) as websocket:
-        beat = {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": None}
+        beat: dict[str, Any] = {
+            "topic": "phoenix",
+            "event": "heartbeat",
+            "payload": {},
+            "ref": None,
+        }
         await websocket.send(json.dumps(beat))
         assert json.loads(await websocket.recv()) == {
             "topic": "phoenix",
@@ -53,9 +58,9 @@ async def test_connect_accepts_the_key_as_a_header_and_no_version(stack: Stack) 
 
 
 @VERSIONS
-async def test_heartbeat_is_answered_with_its_ref(stack: Stack, version: str) -> None:
+async def test_heartbeat_is_answered_with_its_ref(realtime: RealtimeStack, version: str) -> None:
     """Both versions get their heartbeat's reply."""
-    async with stack.client(version=version) as client:
+    async with realtime.client(version=version) as client:
         ref = await client.send("phoenix", "heartbeat", {})
         assert await client.reply_to(ref) == {"status": "ok", "response": {}}
 
@@ -63,12 +68,12 @@ async def test_heartbeat_is_answered_with_its_ref(stack: Stack, version: str) ->
 @pytest.mark.parametrize("sender_version", ["1.0.0", "2.0.0"])
 @pytest.mark.parametrize("receiver_version", ["1.0.0", "2.0.0"])
 async def test_broadcast_crosses_the_versions(
-    stack: Stack, topic: str, sender_version: str, receiver_version: str
+    realtime: RealtimeStack, topic: str, sender_version: str, receiver_version: str
 ) -> None:
     """A broadcast reaches members of either version, whoever sends it."""
     async with (
-        stack.client(version=sender_version) as sender,
-        stack.client(version=receiver_version) as receiver,
+        realtime.client(version=sender_version) as sender,
+        realtime.client(version=receiver_version) as receiver,
     ):
         await sender.join(topic)
         await receiver.join(topic)
@@ -82,10 +87,10 @@ async def test_broadcast_crosses_the_versions(
 
 @VERSIONS
 async def test_broadcast_returns_and_is_acknowledged_only_on_request(
-    stack: Stack, topic: str, version: str
+    realtime: RealtimeStack, topic: str, version: str
 ) -> None:
     """`self` brings a sender its own broadcast, `ack` a reply; without them it hears nothing."""
-    async with stack.client(version=version) as client:
+    async with realtime.client(version=version) as client:
         await client.join(topic)
         await client.broadcast(topic, "said", {})
         assert await client.settle() == []
@@ -95,12 +100,12 @@ async def test_broadcast_returns_and_is_acknowledged_only_on_request(
         assert (await client.next_broadcast())["payload"] == {"n": 1}
 
 
-async def test_raw_bytes_reach_version_two_alone(stack: Stack, topic: str) -> None:
+async def test_raw_bytes_reach_version_two_alone(realtime: RealtimeStack, topic: str) -> None:
     """A binary push goes out as a binary broadcast, and not at all to version 1."""
     async with (
-        stack.client() as sender,
-        stack.client() as modern,
-        stack.client(version="1.0.0") as old,
+        realtime.client() as sender,
+        realtime.client() as modern,
+        realtime.client(version="1.0.0") as old,
     ):
         for client in (sender, modern, old):
             await client.join(topic)
@@ -114,17 +119,17 @@ async def test_raw_bytes_reach_version_two_alone(stack: Stack, topic: str) -> No
         assert (await old.next_broadcast())["event"] == "after"
 
 
-async def test_join_without_a_topic_is_refused(stack: Stack) -> None:
+async def test_join_without_a_topic_is_refused(realtime: RealtimeStack) -> None:
     """`realtime:` alone names nothing."""
-    async with stack.client() as client:
+    async with realtime.client() as client:
         reply = await client.join("")
     assert reply["status"] == "error"
     assert reply["response"]["reason"].startswith("TopicNameRequired: ")
 
 
-async def test_joining_again_replaces_the_membership(stack: Stack, topic: str) -> None:
+async def test_joining_again_replaces_the_membership(realtime: RealtimeStack, topic: str) -> None:
     """After a second join a broadcast comes once, and the first join can't leave any more."""
-    async with stack.client() as sender, stack.client() as client:
+    async with realtime.client() as sender, realtime.client() as client:
         await sender.join(topic)
         first = await client.join(topic)
         await client.join(topic)
@@ -136,9 +141,11 @@ async def test_joining_again_replaces_the_membership(stack: Stack, topic: str) -
 
 
 @VERSIONS
-async def test_leaving_ends_the_membership(stack: Stack, topic: str, version: str) -> None:
+async def test_leaving_ends_the_membership(
+    realtime: RealtimeStack, topic: str, version: str
+) -> None:
     """A leave is answered, then closed with the join's ref; nothing is delivered after."""
-    async with stack.client(version=version) as client, stack.client() as sender:
+    async with realtime.client(version=version) as client, realtime.client() as sender:
         await sender.join(topic, broadcast={"ack": True})
         joined = await client.join(topic)
         ref = await client.send(f"realtime:{topic}", "phx_leave", {}, join_ref=joined["ref"])
@@ -148,10 +155,12 @@ async def test_leaving_ends_the_membership(stack: Stack, topic: str, version: st
         assert await client.settle() == []
 
 
-async def test_postgres_changes_are_echoed_and_declined(stack: Stack, topic: str) -> None:
+async def test_postgres_changes_are_echoed_and_declined(
+    realtime: RealtimeStack, topic: str
+) -> None:
     """Clients see their filters with ids, so that they join, and are told that none will fire."""
     wanted = {"event": "INSERT", "schema": "public", "table": "messages", "filter": "id=eq.1"}
-    async with stack.client() as client:
+    async with realtime.client() as client:
         reply = await client.join(topic, postgres_changes=[wanted])
         assert reply["response"]["postgres_changes"] == [{**wanted, "id": 1}]
         system = (await client.next_event("system"))["payload"]
@@ -160,10 +169,10 @@ async def test_postgres_changes_are_echoed_and_declined(stack: Stack, topic: str
 
 
 async def test_too_large_a_broadcast_is_an_error_and_reaches_nobody(
-    stack: Stack, topic: str
+    realtime: RealtimeStack, topic: str
 ) -> None:
     """More than the limit is refused where an acknowledgement is wanted, and never sent."""
-    async with stack.client() as sender, stack.client() as receiver:
+    async with realtime.client() as sender, realtime.client() as receiver:
         await sender.join(topic, broadcast={"ack": True})
         await receiver.join(topic)
         ref = await sender.broadcast(topic, "big", {"text": "x" * PAYLOAD_BYTES})
@@ -172,25 +181,27 @@ async def test_too_large_a_broadcast_is_an_error_and_reaches_nobody(
         assert (await receiver.next_broadcast())["event"] == "small"
 
 
-async def test_presence_is_told_to_everybody_who_wants_it(stack: Stack, topic: str) -> None:
+async def test_presence_is_told_to_everybody_who_wants_it(
+    realtime: RealtimeStack, topic: str
+) -> None:
     """A newcomer gets the state, members get a diff on tracking and on a lost connection."""
-    async with stack.client() as watcher:
+    async with realtime.client() as watcher:
         await watcher.join(topic, presence={"enabled": True, "key": "watcher"})
         assert (await watcher.next_event("presence_state"))["payload"] == {}
-        async with stack.client() as client:
+        async with realtime.client() as client:
             await client.join(topic, presence={"enabled": True, "key": "ada"})
             track = {"type": "presence", "event": "track", "payload": {"mood": "fine"}}
             ref = await client.send(f"realtime:{topic}", "presence", track)
             assert (await client.reply_to(ref))["status"] == "ok"
             joins = (await watcher.next_event("presence_diff"))["payload"]["joins"]
             assert joins["ada"]["metas"][0]["mood"] == "fine"
-            assert await _state_for_a_newcomer(stack, topic) == joins
+            assert await _state_for_a_newcomer(realtime, topic) == joins
         leaves = (await watcher.next_event("presence_diff"))["payload"]["leaves"]
         assert leaves == joins
 
 
-async def _state_for_a_newcomer(stack: Stack, topic: str) -> dict[str, Any]:
-    async with stack.client() as newcomer:
+async def _state_for_a_newcomer(realtime: RealtimeStack, topic: str) -> dict[str, Any]:
+    async with realtime.client() as newcomer:
         await newcomer.join(topic, presence={"enabled": True})
         state: dict[str, Any] = (await newcomer.next_event("presence_state"))["payload"]
         return state
@@ -198,10 +209,10 @@ async def _state_for_a_newcomer(stack: Stack, topic: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("data", ["no json", "[1,2]", '{"topic":1}', b"\x09\x00", b"\x03\xff"])
 async def test_a_frame_that_makes_no_sense_closes_the_socket(
-    stack: Stack, data: str | bytes
+    realtime: RealtimeStack, data: str | bytes
 ) -> None:
     """Undecodable frames end the connection with 1007, and only that connection."""
-    async with stack.client() as bystander, stack.client() as client:
+    async with realtime.client() as bystander, realtime.client() as client:
         await client.websocket.send(data)
         with pytest.raises(ConnectionClosed) as closing:
             await client.websocket.recv()
@@ -210,13 +221,15 @@ async def test_a_frame_that_makes_no_sense_closes_the_socket(
         await bystander.settle()
 
 
-async def test_a_stalled_client_is_dropped_and_holds_up_nobody(stack: Stack, topic: str) -> None:
+async def test_a_stalled_client_is_dropped_and_holds_up_nobody(
+    realtime: RealtimeStack, topic: str
+) -> None:
     """A member that stops reading loses its connection; the others get every broadcast."""
     count = 150
     async with (
-        stack.client(max_queue=1, ping_interval=None) as stalled,
-        stack.client() as receiver,
-        stack.client() as sender,
+        realtime.client(max_queue=1, ping_interval=None) as stalled,
+        realtime.client() as receiver,
+        realtime.client() as sender,
     ):
         for client in (stalled, receiver, sender):
             await client.join(topic)

@@ -1,11 +1,17 @@
-"""Local stacks for tests: on free ports, in a temporary folder, gone afterwards."""
+"""Local stacks for tests: on free ports, in a temporary folder, gone afterwards.
+
+The folders are not pytest's: as root, Postgres runs as another system user, and every start of
+pytest takes its folders away from all others.
+"""
 
 import contextlib
 import json
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -27,9 +33,15 @@ def settings_in(home: Path) -> LocalSettings:
     return LocalSettings(home=home, env_file=home / ".env.local", ports=Ports(*free_ports(4)))
 
 
+def temporary_home() -> Path:
+    """Make a folder for a stack."""
+    return Path(tempfile.mkdtemp(prefix="message-persistence-"))
+
+
 @contextlib.contextmanager
-def running_stack(home: Path) -> Iterator[Stack]:
+def running_stack() -> Iterator[Stack]:
     """Run a stack of one's own, which may be broken at will."""
+    home = temporary_home()
     stack = Stack(settings_in(home), with_seed=False)
     try:
         stack.up()
@@ -42,13 +54,14 @@ def running_stack(home: Path) -> Iterator[Stack]:
 @contextlib.contextmanager
 def shared_stack(root: Path) -> Iterator[Stack]:
     """Share one stack among the test processes: the first starts it, the last one stops it."""
-    home = root / "shared-stack"
     users = root / "shared-stack.json"
     lock = FileLock(root / "shared-stack.lock")
     with lock:
-        state = json.loads(users.read_text()) if users.exists() else {"count": 0}
+        state: dict[str, Any] = json.loads(users.read_text()) if users.exists() else {"count": 0}
         if state["count"] == 0:
             state["ports"] = free_ports(4)
+            state["home"] = str(temporary_home())
+        home = Path(state["home"])
         settings = LocalSettings(home, home / ".env.local", Ports(*state["ports"]))
         stack = Stack(settings, with_seed=False)
         if state["count"] == 0:

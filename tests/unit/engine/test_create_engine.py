@@ -80,6 +80,17 @@ def test_a_model_that_cannot_be_used_is_one_clear_line(model: str, base_url: str
     assert KEY.get_secret_value() not in str(caught.value)
 
 
+def test_a_librarys_error_is_shown_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a provider's library puts into its message, the key is not in ours."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError(f"bad key {KEY.get_secret_value()}\nand more")
+
+    monkeypatch.setattr("shared.engine.model_setup.infer_model", refuse)
+    with pytest.raises(ValueError, match=r"bad key \*\*\*$"):
+        create_engine(model="openai:model", api_key=KEY)
+
+
 @pytest.mark.parametrize("model", ["openai:gpt-5", "anthropic:claude-sonnet-4-5"])
 def test_a_missing_key_is_found_at_start(model: str) -> None:
     """Not by the first user who sends a message."""

@@ -12,6 +12,7 @@ from tests.unit.engine.scripted import (
     READY,
     HangError,
     HangOnCloseError,
+    Recording,
     ScriptedEngine,
     done,
     record,
@@ -63,15 +64,23 @@ async def test_the_timeout_is_told_before_the_cleanup() -> None:
         engine.released.set()
 
 
-async def test_an_engine_that_never_stops_talking_is_stopped() -> None:
-    """Endless text, read slowly or fast, does not outlive the limit."""
+@pytest.mark.parametrize("pauses", [0, 5], ids=["fast reader", "slow reader"])
+async def test_an_engine_that_never_stops_talking_is_stopped(pauses: int) -> None:
+    """Endless text does not outlive the limit, even where it is read more slowly than it comes."""
 
     class Endless(ScriptedEngine):
         async def run(self, **_: object) -> AsyncIterator[EngineEvent]:
             while True:
                 yield TextDelta("x")
 
-    recording = await record(with_time_limit(Endless([]), SHORT))
+    events: list[EngineEvent] = []
+    limited = with_time_limit(Endless([]), SHORT)
+    async with asyncio.timeout(10), closing(limited.run(request="", history=())) as stream:
+        async for event in stream:
+            events.append(event)
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+    recording = Recording(events)
     assert recording.error_type == "timeout"
     assert recording.result.message == recording.text
 

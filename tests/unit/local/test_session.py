@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from local.realtime import limits
 from local.realtime.frames import CODECS, Codec, Frame, Wire
@@ -13,13 +11,18 @@ from local.realtime.services import Services
 from local.realtime.session import Session
 from local.realtime.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+
 SETTINGS = Settings("postgresql://", "secret-" * 6, "sb_publishable_a", "sb_secret_b")
 
 
 class FakeOutlet:
     def __init__(self) -> None:
         self.codec: Codec = CODECS["2.0.0"]
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self.replies: list[dict[str, Any]] = []
         self.is_finished = False
 

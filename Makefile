@@ -1,0 +1,71 @@
+# Everything a developer runs. `make` alone says what there is.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev up down reset status demo serve test check format lint types imports lock bench
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+setup: $(READY) ## the Python environment, as locked
+
+# The stamp comes last, so an environment that was left half made is made anew.
+$(READY): requirements/dev.txt requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "  setting up $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@VIRTUAL_ENV=$(VENV) $(RUN)/uv pip sync --quiet --require-hashes requirements/dev.txt
+	@touch $@
+
+dev: $(READY) ## start everything here and stop it with Ctrl-C
+	@$(RUN)/python -m local dev
+
+up: $(READY) ## start everything in the background
+	@$(RUN)/python -m local up
+
+down: $(READY) ## stop it; the data stays
+	@$(RUN)/python -m local down
+
+reset: $(READY) ## stop it and remove the data
+	@$(RUN)/python -m local reset
+
+status: $(READY) ## what is up
+	@$(RUN)/python -m local status
+
+demo: $(READY) ## the whole promise in one run
+	@$(RUN)/python -m local demo
+
+serve: $(READY) ## the functions alone, beside `supabase start`
+	@$(RUN)/python -m local serve
+
+test: $(READY) ## every test
+	@$(RUN)/pytest -n $(WORKERS) --dist worksteal
+
+check: lint types imports test ## what CI runs
+
+format: $(READY) ## format the code
+	@$(RUN)/ruff check --quiet --fix-only .
+	@$(RUN)/ruff format .
+
+lint: $(READY)
+	@$(RUN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(RUN)/ruff check .
+
+types: $(READY)
+	@$(RUN)/mypy
+
+imports: $(READY)
+	@$(RUN)/lint-imports
+
+lock: $(READY) ## write the lock files anew after a change in pyproject.toml
+	@$(RUN)/python requirements/lock.py
+
+bench: $(READY) ## what a turn costs, as ratios
+	@$(RUN)/python -m bench.turn

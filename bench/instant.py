@@ -1,0 +1,40 @@
+"""The bundle with an engine that answers at once, so that only our own work is measured."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from functions.app import ROUTERS
+from shared.config import load_settings
+from shared.engine import EngineEvent, EngineResult, Finished, HistoryMessage
+from shared.http.application import create_app
+from shared.services import Services
+
+
+class InstantEngine:
+    """Replies with one word."""
+
+    name = "instant"
+
+    async def run(
+        self, *, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[EngineEvent]:
+        """Yield the result."""
+        yield Finished(EngineResult(success=True, message="Done.", engine=self.name))
+
+
+def make_app() -> FastAPI:
+    """Return the bundle, at its usual addresses."""
+    settings = load_settings()
+    app = create_app(*ROUTERS, settings=settings)
+    start = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def with_instant_engine(app: FastAPI) -> AsyncIterator[None]:
+        async with start(app):
+            app.state.services = Services(settings, engine=InstantEngine())
+            yield
+
+    app.router.lifespan_context = with_instant_engine
+    return app

@@ -1,0 +1,26 @@
+"""Writes the lock files: exact versions with hashes, for every platform, no registry named."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPILE = (
+    *(sys.executable, "-m", "uv", "pip", "compile", "--quiet"),
+    *("--universal", "--python-version", "3.11", "--generate-hashes"),
+    *("--no-emit-index-url", "--no-header"),
+)
+
+
+def compile_lock(source: str, target: str, *options: str) -> None:
+    """Resolve one lock file."""
+    command = [*COMPILE, source, "-o", f"requirements/{target}", *options]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    shipped = ("-c", "requirements/runtime.txt")
+    compile_lock("pyproject.toml", "runtime.txt")
+    compile_lock("pyproject.toml", "model.txt", "--extra", "model", *shipped)
+    compile_lock("pyproject.toml", "dev.txt", "--extra", "model", "--group", "dev", *shipped)
+    compile_lock("requirements/uv.in", "uv.txt", "-c", "requirements/dev.txt")

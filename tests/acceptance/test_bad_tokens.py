@@ -1,0 +1,446 @@
+"""Who is calling: every kind of bad token is one and the same 401, and nobody acts for another."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import httpx
+import psycopg
+import pytest
+import jwt
+
+from local.stack import Stack
+from tests.support.bundle import bundle, settings_for
+from tests.support.proxy import Proxy, proxy_to, replies
+from tests.support.tokens import (
+    SigningKey,
+    by_hand,
+    claims_for,
+    ec_key,
+    encoded,
+    jwks,
+    rsa_key,
+    signed,
+)
+from tests.support.users import User, functions_client, sign_up
+
+Headers = list[tuple[str, str]]
+
+UNAUTHORIZED = {
+    "code": "unauthorized",
+    "message": "A valid access token is required.",
+    "details": None,
+    "hint": None,
+}
+
+
+@dataclass(frozen=True)
+class Forger:
+    """What it takes to make a token: whose it says to be, and the project's secrets."""
+
+    user: User
+    secret: str
+    publishable_key: str
+    secret_key: str
+
+    def token(self, **changes: object) -> str:
+        """Return a token that the project's Auth might have signed."""
+        return signed(claims_for(self.user.id, **changes), self.secret)
+
+    def with_header(self, **header: object) -> str:
+        """Return a good token with these members in its header."""
+        return signed(claims_for(self.user.id), self.secret, **header)
+
+    def unsigned(self, algorithm: str, signature: bytes = b"") -> str:
+        """Return a token under an algorithm that proves nothing."""
+        header = {"alg": algorithm, "typ": "JWT"}
+        return by_hand(header, claims_for(self.user.id), signature)
+
+    def embedded(self, **header: object) -> str:
+        """Return a token that brings along the key to verify it with."""
+        key = rsa_key("attacker")
+        return key.sign(claims_for(self.user.id), **header)
+
+
+@pytest.fixture
+def forger(stack: Stack, user: User) -> Forger:
+    """Somebody who knows how tokens are made."""
+    environment = stack.settings.environment()
+    return Forger(
+        user,
+        environment["SUPABASE_JWT_SECRET"],
+        environment["SUPABASE_PUBLISHABLE_KEY"],
+        environment["SUPABASE_SECRET_KEY"],
+    )
+
+
+BAD_TOKENS: dict[str, Callable[[Forger], str]] = {
+    "no dots": lambda f: "nonsense",
+    "two parts": lambda f: f.token().rsplit(".", 1)[0],
+    "four parts": lambda f: f.token() + ".x",
+    "not base64": lambda f: "!!!.???.***",
+    "not JSON": lambda f: by_hand(b"{", b"}", b"x"),
+    "header is a list": lambda f: by_hand([], claims_for(f.user.id), b"x"),
+    "claims are a list": lambda f: jwt.api_jws.encode(b"[]", f.secret, algorithm="HS256"),
+    "not ASCII": lambda f: f.token() + "\u00e9",
+    "signature cut": lambda f: f.token()[:-6],
+    "signature of another secret": lambda f: signed(claims_for(f.user.id), "x" * 40),
+    "claims exchanged": lambda f: ".".join(
+        [f.token().split(".")[0], encoded(claims_for(str(uuid.uuid4()))), f.token().split(".")[2]]
+    ),
+    "alg none": lambda f: f.unsigned("none"),
+    "alg None": lambda f: f.unsigned("None"),
+    "alg NONE": lambda f: f.unsigned("NONE"),
+    "alg nOnE, signed with something": lambda f: f.unsigned("nOnE", b"signature"),
+    "alg empty": lambda f: f.unsigned(""),
+    "alg HS512": lambda f: jwt.encode(claims_for(f.user.id), f.secret, algorithm="HS512"),
+    "alg hs256": lambda f: f.unsigned("hs256"),
+    "no alg": lambda f: by_hand({"typ": "JWT"}, claims_for(f.user.id)),
+    "alg is a number": lambda f: by_hand({"alg": 5}, claims_for(f.user.id)),
+    "unknown critical extension": lambda f: f.with_header(crit=["x"], x=1),
+    "unknown kid": lambda f: rsa_key(uuid.uuid4().hex).sign(claims_for(f.user.id)),
+    "kid is a number": lambda f: by_hand({"alg": "RS256", "kid": 5}, claims_for(f.user.id), b"x"),
+    "kid is a path": lambda f: rsa_key("../../etc/passwd").sign(claims_for(f.user.id)),
+    "embedded jwk": lambda f: f.embedded(jwk=rsa_key("attacker").jwk()),
+    "embedded jku": lambda f: f.embedded(jku="http://127.0.0.1:9/jwks.json"),
+    "embedded x5u": lambda f: f.embedded(x5u="http://127.0.0.1:9/cert.pem"),
+    "embedded x5c": lambda f: f.embedded(x5c=["MIIB"]),
+    "expired": lambda f: f.token(exp=int(time.time()) - 60),
+    "exp is no number": lambda f: f.token(exp="soon"),
+    "no exp": lambda f: f.token(exp=None),
+    "not valid yet": lambda f: f.token(nbf=int(time.time()) + 600),
+    "issued in the future": lambda f: f.token(iat=int(time.time()) + 600),
+    "another aud": lambda f: f.token(aud="admin"),
+    "no aud": lambda f: f.token(aud=None),
+    "another iss": lambda f: f.token(iss="https://elsewhere.example/auth/v1"),
+    "empty iss": lambda f: f.token(iss=""),
+    "no sub": lambda f: f.token(sub=None),
+    "empty sub": lambda f: f.token(sub=""),
+    "sub is no uuid": lambda f: f.token(sub="1 or 1=1"),
+    "sub is a number": lambda f: by_hand(
+        {"alg": "HS256"}, claims_for(f.user.id, sub=5), b"unsigned"
+    ),
+    "sub without hyphens": lambda f: f.token(sub=f.user.id.replace("-", "")),
+    "sub in braces": lambda f: f.token(sub=f"{{{f.user.id}}}"),
+    "sub as a urn": lambda f: f.token(sub=f"urn:uuid:{f.user.id}"),
+    "sub with a space": lambda f: f.token(sub=f" {f.user.id}"),
+    "role service_role": lambda f: f.token(role="service_role"),
+    "role anon": lambda f: f.token(role="anon"),
+    "no role": lambda f: f.token(role=None),
+    "role is a list": lambda f: f.token(role=["authenticated"]),
+    "a publishable key": lambda f: f.publishable_key,
+    "a secret key": lambda f: f.secret_key,
+    "9 kB": lambda f: f.token(padding="x" * 9 * 1024),
+    "deeply nested claims": lambda f: jwt.api_jws.encode(
+        b'{"a":' * 1000 + b"1" + b"}" * 1000, f.secret, algorithm="HS256"
+    ),
+    "deeply nested header": lambda f: by_hand(b"[" * 5000, {}, b"x"),
+}
+
+BAD_HEADERS: dict[str, Callable[[Forger], Headers]] = {
+    "nothing": lambda f: [],
+    "a publishable apikey alone": lambda f: [("apikey", f.publishable_key)],
+    "a wrong secret apikey": lambda f: [("apikey", f.secret_key + "x")],
+    "an empty apikey": lambda f: [("apikey", "")],
+    "empty": lambda f: [("authorization", "")],
+    "bearer without a token": lambda f: [("authorization", "Bearer")],
+    "another scheme": lambda f: [("authorization", f"Basic {f.token()}")],
+    "no scheme": lambda f: [("authorization", f.token())],
+    "a comma and a second": lambda f: [("authorization", f"Bearer {f.token()}, Bearer x")],
+    "bad token beside a good secret key": lambda f: [
+        ("apikey", f.secret_key),
+        ("authorization", "Bearer nonsense"),
+    ],
+    "expired token beside a good secret key": lambda f: [
+        ("apikey", f.secret_key),
+        ("authorization", f"Bearer {f.token(exp=1)}"),
+    ],
+    "secret key as bearer beside a publishable key": lambda f: [
+        ("apikey", f.publishable_key),
+        ("authorization", f"Bearer {f.secret_key}"),
+    ],
+    "publishable key twice": lambda f: [
+        ("apikey", f.publishable_key),
+        ("authorization", f"Bearer {f.publishable_key}"),
+    ],
+}
+
+
+def all_bad_headers(forger: Forger) -> dict[str, Headers]:
+    """Return every way of not proving who one is."""
+    tokens = {name: make(forger) for name, make in BAD_TOKENS.items()}
+    as_headers = {name: [("authorization", f"Bearer {token}")] for name, token in tokens.items()}
+    return as_headers | {name: make(forger) for name, make in BAD_HEADERS.items()}
+
+
+def encode(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return headers as bytes, so that the client takes those that are not ASCII."""
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers]
+
+
+async def refusals(
+    client: httpx.AsyncClient, tries: dict[str, Headers], marker: str
+) -> dict[str, object]:
+    """Ask once with each of these headers; return what was not the one 401."""
+    wrong: dict[str, object] = {}
+    for name, headers in tries.items():
+        answer = await client.post(
+            "/mega-mind", json={"request": marker}, headers=encode(headers)
+        )
+        good = answer.status_code == 401 and answer.json() == UNAUTHORIZED
+        if not (good and answer.headers["www-authenticate"] == "Bearer"):
+            wrong[name] = (answer.status_code, answer.text)
+        if not answer.headers.get("x-request-id"):
+            wrong[f"{name}: request id"] = dict(answer.headers)
+    return wrong
+
+
+def stored(db: psycopg.Connection, marker: str) -> int:
+    """Return how many messages with this text there are."""
+    row = db.execute("select count(*) from messages where content = %s", (marker,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_a_token_made_like_the_bad_ones_but_good_is_accepted(
+    stack: Stack, forger: Forger, db: psycopg.Connection
+) -> None:
+    """So that each refusal below is for the one thing that is wrong."""
+    marker = uuid.uuid4().hex
+    good = {
+        "plain": forger.token(),
+        "with the issuer": forger.token(iss=f"{stack.settings.url}/auth/v1"),
+        "upper-case sub": forger.token(sub=forger.user.id.upper()),
+        "just expired, within the leeway": forger.token(exp=int(time.time()) - 2),
+    }
+    statuses = {}
+    async with functions_client(stack.settings.url) as client:
+        for name, token in good.items():
+            headers = {"authorization": f"Bearer {token}"}
+            answer = await client.post("/mega-mind", json={"request": marker}, headers=headers)
+            statuses[name] = answer.status_code
+    assert statuses == dict.fromkeys(good, 200)
+    assert stored(db, marker) == len(good)
+
+
+async def test_every_kind_of_bad_token_is_the_same_401_and_stores_nothing(
+    stack: Stack, forger: Forger, db: psycopg.Connection
+) -> None:
+    """Through the gateway, on the running bundle: one body for all, and no row."""
+    marker = uuid.uuid4().hex
+    async with functions_client(stack.settings.url) as client:
+        assert await refusals(client, all_bad_headers(forger), marker) == {}
+    assert stored(db, marker) == 0
+
+
+async def test_two_authorization_headers_are_refused(stack: Stack, forger: Forger) -> None:
+    """Even where both are good: whoever is in between may have read the other one."""
+    url = f"http://127.0.0.1:{stack.settings.ports.functions}"
+    good = ("authorization", f"Bearer {forger.token()}")
+    tries = {
+        "good and good": [good, good],
+        "good and bad": [good, ("authorization", "Bearer x")],
+        "bad and good": [("authorization", "Bearer x"), good],
+    }
+    async with functions_client(url) as client:
+        assert await refusals(client, tries, "twice") == {}
+
+
+async def test_a_bad_token_costs_no_call_to_the_store(stack: Stack, forger: Forger) -> None:
+    """However bad: all that is ever fetched is the list of signing keys, once."""
+    async with proxy_to(stack.settings.url) as proxy:
+        settings = settings_for(stack, supabase_url=proxy.url)
+        async with bundle(settings, token="") as client:
+            del client.headers["authorization"]
+            assert await refusals(client, all_bad_headers(forger), "unpaid") == {}
+            assert proxy.calls == ["jwks.json"]
+            good = {"authorization": f"Bearer {forger.token()}"}
+            await client.post("/mega-mind", json={"request": "paid"}, headers=good)
+    assert proxy.rpc_calls == ["begin_turn", "complete_turn"]
+
+
+async def test_every_endpoint_refuses_a_stranger_the_same_way(stack: Stack) -> None:
+    """Each method of each endpoint, also where the conversation or the body would be wrong."""
+    calls = [
+        ("POST", "/mega-mind"),
+        ("GET", "/load-conversation"),
+        ("POST", "/load-conversation"),
+        ("GET", "/conversations"),
+        ("POST", "/conversations"),
+        ("GET", f"/conversations/{uuid.uuid4()}"),
+        ("PATCH", "/conversations/nonsense"),
+        ("DELETE", f"/conversations/{uuid.uuid4()}"),
+    ]
+    async with functions_client(stack.settings.url) as client:
+        answers = {call: await client.request(*call, content=b"{nonsense") for call in calls}
+    seen = {call: (answer.status_code, answer.json()) for call, answer in answers.items()}
+    assert seen == dict.fromkeys(calls, (401, UNAUTHORIZED))
+
+
+@pytest.mark.parametrize("repeats", [False, True], ids=["apikey alone", "also as bearer"])
+async def test_the_service_key_acts_for_a_named_user(
+    stack: Stack, user: User, forger: Forger, repeats: bool, db: psycopg.Connection
+) -> None:
+    """With userId it stores that user's turn; without one it is a 400 that stores nothing."""
+    headers = {"apikey": forger.secret_key}
+    if repeats:
+        headers["authorization"] = f"Bearer {forger.secret_key}"
+    async with functions_client(stack.settings.url, **headers) as client:
+        named = await client.post("/mega-mind", json={"request": "for you", "userId": user.id})
+        unnamed = await client.post("/mega-mind", json={"request": "for whom"})
+    owners = db.execute(
+        "select distinct user_id::text from messages where conversation_id = %s",
+        (named.json()["conversationId"],),
+    ).fetchall()
+    assert (named.status_code, owners) == (200, [(user.id,)])
+    assert (unnamed.status_code, unnamed.json()["code"]) == (400, "invalid_request")
+    assert stored(db, "for whom") == 0
+
+
+async def test_the_service_key_has_no_conversations_of_its_own(
+    stack: Stack, forger: Forger
+) -> None:
+    """Listing and creating are a signed-in user's: 403, not somebody's rows."""
+    async with functions_client(stack.settings.url, apikey=forger.secret_key) as client:
+        listed = await client.get("/conversations")
+        created = await client.post("/conversations", json={})
+    assert (listed.status_code, created.status_code) == (403, 403)
+
+
+async def test_a_user_naming_another_is_refused_and_nothing_is_stored(
+    user: User, other_user: User, db: psycopg.Connection
+) -> None:
+    """A's token with B's userId: 403, and neither has a row. One's own id is fine."""
+    refused = await user.send("as you", userId=other_user.id)
+    unstored = await user.send("as you", userId=other_user.id, persistMessages=False)
+    count = db.execute(
+        "select count(*) from conversations where user_id in (%s, %s)", (user.id, other_user.id)
+    ).fetchone()
+    own = await user.send("as me", userId=user.id)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert unstored.status_code == 403
+    assert count == (0,)
+    assert own.status_code == 200
+
+
+async def test_a_deleted_account_with_a_live_token_is_a_401(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """Its token still verifies, yet it can start nothing; what it had is gone, not broken."""
+    user = await sign_up(stack)
+    conversation_id = (await user.send("before")).json()["conversationId"]
+    db.execute("delete from auth.users where id = %s", (user.id,))
+    async with user.functions:
+        sent = await user.send("after")
+        created = await user.functions.post("/conversations", json={})
+        continued = await user.send("after", conversationId=conversation_id)
+        loaded = await user.load(conversation_id)
+    assert (sent.status_code, sent.json()) == (401, UNAUTHORIZED)
+    assert (created.status_code, created.json()) == (401, UNAUTHORIZED)
+    assert (continued.status_code, loaded.status_code) == (404, 404)
+
+
+@pytest.fixture
+async def proxy(stack: Stack) -> AsyncIterator[Proxy]:
+    """A project whose signing keys the test decides."""
+    async with proxy_to(stack.settings.url) as running:
+        yield running
+
+
+async def statuses_of(
+    client: httpx.AsyncClient, tokens: dict[str, str]
+) -> dict[str, tuple[int, str | None]]:
+    """Ask for an unstored answer with each token; return status and error code."""
+    seen = {}
+    for name, token in tokens.items():
+        answer = await client.post(
+            "/mega-mind",
+            json={"request": "Hi", "persistMessages": False},
+            headers={"authorization": f"Bearer {token}"},
+        )
+        seen[name] = (answer.status_code, answer.json().get("code"))
+    return seen
+
+
+async def test_tokens_signed_by_the_projects_published_keys_are_accepted(
+    stack: Stack, user: User, proxy: Proxy
+) -> None:
+    """RS256 and ES256 by their kid; a public key used as a shared secret proves nothing."""
+    rs, es = rsa_key("rs"), ec_key("es")
+    proxy.on("jwks.json", replies(200, jwks(rs, es)))
+    claims = claims_for(user.id, iss=f"{proxy.url}/auth/v1")
+    impostor = SigningKey("rs", "RS256", rsa_key("impostor").private)
+    good = {"RS256": rs.sign(claims), "ES256": es.sign(claims)}
+    bad = {
+        "HS256 with the public key": by_hand_hs256(claims, rs.public_pem, kid="rs"),
+        "HS256 with the public key as JWK": by_hand_hs256(claims, encoded(rs.jwk()).encode(), "rs"),
+        "another's key under a known kid": impostor.sign(claims),
+        "RS256's kid on an ES256 token": es.sign(claims, kid="rs"),
+        "no kid": rs.sign(claims, kid=""),
+        "HS256 with the old secret": signed(claims, "s" * 40),
+    }
+    settings = settings_for(stack, supabase_url=proxy.url, supabase_jwt_secret=None)
+    async with bundle(settings, token="") as client:
+        seen = await statuses_of(client, good | bad)
+    assert seen == dict.fromkeys(good, (200, None)) | dict.fromkeys(bad, (401, "unauthorized"))
+    assert proxy.calls == ["jwks.json"]
+
+
+def by_hand_hs256(claims: dict[str, object], secret: bytes, kid: str) -> str:
+    """Sign with HS256 and any bytes at all: the library refuses to use a public key so."""
+    import hashlib
+    import hmac
+
+    signed_part = f"{encoded({'alg': 'HS256', 'kid': kid})}.{encoded(claims)}"
+    digest = hmac.new(secret, signed_part.encode(), hashlib.sha256).digest()
+    return f"{signed_part}.{encoded(digest)}"
+
+
+async def test_the_public_key_is_no_secret_beside_a_shared_one_either(
+    stack: Stack, user: User, proxy: Proxy
+) -> None:
+    """A project between two worlds, with a secret and keys, takes each only for its own kind."""
+    rs = rsa_key("rs")
+    proxy.on("jwks.json", replies(200, jwks(rs)))
+    claims = claims_for(user.id)
+    secret = stack.settings.environment()["SUPABASE_JWT_SECRET"]
+    tokens = {
+        "secret": signed(claims, secret),
+        "key": rs.sign(claims),
+        "forged": by_hand_hs256(claims, rs.public_pem, kid="rs"),
+    }
+    async with bundle(settings_for(stack, supabase_url=proxy.url), token="") as client:
+        seen = await statuses_of(client, tokens)
+    assert [status for status, _ in seen.values()] == [200, 200, 401]
+
+
+async def test_an_issuer_is_required_of_a_project_that_is_not_local(
+    stack: Stack, user: User, proxy: Proxy
+) -> None:
+    """Once an issuer is expected by name, a token that names none is refused."""
+    rs = rsa_key("rs")
+    proxy.on("jwks.json", replies(200, jwks(rs)))
+    issuer = "https://project.example/auth/v1"
+    tokens = {
+        "ours": rs.sign(claims_for(user.id, iss=issuer)),
+        "none": rs.sign(claims_for(user.id)),
+        "close": rs.sign(claims_for(user.id, iss=issuer + "/")),
+    }
+    settings = settings_for(stack, supabase_url=proxy.url, jwt_issuer=issuer)
+    async with bundle(settings, token="") as client:
+        seen = await statuses_of(client, tokens)
+    assert [status for status, _ in seen.values()] == [200, 401, 401]
+
+
+async def test_where_no_key_was_ever_fetched_the_answer_is_503_not_401(
+    stack: Stack, user: User, proxy: Proxy
+) -> None:
+    """Nobody can say whether the token is good, so nobody is told that it is bad."""
+    proxy.on("jwks.json", replies(503, b"<html>"))
+    settings = settings_for(stack, supabase_url=proxy.url)
+    async with bundle(settings, token=rsa_key("rs").sign(claims_for(user.id))) as client:
+        answer = await client.post("/mega-mind", json={"request": "Hi"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert proxy.rpc_calls == []

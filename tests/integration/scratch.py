@@ -1,0 +1,40 @@
+"""Fixtures: a bare Postgres of the tests' own, and databases on it to be broken at will."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from local import database
+from tests.support.postgres import Server, running_server
+
+MIGRATED = "migrated"
+
+
+@pytest.fixture(scope="session")
+def bare_server() -> Iterator[Server]:
+    """An embedded server, with a migrated database that others are copied from."""
+    with running_server() as server:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(f"create database {MIGRATED}".encode())
+        database.shape(server.url(MIGRATED))
+        database.migrate(server.url(MIGRATED))
+        yield server
+
+
+@pytest.fixture
+def shaped_url(bare_server: Server) -> Iterator[str]:
+    """An empty database, shaped like Supabase's."""
+    with bare_server.database() as url:
+        database.shape(url)
+        yield url
+
+
+@pytest.fixture
+def scratch(bare_server: Server) -> Iterator[psycopg.Connection]:
+    """A migrated database of one's own, as its superuser."""
+    with (
+        bare_server.database(template=MIGRATED) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        yield connection

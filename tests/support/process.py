@@ -1,0 +1,80 @@
+"""The bundle as it is shipped: `python -m functions` in a process of its own."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local.settings import ROOT
+from local.stack import Stack
+from tests.support.stack import free_ports
+
+POLL_SECONDS = 0.05
+START_SECONDS = 60
+
+
+@dataclass
+class FunctionsProcess:
+    """A running bundle, and the file that its output goes to."""
+
+    url: str
+    log: Path
+
+    def client(self, token: str) -> httpx.AsyncClient:
+        """Return a client that carries this token."""
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.AsyncClient(base_url=f"{self.url}/functions/v1", headers=headers, timeout=60)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what was logged; every line has to be a JSON object."""
+        parsed = [json.loads(line) for line in self.log.read_text().splitlines()]
+        assert all(isinstance(line, dict) for line in parsed)
+        return parsed
+
+
+@asynccontextmanager
+async def functions_process(
+    stack: Stack, folder: Path, **settings: str
+) -> AsyncIterator[FunctionsProcess]:
+    """Run the bundle on a stack with these settings, and nothing else of the environment."""
+    port = free_ports(1)[0]
+    log = folder / "functions.log"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        **stack.settings.environment(),
+        **settings,
+    }
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "functions", "--port", str(port),
+            stdout=output, stderr=output, env=environment, cwd=folder,
+        )  # fmt: skip
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await _wait_until_healthy(url, process, log)
+        yield FunctionsProcess(url, log)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _wait_until_healthy(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(base_url=url) as http:
+        while True:
+            assert process.returncode is None, log.read_text()
+            try:
+                if (await http.get("/health")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass  # not listening yet
+            await asyncio.sleep(POLL_SECONDS)
