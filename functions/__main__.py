@@ -14,7 +14,7 @@ def main() -> int:
     """Check the settings, then serve until told to stop; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")))
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT") or "8000")
     options = parser.parse_args()
     try:
         _ = Services(load_settings()).turns

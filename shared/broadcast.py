@@ -65,9 +65,15 @@ class Broadcaster:
                     self._url, json={"messages": events}, headers=self._headers
                 )
             answer.raise_for_status()
+        except asyncio.CancelledError as exc:  # the turn waited as long as it may
+            self._fall_silent(exc, events)
+            raise
         except Exception as exc:  # noqa: BLE001 - whatever it was, the turn goes on without it
-            self._quiet_until = self._clock() + QUIET_SECONDS
-            log.warning("broadcast_failed", error=type(exc).__name__, events=len(events))
+            self._fall_silent(exc, events)
+
+    def _fall_silent(self, reason: BaseException, dropped: list[Event]) -> None:
+        self._quiet_until = self._clock() + QUIET_SECONDS
+        log.warning("broadcast_failed", error=type(reason).__name__, events=len(dropped))
 
 
 class LiveTurn:

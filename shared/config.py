@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+KEY = re.compile(r"[!-~]+")  # what fits in a header
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -81,8 +83,7 @@ class Settings(BaseSettings):
     @field_validator("supabase_url")
     @classmethod
     def _is_http_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_plain_url(value):
             raise ValueError("is not an http(s) URL")
         return value.rstrip("/")
 
@@ -145,15 +146,27 @@ def _keys_from(value: Any) -> tuple[Any, ...]:
     """Accept one key, or hosted functions' JSON object of named keys."""
     if not isinstance(value, str):
         return tuple(value) if isinstance(value, list | tuple) else (value,)
-    if not value.lstrip().startswith("{"):
-        return (value.strip(),)
-    try:
-        keys = json.loads(value)
-    except json.JSONDecodeError:
-        raise ValueError("is neither a key nor a JSON object of keys") from None
-    if not keys or not all(isinstance(key, str) for key in keys.values()):
+    keys: list[Any] = [value.strip()]
+    if value.lstrip().startswith("{"):
+        try:
+            keys = list(json.loads(value).values())
+        except json.JSONDecodeError:
+            raise ValueError("is neither a key nor a JSON object of keys") from None
+    # A blank one would let in whoever sends a blank one.
+    if not keys or not all(isinstance(key, str) and KEY.fullmatch(key) for key in keys):
         raise ValueError("holds no key")
-    return tuple(keys.values())
+    return tuple(keys)
+
+
+def _is_plain_url(value: str) -> bool:
+    """Whether this is an address that paths can be added to."""
+    try:
+        parts = urlsplit(value)
+        has_valid_port = parts.port != 0
+    except ValueError:
+        return False
+    is_http = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return is_http and has_valid_port and not re.search(r"[\s?#]", value)
 
 
 def _one_line(exc: ValidationError) -> str:

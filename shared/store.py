@@ -109,7 +109,10 @@ def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
 
 def _is_our_mistake(code: str) -> bool:
     """Whether the store is well and the call was wrong: a missing function, grant or argument."""
-    return code.startswith(("22", "23", "42", "PGRST1", "PGRST2", "P0"))
+    is_sqlstate = len(code) == 5  # a bare HTTP status, such as 429, comes in the same place
+    return (is_sqlstate and code.startswith(("22", "23", "42", "P0"))) or code.startswith(
+        ("PGRST1", "PGRST2")
+    )
 
 
 def _unavailable(function: str, reason: str) -> StoreUnavailableError:

@@ -77,6 +77,7 @@ def create_app(
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=f"{PREFIX}/docs",
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the host behind the gateway
         middleware=[
             Middleware(RequestContext),
             Middleware(_Cors, settings=chosen_settings),

@@ -55,7 +55,7 @@ grant select on table public.turns to authenticated;
 grant select, insert, update on table public.turns to service_role;
 
 comment on table public.turns is
-    'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own; no policy lets them write.';
+    'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
 comment on column public.turns.attempt is
     'Grows when another worker takes over. A write that names an older attempt is refused.';
 comment on column public.turns.lease_expires_at is

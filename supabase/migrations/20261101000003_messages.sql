@@ -108,7 +108,7 @@ create trigger messages_assign_place
     execute function public.assign_message_place();
 
 comment on table public.messages is
-    'What was said, in order. Append-only: clients may add a user row of their own and read; nobody updates.';
+    'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
 comment on column public.messages.seq is
     'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
 comment on column public.messages.created_at is

@@ -1,14 +1,16 @@
 """Who is calling: every kind of bad token is one and the same 401, and nobody acts for another."""
 
+import hashlib
+import hmac
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import httpx
+import jwt
 import psycopg
 import pytest
-import jwt
 
 from local.stack import Stack
 from tests.support.bundle import bundle, settings_for
@@ -185,9 +187,7 @@ async def refusals(
     """Ask once with each of these headers; return what was not the one 401."""
     wrong: dict[str, object] = {}
     for name, headers in tries.items():
-        answer = await client.post(
-            "/mega-mind", json={"request": marker}, headers=encode(headers)
-        )
+        answer = await client.post("/mega-mind", json={"request": marker}, headers=encode(headers))
         good = answer.status_code == 401 and answer.json() == UNAUTHORIZED
         if not (good and answer.headers["www-authenticate"] == "Bearer"):
             wrong[name] = (answer.status_code, answer.text)
@@ -331,11 +331,11 @@ async def test_a_deleted_account_with_a_live_token_is_a_401(
     user = await sign_up(stack)
     conversation_id = (await user.send("before")).json()["conversationId"]
     db.execute("delete from auth.users where id = %s", (user.id,))
-    async with user.functions:
-        sent = await user.send("after")
-        created = await user.functions.post("/conversations", json={})
-        continued = await user.send("after", conversationId=conversation_id)
-        loaded = await user.load(conversation_id)
+    sent = await user.send("after")
+    created = await user.functions.post("/conversations", json={})
+    continued = await user.send("after", conversationId=conversation_id)
+    loaded = await user.load(conversation_id)
+    await user.functions.aclose()
     assert (sent.status_code, sent.json()) == (401, UNAUTHORIZED)
     assert (created.status_code, created.json()) == (401, UNAUTHORIZED)
     assert (continued.status_code, loaded.status_code) == (404, 404)
@@ -389,9 +389,6 @@ async def test_tokens_signed_by_the_projects_published_keys_are_accepted(
 
 def by_hand_hs256(claims: dict[str, object], secret: bytes, kid: str) -> str:
     """Sign with HS256 and any bytes at all: the library refuses to use a public key so."""
-    import hashlib
-    import hmac
-
     signed_part = f"{encoded({'alg': 'HS256', 'kid': kid})}.{encoded(claims)}"
     digest = hmac.new(secret, signed_part.encode(), hashlib.sha256).digest()
     return f"{signed_part}.{encoded(digest)}"

@@ -31,13 +31,15 @@ PUBLISHABLE_KEY = "sb_publishable_tests"
 SECRET_KEY = "sb_secret_tests"
 PATIENCE = 15.0
 
-# A user owns the topics room:<user>:...; it may send to those that go on with "open:".
+# A user owns the topics room:<user>:...; it may send to those that go on with
+# "open:", unless its token says that it is muted.
 POLICIES = """
 create policy listen on realtime.messages for select to authenticated
     using (realtime.topic() like 'room:' || (select auth.uid())::text || ':%'
            and extension in ('broadcast', 'presence'));
 create policy send on realtime.messages for insert to authenticated
-    with check (realtime.topic() like 'room:' || (select auth.uid())::text || ':open:%');
+    with check (realtime.topic() like 'room:' || (select auth.uid())::text || ':open:%'
+                and current_setting('request.jwt.claims')::jsonb ->> 'muted' is null);
 """
 
 

@@ -49,7 +49,7 @@ LINTS = {
         where relkind in ('r', 'p', 'f')
           and not exists (
               select from policies
-              where polrelid = oid and polcmd in (command.letter::"char", '*')
+              where polrelid = tables.oid and polcmd in (command.letter::"char", '*')
           )
           and comment !~* format('no policy for ([a-z]+, )*%s(, [a-z]+)*: \\w+', command.word)
     """,
@@ -79,7 +79,8 @@ LINTS = {
     "sequence granted to anon": """
         select relname from pg_class
         where relnamespace = 'public'::regnamespace and relkind = 'S'
-          and has_sequence_privilege('anon', oid, 'usage, select, update')
+          and case when relkind = 'S'
+              then has_sequence_privilege('anon', oid, 'usage, select, update') end
     """,
     "function granted to anon": """
         select name from functions where has_function_privilege('anon', oid, 'execute')
@@ -114,7 +115,7 @@ LINTS = {
     "table without a primary key": """
         select relname from tables
         where relkind in ('r', 'p')
-          and not exists (select from pg_constraint where conrelid = oid and contype = 'p')
+          and not exists (select from pg_constraint where conrelid = tables.oid and contype = 'p')
     """,
     "table or function without a comment": """
         select relname from tables where comment = ''

@@ -13,7 +13,7 @@ MIGRATED = "migrated"
 
 @pytest.fixture(scope="session")
 def bare_server() -> Iterator[Server]:
-    """An embedded server, with a migrated database that others are copied from."""
+    """An embedded server, with a migrated database on it."""
     with running_server() as server:
         with psycopg.connect(server.url(), autocommit=True) as connection:
             connection.execute(f"create database {MIGRATED}".encode())
@@ -32,9 +32,7 @@ def shaped_url(bare_server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def scratch(bare_server: Server) -> Iterator[psycopg.Connection]:
-    """A migrated database of one's own, as its superuser."""
-    with (
-        bare_server.database(template=MIGRATED) as url,
-        psycopg.connect(url, autocommit=True) as connection,
-    ):
+    """A migrated database, as its superuser, in a transaction that is rolled back."""
+    with psycopg.connect(bare_server.url(MIGRATED)) as connection:
         yield connection
+        connection.rollback()

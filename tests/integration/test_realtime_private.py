@@ -189,6 +189,21 @@ async def test_a_refresh_that_says_nothing_changes_nothing(
         assert (await member.reply_to(ref))["status"] == "ok"
 
 
+async def test_a_new_token_is_asked_anew_what_it_may_send(
+    realtime: RealtimeStack, owner: Owner
+) -> None:
+    """A permission to send ends with the token that had it."""
+    topic = owner.open_topic
+    async with realtime.client() as member:
+        await member.join(topic, token=owner.token, private=True, broadcast={"ack": True})
+        ref = await member.broadcast(topic, "said", {})
+        assert (await member.reply_to(ref))["status"] == "ok"
+        muted = {"access_token": token_for(owner.id, muted=True)}
+        await member.send(f"realtime:{topic}", "access_token", muted)
+        await member.broadcast(topic, "said", {})
+        assert await member.settle() == []
+
+
 @pytest.mark.parametrize("private", [True, False])
 async def test_an_expired_token_ends_the_membership(
     realtime: RealtimeStack, owner: Owner, private: bool

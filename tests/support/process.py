@@ -71,10 +71,14 @@ async def functions_process(
 async def _wait_until_healthy(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
     async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(base_url=url) as http:
         while True:
-            assert process.returncode is None, log.read_text()
+            assert process.returncode is None, _output(log)
             try:
                 if (await http.get("/health")).status_code == 200:
                     return
             except httpx.TransportError:
                 pass  # not listening yet
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _output(log: Path) -> str:
+    return log.read_text()

@@ -1,0 +1,403 @@
+"""What breaks outside: what the caller sees, what is stored, and how it heals."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from local.stack import Stack
+from shared.broadcast import QUIET_SECONDS
+from shared.config import Settings
+from shared.engine import unescape, with_time_limit
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine
+from tests.support.proxy import (
+    Behaviour,
+    Proxy,
+    drips,
+    drops_the_answer,
+    hangs,
+    proxy_to,
+    refuses,
+    replies,
+    resets_mid_body,
+)
+from tests.support.stack import free_ports
+from tests.support.users import User
+
+STORE_TIMEOUT = 1.0
+SLACK = 5.0  # a busy machine, not a promise
+UNAVAILABLE = {
+    "code": "store_unavailable",
+    "message": "The store is not available right now; nothing was lost, try again with the"
+    " same key.",
+    "details": None,
+    "hint": None,
+}
+TRUNCATED = b'{"outcome": "started", "turn": {"id": "'
+
+# What the store may do instead of answering.
+BROKEN: dict[str, Behaviour] = {
+    "reset at once": refuses,
+    "hanging": hangs,
+    "slow drip": drips,
+    "500 with JSON": replies(500, {"code": "XX000", "message": "internal", "details": None}),
+    "502 with HTML": replies(502, b"<html><h1>Bad gateway</h1></html>"),
+    "503 with nothing": replies(503, b""),
+    "429 with HTML": replies(429, b"<html>Slow down</html>", retry_after="30"),
+    "429 with JSON": replies(429, {"message": "rate limited"}, retry_after="30"),
+    "422 with HTML": replies(422, b"<html>no</html>"),
+    "200 with HTML": replies(200, b"<html>Welcome</html>"),
+    "200 with nothing": replies(200, b""),
+    "200 with null": replies(200, None),
+    "200 with a list": replies(200, []),
+    "200 with another object": replies(200, {"hello": "world"}),
+    "200 with truncated JSON": replies(200, TRUNCATED, content_type="application/json"),
+    "a redirect": replies(302, b"", location="http://127.0.0.1:9/"),
+    "too many connections": replies(503, {"code": "53300", "message": "too many", "details": None}),
+    "a deadlock": replies(500, {"code": "40P01", "message": "deadlock", "details": None}),
+    "a statement timeout": replies(500, {"code": "57014", "message": "cancel", "details": None}),
+    "no pooled connection": replies(504, {"code": "PGRST003", "message": "pool", "details": None}),
+}
+
+
+@pytest.fixture
+async def proxy(stack: Stack) -> AsyncIterator[Proxy]:
+    """The stack behind a proxy that the test may spoil."""
+    async with proxy_to(stack.settings.url) as running:
+        yield running
+
+
+def behind(proxy: Proxy, stack: Stack, **overrides: Any) -> Settings:
+    """Return settings for a bundle that reaches the stack through the proxy alone."""
+    quick = {"store_timeout": STORE_TIMEOUT, "realtime_timeout": 0.3}
+    return settings_for(stack, supabase_url=proxy.url, **{**quick, **overrides})
+
+
+async def ask(client: httpx.AsyncClient, key: str, **body: Any) -> httpx.Response:
+    """POST mega-mind under a key."""
+    sent = {"request": "Hello", **body}
+    return await client.post("/mega-mind", json=sent, headers={"Idempotency-Key": key})
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    """Check that the answer is the one clear 503."""
+    assert (answer.status_code, answer.json()) == (503, UNAVAILABLE)
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def turns_of(db: psycopg.Connection, user: User) -> list[tuple[Any, ...]]:
+    """Return each of the user's turns: its status, attempt and the roles of its messages."""
+    return db.execute(
+        "select t.status, t.attempt, array_agg(m.role order by m.seq)"
+        " from turns as t join messages as m on m.turn_id = t.id"
+        " where t.user_id = %s group by t.id order by t.started_at",
+        (user.id,),
+    ).fetchall()
+
+
+def expire_lease(db: psycopg.Connection, user: User) -> None:
+    """Let the leases of the user's running turns be over."""
+    db.execute(
+        "update turns set lease_expires_at = now() - interval '1 second'"
+        " where user_id = %s and status = 'running'",
+        (user.id,),
+    )
+
+
+ONE_TURN = [("completed", 1, ["user", "assistant"])]
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+async def test_a_broken_store_is_a_503_in_time_and_the_same_key_succeeds_later(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy, fault: str
+) -> None:
+    """Nothing is stored meanwhile, reads say the same, and healing needs no restart."""
+    async with bundle(behind(proxy, stack), token=user.token) as client:
+        proxy.on_everything(BROKEN[fault])
+        started = time.monotonic()
+        refused = await ask(client, "k")
+        took = time.monotonic() - started
+        loaded = await client.get(
+            "/load-conversation", params={"conversationId": str(uuid.uuid4())}
+        )
+        before = turns_of(db, user)
+        proxy.heal()
+        answer = await ask(client, "k")
+    assert_unavailable(refused)
+    assert_unavailable(loaded)
+    assert took < STORE_TIMEOUT + SLACK
+    assert before == []
+    assert answer.status_code == 200
+    assert turns_of(db, user) == ONE_TURN
+
+
+async def test_a_store_that_listens_nowhere_is_a_503_everywhere(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """Each endpoint says so; health stays well, unless asked to look deeper."""
+    closed = f"http://127.0.0.1:{free_ports(1)[0]}"
+    settings = settings_for(stack, supabase_url=closed, store_timeout=STORE_TIMEOUT)
+    some = f"/conversations/{uuid.uuid4()}"
+    async with bundle(settings, token=user.token) as client:
+        answers = [
+            await ask(client, "k"),
+            await client.get("/load-conversation", params={"conversationId": str(uuid.uuid4())}),
+            await client.get("/conversations"),
+            await client.post("/conversations", json={}),
+            await client.get(some),
+            await client.patch(some, json={"archived": True}),
+            await client.delete(some),
+            await client.get("/health", params={"deep": "1"}),
+        ]
+        health = await client.get("/health")
+    for answer in answers:
+        assert_unavailable(answer)
+    assert (health.status_code, health.json()) == (200, {"status": "ok"})
+    async with bundle(settings_for(stack), token=user.token) as client:
+        healed = await ask(client, "k")
+        deep = await client.get("/health", params={"deep": "1"})
+    assert healed.status_code == 200
+    assert deep.json() == {"status": "ok", "store": "ok"}
+    assert turns_of(db, user) == ONE_TURN
+
+
+async def test_an_answer_cut_mid_body_behind_the_commit_loses_and_doubles_nothing(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """Half of begin_turn's answer: the turn is open under its lease, then taken over once."""
+    async with bundle(behind(proxy, stack), token=user.token) as client:
+        proxy.on("begin_turn", resets_mid_body)
+        assert_unavailable(await ask(client, "k"))
+        proxy.heal()
+        busy = await ask(client, "k")
+        expire_lease(db, user)
+        answer = await ask(client, "k")
+    assert busy.status_code == 409
+    assert answer.status_code == 200
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+
+
+@pytest.mark.parametrize("fault", ["reset at once", "hanging", "502 with HTML", "429 with HTML"])
+async def test_a_store_that_fails_only_at_the_reply_keeps_the_message_and_one_reply(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy, fault: str
+) -> None:
+    """503; then 409 while the lease lives; after it, the retry takes over and ends the turn."""
+    engine = ScriptedEngine("Done.")
+    async with bundle(behind(proxy, stack), token=user.token, engine=engine) as client:
+        proxy.on("complete_turn", BROKEN[fault])
+        assert_unavailable(await ask(client, "k"))
+        assert turns_of(db, user) == [("running", 1, ["user"])]
+        proxy.heal()
+        busy = await ask(client, "k")
+        expire_lease(db, user)
+        answer = await ask(client, "k")
+        replayed = await ask(client, "k")
+    assert (busy.status_code, busy.json()["code"]) == (409, "turn_in_progress")
+    assert busy.json()["details"]["turnId"] == answer.json()["turnId"]
+    assert int(busy.headers["retry-after"]) > 0
+    assert answer.status_code == 200
+    assert answer.json()["message"] == replayed.json()["message"]
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+    assert engine.requests == ["Hello", "Hello"]
+
+
+async def test_begin_turn_whose_answer_is_lost_ends_in_one_turn(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """The commit happened, the caller heard 503: the same key ends in one turn, never two."""
+    async with bundle(behind(proxy, stack), token=user.token) as client:
+        proxy.on("begin_turn", drops_the_answer)
+        assert_unavailable(await ask(client, "k"))
+        assert turns_of(db, user) == [("running", 1, ["user"])]
+        proxy.heal()
+        busy = await ask(client, "k")
+        expire_lease(db, user)
+        answer = await ask(client, "k")
+    assert busy.status_code == 409
+    assert (answer.status_code, answer.json()["replayed"]) == (200, False)
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+
+
+async def test_complete_turn_whose_answer_is_lost_is_replayed(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """The reply was committed, so the same key gives it back without asking the AI again."""
+    engine = ScriptedEngine("Done.")
+    async with bundle(behind(proxy, stack), token=user.token, engine=engine) as client:
+        proxy.on("complete_turn", drops_the_answer)
+        assert_unavailable(await ask(client, "k"))
+        proxy.heal()
+        answer = await ask(client, "k")
+    assert (answer.status_code, answer.json()["replayed"]) == (200, True)
+    assert answer.json()["message"]["content"] == "Done."
+    assert turns_of(db, user) == ONE_TURN
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_worker_that_wakes_up_past_its_lease_cannot_write(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """Another took over and replied; the sleeper gives back that reply instead of its own."""
+    slow, quick = ScriptedEngine("Too late.", hold=True), ScriptedEngine("In time.")
+    settings = settings_for(stack)
+    async with (
+        bundle(settings, token=user.token, engine=slow) as sleeper,
+        bundle(settings, token=user.token, engine=quick) as other,
+    ):
+        sleeping = asyncio.create_task(ask(sleeper, "k"))
+        await asyncio.wait_for(slow.started.wait(), timeout=20)
+        expire_lease(db, user)
+        answer = await ask(other, "k")
+        slow.release.set()
+        late = await sleeping
+    assert answer.json()["message"]["content"] == "In time."
+    assert (late.status_code, late.json()["replayed"]) == (200, True)
+    assert late.json()["message"] == answer.json()["message"]
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [refuses, hangs, replies(429, b"slow down", retry_after="60"), replies(500, b"<html>")],
+    ids=["refusing", "hanging", "429", "500"],
+)
+async def test_a_dead_realtime_neither_fails_nor_holds_up_a_turn(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy, fault: Behaviour
+) -> None:
+    """One send is tried; the turns right after it don't even try."""
+    proxy.on("broadcast", fault)
+    async with bundle(behind(proxy, stack), token=user.token) as client:
+        started = time.monotonic()
+        first = await ask(client, "1")
+        took = time.monotonic() - started
+        later = [await ask(client, str(n)) for n in range(2, 5)]
+        took_all = time.monotonic() - started
+    assert [answer.status_code for answer in (first, *later)] == [200] * 4
+    assert first.json()["success"] is True
+    assert took < 0.3 + SLACK
+    # Within the quiet period only the first turn tries; on a slow machine a second one may.
+    assert proxy.calls.count("broadcast") <= 1 + int(took_all // QUIET_SECONDS)
+    assert turns_of(db, user) == ONE_TURN * 4
+
+
+async def test_a_turn_costs_two_calls_and_everything_else_one(
+    stack: Stack, user: User, proxy: Proxy
+) -> None:
+    """Counted on the wire, with the health check that asks nothing at all."""
+    costs: dict[str, list[str]] = {}
+
+    async with bundle(behind(proxy, stack), token=user.token) as client:
+
+        async def cost(name: str, method: str, path: str, **more: Any) -> httpx.Response:
+            before = len(proxy.rpc_calls)
+            answer = await client.request(method, path, **more)
+            assert answer.status_code < 300
+            costs[name] = proxy.rpc_calls[before:]
+            return answer
+
+        sent = await cost("turn", "POST", "/mega-mind", json={"request": "x"})
+        own = {"conversationId": sent.json()["conversationId"]}
+        path = f"/conversations/{own['conversationId']}"
+        await cost("next turn", "POST", "/mega-mind", json={"request": "y", **own})
+        unstored = {"request": "z", "persistMessages": False}
+        await cost("unstored", "POST", "/mega-mind", json=unstored)
+        await cost("load", "GET", "/load-conversation", params=own)
+        await cost("load by post", "POST", "/load-conversation", json=own)
+        await cost("list", "GET", "/conversations")
+        await cost("create", "POST", "/conversations", json={})
+        await cost("get", "GET", path)
+        await cost("update", "PATCH", path, json={"title": "New"})
+        await cost("delete", "DELETE", path)
+        await cost("health", "GET", "/health")
+        await cost("deep health", "GET", "/health", params={"deep": "1"})
+    assert costs == {
+        "turn": ["begin_turn", "complete_turn"],
+        "next turn": ["begin_turn", "complete_turn"],
+        "unstored": [],
+        "load": ["load_conversation"],
+        "load by post": ["load_conversation"],
+        "list": ["list_conversations"],
+        "create": ["create_conversation"],
+        "get": ["get_conversation"],
+        "update": ["update_conversation"],
+        "delete": ["delete_conversation"],
+        "health": [],
+        "deep health": ["ping"],
+    }
+    assert set(proxy.calls) - set(proxy.rpc_calls) <= {"broadcast"}
+
+
+async def test_a_refused_request_costs_the_store_nothing(
+    stack: Stack, user: User, proxy: Proxy
+) -> None:
+    """Wrong input is answered before anything is asked."""
+    async with bundle(behind(proxy, stack), token=user.token) as client:
+        statuses = [
+            (await client.post("/mega-mind", json={"request": ""})).status_code,
+            (await client.get("/load-conversation", params={"conversationId": "x"})).status_code,
+            (await client.get("/conversations", params={"cursor": "x"})).status_code,
+            (await client.post("/conversations", json={"title": ""})).status_code,
+        ]
+    assert statuses == [400] * 4
+    assert proxy.calls == []
+
+
+async def test_an_ai_that_hangs_ends_as_a_stored_timeout(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """The answer is a 200 that says so, and the turn is settled."""
+    engine = with_time_limit(HangingEngine(), 0.2)
+    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
+        answer = await ask(client, "k")
+    reply = (await user.load(answer.json()["conversationId"])).json()["messages"][-1]
+    assert (answer.status_code, answer.json()["success"]) == (200, False)
+    assert reply == answer.json()["message"]
+    assert reply["metadata"]["error"]["type"] == "timeout"
+    assert turns_of(db, user) == [("failed", 1, ["user", "assistant"])]
+
+
+async def test_a_provider_that_fails_ends_as_a_stored_failure(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """So does a rate limit: the row says which, and the next turn is free to go."""
+    for error_type in ("provider_error", "rate_limited"):
+        engine = FailingEngine(error_type)
+        async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
+            answer = (await ask(client, error_type)).json()
+        assert answer["success"] is False
+        assert answer["message"]["metadata"]["error"]["type"] == error_type
+    after = await user.send("Again", conversationId=answer["conversationId"])
+    assert after.json()["success"] is True
+    assert [status for status, *_ in turns_of(db, user)] == ["failed", "failed", "completed"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a\x00b", "half \ud83d", "\ude00 the other", "spelled \\u0000 and \x00", "\\\\\x00"],
+    ids=ascii,
+)
+async def test_a_reply_that_postgres_cannot_hold_is_stored_escaped(
+    stack: Stack, user: User, text: str
+) -> None:
+    """It can be turned back, and its metadata says that it has to be."""
+    async with bundle(settings_for(stack), token=user.token, engine=ScriptedEngine(text)) as client:
+        answer = (await ask(client, "k")).json()
+    reply = (await user.load(answer["conversationId"])).json()["messages"][-1]
+    assert reply == answer["message"]
+    assert reply["metadata"]["escaped"] is True
+    assert unescape(reply["content"]) == text
+
+
+async def test_a_reply_that_only_looks_escaped_is_stored_as_it_is(stack: Stack, user: User) -> None:
+    """A backslash, u and four zeros spelled out are just text, and nothing is flagged."""
+    text = "write \\u0000 for NUL"
+    async with bundle(settings_for(stack), token=user.token, engine=ScriptedEngine(text)) as client:
+        answer = (await ask(client, "k")).json()
+    assert answer["message"]["content"] == text
+    assert "escaped" not in answer["message"]["metadata"]

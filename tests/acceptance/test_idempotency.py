@@ -1,0 +1,198 @@
+"""One key, one effect: however often a request is sent, at once or again, it happens once."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from local.stack import Stack
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import FailingEngine, ScriptedEngine
+from tests.support.users import User
+
+CALLERS = 24
+
+
+def rows_of(db: psycopg.Connection, user: User) -> tuple[int, list[str]]:
+    """Return how many turns a user has, and the roles of all of their messages in order."""
+    turns = db.execute("select count(*) from turns where user_id = %s", (user.id,)).fetchone()
+    messages = db.execute(
+        "select role from messages where user_id = %s order by created_at", (user.id,)
+    ).fetchall()
+    assert turns is not None
+    return int(turns[0]), [role for (role,) in messages]
+
+
+async def ask(client: httpx.AsyncClient, key: str, **body: Any) -> httpx.Response:
+    """POST mega-mind under a key."""
+    sent = {"request": "Once", **body}
+    return await client.post("/mega-mind", json=sent, headers={"Idempotency-Key": key})
+
+
+def told(answer: httpx.Response) -> dict[str, Any]:
+    """Return an answer without the word that it is a repetition."""
+    body: dict[str, Any] = answer.json()
+    return {name: value for name, value in body.items() if name != "replayed"}
+
+
+@pytest.mark.parametrize("in_conversation", [False, True], ids=["new", "existing"])
+async def test_24_callers_with_one_key_are_one_turn(
+    stack: Stack, user: User, db: psycopg.Connection, in_conversation: bool
+) -> None:
+    """All arrive while the AI works: one is served, the others are told to wait and for what."""
+    engine = ScriptedEngine("Just once.", hold=True)
+    body: dict[str, Any] = {}
+    if in_conversation:
+        created = await user.functions.post("/conversations", json={})
+        body["conversationId"] = created.json()["conversation"]["id"]
+    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
+        callers = {asyncio.create_task(ask(client, "k", **body)) for _ in range(CALLERS)}
+        waiting, served = callers, set[asyncio.Task[httpx.Response]]()
+        while len(waiting) > 1:
+            done, waiting = await asyncio.wait(
+                waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED
+            )
+            assert done
+            served |= done
+        engine.release.set()
+        first = await next(iter(waiting))
+        again = [await ask(client, "k", **body) for _ in range(2)]
+    refused = [task.result() for task in served]
+    assert [answer.status_code for answer in refused] == [409] * (CALLERS - 1)
+    for answer in refused:
+        assert answer.json()["code"] == "turn_in_progress"
+        assert answer.json()["details"]["turnId"] == first.json()["turnId"]
+        assert answer.json()["details"]["conversationId"] == first.json()["conversationId"]
+        assert int(answer.headers["retry-after"]) > 0
+    assert (first.status_code, first.json()["replayed"]) == (200, False)
+    assert [(answer.status_code, answer.json()["replayed"]) for answer in again] == [
+        (200, True)
+    ] * 2
+    assert [told(answer) for answer in again] == [told(first)] * 2
+    assert again[0].content == again[1].content
+    assert engine.requests == ["Once"]
+    assert rows_of(db, user) == (1, ["user", "assistant"])
+
+
+async def test_24_callers_in_a_free_race_agree_or_are_told_to_wait(
+    user: User, db: psycopg.Connection
+) -> None:
+    """On the running bundle, with nobody held back; asking again ends with the one reply."""
+    answers = await asyncio.gather(*(user.send("Race", key="k") for _ in range(CALLERS)))
+    good = [answer for answer in answers if answer.status_code == 200]
+    waits = [answer for answer in answers if answer.status_code == 409]
+    final = await user.send("Race", key="k")
+    assert len(good) + len(waits) == CALLERS
+    assert [answer.json()["replayed"] for answer in good].count(False) == 1
+    assert {answer.json()["code"] for answer in waits} <= {"turn_in_progress"}
+    assert final.json()["replayed"] is True
+    assert all(told(answer) == told(final) for answer in good)
+    assert rows_of(db, user) == (1, ["user", "assistant"])
+
+
+async def test_a_replay_gives_what_is_stored(user: User) -> None:
+    """The rows are those that load-conversation shows, also after the conversation went on."""
+    first = await user.send("One", key="k")
+    await user.send("Two", conversationId=first.json()["conversationId"])
+    replayed = await user.send("One", key="k")
+    loaded = (await user.load(first.json()["conversationId"])).json()
+    assert told(replayed) == told(first)
+    assert loaded["messages"][:2] == [replayed.json()["userMessage"], replayed.json()["message"]]
+    assert loaded["lastSeq"] == 4
+
+
+async def test_one_key_for_another_request_is_refused(user: User, db: psycopg.Connection) -> None:
+    """Another text, project, conversation or metadata: 422, nothing stored, the first one stays."""
+    first = await user.send("Original", key="k")
+    other = {
+        "text": {"request": "Something else"},
+        "project": {"projectId": str(uuid.uuid4())},
+        "conversation": {"conversationId": first.json()["conversationId"]},
+        "metadata": {"metadata": {"a": 1}},
+    }
+    answers = {
+        name: await ask(user.functions, "k", **{"request": "Original", **body})
+        for name, body in other.items()
+    }
+    assert {name: (a.status_code, a.json()["code"]) for name, a in answers.items()} == (
+        dict.fromkeys(other, (422, "idempotency_key_reused"))
+    )
+    assert told(await user.send("Original", key="k")) == told(first)
+    assert rows_of(db, user) == (1, ["user", "assistant"])
+
+
+async def test_naming_oneself_or_the_defaults_is_the_same_request(user: User) -> None:
+    """What means the same is the same: own userId, null for nothing, defaults written out."""
+    first = await user.send("Same", key="k", metadata={"a": 1, "b": 2})
+    spelled = await user.send(
+        "Same", key="k", userId=user.id, conversationId=None, persistMessages=True,
+        metadata={"b": 2, "a": 1},
+    )  # fmt: skip
+    assert spelled.json()["replayed"] is True
+    assert told(spelled) == told(first)
+
+
+async def test_one_users_key_is_not_anothers(
+    user: User, other_user: User, db: psycopg.Connection
+) -> None:
+    """The same key for two users is two turns, whether their requests agree or not."""
+    mine = await user.send("Mine", key="shared")
+    same = await other_user.send("Mine", key="shared")
+    repeated = await user.send("Mine", key="shared")
+    assert [a.json()["replayed"] for a in (mine, same, repeated)] == [False, False, True]
+    assert same.json()["conversationId"] != mine.json()["conversationId"]
+    assert same.json()["userMessage"]["user_id"] == other_user.id
+    assert told(repeated) == told(mine)
+    assert rows_of(db, other_user) == (1, ["user", "assistant"])
+
+
+async def test_a_second_request_in_a_busy_conversation_is_told_to_wait(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """409 under another key; another conversation is free, and so is this one afterwards."""
+    engine = ScriptedEngine("Done.", hold=True)
+    created = await user.functions.post("/conversations", json={})
+    busy = {"conversationId": created.json()["conversation"]["id"]}
+    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
+        running = asyncio.create_task(ask(client, "1", **busy))
+        await asyncio.wait_for(engine.started.wait(), timeout=20)
+        refused = await ask(client, "2", request="Me too", **busy)
+        elsewhere = await user.send("Elsewhere")
+        open_turn = (await user.load(busy["conversationId"])).json()["openTurn"]
+        engine.release.set()
+        first = await running
+        after = await ask(client, "2", request="Me too", **busy)
+    assert (refused.status_code, refused.json()["code"]) == (409, "turn_in_progress")
+    assert refused.json()["details"]["turnId"] == first.json()["turnId"] == open_turn["turnId"]
+    assert refused.json()["hint"]
+    assert elsewhere.status_code == 200
+    assert (after.status_code, after.json()["replayed"]) == (200, False)
+    stored = (await user.load(busy["conversationId"])).json()["messages"]
+    assert [row["content"] for row in stored] == ["Once", "Done.", "Me too", "Done."]
+
+
+async def test_repeating_a_failed_turn_replays_the_failure(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """A failure is a reply too: under its key it stays, under a new one the AI is asked again."""
+    async with bundle(settings_for(stack), token=user.token, engine=FailingEngine()) as client:
+        failed = await ask(client, "k")
+    engine = ScriptedEngine("Now.")
+    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
+        replayed = await ask(client, "k")
+        assert engine.requests == []
+        anew = await ask(client, "another")
+    assert (failed.json()["success"], replayed.json()["replayed"]) == (False, True)
+    assert told(replayed) == told(failed)
+    assert anew.json()["success"] is True
+    assert rows_of(db, user) == (2, ["user", "assistant", "user", "assistant"])
+
+
+async def test_without_a_key_each_request_is_its_own(user: User, db: psycopg.Connection) -> None:
+    """Nothing is guessed from the text: twice the same words are two turns."""
+    first, second = await user.send("Twice"), await user.send("Twice")
+    assert first.json()["turnId"] != second.json()["turnId"]
+    assert rows_of(db, user)[0] == 2
