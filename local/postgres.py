@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -13,7 +14,7 @@ import psutil
 import psycopg
 
 from local.errors import PartFailedError
-from local.processes import Part, as_user
+from local.processes import Part, as_user, wait_for_end
 from local.settings import DB_PASSWORD, DB_USER, LocalSettings
 
 with warnings.catch_warnings():  # it asks for a runtime folder that we don't use
@@ -55,6 +56,7 @@ def postgres_part(settings: LocalSettings) -> Part:
         log_dir=settings.home / "logs",
         cwd=Path("/"),
         user=_system_user(),
+        stop_signal=signal.SIGINT,  # don't wait for clients: they hold their connections open
     )
 
 
@@ -88,7 +90,7 @@ def kill_server(settings: LocalSettings) -> None:
     for victim in victims:
         with contextlib.suppress(psutil.Error):
             victim.kill()
-    psutil.wait_procs(victims, timeout=10)
+    wait_for_end(victims)
 
 
 def accepts_connections(db_url: str) -> bool:
@@ -135,8 +137,7 @@ def _remove_orphans(data: Path) -> None:
     server = int(pid_file.read_text().splitlines()[0])
     if psutil.pid_exists(server) and _is_postgres_on(psutil.Process(server), data):
         return
-    orphans = [p for p in psutil.process_iter() if _is_backend_of(p, data)]
-    psutil.wait_procs(orphans, timeout=5)
+    wait_for_end([p for p in psutil.process_iter() if _is_backend_of(p, data)])
 
 
 def _is_postgres_on(process: psutil.Process, data: Path) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -34,6 +35,7 @@ class Part:
     environment: dict[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     user: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
 
     @property
     def pid_file(self) -> Path:
@@ -51,10 +53,9 @@ class Part:
             known = json.loads(self.pid_file.read_text())
             process = psutil.Process(known["pid"])
             same = abs(process.create_time() - known["created"]) < 1
-            alive = process.status() != psutil.STATUS_ZOMBIE
         except (OSError, ValueError, KeyError, psutil.Error):
             return None
-        return process if same and alive else None
+        return process if same and is_alive(process) else None
 
     def begin(self) -> bool:
         """Start the process unless it runs and answers; return whether it had to be started."""
@@ -115,7 +116,7 @@ class Part:
         """End the process and its children: asked first, then made to."""
         process = self.process()
         if process is not None:
-            stop_processes([process, *process.children(recursive=True)])
+            stop_processes(process, self.stop_signal)
         self.pid_file.unlink(missing_ok=True)
 
 
@@ -124,16 +125,31 @@ def as_user(name: str | None) -> dict[str, Any]:
     return {"user": name, "group": name, "extra_groups": []} if name else {}
 
 
-def stop_processes(processes: Sequence[psutil.Process]) -> None:
-    """End these processes: SIGTERM, a grace period, then SIGKILL."""
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
-    for process in alive:
+def stop_processes(main: psutil.Process, stop_signal: signal.Signals) -> None:
+    """End a process that takes its children along: asked first, then made to."""
+    family = [main, *main.children(recursive=True)]
+    with contextlib.suppress(psutil.Error):
+        main.send_signal(stop_signal)
+    for process in wait_for_end(family):
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+    wait_for_end(family)
+
+
+def wait_for_end(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Wait until these have ended, reaped or not; return those that haven't in time."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while (alive := [p for p in processes if is_alive(p)]) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return alive
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Say whether a process still runs; one that only waits to be reaped does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def require_free_port(port: int, name: str) -> None:
