@@ -85,7 +85,7 @@ def _usable_keys(jwks: Any) -> dict[str, jwt.PyJWK]:
             continue
         try:
             key = jwt.PyJWK.from_dict(entry)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, NotImplementedError):
             continue  # a kind of key that we do not verify with
         if key.algorithm_name in ALGORITHMS:
             keys[entry["kid"]] = key

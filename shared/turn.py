@@ -61,7 +61,8 @@ class Turn:
 
     def request_hash(self) -> str:
         """Return the fingerprint by which two requests under one key are told apart."""
-        told = self.request.model_dump(mode="json", exclude={"user_id"})
+        # Without defaults, so that a field added later leaves older fingerprints as they are.
+        told = self.request.model_dump(mode="json", exclude={"user_id"}, exclude_defaults=True)
         canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

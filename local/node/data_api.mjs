@@ -33,6 +33,8 @@ export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKe
     url: dbUrl,
     postgresOptions: { types, max: 20, onnotice: () => {} },
   });
+  leaveGrantsAlone(connection);
+  overlookSchema(connection, "realtime");
   const app = new App({
     connection,
     options: { server: { disableStudio: true } },
@@ -48,4 +50,23 @@ export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKe
   await app.init();
   await app.ensureSystemSchema();
   return (request) => app.fetch(request);
+}
+
+/** Lite grants every table to every role before its first query; here the migrations say who may what. */
+function leaveGrantsAlone(connection) {
+  connection.ensureRlsContext = async () => true;
+}
+
+/** Lite resolves an embedded table by its bare name, so realtime.messages shadows public.messages. */
+function overlookSchema(connection, schema) {
+  const introspect = connection.introspect.bind(connection);
+  connection.introspect = async (options) => {
+    const entries = Object.entries(await introspect(options));
+    return Object.fromEntries(
+      entries.map(([key, value]) => [
+        key,
+        Array.isArray(value) ? value.filter((item) => item?.schema !== schema) : value,
+      ]),
+    );
+  };
 }

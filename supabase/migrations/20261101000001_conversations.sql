@@ -43,13 +43,16 @@ create policy delete_own on public.conversations
     for delete to authenticated
     using (user_id = (select auth.uid()));
 
--- Withheld from clients: id, last_seq, created_at and updated_at are the database's to write,
+-- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
 -- and the owner never changes.
 revoke all on table public.conversations from public, anon, authenticated, service_role;
 grant select, delete on table public.conversations to authenticated;
 grant insert (user_id, project_id, title, metadata) on table public.conversations to authenticated;
 grant update (project_id, title, metadata, archived_at) on table public.conversations to authenticated;
-grant select, insert, update, delete on table public.conversations to service_role;
+grant select, delete on table public.conversations to service_role;
+grant insert (id, user_id, project_id, title, metadata, archived_at) on table public.conversations
+    to service_role;
+grant update (project_id, title, metadata, archived_at) on table public.conversations to service_role;
 
 comment on table public.conversations is
     'One conversation between a user and the AI. Owned by user_id alone.';

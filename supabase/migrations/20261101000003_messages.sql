@@ -76,23 +76,34 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+    v_owner uuid;
 begin
     new.user_id := coalesce(new.user_id, auth.uid());
+
+    select user_id
+    into v_owner
+    from public.conversations
+    where id = new.conversation_id
+      and (new.user_id is null or user_id = new.user_id)
+    for no key update;
+
+    if v_owner is null or exists (select 1 from public.messages where id = new.id) then
+        -- No such conversation, or someone else's: the policy (for a client) or the foreign key
+        -- (for the service) refuses the row, with one and the same answer for both cases. Or a
+        -- row that is there already, which `on conflict do nothing` must not use up a place for.
+        new.user_id := coalesce(new.user_id, v_owner);
+        new.seq := 0;
+        new.created_at := now();
+        return new;
+    end if;
 
     update public.conversations
     set last_seq = last_seq + 1,
         updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
     where id = new.conversation_id
-      and (new.user_id is null or user_id = new.user_id)
     returning last_seq, updated_at, user_id
     into new.seq, new.created_at, new.user_id;
-
-    if not found then
-        -- No such conversation, or someone else's. The policy (for a client) or the foreign key
-        -- (for the service) refuses the row, with one and the same answer for both cases.
-        new.seq := 0;
-        new.created_at := now();
-    end if;
 
     return new;
 end;

@@ -265,7 +265,11 @@ begin
     where t.id = resume_turn.turn_id
     for update;
 
-    if v_turn.status <> 'running' then
+    if not found then
+        -- Its conversation was deleted in the meantime.
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    elsif v_turn.status <> 'running' then
         return public.describe_turn(v_turn.id, 'replayed');
     elsif v_turn.lease_expires_at > clock_timestamp() then
         return public.describe_turn(v_turn.id, 'in_progress');

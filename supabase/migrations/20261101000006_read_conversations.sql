@@ -48,9 +48,11 @@ begin
             1, least(v_around - v_limit / 2, v_conversation.last_seq - v_limit + 1)
         );
     elsif after is not null then
-        v_first := least(after, v_conversation.last_seq) + 1;
+        v_first := least(greatest(after, 0), v_conversation.last_seq) + 1;
     else
-        v_first := least(coalesce(before, v_conversation.last_seq + 1), v_conversation.last_seq + 1) - v_limit;
+        v_first := least(
+            greatest(coalesce(before, v_conversation.last_seq + 1), 1), v_conversation.last_seq + 1
+        ) - v_limit;
     end if;
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]'), min(m.seq), max(m.seq)
@@ -65,7 +67,7 @@ begin
         'messages', v_messages,
         'page', jsonb_build_object(
             'has_older', coalesce(v_oldest, v_first) > 1 and v_conversation.last_seq > 0,
-            'has_newer', coalesce(v_newest, v_first - 1) < v_conversation.last_seq,
+            'has_newer', coalesce(v_newest, greatest(v_first - 1, 0)) < v_conversation.last_seq,
             'oldest_seq', v_oldest,
             'newest_seq', v_newest
         ),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -37,16 +38,32 @@ async def conversations_of(user: User, ids: list[str]) -> list[dict[str, Any]]:
     return [(await user.load(conversation_id, limit=200)).json() for conversation_id in ids]
 
 
+async def at_the_functions(stack: Stack) -> User:
+    """Sign a user up who talks to the functions' own port, over fresh connections.
+
+    So what they see is the bundle's answer, also while the gateway is the part that is dead.
+    """
+    user = await sign_up(stack)
+    await user.functions.aclose()
+    user.functions = httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{stack.settings.ports.functions}/functions/v1",
+        headers={"authorization": f"Bearer {user.token}"},
+        limits=httpx.Limits(max_keepalive_connections=0),
+        timeout=60,
+    )
+    return user
+
+
 async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
     own_stack: Stack,
 ) -> None:
     """Postgres with -9 under load, then each other part alone."""
-    user = await sign_up(own_stack)
+    user = await at_the_functions(own_stack)
     acknowledged: list[str] = []
     enough = asyncio.Event()
 
     async def send_until_it_breaks(name: str) -> int:
-        for number in range(200):
+        for number in range(500):
             answer = await user.send(f"{name} {number} é🎉")
             if answer.status_code != 200:
                 return answer.status_code
@@ -55,6 +72,7 @@ async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
                 enough.set()
         return 0
 
+    await user.functions.get("/conversations")
     senders = [asyncio.create_task(send_until_it_breaks(f"sender {n}")) for n in range(4)]
     await asyncio.wait_for(enough.wait(), timeout=60)
     before = await conversations_of(user, acknowledged[:8])
@@ -79,6 +97,8 @@ async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
         assert own_stack.dead_parts() == [part]
         if part is own_stack.realtime:
             assert (await user.send("without Realtime")).json()["success"] is True
+        if part is own_stack.gateway:
+            assert (await user.send("without the store")).status_code == 503
         await asyncio.to_thread(own_stack.up)
         assert own_stack.dead_parts() == []
         assert {other.name: other.process() for other in survivors} == pids

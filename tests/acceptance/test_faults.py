@@ -262,6 +262,32 @@ async def test_a_worker_that_wakes_up_past_its_lease_cannot_write(
     assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
 
 
+async def test_a_worker_that_wakes_up_while_another_has_the_turn_cannot_write(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """It is told to wait, and the reply is the other's."""
+    slow, other = ScriptedEngine("Too late.", hold=True), ScriptedEngine("Mine.", hold=True)
+    settings = settings_for(stack)
+    async with (
+        bundle(settings, token=user.token, engine=slow) as sleeper,
+        bundle(settings, token=user.token, engine=other) as worker,
+    ):
+        sleeping = asyncio.create_task(ask(sleeper, "k"))
+        await asyncio.wait_for(slow.started.wait(), timeout=20)
+        expire_lease(db, user)
+        working = asyncio.create_task(ask(worker, "k"))
+        await asyncio.wait_for(other.started.wait(), timeout=20)
+        slow.release.set()
+        late = await sleeping
+        between = turns_of(db, user)
+        other.release.set()
+        answer = await working
+    assert (late.status_code, late.json()["code"]) == (409, "turn_in_progress")
+    assert between == [("running", 2, ["user"])]
+    assert answer.json()["message"]["content"] == "Mine."
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+
+
 @pytest.mark.parametrize(
     "fault",
     [refuses, hangs, replies(429, b"slow down", retry_after="60"), replies(500, b"<html>")],

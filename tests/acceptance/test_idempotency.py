@@ -44,10 +44,9 @@ async def test_24_callers_with_one_key_are_one_turn(
 ) -> None:
     """All arrive while the AI works: one is served, the others are told to wait and for what."""
     engine = ScriptedEngine("Just once.", hold=True)
-    body: dict[str, Any] = {}
-    if in_conversation:
-        created = await user.functions.post("/conversations", json={})
-        body["conversationId"] = created.json()["conversation"]["id"]
+    created = await user.functions.post("/conversations", json={})
+    own = {"conversationId": created.json()["conversation"]["id"]}
+    body = own if in_conversation else {}
     async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
         callers = {asyncio.create_task(ask(client, "k", **body)) for _ in range(CALLERS)}
         waiting, served = callers, set[asyncio.Task[httpx.Response]]()
@@ -81,6 +80,7 @@ async def test_24_callers_in_a_free_race_agree_or_are_told_to_wait(
     user: User, db: psycopg.Connection
 ) -> None:
     """On the running bundle, with nobody held back; asking again ends with the one reply."""
+    await user.functions.get("/conversations")
     answers = await asyncio.gather(*(user.send("Race", key="k") for _ in range(CALLERS)))
     good = [answer for answer in answers if answer.status_code == 200]
     waits = [answer for answer in answers if answer.status_code == 409]

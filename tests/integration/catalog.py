@@ -69,7 +69,9 @@ SECTIONS = {
                       string_agg(lower(g.privilege_type), ', ' order by g.privilege_type))
         from pg_class as c
         cross join lateral aclexplode(c.relacl) as g
-        cross join lateral (select coalesce(nullif(g.grantee, 0)::regrole::text, 'public')) as grantee (name)
+        cross join lateral (
+            select coalesce(nullif(g.grantee, 0)::regrole::text, 'public')
+        ) as grantee (name)
         where c.relnamespace = 'public'::regnamespace and g.grantee <> c.relowner
         group by c.relname, grantee.name
     """,
@@ -79,7 +81,9 @@ SECTIONS = {
         from pg_attribute as a
         join pg_class as c on c.oid = a.attrelid
         cross join lateral aclexplode(a.attacl) as g
-        cross join lateral (select coalesce(nullif(g.grantee, 0)::regrole::text, 'public')) as grantee (name)
+        cross join lateral (
+            select coalesce(nullif(g.grantee, 0)::regrole::text, 'public')
+        ) as grantee (name)
         where c.relnamespace = 'public'::regnamespace
         group by c.relname, grantee.name, g.privilege_type
     """,

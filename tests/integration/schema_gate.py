@@ -73,7 +73,9 @@ LINTS = {
     """,
     "table or column granted to anon": """
         select relname from tables
-        where has_table_privilege('anon', oid, 'select, insert, update, delete, truncate, references, trigger')
+        where has_table_privilege(
+                  'anon', oid,
+                  'select, insert, update, delete, truncate, references, trigger')
            or has_any_column_privilege('anon', oid, 'select, insert, update, references')
     """,
     "sequence granted to anon": """
@@ -132,7 +134,9 @@ NAMES = """
     select indexrelid::regclass::text, 'index' from pg_index
     join pg_class on pg_class.oid = indrelid
     where relnamespace = 'public'::regnamespace
-      and not exists (select from pg_constraint where conindid = indexrelid and contype in ('p', 'u', 'x'))
+      and not exists (
+          select from pg_constraint where conindid = indexrelid and contype in ('p', 'u', 'x')
+      )
 """
 
 

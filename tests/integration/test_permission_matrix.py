@@ -4,6 +4,7 @@ The expectations are written out here, and the catalog says whether any is missi
 column or function fails a test until its row is written.
 """
 
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -13,6 +14,7 @@ import psycopg.sql
 import pytest
 
 from local.stack import Stack
+from tests.integration.catalog import EXPECTED, describe
 from tests.integration.worlds import ACTORS, SECRET_TEXT, World, make_world, outcome
 
 COMMANDS = ("select", "insert", "update", "delete")
@@ -161,7 +163,8 @@ SAMPLES: dict[str, Any] = {
 EMBEDS = [
     "conversations?select=*,messages(*)",
     "conversations?select=*,turns(*)",
-    "messages?select=*,conversations(*)",
+    # Named, because the local Data API also sees a way over turns.
+    "messages?select=*,conversations!messages_conversation_id_user_id_fkey(*)",
     "turns?select=*,conversations(*)",
 ]
 
@@ -208,6 +211,18 @@ def test_negative_control_a_table_without_a_row_is_noticed(stack: Stack) -> None
         with pytest.raises(AssertionError):
             test_every_function_has_its_row(connection)
         connection.rollback()
+
+
+async def test_the_data_api_leaves_the_grants_as_the_migrations_wrote_them(
+    world: World, db: psycopg.Connection
+) -> None:
+    """After requests by everybody the catalog is still the expected one.
+
+    A Data API that grants by itself makes every other test here lie.
+    """
+    for actor in ACTORS:
+        await world.call(actor, "GET", "conversations?limit=1")
+    assert describe(db) == EXPECTED.read_text()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -268,7 +283,7 @@ async def test_an_embed_shows_what_a_select_shows(world: World, embed: str) -> N
     assert {actor: outcome(answer) for actor, answer in answers.items()} == {
         "anon": "denied", "owner": "done", "other": "none", "service": "done",
     }, {actor: answer.text for actor, answer in answers.items()}  # fmt: skip
-    name = embed.partition("select=*,")[2].removesuffix("(*)")
+    name = re.sub(r"!\w+|\(\*\)", "", embed.partition("select=*,")[2])
     assert all(row[name] for row in answers["owner"].json())
 
 

@@ -3,6 +3,7 @@
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import psycopg.sql
@@ -259,7 +260,7 @@ def test_negative_control_a_loose_insert_policy_is_seen(scratch: psycopg.Connect
     _insert(scratch, "messages", row)
 
 
-def _people(scratch: psycopg.Connection) -> dict[str, dict[str, dict[str, object]]]:
+def _people(scratch: psycopg.Connection) -> dict[str, dict[str, Any]]:
     """Make a caller and a victim, each with a conversation; sign the caller in for good.
 
     Returns the ids by name, and for each table a row that the caller may insert.

@@ -1,0 +1,242 @@
+"""load_conversation against a model that is plain lists: every page, at and beyond every edge."""
+
+import json
+import uuid
+from itertools import product
+from typing import Any
+
+import psycopg
+import pytest
+
+from local.stack import Stack
+from tests.integration.turns import Caller, as_service, as_user, make_account, make_conversation
+from tests.support.users import User
+
+SIZES = (0, 1, 3, 50, 51, 205)
+LIMITS = (1, 2, 50, 200)
+BIGINT = 2**63 - 1
+
+
+def _edges(size: int) -> list[int]:
+    """Return places at, around and far beyond both ends of a conversation, and in its middle."""
+    near = {place + step for place in (0, 1, size // 2, size, size + 1) for step in (-1, 0, 1)}
+    return sorted(near | {-BIGINT - 1, -300, size + 300, BIGINT})
+
+
+def _expected(
+    size: int, limit: int, *, before: int | None = None, after: int | None = None
+) -> dict[str, Any]:
+    """Return what a page should say, from nothing but a list of all places."""
+    everything = list(range(1, size + 1))
+    if after is not None:
+        older = [seq for seq in everything if seq <= after]
+        rest = [seq for seq in everything if seq > after]
+        shown, newer = rest[:limit], rest[limit:]
+    else:
+        end = size + 1 if before is None else before
+        newer = [seq for seq in everything if seq >= end]
+        rest = [seq for seq in everything if seq < end]
+        shown, older = rest[-limit:], rest[:-limit]
+    return {"seqs": shown, "has_older": bool(older), "has_newer": bool(newer)}
+
+
+def _page(user: Caller, conversation: str, **arguments: Any) -> dict[str, Any]:
+    answer = user.call("load_conversation", conversation_id=conversation, **arguments)
+    seqs = [row["seq"] for row in answer["messages"]]
+    page = answer["page"]
+    assert (page["oldest_seq"], page["newest_seq"]) == (
+        (seqs[0], seqs[-1]) if seqs else (None, None)
+    )
+    assert answer["last_seq"] == answer["conversation"]["last_seq"]
+    return {"seqs": seqs, "has_older": page["has_older"], "has_newer": page["has_newer"]}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_page_is_what_the_model_says(stack: Stack, db: psycopg.Connection, size: int) -> None:
+    """The newest page, and the ones before and after every edge, with exact has_older/has_newer."""
+    owner = make_account(db)
+    conversation = make_conversation(db, owner, messages=size)
+    with as_user(stack.settings.db_url, owner) as user:
+        for limit in LIMITS:
+            assert _page(user, conversation, page_size=limit) == _expected(size, limit)
+        for limit, direction, edge in product(LIMITS, ("before", "after"), _edges(size)):
+            place = {direction: edge}
+            found = _page(user, conversation, page_size=limit, **place)
+            assert found == _expected(size, limit, **place), (limit, place)
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_a_page_around_a_message_is_full_and_has_it_in_the_middle(
+    stack: Stack, db: psycopg.Connection, size: int
+) -> None:
+    """It is as long as it can be, without a gap, and balanced unless an end is in the way."""
+    owner = make_account(db)
+    conversation = make_conversation(db, owner, messages=size)
+    ids: dict[int, uuid.UUID] = dict(
+        db.execute(
+            "select seq, id from messages where conversation_id = %s", (conversation,)
+        ).fetchall()
+    )
+    placed = sorted({1, 2, size // 2 + 1, size - 1, size} & set(ids))
+    with as_user(stack.settings.db_url, owner) as user:
+        for limit, place in product(LIMITS, placed):
+            page = _page(user, conversation, page_size=limit, around=ids[place])
+            seqs = page["seqs"]
+            assert seqs == list(range(seqs[0], seqs[0] + min(size, limit)))
+            assert place in seqs
+            assert page["has_older"] == (seqs[0] > 1)
+            assert page["has_newer"] == (seqs[-1] < size)
+            older, newer = place - seqs[0], seqs[-1] - place
+            if page["has_older"] and page["has_newer"]:
+                assert abs(older - newer) <= 1
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(-1, 1), (0, 1), (201, 200), (10**9, 200)])
+def test_a_limit_out_of_bounds_is_brought_into_them(
+    stack: Stack, db: psycopg.Connection, limit: int, shown: int
+) -> None:
+    """1 to 200, whatever is asked."""
+    owner = make_account(db)
+    conversation = make_conversation(db, owner, messages=205)
+    with as_user(stack.settings.db_url, owner) as user:
+        found = _page(user, conversation, page_size=limit)
+    assert found["seqs"] == list(range(206 - shown, 206))
+
+
+def test_a_page_between_two_places_ends_before_the_second(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """With both `after` and `before`, only what lies between is shown."""
+    owner = make_account(db)
+    conversation = make_conversation(db, owner, messages=10)
+    with as_user(stack.settings.db_url, owner) as user:
+        found = _page(user, conversation, after=3, before=6)
+    assert found == {"seqs": [4, 5], "has_older": True, "has_newer": True}
+
+
+def test_a_message_of_another_conversation_is_not_found(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """PT404 and one answer for a missing one, one's own elsewhere, and somebody else's."""
+    owner = make_account(db)
+    conversation = make_conversation(db, owner, messages=3)
+    elsewhere = [
+        make_conversation(db, owner, messages=1),
+        make_conversation(db, make_account(db), messages=1),
+    ]
+    ids = [
+        row[0]
+        for row in db.execute(
+            "select id from messages where conversation_id = any(%s::uuid[])", (elsewhere,)
+        )
+    ]
+    said = set()
+    with as_user(stack.settings.db_url, owner) as user:
+        for around in [*ids, uuid.uuid4()]:
+            with pytest.raises(psycopg.Error) as caught:
+                _page(user, conversation, around=around)
+            diagnosis = caught.value.diag
+            said.add((diagnosis.sqlstate, diagnosis.message_primary, diagnosis.message_detail))
+    assert said == {("PT404", "Message not found.", "message_not_found")}
+
+
+def test_walking_back_while_others_write_shows_each_message_once(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """From the newest page to the first: all that was there at the start, nothing twice."""
+    owner = make_account(db)
+    conversation = make_conversation(db, owner, messages=205)
+    with as_user(stack.settings.db_url, owner) as user:
+        page = _page(user, conversation, page_size=20)
+        walked = page["seqs"]
+        while page["has_older"]:
+            _write(db, conversation, owner, count=3)
+            page = _page(user, conversation, page_size=20, before=walked[0])
+            walked = page["seqs"] + walked
+    assert walked == list(range(1, 206))
+
+
+def test_walking_on_while_others_write_reaches_the_end_without_a_gap(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """A reader that pages `after` catches up with those who write."""
+    owner = make_account(db)
+    conversation = make_conversation(db, owner, messages=100)
+    walked: list[int] = []
+    with as_user(stack.settings.db_url, owner) as user:
+        has_newer = True
+        while has_newer:
+            page = _page(user, conversation, page_size=20, after=walked[-1] if walked else 0)
+            walked += page["seqs"]
+            has_newer = page["has_newer"]
+            if len(walked) < 200:
+                _write(db, conversation, owner, count=3)
+    assert walked == list(range(1, len(walked) + 1))
+    assert len(walked) > 100
+
+
+async def test_1001_messages_are_not_cut_to_1000(db: psycopg.Connection, user: User) -> None:
+    """Over HTTP, page by page, every one of 1,001 messages arrives, once, in order."""
+    conversation = make_conversation(db, user.id, messages=1001)
+    walked: list[str] = []
+    page: dict[str, Any] = {"hasNewer": True, "newestSeq": 0}
+    while page["hasNewer"]:
+        answer = await user.load(conversation, limit=200, after=page["newestSeq"])
+        walked += [row["content"] for row in answer.json()["messages"]]
+        page = answer.json()["page"]
+    assert walked == [str(number) for number in range(1, 1002)]
+
+
+def test_the_list_of_conversations_pages_without_loss_or_repeat(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """25 conversations, of which many were touched at the same moment, by pages of four."""
+    owner = make_account(db)
+    ids = [make_conversation(db, owner) for _ in range(25)]
+    db.execute(
+        "update conversations set updated_at = timestamptz '2026-11-01' + (n / 7) * interval '1 s'"
+        " from unnest(%s::uuid[]) with ordinality as given (id, n)"
+        " where given.id = conversations.id",
+        (ids,),
+    )
+    listed: list[dict[str, Any]] = []
+    with as_user(stack.settings.db_url, owner) as user:
+        page: dict[str, Any] = {"has_more": True}
+        while page["has_more"]:
+            last = listed[-1] if listed else {"updated_at": None, "id": None}
+            page = user.call(
+                "list_conversations",
+                page_size=4, before_updated_at=last["updated_at"], before_id=last["id"],
+            )  # fmt: skip
+            listed += page["conversations"]
+    order = [(row["updated_at"], row["id"]) for row in listed]
+    assert sorted(row["id"] for row in listed) == sorted(ids)
+    assert order == sorted(order, reverse=True)
+
+
+def test_a_running_turn_is_shown_with_the_page(stack: Stack, db: psycopg.Connection) -> None:
+    """open_turn tells what a client needs to go on with: the draft and how long it is."""
+    owner = make_account(db)
+    with (
+        as_service(stack.settings.db_url) as service,
+        as_user(stack.settings.db_url, owner) as user,
+    ):
+        begun = service.begin(owner)
+        db.execute("update turns set draft = %s where id = %s", ("Hal\u00ed", begun["turn"]["id"]))
+        chat = begun["conversation"]["id"]
+        shown = user.call("load_conversation", conversation_id=chat)["open_turn"]
+        service.complete(begun)
+        gone = user.call("load_conversation", conversation_id=chat)["open_turn"]
+    assert (shown["turn_id"], shown["draft"], shown["offset"]) == (
+        begun["turn"]["id"], "Hal\u00ed", 4,
+    )  # fmt: skip
+    assert "request_hash" not in json.dumps(shown)
+    assert gone is None
+
+
+def _write(db: psycopg.Connection, conversation: str, owner: str, *, count: int) -> None:
+    db.execute(
+        "insert into messages (conversation_id, user_id, role, content)"
+        " select %s, %s, 'user', 'new' from generate_series(1, %s)",
+        (conversation, owner, count),
+    )

@@ -1,0 +1,193 @@
+"""The real Supabase CLI on a database of the test's own: our migrations are its migrations too.
+
+It is run on a copy of supabase/, with a home folder of its own and no way to the network.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from local import database
+from local.node import NODE, install_packages
+from local.settings import ROOT
+from tests.integration.catalog import EXPECTED, describe
+
+pytest_plugins = ["tests.integration.scratch"]
+
+CLIENTS = ROOT / "tests" / "clients"
+SUPABASE = ROOT / "supabase"
+NOWHERE = "http://127.0.0.1:9"
+TIMEOUT_SECONDS = 120
+
+# Nothing has been asked of an empty database yet, so none of its indexes has been used.
+EXCLUDED_LINTS = {"unused_index"}
+
+NAMES = [script.name for script in sorted(database.MIGRATIONS.glob("*.sql"))]
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The CLI, on a copy of our supabase/ folder."""
+
+    program: Path
+    workdir: Path
+
+    def run(self, *command: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command and return how it ended. Every one that takes a target is given it."""
+        target = [] if url is None else [f"--remote={url}"]
+        environment = {
+            "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.workdir),
+            "DO_NOT_TRACK": "1",
+            "SUPABASE_TELEMETRY_DISABLED": "1",
+            **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), NOWHERE),
+        }
+        return subprocess.run(
+            [str(self.program), *command, *target, "--yes", "--workdir", str(self.workdir)],
+            env=environment,
+            cwd=self.workdir,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+
+    def ask(self, *command: str, url: str) -> dict[str, Any]:
+        """Run a command that has to succeed, and return its answer."""
+        done = self.run(*command, "--output-format", "json", url=url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def findings(self, url: str) -> dict[str, str]:
+        """Return what the advisors find, by name, but for what is excluded."""
+        done = self.run(
+            "db", "advisors", "--type", "all", "--level", "info", "--output-format", "json", url=url
+        )
+        results = json.loads(done.stdout)["results"]
+        return {r["name"]: r["detail"] for r in results if r["name"] not in EXCLUDED_LINTS}
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """The CLI that tests/clients locks."""
+    install_packages(CLIENTS, "install", "--no-save")
+    (tmp_path / "supabase").mkdir()
+    shutil.copy(SUPABASE / "config.toml", tmp_path / "supabase")
+    shutil.copytree(SUPABASE / "migrations", tmp_path / "supabase" / "migrations")
+    return Cli(CLIENTS / "node_modules" / ".bin" / "supabase", tmp_path)
+
+
+def test_the_cli_is_the_version_that_is_locked(cli: Cli) -> None:
+    """What is tested is what package.json names."""
+    wanted = json.loads((CLIENTS / "package.json").read_text())["dependencies"]["supabase"]
+    assert cli.run("--version").stdout.strip() == wanted
+
+
+def test_push_applies_the_migrations_and_then_has_nothing_to_do(cli: Cli, shaped_url: str) -> None:
+    """All in order, then an honest no-op; the catalog is the one that the local stack makes."""
+    first = cli.ask("db", "push", url=shaped_url)
+    second = cli.ask("db", "push", url=shaped_url)
+    assert (first["upToDate"], first["migrations"]) == (False, NAMES)
+    assert (second["upToDate"], second["migrations"]) == (True, [])
+    with psycopg.connect(shaped_url) as connection:
+        assert describe(connection) == EXPECTED.read_text()
+
+
+def test_the_local_stack_has_nothing_to_do_after_a_push(cli: Cli, shaped_url: str) -> None:
+    """What the CLI has recorded, local.database.migrate takes as applied."""
+    cli.ask("db", "push", url=shaped_url)
+    assert database.migrate(shaped_url) == []
+
+
+def test_push_has_nothing_to_do_after_the_local_stack(cli: Cli, shaped_url: str) -> None:
+    """What local.database.migrate has recorded, the CLI takes as applied, and lists as such."""
+    assert database.migrate(shaped_url) == NAMES
+    assert cli.ask("db", "push", url=shaped_url)["upToDate"] is True
+    listed = cli.ask("migration", "list", url=shaped_url)["migrations"]
+    versions = [name.partition("_")[0] for name in NAMES]
+    assert [(row["local"], row["remote"]) for row in listed] == [(v, v) for v in versions]
+
+
+def test_a_migration_that_comes_later_is_all_that_is_pushed(cli: Cli, shaped_url: str) -> None:
+    """Negative control of the no-op: with a new file, the CLI sees it and applies it alone."""
+    database.migrate(shaped_url)
+    name = "20991231000000_later.sql"
+    (cli.workdir / "supabase" / "migrations" / name).write_text("create table public.later ();")
+    pushed = cli.ask("db", "push", url=shaped_url)
+    assert (pushed["upToDate"], pushed["migrations"]) == (False, [name])
+
+
+def test_the_advisors_find_nothing(cli: Cli, shaped_url: str) -> None:
+    """Security and performance, down to the level of information."""
+    _expose_public(shaped_url)
+    database.migrate(shaped_url)
+    assert cli.findings(shaped_url) == {}
+
+
+@pytest.mark.parametrize("kind", ["security", "performance"])
+def test_the_advisors_would_not_stop_a_build(cli: Cli, shaped_url: str, kind: str) -> None:
+    """At the level of warnings nothing is left out, and the command itself says all is well."""
+    _expose_public(shaped_url)
+    database.migrate(shaped_url)
+    level = ("--level", "warn", "--fail-on", "warn")
+    done = cli.run("db", "advisors", "--type", kind, *level, url=shaped_url)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_negative_control_the_advisors_see_a_mistake(cli: Cli, shaped_url: str) -> None:
+    """A table without row-level security, an open search_path, a bare auth.uid(), a bare key."""
+    _expose_public(shaped_url)
+    database.migrate(shaped_url)
+    with psycopg.connect(shaped_url) as connection:
+        connection.execute(
+            "create table public.planted (id uuid primary key, c uuid references conversations);"
+            "grant select on public.planted to anon;"
+            "create policy planted on public.turns for update to authenticated"
+            " using (user_id = auth.uid());"
+            "create function public.planted() returns int language sql security definer"
+            " as 'select 1';"
+        )
+    assert {
+        "rls_disabled_in_public",
+        "unindexed_foreign_keys",
+        "auth_rls_initplan",
+        "function_search_path_mutable",
+    } <= cli.findings(shaped_url).keys()
+
+
+def test_the_configuration_is_one_that_the_cli_accepts(cli: Cli, shaped_url: str) -> None:
+    """The CLI reads it without a complaint, and complains of one with a wrong value."""
+    good = cli.run("db", "push", "--dry-run", url=shaped_url)
+    config = cli.workdir / "supabase" / "config.toml"
+    config.write_text(config.read_text().replace("major_version = 17", 'major_version = "new"'))
+    bad = cli.run("db", "push", "--dry-run", url=shaped_url)
+    said = (good.stdout + good.stderr).lower()
+    assert good.returncode == 0, said
+    assert not [word for word in ("unknown", "deprecated", "invalid") if word in said]
+    assert bad.returncode != 0
+
+
+def test_the_configuration_is_equal_to_hosted_where_it_matters() -> None:
+    """Nothing is exposed without a grant; Postgres is hosted's; the ports are the stack's."""
+    config = tomllib.loads((SUPABASE / "config.toml").read_text())
+    assert config["api"]["auto_expose_new_tables"] is False
+    assert config["db"]["major_version"] == 17
+    assert (config["api"]["port"], config["db"]["port"]) == (54321, 54322)
+    assert "inbucket" not in config
+
+
+def _expose_public(url: str) -> None:
+    """Say which schemas the Data API serves: the advisors overlook functions otherwise."""
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"alter database {name} set pgrst.db_schemas = 'public'".encode())

@@ -1,0 +1,219 @@
+"""Settings: where they come from, and the one line that a wrong one gets."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.config import ConfigurationError, Settings, load_settings
+
+GOOD = {
+    "SUPABASE_URL": "https://project.example",
+    "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x",
+    "SUPABASE_SECRET_KEY": "sb_secret_x",
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Start from no settings at all, in an empty folder."""
+    for name in [*Settings.model_fields, *ALIASES]:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+ALIASES = [
+    "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY",
+    "SUPABASE_SECRET_KEY", "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY",
+]  # fmt: skip
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> Settings:
+    """Load the good settings with these changed; None leaves one out."""
+    for name, value in {**GOOD, **changes}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Return the secret keys in the clear."""
+    return [key.get_secret_value() for key in settings.supabase_secret_keys]
+
+
+def test_three_settings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All others have defaults."""
+    settings = load(monkeypatch)
+    assert settings.supabase_url == "https://project.example"
+    assert settings.expected_issuer == "https://project.example/auth/v1"
+    assert settings.jwt_audience == "authenticated"
+    assert settings.supabase_jwt_secret is None
+    assert settings.mega_mind_model is None
+    assert settings.cors_origins == ("*",)
+    assert settings.max_body_bytes == 8 * 1024 * 1024
+
+
+def test_every_missing_setting_is_named_in_one_line() -> None:
+    """By the name one sets it with."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert str(caught.value) == (
+        "SUPABASE_URL is missing; SUPABASE_PUBLISHABLE_KEY is missing;"
+        " SUPABASE_SECRET_KEY is missing (see .env.example)"
+    )
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_an_empty_setting_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As an env file that was only half filled in has it."""
+    with pytest.raises(ConfigurationError, match=f"^{name} is missing \\(see .env.example\\)$"):
+        load(monkeypatch, **{name: ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("SUPABASE_URL", "project.example", "is not an http\\(s\\) URL"),
+        ("SUPABASE_URL", "ftp://project.example", "is not an http\\(s\\) URL"),
+        ("SUPABASE_URL", "http://", "is not an http\\(s\\) URL"),
+        ("SUPABASE_URL", "http://[::1", "is not an http\\(s\\) URL"),
+        ("SUPABASE_URL", "http://host:port", "is not an http\\(s\\) URL"),
+        ("SUPABASE_URL", "http://host:99999", "is not an http\\(s\\) URL"),
+        ("SUPABASE_URL", "http://a host", "is not an http\\(s\\) URL"),
+        ("SUPABASE_URL", "http://host?x=1", "is not an http\\(s\\) URL"),
+        ("SUPABASE_URL", "http://host#x", "is not an http\\(s\\) URL"),
+        ("SUPABASE_PUBLISHABLE_KEY", " ", "holds no key"),
+        ("SUPABASE_SECRET_KEY", "  ", "holds no key"),
+        ("SUPABASE_SECRET_KEY", "two words", "holds no key"),
+        ("SUPABASE_SECRET_KEY", "schlüssel", "holds no key"),
+        ("SUPABASE_SECRET_KEY", "{}", "holds no key"),
+        ("SUPABASE_SECRET_KEY", '{"default": ""}', "holds no key"),
+        ("SUPABASE_SECRET_KEY", '{"default": "good", "next": " "}', "holds no key"),
+        ("SUPABASE_SECRET_KEY", '{"default": 5}', "holds no key"),
+        ("SUPABASE_SECRET_KEY", '{"default": ', "is neither a key nor a JSON object of keys"),
+        ("SUPABASE_JWT_SECRET", "x" * 31, ".*32.*"),
+        ("ENGINE_TIMEOUT", "0", ".*greater than 0"),
+        ("ENGINE_TIMEOUT", "-1", ".*greater than 0"),
+        ("ENGINE_TIMEOUT", "nan", ".*"),
+        ("ENGINE_TIMEOUT", "inf", ".*"),
+        ("STORE_TIMEOUT", "soon", ".*valid number.*"),
+        ("STORE_TIMEOUT", "3601", ".*3600"),
+        ("REALTIME_TIMEOUT", "0", ".*greater than 0"),
+        ("MAX_BODY_BYTES", "0", ".*greater than 0"),
+        ("MAX_BODY_BYTES", "8MB", ".*valid integer.*"),
+        ("MAX_REPLY_CHARS", "-1", ".*greater than 0"),
+        ("HISTORY_LIMIT", "-1", ".*greater than or equal to 0"),
+        ("HISTORY_LIMIT", "2001", ".*2000"),
+        ("LOG_LEVEL", "loud", ".*'debug', 'info', 'warning' or 'error'"),
+        ("ALLOW_ANONYMOUS_DEMO", "perhaps", ".*valid boolean.*"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    """It names the setting and what is wrong with it, and never repeats a key."""
+    with pytest.raises(ConfigurationError, match=f"^{name} {reason} \\(see .env.example\\)$") as e:
+        load(monkeypatch, **{name: value})
+    assert "\n" not in str(e.value)
+    assert not ("KEY" in name and "good" in str(e.value))
+
+
+def test_several_wrong_settings_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one start is enough to hear of them."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(monkeypatch, SUPABASE_URL="x", STORE_TIMEOUT="x", SUPABASE_SECRET_KEY=None)
+    message = str(caught.value)
+    assert all(name in message for name in ("SUPABASE_URL", "STORE_TIMEOUT", "SUPABASE_SECRET_KEY"))
+
+
+def test_hosted_functions_keys_are_read_from_their_json_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All secret keys count, the first is ours; of the publishable ones the first is enough."""
+    settings = load(
+        monkeypatch,
+        SUPABASE_PUBLISHABLE_KEY=None,
+        SUPABASE_PUBLISHABLE_KEYS='{"default": "sb_publishable_1", "web": "sb_publishable_2"}',
+        SUPABASE_SECRET_KEY=None,
+        SUPABASE_SECRET_KEYS=' {"default": "sb_secret_1", "next": "sb_secret_2"}',
+    )
+    assert settings.supabase_publishable_key.get_secret_value() == "sb_publishable_1"
+    assert secrets_of(settings) == ["sb_secret_1", "sb_secret_2"]
+    assert settings.secret_key.get_secret_value() == "sb_secret_1"
+
+
+def test_older_projects_names_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The anon and service_role keys, where the newer ones aren't set; else those win."""
+    settings = load(
+        monkeypatch,
+        SUPABASE_PUBLISHABLE_KEY=None,
+        SUPABASE_ANON_KEY="anon",
+        SUPABASE_SECRET_KEY=None,
+        SUPABASE_SERVICE_ROLE_KEY="service",
+    )
+    assert settings.supabase_publishable_key.get_secret_value() == "anon"
+    assert secrets_of(settings) == ["service"]
+    newer = load(monkeypatch, SUPABASE_ANON_KEY="anon", SUPABASE_SERVICE_ROLE_KEY="service")
+    assert newer.supabase_publishable_key.get_secret_value() == "sb_publishable_x"
+    assert secrets_of(newer) == ["sb_secret_x"]
+
+
+def test_env_files_are_read_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """First the environment, then .env.local, then .env."""
+    named = [f"{name}={value}" for name, value in GOOD.items()]
+    (tmp_path / ".env").write_text(
+        "\n".join([*named, "LOG_LEVEL=error", "HISTORY_LIMIT=1", "STORE_TIMEOUT=1", "OTHER=x"])
+    )
+    (tmp_path / ".env.local").write_text("HISTORY_LIMIT=2\nSTORE_TIMEOUT=2\n")
+    monkeypatch.setenv("STORE_TIMEOUT", "3")
+    settings = load_settings()
+    assert (settings.log_level, settings.history_limit, settings.store_timeout) == ("error", 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:54321", True),
+        ("http://localhost:54321", True),
+        ("http://[::1]:54321", True),
+        ("http://127.8.8.8", True),
+        ("https://project.example", False),
+        ("http://10.0.0.5:8000", False),
+        ("http://localhost.example", False),
+        ("http://127.0.0.1.example", False),
+        ("http://kong:8000", False),
+    ],
+)
+def test_only_this_machines_auth_may_leave_out_the_issuer(
+    monkeypatch: pytest.MonkeyPatch, url: str, local: bool
+) -> None:
+    """Strict for everything else, and for everyone once JWT_ISSUER is set."""
+    settings = load(monkeypatch, SUPABASE_URL=f"{url}/")
+    assert settings.supabase_url == url
+    assert settings.is_local is local
+    assert settings.requires_issuer is not local
+    named = load(monkeypatch, SUPABASE_URL=url, JWT_ISSUER="https://auth.example")
+    assert named.requires_issuer is True
+    assert named.expected_issuer == "https://auth.example"
+
+
+def test_origins_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blanks around them and empty ones don't count."""
+    settings = load(monkeypatch, CORS_ORIGINS=" https://a.example ,https://b.example,, ")
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_a_lease_outlasts_the_longest_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The AI's run and both calls to the store fit in."""
+    settings = load(monkeypatch, ENGINE_TIMEOUT="100", STORE_TIMEOUT="5")
+    assert settings.lease_seconds > 100 + 2 * 5
+
+
+def test_settings_never_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when printed, as a log or a traceback would."""
+    settings = load(monkeypatch, SUPABASE_JWT_SECRET="j" * 40, MEGA_MIND_API_KEY="model-key")
+    shown = repr(settings) + str(settings)
+    assert not any(
+        secret in shown for secret in ("sb_secret_x", "sb_publishable_x", "j" * 40, "model-key")
+    )

@@ -1,0 +1,95 @@
+"""The error tree: codes, statuses and messages that callers may rely on."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from shared import errors
+from shared.errors import AppError, StoreUnavailableError, TurnInProgressError, UnauthorizedError
+
+
+def family(error: type[AppError]) -> Iterator[type[AppError]]:
+    """Yield every error below this one."""
+    for child in error.__subclasses__():
+        yield child
+        yield from family(child)
+
+
+EVERY = sorted(set(family(AppError)), key=lambda error: error.__name__)
+
+# What callers see: changing any of it breaks somebody.
+CODES = {
+    "conversation_not_found": 404,
+    "forbidden": 403,
+    "idempotency_key_reused": 422,
+    "internal_error": 500,
+    "invalid_request": 400,
+    "message_not_found": 404,
+    "method_not_allowed": 405,
+    "not_found": 404,
+    "payload_too_large": 413,
+    "store_unavailable": 503,
+    "turn_in_progress": 409,
+    "unauthorized": 401,
+    "unavailable": 503,
+    "unsupported_media_type": 415,
+}
+
+
+def test_codes_are_unique_stable_words() -> None:
+    """Each names one error, and its status is the documented one."""
+    assert len({error.code for error in EVERY}) == len(EVERY)
+    assert {error.code: error.status for error in EVERY} == CODES
+
+
+@pytest.mark.parametrize("error", EVERY)
+def test_the_docstring_is_the_public_message(error: type[AppError]) -> None:
+    """One sentence on one line, in the body that Supabase clients know."""
+    raised = error()
+    assert raised.message == str(raised) == (error.__doc__ or "").strip()
+    assert re.fullmatch(r"[A-Z][^\n]*[.]", raised.message)
+    assert raised.body() == {
+        "code": error.code,
+        "message": raised.message,
+        "details": None,
+        "hint": None,
+    }
+
+
+@pytest.mark.parametrize("error", EVERY)
+def test_the_modules_tree_names_every_error(error: type[AppError]) -> None:
+    """So the picture stays true."""
+    assert error.__name__ in (errors.__doc__ or "")
+
+
+def test_only_what_may_be_tried_again_is_retryable() -> None:
+    """A busy turn and whatever is down."""
+    assert {error.code for error in EVERY if error.retryable} == {
+        "turn_in_progress",
+        "unavailable",
+        "store_unavailable",
+    }
+
+
+def test_an_error_carries_what_it_is_given() -> None:
+    """Message, details, hint and Retry-After."""
+    error = TurnInProgressError("Busy.", details={"turnId": "1"}, hint="Wait.", retry_after=7)
+    assert error.body() == {
+        "code": "turn_in_progress",
+        "message": "Busy.",
+        "details": {"turnId": "1"},
+        "hint": "Wait.",
+    }
+    assert error.headers() == {"Retry-After": "7"}
+
+
+def test_what_is_down_always_says_when_to_come_back() -> None:
+    """Unless told otherwise, in two seconds."""
+    assert StoreUnavailableError().headers() == {"Retry-After": "2"}
+    assert StoreUnavailableError(retry_after=9).headers() == {"Retry-After": "9"}
+
+
+def test_a_401_has_its_challenge() -> None:
+    """As HTTP asks for."""
+    assert UnauthorizedError().headers() == {"WWW-Authenticate": "Bearer"}
