@@ -83,9 +83,14 @@ def prepare_data_folder(settings: LocalSettings) -> bool:
 
 def kill_server(settings: LocalSettings) -> None:
     """Kill the server and all of its backends with SIGKILL, as a crash would."""
-    server = postgres_part(settings).process()
+    kill_part(postgres_part(settings))
+
+
+def kill_part(part: Part) -> None:
+    """Kill a part and its children with SIGKILL; raise PartFailedError where it isn't running."""
+    server = part.process()
     if server is None:
-        raise PartFailedError("db is not running, so there is nothing to kill.")
+        raise PartFailedError(f"{part.name} is not running, so there is nothing to kill.")
     victims = [server, *server.children(recursive=True)]
     for victim in victims:
         with contextlib.suppress(psutil.Error):

@@ -7,6 +7,7 @@ starts whatever is down and leaves alone whatever answers.
 import contextlib
 import shutil
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,8 +18,11 @@ import psutil
 from filelock import FileLock
 
 from local import database, node, postgres
-from local.processes import Part
+from local.errors import PartFailedError
+from local.processes import POLL_SECONDS, Part
 from local.settings import ROOT, LocalSettings
+
+WHOLE_SECONDS = 20
 
 Say = Callable[[str], None]
 
@@ -47,6 +51,7 @@ class Stack:
             self._start(self.gateway)
             self._prepare_database()
             self._start(self.realtime, self.functions)
+            self._require_whole()
 
     def down(self) -> None:
         """Stop every part; the data stays."""
@@ -153,6 +158,17 @@ class Stack:
             self.say(f"applied {len(applied)} migrations")
         if self.with_seed and database.seed(self.settings.db_url):
             self.say("added the example conversation")
+
+    def _require_whole(self) -> None:
+        """Ask the functions for the store behind them: each part between has to work for that."""
+        url = f"{self.settings.url}/functions/v1/health?deep=1"
+        deadline = time.monotonic() + WHOLE_SECONDS
+        while not _answers(url):
+            if time.monotonic() > deadline:
+                raise PartFailedError(
+                    "The functions can't reach the store: see the logs, or try `make reset`."
+                )
+            time.sleep(POLL_SECONDS)
 
     def _start(self, *parts: Part) -> None:
         # Started together, waited for one by one: on a small machine that halves the wait.

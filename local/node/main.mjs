@@ -25,8 +25,9 @@ const gateway = createGateway({
   realtimeUrl: setting("REALTIME_URL"),
 });
 
-// A query that fails when Postgres is killed must not take the gateway down with it.
+// What the database driver throws when Postgres is killed must not take the gateway down with it.
 process.on("unhandledRejection", (reason) => console.error("unhandled:", String(reason)));
+process.on("uncaughtException", (error) => console.error("uncaught:", String(error)));
 process.on("SIGTERM", () => {
   gateway.close(() => process.exit(0));
   gateway.closeAllConnections();

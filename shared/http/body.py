@@ -12,20 +12,25 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MAX_DEPTH = 64
+MAX_FORGOTTEN_BYTES = 64 * 1024 * 1024
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """Return the body; raise PayloadTooLargeError as soon as it is longer than `limit` bytes."""
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
-        raise PayloadTooLargeError(f"The request body is larger than {limit} bytes.")
+    """Return the body; raise PayloadTooLargeError where it is longer than `limit` bytes.
+
+    Up to a bound, a body that is too long is read to its end and forgotten: many a client and
+    gateway sees an answer only after it has sent everything.
+    """
     chunks = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limit:
-            raise PayloadTooLargeError(f"The request body is larger than {limit} bytes.")
-        chunks.append(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+        elif size > limit + MAX_FORGOTTEN_BYTES:
+            break
+    if size > limit:
+        raise PayloadTooLargeError(f"The request body is larger than {limit} bytes.")
     return b"".join(chunks)
 
 

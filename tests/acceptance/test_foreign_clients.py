@@ -8,24 +8,23 @@ from typing import Any
 import pytest
 from supabase import AsyncClient
 
-from local.node import NODE, install_packages
-from local.settings import ROOT
+from local.node import NODE
 from local.stack import Stack
+from tests.support.clients import install_clients
 from tests.support.users import User
 
-CLIENTS = ROOT / "tests" / "clients"
 LIVE_STATUSES = ["accepted", "thinking", "generating", "saving", "idle"]
 
 
 @pytest.fixture(scope="module")
 def javascript(stack: Stack) -> dict[str, Any]:
     """What supabase-js saw in one run of story.mjs."""
-    install_packages(CLIENTS, "install", "--no-save")
+    folder = install_clients()
     environment = stack.settings.environment()
     done = subprocess.run(
         [
             str(NODE),
-            str(CLIENTS / "story.mjs"),
+            str(folder / "story.mjs"),
             environment["SUPABASE_URL"],
             environment["SUPABASE_PUBLISHABLE_KEY"],
         ],
@@ -122,7 +121,8 @@ async def _invoke(client: AsyncClient, name: str, **body: Any) -> dict[str, Any]
 
 
 async def _join(client: AsyncClient, conversation_id: str, hear: Any) -> tuple[str, str]:
-    channel = client.channel(f"conversation:{conversation_id}", {"config": {"private": True}})
+    options: Any = {"config": {"private": True}}  # the client fills in what it asks for
+    channel = client.channel(f"conversation:{conversation_id}", options)
     outcome: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
 
     def told(status: Any, error: Exception | None) -> None:

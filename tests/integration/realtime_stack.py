@@ -20,7 +20,9 @@ import httpx
 import jwt
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.integration.realtime_postgres import ROLES_AND_AUTH, TemporaryPostgres, free_port
+from local import database
+from tests.support.postgres import Server, new_server
+from tests.support.stack import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -50,8 +52,8 @@ def token_for(user: str, *, seconds: int = 600, secret: str = SECRET, **claims: 
 
 @dataclass
 class RealtimeStack:
-    postgres: TemporaryPostgres = field(default_factory=TemporaryPostgres)
-    port: int = field(default_factory=free_port)
+    postgres: Server = field(default_factory=new_server)
+    port: int = field(default_factory=lambda: free_ports(1)[0])
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -60,11 +62,10 @@ class RealtimeStack:
 
     def start(self) -> None:
         self.postgres.start()
-        self.postgres.execute(ROLES_AND_AUTH)
-        self.postgres.execute((ROOT / "local" / "realtime.sql").read_text())
+        database.shape(self.postgres.url())
         self.postgres.execute(POLICIES)
         environment = {
-            "SUPABASE_DB_URL": self.postgres.url,
+            "SUPABASE_DB_URL": self.postgres.url(),
             "SUPABASE_JWT_SECRET": SECRET,
             "SUPABASE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
             "SUPABASE_SECRET_KEY": SECRET_KEY,

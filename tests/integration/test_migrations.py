@@ -8,6 +8,7 @@ import pytest
 from local import database
 from local.errors import LocalStackError
 from tests.integration.catalog import EXPECTED, describe
+from tests.support.clients import install_clients
 from tests.support.postgres import Server, programs_of, running_server
 
 pytest_plugins = ["tests.integration.scratch"]
@@ -18,6 +19,7 @@ HOW_TO_REFRESH = "run `.venv/bin/python -m tests.integration.catalog` if the cha
 @pytest.mark.parametrize("major", [15, 17, 18])
 def test_migrations_apply_once_and_make_the_expected_catalog(major: int) -> None:
     """On an empty server: all in order, then none, and the catalog is the one in the file."""
+    install_clients()
     programs = programs_of(major)
     if programs is None:
         pytest.skip(f"no PostgreSQL {major} server on this machine (only its programs are needed)")

@@ -76,13 +76,13 @@ async def test_what_needs_the_database_fails_softly(
 def test_a_new_session_prunes_what_is_old(fragile_realtime: RealtimeStack) -> None:
     """Rows older than three days go when the server connects; younger ones stay."""
     realtime = fragile_realtime
-    with psycopg.connect(realtime.postgres.url) as connection:
+    with psycopg.connect(realtime.postgres.url()) as connection:
         for age in ("80 hours", "10 hours"):
             connection.execute(OLD_ROW, (age, age))
     realtime.postgres.kill()
     realtime.wait_for_health(503)
     realtime.postgres.start()
     realtime.wait_for_health(200)
-    with psycopg.connect(realtime.postgres.url) as connection:
+    with psycopg.connect(realtime.postgres.url()) as connection:
         rows = connection.execute("select topic from realtime.messages").fetchall()
     assert rows == [("10 hours",)]

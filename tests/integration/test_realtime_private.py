@@ -132,7 +132,7 @@ async def test_asking_leaves_no_row_behind(realtime: RealtimeStack, owner: Owner
         await client.join(owner.open_topic, token=owner.token, private=True)
         await client.broadcast(owner.open_topic, "said", {})
         await client.settle()
-    with psycopg.connect(realtime.postgres.url) as connection:
+    with psycopg.connect(realtime.postgres.url()) as connection:
         rows = connection.execute(
             "select 1 from realtime.messages where topic = %s", (owner.open_topic,)
         ).fetchall()

@@ -19,7 +19,7 @@ SEND = "select realtime.send(jsonb_build_object('n', %s::int), %s, %s, %s)"
 
 
 def _send(realtime: RealtimeStack, topic: str, *numbers: int, private: bool = True) -> None:
-    with psycopg.connect(realtime.postgres.url) as connection:
+    with psycopg.connect(realtime.postgres.url()) as connection:
         connection.execute("set role service_role")
         for number in numbers:
             connection.execute(SEND, (number, "counted", topic, private))
@@ -28,7 +28,7 @@ def _send(realtime: RealtimeStack, topic: str, *numbers: int, private: bool = Tr
 def _send_as(realtime: RealtimeStack, owner: Owner, topic: str) -> list[str]:
     """Send as a signed-in user; return the warnings."""
     warnings: list[str] = []
-    with psycopg.connect(realtime.postgres.url) as connection:
+    with psycopg.connect(realtime.postgres.url()) as connection:
         connection.add_notice_handler(lambda notice: warnings.append(notice.message_primary or ""))
         connection.execute("set role authenticated")
         claims = f'{{"sub": "{owner.id}", "role": "authenticated"}}'
@@ -58,7 +58,7 @@ async def test_send_that_is_rolled_back_reaches_nobody(
     topic = owner.quiet_topic
     async with realtime.client() as client:
         await client.join(topic, token=owner.token, private=True)
-        with psycopg.connect(realtime.postgres.url) as connection:
+        with psycopg.connect(realtime.postgres.url()) as connection:
             connection.execute(SEND, (1, "lost", topic, True))
             connection.rollback()
         _send(realtime, topic, 2)
@@ -88,7 +88,7 @@ async def test_send_as_a_user_obeys_the_policy(realtime: RealtimeStack, owner: O
 @pytest.mark.parametrize("payload", ["null", "'[1]'", "'7'"])
 def test_send_never_fails(realtime: RealtimeStack, topic: str, payload: str) -> None:
     """Whatever is sent, the caller's transaction goes on."""
-    with psycopg.connect(realtime.postgres.url) as connection:
+    with psycopg.connect(realtime.postgres.url()) as connection:
         connection.execute(f"select realtime.send({payload}, 'odd', '{topic}')".encode())
         assert connection.execute("select 1").fetchone() == (1,)
 
@@ -134,6 +134,6 @@ def test_the_schema_applies_again_and_keeps_its_rows(realtime: RealtimeStack, to
     """A second start changes nothing."""
     _send(realtime, topic, 1)
     realtime.postgres.execute((ROOT / "local" / "realtime.sql").read_text())
-    with psycopg.connect(realtime.postgres.url) as connection:
+    with psycopg.connect(realtime.postgres.url()) as connection:
         count = "select count(*) from realtime.messages where topic = %s"
         assert connection.execute(count, (topic,)).fetchone() == (1,)

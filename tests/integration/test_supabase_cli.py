@@ -16,13 +16,13 @@ import psycopg
 import pytest
 
 from local import database
-from local.node import NODE, install_packages
+from local.node import NODE
 from local.settings import ROOT
 from tests.integration.catalog import EXPECTED, describe
+from tests.support.clients import CLIENTS, install_clients
 
 pytest_plugins = ["tests.integration.scratch"]
 
-CLIENTS = ROOT / "tests" / "clients"
 SUPABASE = ROOT / "supabase"
 NOWHERE = "http://127.0.0.1:9"
 TIMEOUT_SECONDS = 120
@@ -80,7 +80,7 @@ class Cli:
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """The CLI that tests/clients locks."""
-    install_packages(CLIENTS, "install", "--no-save")
+    install_clients()
     (tmp_path / "supabase").mkdir()
     shutil.copy(SUPABASE / "config.toml", tmp_path / "supabase")
     shutil.copytree(SUPABASE / "migrations", tmp_path / "supabase" / "migrations")

@@ -8,6 +8,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -22,10 +23,13 @@ from filelock import FileLock
 
 from local import postgres
 from local.processes import Part, as_user
+from tests.support.clients import CLIENTS
 from tests.support.stack import free_ports
 
 EMBEDDED = POSTGRES_BIN_PATH
 INSTALLED = Path("/usr/lib/postgresql")
+PACKAGED = CLIENTS / "node_modules"  # optional packages of its package.json
+PROGRAMS = "postgres-*/native/bin"
 
 SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -37,9 +41,31 @@ SERVER_SETTINGS = {
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, whose only superuser needs no password."""
+    """A server of its own, whose only superuser needs no password."""
 
+    home: Path
     port: int
+    programs: Path
+    user: str | None
+
+    def start(self) -> None:
+        """Start it, on the data that it has."""
+        self._part().begin()
+        self._part().wait_until_ready()
+
+    def kill(self) -> None:
+        """Kill it with all of its processes, as a crash would."""
+        postgres.kill_part(self._part())
+
+    def remove(self) -> None:
+        """Stop it and remove its data."""
+        self._part().stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def execute(self, sql: str) -> None:
+        """Run statements as its superuser."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(sql.encode())
 
     def url(self, database: str = "postgres") -> str:
         """Return where a database of it is, as its superuser."""
@@ -59,46 +85,49 @@ class Server:
             with psycopg.connect(self.url(), autocommit=True) as connection:
                 connection.execute(drop)
 
+    def _part(self) -> Part:
+        options = [f"--{name}={value}" for name, value in SERVER_SETTINGS.items()]
+        data = self.home / "data"
+        return Part(
+            name="bare-db",
+            command=[str(self.programs / "postgres"), f"-D{data}", f"-p{self.port}", *options],
+            port=self.port,
+            is_ready=lambda: postgres.accepts_connections(self.url()),
+            run_dir=self.home / "run",
+            log_dir=self.home / "logs",
+            cwd=Path("/"),
+            user=self.user,
+            stop_signal=signal.SIGINT,
+        )
+
 
 def programs_of(major: int) -> Path | None:
     """Return where the server programs of this version are on this machine, if anywhere."""
     on_path = shutil.which("postgres")
-    places = [EMBEDDED, INSTALLED / str(major) / "bin"]
+    places = [EMBEDDED, INSTALLED / str(major) / "bin", *sorted(PACKAGED.glob(PROGRAMS))]
     places += [Path(on_path).resolve().parent] if on_path else []
     return next((place for place in places if _version_in(place) == major), None)
+
+
+def new_server(programs: Path = EMBEDDED) -> Server:
+    """Make an empty server of these programs; it is not running yet."""
+    with FileLock(Path(tempfile.gettempdir()) / f"{postgres.SYSTEM_USER}.lock"):
+        postgres.prepare_system_user()
+    user = postgres.SYSTEM_USER if os.geteuid() == 0 else None
+    home = Path(tempfile.mkdtemp(prefix="bare-postgres-"))
+    _make_data_folder(home, programs, user)
+    return Server(home, free_ports(1)[0], programs, user)
 
 
 @contextlib.contextmanager
 def running_server(programs: Path = EMBEDDED) -> Iterator[Server]:
     """Run an empty server of these programs."""
-    with FileLock(Path(tempfile.gettempdir()) / f"{postgres.SYSTEM_USER}.lock"):
-        postgres.prepare_system_user()
-    user = postgres.SYSTEM_USER if os.geteuid() == 0 else None
-    home = Path(tempfile.mkdtemp(prefix="bare-postgres-"))
-    server = Server(free_ports(1)[0])
-    part = _part(server, home, programs, user)
+    server = new_server(programs)
     try:
-        _make_data_folder(home, programs, user)
-        part.begin()
-        part.wait_until_ready()
+        server.start()
         yield server
     finally:
-        part.stop()
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _part(server: Server, home: Path, programs: Path, user: str | None) -> Part:
-    options = [f"--{name}={value}" for name, value in SERVER_SETTINGS.items()]
-    return Part(
-        name="bare-db",
-        command=[str(programs / "postgres"), f"-D{home / 'data'}", f"-p{server.port}", *options],
-        port=server.port,
-        is_ready=lambda: postgres.accepts_connections(server.url()),
-        run_dir=home / "run",
-        log_dir=home / "logs",
-        cwd=Path("/"),
-        user=user,
-    )
+        server.remove()
 
 
 def _make_data_folder(home: Path, programs: Path, user: str | None) -> None:
