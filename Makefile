@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo serve test check format lint types imports lock bench
+.PHONY: help setup dev up down reset status demo doctor serve test test-faults check format lint types imports lock bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -42,11 +42,18 @@ status: $(READY) ## what is up
 demo: $(READY) ## the whole promise in one run
 	@$(RUN)/python -m local demo
 
+doctor: $(READY) ## check the stored invariants (REPAIR=1 repairs)
+	@$(RUN)/python -m shared.doctor $(if $(filter 1,$(REPAIR)),--repair)
+
 serve: $(READY) ## the functions alone, beside `supabase start`
 	@$(RUN)/python -m local serve
 
 test: $(READY) ## every test
 	@$(RUN)/pytest -n $(WORKERS) --dist worksteal
+
+test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200)
+	@FAULT_TURNS=$(or $(TURNS),1000) FAULT_STREAMS=$(or $(STREAMS),200) \
+		$(RUN)/pytest -s tests/faults/test_kill_loop.py tests/faults/test_streams.py
 
 check: lint types imports test ## what CI runs
 

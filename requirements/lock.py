@@ -19,8 +19,9 @@ def compile_lock(source: str, target: str, *options: str) -> None:
 
 
 if __name__ == "__main__":
-    shipped = ("-c", "requirements/runtime.txt")
-    compile_lock("pyproject.toml", "runtime.txt")
-    compile_lock("pyproject.toml", "model.txt", "--extra", "model", *shipped)
-    compile_lock("pyproject.toml", "dev.txt", "--extra", "model", "--group", "dev", *shipped)
-    compile_lock("requirements/uv.in", "uv.txt", "-c", "requirements/dev.txt")
+    # The largest set first: what is shipped is a part of what was tested.
+    compile_lock("pyproject.toml", "dev.txt", "--extra", "model", "--group", "dev")
+    tested = ("-c", "requirements/dev.txt")
+    compile_lock("pyproject.toml", "runtime.txt", *tested)
+    compile_lock("pyproject.toml", "model.txt", "--extra", "model", *tested)
+    compile_lock("requirements/uv.in", "uv.txt", *tested)

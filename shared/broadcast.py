@@ -22,7 +22,8 @@ log = structlog.get_logger(__name__)
 Status: TypeAlias = Literal["thinking", "generating", "saving"]
 Event: TypeAlias = dict[str, Any]
 
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
+MAX_DELTA = 16_384  # characters of one event; Realtime carries 256 kB on the smallest plan
 QUIET_SECONDS = 5.0  # after a failed send, how long none is tried
 
 
@@ -92,16 +93,22 @@ class LiveTurn:
 
     def announce(self, status: Status) -> None:
         """Tell the topic what the turn is doing."""
+        self._queue("status", {"turnId": self._turn_id, "status": status})
+
+    def _queue(self, event: str, payload: dict[str, Any]) -> None:
         self._pending.append(
-            {
-                "topic": self._topic,
-                "event": "status",
-                "payload": {"turnId": self._turn_id, "status": status},
-                "private": True,
-            }
+            {"topic": self._topic, "event": event, "payload": payload, "private": True}
         )
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._drain())
+
+    def write(self, offset: int, text: str) -> None:
+        """Tell the topic of more text, at this offset (in characters) of the draft."""
+        last = self._pending[-1] if self._pending else None
+        if last and last["event"] == "delta" and len(last["payload"]["text"]) < MAX_DELTA:
+            last["payload"]["text"] += text
+        else:
+            self._queue("delta", {"turnId": self._turn_id, "offset": offset, "text": text})
 
     async def flush(self) -> None:
         """Wait until what was announced is on its way, at most the broadcaster's timeout.

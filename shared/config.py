@@ -6,6 +6,7 @@ import json
 import re
 from functools import cached_property
 from ipaddress import ip_address
+from math import ceil
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -64,6 +65,9 @@ class Settings(BaseSettings):
         default=None, description="An OpenAI-compatible server, such as Ollama."
     )
     mega_mind_api_key: SecretStr | None = Field(default=None, description="The provider's key.")
+    offline_delay: float = Field(
+        default=0, ge=0, le=10, description="Pause of the offline engine before each word."
+    )
     engine_timeout: Seconds = Field(default=120, description="Limit of one AI run.")
     max_reply_chars: int = Field(default=2_000_000, gt=0, description="A longer reply is cut.")
     history_limit: int = Field(
@@ -73,6 +77,30 @@ class Settings(BaseSettings):
     store_timeout: Seconds = Field(default=8, description="Deadline of one call to the store.")
     realtime_timeout: Seconds = Field(
         default=0.5, description="The most that live events may delay a turn."
+    )
+    heartbeat_seconds: Seconds = Field(
+        default=1, description="How often a running turn writes its draft and renews its lease."
+    )
+    unstored_seconds: Seconds = Field(
+        default=600, description="How long a finished reply is kept while it can't be stored."
+    )
+    join_seconds: Seconds = Field(
+        default=20, description="How long a retry waits for its turn that runs elsewhere."
+    )
+    drain_seconds: Seconds = Field(
+        default=25, description="How long running turns may take to end when the process is to."
+    )
+    max_concurrent_turns: int = Field(
+        default=256, gt=0, description="Turns that one process runs at a time; more get a 503."
+    )
+    turns_per_minute: int | None = Field(
+        default=None, ge=0, description="Turns that a user may begin in a minute; unset: any."
+    )
+    turns_per_day: int | None = Field(
+        default=None, ge=0, description="Turns that a user may begin in a day; unset: any."
+    )
+    crash_point: str | None = Field(
+        default=None, description="For tests alone: where in a turn the process kills itself."
     )
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0, description="Largest request body.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -130,8 +158,8 @@ class Settings(BaseSettings):
 
     @cached_property
     def lease_seconds(self) -> int:
-        """How long a worker owns a turn: its AI run, both store calls, and some slack."""
-        return int(self.engine_timeout + 2 * self.store_timeout + 10)
+        """How long a worker owns a turn after each heartbeat: some may fail in between."""
+        return ceil(10 * self.heartbeat_seconds + 2 * self.store_timeout)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -6,15 +6,18 @@ AppError
 ├── ForbiddenError 403
 ├── NotFoundError 404
 │   ├── ConversationNotFoundError
-│   └── MessageNotFoundError
+│   ├── MessageNotFoundError
+│   └── TurnNotFoundError
 ├── MethodNotAllowedError 405
 ├── TurnInProgressError 409
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
+├── TooManyTurnsError 429
 ├── InternalError 500
 └── UnavailableError 503
-    └── StoreUnavailableError
+    ├── StoreUnavailableError
+    └── ReplyNotStoredError
 
 A class's docstring is its default public message; nothing internal is ever put into one.
 """
@@ -104,6 +107,12 @@ class MessageNotFoundError(NotFoundError):
     code = "message_not_found"
 
 
+class TurnNotFoundError(NotFoundError):
+    """Turn not found."""
+
+    code = "turn_not_found"
+
+
 class MethodNotAllowedError(AppError):
     """This address does not answer that method."""
 
@@ -140,6 +149,14 @@ class IdempotencyKeyReusedError(AppError):
     status = 422
 
 
+class TooManyTurnsError(AppError):
+    """Too many turns."""
+
+    code = "too_many_turns"
+    status = 429
+    retryable = True
+
+
 class InternalError(AppError):
     """Something went wrong on our side."""
 
@@ -162,3 +179,19 @@ class StoreUnavailableError(UnavailableError):
     """The store is not available right now; nothing was lost, try again with the same key."""
 
     code = "store_unavailable"
+
+
+class ReplyNotStoredError(UnavailableError):
+    """The reply could not be stored yet; ask again with the same key."""
+
+    code = "reply_not_stored"
+
+    def __init__(
+        self, message: str | None = None, *, reply: dict[str, Any] | None = None, **more: Any
+    ) -> None:
+        super().__init__(message, **more)
+        self.reply = reply
+
+    def body(self) -> dict[str, Any]:
+        """Return the usual body with the reply beside it, so that it isn't lost on the caller."""
+        return {**super().body(), "persisted": False, "reply": self.reply}

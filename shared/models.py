@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    StrictBool,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -71,6 +72,10 @@ Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_not_
 Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_METADATA_KEYS)]
 Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+
+# In JSON a number is a number and a flag is a flag; in a query everything is text.
+JsonSeq = Annotated[Seq, Field(strict=True)]
+JsonLimit = Annotated[Limit, Field(strict=True)]
 
 
 class Envelope(BaseModel):
@@ -134,7 +139,7 @@ class MegaMindRequest(RequestBody):
     conversation_id: PlainUuid | None = None
     project_id: PlainUuid | None = None
     user_id: PlainUuid | None = None
-    persist_messages: bool = True
+    persist_messages: StrictBool = True
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -200,9 +205,9 @@ class LoadConversationRequest(RequestBody):
     """Which page of which conversation: the newest, or before/after a seq, or around a message."""
 
     conversation_id: PlainUuid
-    limit: Limit = 50
-    before: Seq | None = None
-    after: Seq | None = None
+    limit: JsonLimit = 50
+    before: JsonSeq | None = None
+    after: JsonSeq | None = None
     around: PlainUuid | None = None
 
     @model_validator(mode="after")
@@ -210,6 +215,14 @@ class LoadConversationRequest(RequestBody):
         if sum(place is not None for place in (self.before, self.after, self.around)) > 1:
             raise ValueError("only one of before, after and around can be given")
         return self
+
+
+class LoadConversationQuery(LoadConversationRequest):
+    """The same as a query."""
+
+    limit: Limit = 50
+    before: Seq | None = None
+    after: Seq | None = None
 
 
 class Page(Envelope):
@@ -272,7 +285,7 @@ class UpdateConversationRequest(RequestBody):
     """What to change; a field that is left out stays as it is."""
 
     title: Title | None = None
-    archived: bool | None = None
+    archived: StrictBool | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -285,6 +298,26 @@ class ConversationAnswer(Envelope):
     """One conversation."""
 
     conversation: ConversationRow
+
+
+class CancelTurnRequest(RequestBody):
+    """Which turn to stop."""
+
+    turn_id: PlainUuid
+
+
+class CancelTurnAnswer(Envelope):
+    """Where the turn stands: still running until its worker has seen the request."""
+
+    turn_id: UUID
+    status: TurnStatus
+    message: MessageRow | None
+
+
+class SweepAnswer(Envelope):
+    """How many turns without a worker were settled."""
+
+    settled: int
 
 
 class DeletedAnswer(Envelope):
@@ -306,13 +339,15 @@ class TurnRow(Row):
     """A row of `turns`, without what only the store needs."""
 
     id: UUID
+    user_id: UUID
+    idempotency_key: str
     status: TurnStatus
     attempt: int
     lease_expires_at: str
 
 
 class TurnRecord(BaseModel):
-    """What begin_turn and complete_turn answer."""
+    """What begin_turn, complete_turn, load_turn and cancel_turn answer."""
 
     outcome: Literal["started", "taken_over", "replayed", "in_progress", "completed", "superseded"]
     turn: TurnRow
@@ -320,6 +355,21 @@ class TurnRecord(BaseModel):
     user_message: MessageRow
     reply: MessageRow | None
     history: list[dict[str, Any]]
+    draft: str = ""
+    is_expired: bool = False
+
+
+class Heartbeat(BaseModel):
+    """What extend_turn answers: whether the turn is still this worker's, and is to go on."""
+
+    is_ours: bool
+    cancel_requested: bool
+
+
+class Settled(BaseModel):
+    """What settle_expired_turn and sweep_turns answer."""
+
+    settled: int
 
 
 class ConversationList(BaseModel):
@@ -327,3 +377,31 @@ class ConversationList(BaseModel):
 
     conversations: list[ConversationRow]
     has_more: bool
+
+
+class InvariantCheck(BaseModel):
+    """One thing that must hold: how often it doesn't, and up to five ids of where."""
+
+    name: str
+    broken: int
+    examples: list[UUID]
+    repairable: bool
+
+
+class InvariantReport(BaseModel):
+    """What check_invariants answers: every check, broken or not."""
+
+    checks: list[InvariantCheck]
+
+
+class Repair(BaseModel):
+    """How much of one check's findings was mended."""
+
+    name: str
+    repaired: int
+
+
+class RepairReport(BaseModel):
+    """What repair_invariants answers: everything that it can mend, done or not."""
+
+    repaired: list[Repair]

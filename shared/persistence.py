@@ -12,8 +12,12 @@ from shared.errors import StoreUnavailableError
 from shared.models import (
     ConversationList,
     ConversationRow,
+    Heartbeat,
+    InvariantReport,
     LoadConversationAnswer,
     LoadConversationRequest,
+    RepairReport,
+    Settled,
     TurnRecord,
 )
 
@@ -24,6 +28,20 @@ if TYPE_CHECKING:
     from shared.store import Store
 
 log = structlog.get_logger(__name__)
+
+# Calls that do the same once or twice: reads, and writes under a key.
+REPEATABLE = frozenset(
+    {
+        "begin_turn",
+        "cancel_turn",
+        "get_conversation",
+        "list_conversations",
+        "load_conversation",
+        "load_turn",
+        "settle_expired_turn",
+    }
+)
+ATTEMPTS = 4
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -47,6 +65,8 @@ class Persistence:
         metadata: dict[str, Any],
         lease_seconds: int,
         history_limit: int,
+        turns_per_minute: int | None = None,
+        turns_per_day: int | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
@@ -65,7 +85,45 @@ class Persistence:
             metadata=metadata,
             lease_seconds=lease_seconds,
             history_limit=history_limit,
+            turns_per_minute=turns_per_minute,
+            turns_per_day=turns_per_day,
         )
+
+    async def extend_turn(
+        self,
+        *,
+        turn_id: UUID,
+        attempt: int,
+        lease_seconds: int,
+        draft_offset: int,
+        draft_tail: str,
+    ) -> Heartbeat:
+        """Renew a worker's lease and write its draft from an offset on (in characters)."""
+        return await self._call(
+            Heartbeat,
+            "extend_turn",
+            turn_id=turn_id,
+            attempt=attempt,
+            lease_seconds=lease_seconds,
+            draft_offset=draft_offset,
+            draft_tail=draft_tail,
+        )
+
+    async def load_turn(self, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
+        """Read a turn with its messages and its draft; as the service where `caller` is None."""
+        return await self._call(TurnRecord, "load_turn", caller, turn_id=turn_id)
+
+    async def cancel_turn(self, turn_id: UUID, *, user_id: UUID | None) -> TurnRecord:
+        """Ask a turn of this user (None: of anyone) to stop."""
+        return await self._call(TurnRecord, "cancel_turn", turn_id=turn_id, user_id=user_id)
+
+    async def settle_expired_turn(self, conversation_id: UUID) -> Settled:
+        """Settle a conversation's running turn if its lease is over."""
+        return await self._call(Settled, "settle_expired_turn", conversation_id=conversation_id)
+
+    async def sweep_turns(self) -> Settled:
+        """Settle every turn whose lease is over."""
+        return await self._call(Settled, "sweep_turns")
 
     async def complete_turn(
         self,
@@ -168,6 +226,18 @@ class Persistence:
             "delete_conversation", {"conversation_id": str(conversation_id)}, caller=caller
         )
 
+    async def check_invariants(
+        self, *, grace_seconds: int, since: datetime | None = None
+    ) -> InvariantReport:
+        """Count what is broken: everywhere, or cheaply in what was written to `since` then."""
+        return await self._call(
+            InvariantReport, "check_invariants", grace_seconds=grace_seconds, since=since
+        )
+
+    async def repair_invariants(self, *, grace_seconds: int) -> RepairReport:
+        """Mend what check_invariants finds; never deletes a message."""
+        return await self._call(RepairReport, "repair_invariants", grace_seconds=grace_seconds)
+
     async def ping(self) -> None:
         """Ask the store for nothing but an answer."""
         await self._store.call("ping", {}, caller=None)
@@ -176,7 +246,8 @@ class Persistence:
         self, model: type[ModelT], function: str, caller: Caller | None = None, **arguments: Any
     ) -> ModelT:
         plain = {name: _plain(value) for name, value in arguments.items()}
-        answer = await self._store.call(function, plain, caller=caller)
+        attempts = ATTEMPTS if function in REPEATABLE else 1
+        answer = await self._store.call(function, plain, caller=caller, attempts=attempts)
         try:
             return model.model_validate(answer)
         except ValidationError as exc:

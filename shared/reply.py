@@ -55,7 +55,7 @@ def compose_reply(
     fields |= {name: value for name, value in optional.items() if value is not None}
     escaper = _Escaper()
     reply = Reply(
-        status="completed" if result.success else "failed",
+        status=_status(result),
         content=escaper(result.message),
         generated_code=escaper(render_files(result.files)),
         metadata=escaper({**own_metadata, **fields}),
@@ -64,6 +64,12 @@ def compose_reply(
     if escaper.has_escaped:
         reply.metadata["escaped"] = True
     return reply
+
+
+def _status(result: EngineResult) -> str:
+    if result.success:
+        return "completed"
+    return "cancelled" if result.error and result.error.type == "cancelled" else "failed"
 
 
 def user_metadata(project_id: object | None, own_metadata: dict[str, Any]) -> dict[str, Any]:

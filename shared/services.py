@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from shared.auth import Authenticator
 from shared.clients import Clients, create_pool
 from shared.config import ConfigurationError, Settings
+from shared.gauge import DamageGauge
 from shared.jwks import JwksCache
 from shared.persistence import Persistence
 from shared.store import Store
@@ -32,6 +33,7 @@ class Services:
         self.persistence = Persistence(
             Store(Clients(settings, self.http), timeout=settings.store_timeout)
         )
+        self.damage = DamageGauge(self.persistence)
 
     @cached_property
     def turns(self) -> TurnRunner:
@@ -41,17 +43,24 @@ class Services:
         """
         from shared.broadcast import Broadcaster
         from shared.turn import TurnRunner
+        from shared.worker import TurnWorker
 
-        return TurnRunner(
+        settings = self.settings
+        engine = self._engine or _configured_engine(settings)
+        worker = TurnWorker(
             self.persistence,
-            self._engine or _configured_engine(self.settings),
-            Broadcaster(self.http, self.settings),
-            lease_seconds=self.settings.lease_seconds,
-            history_limit=self.settings.history_limit,
+            engine,
+            Broadcaster(self.http, settings),
+            lease_seconds=settings.lease_seconds,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            unstored_seconds=settings.unstored_seconds,
         )
+        return TurnRunner(self.persistence, engine, worker, settings)
 
     async def aclose(self) -> None:
-        """Let go of the connections."""
+        """Let running turns end, then let go of the connections."""
+        if "turns" in self.__dict__:
+            await self.turns.drain(self.settings.drain_seconds)
         await self.http.aclose()
 
 
@@ -63,6 +72,7 @@ def _configured_engine(settings: Settings) -> Engine:
             model=settings.mega_mind_model,
             base_url=settings.mega_mind_base_url,
             api_key=settings.mega_mind_api_key,
+            offline_delay=settings.offline_delay,
             time_limit=settings.engine_timeout,
             max_reply_chars=settings.max_reply_chars,
         )

@@ -6,9 +6,11 @@ The only place that calls `.rpc()`, and the only one that knows PostgREST's erro
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import stamina
 import structlog
 from postgrest import APIError
 
@@ -21,6 +23,8 @@ from shared.errors import (
     InvalidRequestError,
     MessageNotFoundError,
     StoreUnavailableError,
+    TooManyTurnsError,
+    TurnNotFoundError,
     UnauthorizedError,
 )
 
@@ -37,7 +41,13 @@ log = structlog.get_logger(__name__)
 # The word that our SQL functions raise in `detail`, beside an SQLSTATE of the form PTnnn.
 RAISED_BY_US: Mapping[str, type[AppError]] = {
     error.code: error
-    for error in (ConversationNotFoundError, MessageNotFoundError, IdempotencyKeyReusedError)
+    for error in (
+        ConversationNotFoundError,
+        MessageNotFoundError,
+        TurnNotFoundError,
+        IdempotencyKeyReusedError,
+        TooManyTurnsError,
+    )
 }
 
 # By SQLSTATE: what is wrong with the request itself.
@@ -61,8 +71,18 @@ class Store:
         self._clients = clients
         self._timeout = timeout
 
-    async def call(self, function: str, arguments: dict[str, Any], *, caller: Caller | None) -> Any:
+    async def call(
+        self,
+        function: str,
+        arguments: dict[str, Any],
+        *,
+        caller: Caller | None,
+        attempts: int = 1,
+    ) -> Any:
         """Call a SQL function as this caller (None: as the service) and return its jsonb value.
+
+        With more `attempts` than one, which is for calls that do no harm when repeated, a store
+        that is away is asked again, with jitter, inside the same deadline.
 
         Raises the AppError that the failure stands for; StoreUnavailableError where the store
         didn't give a whole, sensible answer in time.
@@ -71,16 +91,13 @@ class Store:
         as_user = caller is not None and not caller.is_service
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await client.rpc(function, arguments).execute()
-        except APIError as exc:
-            raise _meaning(exc, function, as_user=as_user) from exc
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as exc:
-            raise _unavailable(function, type(exc).__name__) from exc
-        except ValueError as exc:  # an answer that isn't the Data API's
-            raise _unavailable(function, type(exc).__name__) from exc
-        if not isinstance(answer.data, dict):
-            raise _unavailable(function, "not an object")
-        return answer.data
+                async for attempt in stamina.retry_context(
+                    on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
+                ):
+                    with attempt:
+                        return await _call_once(client, function, arguments, as_user=as_user)
+        except TimeoutError as exc:
+            raise _unavailable(function, "deadline") from exc
 
     def _client_for(self, caller: Caller | None) -> AsyncClient:
         if caller is None or caller.token is None:
@@ -88,11 +105,27 @@ class Store:
         return self._clients.as_user(caller.token)
 
 
+async def _call_once(
+    client: AsyncClient, function: str, arguments: dict[str, Any], *, as_user: bool
+) -> dict[str, Any]:
+    try:
+        answer = await client.rpc(function, arguments).execute()
+    except APIError as exc:
+        raise _meaning(exc, function, as_user=as_user) from exc
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+        raise _unavailable(function, type(exc).__name__) from exc
+    except ValueError as exc:  # an answer that isn't the Data API's
+        raise _unavailable(function, type(exc).__name__) from exc
+    if not isinstance(answer.data, dict):
+        raise _unavailable(function, "not an object")
+    return answer.data
+
+
 def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
     """Translate what the Data API answered: by our word, then SQLSTATE, then constraint."""
     code = str(exc.code or "")
     if code.startswith("PT") and (ours := RAISED_BY_US.get(str(exc.details))):
-        return ours(exc.message)
+        return ours(exc.message, retry_after=_seconds_in(exc.hint))
     if code in REFUSED_BY_POSTGRES:
         return REFUSED_BY_POSTGRES[code]("A value in the request can't be stored.")
     if code == "23503" and DELETED_ACCOUNT in (exc.message or ""):
@@ -105,6 +138,12 @@ def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
         log.error("store_call_refused", function=function, sqlstate=code)
         return InternalError()
     return _unavailable(function, code)
+
+
+def _seconds_in(hint: str | None) -> int | None:
+    """Return the number in a hint such as "Try again in 37 seconds."."""
+    found = re.search(r"\d+", hint or "")
+    return int(found[0]) if found else None
 
 
 def _is_our_mistake(code: str) -> bool:

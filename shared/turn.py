@@ -1,52 +1,50 @@
 """One turn from accept to reply: the user's message is committed, the AI works, the reply is.
 
-The heart. It knows the order of things; how they are stored, said or thought up is elsewhere.
+The heart. It knows the order of things and which turns run here; how they are worked, stored,
+watched or answered is elsewhere.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import structlog
 
-from shared.broadcast import Broadcaster, LiveTurn
-from shared.engine.protocol import (
-    Analysis,
-    AnalysisReady,
-    Engine,
-    EngineResult,
-    Finished,
-    HistoryMessage,
-    TextDelta,
+from shared.answer import (
+    stored_answer,
+    turn_in_progress,
+    unstored_answer,
+    unstored_message,
 )
-from shared.engine.streams import closing
-from shared.errors import TurnInProgressError, UnauthorizedError
-from shared.models import (
-    MAX_LIMIT,
-    AnalysisAnswer,
-    ComplexityLevel,
-    ExecutionStrategy,
-    LoadConversationRequest,
-    MegaMindAnswer,
-    MegaMindRequest,
-    TurnRecord,
-    UnstoredMessage,
-    UserIntent,
+from shared.crash import crash_point
+from shared.engine.protocol import Analysis, HistoryMessage
+from shared.errors import (
+    ReplyNotStoredError,
+    TurnNotFoundError,
+    UnauthorizedError,
+    UnavailableError,
 )
-from shared.reply import Reply, compose_reply, user_metadata
+from shared.models import MAX_LIMIT, LoadConversationRequest, MegaMindAnswer, MegaMindRequest
+from shared.reply import compose_reply, user_metadata
+from shared.running import RunningTurn
+from shared.watch import POLL_SECONDS, accepted_events, watch_running, watch_stored
+from shared.worker import TurnWorker, run_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator
 
     from shared.auth import Caller
+    from shared.config import Settings
+    from shared.engine.protocol import Engine
+    from shared.models import TurnRecord
     from shared.persistence import Persistence
+    from shared.watch import TurnEvent
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +56,7 @@ class Turn:
     user_id: UUID
     idempotency_key: str
     request: MegaMindRequest
+    caller: Caller
 
     def request_hash(self) -> str:
         """Return the fingerprint by which two requests under one key are told apart."""
@@ -71,76 +70,127 @@ class TurnRunner:
     """Runs turns: two round trips to the store each, one before the AI and one after."""
 
     def __init__(
-        self,
-        persistence: Persistence,
-        engine: Engine,
-        broadcaster: Broadcaster,
-        *,
-        lease_seconds: int,
-        history_limit: int,
+        self, persistence: Persistence, engine: Engine, worker: TurnWorker, settings: Settings
     ) -> None:
         self._persistence = persistence
         self._engine = engine
-        self._broadcaster = broadcaster
-        self._lease_seconds = lease_seconds
-        self._history_limit = history_limit
+        self._worker = worker
+        self._settings = settings
+        self._running: dict[UUID, RunningTurn] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning = 0
 
     async def run(self, turn: Turn) -> MegaMindAnswer:
-        """Run a turn, or give back what its key led to before.
+        """Run a turn and return its answer, or the one its key led to before.
 
-        Raises TurnInProgressError while another worker runs it or another turn of the
-        conversation, IdempotencyKeyReusedError, ConversationNotFoundError, StoreUnavailableError.
+        Raises TurnInProgressError while another turn of the conversation runs,
+        IdempotencyKeyReusedError, ConversationNotFoundError, TooManyTurnsError,
+        StoreUnavailableError where nothing was stored, ReplyNotStoredError where the reply wasn't.
+        """
+        deadline = time.monotonic() + self._settings.join_seconds
+        while True:
+            begun = await self._begin(turn)
+            running = self._running.get(begun.turn.id)
+            if running is not None and begun.reply is None:
+                record = await self._settled(running)
+                is_ours = record.turn.attempt == begun.turn.attempt
+                replayed = begun.outcome == "in_progress" or not is_ours
+                return stored_answer(record, replayed=replayed)
+            if begun.outcome == "in_progress":
+                begun = await self._settled_elsewhere(begun, turn.caller, deadline)
+            if not begun.is_expired:
+                return stored_answer(begun, replayed=True)
+            # Its worker is gone: begun again under the same key, the turn is taken over.
+
+    async def stream(self, turn: Turn) -> AsyncIterator[TurnEvent]:
+        """Run a turn, or find what its key led to, and return its events.
+
+        What `run` would raise before the AI works is raised here, before there is a stream.
         """
         begun = await self._begin(turn)
-        if begun.outcome == "in_progress":
-            raise _in_progress(begun)
-        if begun.outcome == "replayed":
-            log.info("turn_replayed", turn_id=str(begun.turn.id))
-            return _answer(begun, replayed=True)
-        live = LiveTurn(
-            self._broadcaster, conversation_id=begun.conversation.id, turn_id=begun.turn.id
-        )
-        history = [HistoryMessage.model_validate(row) for row in begun.history]
-        reply = await self._generate(turn.request, history, live)
-        live.announce("saving")
-        await live.flush()
-        return await self._complete(begun, reply)
+        if begun.reply is not None:
+            return _each(accepted_events(begun, replayed=True))
+        return self._watch(begun.turn.id, turn.caller, offset=0)
+
+    async def attach(
+        self, turn_id: UUID, *, caller: Caller, offset: int
+    ) -> AsyncIterator[TurnEvent]:
+        """Return the events of a turn that was begun before, from an offset of its draft on.
+
+        Raises TurnNotFoundError where there is none of the caller's.
+        """
+        running = self._running.get(turn_id)
+        if running is None:
+            await self._persistence.load_turn(turn_id, caller=caller)
+        elif caller.user_id not in {None, running.begun.turn.user_id}:
+            raise TurnNotFoundError
+        return self._watch(turn_id, caller, offset=offset)
+
+    async def cancel(self, turn_id: UUID, *, caller: Caller) -> TurnRecord:
+        """Stop a turn: for good at once, and within a heartbeat where it runs elsewhere."""
+        record = await self._persistence.cancel_turn(turn_id, user_id=caller.user_id)
+        running = self._running.get(turn_id)
+        if running is None:
+            return record
+        running.stop.set()
+        return await self._settled(running)
 
     async def run_unstored(
         self, request: MegaMindRequest, *, caller: Caller | None
     ) -> MegaMindAnswer:
         """Run the AI and store nothing; a conversation that is named is still read first."""
         history = await self._stored_history(request.conversation_id, caller)
-        reply = await self._generate(request, history, live=None)
-        message = UnstoredMessage(
-            content=reply.content, generated_code=reply.generated_code, metadata=reply.metadata
+        started = time.monotonic()
+        analyses: list[Analysis] = []
+        result = await run_engine(
+            self._engine,
+            request=request.request,
+            history=history,
+            on_analysis=analyses.append,
+            on_text=lambda _: None,
         )
-        return MegaMindAnswer(
-            conversation_id=request.conversation_id,
-            turn_id=None,
-            replayed=False,
-            user_message=None,
-            message=message,
-            **_told_by(reply.metadata),
+        reply = compose_reply(
+            result,
+            analysis=analyses[0] if analyses else None,
+            duration=time.monotonic() - started,
+            own_metadata=request.metadata,
         )
+        return unstored_answer(reply, request.conversation_id)
 
-    async def _stored_history(
-        self, conversation_id: UUID | None, caller: Caller | None
-    ) -> list[HistoryMessage]:
-        if conversation_id is None or not self._history_limit:
-            return []
-        if caller is None:
-            raise UnauthorizedError
-        newest = LoadConversationRequest(
-            conversation_id=conversation_id, limit=min(self._history_limit, MAX_LIMIT)
-        )
-        page = await self._persistence.load_conversation(newest, caller=caller)
-        return [HistoryMessage(**dict(row)) for row in page.messages]
+    async def drain(self, seconds: float) -> None:
+        """Let the turns that run here end; those that take longer are left to be taken over."""
+        if not self._tasks:
+            return
+        log.info("draining", turns=len(self._tasks))
+        _, late = await asyncio.wait(self._tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _begin(self, turn: Turn) -> TurnRecord:
+        """Commit the user's message and set a worker to it, or find what the key led to.
+
+        Raises TurnInProgressError where it is another turn that runs.
+        """
+        if len(self._running) + self._beginning >= self._settings.max_concurrent_turns:
+            raise UnavailableError("Too many turns are running here; try again in a moment.")
+        self._beginning += 1
+        try:
+            begun = await self._begin_stored(turn)
+            if begun.outcome in {"started", "taken_over"}:
+                self._set_to_work(RunningTurn(begun, turn.request))
+        finally:
+            self._beginning -= 1
+        if begun.outcome == "in_progress" and begun.turn.idempotency_key != turn.idempotency_key:
+            raise turn_in_progress(begun)
+        return begun
+
+    async def _begin_stored(self, turn: Turn) -> TurnRecord:
+        crash_point("before_begin")
         message_id = uuid4()
         saving = log.bind(message_id=str(message_id), role="user")
         saving.info("message_saving")
+        settings = self._settings
         begun = await self._persistence.begin_turn(
             user_id=turn.user_id,
             idempotency_key=turn.idempotency_key,
@@ -150,110 +200,80 @@ class TurnRunner:
             conversation_id=turn.request.conversation_id,
             project_id=turn.request.project_id,
             metadata=user_metadata(turn.request.project_id, turn.request.metadata),
-            lease_seconds=self._lease_seconds,
-            history_limit=self._history_limit,
+            lease_seconds=settings.lease_seconds,
+            history_limit=settings.history_limit,
+            turns_per_minute=settings.turns_per_minute,
+            turns_per_day=settings.turns_per_day,
         )
+        crash_point("after_begin")
+        places = {"conversation_id": str(begun.conversation.id), "turn_id": str(begun.turn.id)}
         if begun.outcome == "started":
-            saving.info("message_saved", **_places(begun), seq=begun.user_message.seq)
+            saving.info("message_saved", **places, seq=begun.user_message.seq)
+        else:
+            log.info("turn_known", outcome=begun.outcome, **places)
         return begun
 
-    async def _generate(
-        self,
-        request: MegaMindRequest,
-        history: Sequence[HistoryMessage],
-        live: LiveTurn | None,
-    ) -> Reply:
-        """Let the engine work, telling the topic how it goes, and shape what it ended with."""
-        started = time.monotonic()
-        if live:
-            live.announce("thinking")
-        analysis, result = await _follow(self._engine, request.request, history, live)
-        return compose_reply(
-            result,
-            analysis=analysis,
-            duration=time.monotonic() - started,
-            own_metadata=request.metadata,
+    def _set_to_work(self, running: RunningTurn) -> None:
+        turn_id = running.begun.turn.id
+        self._running[turn_id] = running
+        task = asyncio.create_task(self._worker.work(running))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self._running.pop(turn_id, None))
+
+    async def _settled(self, running: RunningTurn) -> TurnRecord:
+        """Wait for a turn of this process; raise ReplyNotStoredError where storing takes long."""
+        while running.reply is None and not running.settled.done():
+            await running.change.wait()
+        done, _ = await asyncio.wait({running.settled}, timeout=self._settings.store_timeout)
+        if done:
+            return running.settled.result()
+        if running.reply is None:
+            raise turn_in_progress(running.begun)
+        raise ReplyNotStoredError(
+            reply=unstored_message(running.reply).model_dump(mode="json"),
+            details={
+                "turnId": str(running.begun.turn.id),
+                "conversationId": str(running.begun.conversation.id),
+            },
         )
 
-    async def _complete(self, begun: TurnRecord, reply: Reply) -> MegaMindAnswer:
-        message_id = uuid4()
-        saving = log.bind(message_id=str(message_id), role="assistant", **_places(begun))
-        saving.info("message_saving")
-        done = await self._persistence.complete_turn(
-            turn_id=begun.turn.id,
-            attempt=begun.turn.attempt,
-            message_id=message_id,
-            status=reply.status,
-            content=reply.content,
-            generated_code=reply.generated_code,
-            metadata=reply.metadata,
-            error=reply.error,
+    async def _settled_elsewhere(
+        self, begun: TurnRecord, caller: Caller, deadline: float
+    ) -> TurnRecord:
+        """Wait for a turn that another process runs, until it is settled or lost, or too late."""
+        record = begun
+        while record.reply is None and not record.is_expired and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+            record = await self._persistence.load_turn(begun.turn.id, caller=caller)
+        return record
+
+    def _watch(self, turn_id: UUID, caller: Caller, *, offset: int) -> AsyncIterator[TurnEvent]:
+        running = self._running.get(turn_id)
+        if running is not None:
+            return watch_running(running, offset=offset)
+        return watch_stored(
+            self._persistence,
+            turn_id,
+            caller=caller,
+            offset=offset,
+            seconds=self._settings.lease_seconds,
         )
-        if done.outcome == "completed":
-            saving.info("message_saved", status=reply.status)
-            return _answer(done, replayed=False)
-        saving.warning("turn_superseded", attempt=begun.turn.attempt)
-        if done.reply is None:
-            raise _in_progress(done)
-        return _answer(done, replayed=True)
+
+    async def _stored_history(
+        self, conversation_id: UUID | None, caller: Caller | None
+    ) -> list[HistoryMessage]:
+        if conversation_id is None or not self._settings.history_limit:
+            return []
+        if caller is None:
+            raise UnauthorizedError
+        newest = LoadConversationRequest(
+            conversationId=conversation_id, limit=min(self._settings.history_limit, MAX_LIMIT)
+        )
+        page = await self._persistence.load_conversation(newest, caller=caller)
+        return [HistoryMessage.model_validate(dict(row)) for row in page.messages]
 
 
-async def _follow(
-    engine: Engine, request: str, history: Sequence[HistoryMessage], live: LiveTurn | None
-) -> tuple[Analysis | None, EngineResult]:
-    """Read an engine's events to the end; return its analysis and its result."""
-    analysis: Analysis | None = None
-    is_writing = False
-    async with closing(engine.run(request=request, history=history)) as events:
-        async for event in events:
-            match event:
-                case AnalysisReady():
-                    analysis = event.analysis
-                case TextDelta() if not is_writing:
-                    is_writing = True
-                    if live:
-                        live.announce("generating")
-                case Finished():
-                    return analysis, event.result
-    raise RuntimeError("an engine ended without a result")
-
-
-def _in_progress(record: TurnRecord) -> TurnInProgressError:
-    expires = datetime.fromisoformat(record.turn.lease_expires_at)
-    remaining = ceil((expires - datetime.now(UTC)).total_seconds())
-    return TurnInProgressError(
-        details={"turnId": str(record.turn.id), "conversationId": str(record.conversation.id)},
-        hint="Wait and ask again with the same Idempotency-Key.",
-        retry_after=min(max(remaining, 1), 2),
-    )
-
-
-def _answer(record: TurnRecord, *, replayed: bool) -> MegaMindAnswer:
-    """Build the answer from stored rows alone, so that a replay says what the first one said."""
-    if record.reply is None:
-        raise _in_progress(record)
-    return MegaMindAnswer(
-        conversation_id=record.conversation.id,
-        turn_id=record.turn.id,
-        replayed=replayed,
-        user_message=record.user_message,
-        message=record.reply,
-        **_told_by(record.reply.metadata),
-    )
-
-
-def _told_by(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "success": metadata.get("success", False),
-        "analysis": AnalysisAnswer(
-            user_intent=UserIntent(primary_goal=metadata.get("intent")),
-            complexity=ComplexityLevel(level=metadata.get("complexity")),
-            execution_strategy=ExecutionStrategy(primary_approach=metadata.get("strategy")),
-        ),
-        "files_generated": metadata.get("filesGenerated", []),
-        "duration": metadata.get("duration", 0.0),
-    }
-
-
-def _places(record: TurnRecord) -> dict[str, str]:
-    return {"conversation_id": str(record.conversation.id), "turn_id": str(record.turn.id)}
+async def _each(events: list[TurnEvent]) -> AsyncIterator[TurnEvent]:
+    for event in events:
+        yield event

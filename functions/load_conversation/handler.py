@@ -4,8 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from shared.conversation import read_conversation
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
-from shared.models import LoadConversationAnswer, LoadConversationRequest
+from shared.models import (
+    LoadConversationAnswer,
+    LoadConversationQuery,
+    LoadConversationRequest,
+)
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["load-conversation"]
@@ -14,10 +19,10 @@ router = APIRouter(
 
 @router.get("/load-conversation")
 async def load_conversation_by_query(
-    query: Annotated[LoadConversationRequest, Query()], caller: CallerOf, services: ServicesOf
+    query: Annotated[LoadConversationQuery, Query()], caller: CallerOf, services: ServicesOf
 ) -> LoadConversationAnswer:
     """Return the newest page, or the one `before`, `after` or `around` a place."""
-    return await services.persistence.load_conversation(query, caller=caller)
+    return await read_conversation(services.persistence, query, caller=caller)
 
 
 @router.post("/load-conversation")
@@ -25,4 +30,4 @@ async def load_conversation(
     body: LoadConversationRequest, caller: CallerOf, services: ServicesOf
 ) -> LoadConversationAnswer:
     """Return the newest page, or the one `before`, `after` or `around` a place."""
-    return await services.persistence.load_conversation(body, caller=caller)
+    return await read_conversation(services.persistence, body, caller=caller)

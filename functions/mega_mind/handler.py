@@ -1,13 +1,14 @@
-"""One request to the AI: stored, answered, stored."""
+"""One request to the AI: stored, answered, stored; as one answer or as a stream."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Query, Response
 
-from shared.errors import UnauthorizedError
-from shared.http.routing import BEARER, CallerOrStranger, CheckedRoute, ServicesOf
-from shared.models import MegaMindAnswer, MegaMindRequest
+from shared.errors import InvalidRequestError, UnauthorizedError
+from shared.http.events import event_stream, offset_from, wants_events
+from shared.http.routing import BEARER, CallerOf, CallerOrStranger, CheckedRoute, ServicesOf
+from shared.models import MegaMindAnswer, MegaMindRequest, PlainUuid
 from shared.turn import Turn
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])
@@ -21,19 +22,45 @@ IdempotencyKey = Annotated[
         description="Repeating a request under its key gives the stored answer.",
     ),
 ]
+# OpenAPI says it by the answers' media types, and ignores a parameter of this name.
+Accept = Annotated[str | None, Header(include_in_schema=False)]
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-@router.post("/mega-mind")
+@router.post("/mega-mind", response_model=MegaMindAnswer, responses=STREAM)
 async def mega_mind(
     body: MegaMindRequest,
     caller: CallerOrStranger,
     services: ServicesOf,
     idempotency_key: IdempotencyKey = None,
-) -> MegaMindAnswer:
-    """Commit the user's message, let the AI work, commit its reply, and return both."""
+    accept: Accept = None,
+) -> MegaMindAnswer | Response:
+    """Commit the user's message, let the AI work, commit its reply, and return both.
+
+    As a stream: `accepted`, `status`, `delta {offset, text}`, `message`, `done` or `error`.
+    The turn goes on to its end also where the client goes away.
+    """
     user_id = caller.acting_for(body.user_id) if caller else None
     if not body.persist_messages:
         return await services.turns.run_unstored(body, caller=caller)
-    if user_id is None:
+    if user_id is None or caller is None:
         raise UnauthorizedError
-    return await services.turns.run(Turn(user_id, idempotency_key or uuid4().hex, body))
+    turn = Turn(user_id, idempotency_key or uuid4().hex, body, caller)
+    if wants_events(accept):
+        return event_stream(await services.turns.stream(turn))
+    return await services.turns.run(turn)
+
+
+@router.get("/mega-mind", response_class=Response, responses=STREAM)
+async def follow_turn(
+    turn_id: Annotated[PlainUuid, Query(alias="turnId")],
+    caller: CallerOf,
+    services: ServicesOf,
+    last_event_id: Annotated[str | None, Header()] = None,
+    offset: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """Follow a turn that was begun before, from where `Last-Event-ID` or `offset` left it."""
+    if offset is not None and last_event_id is not None:
+        raise InvalidRequestError("Give Last-Event-ID or offset, not both.")
+    start = offset if offset is not None else offset_from(last_event_id)
+    return event_stream(await services.turns.attach(turn_id, caller=caller, offset=start))

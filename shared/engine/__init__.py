@@ -59,15 +59,19 @@ def create_engine(
     model: str | None = None,
     base_url: str | None = None,
     api_key: SecretStr | None = None,
+    offline_delay: float = 0.0,
     time_limit: float = DEFAULT_TIME_LIMIT,
     max_reply_chars: int = DEFAULT_MAX_REPLY_CHARS,
 ) -> Engine:
     """Return the engine for these settings, with every promise of the protocol kept.
 
-    No model means the offline engine. `time_limit` is in seconds, for the whole run. Raise
+    No model means the offline engine, with a pause of `offline_delay` seconds before each word.
+    `time_limit` is in seconds, for the whole run. Raise
     ValueError, in one line, where the model can't be used.
     """
-    engine: Engine = _model_engine(model, base_url, api_key) if model else OfflineEngine()
+    engine: Engine = (
+        _model_engine(model, base_url, api_key) if model else OfflineEngine(delay=offline_delay)
+    )
     return guarded(with_time_limit(with_reply_limit(engine, max_reply_chars), time_limit))
 
 

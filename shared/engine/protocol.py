@@ -22,6 +22,7 @@ ErrorType: TypeAlias = Literal[
     "provider_error",
     "empty_reply",
     "misconfigured",
+    "cancelled",
 ]
 Strategy: TypeAlias = Literal["direct_answer", "generate_code", "step_by_step", "clarify"]
 

@@ -18,6 +18,7 @@ SENTENCES: Final[Mapping[ErrorType, str]] = {
     "provider_unavailable": "The AI provider could not be reached. Please try again.",
     "provider_error": "The AI could not finish its answer. Please try again.",
     "empty_reply": "The AI returned an empty answer. Please try again.",
+    "cancelled": "The reply was stopped.",
     "misconfigured": "The AI is not set up correctly on the server. Its operator has to fix this.",
 }
 

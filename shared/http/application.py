@@ -13,8 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from shared.config import Settings, load_settings
+from shared.crash import arm
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
 from shared.http.middleware import CatchAll, RequestContext
 from shared.logs import configure_logging
@@ -34,10 +36,30 @@ DESCRIPTION = """\
 Stores every conversation between a user and an AI. Send the signed-in user's access token as
 `Authorization: Bearer ...`. Errors have one shape everywhere: `code`, `message`, `details`, `hint`.
 """
-ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorAnswer, "description": "The request can't be served as it is."},
-    "5XX": {"model": ErrorAnswer, "description": "The service or its store is not well; retry."},
+TEXT = {"schema": {"type": "string"}}
+RETRY_AFTER = {
+    "description": "When to ask again, in seconds, where that can be said.",
+    "schema": {"type": "integer", "minimum": 1},
 }
+REQUEST_ID = {"description": "The request's id in the log.", "required": True, **TEXT}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "model": ErrorAnswer,
+        "description": "The request can't be served as it is.",
+        "headers": {
+            "x-request-id": REQUEST_ID,
+            "Retry-After": RETRY_AFTER,
+            "WWW-Authenticate": {"description": "Beside a 401.", **TEXT},
+            "Allow": {"description": "Beside a 405.", **TEXT},
+        },
+    },
+    "5XX": {
+        "model": ErrorAnswer,
+        "description": "The service or its store is not well; retry.",
+        "headers": {"x-request-id": REQUEST_ID, "Retry-After": RETRY_AFTER},
+    },
+}
+METHODS = ["GET", "POST", "PATCH", "DELETE"]
 CORS_HEADERS = ["authorization", "apikey", "content-type", "idempotency-key", "last-event-id"]
 CORS_HEADERS += ["x-client-info", "x-request-id", "x-retry-count", "x-region"]
 
@@ -61,6 +83,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         chosen = chosen_settings()
         configure_logging(chosen.log_level)
+        arm(chosen.crash_point)
         services = Services(chosen)
         app.state.services = services
         if prepare:
@@ -100,7 +123,7 @@ def _Cors(app: ASGIApp, settings: Callable[[], Settings]) -> CORSMiddleware:  # 
     return CORSMiddleware(
         app,
         allow_origins=settings().cors_origins,
-        allow_methods=["GET", "POST", "PATCH", "DELETE", "OPTIONS"],
+        allow_methods=[*METHODS, "OPTIONS"],
         allow_headers=CORS_HEADERS,
         expose_headers=["x-request-id", "retry-after"],
         max_age=600,
@@ -128,4 +151,19 @@ async def _answer_http_exception(request: Request, exc: Exception) -> JSONRespon
     if not isinstance(exc, HTTPException):
         raise exc
     known: dict[int, type[AppError]] = {404: NotFoundError, 405: MethodNotAllowedError}
-    return await _answer_app_error(request, known.get(exc.status_code, InvalidRequestError)())
+    answer = await _answer_app_error(request, known.get(exc.status_code, InvalidRequestError)())
+    if exc.status_code == MethodNotAllowedError.status:
+        answer.headers["Allow"] = ", ".join(_methods_at(request))
+    return answer
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Return what an address does answer: each of its methods may be a route of its own."""
+    return [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]

@@ -99,7 +99,15 @@ def _signed_in_user(request: Request) -> Caller:
     return caller
 
 
+def _the_service(request: Request) -> Caller:
+    caller = _verified_caller(request)
+    if not caller.is_service:
+        raise ForbiddenError("Only the service can do that.")
+    return caller
+
+
 ServicesOf = Annotated[Services, Depends(services_of)]
 CallerOf = Annotated[Caller, Depends(_verified_caller)]
 UserOf = Annotated[Caller, Depends(_signed_in_user)]
+ServiceOf = Annotated[Caller, Depends(_the_service)]
 CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]

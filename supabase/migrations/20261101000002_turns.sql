@@ -13,6 +13,7 @@ create table public.turns (
     user_message_id uuid not null,
     reply_message_id uuid,
     draft text not null default '',
+    cancel_requested_at timestamptz,
     error jsonb,
     started_at timestamptz not null default now(),
     finished_at timestamptz,
@@ -36,6 +37,8 @@ create table public.turns (
 
 create index idx_turns_conversation_id
     on public.turns (conversation_id, user_id);
+create index idx_turns_user_id
+    on public.turns (user_id, started_at);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
@@ -62,3 +65,5 @@ comment on column public.turns.lease_expires_at is
     'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
 comment on column public.turns.draft is
     'The reply so far, while it is being written.';
+comment on column public.turns.cancel_requested_at is
+    'When its owner asked to stop it; the worker sees that at its next heartbeat.';

@@ -102,16 +102,22 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_error constant jsonb := jsonb_build_object(
+    v_status text := 'interrupted';
+    v_error jsonb := jsonb_build_object(
         'type', 'interrupted',
         'message', 'The reply was interrupted before it was complete.'
     );
 begin
     select * into strict v_turn from public.turns where id = interrupt_turn.turn_id;
 
+    if v_turn.cancel_requested_at is not null then
+        v_status := 'cancelled';
+        v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
+    end if;
+
     perform public.settle_turn(
         turn_id => v_turn.id,
-        status => 'interrupted',
+        status => v_status,
         message_id => gen_random_uuid(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
         metadata => jsonb_build_object(
@@ -132,7 +138,7 @@ $$;
 revoke all on function public.interrupt_turn(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.interrupt_turn(uuid) to service_role;
 comment on function public.interrupt_turn(uuid) is
-    'Settles a turn whose worker is gone: what it had written becomes the stored reply.';
+    'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
 create function public.title_from_request(request text)
 returns text
@@ -152,6 +158,65 @@ grant execute on function public.title_from_request(text) to service_role;
 comment on function public.title_from_request(text) is
     'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
+create function public.require_turns_left(
+    user_id uuid,
+    turns_per_minute integer,
+    turns_per_day integer
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_limit record;
+    v_next timestamptz;
+begin
+    if turns_per_minute is null and turns_per_day is null then
+        return;
+    end if;
+
+    -- One at a time for each user: two requests at once can't both take the last place.
+    perform pg_advisory_xact_lock(hashtextextended('turns/' || user_id::text, 0));
+
+    for v_limit in
+        select *
+        from (values
+            (turns_per_minute, interval '1 minute', 'minute'),
+            (turns_per_day, interval '1 day', 'day')
+        ) as limits (turns, period, name)
+        where turns is not null
+    loop
+        -- The oldest of the newest turns: when it leaves the period, a place is free.
+        select t.started_at + v_limit.period into v_next
+        from public.turns as t
+        where t.user_id = require_turns_left.user_id
+          and t.started_at > now() - v_limit.period
+        order by t.started_at desc
+        offset greatest(v_limit.turns - 1, 0)
+        limit 1;
+
+        if found or v_limit.turns = 0 then
+            raise exception 'Too many turns this %.', v_limit.name
+                using errcode = 'PT429',
+                      detail = 'too_many_turns',
+                      hint = format(
+                          'Try again in %s seconds.',
+                          greatest(1, ceil(extract(epoch from coalesce(v_next, now() + v_limit.period) - now())))
+                      );
+        end if;
+    end loop;
+end;
+$$;
+
+revoke all on function public.require_turns_left(uuid, integer, integer)
+    from public, anon, authenticated, service_role;
+grant execute on function public.require_turns_left(uuid, integer, integer) to service_role;
+comment on function public.require_turns_left(uuid, integer, integer) is
+    'Raises PT429 where a user has begun as many turns as a minute or a day allows; null is no limit.';
+
 create function public.begin_turn(
     user_id uuid,
     idempotency_key text,
@@ -162,7 +227,9 @@ create function public.begin_turn(
     project_id uuid default null,
     metadata jsonb default '{}',
     lease_seconds integer default 120,
-    history_limit integer default 200
+    history_limit integer default 200,
+    turns_per_minute integer default null,
+    turns_per_day integer default null
 )
 returns jsonb
 language plpgsql
@@ -189,8 +256,17 @@ begin
             raise exception 'This idempotency key was used for another request.'
                 using errcode = 'PT422', detail = 'idempotency_key_reused';
         end if;
+        if v_turn.user_message_id = begin_turn.message_id
+            and v_turn.status = 'running'
+            and v_turn.attempt = 1
+        then
+            -- The same call again: its answer was lost on the way, so nobody works on it yet.
+            return public.describe_turn(v_turn.id, 'started', history_limit);
+        end if;
         return public.resume_turn(v_turn.id, lease_seconds, history_limit);
     end if;
+
+    perform public.require_turns_left(user_id, turns_per_minute, turns_per_day);
 
     if conversation_id is null then
         insert into public.conversations (user_id, project_id, title)
@@ -277,6 +353,7 @@ begin
 
     update public.turns
     set attempt = attempt + 1,
+        draft = '',
         lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
     where id = v_turn.id;
 
@@ -338,12 +415,12 @@ begin
 end;
 $$;
 
-revoke all on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer)
+revoke all on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer)
     from public, anon, authenticated, service_role;
-grant execute on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer)
+grant execute on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer)
     to service_role;
-comment on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer) is
-    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history}. Raises PT404, PT422.';
+comment on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer) is
+    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history}. Raises PT404, PT422, PT429.';
 
 revoke all on function public.resume_turn(uuid, integer, integer)
     from public, anon, authenticated, service_role;

@@ -84,6 +84,7 @@ WRITABLE = {
     ("turns", "update"): set(),
 }
 
+NOBODY = dict.fromkeys(("anon", "owner", "other", "service"), "denied")
 BACKEND = {"anon": "denied", "owner": "denied", "other": "denied", "service": "done"}
 OF_THE_OWNER = {"anon": "denied", "owner": "done", "other": "missing", "service": "done"}
 OF_ANY_USER = {"anon": "denied", "owner": "done", "other": "done", "service": "done"}
@@ -91,15 +92,31 @@ OF_ANY_USER = {"anon": "denied", "owner": "done", "other": "done", "service": "d
 FUNCTIONS = {
     "begin_turn": BACKEND,
     "broadcast_status": BACKEND,
+    "cancel_turn": BACKEND,
+    "answer_turn": NOBODY,
+    "check_invariants": BACKEND,
+    "drop_second_replies": NOBODY,
+    "find_broken": BACKEND,
+    "lock_conversation": NOBODY,
+    "recount_conversation": NOBODY,
+    "recover_conversation": NOBODY,
+    "renumber_conversation": NOBODY,
+    "repair_broken": NOBODY,
     "complete_turn": BACKEND,
-    "describe_turn": BACKEND,
+    "extend_turn": BACKEND,
     "interrupt_turn": BACKEND,
     "ping": BACKEND,
+    "repair_invariants": BACKEND,
+    "require_turns_left": BACKEND,
     "resume_turn": BACKEND,
+    "settle_expired_turn": BACKEND,
     "settle_turn": BACKEND,
+    "sweep_turns": BACKEND,
     "title_from_request": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
+    "describe_turn": OF_ANY_USER,  # what a caller can't see is null
+    "load_turn": OF_THE_OWNER,
     "delete_conversation": OF_THE_OWNER,
     "get_conversation": OF_THE_OWNER,
     "load_conversation": OF_THE_OWNER,
@@ -116,6 +133,30 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "turn_id": world.turn,
         "status": "thinking",
     },
+    "cancel_turn": lambda world: {"turn_id": world.turn},
+    # On a stack that others use: nothing there is old enough to be found.
+    "check_invariants": lambda world: {"grace_seconds": 1_000_000},
+    "find_broken": lambda world: {"grace_seconds": 1_000_000},
+    "answer_turn": lambda world: {"turn_id": world.turn},
+    "drop_second_replies": lambda world: {"turn_id": world.turn},
+    "lock_conversation": lambda world: {"conversation_id": world.conversation},
+    "recount_conversation": lambda world: {"conversation_id": world.conversation},
+    "recover_conversation": lambda world: {
+        "conversation_id": world.conversation,
+        "user_id": world.owner.id,
+    },
+    "renumber_conversation": lambda world: {"conversation_id": world.conversation},
+    "repair_broken": lambda world: {"check_name": "seq_gap", "broken_id": world.conversation},
+    "repair_invariants": lambda world: {"grace_seconds": 1_000_000},
+    "sweep_turns": lambda world: {"most": 0},
+    "extend_turn": lambda world: {"turn_id": world.turn, "attempt": 1, "lease_seconds": 60},
+    "load_turn": lambda world: {"turn_id": world.turn},
+    "require_turns_left": lambda world: {
+        "user_id": world.owner.id,
+        "turns_per_minute": 100,
+        "turns_per_day": 100,
+    },
+    "settle_expired_turn": lambda world: {"conversation_id": world.conversation},
     "complete_turn": lambda world: {
         "turn_id": world.turn,
         "attempt": 1,

@@ -20,13 +20,16 @@ ALLOWED = {
     "function granted to signed-in users": {
         "create_conversation(text,uuid,jsonb)",
         "delete_conversation(uuid)",
+        "describe_turn(uuid,text,integer)",  # of what the caller can see
         "get_conversation(uuid)",
         "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid)",
         "load_conversation(uuid,integer,bigint,bigint,uuid)",
+        "load_turn(uuid)",
         "update_conversation(uuid,text,boolean)",
     },
     "function that runs as its owner": {
         "assign_message_place()",  # a client may write a message, not its conversation's counter
+        "repair_invariants(integer)",  # the service may not change messages, except for this
         "broadcast_message()",  # a client may not send to a topic, its stored message is told of
     },
 }

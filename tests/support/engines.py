@@ -80,3 +80,32 @@ class HangingEngine:
         """Yield an analysis, then nothing more."""
         yield AnalysisReady(ANALYSIS)
         await asyncio.Event().wait()
+
+
+class TypingEngine:
+    """Writes one piece of text for each permit it is given, then ends."""
+
+    name = "typing"
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self.pieces = list(pieces)
+        self.runs = 0
+        self.permits = asyncio.Semaphore(0)
+
+    def allow(self, count: int = 1) -> None:
+        """Let it write so many pieces more; the end needs one permit too."""
+        for _ in range(count):
+            self.permits.release()
+
+    async def run(
+        self, *, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[EngineEvent]:
+        """Yield the analysis, each piece as it is allowed, and the result."""
+        self.runs += 1
+        yield AnalysisReady(ANALYSIS)
+        for piece in self.pieces:
+            await self.permits.acquire()
+            yield TextDelta(piece)
+        await self.permits.acquire()
+        message = "".join(self.pieces)
+        yield Finished(EngineResult(success=True, message=message, engine=self.name))

@@ -26,6 +26,7 @@ class FunctionsProcess:
 
     url: str
     log: Path
+    process: asyncio.subprocess.Process
 
     def client(self, token: str) -> httpx.AsyncClient:
         """Return a client that carries this token."""
@@ -43,8 +44,11 @@ class FunctionsProcess:
 async def functions_process(
     stack: Stack, folder: Path, **settings: str
 ) -> AsyncIterator[FunctionsProcess]:
-    """Run the bundle on a stack with these settings, and nothing else of the environment."""
-    port = free_ports(1)[0]
+    """Run the bundle on a stack with these settings, and nothing else of the environment.
+
+    On a free port, unless PORT is among them: where it takes the place of one that was killed.
+    """
+    port = int(settings.get("PORT") or free_ports(1)[0])
     log = folder / "functions.log"
     environment = {
         "PATH": os.environ["PATH"],
@@ -61,7 +65,7 @@ async def functions_process(
     try:
         url = f"http://127.0.0.1:{port}"
         await _wait_until_healthy(url, process, log)
-        yield FunctionsProcess(url, log)
+        yield FunctionsProcess(url, log, process)
     finally:
         if process.returncode is None:
             process.terminate()

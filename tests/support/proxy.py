@@ -98,6 +98,16 @@ async def drips(exchange: Exchange) -> None:
         await asyncio.sleep(DRIP_SECONDS)
 
 
+def once(behaviour: Behaviour) -> Behaviour:
+    """Do this to the first call, and pass on the others."""
+    left = [behaviour]
+
+    async def behave(exchange: Exchange) -> None:
+        await (left.pop() if left else passes)(exchange)
+
+    return behave
+
+
 def replies(status: int, body: Any, **headers: str) -> Behaviour:
     """Answer this without asking the stack; bytes go out as they are, all else as JSON."""
     is_raw = isinstance(body, bytes)

@@ -204,10 +204,10 @@ def test_origins_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cors_origins == ("https://a.example", "https://b.example")
 
 
-def test_a_lease_outlasts_the_longest_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The AI's run and both calls to the store fit in."""
-    settings = load(monkeypatch, ENGINE_TIMEOUT="100", STORE_TIMEOUT="5")
-    assert settings.lease_seconds > 100 + 2 * 5
+def test_a_lease_outlasts_missed_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several of them, and both calls to the store, fit in."""
+    settings = load(monkeypatch, HEARTBEAT_SECONDS="2", STORE_TIMEOUT="5")
+    assert settings.lease_seconds >= 5 * 2 + 2 * 5
 
 
 def test_settings_never_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.auth import Caller
 from shared.models import MegaMindRequest
 from shared.turn import Turn
 
@@ -14,7 +15,8 @@ CONVERSATION = "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"
 def fingerprint(key: str = "k", user_id: uuid.UUID | None = None, **body: Any) -> str:
     """Return the hash of a request with this body."""
     request = MegaMindRequest.model_validate({"request": "Hello", **body})
-    return Turn(user_id or uuid.uuid4(), key, request).request_hash()
+    user_id = user_id or uuid.uuid4()
+    return Turn(user_id, key, request, Caller(user_id, token="t")).request_hash()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,17 @@
+"""Stops a running turn; what it has written so far is kept as the reply."""
+
+from fastapi import APIRouter, Depends
+
+from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
+from shared.models import CancelTurnAnswer, CancelTurnRequest
+
+router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["cancel-turn"])
+
+
+@router.post("/cancel-turn")
+async def cancel_turn(
+    body: CancelTurnRequest, caller: CallerOf, services: ServicesOf
+) -> CancelTurnAnswer:
+    """Stop a turn for good. One that has ended stays as it is; repeating this changes nothing."""
+    record = await services.turns.cancel(body.turn_id, caller=caller)
+    return CancelTurnAnswer(turn_id=record.turn.id, status=record.turn.status, message=record.reply)

@@ -1,0 +1,154 @@
+"""Checks that what is stored is whole, and mends it: python -m shared.doctor [--repair] [--json].
+
+Asks the store alone, with the service key, so it works against any project. Exits with 0 when all
+is well, 1 when something is broken (after a repair: still), 2 where a setting is missing or wrong,
+3 when the store can't be asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from shared.config import ConfigurationError, load_settings
+from shared.errors import AppError, StoreUnavailableError
+from shared.gauge import GRACE_SECONDS
+from shared.logs import configure_logging
+from shared.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.config import Settings
+    from shared.models import InvariantCheck, InvariantReport, RepairReport
+
+WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
+
+SCAN_SECONDS = 600  # as long as the SQL functions give themselves
+
+REMEDIES = {
+    "settled_turn_without_reply": "point it to its reply, or store an interrupted one",
+    "turn_with_two_replies": "keep one, leave the other outside of the turn",
+    "seq_gap": "number the messages anew, in their order",
+    "seq_tie": "number the messages anew, in their order",
+    "last_seq_wrong": "set it to the newest message's",
+    "created_at_out_of_order": "make it grow by a microsecond where it doesn't",
+    "key_used_twice": "add the turn's id to the later key",
+    "message_of_another_owner": "give it to the conversation's owner",
+    "turn_of_another_owner": "give it to the conversation's owner",
+    "turn_without_worker": "settle it as interrupted",
+    "orphan_message": "recover its conversation, if the account exists",
+    "orphan_turn": "recover its conversation, if the account exists",
+    "message_of_unknown_turn": "leave it outside of any turn",
+}
+NO_REMEDY = "nothing: it can't be made up"
+
+
+def table_of(checks: Sequence[InvariantCheck]) -> str:
+    """Return the checks as aligned lines; each example has a line, the remedy only where needed."""
+    rows = [("check", "broken", "example", "what a repair does")]
+    for check in checks:
+        first, *others = [str(example) for example in check.examples] or [""]
+        remedy = REMEDIES.get(check.name, "") if check.repairable else NO_REMEDY
+        rows.append((check.name, str(check.broken), first, remedy if check.broken else ""))
+        rows += [("", "", other, "") for other in others]
+    name, count, example = (max(len(row[column]) for row in rows) for column in range(3))
+    return "\n".join(
+        f"{row[0]:{name}}  {row[1]:>{count}}  {row[2]:{example}}  {row[3]}".rstrip() for row in rows
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check, and repair where that is asked for; return the exit code."""
+    options = _parser().parse_args(arguments)
+    configure_logging("critical")  # what goes wrong is said once, in words
+    try:
+        settings = load_settings()
+    except ConfigurationError as exc:
+        return _fail(f"configuration error: {exc}", MISCONFIGURED)
+    try:
+        repaired, found = asyncio.run(_examine(settings, options))
+    except (StoreUnavailableError, TimeoutError):
+        return _fail(f"the store at {settings.supabase_url} can't be reached", UNREACHABLE)
+    except AppError:
+        return _fail(
+            f"the store at {settings.supabase_url} refused: are the key and the migrations right?",
+            UNREACHABLE,
+        )
+    _print_report(repaired, found, as_json=options.json)
+    return BROKEN if _broken(found) else WELL
+
+
+def _parser() -> argparse.ArgumentParser:
+    summary = (__doc__ or "").partition(":")[0]
+    parser = argparse.ArgumentParser(prog="python -m shared.doctor", description=summary)
+    parser.add_argument("--repair", action="store_true", help="mend what can be mended")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--grace",
+        type=_seconds,
+        default=GRACE_SECONDS,
+        help="seconds that a turn's lease may be over (default: %(default)s)",
+    )
+    return parser
+
+
+def _seconds(text: str) -> int:
+    seconds = int(text)
+    if not 0 <= seconds <= 2**31 - 1:
+        raise ValueError
+    return seconds
+
+
+async def _examine(
+    settings: Settings, options: argparse.Namespace
+) -> tuple[RepairReport | None, InvariantReport]:
+    patient = settings.model_copy(
+        update={"store_timeout": max(settings.store_timeout, SCAN_SECONDS)}
+    )
+    services = Services(patient)
+    try:
+        # A scan may take its time, but whether anybody is there shows at once.
+        async with asyncio.timeout(settings.store_timeout):
+            await services.persistence.ping()
+        repaired = None
+        if options.repair:
+            repaired = await services.persistence.repair_invariants(grace_seconds=options.grace)
+        return repaired, await services.persistence.check_invariants(grace_seconds=options.grace)
+    finally:
+        await services.aclose()
+
+
+def _print_report(repaired: RepairReport | None, found: InvariantReport, *, as_json: bool) -> None:
+    if as_json:
+        done = {} if repaired is None else repaired.model_dump(mode="json")
+        print(json.dumps({**done, **found.model_dump(mode="json")}))
+        return
+    for repair in [] if repaired is None else repaired.repaired:
+        if repair.repaired:
+            print(f"repaired {repair.name}: {repair.repaired}")
+    print(table_of(found.checks))
+    print(_verdict(_broken(found), after_repair=repaired is not None))
+
+
+def _broken(found: InvariantReport) -> list[InvariantCheck]:
+    return [check for check in found.checks if check.broken]
+
+
+def _verdict(broken: list[InvariantCheck], *, after_repair: bool) -> str:
+    if not broken:
+        return "All is well."
+    advice = "a repair can't mend it" if after_repair else "--repair mends what can be mended"
+    return f"Broken: {', '.join(check.name for check in broken)}; {advice}."
+
+
+def _fail(reason: str, code: int) -> int:
+    print(reason, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

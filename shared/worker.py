@@ -1,0 +1,222 @@
+"""Works one turn to its end: lets the AI write, keeps the lease, stores the reply.
+
+A worker belongs to the server, not to the request that started it: whoever goes away, it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import stamina
+import structlog
+
+from shared.broadcast import Broadcaster, LiveTurn
+from shared.crash import crash_point
+from shared.engine.protocol import AnalysisReady, Finished, HistoryMessage, TextDelta
+from shared.engine.results import engine_error, failed_result
+from shared.engine.streams import closing
+from shared.engine.text import escape_unstorable
+from shared.errors import AppError, StoreUnavailableError
+from shared.reply import compose_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from shared.engine.protocol import Analysis, Engine, EngineResult
+    from shared.models import TurnRecord
+    from shared.persistence import Persistence
+    from shared.reply import Reply
+    from shared.running import RunningTurn
+
+log = structlog.get_logger(__name__)
+
+
+class TurnLostError(Exception):
+    """The turn belongs to another worker now, or is settled: this one has nothing left to do."""
+
+
+class TurnWorker:
+    """What working a turn needs, apart from the turn."""
+
+    def __init__(
+        self,
+        persistence: Persistence,
+        engine: Engine,
+        broadcaster: Broadcaster,
+        *,
+        lease_seconds: int,
+        heartbeat_seconds: float,
+        unstored_seconds: float,
+    ) -> None:
+        self._persistence = persistence
+        self._engine = engine
+        self._broadcaster = broadcaster
+        self._lease_seconds = lease_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._unstored_seconds = unstored_seconds
+
+    async def work(self, running: RunningTurn) -> None:
+        """Work the turn to its end. Never raises: how it ended is in `running.settled`."""
+        begun = running.begun
+        live = LiveTurn(
+            self._broadcaster, conversation_id=begun.conversation.id, turn_id=begun.turn.id
+        )
+        heartbeat = asyncio.create_task(self._keep_lease(running))
+        try:
+            reply = await self._generate(running, live, heartbeat)
+            running.finish(reply)
+            live.announce("saving")
+            await live.flush()
+            running.settle(await self._store(running, reply))
+        except TurnLostError:
+            log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
+            await self._settle_as_stored(running)
+        except Exception as exc:
+            log.exception("turn_broke", turn_id=str(begun.turn.id))
+            running.fail(exc)
+        finally:
+            heartbeat.cancel()
+            running.fail(asyncio.CancelledError())  # only where nothing else has ended it
+
+    async def _generate(
+        self, running: RunningTurn, live: LiveTurn, heartbeat: asyncio.Task[None]
+    ) -> Reply:
+        """Return the engine's reply, or what there is of it where the owner has stopped it."""
+        started = time.monotonic()
+        live.announce("thinking")
+        running.show("thinking")
+        analyses: list[Analysis] = []
+        writing = asyncio.create_task(
+            run_engine(
+                self._engine,
+                request=running.request.request,
+                history=[HistoryMessage.model_validate(row) for row in running.begun.history],
+                on_analysis=analyses.append,
+                on_text=lambda text: _write(running, live, text),
+            )
+        )
+        stopping = asyncio.create_task(running.stop.wait())
+        try:
+            await asyncio.wait({writing, stopping, heartbeat}, return_when=asyncio.FIRST_COMPLETED)
+            if heartbeat.done() and not writing.done():
+                raise TurnLostError
+            result = writing.result() if writing.done() else self._stopped(running)
+        finally:
+            stopping.cancel()
+            writing.cancel()
+            await asyncio.wait({writing}, timeout=2)
+        crash_point("after_model")
+        return compose_reply(
+            result,
+            analysis=analyses[0] if analyses else None,
+            duration=time.monotonic() - started,
+            own_metadata=running.request.metadata,
+        )
+
+    def _stopped(self, running: RunningTurn) -> EngineResult:
+        return failed_result(
+            engine_error("cancelled"), engine=self._engine.name, partial=running.text_from(0)
+        )
+
+    async def _keep_lease(self, running: RunningTurn) -> None:
+        """Write the draft and renew the lease, again and again; return when the turn is lost."""
+        turn = running.begun.turn
+        written = 0
+        while True:
+            await asyncio.sleep(self._heartbeat_seconds)
+            crash_point("mid_model")
+            text = running.text_from(written)
+            try:
+                beat = await self._persistence.extend_turn(
+                    turn_id=turn.id,
+                    attempt=turn.attempt,
+                    lease_seconds=self._lease_seconds,
+                    draft_offset=written,
+                    draft_tail=text,
+                )
+            except AppError:
+                continue  # the lease outlasts a few of these
+            if not beat.is_ours:
+                return
+            written += len(text)
+            if beat.cancel_requested:
+                running.stop.set()
+
+    async def _store(self, running: RunningTurn, reply: Reply) -> TurnRecord:
+        """Store the reply under one id, again and again while the store is away.
+
+        Raises TurnLostError where another worker has the turn, StoreUnavailableError where the
+        store stayed away too long: then the lease runs out and a retry starts over.
+        """
+        begun, message_id = running.begun, uuid4()
+        saving = log.bind(
+            message_id=str(message_id),
+            role="assistant",
+            conversation_id=str(begun.conversation.id),
+            turn_id=str(begun.turn.id),
+        )
+        saving.info("message_saving")
+        async for attempt in stamina.retry_context(
+            on=StoreUnavailableError,
+            attempts=None,
+            timeout=self._unstored_seconds,
+            wait_initial=0.1,
+            wait_max=3.0,
+        ):
+            with attempt:
+                done = await self._persistence.complete_turn(
+                    turn_id=begun.turn.id,
+                    attempt=begun.turn.attempt,
+                    message_id=message_id,
+                    status=reply.status,
+                    content=reply.content,
+                    generated_code=reply.generated_code,
+                    metadata=reply.metadata,
+                    error=reply.error,
+                )
+        if done.outcome != "completed":
+            raise TurnLostError
+        crash_point("after_complete")
+        saving.info("message_saved", status=reply.status)
+        return done
+
+    async def _settle_as_stored(self, running: RunningTurn) -> None:
+        """End with what the store has by now: another worker's reply, or word that it runs."""
+        try:
+            running.settle(await self._persistence.load_turn(running.begun.turn.id, caller=None))
+        except Exception as exc:  # noqa: BLE001 - whoever waits is told
+            running.fail(exc)
+
+
+async def run_engine(
+    engine: Engine,
+    *,
+    request: str,
+    history: Sequence[HistoryMessage],
+    on_analysis: Callable[[Analysis], None],
+    on_text: Callable[[str], None],
+) -> EngineResult:
+    """Read an engine's events to the last one; return its result."""
+    async with closing(engine.run(request=request, history=history)) as events:
+        async for event in events:
+            match event:
+                case AnalysisReady():
+                    on_analysis(event.analysis)
+                case TextDelta():
+                    on_text(event.text)
+                case Finished():
+                    return event.result
+    raise RuntimeError("an engine ended without a result")
+
+
+def _write(running: RunningTurn, live: LiveTurn, text: str) -> None:
+    storable, _ = escape_unstorable(text)
+    if not running.length:
+        live.announce("generating")
+        running.show("generating")
+    live.write(running.length, storable)
+    running.write(storable)
+    crash_point("mid_stream")

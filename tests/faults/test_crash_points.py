@@ -1,0 +1,78 @@
+"""The function process is killed at each named point of a turn, and the key is sent again."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from local.stack import Stack
+from tests.support.process import functions_process
+from tests.support.users import User
+
+# A lease of two seconds: ten heartbeats and twice the store's deadline.
+QUICK = {"HEARTBEAT_SECONDS": "0.05", "STORE_TIMEOUT": "0.75", "JOIN_SECONDS": "30"}
+# Slow enough for a heartbeat to fall into the AI's work.
+POINTS = ["before_begin", "after_begin", "mid_model", "mid_stream", "after_model", "after_complete"]
+
+Story = list[tuple[str, str, str, int]]
+
+
+def story_of(db: psycopg.Connection, user: User) -> Story:
+    """Every message of a user, and how its turn ended."""
+    return db.execute(
+        "select m.role, m.content, t.status, m.seq from messages m"
+        " join turns t on t.id = m.turn_id where m.user_id = %s order by m.seq",
+        (user.id,),
+    ).fetchall()
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_retry_ends_where_the_undisturbed_run_ends(
+    stack: Stack, user: User, other_user: User, db: psycopg.Connection, tmp_path: Path, point: str
+) -> None:
+    """Killed with -9 at this point, one key still becomes one message and one reply."""
+    body = {"request": "Write a Python function that adds two numbers"}
+    headers = {"idempotency-key": "crash"}
+    slow = {"OFFLINE_DELAY": "0.02"} if point == "mid_model" else {}
+    async with functions_process(stack, tmp_path, **QUICK, **slow, CRASH_POINT=point) as doomed:
+        async with doomed.client(user.token) as client:
+            with pytest.raises(httpx.TransportError):
+                await client.post("/mega-mind", json=body, headers=headers)
+        code = await asyncio.wait_for(doomed.process.wait(), timeout=20)
+    async with (
+        functions_process(stack, tmp_path, **QUICK) as healthy,
+        healthy.client(user.token) as client,
+        healthy.client(other_user.token) as undisturbed,
+    ):
+        answer = await client.post("/mega-mind", json=body, headers=headers)
+        await undisturbed.post("/mega-mind", json=body, headers=headers)
+    assert code == -signal.SIGKILL
+    assert answer.status_code == 200
+    assert story_of(db, user) == story_of(db, other_user)
+
+
+async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
+    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
+) -> None:
+    """SIGTERM during a turn: its answer still comes, and its reply is stored."""
+    async with (
+        functions_process(stack, tmp_path, OFFLINE_DELAY="0.02") as server,
+        server.client(user.token) as client,
+    ):
+        sending = asyncio.create_task(client.post("/mega-mind", json={"request": "Hello there"}))
+        await until_running(db, user)
+        server.process.terminate()
+        answer = await sending
+        await asyncio.wait_for(server.process.wait(), timeout=40)
+    assert answer.status_code == 200
+    assert [status for _, _, status, _ in story_of(db, user)] == ["completed", "completed"]
+
+
+async def until_running(db: psycopg.Connection, user: User) -> None:
+    """Wait until the user's turn has begun."""
+    query = "select 1 from turns where user_id = %s and status = 'running'"
+    while db.execute(query, (user.id,)).fetchone() is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)

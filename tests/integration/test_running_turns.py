@@ -1,0 +1,243 @@
+"""extend_turn, cancel_turn, sweep_turns and the limits of begin_turn, as the backend's role."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from local.stack import Stack
+from tests.integration.turns import (
+    Caller,
+    as_service,
+    as_user,
+    assert_whole,
+    expire,
+    make_account,
+    make_conversation,
+)
+
+
+@pytest.fixture
+def service(stack: Stack) -> Iterator[Caller]:
+    """The backend's role."""
+    with as_service(stack.settings.db_url) as caller:
+        yield caller
+
+
+@pytest.fixture
+def account(db: psycopg.Connection) -> str:
+    """A user without a password."""
+    return make_account(db)
+
+
+def beat(service: Caller, begun: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """Send a heartbeat for what begin_turn answered."""
+    arguments = {"turn_id": begun["turn"]["id"], "attempt": begun["turn"]["attempt"]}
+    return service.call("extend_turn", **{**arguments, "lease_seconds": 60, **changed})
+
+
+def draft(db: psycopg.Connection, begun: dict[str, Any]) -> str:
+    """Return a turn's draft."""
+    row = db.execute("select draft from turns where id = %s", (begun["turn"]["id"],)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def test_a_heartbeat_writes_the_draft_from_an_offset_in_characters(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """Growing, repeated, and empty; offsets count characters of any width."""
+    begun = service.begin(account)
+    told = [beat(service, begun, draft_tail="é🎉")]
+    told.append(beat(service, begun, draft_offset=2, draft_tail="四"))
+    told.append(beat(service, begun, draft_offset=2, draft_tail="四五"))
+    told.append(beat(service, begun, draft_offset=4))
+    assert draft(db, begun) == "é🎉四五"
+    assert told == [{"is_ours": True, "cancel_requested": False}] * 4
+
+
+def test_a_heartbeat_renews_the_lease(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """Also one that is over, while nobody has taken the turn."""
+    begun = service.begin(account, lease_seconds=1)
+    expire(db, begun)
+    assert beat(service, begun)["is_ours"] is True
+    row = db.execute(
+        "select lease_expires_at > now() + interval '50 seconds' from turns where id = %s",
+        (begun["turn"]["id"],),
+    ).fetchone()
+    assert row == (True,)
+
+
+def test_a_heartbeat_of_an_older_attempt_or_a_settled_turn_changes_nothing(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """It is told that the turn is no longer its own."""
+    begun = service.begin(account, idempotency_key="k")
+    expire(db, begun)
+    taken = service.begin(account, idempotency_key="k")
+    late = beat(service, begun, draft_tail="late")
+    service.complete(taken)
+    after = beat(service, taken, draft_tail="after")
+    assert (taken["outcome"], taken["turn"]["attempt"]) == ("taken_over", 2)
+    assert late == after == {"is_ours": False, "cancel_requested": False}
+    assert draft(db, begun) == ""
+
+
+def test_the_same_call_again_goes_on_as_if_its_answer_had_arrived(
+    service: Caller, account: str
+) -> None:
+    """begin_turn with the same message id is `started` once more, until it is taken over."""
+    names = {"idempotency_key": "k", "message_id": str(uuid.uuid4())}
+    answers = [service.begin(account, **names) for _ in range(2)]
+    other = service.begin(account, idempotency_key="k")
+    assert [answer["outcome"] for answer in answers] == ["started", "started"]
+    assert answers[0]["turn"] == answers[1]["turn"]
+    assert other["outcome"] == "in_progress"
+
+
+def test_stopping_a_running_turn_is_told_at_its_next_heartbeat(
+    service: Caller, account: str
+) -> None:
+    """Asked for twice it is still one request; the turn runs until its worker has seen it."""
+    begun = service.begin(account)
+    asked = [
+        service.call("cancel_turn", turn_id=begun["turn"]["id"], user_id=account) for _ in range(2)
+    ]
+    assert [answer["turn"]["status"] for answer in asked] == ["running", "running"]
+    assert asked[0]["turn"]["cancel_requested_at"] == asked[1]["turn"]["cancel_requested_at"]
+    assert beat(service, begun)["cancel_requested"] is True
+
+
+def test_stopping_a_turn_without_a_worker_settles_it(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """With the text it had, as cancelled."""
+    begun = service.begin(account)
+    beat(service, begun, draft_tail="Half")
+    expire(db, begun)
+    stopped = service.call("cancel_turn", turn_id=begun["turn"]["id"], user_id=account)
+    assert (stopped["outcome"], stopped["turn"]["status"]) == ("replayed", "cancelled")
+    assert stopped["reply"]["content"] == "Half"
+    assert stopped["reply"]["metadata"]["error"]["type"] == "cancelled"
+
+
+def test_a_settled_turn_can_not_be_stopped(service: Caller, account: str) -> None:
+    """It stays as it is."""
+    begun = service.begin(account)
+    done = service.complete(begun)
+    stopped = service.call("cancel_turn", turn_id=begun["turn"]["id"], user_id=account)
+    assert stopped["turn"] == done["turn"]
+
+
+def test_another_users_turn_and_none_are_the_same_answer(
+    stack: Stack, service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """For stopping and for reading."""
+    turn_id = service.begin(account)["turn"]["id"]
+    stranger = make_account(db)
+    seen = set()
+    with as_user(stack.settings.db_url, stranger) as reading:
+        for wanted in (turn_id, str(uuid.uuid4())):
+            for caller, function, more in (
+                (service, "cancel_turn", {"user_id": stranger}),
+                (reading, "load_turn", {}),
+            ):
+                with pytest.raises(psycopg.Error) as refused:
+                    caller.call(function, turn_id=wanted, **more)
+                seen.add((refused.value.sqlstate, refused.value.diag.message_primary))
+    assert seen == {("PT404", "Turn not found.")}
+
+
+def test_settling_leaves_a_living_turn_alone(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """Only once its lease is over, and only once."""
+    begun = service.begin(account)
+    settle = {"conversation_id": begun["conversation"]["id"]}
+    told = [service.call("settle_expired_turn", **settle)]
+    expire(db, begun)
+    told += [service.call("settle_expired_turn", **settle) for _ in range(2)]
+    assert told == [{"settled": 0}, {"settled": 1}, {"settled": 0}]
+    assert assert_whole(db, begun["conversation"]["id"]) == 2
+
+
+def test_settling_does_not_wait_for_a_conversation_that_is_being_written(
+    stack: Stack, service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """Whoever holds it is at work: nothing is settled, and nobody waits."""
+    begun = service.begin(account)
+    expire(db, begun)
+    conversation = begun["conversation"]["id"]
+    with psycopg.connect(stack.settings.db_url) as writer:
+        writer.execute("select 1 from conversations where id = %s for update", (conversation,))
+        meanwhile = service.call("settle_expired_turn", conversation_id=conversation)
+        writer.rollback()
+    assert meanwhile == {"settled": 0}
+    assert service.call("settle_expired_turn", conversation_id=conversation) == {"settled": 1}
+
+
+@pytest.mark.parametrize(("limit", "period"), [("turns_per_minute", 60), ("turns_per_day", 86400)])
+def test_a_limit_says_when_the_next_turn_may_begin(
+    service: Caller, db: psycopg.Connection, account: str, limit: str, period: int
+) -> None:
+    """The third of two is refused, stores nothing, and a known key is not counted."""
+    two: Any = {limit: 2}
+    for key in ("a", "b"):
+        service.complete(service.begin(account, idempotency_key=key, **two))
+    with pytest.raises(psycopg.Error) as refused:
+        service.begin(account, idempotency_key="c", **two)
+    replayed = service.begin(account, idempotency_key="a", **two)
+    stored = db.execute("select count(*) from turns where user_id = %s", (account,)).fetchone()
+    hint = refused.value.diag.message_hint or ""
+    assert refused.value.sqlstate == "PT429"
+    assert period - 30 <= int("".join(filter(str.isdigit, hint))) <= period
+    assert replayed["outcome"] == "replayed"
+    assert stored == (2,)
+
+
+def test_a_limit_of_nothing_lets_nothing_begin(service: Caller, account: str) -> None:
+    """Zero is a limit, null is none."""
+    with pytest.raises(psycopg.Error):
+        service.begin(account, turns_per_minute=0)
+    assert service.begin(account, turns_per_minute=None)["outcome"] == "started"
+
+
+def test_a_turn_that_has_left_the_period_makes_room(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """The oldest was begun more than a minute ago."""
+    service.complete(service.begin(account, turns_per_minute=1))
+    db.execute(
+        "update turns set started_at = now() - interval '61 seconds' where user_id = %s",
+        (account,),
+    )
+    assert service.begin(account, turns_per_minute=1)["outcome"] == "started"
+
+
+def test_requests_at_once_do_not_share_the_last_place(
+    stack: Stack, db: psycopg.Connection, account: str
+) -> None:
+    """Twelve at a barrier, five places: five begin."""
+    barrier, outcomes = threading.Barrier(12), []
+    conversations = [make_conversation(db, account) for _ in range(12)]
+
+    def begin(conversation: str) -> None:
+        with as_service(stack.settings.db_url) as caller:
+            barrier.wait()
+            try:
+                begun = caller.begin(account, conversation_id=conversation, turns_per_minute=5)
+                outcomes.append(begun["outcome"])
+            except psycopg.Error as exc:
+                outcomes.append(str(exc.sqlstate))
+
+    threads = [threading.Thread(target=begin, args=(c,)) for c in conversations]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["PT429"] * 7 + ["started"] * 5

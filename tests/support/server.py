@@ -1,0 +1,37 @@
+"""The bundle on a real socket inside the test's own event loop, for streams."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from functions.app import ROUTERS
+from shared.config import Settings
+from shared.engine.protocol import Engine
+from shared.http.application import create_app
+from shared.services import Services
+from tests.support.stack import free_ports
+
+
+@asynccontextmanager
+async def served_bundle(settings: Settings, *, engine: Engine | None = None) -> AsyncIterator[str]:
+    """Serve the bundle and give its URL, with the prefix of the functions."""
+    app = create_app(*ROUTERS, settings=settings)
+    services = app.state.services = Services(settings, engine=engine)
+    (port,) = free_ports(1)
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="off")
+    )
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}/functions/v1"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        await services.aclose()

@@ -1,0 +1,39 @@
+"""A small reader of server-sent events."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as it came."""
+
+    name: str
+    id: str
+    data: dict[str, Any]
+
+
+async def read_events(answer: httpx.Response) -> AsyncIterator[Event]:
+    """Yield the events of an open stream; comments are passed over."""
+    fields: dict[str, str] = {}
+    async for line in answer.aiter_lines():
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif not line and fields:
+            yield Event(fields["event"], fields["id"], json.loads(fields["data"]))
+            fields = {}
+
+
+def text_of(events: list[Event]) -> str:
+    """Return the text that deltas add up to, asserting that each begins where the last ended."""
+    text = ""
+    for event in events:
+        if event.name == "delta":
+            assert event.data["offset"] == len(text)
+            text += event.data["text"]
+    return text
