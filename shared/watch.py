@@ -55,7 +55,7 @@ def _ending(running: RunningTurn, offset: int) -> list[TurnEvent]:
         return settled_events(running.settled.result(), replayed=False, offset=offset)
     except AppError as exc:
         return [TurnEvent("error", exc.body(), offset)]
-    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - it is in the log already
+    except Exception:  # noqa: BLE001 - it is in the log already
         return [TurnEvent("error", InternalError().body(), offset)]
 
 

@@ -19,7 +19,7 @@ from shared.engine.protocol import AnalysisReady, Finished, HistoryMessage, Text
 from shared.engine.results import engine_error, failed_result
 from shared.engine.streams import closing
 from shared.engine.text import escape_unstorable
-from shared.errors import AppError, StoreUnavailableError
+from shared.errors import StoreUnavailableError, UnavailableError
 from shared.reply import compose_reply
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TurnWorker:
             running.fail(exc)
         finally:
             heartbeat.cancel()
-            running.fail(asyncio.CancelledError())  # only where nothing else has ended it
+            running.fail(UnavailableError())  # only where nothing else has ended it
 
     async def _generate(
         self, running: RunningTurn, live: LiveTurn, heartbeat: asyncio.Task[None]
@@ -137,8 +137,9 @@ class TurnWorker:
                     draft_offset=written,
                     draft_tail=text,
                 )
-            except AppError:
-                continue  # the lease outlasts a few of these
+            except Exception as exc:  # noqa: BLE001 - the lease outlasts a few of these
+                log.warning("heartbeat_failed", turn_id=str(turn.id), error=type(exc).__name__)
+                continue
             if not beat.is_ours:
                 return
             written += len(text)
