@@ -172,7 +172,7 @@ class TurnRunner:
 
         Raises TurnInProgressError where it is another turn that runs.
         """
-        if len(self._running) + self._beginning >= self._settings.max_concurrent_turns:
+        if len(self._tasks) + self._beginning >= self._settings.max_concurrent_turns:
             raise UnavailableError("Too many turns are running here; try again in a moment.")
         self._beginning += 1
         try:
@@ -214,12 +214,17 @@ class TurnRunner:
         return begun
 
     def _set_to_work(self, running: RunningTurn) -> None:
-        turn_id = running.begun.turn.id
-        self._running[turn_id] = running
+        self._running[running.begun.turn.id] = running
         task = asyncio.create_task(self._worker.work(running))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._running.pop(turn_id, None))
+        task.add_done_callback(lambda _: self._forget(running))
+
+    def _forget(self, running: RunningTurn) -> None:
+        """Let a turn go that has ended, unless a later attempt at it runs here by now."""
+        turn_id = running.begun.turn.id
+        if self._running.get(turn_id) is running:
+            del self._running[turn_id]
 
     async def _settled(self, running: RunningTurn) -> TurnRecord:
         """Wait for a turn of this process; raise ReplyNotStoredError where storing takes long."""

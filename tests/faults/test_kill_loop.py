@@ -1,0 +1,326 @@
+"""Postgres and the functions are killed with -9 again and again; nothing is lost or doubled.
+
+FAULT_TURNS says how many turns the loop takes.
+"""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from local.postgres import kill_server
+from local.stack import Stack
+from tests.faults.history import Call, History, check, read_back
+from tests.support.process import FunctionsProcess, functions_process
+from tests.support.stack import free_ports, running_stack
+from tests.support.users import User, sign_up
+
+TURNS = int(os.environ.get("FAULT_TURNS", "60"))
+CLIENTS = 8
+USERS = 3
+EVERY = max(12, TURNS // 60)  # answered calls from one fault to the next
+ABANDONED = 9  # every so many calls, one is sent once and never again
+WAIT_SECONDS = 0.1
+# A lease of three seconds: ten heartbeats and twice the store's deadline.
+QUICK = {"HEARTBEAT_SECONDS": "0.1", "STORE_TIMEOUT": "1", "JOIN_SECONDS": "5"}
+SLOW_AI = {"OFFLINE_DELAY": "0.01", "DRAIN_SECONDS": "5"}
+
+
+@pytest.fixture(scope="module")
+def broken_stack() -> Iterator[Stack]:
+    """A stack of this module's own, which is killed at will."""
+    with running_stack() as running:
+        yield running
+
+
+@dataclass
+class Run:
+    """A process that is killed and replaced, its clients, and what they were told."""
+
+    stack: Stack
+    folder: Path
+    users: list[User]
+    history: History = field(default_factory=History)
+    port: int = field(default_factory=lambda: free_ports(1)[0])
+    clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+    answered: int = 0
+    progress: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _life: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _lives: int = 0
+    _server: FunctionsProcess | None = None
+
+    async def start(self) -> None:
+        """Start the functions, on the same port in each of their lives."""
+        self._lives += 1
+        folder = self.folder / f"life-{self._lives}"
+        folder.mkdir()
+        self._life = AsyncExitStack()
+        settings = {"PORT": str(self.port), **QUICK, **SLOW_AI}
+        starting = functions_process(self.stack, folder, **settings)
+        self._server = await self._life.enter_async_context(starting)
+
+    async def kill_functions(self) -> None:
+        """Kill the functions and start them again."""
+        assert self._server is not None
+        self._server.process.kill()
+        await self._server.process.wait()
+        await self._life.aclose()
+        self.history.faults["functions"] += 1
+        await self.start()
+
+    async def kill_database(self) -> None:
+        """Kill Postgres and let the stack heal itself."""
+        await asyncio.to_thread(kill_server, self.stack.settings)
+        self.history.faults["database"] += 1
+        await asyncio.to_thread(self.stack.up)
+
+    async def kill_both(self) -> None:
+        """Kill them at the same time."""
+        await asyncio.gather(self.kill_database(), self.kill_functions())
+
+    async def stop(self) -> None:
+        """Stop the functions in an orderly way."""
+        await self._life.aclose()
+
+    async def note_answer(self) -> None:
+        """Count an answer, and wake whoever waits for so many."""
+        async with self.progress:
+            self.answered += 1
+            self.progress.notify_all()
+
+    async def until_answered(self, count: int) -> None:
+        """Wait until so many calls have been answered."""
+        async with self.progress:
+            await self.progress.wait_for(lambda: self.answered >= count)
+
+
+@asynccontextmanager
+async def run_on(stack: Stack, folder: Path) -> AsyncIterator[Run]:
+    """Set a run up: the process, and users with a client each."""
+    run = Run(stack, folder, [await sign_up(stack) for _ in range(USERS)])
+    async with AsyncExitStack() as open_clients:
+        for user in run.users:
+            run.clients[user.id] = await open_clients.enter_async_context(
+                httpx.AsyncClient(
+                    base_url=f"http://127.0.0.1:{run.port}/functions/v1",
+                    headers={"authorization": f"Bearer {user.token}"},
+                    timeout=15,
+                )
+            )
+        await run.start()
+        try:
+            yield run
+        finally:
+            await run.stop()
+            for user in run.users:
+                await user.functions.aclose()
+
+
+async def conversation_for(run: Run, user: User) -> str:
+    """Start an empty conversation."""
+    answer = await run.clients[user.id].post("/conversations", json={})
+    return str(answer.json()["conversation"]["id"])
+
+
+async def ask_until_answered(run: Run, call: Call) -> None:
+    """Send a call under its key until there is a definite answer."""
+    while not call.acknowledged:
+        outcome = await call.attempt(run.clients[call.user_id])
+        assert outcome.status in {200, 409, 503, None}, outcome
+        if outcome.kind != "ok":
+            await asyncio.sleep(WAIT_SECONDS)
+
+
+async def be_a_client(run: Run, number: int, turns: Iterator[int], shared: dict[str, str]) -> None:
+    """Take turn after turn: in a new conversation, in one's own, in one that others write to."""
+    user = run.users[number % USERS]
+    own: str | None = None
+    for turn in turns:
+        place = (None, own, shared[user.id])[turn % 3]
+        text = f"Turn {turn} of client {number}: é🎉"
+        call = run.history.call(f"key {turn}", text, user_id=user.id, conversation_id=place)
+        if turn % ABANDONED == 0:
+            await call.attempt(run.clients[user.id])
+        else:
+            await ask_until_answered(run, call)
+            own = own or str(call.acknowledged[0].rows[0]["conversation_id"])
+        await run.note_answer()
+
+
+async def break_things(run: Run) -> None:
+    """Kill one thing after the other, each when so many more calls have been answered."""
+    ways: list[Callable[[], Awaitable[None]]]
+    ways = [run.kill_functions, run.kill_database, run.kill_both]
+    for number in range(1, TURNS // EVERY):
+        await run.until_answered(number * EVERY)
+        await ways[number % len(ways)]()
+
+
+async def strand_turns(run: Run, db: psycopg.Connection) -> None:
+    """Kill the functions while they work on turns that nobody will ask for again."""
+    calls = [
+        run.history.call(f"stranded {n}", f"Stranded {n}", user_id=user.id, conversation_id=None)
+        for n, user in enumerate(run.users)
+    ]
+    sending = [asyncio.create_task(call.attempt(run.clients[call.user_id])) for call in calls]
+    while running_turns(db) < len(calls):
+        assert not all(task.done() for task in sending)
+        await asyncio.sleep(0.01)
+    await run.kill_functions()
+    await asyncio.gather(*sending)
+
+
+async def until_leases_are_over(db: psycopg.Connection) -> None:
+    """Wait until no worker owns a turn any more."""
+    while running_turns(db, "lease_expires_at > clock_timestamp()"):  # noqa: ASYNC110
+        await asyncio.sleep(WAIT_SECONDS)
+
+
+def running_turns(db: psycopg.Connection, condition: str = "true") -> int:
+    """Count the turns that aren't settled."""
+    query = f"select count(*) from turns where status = 'running' and {condition}"
+    row = db.execute(query.encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def sweep(stack: Stack, url: str) -> int:
+    """Call sweep-turns once, as a scheduler does."""
+    headers = {"apikey": stack.settings.environment()["SUPABASE_SECRET_KEY"]}
+    headers["authorization"] = f"Bearer {headers['apikey']}"
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http:
+        answer = await http.post("/functions/v1/sweep-turns")
+    assert answer.status_code == 200, answer.text
+    return int(answer.json()["settled"])
+
+
+def broken_invariants(db: psycopg.Connection) -> list[str]:
+    """Return the names of the doctor's checks that find something."""
+    row = db.execute("select public.check_invariants(grace_seconds => 0)").fetchone()
+    assert row is not None
+    checks = row[0]["checks"]
+    assert checks
+    return [check["name"] for check in checks if check["broken"]]
+
+
+async def ask_all_again(run: Run) -> None:
+    """Send every answered call once more under its key: it has to be a replay."""
+    waiting = iter([call for call in run.history.calls if call.acknowledged])
+
+    async def repeat() -> None:
+        for call in waiting:
+            outcome = await call.attempt(run.clients[call.user_id])
+            assert (outcome.kind, outcome.is_replay) == ("ok", True)
+
+    await asyncio.gather(*(repeat() for _ in range(CLIENTS)))
+
+
+@pytest.mark.timeout(180 + 3 * TURNS)
+async def test_nothing_is_lost_or_doubled_while_both_are_killed_again_and_again(
+    broken_stack: Stack, tmp_path: Path
+) -> None:
+    """Every key ends in one turn with one reply, whatever was killed, and whenever."""
+    started = time.monotonic()
+    async with run_on(broken_stack, tmp_path) as run:
+        shared = {user.id: await conversation_for(run, user) for user in run.users}
+        turns = iter(range(1, TURNS + 1))
+        clients = [be_a_client(run, number, turns, shared) for number in range(CLIENTS)]
+        await asyncio.gather(break_things(run), *clients)
+        with psycopg.connect(broken_stack.settings.db_url, autocommit=True) as db:
+            await strand_turns(run, db)
+            await until_leases_are_over(db)
+            stranded = running_turns(db)
+            settled = await sweep(broken_stack, f"http://127.0.0.1:{run.port}")
+            still_running = running_turns(db)
+            retries = sum(len(call.outcomes) - 1 for call in run.history.calls)
+            await ask_all_again(run)
+            broken = broken_invariants(db)
+            api_rows, sql_rows = await read_back(run.history, run.clients, db)
+    report(run, retries, settled, time.monotonic() - started)
+    assert check(run.history, api_rows, sql_rows) == []
+    assert broken == []
+    assert (settled, still_running) == (stranded, 0)
+    assert stranded >= USERS
+    assert run.history.faults["functions"] >= TURNS // EVERY // 2
+    assert run.history.faults["database"] >= TURNS // EVERY // 2
+
+
+def report(run: Run, retries: int, swept: int, seconds: float) -> None:
+    """Print what happened."""
+    ended = Counter(str(o.status or o.kind) for call in run.history.calls for o in call.outcomes)
+    print(  # noqa: T201 - for `pytest -s`
+        f"\nkill loop: {len(run.history.calls)} turns, kills {dict(run.history.faults)},"
+        f" {retries} retries, attempts by answer {dict(ended)}, {swept} turns swept,"
+        f" {seconds:.0f} s"
+    )
+
+
+@pytest.mark.parametrize("commits", ["on", "off"])
+async def test_a_crash_loses_nothing_unless_commits_are_not_waited_for(
+    broken_stack: Stack, commits: str
+) -> None:
+    """The check that finds nothing above reports a loss where synchronous_commit is off."""
+    user = await sign_up(broken_stack)
+    history = History()
+    enough, over = asyncio.Event(), asyncio.Event()
+
+    async def send_until_it_is_over(number: int) -> None:
+        for turn in range(500):
+            name = f"{commits} {number} {turn}"
+            call = history.call(name, name, user_id=user.id, conversation_id=None)
+            await call.attempt(user.functions)
+            if sum(1 for _ in history.acknowledged()) >= 12:
+                enough.set()
+            if over.is_set():
+                return
+
+    with committing(broken_stack, commits):
+        senders = [asyncio.create_task(send_until_it_is_over(number)) for number in range(4)]
+        await asyncio.wait_for(enough.wait(), timeout=60)
+        await asyncio.to_thread(kill_server, broken_stack.settings)
+        history.faults["database"] += 1
+        over.set()
+        await asyncio.to_thread(broken_stack.up)
+        await asyncio.gather(*senders)
+        with psycopg.connect(broken_stack.settings.db_url, autocommit=True) as db:
+            api_rows, sql_rows = await read_back(history, {user.id: user.functions}, db)
+    await user.functions.aclose()
+    kinds = {violation.kind for violation in check(history, api_rows, sql_rows)}
+    assert kinds == (set() if commits == "on" else {"lost"})
+
+
+@contextmanager
+def committing(stack: Stack, value: str) -> Iterator[None]:
+    """Set synchronous_commit for a while, with the log's own writer away for ten seconds."""
+    alter_system(stack, synchronous_commit=value, wal_writer_delay="10s")
+    try:
+        yield
+    finally:
+        alter_system(stack, synchronous_commit="on", wal_writer_delay="200ms")
+
+
+def alter_system(stack: Stack, **settings: str) -> None:
+    """Change settings of the running server, and wait until it has read them."""
+    with psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+        for name, value in settings.items():
+            db.execute(f"alter system set {name} = '{value}'".encode())
+        db.execute("select pg_reload_conf()")
+    for name, value in settings.items():
+        while shown(stack, name) != value:
+            time.sleep(0.02)
+
+
+def shown(stack: Stack, name: str) -> str:
+    """Return a setting as a new connection has it."""
+    with psycopg.connect(stack.settings.db_url) as db:
+        row = db.execute(f"show {name}".encode()).fetchone()
+    assert row is not None
+    return str(row[0])

@@ -1,0 +1,335 @@
+"""The network between any two parts misbehaves: who sees what, what is stored, how it heals.
+
+Verbs are toxiproxy's. Function and store are two HTTP calls apart, so each verb is tried in front
+of the first and of the second; behind the store, and at the model, it is tried from the start.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pydantic_ai.models
+import pytest
+
+from local.stack import Stack, _answers
+from shared.config import Settings
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ScriptedEngine
+from tests.support.stack import free_ports
+from tests.support.toxics import Proxy, proxy_to
+from tests.support.users import User
+from tests.unit.engine.test_model_http import FakeProvider, streaming
+
+VERBS: dict[str, dict[str, Any]] = {
+    "latency": {"latency": 0.02},
+    "bandwidth": {"bandwidth": 100_000, "slice_to": 500},
+    "slice": {"slice_to": 11},
+    "limit": {"limit": 60},
+    "reset": {"reset": True},
+    "hang": {"hang": True},
+    "drop_answer": {"drop_answer": True},
+    "down": {},
+}
+POLL_SECONDS = 0.05
+HARMLESS = ["latency", "bandwidth", "slice"]
+NOT_ARRIVED = ["reset", "hang", "down"]
+ANSWER_LOST = ["limit", "drop_answer"]
+
+RUNNING = [("running", 1, ["user"])]
+COMPLETED = [("completed", 1, ["user", "assistant"])]
+TAKEN_OVER = [("completed", 2, ["user", "assistant"])]
+# A lease of two seconds, so that a retry can wait for its end.
+SHORT_LEASE = {"store_timeout": 0.75, "heartbeat_seconds": 0.05, "realtime_timeout": 0.3}
+# One that outlives the fault: the worker itself heals.
+LONG_LEASE = {"store_timeout": 0.75, "heartbeat_seconds": 3, "realtime_timeout": 0.3}
+
+
+async def poison(proxy: Proxy, verb: str) -> None:
+    """Let the proxy misbehave in this way from now on."""
+    for name, value in VERBS[verb].items():
+        setattr(proxy.toxics, name, value)
+    if verb == "down":
+        await proxy.down()
+
+
+async def heal(proxy: Proxy, verb: str) -> None:
+    """Let it behave again, after making sure that it did not."""
+    assert proxy.toxics.bites[verb] > 0
+    proxy.toxics.clear()
+    if verb == "down":
+        await proxy.up()
+    else:
+        proxy.reset_all()  # what it has swallowed never comes
+
+
+async def ask(client: httpx.AsyncClient, key: str = "k") -> httpx.Response:
+    """POST mega-mind under a key."""
+    headers = {"idempotency-key": key}
+    return await client.post("/mega-mind", json={"request": "Hello"}, headers=headers)
+
+
+def turns_of(db: psycopg.Connection, user: User, key: str = "%") -> list[tuple[Any, ...]]:
+    """Return the user's turns of keys like this: status, attempt and the messages' roles."""
+    return db.execute(
+        "select t.status, t.attempt, array_agg(m.role order by m.seq)"
+        " from turns as t join messages as m on m.turn_id = t.id"
+        " where t.user_id = %s and t.idempotency_key like %s group by t.id order by t.started_at",
+        (user.id, key),
+    ).fetchall()
+
+
+def through(stack: Stack, proxy: Proxy, **settings: Any) -> Settings:
+    """Return settings for a bundle that reaches the stack through the proxy alone."""
+    return settings_for(stack, supabase_url=f"http://127.0.0.1:{proxy.port}", **settings)
+
+
+@pytest.fixture
+async def store(stack: Stack) -> AsyncIterator[Proxy]:
+    """A proxy in front of the store."""
+    async with proxy_to(stack.settings.ports.api) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("verb", HARMLESS)
+async def test_a_slow_road_to_the_store_only_takes_longer(
+    stack: Stack, user: User, db: psycopg.Connection, store: Proxy, verb: str
+) -> None:
+    """Late, thin or in pieces: everything arrives, once."""
+    settings = through(stack, store, realtime_timeout=0.3)
+    async with bundle(settings, token=user.token, engine=ScriptedEngine("Done.")) as client:
+        await poison(store, verb)
+        answer = await ask(client)
+        await heal(store, verb)
+        again = await ask(client)
+    assert (answer.status_code, again.status_code) == (200, 200)
+    assert answer.json()["message"] == again.json()["message"]
+    assert turns_of(db, user) == COMPLETED
+
+
+@pytest.mark.parametrize("verb", [*NOT_ARRIVED, *ANSWER_LOST])
+async def test_a_broken_road_to_the_store_is_a_503_that_the_same_key_heals(
+    stack: Stack, user: User, db: psycopg.Connection, store: Proxy, verb: str
+) -> None:
+    """Nothing is stored, or the message alone; then the retry ends the one turn there is."""
+    engine = ScriptedEngine("Done.")
+    settings = through(stack, store, **SHORT_LEASE)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        await poison(store, verb)
+        refused = await ask(client)
+        stored = turns_of(db, user)
+        await heal(store, verb)
+        answer = await ask(client)
+    assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+    assert int(refused.headers["retry-after"]) > 0
+    assert stored == (RUNNING if verb in ANSWER_LOST else [])
+    assert (answer.status_code, answer.json()["success"]) == (200, True)
+    assert turns_of(db, user) == (TAKEN_OVER if verb in ANSWER_LOST else COMPLETED)
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_road_slower_than_the_deadline_is_a_503_in_time(
+    stack: Stack, user: User, db: psycopg.Connection, store: Proxy
+) -> None:
+    """The caller isn't kept waiting for a store that answers too late."""
+    async with bundle(through(stack, store, **SHORT_LEASE), token=user.token) as client:
+        store.toxics.latency = 5
+        refused = await asyncio.wait_for(ask(client), timeout=4)
+        await heal(store, "latency")
+        answer = await ask(client)
+    assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+    assert answer.status_code == 200
+    assert turns_of(db, user) == COMPLETED
+
+
+@pytest.mark.parametrize("verb", [*NOT_ARRIVED, *ANSWER_LOST])
+async def test_a_reply_that_finds_the_road_broken_is_shown_kept_and_stored_later(
+    stack: Stack, user: User, db: psycopg.Connection, store: Proxy, verb: str
+) -> None:
+    """The caller has it in a 503; the worker stores it later, without asking the AI again."""
+    engine = ScriptedEngine("Done.", hold=True)
+    settings = through(stack, store, **LONG_LEASE)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        asking = asyncio.create_task(ask(client))
+        await asyncio.wait_for(engine.started.wait(), timeout=20)
+        await poison(store, verb)
+        engine.release.set()
+        refused = await asking
+        stored = turns_of(db, user)
+        await heal(store, verb)
+        # A committed reply is there at once; one that isn't comes with the worker's next attempt.
+        answer = await (ask(client) if verb in ANSWER_LOST else until_answered(client))
+    assert (refused.status_code, refused.json()["code"]) == (503, "reply_not_stored")
+    assert refused.json()["reply"]["content"] == "Done."
+    assert stored == (COMPLETED if verb in ANSWER_LOST else RUNNING)
+    assert (answer.status_code, answer.json()["message"]["content"]) == (200, "Done.")
+    assert turns_of(db, user) == COMPLETED
+    assert engine.requests == ["Hello"]
+
+
+@asynccontextmanager
+async def second_gateway(stack: Stack, folder: Path, **environment: str) -> AsyncIterator[int]:
+    """Run another gateway on the same database, with these settings; give its port."""
+    port = free_ports(1)[0]
+    part = replace(
+        stack.gateway,
+        name="second-api",
+        port=port,
+        is_ready=lambda: _answers(f"http://127.0.0.1:{port}/"),
+        run_dir=folder,
+        log_dir=folder,
+        environment={**stack.gateway.environment, "API_PORT": str(port), **environment},
+    )
+    await asyncio.to_thread(part.begin)
+    try:
+        await asyncio.to_thread(part.wait_until_ready)
+        yield port
+    finally:
+        await asyncio.to_thread(part.stop)
+
+
+async def test_the_road_behind_the_store_may_break_as_well(
+    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Between store and Postgres: an answer or a 503, and one turn once the same key has come."""
+    engine = ScriptedEngine("Done.")
+    async with proxy_to(stack.settings.ports.db) as postgres:
+        db_url = stack.settings.db_url.replace(f":{stack.settings.ports.db}/", f":{postgres.port}/")
+        async with second_gateway(stack, tmp_path, SUPABASE_DB_URL=db_url) as port:
+            url = f"http://127.0.0.1:{port}"
+            settings = settings_for(stack, supabase_url=url, **{**SHORT_LEASE, "store_timeout": 2})
+            async with bundle(settings, token=user.token, engine=engine) as client:
+                await until_answered(client, "before")
+                for verb in VERBS:
+                    await poison(postgres, verb)
+                    first = await ask(client, verb)
+                    stored = turns_of(db, user, verb)
+                    await heal(postgres, verb)
+                    answer = await until_answered(client, verb)
+                    is_answered = first.status_code == 200
+                    assert is_answered or (first.status_code == 503 and verb not in HARMLESS), verb
+                    assert stored in ([COMPLETED] if is_answered else [[], RUNNING]), verb
+                    assert (answer.status_code, answer.json()["success"]) == (200, True), verb
+                    assert turns_of(db, user, verb) in (COMPLETED, TAKEN_OVER), verb
+    assert len(engine.requests) == 1 + len(VERBS)
+
+
+async def until_answered(client: httpx.AsyncClient, key: str = "k") -> httpx.Response:
+    """Ask under the same key until the store has its connections again."""
+    async with asyncio.timeout(30):
+        answer = await ask(client, key)
+        while answer.status_code == 503:
+            await asyncio.sleep(POLL_SECONDS)
+            answer = await ask(client, key)
+        return answer
+
+
+async def test_the_road_to_realtime_may_break_in_any_way(
+    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Nobody who sends a message notices; only the passing live events are missed."""
+    async with proxy_to(stack.settings.ports.realtime) as realtime:
+        url = f"http://127.0.0.1:{realtime.port}"
+        async with second_gateway(stack, tmp_path, REALTIME_URL=url) as port:
+            for verb in VERBS:
+                settings = settings_for(
+                    stack, supabase_url=f"http://127.0.0.1:{port}", realtime_timeout=0.3
+                )
+                async with bundle(settings, token=user.token) as client:
+                    await poison(realtime, verb)
+                    answer = await ask(client, verb)
+                    await heal(realtime, verb)
+                assert (answer.status_code, answer.json()["success"]) == (200, True), verb
+    assert turns_of(db, user) == COMPLETED * len(VERBS)
+
+
+class QuietProvider(FakeProvider):
+    """A model's server that says nothing about connections that break."""
+
+    def handle_error(self, *_: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
+    """A model's server, which answers at once."""
+    monkeypatch.setattr(pydantic_ai.models, "ALLOW_MODEL_REQUESTS", True)
+    server = QuietProvider()
+    server.answer = streaming("One, ", "two, ", "three.")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.may_go_on.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def with_model(stack: Stack, proxy: Proxy) -> Settings:
+    """Return settings for a bundle that reaches its model through the proxy alone."""
+    return settings_for(
+        stack,
+        mega_mind_model="openai:m",
+        mega_mind_base_url=f"http://127.0.0.1:{proxy.port}/v1",
+        mega_mind_api_key="sk-test",
+        engine_timeout=3,
+    )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_the_road_to_the_model_may_break_as_well(
+    stack: Stack, user: User, db: psycopg.Connection, provider: FakeProvider, verb: str
+) -> None:
+    """A stored reply says so; its key keeps saying so, and the next request is answered."""
+    async with (
+        proxy_to(provider.server_port) as model,
+        bundle(with_model(stack, model), token=user.token) as client,
+    ):
+        await poison(model, verb)
+        answer = await ask(client)
+        await heal(model, verb)
+        again = await ask(client)
+        following = await ask(client, "another")
+    is_well = verb in HARMLESS
+    assert (answer.status_code, answer.json()["success"]) == (200, is_well)
+    assert again.json() == {**answer.json(), "replayed": True}
+    if not is_well:
+        expected = "timeout" if verb == "hang" else "provider_unavailable"
+        assert answer.json()["message"]["metadata"]["error"]["type"] == expected
+    assert following.json()["message"]["content"] == "One, two, three."
+    statuses = [status for status, _, _ in turns_of(db, user)]
+    assert statuses == ["completed" if is_well else "failed", "completed"]
+
+
+async def test_a_model_that_is_cut_off_mid_sentence_leaves_what_it_said(
+    stack: Stack, user: User, db: psycopg.Connection, provider: FakeProvider
+) -> None:
+    """The reply is the text so far, marked as failed."""
+
+    def answer_half(handler: Any) -> None:
+        handler.begin_stream()
+        handler.send_piece("Half a ")
+        said.set()
+        handler.server.may_go_on.wait()
+
+    said = threading.Event()
+    provider.answer = answer_half
+    async with (
+        proxy_to(provider.server_port) as model,
+        bundle(with_model(stack, model), token=user.token) as client,
+    ):
+        asking = asyncio.create_task(ask(client))
+        await asyncio.to_thread(said.wait, 20)
+        turn = "select draft from turns where user_id = %s and draft <> ''"
+        while not db.execute(turn, (user.id,)).fetchone():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        model.reset_all()
+        answer = await asking
+    assert (answer.status_code, answer.json()["success"]) == (200, False)
+    assert answer.json()["message"]["content"] == "Half a "
+    assert turns_of(db, user) == [("failed", 1, ["user", "assistant"])]
