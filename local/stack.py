@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from local import database, node, postgres
 from local.errors import PartFailedError
-from local.processes import POLL_SECONDS, Part
+from local.processes import POLL_SECONDS, RECOVERY_SECONDS, Part
 from local.settings import ROOT, LocalSettings
 
 WHOLE_SECONDS = 20
@@ -161,14 +161,24 @@ class Stack:
 
     def _require_whole(self) -> None:
         """Ask the functions for the store behind them: each part between has to work for that."""
+        if self._is_whole(RECOVERY_SECONDS):
+            return
+        # After a crash of the database the Data API may be left with connections that hang.
+        self.gateway.stop()
+        self._start(self.gateway)
+        if not self._is_whole(WHOLE_SECONDS):
+            raise PartFailedError(
+                "The functions can't reach the store: see the logs, or try `make reset`."
+            )
+
+    def _is_whole(self, seconds: float) -> bool:
         url = f"{self.settings.url}/functions/v1/health?deep=1"
-        deadline = time.monotonic() + WHOLE_SECONDS
+        deadline = time.monotonic() + seconds
         while not _answers(url):
             if time.monotonic() > deadline:
-                raise PartFailedError(
-                    "The functions can't reach the store: see the logs, or try `make reset`."
-                )
+                return False
             time.sleep(POLL_SECONDS)
+        return True
 
     def _start(self, *parts: Part) -> None:
         # Started together, waited for one by one: on a small machine that halves the wait.
