@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import TurnInProgressError
-from shared.models import (
+from shared.models.turns import (
     AnalysisAnswer,
     ComplexityLevel,
     ExecutionStrategy,
@@ -19,7 +19,7 @@ from shared.models import (
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.models import TurnRecord
+    from shared.models.turns import TurnRecord
     from shared.reply import Reply
 
 

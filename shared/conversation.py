@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shared.auth import Caller
-    from shared.models import LoadConversationAnswer, LoadConversationRequest, OpenTurn
+    from shared.models.conversations import (
+        LoadConversationAnswer,
+        LoadConversationRequest,
+        OpenTurn,
+    )
     from shared.persistence import Persistence
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.config import Settings
-    from shared.models import InvariantCheck, InvariantReport, RepairReport
+    from shared.models.upkeep import InvariantCheck, InvariantReport, RepairReport
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
 

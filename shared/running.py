@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shared.models import MegaMindRequest, TurnRecord
+    from shared.models.turns import MegaMindRequest, TurnRecord
     from shared.reply import Reply
 
 

@@ -30,7 +30,8 @@ from shared.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from shared.models import MAX_LIMIT, LoadConversationRequest, MegaMindAnswer, MegaMindRequest
+from shared.models.base import MAX_LIMIT
+from shared.models.conversations import LoadConversationRequest
 from shared.reply import compose_reply, user_metadata
 from shared.running import RunningTurn
 from shared.watch import POLL_SECONDS, accepted_events, watch_running, watch_stored
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from shared.auth import Caller
     from shared.config import Settings
     from shared.engine.protocol import Engine
-    from shared.models import TurnRecord
+    from shared.models.turns import MegaMindAnswer, MegaMindRequest, TurnRecord
     from shared.persistence import Persistence
     from shared.watch import TurnEvent
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from shared.auth import Caller
-    from shared.models import TurnRecord
+    from shared.models.turns import TurnRecord
     from shared.persistence import Persistence
     from shared.running import RunningTurn
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shared.engine.protocol import Analysis, Engine, EngineResult
-    from shared.models import TurnRecord
+    from shared.models.turns import TurnRecord
     from shared.persistence import Persistence
     from shared.reply import Reply
     from shared.running import RunningTurn

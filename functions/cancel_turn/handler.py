@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
-from shared.models import CancelTurnAnswer, CancelTurnRequest
+from shared.models.turns import CancelTurnAnswer, CancelTurnRequest
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["cancel-turn"])
 

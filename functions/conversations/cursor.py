@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.errors import InvalidRequestError
-from shared.models import ConversationRow
+from shared.models.rows import ConversationRow
 
 
 def encode_cursor(last: ConversationRow) -> str:

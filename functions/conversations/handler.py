@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, Query
 
 from functions.conversations.cursor import decode_cursor, encode_cursor
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf, UserOf
-from shared.models import (
+from shared.models.base import PlainUuid
+from shared.models.conversations import (
     ConversationAnswer,
     CreateConversationRequest,
     DeletedAnswer,
     ListConversationsAnswer,
     ListConversationsRequest,
-    PlainUuid,
     UpdateConversationRequest,
 )
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 
 from shared.conversation import read_conversation
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
-from shared.models import (
+from shared.models.conversations import (
     LoadConversationAnswer,
     LoadConversationQuery,
     LoadConversationRequest,

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from shared.errors import InvalidRequestError, UnauthorizedError
 from shared.http.events import event_stream, offset_from, wants_events
 from shared.http.routing import BEARER, CallerOf, CallerOrStranger, CheckedRoute, ServicesOf
-from shared.models import MegaMindAnswer, MegaMindRequest, PlainUuid
+from shared.models.base import PlainUuid
+from shared.models.turns import MegaMindAnswer, MegaMindRequest
 from shared.turn import Turn
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])

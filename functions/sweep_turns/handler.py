@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 
 from shared.http.routing import BEARER, CheckedRoute, ServiceOf, ServicesOf
-from shared.models import SweepAnswer
+from shared.models.turns import SweepAnswer
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["sweep-turns"])
 

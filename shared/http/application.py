@@ -20,7 +20,7 @@ from shared.crash import arm
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
 from shared.http.middleware import CatchAll, RequestContext
 from shared.logs import configure_logging
-from shared.models import ErrorAnswer
+from shared.models.base import ErrorAnswer
 from shared.services import Services
 
 if TYPE_CHECKING:

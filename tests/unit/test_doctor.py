@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from shared.doctor import NO_REMEDY, REMEDIES, main, table_of
-from shared.models import InvariantCheck
+from shared.models.upkeep import InvariantCheck
 
 
 def check(name: str, *examples: uuid.UUID, repairable: bool = True) -> InvariantCheck:

@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.errors import StoreUnavailableError
 from shared.gauge import FRESH_SECONDS, DamageGauge
-from shared.models import InvariantReport
+from shared.models.upkeep import InvariantReport
 
 
 class FakeStore:

@@ -14,7 +14,7 @@ from shared.engine import (
     Usage,
     unescape,
 )
-from shared.models import RESERVED_METADATA
+from shared.models.turns import RESERVED_METADATA
 from shared.reply import Reply, compose_reply, render_files, user_metadata
 
 ANALYSIS = Analysis(goal="Add", complexity=Complexity.SIMPLE, strategy="generate_code")

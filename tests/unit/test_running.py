@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.models import MegaMindRequest
+from shared.models.turns import MegaMindRequest
 from shared.running import RunningTurn
 
 

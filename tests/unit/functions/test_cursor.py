@@ -8,7 +8,7 @@ import pytest
 
 from functions.conversations.cursor import decode_cursor, encode_cursor
 from shared.errors import InvalidRequestError
-from shared.models import ConversationRow
+from shared.models.rows import ConversationRow
 
 SOME_ID = "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"
 

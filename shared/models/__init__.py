@@ -1,0 +1,1 @@
+"""Rows, requests and answers, by what they are about."""

@@ -1,0 +1,84 @@
+"""What every request, answer and row is made of.
+
+Envelope fields are camelCase on the wire; rows keep the database's names, exactly as a Supabase
+client returns them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+)
+from pydantic.alias_generators import to_camel
+
+MAX_LIMIT = 200
+
+MAX_SEQ = 2**53 - 1
+
+MAX_METADATA_KEYS = 100
+
+
+def _plain_uuid(value: Any) -> Any:
+    """Accept the canonical form alone, not the urn:, braced or bare-hex ones."""
+    if isinstance(value, str) and len(value) != 36:
+        raise ValueError("should be a uuid such as 6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("should not be blank")
+    return value
+
+
+PlainUuid = Annotated[UUID, BeforeValidator(_plain_uuid)]
+
+Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_not_blank)]
+
+Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_METADATA_KEYS)]
+
+Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
+
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+
+# In JSON a number is a number and a flag is a flag; in a query everything is text.
+JsonSeq = Annotated[Seq, Field(strict=True)]
+
+JsonLimit = Annotated[Limit, Field(strict=True)]
+
+
+class Envelope(BaseModel):
+    """Anything of ours on the wire: camelCase outside, snake_case inside."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class RequestBody(Envelope):
+    """A request's body: unknown fields are refused rather than ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True
+    )
+
+
+class Row(BaseModel):
+    """A database row, passed on as it is; columns that a newer schema adds pass too."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class ErrorAnswer(BaseModel):
+    """Every error, in the shape that Supabase clients know."""
+
+    code: str
+    message: str
+    details: Any = None
+    hint: str | None = None

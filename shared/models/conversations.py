@@ -1,0 +1,138 @@
+"""Conversations: what load-conversation and conversations take and answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    Field,
+    StrictBool,
+    model_validator,
+)
+
+from shared.models.base import (
+    Envelope,
+    JsonLimit,
+    JsonSeq,
+    Limit,
+    Metadata,
+    PlainUuid,
+    RequestBody,
+    Seq,
+    Title,
+)
+from shared.models.rows import ConversationRow, MessageRow, TurnStatus
+
+
+class LoadConversationRequest(RequestBody):
+    """Which page of which conversation: the newest, or before/after a seq, or around a message."""
+
+    conversation_id: PlainUuid
+    limit: JsonLimit = 50
+    before: JsonSeq | None = None
+    after: JsonSeq | None = None
+    around: PlainUuid | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(place is not None for place in (self.before, self.after, self.around)) > 1:
+            raise ValueError("only one of before, after and around can be given")
+        return self
+
+
+class LoadConversationQuery(LoadConversationRequest):
+    """The same as a query."""
+
+    limit: Limit = 50
+    before: Seq | None = None
+    after: Seq | None = None
+
+
+class Page(Envelope):
+    """Where a page lies in its conversation. Seqs are null on an empty page."""
+
+    has_older: bool
+    has_newer: bool
+    oldest_seq: int | None
+    newest_seq: int | None
+
+
+class OpenTurn(Envelope):
+    """The turn that is still running. `offset` counts the draft's characters (code points)."""
+
+    turn_id: UUID
+    status: TurnStatus
+    attempt: int
+    user_message_id: UUID
+    draft: str
+    offset: int
+    started_at: str
+    lease_expires_at: str
+
+
+class LoadConversationAnswer(Envelope):
+    """A page of a conversation, oldest message first."""
+
+    conversation: ConversationRow
+    messages: list[MessageRow]
+    page: Page
+    last_seq: int
+    open_turn: OpenTurn | None
+
+
+class ListConversationsRequest(RequestBody):
+    """Which conversations, newest activity first."""
+
+    archived: bool = False
+    project_id: PlainUuid | None = None
+    limit: Limit = 50
+    cursor: Annotated[str, Field(max_length=200)] | None = None
+
+
+class ListConversationsAnswer(Envelope):
+    """A page of conversations; `nextCursor` is null on the last one."""
+
+    conversations: list[ConversationRow]
+    next_cursor: str | None
+
+
+class CreateConversationRequest(RequestBody):
+    """A new, empty conversation."""
+
+    title: Title = "New Chat"
+    project_id: PlainUuid | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class UpdateConversationRequest(RequestBody):
+    """What to change; a field that is left out stays as it is."""
+
+    title: Title | None = None
+    archived: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.title is None and self.archived is None:
+            raise ValueError("give a title, or archived, or both")
+        return self
+
+
+class ConversationAnswer(Envelope):
+    """One conversation."""
+
+    conversation: ConversationRow
+
+
+class DeletedAnswer(Envelope):
+    """What is gone."""
+
+    deleted: UUID
+
+
+class ConversationList(BaseModel):
+    """What list_conversations answers."""
+
+    conversations: list[ConversationRow]
+    has_more: bool

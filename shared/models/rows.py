@@ -1,0 +1,59 @@
+"""Rows of the database, as they are."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+from shared.models.base import Row
+
+Role = Literal["user", "assistant", "system"]
+
+TurnStatus = Literal[
+    "running",  # -> any of the others, which are final
+    "completed",
+    "failed",
+    "cancelled",
+    "interrupted",
+]
+
+
+class ConversationRow(Row):
+    """A row of `conversations`."""
+
+    id: UUID
+    user_id: UUID
+    project_id: UUID | None
+    title: str
+    metadata: dict[str, Any]
+    last_seq: int
+    created_at: str
+    updated_at: str
+    archived_at: str | None
+
+
+class MessageRow(Row):
+    """A row of `messages`."""
+
+    id: UUID
+    conversation_id: UUID
+    role: Role
+    content: str
+    generated_code: str | None
+    metadata: dict[str, Any]
+    user_id: UUID
+    is_summary: bool
+    created_at: str
+    seq: int
+    turn_id: UUID | None
+
+
+class TurnRow(Row):
+    """A row of `turns`, without what only the store needs."""
+
+    id: UUID
+    user_id: UUID
+    idempotency_key: str
+    status: TurnStatus
+    attempt: int
+    lease_expires_at: str

@@ -1,0 +1,156 @@
+"""Turns: what mega-mind, cancel-turn and sweep-turns take and answer, and the store with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    model_validator,
+)
+
+from shared.models.base import Envelope, Metadata, PlainUuid, RequestBody, _not_blank
+from shared.models.rows import ConversationRow, MessageRow, TurnRow, TurnStatus
+
+# Keys of a reply's metadata that are ours; a caller's metadata keeps keys of its own.
+RESERVED_METADATA = frozenset(
+    {
+        "success",
+        "filesGenerated",
+        "duration",
+        "intent",
+        "complexity",
+        "strategy",
+        "timestamp",
+        "error",
+        "projectId",
+        "engine",
+        "usage",
+        "escaped",
+        "truncated",
+    }
+)
+
+
+class MegaMindRequest(RequestBody):
+    """One request to the AI."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"request": "Write a Python function that adds two numbers"}}
+    )
+
+    request: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+    conversation_id: PlainUuid | None = None
+    project_id: PlainUuid | None = None
+    user_id: PlainUuid | None = None
+    persist_messages: StrictBool = True
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _own_metadata_keys(self) -> Self:
+        taken = RESERVED_METADATA & self.metadata.keys()
+        if taken:
+            raise ValueError(f"metadata may not set {', '.join(sorted(taken))}")
+        return self
+
+
+class UserIntent(Envelope):
+    """What the user wants."""
+
+    primary_goal: str | None
+
+
+class ComplexityLevel(Envelope):
+    """How much work it is: simple, moderate or complex."""
+
+    level: str | None
+
+
+class ExecutionStrategy(Envelope):
+    """How the AI went about it."""
+
+    primary_approach: str | None
+
+
+class AnalysisAnswer(Envelope):
+    """The AI's reading of a request; its values are null where the AI failed before it."""
+
+    user_intent: UserIntent
+    complexity: ComplexityLevel
+    execution_strategy: ExecutionStrategy
+
+
+class UnstoredMessage(Envelope):
+    """A reply that was not to be stored."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    generated_code: str | None
+    metadata: dict[str, Any]
+
+
+class MegaMindAnswer(Envelope):
+    """What a turn led to. `duration` is in seconds."""
+
+    success: bool
+    conversation_id: UUID | None
+    turn_id: UUID | None
+    replayed: bool
+    user_message: MessageRow | None
+    message: MessageRow | UnstoredMessage
+    analysis: AnalysisAnswer
+    files_generated: list[dict[str, Any]]
+    duration: float
+
+
+class CancelTurnRequest(RequestBody):
+    """Which turn to stop."""
+
+    turn_id: PlainUuid
+
+
+class CancelTurnAnswer(Envelope):
+    """Where the turn stands: still running until its worker has seen the request."""
+
+    turn_id: UUID
+    status: TurnStatus
+    message: MessageRow | None
+
+
+class SweepAnswer(Envelope):
+    """How many turns without a worker were settled."""
+
+    settled: int
+
+
+class TurnRecord(BaseModel):
+    """What begin_turn, complete_turn, load_turn and cancel_turn answer."""
+
+    outcome: Literal["started", "taken_over", "replayed", "in_progress", "completed", "superseded"]
+    turn: TurnRow
+    conversation: ConversationRow
+    user_message: MessageRow
+    reply: MessageRow | None
+    history: list[dict[str, Any]]
+    draft: str = ""
+    is_expired: bool = False
+
+
+class Heartbeat(BaseModel):
+    """What extend_turn answers: whether the turn is still this worker's, and is to go on."""
+
+    is_ours: bool
+    cancel_requested: bool
+
+
+class Settled(BaseModel):
+    """What settle_expired_turn and sweep_turns answer."""
+
+    settled: int

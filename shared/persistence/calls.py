@@ -1,0 +1,59 @@
+"""How each of the methods here calls its SQL function: arguments to JSON, answers to models."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from shared.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from shared.auth import Caller
+    from shared.store import Store
+
+log = structlog.get_logger(__name__)
+
+# Calls that do the same once or twice: reads, and writes under a key.
+REPEATABLE = frozenset(
+    {
+        "begin_turn",
+        "cancel_turn",
+        "get_conversation",
+        "list_conversations",
+        "load_conversation",
+        "load_turn",
+        "settle_expired_turn",
+    }
+)
+ATTEMPTS = 4
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Calls:
+    """What the groups of methods share: the store, and one way to call it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def _call(
+        self, model: type[ModelT], function: str, caller: Caller | None = None, **arguments: Any
+    ) -> ModelT:
+        plain = {name: _plain(value) for name, value in arguments.items()}
+        attempts = ATTEMPTS if function in REPEATABLE else 1
+        answer = await self._store.call(function, plain, caller=caller, attempts=attempts)
+        try:
+            return model.model_validate(answer)
+        except ValidationError as exc:
+            log.exception("store_answer_unexpected", function=function)
+            raise StoreUnavailableError from exc
+
+
+def _plain(value: Any) -> Any:
+    """Return the JSON form of a uuid or a moment; everything else is JSON already."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | dict | list | None) else str(value)

@@ -1,0 +1,98 @@
+"""SQL functions about conversations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.models.conversations import (
+    ConversationList,
+    LoadConversationAnswer,
+    LoadConversationRequest,
+)
+from shared.models.rows import ConversationRow
+from shared.persistence.calls import Calls
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from shared.auth import Caller
+
+
+class ConversationCalls(Calls):
+    """Conversations as their owner reads and keeps them."""
+
+    async def load_conversation(
+        self, request: LoadConversationRequest, *, caller: Caller
+    ) -> LoadConversationAnswer:
+        """Read a page of a conversation."""
+        return await self._call(
+            LoadConversationAnswer,
+            "load_conversation",
+            caller,
+            conversation_id=request.conversation_id,
+            page_size=request.limit,
+            before=request.before,
+            after=request.after,
+            around=request.around,
+        )
+
+    async def list_conversations(
+        self,
+        *,
+        caller: Caller,
+        archived: bool,
+        project_id: UUID | None,
+        limit: int,
+        before: tuple[datetime, UUID] | None,
+    ) -> ConversationList:
+        """Read a page of the caller's conversations, `before` the last row of the one above."""
+        before_updated_at, before_id = before or (None, None)
+        return await self._call(
+            ConversationList,
+            "list_conversations",
+            caller,
+            archived=archived,
+            project_id=project_id,
+            page_size=limit,
+            before_updated_at=before_updated_at,
+            before_id=before_id,
+        )
+
+    async def create_conversation(
+        self, *, caller: Caller, title: str, project_id: UUID | None, metadata: dict[str, Any]
+    ) -> ConversationRow:
+        """Start an empty conversation."""
+        return await self._call(
+            ConversationRow,
+            "create_conversation",
+            caller,
+            title=title,
+            project_id=project_id,
+            metadata=metadata,
+        )
+
+    async def get_conversation(self, conversation_id: UUID, *, caller: Caller) -> ConversationRow:
+        """Read one conversation's row."""
+        return await self._call(
+            ConversationRow, "get_conversation", caller, conversation_id=conversation_id
+        )
+
+    async def update_conversation(
+        self, conversation_id: UUID, *, caller: Caller, title: str | None, archived: bool | None
+    ) -> ConversationRow:
+        """Rename, archive or restore a conversation; None leaves as it is."""
+        return await self._call(
+            ConversationRow,
+            "update_conversation",
+            caller,
+            conversation_id=conversation_id,
+            title=title,
+            archived=archived,
+        )
+
+    async def delete_conversation(self, conversation_id: UUID, *, caller: Caller) -> None:
+        """Delete a conversation with everything in it."""
+        await self._store.call(
+            "delete_conversation", {"conversation_id": str(conversation_id)}, caller=caller
+        )

@@ -1,0 +1,116 @@
+"""SQL functions about turns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.models.turns import Heartbeat, Settled, TurnRecord
+from shared.persistence.calls import Calls
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from shared.auth import Caller
+
+
+class TurnCalls(Calls):
+    """Turns, from accept to reply."""
+
+    async def begin_turn(
+        self,
+        *,
+        user_id: UUID,
+        idempotency_key: str,
+        request_hash: str,
+        request: str,
+        message_id: UUID,
+        conversation_id: UUID | None,
+        project_id: UUID | None,
+        metadata: dict[str, Any],
+        lease_seconds: int,
+        history_limit: int,
+        turns_per_minute: int | None = None,
+        turns_per_day: int | None = None,
+    ) -> TurnRecord:
+        """Commit the user's message and open its turn, or find what this key led to.
+
+        `message_id` becomes the row's id where the row is new.
+        """
+        return await self._call(
+            TurnRecord,
+            "begin_turn",
+            user_id=user_id,
+            idempotency_key=idempotency_key,
+            request_hash=request_hash,
+            request=request,
+            message_id=message_id,
+            conversation_id=conversation_id,
+            project_id=project_id,
+            metadata=metadata,
+            lease_seconds=lease_seconds,
+            history_limit=history_limit,
+            turns_per_minute=turns_per_minute,
+            turns_per_day=turns_per_day,
+        )
+
+    async def extend_turn(
+        self,
+        *,
+        turn_id: UUID,
+        attempt: int,
+        lease_seconds: int,
+        draft_offset: int,
+        draft_tail: str,
+    ) -> Heartbeat:
+        """Renew a worker's lease and write its draft from an offset on (in characters)."""
+        return await self._call(
+            Heartbeat,
+            "extend_turn",
+            turn_id=turn_id,
+            attempt=attempt,
+            lease_seconds=lease_seconds,
+            draft_offset=draft_offset,
+            draft_tail=draft_tail,
+        )
+
+    async def load_turn(self, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
+        """Read a turn with its messages and its draft; as the service where `caller` is None."""
+        return await self._call(TurnRecord, "load_turn", caller, turn_id=turn_id)
+
+    async def cancel_turn(self, turn_id: UUID, *, user_id: UUID | None) -> TurnRecord:
+        """Ask a turn of this user (None: of anyone) to stop."""
+        return await self._call(TurnRecord, "cancel_turn", turn_id=turn_id, user_id=user_id)
+
+    async def settle_expired_turn(self, conversation_id: UUID) -> Settled:
+        """Settle a conversation's running turn if its lease is over."""
+        return await self._call(Settled, "settle_expired_turn", conversation_id=conversation_id)
+
+    async def sweep_turns(self) -> Settled:
+        """Settle every turn whose lease is over."""
+        return await self._call(Settled, "sweep_turns")
+
+    async def complete_turn(
+        self,
+        *,
+        turn_id: UUID,
+        attempt: int,
+        message_id: UUID,
+        status: str,
+        content: str,
+        generated_code: str | None,
+        metadata: dict[str, Any],
+        error: dict[str, Any] | None,
+    ) -> TurnRecord:
+        """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
+        return await self._call(
+            TurnRecord,
+            "complete_turn",
+            turn_id=turn_id,
+            attempt=attempt,
+            message_id=message_id,
+            status=status,
+            content=content,
+            generated_code=generated_code,
+            metadata=metadata,
+            error=error,
+        )
