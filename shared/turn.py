@@ -34,18 +34,18 @@ from shared.models.base import MAX_LIMIT
 from shared.models.conversations import LoadConversationRequest
 from shared.reply import compose_reply, user_metadata
 from shared.running import RunningTurn
-from shared.watch import POLL_SECONDS, accepted_events, watch_running, watch_stored
+from shared.watch import POLL_SECONDS, START, tell_settled, watch_running, watch_stored
 from shared.worker import TurnWorker, run_engine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from shared.auth import Caller
     from shared.config import Settings
     from shared.engine.protocol import Engine
     from shared.models.turns import MegaMindAnswer, MegaMindRequest, TurnRecord
     from shared.persistence import Persistence
-    from shared.watch import TurnEvent
+    from shared.watch import Place, TurnEvent
 
 log = structlog.get_logger(__name__)
 
@@ -110,13 +110,17 @@ class TurnRunner:
         """
         begun = await self._begin(turn)
         if begun.reply is not None:
-            return _each(accepted_events(begun, replayed=True))
-        return self._watch(begun.turn.id, turn.caller, offset=0)
+            return tell_settled(begun)
+
+        async def take_over(_: TurnRecord) -> RunningTurn | None:
+            return self._running.get((await self._begin(turn)).turn.id)
+
+        return self._watch(begun.turn.id, turn.caller, place=START, on_expired=take_over)
 
     async def attach(
-        self, turn_id: UUID, *, caller: Caller, offset: int
+        self, turn_id: UUID, *, caller: Caller, place: Place
     ) -> AsyncIterator[TurnEvent]:
-        """Return the events of a turn that was begun before, from an offset of its draft on.
+        """Return the events of a turn that was begun before, from a place in its draft on.
 
         Raises TurnNotFoundError where there is none of the caller's.
         """
@@ -125,7 +129,11 @@ class TurnRunner:
             await self._persistence.load_turn(turn_id, caller=caller)
         elif caller.user_id not in {None, running.begun.turn.user_id}:
             raise TurnNotFoundError
-        return self._watch(turn_id, caller, offset=offset)
+
+        async def settle(expired: TurnRecord) -> None:
+            await self._persistence.settle_expired_turn(expired.conversation.id)
+
+        return self._watch(turn_id, caller, place=place, on_expired=settle)
 
     async def cancel(self, turn_id: UUID, *, caller: Caller) -> TurnRecord:
         """Stop a turn: for good at once, and within a heartbeat where it runs elsewhere."""
@@ -254,16 +262,25 @@ class TurnRunner:
             record = await self._persistence.load_turn(begun.turn.id, caller=caller)
         return record
 
-    def _watch(self, turn_id: UUID, caller: Caller, *, offset: int) -> AsyncIterator[TurnEvent]:
+    def _watch(
+        self,
+        turn_id: UUID,
+        caller: Caller,
+        *,
+        place: Place,
+        on_expired: Callable[[TurnRecord], Awaitable[RunningTurn | None]],
+    ) -> AsyncIterator[TurnEvent]:
         running = self._running.get(turn_id)
         if running is not None:
-            return watch_running(running, offset=offset)
+            return watch_running(running, place=place)
+        settings = self._settings
         return watch_stored(
             self._persistence,
             turn_id,
             caller=caller,
-            offset=offset,
-            seconds=self._settings.lease_seconds,
+            place=place,
+            seconds=settings.engine_timeout + settings.lease_seconds,
+            on_expired=on_expired,
         )
 
     async def _stored_history(
@@ -278,8 +295,3 @@ class TurnRunner:
         )
         page = await self._persistence.load_conversation(newest, caller=caller)
         return [HistoryMessage.model_validate(dict(row)) for row in page.messages]
-
-
-async def _each(events: list[TurnEvent]) -> AsyncIterator[TurnEvent]:
-    for event in events:
-        yield event

@@ -1,4 +1,8 @@
-"""Follows a turn from the outside, as a stream of events: one that runs here, or anywhere else."""
+"""Follows a turn from the outside, as a stream of events: one that runs here, or anywhere else.
+
+Text is told as deltas of one attempt's draft. Where another attempt has taken the turn over, it
+writes anew: `accepted` is told again, and deltas start at 0.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.answer import stored_answer
-from shared.errors import AppError, InternalError, UnavailableError
+from shared.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from uuid import UUID
 
     from shared.auth import Caller
@@ -22,105 +26,146 @@ POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """How far a draft was read: so many characters of what this attempt (None: any) wrote."""
+
+    offset: int = 0
+    attempt: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.attempt}.{self.offset}"
+
+    def within(self, record: TurnRecord) -> Place:
+        """Return the place in this record's draft: its start, where another attempt wrote it."""
+        attempt = record.turn.attempt
+        return Place(self.offset if self.attempt in {None, attempt} else 0, attempt)
+
+    def after(self, text: str) -> Place:
+        """Return the place once this text is read too."""
+        return Place(self.offset + len(text), self.attempt)
+
+
+START = Place()
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEvent:
-    """One event of a stream. `offset` is how much of the draft has been told once it is read."""
+    """One event of a stream, and the place in the draft where its reader is then."""
 
     name: str
     data: dict[str, Any]
-    offset: int
+    place: Place
 
 
-async def watch_running(running: RunningTurn, *, offset: int = 0) -> AsyncIterator[TurnEvent]:
-    """Tell of a turn that runs in this process, from an offset of its draft on."""
-    yield _accepted(running.begun, offset)
+async def watch_running(running: RunningTurn, *, place: Place = START) -> AsyncIterator[TurnEvent]:
+    """Tell of a turn that runs in this process, from a place in its draft on.
+
+    Raises what ended it, where that isn't a stored reply.
+    """
+    place = place.within(running.begun)
+    yield _accepted(running.begun, place)
     told_status = ""
     while True:
         change = running.change  # taken before the state is read, so that none is slept through
-        text = running.text_from(offset)
+        text = running.text_from(place.offset)
         if running.status != told_status:
             told_status = running.status
-            yield _status(running.begun, told_status, offset)
+            yield _status(running.begun, told_status, place)
         if text:
-            yield _delta(running.begun, offset, text)
-            offset += len(text)
+            yield _delta(running.begun, place, text)
+            place = place.after(text)
         if running.settled.done():
             break
         await change.wait()
-    for event in _ending(running, offset):
+    for event in _settled(running.settled.result(), place, replayed=False):
         yield event
-
-
-def _ending(running: RunningTurn, offset: int) -> list[TurnEvent]:
-    try:
-        return settled_events(running.settled.result(), replayed=False, offset=offset)
-    except AppError as exc:
-        return [TurnEvent("error", exc.body(), offset)]
-    except Exception:  # noqa: BLE001 - it is in the log already
-        return [TurnEvent("error", InternalError().body(), offset)]
 
 
 async def watch_stored(
-    persistence: Persistence, turn_id: UUID, *, caller: Caller, offset: int = 0, seconds: float
+    persistence: Persistence,
+    turn_id: UUID,
+    *,
+    caller: Caller,
+    place: Place = START,
+    seconds: float,
+    on_expired: Callable[[TurnRecord], Awaitable[RunningTurn | None]],
 ) -> AsyncIterator[TurnEvent]:
     """Tell of a turn that runs in another process, by what it stores as it goes.
 
-    Ends with an error event after `seconds`, or as soon as the turn has no worker any more.
+    `on_expired` is awaited where the turn has no worker any more: it settles the turn, or takes
+    it over and returns what runs here then. Raises UnavailableError after `seconds`.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     record = await persistence.load_turn(turn_id, caller=caller)
-    yield _accepted(record, offset)
+    place = place.within(record)
+    yield _accepted(record, place)
     while record.reply is None:
-        text = record.draft[offset:]
+        text = record.draft[place.offset :]
         if text:
-            yield _delta(record, offset, text)
-            offset += len(text)
-        if record.is_expired:
-            await persistence.settle_expired_turn(record.conversation.id)
-        elif asyncio.get_running_loop().time() > deadline:
-            yield TurnEvent("error", UnavailableError("The turn is still running.").body(), offset)
+            yield _delta(record, place, text)
+            place = place.after(text)
+        if record.is_expired and (running := await on_expired(record)) is not None:
+            async for event in watch_running(running, place=place):
+                yield event
             return
-        else:
-            await asyncio.sleep(POLL_SECONDS)
+        await _pause(deadline)
         record = await persistence.load_turn(turn_id, caller=caller)
-    for event in settled_events(record, replayed=True, offset=offset):
+        if record.turn.attempt != place.attempt:
+            place = place.within(record)
+            yield _accepted(record, place)
+    for event in _settled(record, place, replayed=True):
         yield event
 
 
-def settled_events(record: TurnRecord, *, replayed: bool, offset: int) -> list[TurnEvent]:
+async def _pause(deadline: float) -> None:
+    if asyncio.get_running_loop().time() > deadline:
+        raise UnavailableError("The turn is still running.")
+    await asyncio.sleep(POLL_SECONDS)
+
+
+async def tell_settled(record: TurnRecord) -> AsyncIterator[TurnEvent]:
+    """Tell the whole of a turn that was settled before."""
+    place = START.within(record)
+    yield _accepted(record, place)
+    for event in _settled(record, place, replayed=True):
+        yield event
+
+
+def _settled(record: TurnRecord, place: Place, *, replayed: bool) -> list[TurnEvent]:
     """Return the events that end a stream: text not told yet, the stored reply, the answer."""
     answer = stored_answer(record, replayed=replayed).model_dump(mode="json", by_alias=True)
     events = []
+    if record.turn.attempt != place.attempt:
+        place = place.within(record)
+        events.append(_accepted(record, place))
     # The sentence that stands for a failed reply is not a part of any draft.
-    rest = answer["message"]["content"][offset:] if answer["success"] or offset else ""
+    rest = answer["message"]["content"][place.offset :] if answer["success"] or place.offset else ""
     if rest:
-        events.append(_delta(record, offset, rest))
-        offset += len(rest)
+        events.append(_delta(record, place, rest))
+        place = place.after(rest)
     return [
         *events,
-        _status(record, "idle" if answer["success"] else "error", offset),
-        TurnEvent("message", answer["message"], offset),
-        TurnEvent("done", answer, offset),
+        _status(record, "idle" if answer["success"] else "error", place),
+        TurnEvent("message", answer["message"], place),
+        TurnEvent("done", answer, place),
     ]
 
 
-def accepted_events(record: TurnRecord, *, replayed: bool) -> list[TurnEvent]:
-    """Return the whole stream of a turn that was settled before."""
-    return [_accepted(record, 0), *settled_events(record, replayed=replayed, offset=0)]
-
-
-def _accepted(record: TurnRecord, offset: int) -> TurnEvent:
+def _accepted(record: TurnRecord, place: Place) -> TurnEvent:
     data = {
         "turnId": str(record.turn.id),
         "conversationId": str(record.conversation.id),
+        "attempt": record.turn.attempt,
+        "offset": place.offset,
         "userMessage": record.user_message.model_dump(mode="json"),
     }
-    return TurnEvent("accepted", data, offset)
+    return TurnEvent("accepted", data, place)
 
 
-def _status(record: TurnRecord, status: str, offset: int) -> TurnEvent:
-    return TurnEvent("status", {"turnId": str(record.turn.id), "status": status}, offset)
+def _status(record: TurnRecord, status: str, place: Place) -> TurnEvent:
+    return TurnEvent("status", {"turnId": str(record.turn.id), "status": status}, place)
 
 
-def _delta(record: TurnRecord, offset: int, text: str) -> TurnEvent:
-    data = {"turnId": str(record.turn.id), "offset": offset, "text": text}
-    return TurnEvent("delta", data, offset + len(text))
+def _delta(record: TurnRecord, place: Place, text: str) -> TurnEvent:
+    data = {"turnId": str(record.turn.id), "offset": place.offset, "text": text}
+    return TurnEvent("delta", data, place.after(text))

@@ -6,11 +6,12 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from shared.errors import InvalidRequestError, UnauthorizedError
-from shared.http.events import event_stream, offset_from, wants_events
+from shared.http.events import event_stream, place_from, wants_events
 from shared.http.routing import BEARER, CallerOf, CallerOrStranger, CheckedRoute, ServicesOf
 from shared.models.base import PlainUuid
 from shared.models.turns import MegaMindAnswer, MegaMindRequest
 from shared.turn import Turn
+from shared.watch import Place
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])
 
@@ -63,5 +64,5 @@ async def follow_turn(
     """Follow a turn that was begun before, from where `Last-Event-ID` or `offset` left it."""
     if offset is not None and last_event_id is not None:
         raise InvalidRequestError("Give Last-Event-ID or offset, not both.")
-    start = offset if offset is not None else offset_from(last_event_id)
-    return event_stream(await services.turns.attach(turn_id, caller=caller, offset=start))
+    place = Place(offset) if offset is not None else place_from(last_event_id)
+    return event_stream(await services.turns.attach(turn_id, caller=caller, place=place))

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING
 
+import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from shared.errors import InvalidRequestError
+from shared.errors import AppError, InternalError, InvalidRequestError
+from shared.watch import START, Place, TurnEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from shared.watch import TurnEvent
+log = structlog.get_logger(__name__)
 
 KEEPALIVE_SECONDS = 15.0
+# An attempt and an offset; the offset alone is an attempt's that isn't named.
+EVENT_ID = re.compile(r"(?:([0-9]{1,9})\.)?([0-9]{1,15})")
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def event_stream(events: AsyncIterator[TurnEvent]) -> EventSourceResponse:
-    """Return the response that sends these events, each with the draft's offset as its id."""
+    """Return the response that sends these events, each with its place in the draft as its id."""
     return EventSourceResponse(_with_keepalive(events), headers=HEADERS)
 
 
@@ -29,17 +34,20 @@ def wants_events(accept: str | None) -> bool:
     return "text/event-stream" in (accept or "").lower()
 
 
-def offset_from(last_event_id: str | None) -> int:
-    """Return the offset that a client has read up to, by the last id it saw."""
+def place_from(last_event_id: str | None) -> Place:
+    """Return the place in a draft that a client has read up to, by the last id it saw."""
     if not last_event_id:
-        return 0
-    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 16):
+        return START
+    found = EVENT_ID.fullmatch(last_event_id)
+    if found is None:
         raise InvalidRequestError("Last-Event-ID is not one that this endpoint gave.")
-    return int(last_event_id)
+    attempt, offset = found.groups()
+    return Place(int(offset), int(attempt) if attempt else None)
 
 
 async def _with_keepalive(events: AsyncIterator[TurnEvent]) -> AsyncIterator[bytes]:
     """Encode events; send a comment where nothing else was sent for a while."""
+    events = _ended_by_an_error(events)
     while True:
         following = asyncio.ensure_future(anext(events, None))
         try:
@@ -51,5 +59,19 @@ async def _with_keepalive(events: AsyncIterator[TurnEvent]) -> AsyncIterator[byt
         if event is None:
             return
         yield format_sse_event(
-            event=event.name, id=str(event.offset), data_str=json.dumps(event.data)
+            event=event.name, id=str(event.place), data_str=json.dumps(event.data)
         )
+
+
+async def _ended_by_an_error(events: AsyncIterator[TurnEvent]) -> AsyncIterator[TurnEvent]:
+    """Pass events on; what goes wrong once the answer has begun is told as the last of them."""
+    place = START
+    try:
+        async for event in events:
+            place = event.place
+            yield event
+    except AppError as exc:
+        yield TurnEvent("error", exc.body(), place)
+    except Exception:
+        log.exception("stream_broke")
+        yield TurnEvent("error", InternalError().body(), place)

@@ -182,6 +182,39 @@ async def test_another_process_can_follow_a_turn(stack: Stack, user: User) -> No
     assert rest[-1].data["replayed"] is True
 
 
+async def test_a_follower_reads_anew_where_another_worker_writes_anew(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """Once the turn is taken over, text starts at 0 again: the two drafts never mix."""
+    conversation_id = (await user.send("Hello")).json()["conversationId"]
+    turn_id = plant_turn(db, user, conversation_id, draft="Half an ans", lease="1 minute")
+    async with served_bundle(settings_for(stack)) as url, client_of(url, user) as client:
+        async with client.stream("GET", "/mega-mind", params={"turnId": turn_id}) as answer:
+            stream = read_events(answer)
+            first = await until(stream, "delta")
+            db.execute("update turns set attempt = 2, draft = 'Another' where id = %s", (turn_id,))
+            second = await until(stream, "delta")
+            db.execute(
+                "select complete_turn(%s, 2, gen_random_uuid(), 'completed', 'Another one.',"
+                " null, '{\"success\": true}')",
+                (turn_id,),
+            )
+            rest = await until(stream, "done")
+        headers = {"last-event-id": first[-1].id}
+        async with client.stream(
+            "GET", "/mega-mind", params={"turnId": turn_id}, headers=headers
+        ) as answer:
+            again = [event async for event in read_events(answer)]
+    assert text_of(first) == "Half an ans"
+    assert (second[0].name, second[0].data["attempt"], second[0].data["offset"]) == (
+        "accepted",
+        2,
+        0,
+    )
+    assert text_of(second + rest) == "Another one."
+    assert text_of(again) == "Another one."
+
+
 async def test_nobody_else_can_follow_a_turn(stack: Stack, user: User, other_user: User) -> None:
     """Someone else's turn and one that isn't there are the same 404, running or settled."""
     engine = TypingEngine(PIECES)
@@ -280,17 +313,25 @@ async def test_the_sweep_settles_what_nobody_asks_for(own_stack: Stack) -> None:
     assert loaded["messages"][-1]["content"] == "Half an ans"
 
 
-def plant_lost_turn(db: psycopg.Connection, user: User, conversation_id: str) -> None:
+def plant_lost_turn(db: psycopg.Connection, user: User, conversation_id: str) -> str:
     """A turn as a killed worker leaves it."""
+    return plant_turn(db, user, conversation_id, draft="Half an ans", lease="-1 second")
+
+
+def plant_turn(
+    db: psycopg.Connection, user: User, conversation_id: str, *, draft: str, lease: str
+) -> str:
+    """A turn that nobody works on, whose lease is over after this time."""
     db.execute(
         "select begin_turn(%s, 'lost', 'hash', 'And then?', gen_random_uuid(), %s)",
         (user.id, conversation_id),
     )
-    db.execute(
-        "update turns set draft = 'Half an ans', lease_expires_at = now() - interval '1 second'"
-        " where user_id = %s and status = 'running'",
-        (user.id,),
-    )
+    (turn_id,) = db.execute(
+        "update turns set draft = %s, lease_expires_at = now() + %s::interval"
+        " where user_id = %s and status = 'running' returning id::text",
+        (draft, lease, user.id),
+    ).fetchone() or ("",)
+    return str(turn_id)
 
 
 async def test_a_user_can_begin_only_so_many_turns(stack: Stack, user: User) -> None:

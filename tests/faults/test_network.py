@@ -21,6 +21,7 @@ from local.stack import Stack, _answers
 from shared.config import Settings
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
+from tests.support.sse import read_events
 from tests.support.stack import free_ports
 from tests.support.toxics import Proxy, proxy_to
 from tests.support.users import User
@@ -130,6 +131,28 @@ async def test_a_broken_road_to_the_store_is_a_503_that_the_same_key_heals(
     assert stored == (RUNNING if verb in ANSWER_LOST else [])
     assert (answer.status_code, answer.json()["success"]) == (200, True)
     assert turns_of(db, user) == (TAKEN_OVER if verb in ANSWER_LOST else COMPLETED)
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_retry_as_a_stream_takes_the_turn_over_as_well(
+    stack: Stack, user: User, db: psycopg.Connection, store: Proxy
+) -> None:
+    """Asked within the lost worker's lease, the stream waits for its end and then begins anew."""
+    engine = ScriptedEngine("Done.")
+    headers = {"idempotency-key": "k", "accept": "text/event-stream"}
+    async with bundle(
+        through(stack, store, **SHORT_LEASE), token=user.token, engine=engine
+    ) as client:
+        await poison(store, "drop_answer")
+        refused = await ask(client)
+        stored = turns_of(db, user)
+        await heal(store, "drop_answer")
+        answer = await client.post("/mega-mind", json={"request": "Hello"}, headers=headers)
+        events = [event async for event in read_events(answer)]
+    assert (refused.status_code, stored) == (503, RUNNING)
+    assert [event.data["attempt"] for event in events if event.name == "accepted"] == [1, 2]
+    assert (events[-1].name, events[-1].data["success"]) == ("done", True)
+    assert turns_of(db, user) == TAKEN_OVER
     assert engine.requests == ["Hello"]
 
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.errors import InvalidRequestError
+from shared.errors import InvalidRequestError, StoreUnavailableError
 from shared.http import events
-from shared.http.events import event_stream, offset_from, wants_events
-from shared.watch import TurnEvent
+from shared.http.events import event_stream, place_from, wants_events
+from shared.watch import START, Place, TurnEvent
 
 
 async def sent(stream: AsyncIterator[TurnEvent]) -> list[bytes]:
@@ -18,15 +18,15 @@ async def sent(stream: AsyncIterator[TurnEvent]) -> list[bytes]:
     return [bytes(chunk) async for chunk in response.body_iterator]  # type: ignore[arg-type]
 
 
-async def test_an_event_has_its_name_its_offset_and_one_line_of_json() -> None:
+async def test_an_event_has_its_name_its_place_and_one_line_of_json() -> None:
     """Line breaks in the text don't break the event."""
 
     async def one() -> AsyncIterator[TurnEvent]:
-        yield TurnEvent("delta", {"text": "a\nb\r\nc\u2028d", "offset": 0}, 8)
+        yield TurnEvent("delta", {"text": "a\nb\r\nc\u2028d", "offset": 0}, Place(8, 2))
 
     (chunk,) = await sent(one())
     assert chunk.startswith(b"event: delta\ndata: {")
-    assert chunk.endswith(b"}\nid: 8\n\n")
+    assert chunk.endswith(b"}\nid: 2.8\n\n")
     assert chunk.count(b"\n") == 4
 
 
@@ -37,7 +37,7 @@ async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.Mon
 
     async def late() -> AsyncIterator[TurnEvent]:
         await release.wait()
-        yield TurnEvent("done", {}, 0)
+        yield TurnEvent("done", {}, Place())
 
     chunks = []
     async for chunk in event_stream(late()).body_iterator:
@@ -64,14 +64,41 @@ def test_a_stream_is_sent_to_those_who_ask_for_one(accept: str | None, *, expect
     assert wants_events(accept) is expected
 
 
-@pytest.mark.parametrize(("sent_id", "offset"), [(None, 0), ("", 0), ("0", 0), ("42", 42)])
-def test_the_last_id_is_the_offset_to_go_on_from(sent_id: str | None, offset: int) -> None:
-    """Without one, from the beginning."""
-    assert offset_from(sent_id) == offset
+@pytest.mark.parametrize(
+    ("sent_id", "place"),
+    [
+        (None, START),
+        ("", START),
+        ("1.0", Place(0, 1)),
+        ("3.42", Place(42, 3)),
+        ("42", Place(42, None)),
+    ],
+)
+def test_the_last_id_is_the_place_to_go_on_from(sent_id: str | None, place: Place) -> None:
+    """Without one, from the beginning; an offset alone is of whichever attempt there is."""
+    assert place_from(sent_id) == place
 
 
-@pytest.mark.parametrize("sent_id", ["-1", "x", "1.5", "٣", "9" * 16, "1 "])
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [(StoreUnavailableError(), "store_unavailable"), (RuntimeError("secret"), "internal")],
+)
+async def test_what_goes_wrong_in_a_stream_is_its_last_event(broken: Exception, code: str) -> None:
+    """In the shape of every other error, and nothing internal in it."""
+
+    async def breaking() -> AsyncIterator[TurnEvent]:
+        yield TurnEvent("status", {}, Place(4, 1))
+        raise broken
+
+    _, last = await sent(breaking())
+    assert last.startswith(b"event: error\n")
+    assert last.endswith(b"id: 1.4\n\n")
+    assert f'"code": "{code}'.encode() in last
+    assert b"secret" not in last
+
+
+@pytest.mark.parametrize("sent_id", ["-1", "x", "1.", ".5", "1.2.3", "None.1", "٣", "9" * 16, "1 "])
 def test_an_id_that_was_never_given_is_refused(sent_id: str) -> None:
     """As a request that is malformed."""
     with pytest.raises(InvalidRequestError):
-        offset_from(sent_id)
+        place_from(sent_id)
