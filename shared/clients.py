@@ -10,7 +10,7 @@ from supabase import AsyncClient, AsyncClientOptions
 if TYPE_CHECKING:
     from shared.config import Settings
 
-POOL = httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=30)
+POOL = httpx.Limits(max_connections=50, max_keepalive_connections=50, keepalive_expiry=30)
 
 
 def create_pool(settings: Settings) -> httpx.AsyncClient:

@@ -24,6 +24,8 @@ class RunningTurn:
         self.reply: Reply | None = None  # set once the AI is done, before the reply is stored
         self.settled: asyncio.Future[TurnRecord] = asyncio.get_running_loop().create_future()
         self.stop = asyncio.Event()  # its owner asked for it
+        self.lost = asyncio.Event()  # another worker has it, or it is settled
+        self.written = 0  # how much of the draft the store has
         self._pieces: list[str] = []
         self._changed = asyncio.Event()
 

@@ -42,6 +42,7 @@ class Services:
         Raises ConfigurationError where the configured model can't be used.
         """
         from shared.broadcast import Broadcaster
+        from shared.heartbeat import Heartbeat
         from shared.turn import TurnRunner
         from shared.worker import TurnWorker
 
@@ -51,8 +52,11 @@ class Services:
             self.persistence,
             engine,
             Broadcaster(self.http, settings),
-            lease_seconds=settings.lease_seconds,
-            heartbeat_seconds=settings.heartbeat_seconds,
+            Heartbeat(
+                self.persistence,
+                lease_seconds=settings.lease_seconds,
+                interval=settings.heartbeat_seconds,
+            ),
             unstored_seconds=settings.unstored_seconds,
         )
         return TurnRunner(self.persistence, engine, worker, settings)

@@ -64,12 +64,17 @@ REFUSED_BY_POSTGRES: Mapping[str, type[AppError]] = {
 DELETED_ACCOUNT = "conversations_user_id_fkey"
 
 
+# Fewer than the pool has connections: waiting for one there costs far more than waiting here.
+CALLS_AT_ONCE = 40
+
+
 class Store:
     """Calls SQL functions over the Data API, each within one deadline."""
 
-    def __init__(self, clients: Clients, *, timeout: float) -> None:
+    def __init__(self, clients: Clients, *, timeout: float, at_once: int = CALLS_AT_ONCE) -> None:
         self._clients = clients
         self._timeout = timeout
+        self._free = asyncio.Semaphore(at_once)
 
     async def call(
         self,
@@ -90,7 +95,7 @@ class Store:
         client = self._client_for(caller)
         as_user = caller is not None and not caller.is_service
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._free:
                 async for attempt in stamina.retry_context(
                     on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
                 ):

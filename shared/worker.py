@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shared.engine.protocol import Analysis, Engine, EngineResult
+    from shared.heartbeat import Heartbeat
     from shared.models.turns import TurnRecord
     from shared.persistence import Persistence
     from shared.reply import Reply
@@ -46,16 +47,14 @@ class TurnWorker:
         persistence: Persistence,
         engine: Engine,
         broadcaster: Broadcaster,
+        heartbeat: Heartbeat,
         *,
-        lease_seconds: int,
-        heartbeat_seconds: float,
         unstored_seconds: float,
     ) -> None:
         self._persistence = persistence
         self._engine = engine
         self._broadcaster = broadcaster
-        self._lease_seconds = lease_seconds
-        self._heartbeat_seconds = heartbeat_seconds
+        self._heartbeat = heartbeat
         self._unstored_seconds = unstored_seconds
 
     async def work(self, running: RunningTurn) -> None:
@@ -64,13 +63,13 @@ class TurnWorker:
         live = LiveTurn(
             self._broadcaster, conversation_id=begun.conversation.id, turn_id=begun.turn.id
         )
-        heartbeat = asyncio.create_task(self._keep_lease(running))
         try:
-            reply = await self._generate(running, live, heartbeat)
-            running.finish(reply)
-            live.announce("saving")
-            await live.flush()
-            running.settle(await self._store(running, reply))
+            with self._heartbeat.keeping(running):
+                reply = await self._generate(running, live)
+                running.finish(reply)
+                live.announce("saving")
+                await live.flush()
+                running.settle(await self._store(running, reply))
         except TurnLostError:
             log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
             await self._settle_as_stored(running)
@@ -78,12 +77,10 @@ class TurnWorker:
             log.exception("turn_broke", turn_id=str(begun.turn.id))
             running.fail(exc)
         finally:
-            heartbeat.cancel()
+            live.close()
             running.fail(UnavailableError())  # only where nothing else has ended it
 
-    async def _generate(
-        self, running: RunningTurn, live: LiveTurn, heartbeat: asyncio.Task[None]
-    ) -> Reply:
+    async def _generate(self, running: RunningTurn, live: LiveTurn) -> Reply:
         """Return the engine's reply, or what there is of it where the owner has stopped it."""
         started = time.monotonic()
         live.announce("thinking")
@@ -99,13 +96,15 @@ class TurnWorker:
             )
         )
         stopping = asyncio.create_task(running.stop.wait())
+        losing = asyncio.create_task(running.lost.wait())
         try:
-            await asyncio.wait({writing, stopping, heartbeat}, return_when=asyncio.FIRST_COMPLETED)
-            if heartbeat.done() and not writing.done():
+            await asyncio.wait({writing, stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if losing.done() and not writing.done():
                 raise TurnLostError
             result = writing.result() if writing.done() else self._stopped(running)
         finally:
             stopping.cancel()
+            losing.cancel()
             writing.cancel()
             await asyncio.wait({writing}, timeout=2)
         crash_point("after_model")
@@ -120,31 +119,6 @@ class TurnWorker:
         return failed_result(
             engine_error("cancelled"), engine=self._engine.name, partial=running.text_from(0)
         )
-
-    async def _keep_lease(self, running: RunningTurn) -> None:
-        """Write the draft and renew the lease, again and again; return when the turn is lost."""
-        turn = running.begun.turn
-        written = 0
-        while True:
-            await asyncio.sleep(self._heartbeat_seconds)
-            crash_point("mid_model")
-            text = running.text_from(written)
-            try:
-                beat = await self._persistence.extend_turn(
-                    turn_id=turn.id,
-                    attempt=turn.attempt,
-                    lease_seconds=self._lease_seconds,
-                    draft_offset=written,
-                    draft_tail=text,
-                )
-            except Exception as exc:  # noqa: BLE001 - the lease outlasts a few of these
-                log.warning("heartbeat_failed", turn_id=str(turn.id), error=type(exc).__name__)
-                continue
-            if not beat.is_ours:
-                return
-            written += len(text)
-            if beat.cancel_requested:
-                running.stop.set()
 
     async def _store(self, running: RunningTurn, reply: Reply) -> TurnRecord:
         """Store the reply under one id, again and again while the store is away.

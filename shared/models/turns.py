@@ -143,11 +143,27 @@ class TurnRecord(BaseModel):
     is_expired: bool = False
 
 
-class Heartbeat(BaseModel):
-    """What extend_turn answers: whether the turn is still this worker's, and is to go on."""
+class Beat(BaseModel):
+    """What extend_turns takes of one turn: its draft from an offset on, in characters."""
 
+    turn_id: UUID
+    attempt: int
+    draft_offset: int
+    draft_tail: str
+
+
+class Heard(BaseModel):
+    """What extend_turns answers of one turn: whether it is still this worker's, and is to go on."""
+
+    turn_id: UUID
     is_ours: bool
     cancel_requested: bool
+
+
+class HeardTurns(BaseModel):
+    """What extend_turns answers; a turn that somebody held is left out."""
+
+    turns: list[Heard]
 
 
 class Settled(BaseModel):

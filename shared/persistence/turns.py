@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.turns import Heartbeat, Settled, TurnRecord
+from shared.models.turns import HeardTurns, Settled, TurnRecord
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from shared.auth import Caller
+    from shared.models.turns import Beat
 
 
 class TurnCalls(Calls):
@@ -53,24 +54,13 @@ class TurnCalls(Calls):
             turns_per_day=turns_per_day,
         )
 
-    async def extend_turn(
-        self,
-        *,
-        turn_id: UUID,
-        attempt: int,
-        lease_seconds: int,
-        draft_offset: int,
-        draft_tail: str,
-    ) -> Heartbeat:
-        """Renew a worker's lease and write its draft from an offset on (in characters)."""
+    async def extend_turns(self, beats: list[Beat], *, lease_seconds: int) -> HeardTurns:
+        """Renew the leases of a process's turns and write their drafts."""
         return await self._call(
-            Heartbeat,
-            "extend_turn",
-            turn_id=turn_id,
-            attempt=attempt,
+            HeardTurns,
+            "extend_turns",
+            beats=[beat.model_dump(mode="json") for beat in beats],
             lease_seconds=lease_seconds,
-            draft_offset=draft_offset,
-            draft_tail=draft_tail,
         )
 
     async def load_turn(self, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:

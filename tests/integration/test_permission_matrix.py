@@ -104,6 +104,7 @@ FUNCTIONS = {
     "repair_broken": NOBODY,
     "complete_turn": BACKEND,
     "extend_turn": BACKEND,
+    "extend_turns": BACKEND,
     "interrupt_turn": BACKEND,
     "ping": BACKEND,
     "repair_invariants": BACKEND,
@@ -150,6 +151,10 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "repair_invariants": lambda world: {"grace_seconds": 1_000_000},
     "sweep_turns": lambda world: {"most": 0},
     "extend_turn": lambda world: {"turn_id": world.turn, "attempt": 1, "lease_seconds": 60},
+    "extend_turns": lambda world: {
+        "beats": [{"turn_id": world.turn, "attempt": 1, "draft_offset": 0, "draft_tail": ""}],
+        "lease_seconds": 60,
+    },
     "load_turn": lambda world: {"turn_id": world.turn},
     "require_turns_left": lambda world: {
         "user_id": world.owner.id,

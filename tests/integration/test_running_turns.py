@@ -1,4 +1,4 @@
-"""extend_turn, cancel_turn, sweep_turns and the limits of begin_turn, as the backend's role."""
+"""extend_turns, cancel_turn, sweep_turns and the limits of begin_turn, as the backend's role."""
 
 import threading
 import uuid
@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from local.stack import Stack
 from tests.integration.turns import (
@@ -33,10 +34,21 @@ def account(db: psycopg.Connection) -> str:
     return make_account(db)
 
 
+def beat_of(begun: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """Return the heartbeat of a turn, as begin_turn answered it."""
+    turn = {"turn_id": begun["turn"]["id"], "attempt": begun["turn"]["attempt"]}
+    return {**turn, "draft_offset": 0, "draft_tail": "", **changed}
+
+
+def beats(service: Caller, *each: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Send these heartbeats in one call; return what is told of each turn, by its id."""
+    answer = service.call("extend_turns", beats=Jsonb(list(each)), lease_seconds=60)
+    return {told.pop("turn_id"): told for told in answer["turns"]}
+
+
 def beat(service: Caller, begun: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    """Send a heartbeat for what begin_turn answered."""
-    arguments = {"turn_id": begun["turn"]["id"], "attempt": begun["turn"]["attempt"]}
-    return service.call("extend_turn", **{**arguments, "lease_seconds": 60, **changed})
+    """Send one turn's heartbeat."""
+    return beats(service, beat_of(begun, **changed))[begun["turn"]["id"]]
 
 
 def draft(db: psycopg.Connection, begun: dict[str, Any]) -> str:
@@ -86,6 +98,54 @@ def test_a_heartbeat_of_an_older_attempt_or_a_settled_turn_changes_nothing(
     assert (taken["outcome"], taken["turn"]["attempt"]) == ("taken_over", 2)
     assert late == after == {"is_ours": False, "cancel_requested": False}
     assert draft(db, begun) == ""
+
+
+def test_one_call_is_the_heartbeat_of_many_turns(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """Each hears of itself; what one has lost, and one that is gone, change nothing for others."""
+    mine, stopped, lost = service.begin(account), service.begin(account), service.begin(account)
+    service.call("cancel_turn", turn_id=stopped["turn"]["id"], user_id=account)
+    gone = beat_of(lost, turn_id=str(uuid.uuid4()))
+    told = beats(
+        service,
+        beat_of(mine, draft_tail="Hello"),
+        beat_of(stopped, draft_tail="Half"),
+        beat_of(lost, attempt=0, draft_tail="late"),
+        gone,
+    )
+    assert told == {
+        mine["turn"]["id"]: {"is_ours": True, "cancel_requested": False},
+        stopped["turn"]["id"]: {"is_ours": True, "cancel_requested": True},
+        lost["turn"]["id"]: {"is_ours": False, "cancel_requested": False},
+        gone["turn_id"]: {"is_ours": False, "cancel_requested": False},
+    }
+    assert [draft(db, turn) for turn in (mine, stopped, lost)] == ["Hello", "Half", ""]
+    assert beats(service) == {}
+
+
+def test_a_turn_that_somebody_holds_holds_up_no_other(
+    service: Caller, stack: Stack, db: psycopg.Connection, account: str
+) -> None:
+    """It is left out of the answer, as if its heartbeat had not been sent."""
+    held, free = service.begin(account), service.begin(account)
+    with psycopg.connect(stack.settings.db_url) as holder:
+        holder.execute("select 1 from turns where id = %s for update", (held["turn"]["id"],))
+        told = beats(service, beat_of(held, draft_tail="x"), beat_of(free, draft_tail="y"))
+    assert told == {free["turn"]["id"]: {"is_ours": True, "cancel_requested": False}}
+    assert [draft(db, turn) for turn in (held, free)] == ["", "y"]
+    assert beat(service, held, draft_tail="x")["is_ours"] is True
+
+
+def test_an_older_bundles_heartbeat_still_counts(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """extend_turn does for one turn what extend_turns does for many."""
+    begun = service.begin(account)
+    arguments = {"turn_id": begun["turn"]["id"], "attempt": 1, "lease_seconds": 60}
+    told = service.call("extend_turn", **arguments, draft_offset=0, draft_tail="Hi")
+    assert told == {"is_ours": True, "cancel_requested": False}
+    assert draft(db, begun) == "Hi"
 
 
 def test_the_same_call_again_goes_on_as_if_its_answer_had_arrived(
