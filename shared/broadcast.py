@@ -60,6 +60,7 @@ class Broadcaster:
             self._headers["Authorization"] = f"Bearer {key}"
         self._clock = clock
         self._quiet_until = 0.0
+        self._paced_until = 0.0
         self._waiting: dict[LiveTurn, None] = {}
         self._in_hurry = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
@@ -99,8 +100,8 @@ class Broadcaster:
         log.warning("broadcast_failed", error=type(reason).__name__)
 
     async def _send_all(self) -> None:
-        pause = GATHER_SECONDS
         while self._waiting:
+            pause = max(GATHER_SECONDS, self._paced_until - self._clock())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._in_hurry.wait(), pause)
             self._in_hurry.clear()
@@ -112,7 +113,7 @@ class Broadcaster:
             finally:
                 for live in turns:
                     live.told()
-            pause = max(GATHER_SECONDS, len(events) / EVENTS_PER_SECOND)
+            self._paced_until = self._clock() + len(events) / EVENTS_PER_SECOND
 
     def _next_turns(self) -> list[LiveTurn]:
         """Take turns off the list, those in a hurry first."""

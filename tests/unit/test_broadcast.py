@@ -9,7 +9,14 @@ import httpx
 import pytest
 import respx
 
-from shared.broadcast import QUIET_SECONDS, Broadcaster, LiveTurn, conversation_topic
+from shared import broadcast
+from shared.broadcast import (
+    GATHER_SECONDS,
+    QUIET_SECONDS,
+    Broadcaster,
+    LiveTurn,
+    conversation_topic,
+)
 from shared.clients import create_pool
 from tests.unit.support import SECRET_KEY, URL, unit_settings
 
@@ -181,6 +188,71 @@ async def test_a_turn_that_gave_up_waiting_counts_as_a_failure(
         live.announce("thinking")
         live.announce("saving")
         await live.flush()
+    assert playing.count == 1
+
+
+async def test_turns_share_a_request(broadcaster: Broadcaster, realtime: respx.Route) -> None:
+    """However many there are: what they say in one moment goes out at once."""
+    turns = [live_turn(broadcaster) for _ in range(50)]
+    for live in turns:
+        live.announce("thinking")
+        live.announce("generating")
+    await asyncio.gather(*(live.flush() for live in turns))
+    assert sent(realtime) == [["thinking", "generating"] * 50]
+
+
+async def test_more_turns_than_one_request_holds_take_another(
+    broadcaster: Broadcaster, realtime: respx.Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are told, in the time that the first was."""
+    monkeypatch.setattr(broadcast, "MOST_TURNS", 2)
+    broadcaster.timeout = 10
+    turns = [live_turn(broadcaster) for _ in range(5)]
+    for live in turns:
+        live.announce("saving")
+    await asyncio.gather(*(live.flush() for live in turns))
+    assert sent(realtime) == [["saving"] * 2, ["saving"] * 2, ["saving"]]
+
+
+async def test_many_events_are_paced_and_a_turn_that_ends_does_not_wait_for_that(
+    broadcaster: Broadcaster, realtime: respx.Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a batch of many the next one gathers for longer, unless somebody is in a hurry."""
+    monkeypatch.setattr(broadcast, "EVENTS_PER_SECOND", 0.01)
+    broadcaster.timeout = 5
+    writing, ending = live_turn(broadcaster), live_turn(broadcaster)
+    writing.announce("generating")
+    await asyncio.wait_for(until_called(realtime), timeout=5)
+    writing.write(0, "Hel")
+    writing.write(3, "lo")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    assert realtime.call_count == 1
+    ending.announce("saving")
+    await ending.flush()
+    (events,) = [json.loads(call.request.content)["messages"] for call in realtime.calls][1:]
+    assert events[0]["payload"]["status"] == "saving"
+    assert events[1]["payload"] == {**events[1]["payload"], "offset": 0, "text": "Hello"}
+
+
+async def until_called(route: respx.Route) -> None:
+    """Wait until a request has come."""
+    while not route.called:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound(
+    broadcaster: Broadcaster, realtime: respx.Route
+) -> None:
+    """Turns that come while another waits are told that it is given up, and nothing lingers."""
+    playing = Playing()
+    realtime.mock(side_effect=playing)
+    turns = [live_turn(broadcaster) for _ in range(20)]
+    for live in turns:
+        live.announce("thinking")
+    await asyncio.wait_for(asyncio.gather(*(live.flush() for live in turns)), timeout=5)
+    late = live_turn(broadcaster)
+    late.announce("saving")
+    await asyncio.wait_for(late.flush(), timeout=5)
     assert playing.count == 1
 
 
