@@ -128,18 +128,20 @@ class Broadcaster:
 class LiveTurn:
     """The passing events of one turn, in order: `announce` never waits, `flush` waits a little."""
 
-    def __init__(self, broadcaster: Broadcaster, *, conversation_id: UUID, turn_id: UUID) -> None:
+    def __init__(
+        self, broadcaster: Broadcaster, *, conversation_id: UUID, turn_id: UUID, attempt: int
+    ) -> None:
         self.is_in_hurry = False
         self._broadcaster = broadcaster
         self._topic = conversation_topic(conversation_id)
-        self._turn_id = str(turn_id)
+        self._turn = {"turnId": str(turn_id), "attempt": attempt}
         self._pending: list[Event] = []
         self._all_told = asyncio.Event()
         self._all_told.set()
 
     def announce(self, status: Status) -> None:
         """Tell the topic what the turn is doing."""
-        self._queue("status", {"turnId": self._turn_id, "status": status})
+        self._queue("status", {**self._turn, "status": status})
 
     def write(self, offset: int, text: str) -> None:
         """Tell the topic of more text, at this offset (in characters) of the draft."""
@@ -147,7 +149,7 @@ class LiveTurn:
         if last and last["event"] == "delta" and len(last["payload"]["text"]) < MAX_DELTA:
             last["payload"]["text"] += text
         else:
-            self._queue("delta", {"turnId": self._turn_id, "offset": offset, "text": text})
+            self._queue("delta", {**self._turn, "offset": offset, "text": text})
 
     async def flush(self) -> None:
         """Wait until what was announced is on its way, at most the broadcaster's timeout.

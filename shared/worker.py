@@ -61,7 +61,10 @@ class TurnWorker:
         """Work the turn to its end. Never raises: how it ended is in `running.settled`."""
         begun = running.begun
         live = LiveTurn(
-            self._broadcaster, conversation_id=begun.conversation.id, turn_id=begun.turn.id
+            self._broadcaster,
+            conversation_id=begun.conversation.id,
+            turn_id=begun.turn.id,
+            attempt=begun.turn.attempt,
         )
         try:
             with self._heartbeat.keeping(running):

@@ -63,7 +63,7 @@ def sent(route: respx.Route) -> list[list[str]]:
 
 def live_turn(broadcaster: Broadcaster) -> LiveTurn:
     """Return the events of some turn."""
-    return LiveTurn(broadcaster, conversation_id=uuid.uuid4(), turn_id=uuid.uuid4())
+    return LiveTurn(broadcaster, conversation_id=uuid.uuid4(), turn_id=uuid.uuid4(), attempt=1)
 
 
 class Playing:
@@ -88,7 +88,7 @@ async def test_an_event_says_what_and_whose_and_is_private(
 ) -> None:
     """On the conversation's own topic, without Realtime's prefix."""
     conversation_id, turn_id = uuid.uuid4(), uuid.uuid4()
-    live = LiveTurn(broadcaster, conversation_id=conversation_id, turn_id=turn_id)
+    live = LiveTurn(broadcaster, conversation_id=conversation_id, turn_id=turn_id, attempt=2)
     live.announce("thinking")
     await live.flush()
     assert conversation_topic(conversation_id) == f"conversation:{conversation_id}"
@@ -97,7 +97,7 @@ async def test_an_event_says_what_and_whose_and_is_private(
             {
                 "topic": f"conversation:{conversation_id}",
                 "event": "status",
-                "payload": {"turnId": str(turn_id), "status": "thinking"},
+                "payload": {"turnId": str(turn_id), "attempt": 2, "status": "thinking"},
                 "private": True,
             }
         ]
