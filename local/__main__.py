@@ -7,9 +7,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from local.demo import run_demo
 from local.errors import LocalStackError
+from local.page import build_page_meanwhile
 from local.serve import serve
 from local.settings import LocalSettings
 from local.stack import Stack
@@ -56,10 +58,13 @@ def say(line: str) -> None:
 def up(stack: Stack) -> None:
     """Start the stack in the background and say where it is."""
     started = time.monotonic()
+    page = build_page_meanwhile()
     stack.up()
+    _wait_for_page(page)
     environment = stack.settings.environment()
     url = stack.settings.url
     print(f"\nReady after {time.monotonic() - started:.1f} s: {url}")
+    print(f"Chat       {url}/")
     print(f"API docs   {url}/functions/v1/docs")
     print(f"Keys       {stack.settings.env_file.name}")
     print(f"Logs       {stack.settings.home.name}/logs/")
@@ -67,6 +72,15 @@ def up(stack: Stack) -> None:
     email = f"me-{uuid.uuid4().hex[:8]}@example.com"
     key = environment["SUPABASE_PUBLISHABLE_KEY"]
     print(CURL.format(url=url, key=key, email=email), flush=True)
+
+
+def _wait_for_page(page: "Future[bool]") -> None:
+    """Wait for the page; the stack is of use without it."""
+    try:
+        if page.result():
+            say("built the page")
+    except LocalStackError as exc:
+        say(f"no page: {exc}")
 
 
 def dev(stack: Stack) -> None:

@@ -25,13 +25,15 @@ def install_gateway() -> bool:
 def install_packages(folder: Path, *command: str) -> bool:
     """Run an npm command in a folder unless its lock file was installed already.
 
-    The stamp is written last, so an install that was interrupted is done again. One at a time on
-    a checkout, however many stacks start at once. Returns whether it had to run.
+    What was installed with the packages for development serves those who ask without them. The
+    stamp is written last, so an install that was interrupted is done again. One at a time on a
+    checkout, however many stacks start at once. Returns whether it had to run.
     """
     stamp = folder / "node_modules" / ".installed"
-    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    whole, wanted = lock, f"{lock} without dev" if "--omit=dev" in command else lock
     with FileLock(folder / ".install.lock"):
-        if stamp.exists() and stamp.read_text() == wanted:
+        if stamp.exists() and stamp.read_text() in {whole, wanted}:
             return False
         run_npm(folder, *command)
         stamp.write_text(wanted)

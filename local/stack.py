@@ -130,6 +130,7 @@ class Stack:
                 "API_PORT": str(ports.api),
                 "FUNCTIONS_URL": f"http://127.0.0.1:{ports.functions}",
                 "REALTIME_URL": f"http://127.0.0.1:{ports.realtime}",
+                "WEB_DIST": str(ROOT / "web" / "dist"),
                 "DO_NOT_TRACK": "1",
                 "PYTHONUNBUFFERED": "1",
             },

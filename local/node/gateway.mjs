@@ -3,6 +3,7 @@
 import { createServer } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { createProxyServer } from "httpxy";
+import { createPage } from "./page.mjs";
 
 const unavailable = (part) => ({
   code: "unavailable",
@@ -17,16 +18,32 @@ function answer(res, status, body) {
   res.end(JSON.stringify(body));
 }
 
+function answerWithoutPage(req, res) {
+  if (req.url === "/") {
+    return answer(res, 200, {
+      parts: ["/auth/v1", "/rest/v1", "/realtime/v1", "/functions/v1"],
+      docs: "/functions/v1/docs",
+    });
+  }
+  return answer(res, 404, {
+    code: "not_found",
+    message: "There is nothing at this address.",
+    details: null,
+    hint: null,
+  });
+}
+
 function isUnder(path, prefix) {
   return path === prefix || path.startsWith(`${prefix}/`) || path.startsWith(`${prefix}?`);
 }
 
 /**
  * Serve the Data API and Auth in this process and pass the rest on to its part.
- * @param {{dataApi: (request: Request) => Promise<Response>, functionsUrl: string, realtimeUrl: string}} parts
+ * @param {{dataApi: (request: Request) => Promise<Response>, functionsUrl: string, realtimeUrl: string, webDist: string, publishableKey: string}} parts
  * @returns {import("node:http").Server}
  */
-export function createGateway({ dataApi, functionsUrl, realtimeUrl }) {
+export function createGateway({ dataApi, functionsUrl, realtimeUrl, webDist, publishableKey }) {
+  const servePage = createPage({ folder: webDist, publishableKey });
   const serveDataApi = getRequestListener(dataApi);
   const proxy = createProxyServer({ xfwd: true, proxyTimeout: 0 });
   const upstreams = [
@@ -44,18 +61,7 @@ export function createGateway({ dataApi, functionsUrl, realtimeUrl }) {
         .web(req, res, { target: upstream.target })
         .catch(() => answer(res, 503, unavailable(upstream.part)));
     }
-    if (req.url === "/") {
-      return answer(res, 200, {
-        parts: ["/auth/v1", "/rest/v1", "/realtime/v1", "/functions/v1"],
-        docs: "/functions/v1/docs",
-      });
-    }
-    return answer(res, 404, {
-      code: "not_found",
-      message: "There is nothing at this address.",
-      details: null,
-      hint: null,
-    });
+    return servePage(req, res, () => answerWithoutPage(req, res));
   });
 
   server.on("upgrade", (req, socket, head) => {

@@ -23,6 +23,8 @@ const gateway = createGateway({
   dataApi,
   functionsUrl: setting("FUNCTIONS_URL"),
   realtimeUrl: setting("REALTIME_URL"),
+  webDist: setting("WEB_DIST"),
+  publishableKey: setting("SUPABASE_PUBLISHABLE_KEY"),
 });
 
 // What the database driver throws when Postgres is killed must not take the gateway down with it.

@@ -1,0 +1,61 @@
+/** Code as it is, coloured once the highlighter has come, and copied whole. */
+
+import { memo, type ReactNode, useEffect, useState } from "react";
+import { CopyButton } from "./CopyButton";
+
+interface CodeBlockProps {
+  code: string;
+  language: string;
+  path?: string;
+}
+
+const MOST = 50_000; // characters that are coloured
+const LINES = 400; // that are shown at once
+
+export const CodeBlock = memo(function CodeBlock({ code, language, path }: CodeBlockProps) {
+  const [isWhole, setWhole] = useState(false);
+  const shown = isWhole ? code : firstLines(code);
+  const colored = useColored(shown, language);
+  const name = path ?? (language || "text");
+  return (
+    <figure className="code">
+      <figcaption>
+        <span className="code-name">{name}</span>
+        <CopyButton text={code} label={`Copy ${name}`} />
+      </figcaption>
+      <pre tabIndex={0}>
+        <code dir="ltr">{colored ?? shown}</code>
+      </pre>
+      {shown.length < code.length && (
+        <button type="button" className="link" onClick={() => setWhole(true)}>
+          Show all {code.split("\n").length.toLocaleString()} lines
+        </button>
+      )}
+    </figure>
+  );
+});
+
+function firstLines(code: string): string {
+  let end = -1;
+  for (let line = 0; line < LINES; line += 1) {
+    end = code.indexOf("\n", end + 1);
+    if (end < 0) return code;
+  }
+  return code.slice(0, end);
+}
+
+function useColored(code: string, language: string): ReactNode {
+  const [colored, setColored] = useState<{ code: string; nodes: ReactNode } | null>(null);
+  useEffect(() => {
+    if (!language || code.length > MOST) return;
+    let isCurrent = true;
+    void import("./highlight").then(({ highlight }) => {
+      const nodes = highlight(code, language);
+      if (isCurrent && nodes) setColored({ code, nodes });
+    });
+    return () => {
+      isCurrent = false;
+    };
+  }, [code, language]);
+  return colored?.code === code ? colored.nodes : null;
+}

@@ -1,0 +1,69 @@
+/** Where a message is written. What is sent is safe in the browser before the field is cleared. */
+
+import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
+import { type KeyboardEvent, useRef, useState } from "react";
+
+interface ComposerProps {
+  isBusy: boolean;
+  onSend: (text: string) => Promise<void>;
+  onStop: () => Promise<void>;
+}
+
+export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
+  const [text, setText] = useState("");
+  const field = useRef<HTMLTextAreaElement>(null);
+  const isBlank = text.trim() === "";
+
+  async function send() {
+    if (isBlank) return;
+    setText("");
+    try {
+      await onSend(text);
+    } catch {
+      setText(text);
+    }
+    field.current?.focus();
+  }
+
+  function onKeyDown(event: KeyboardEvent) {
+    const isComposing = event.nativeEvent.isComposing; // a word is being put together
+    if (event.key === "Enter" && !event.shiftKey && !isComposing) {
+      event.preventDefault();
+      void send();
+    }
+    if (event.key === "Escape" && isBusy) void onStop();
+  }
+
+  return (
+    <form
+      className="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void send();
+      }}
+    >
+      <textarea
+        ref={field}
+        rows={1}
+        dir="auto"
+        value={text}
+        aria-label="Your message"
+        aria-describedby="composer-help"
+        placeholder="Write a message"
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={onKeyDown}
+      />
+      {isBusy && (
+        <button type="button" className="round" aria-label="Stop" onClick={() => void onStop()}>
+          <StopIcon aria-hidden />
+        </button>
+      )}
+      <button type="submit" className="round primary" aria-label="Send" disabled={isBlank}>
+        <ArrowUpIcon aria-hidden />
+      </button>
+      <p id="composer-help" className="composer-help">
+        Enter sends, Shift and Enter starts a new line{isBusy && ", Escape stops the reply"}
+      </p>
+    </form>
+  );
+}

@@ -1,0 +1,30 @@
+/** The reply that is being written. It is in the database too, up to the last second. */
+
+import { useDeferredValue } from "react";
+import remend from "remend";
+import type { TurnState } from "../core/state";
+import { Markdown } from "./Markdown";
+
+const LONG = 60_000;
+
+export function DraftMessage({ turn }: { turn: TurnState }) {
+  const draft = useDeferredValue(turn.draft);
+  return (
+    <article className="message message-assistant message-draft" aria-busy="true">
+      <h3 className="visually-hidden">AI, writing</h3>
+      <div className="message-body" dir="auto">
+        {draft.length > LONG ? (
+          <p className="plain">{draft.slice(-LONG)}</p>
+        ) : draft ? (
+          <Markdown text={remend(draft)} isGrowing />
+        ) : (
+          <span className="waiting" aria-hidden>
+            <i />
+            <i />
+            <i />
+          </span>
+        )}
+      </div>
+    </article>
+  );
+}

@@ -1,0 +1,38 @@
+/** The files that a reply has brought, each to be kept. */
+
+import { DownloadIcon, FileTextIcon } from "@radix-ui/react-icons";
+import type { MessageMetadata } from "../core/types";
+
+interface FilesProps {
+  metadata: MessageMetadata;
+  code: string | null;
+}
+
+export function Files({ metadata, code }: FilesProps) {
+  const files = metadata.filesGenerated ?? [];
+  if (!Array.isArray(files) || files.length === 0 || !code) return null;
+  const only = files.length === 1 ? files[0] : undefined;
+  const name = only ? (only.path.split("/").at(-1) ?? only.path) : "generated-files.md";
+  return (
+    <ul className="files" aria-label="Generated files">
+      {files.map((file) => (
+        <li key={file.path}>
+          <FileTextIcon aria-hidden /> {file.path}
+        </li>
+      ))}
+      <li>
+        <button type="button" className="link" onClick={() => save(name, code)}>
+          <DownloadIcon aria-hidden /> Download
+        </button>
+      </li>
+    </ul>
+  );
+}
+
+export function save(name: string, content: BlobPart): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content]));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,21 @@
+/** Text too long to be laid out at once: its beginning, and the rest on request. */
+
+import { useState } from "react";
+
+const FIRST = 12_000;
+const MORE = 200_000;
+
+export function LongText({ text }: { text: string }) {
+  const [shown, setShown] = useState(FIRST);
+  const rest = text.length - shown;
+  return (
+    <>
+      <p className="plain">{text.slice(0, shown)}</p>
+      {rest > 0 && (
+        <button type="button" className="link" onClick={() => setShown(shown + MORE)}>
+          Show more ({rest.toLocaleString()} characters left)
+        </button>
+      )}
+    </>
+  );
+}

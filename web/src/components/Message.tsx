@@ -1,0 +1,58 @@
+/** One stored message, as the row says it. */
+
+import { memo } from "react";
+import type { MessageRow } from "../core/types";
+import { CopyButton } from "./CopyButton";
+import { Files } from "./Files";
+import { LongText } from "./LongText";
+import { Markdown } from "./Markdown";
+import { timeOf } from "./time";
+
+interface MessageProps {
+  message: MessageRow;
+  isFocused?: boolean;
+}
+
+const LONG = 60_000; // characters from which on a message is shown as plain text
+
+export const Message = memo(function Message({ message, isFocused = false }: MessageProps) {
+  const { role, content, metadata } = message;
+  const failure = role === "assistant" && metadata.success === false ? metadata.error : undefined;
+  return (
+    <article className={`message message-${role}`} data-focused={isFocused || undefined}>
+      <h3 className="visually-hidden">{labelOf(message)}</h3>
+      {message.is_summary && <p className="message-kind">Summary of earlier messages</p>}
+      <div className="message-body" dir="auto">
+        {content.length > LONG ? (
+          <LongText text={content} />
+        ) : role === "user" ? (
+          <p className="plain">{content}</p>
+        ) : (
+          <Markdown text={content} />
+        )}
+      </div>
+      {failure && (
+        <p className="message-failure">
+          <strong>{failure.type === "cancelled" ? "Stopped." : "Not complete."}</strong>{" "}
+          {failure.message !== content && failure.message}
+        </p>
+      )}
+      <Files metadata={metadata} code={message.generated_code} />
+      <footer className="message-foot">
+        <time dateTime={message.created_at}>{timeOf(message.created_at)}</time>
+        {role === "assistant" && metadata.engine && <span>{metadata.engine}</span>}
+        {isImported(message) && <span>imported</span>}
+        <CopyButton text={content} label="Copy message" />
+      </footer>
+    </article>
+  );
+});
+
+function labelOf({ role, is_summary }: MessageRow): string {
+  if (is_summary) return "Summary";
+  return { user: "You", assistant: "AI", system: "System" }[role];
+}
+
+function isImported({ metadata }: MessageRow): boolean {
+  return "imported" in metadata;
+}

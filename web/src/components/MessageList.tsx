@@ -1,0 +1,166 @@
+/** The messages, as many in the page as can be seen: older ones come in as the reader scrolls up. */
+
+import { ArrowDownIcon } from "@radix-ui/react-icons";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import type { TurnState } from "../core/state";
+import type { MessageRow, OutboxEntry } from "../core/types";
+import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import { DraftMessage } from "./DraftMessage";
+import { Message } from "./Message";
+import { PendingMessage } from "./PendingMessage";
+
+type Item =
+  | { kind: "message"; key: string; message: MessageRow }
+  | { kind: "pending"; key: string; entry: OutboxEntry }
+  | { kind: "draft"; key: string; turn: TurnState };
+
+const NEAR_START = 10; // items before the first one at which older ones are asked for
+const AT_END = 96; // pixels from the end that still count as being there
+
+interface MessageListProps {
+  chat: UniversalAIChat;
+  focusMessageId?: string;
+}
+
+export function MessageList({ chat, focusMessageId }: MessageListProps) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const items = useItems(chat);
+  const virtualizer = useVirtualizer({
+    count: items.length,
+    getScrollElement: () => scroller.current,
+    getItemKey: (index) => items[index]?.key ?? index,
+    estimateSize: (index) => estimate(items[index]),
+    anchorTo: "end",
+    followOnAppend: true,
+    scrollEndThreshold: AT_END,
+    overscan: 5,
+    paddingStart: 24,
+    paddingEnd: 24,
+  });
+  const visible = virtualizer.getVirtualItems();
+  const isOpenedAt = useOpening(chat, items, focusMessageId, virtualizer);
+  useOlderOnScroll(chat, visible[0]?.index, isOpenedAt);
+  const isAway = items.length > 0 && !virtualizer.isAtEnd(AT_END * 3);
+
+  return (
+    <div className="list-frame">
+      <div
+        className="list"
+        ref={scroller}
+        tabIndex={0}
+        role="log"
+        aria-live="off"
+        aria-label="Messages"
+      >
+        {chat.isLoadingOlder && (
+          <p className="list-loading" role="status">
+            Loading older messages
+          </p>
+        )}
+        <div className="list-inner" style={{ height: virtualizer.getTotalSize() }}>
+          {visible.map((place) => {
+            const item = items[place.index];
+            if (!item) return null;
+            return (
+              <div
+                key={place.key}
+                ref={virtualizer.measureElement}
+                data-index={place.index}
+                className="list-item"
+                style={{ transform: `translateY(${place.start}px)` }}
+              >
+                <ItemView item={item} chat={chat} focusMessageId={focusMessageId} />
+              </div>
+            );
+          })}
+        </div>
+      </div>
+      {(isAway || chat.hasNewer) && (
+        <button
+          type="button"
+          className="to-end"
+          aria-label="Go to the newest message"
+          onClick={() => void toNewest(chat).then(() => virtualizer.scrollToEnd())}
+        >
+          <ArrowDownIcon aria-hidden />
+        </button>
+      )}
+    </div>
+  );
+}
+
+function ItemView({ item, chat, focusMessageId }: MessageListProps & { item: Item }) {
+  if (item.kind === "pending") return <PendingMessage entry={item.entry} chat={chat} />;
+  if (item.kind === "draft") return <DraftMessage turn={item.turn} />;
+  return <Message message={item.message} isFocused={item.message.id === focusMessageId} />;
+}
+
+async function toNewest(chat: UniversalAIChat): Promise<void> {
+  if (chat.hasNewer) await chat.loadNewest();
+}
+
+function useItems({ messages, pending, turn }: UniversalAIChat): Item[] {
+  return useMemo(() => {
+    const items: Item[] = messages.map((message) => ({
+      kind: "message",
+      key: keyOf(message),
+      message,
+    }));
+    // What runs answers a stored message; what is still to be sent comes behind it.
+    if (turn) items.push({ kind: "draft", key: `reply ${turn.turnId}`, turn });
+    for (const entry of pending) items.push({ kind: "pending", key: entry.key, entry });
+    return items;
+  }, [messages, pending, turn]);
+}
+
+/** A reply has the key that its draft had, so that it takes its place without a flicker. */
+function keyOf(message: MessageRow): string {
+  const isReply = message.role === "assistant" && message.turn_id;
+  return isReply ? `reply ${message.turn_id}` : message.id;
+}
+
+function estimate(item: Item | undefined): number {
+  if (item?.kind !== "message") return 96;
+  const { content } = item.message;
+  return 72 + Math.min(content.length / 3, 1200);
+}
+
+type List = ReturnType<typeof useVirtualizer<HTMLDivElement, Element>>;
+
+/** Start at the newest message, or at the one that was asked for; say once that is done. */
+function useOpening(
+  chat: UniversalAIChat,
+  items: Item[],
+  focusMessageId: string | undefined,
+  list: List,
+): boolean {
+  const [opened, setOpened] = useState<string | null>(null);
+  const wanted = `${chat.conversationId} ${focusMessageId}`;
+  const asked = useRef("");
+  const focusIndex = items.findIndex(
+    (item) => item.kind === "message" && item.message.id === focusMessageId,
+  );
+  useEffect(() => {
+    if (!focusMessageId || !chat.conversation || focusIndex >= 0 || asked.current === wanted)
+      return;
+    asked.current = wanted;
+    void chat.loadAround(focusMessageId);
+  }, [chat, focusMessageId, focusIndex, wanted]);
+  useLayoutEffect(() => {
+    if (opened === wanted || items.length === 0) return;
+    if (focusMessageId && focusIndex < 0) return;
+    if (focusMessageId) list.scrollToIndex(focusIndex, { align: "center" });
+    else list.scrollToEnd();
+    setOpened(wanted);
+  }, [opened, wanted, items.length, focusMessageId, focusIndex, list]);
+  return opened === wanted;
+}
+
+function useOlderOnScroll(chat: UniversalAIChat, first: number | undefined, isOpen: boolean): void {
+  const { hasOlder, hasNewer, isLoadingOlder, loadOlder } = chat;
+  const isNear = first !== undefined && first < NEAR_START;
+  useEffect(() => {
+    if (isOpen && isNear && hasOlder && !isLoadingOlder) void loadOlder();
+  }, [isOpen, isNear, hasOlder, hasNewer, isLoadingOlder]);
+}

@@ -1,0 +1,57 @@
+/** A message on its way: where it is, and what can be done about it. */
+
+import { ClockIcon, ExclamationTriangleIcon, UploadIcon } from "@radix-ui/react-icons";
+import type { OutboxEntry } from "../core/types";
+import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+
+interface PendingMessageProps {
+  entry: OutboxEntry;
+  chat: UniversalAIChat;
+}
+
+export function PendingMessage({ entry, chat }: PendingMessageProps) {
+  const hasFailed = entry.state === "failed";
+  return (
+    <article className="message message-user message-pending" data-state={entry.state}>
+      <h3 className="visually-hidden">You, not stored yet</h3>
+      <div className="message-body" dir="auto">
+        <p className="plain">{entry.body.request.slice(0, 60_000)}</p>
+      </div>
+      <footer className="message-foot">
+        <StateLine entry={entry} connection={chat.connection} />
+        {hasFailed && (
+          <>
+            <button type="button" className="link" onClick={() => void chat.retry(entry.key)}>
+              Try again
+            </button>
+            <button type="button" className="link" onClick={() => void chat.discard(entry.key)}>
+              Discard
+            </button>
+          </>
+        )}
+      </footer>
+    </article>
+  );
+}
+
+function StateLine({ entry, connection }: { entry: OutboxEntry; connection: string }) {
+  if (entry.state === "failed") {
+    return (
+      <span className="bad">
+        <ExclamationTriangleIcon aria-hidden /> {entry.error?.message ?? "Could not be sent."}
+      </span>
+    );
+  }
+  if (entry.state === "queued" || connection === "offline") {
+    return (
+      <span>
+        <ClockIcon aria-hidden /> Queued: kept in this browser until it is sent
+      </span>
+    );
+  }
+  return (
+    <span>
+      <UploadIcon aria-hidden /> {entry.error ? "Trying again" : "Sending"}
+    </span>
+  );
+}

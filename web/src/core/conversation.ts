@@ -1,0 +1,246 @@
+/**
+ * One conversation, open in this tab: loads it, listens to it, follows its turn, keeps its state.
+ *
+ * Right without Realtime too: then it asks again every now and then, and follows turns as streams.
+ */
+
+import type { SupabaseClient } from "@supabase/supabase-js";
+import type { QueryClient } from "@tanstack/react-query";
+import type { Endpoints, LoadPlace } from "./endpoints";
+import { ChatError, chatErrorFrom } from "./errors";
+import { listen } from "./live";
+import {
+  type Action,
+  actionsOf,
+  type ChatState,
+  EMPTY,
+  newestSeq,
+  oldestSeq,
+  type Part,
+  reduce,
+} from "./state";
+import type { ConversationRow, LiveEvent, StreamEvent } from "./types";
+import { pauseAfter, wait } from "./waiting";
+
+export const PAGE = 50;
+const POLL = 5_000;
+const POLL_WHILE_LIVE = 60_000;
+
+export type Connection = "connecting" | "live" | "polling" | "offline";
+
+export interface ConversationSnapshot extends ChatState {
+  connection: Connection;
+  isLoading: boolean;
+  isLoadingOlder: boolean;
+  error: ChatError | null;
+}
+
+export class Conversation {
+  private snapshot: ConversationSnapshot = {
+    ...EMPTY,
+    connection: "connecting",
+    isLoading: false,
+    isLoadingOlder: false,
+    error: null,
+  };
+  private readonly listeners = new Set<() => void>();
+  private readonly stopped = new AbortController();
+  private leave: (() => void) | null = null;
+  private isJoined = false;
+  private isCatchingUp = false;
+  /** Turns whose stream this tab reads: what the topic says of them is not needed. */
+  private readonly streamed = new Set<string>();
+
+  constructor(
+    readonly id: string,
+    private readonly client: SupabaseClient,
+    private readonly endpoints: Endpoints,
+    private readonly queries: QueryClient,
+  ) {}
+
+  getSnapshot = (): ConversationSnapshot => this.snapshot;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** Listen first, then load: nothing can happen in between. */
+  open(): void {
+    this.leave = listen(this.client, this.id, {
+      onEvent: (event) => this.hear(event),
+      onJoined: (isJoined) => this.joined(isJoined),
+    });
+    globalThis.addEventListener?.("online", this.lookAgain);
+    globalThis.addEventListener?.("offline", this.showConnection);
+    globalThis.document?.addEventListener("visibilitychange", this.lookAgain);
+    void this.loadNewest();
+    void this.poll();
+  }
+
+  close(): void {
+    this.stopped.abort();
+    this.leave?.();
+    globalThis.removeEventListener?.("online", this.lookAgain);
+    globalThis.removeEventListener?.("offline", this.showConnection);
+    globalThis.document?.removeEventListener("visibilitychange", this.lookAgain);
+  }
+
+  /** Take in an event of a stream that this tab reads. */
+  take(event: StreamEvent): void {
+    if (event.name === "accepted") this.streamed.add(event.data.turnId);
+    if (event.name === "done") this.streamed.delete(event.data.turnId);
+    this.apply(...actionsOf(event));
+  }
+
+  /** A stream broke off: its turn is anybody's again. */
+  streamEnded(turnId: string): void {
+    this.streamed.delete(turnId);
+  }
+
+  change(conversation: ConversationRow): void {
+    this.apply({ type: "changed", conversation });
+  }
+
+  async loadNewest(): Promise<void> {
+    await this.loading({ isLoading: true }, async () => {
+      await this.load("newest", {});
+    });
+  }
+
+  async loadOlder(): Promise<void> {
+    if (!this.snapshot.hasOlder || this.snapshot.isLoadingOlder) return;
+    await this.loading({ isLoadingOlder: true }, async () => {
+      await this.load("older", { before: oldestSeq(this.snapshot) });
+    });
+  }
+
+  async loadNewer(): Promise<void> {
+    await this.load("newer", { after: newestSeq(this.snapshot) }).catch(() => undefined);
+  }
+
+  async loadAround(messageId: string): Promise<void> {
+    await this.loading({ isLoading: true }, async () => {
+      await this.load("around", { around: messageId });
+    });
+  }
+
+  /** Load what came after the newest message here, until there is no more. */
+  async catchUp(): Promise<void> {
+    if (this.isCatchingUp || !this.snapshot.isLoaded || this.snapshot.hasNewer) return;
+    this.isCatchingUp = true;
+    try {
+      do {
+        await this.load("newer", { after: newestSeq(this.snapshot) });
+      } while (this.snapshot.hasNewer && !this.stopped.signal.aborted);
+    } catch {
+      // The next look catches up.
+    } finally {
+      this.isCatchingUp = false;
+    }
+  }
+
+  private async load(part: Part, place: LoadPlace): Promise<void> {
+    const answer = await this.queries.fetchQuery({
+      queryKey: ["load-conversation", this.id, place],
+      queryFn: () => this.endpoints.load(this.id, { limit: PAGE, ...place }),
+      staleTime: 0,
+      gcTime: 0,
+      retry: (failures, error) => failures < 3 && error instanceof ChatError && error.isPassing,
+    });
+    if (this.stopped.signal.aborted) return;
+    this.apply({ type: "loaded", part, answer });
+    this.update({ error: null });
+    const turn = this.snapshot.turn;
+    if (turn && answer.openTurn && !this.streamed.has(turn.turnId)) void this.follow(turn.turnId);
+  }
+
+  private async loading(
+    busy: Partial<ConversationSnapshot>,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    this.update(busy);
+    const done = { isLoading: false, isLoadingOlder: false };
+    try {
+      await work();
+      this.update(done);
+    } catch (error) {
+      this.update({ ...done, error: await chatErrorFrom(error) });
+    }
+  }
+
+  /** Read a turn's stream to its end, from where this tab's text ends. */
+  private async follow(turnId: string): Promise<void> {
+    this.streamed.add(turnId);
+    const { signal } = this.stopped;
+    for (
+      let attempts = 0;
+      !signal.aborted && this.snapshot.turn?.turnId === turnId;
+      attempts += 1
+    ) {
+      const { attempt, length } = this.snapshot.turn;
+      try {
+        for await (const event of this.endpoints.follow(turnId, `${attempt}.${length}`, signal)) {
+          this.take(event);
+        }
+      } catch (error) {
+        if (!(await chatErrorFrom(error)).isPassing) break;
+        await wait(pauseAfter(attempts), signal);
+      }
+    }
+    this.streamed.delete(turnId);
+    void this.catchUp();
+  }
+
+  private hear({ event, payload }: LiveEvent): void {
+    if (event === "message") {
+      if (payload.row) this.apply({ type: "stored", message: payload.row });
+      else this.apply({ type: "announced", seq: payload.seq });
+    } else if (!this.streamed.has(payload.turnId)) {
+      if (event === "status") this.apply({ type: "status", ...payload });
+      else this.apply({ type: "delta", ...payload });
+    }
+    if (this.snapshot.turn?.hasGap && !this.streamed.has(this.snapshot.turn.turnId)) {
+      void this.follow(this.snapshot.turn.turnId);
+    }
+  }
+
+  private joined(isJoined: boolean): void {
+    this.isJoined = isJoined;
+    this.showConnection();
+    if (isJoined) void this.catchUp();
+  }
+
+  private lookAgain = (): void => {
+    this.showConnection();
+    if (globalThis.document?.visibilityState === "hidden") return;
+    void (this.snapshot.isLoaded ? this.catchUp() : this.loadNewest());
+  };
+
+  private showConnection = (): void => {
+    const isOffline = globalThis.navigator?.onLine === false;
+    const connection = isOffline ? "offline" : this.isJoined ? "live" : "polling";
+    if (connection !== this.snapshot.connection) this.update({ connection });
+  };
+
+  private async poll(): Promise<void> {
+    const { signal } = this.stopped;
+    while (!signal.aborted) {
+      await wait(this.isJoined ? POLL_WHILE_LIVE : POLL, signal);
+      if (!signal.aborted) this.lookAgain();
+    }
+  }
+
+  private apply(...actions: Action[]): void {
+    const before = this.snapshot;
+    const after = actions.reduce<ChatState>(reduce, before);
+    if (after === before) return;
+    this.update(after);
+    if (after.isBehind) void this.catchUp();
+  }
+
+  private update(change: Partial<ConversationSnapshot>): void {
+    this.snapshot = { ...this.snapshot, ...change };
+    for (const listener of this.listeners) listener();
+  }
+}

@@ -1,0 +1,119 @@
+/** The functions, each a method; over supabase-js, so that its session and its keys are used. */
+
+import type { FunctionInvokeOptions, SupabaseClient } from "@supabase/supabase-js";
+import { EventSourceParserStream } from "eventsource-parser/stream";
+import { ChatError, chatErrorFrom, networkError } from "./errors";
+import type {
+  ConversationList,
+  ConversationRow,
+  LoadedConversation,
+  SendBody,
+  StreamEvent,
+} from "./types";
+
+export interface LoadPlace {
+  before?: number;
+  after?: number;
+  around?: string;
+  limit?: number;
+}
+
+export interface ListPlace {
+  archived?: boolean;
+  projectId?: string;
+  limit?: number;
+  cursor?: string;
+}
+
+const EVENT_STREAM = { accept: "text/event-stream" };
+
+export class Endpoints {
+  constructor(private readonly client: SupabaseClient) {}
+
+  /** Send a message under its key and follow its turn. */
+  send(body: SendBody, key: string, signal?: AbortSignal): AsyncGenerator<StreamEvent> {
+    return this.stream("mega-mind", {
+      method: "POST",
+      body: { ...body },
+      headers: { ...EVENT_STREAM, "idempotency-key": key },
+      signal,
+    });
+  }
+
+  /** Follow a turn that was begun before, from a place in its draft on. */
+  follow(turnId: string, place: string | null, signal?: AbortSignal): AsyncGenerator<StreamEvent> {
+    const headers = place ? { ...EVENT_STREAM, "last-event-id": place } : EVENT_STREAM;
+    return this.stream(`mega-mind?turnId=${turnId}`, { method: "GET", headers, signal });
+  }
+
+  /** Ask the AI and have nothing stored. */
+  ask(body: SendBody): Promise<{ message: { content: string; generated_code: string | null } }> {
+    return this.call("mega-mind", { method: "POST", body: { ...body } });
+  }
+
+  stop(turnId: string): Promise<{ status: string }> {
+    return this.call("cancel-turn", { method: "POST", body: { turnId } });
+  }
+
+  load(conversationId: string, place: LoadPlace = {}): Promise<LoadedConversation> {
+    return this.call("load-conversation", { method: "POST", body: { conversationId, ...place } });
+  }
+
+  list(place: ListPlace = {}): Promise<ConversationList> {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(place)) {
+      if (value !== undefined) query.set(name, String(value));
+    }
+    return this.call(`conversations?${query}`, { method: "GET" });
+  }
+
+  async update(id: string, change: { title?: string; archived?: boolean }) {
+    const path = `conversations/${id}`;
+    const answer = await this.call<{ conversation: ConversationRow }>(path, {
+      method: "PATCH",
+      body: change,
+    });
+    return answer.conversation;
+  }
+
+  remove(id: string): Promise<{ deleted: string }> {
+    return this.call(`conversations/${id}`, { method: "DELETE" });
+  }
+
+  /** Call a function and return its JSON. Throws a ChatError. */
+  async call<T>(path: string, options: FunctionInvokeOptions): Promise<T> {
+    const { data, error } = await this.client.functions.invoke<T>(path, options);
+    if (error) throw await chatErrorFrom(error);
+    return data as T;
+  }
+
+  /** Call a function and return its raw answer, such as a file. Throws a ChatError. */
+  async raw(path: string, options: FunctionInvokeOptions): Promise<Response> {
+    const { data, error, response } = await this.client.functions.invoke(path, options);
+    if (error) throw await chatErrorFrom(error);
+    return data instanceof Response ? data : (response as Response);
+  }
+
+  private async *stream(path: string, options: FunctionInvokeOptions): AsyncGenerator<StreamEvent> {
+    const response = await this.raw(path, options);
+    if (!response.body) throw networkError();
+    const events = response.body
+      .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
+      .pipeThrough(new EventSourceParserStream());
+    const reader = events.getReader();
+    try {
+      while (true) {
+        const { done, value } = await reader.read().catch(() => {
+          throw networkError();
+        });
+        if (done) throw networkError(); // a whole stream ends with `done` or `error`, below
+        const event = { name: value.event, data: JSON.parse(value.data) } as StreamEvent;
+        if (event.name === "error") throw new ChatError(event.data, 503);
+        yield event;
+        if (event.name === "done") return;
+      }
+    } finally {
+      reader.cancel().catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,147 @@
+/** Rows as the database has them, and what the functions answer around them. */
+
+export type Role = "user" | "assistant" | "system";
+
+export interface ConversationRow {
+  id: string;
+  user_id: string;
+  project_id: string | null;
+  title: string;
+  metadata: Record<string, unknown>;
+  last_seq: number;
+  created_at: string;
+  updated_at: string;
+  archived_at: string | null;
+}
+
+export interface GeneratedFile {
+  path: string;
+  language: string;
+  content?: string;
+}
+
+export interface ReplyError {
+  type: string;
+  message: string;
+}
+
+export interface MessageMetadata {
+  success?: boolean;
+  error?: ReplyError;
+  filesGenerated?: GeneratedFile[];
+  duration?: number;
+  engine?: string;
+  timestamp?: string;
+  [key: string]: unknown;
+}
+
+export interface MessageRow {
+  id: string;
+  conversation_id: string;
+  role: Role;
+  content: string;
+  generated_code: string | null;
+  metadata: MessageMetadata;
+  user_id: string;
+  is_summary: boolean;
+  created_at: string;
+  seq: number;
+  turn_id: string | null;
+}
+
+export interface Page {
+  hasOlder: boolean;
+  hasNewer: boolean;
+  oldestSeq: number | null;
+  newestSeq: number | null;
+}
+
+/** The turn that still runs. `offset` counts the draft's characters (code points). */
+export interface OpenTurn {
+  turnId: string;
+  status: string;
+  attempt: number;
+  userMessageId: string;
+  draft: string;
+  offset: number;
+  startedAt: string;
+  leaseExpiresAt: string;
+}
+
+export interface LoadedConversation {
+  conversation: ConversationRow;
+  messages: MessageRow[];
+  page: Page;
+  lastSeq: number;
+  openTurn: OpenTurn | null;
+}
+
+export interface ConversationList {
+  conversations: ConversationRow[];
+  nextCursor: string | null;
+}
+
+export type TurnStatus = "accepted" | "thinking" | "generating" | "saving" | "idle" | "error";
+
+/** What a stream of `mega-mind` tells, in the order it comes. */
+export type StreamEvent =
+  | {
+      name: "accepted";
+      data: {
+        turnId: string;
+        conversationId: string;
+        attempt: number;
+        offset: number;
+        userMessage: MessageRow;
+      };
+    }
+  | { name: "status"; data: { turnId: string; status: TurnStatus } }
+  | { name: "delta"; data: { turnId: string; offset: number; text: string } }
+  | { name: "message"; data: MessageRow }
+  | { name: "done"; data: { success: boolean; conversationId: string; turnId: string } }
+  | { name: "error"; data: ErrorBody };
+
+/** What the private topic of a conversation tells. All of it is a hint: the table is the truth. */
+export type LiveEvent =
+  | { event: "status"; payload: { turnId: string; status: TurnStatus; attempt?: number } }
+  | { event: "delta"; payload: { turnId: string; offset: number; text: string; attempt?: number } }
+  | {
+      event: "message";
+      payload: { id: string; seq: number; role: Role; turnId: string | null; row?: MessageRow };
+    };
+
+/** The shape of every error that the functions answer. */
+export interface ErrorBody {
+  code: string;
+  message: string;
+  details?: unknown;
+  hint?: string | null;
+}
+
+export interface SendBody {
+  request: string;
+  conversationId?: string;
+  projectId?: string;
+  persistMessages?: false;
+  metadata?: Record<string, unknown>;
+}
+
+/** A message on its way: written down here before it is sent, gone once it is answered. */
+export interface OutboxEntry {
+  /** The idempotency key: made before the first attempt, the same for every one. */
+  key: string;
+  /** The conversation it belongs to, or a name made up here until that has an id. */
+  thread: string;
+  body: SendBody;
+  /** The conversation's id, once it is known. */
+  conversationId?: string;
+  state: "queued" | "sending" | "saved" | "failed";
+  createdAt: string;
+  /** Its place in the browser's outbox. */
+  order: number;
+  attempts: number;
+  /** The stored row, once it is known. */
+  messageId?: string;
+  /** Why it failed, or why it is being tried again. */
+  error?: ErrorBody;
+}

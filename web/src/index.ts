@@ -1,0 +1,23 @@
+/** What another React app takes over. */
+
+export {
+  UniversalChatInterface,
+  type UniversalChatInterfaceProps,
+} from "./components/UniversalChatInterface";
+export { ChatClient } from "./core/client";
+export type { Connection } from "./core/conversation";
+export { ChatError } from "./core/errors";
+export type { TurnState } from "./core/state";
+export type {
+  ConversationRow,
+  GeneratedFile,
+  MessageMetadata,
+  MessageRow,
+  OutboxEntry,
+} from "./core/types";
+export {
+  type ChatStatus,
+  type UniversalAIChat,
+  type UniversalAIChatOptions,
+  useUniversalAIChat,
+} from "./hook/useUniversalAIChat";

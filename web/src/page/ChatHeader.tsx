@@ -1,0 +1,24 @@
+/** The title of the conversation that is open. */
+
+import { useEffect } from "react";
+import type { ChatClient } from "../core/client";
+import { useConversationRow } from "./queries";
+
+interface ChatHeaderProps {
+  client: ChatClient;
+  id?: string;
+}
+
+export function ChatHeader({ client, id }: ChatHeaderProps) {
+  const { data } = useConversationRow(client, id);
+  const title = id ? (data?.title ?? "") : "New conversation";
+  useEffect(() => {
+    document.title = title || "Conversation";
+  }, [title]);
+  return (
+    <header className="chat-header">
+      <h1 dir="auto">{title}</h1>
+      {data?.archived_at && <span className="badge">archived</span>}
+    </header>
+  );
+}

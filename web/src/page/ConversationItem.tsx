@@ -1,0 +1,89 @@
+/** One conversation of the list, and what can be done with it. */
+
+import {
+  ArchiveIcon,
+  DotsHorizontalIcon,
+  Pencil1Icon,
+  ResetIcon,
+  TrashIcon,
+} from "@radix-ui/react-icons";
+import { DropdownMenu } from "radix-ui";
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+import { timeOf } from "../components/time";
+import type { ChatClient } from "../core/client";
+import type { ConversationRow } from "../core/types";
+import { ConfirmDialog, PromptDialog } from "./Dialogs";
+import { useConversationChanges } from "./queries";
+
+interface ConversationItemProps {
+  row: ConversationRow;
+  client: ChatClient;
+  isCurrent: boolean;
+  onNavigate: () => void;
+}
+
+export function ConversationItem({ row, client, isCurrent, onNavigate }: ConversationItemProps) {
+  const [dialog, setDialog] = useState<"rename" | "delete" | null>(null);
+  const { update, remove } = useConversationChanges(client);
+  const [, go] = useLocation();
+  const isArchived = row.archived_at !== null;
+  const isPending = update.isPending || remove.isPending;
+
+  return (
+    <li className="conversation" data-current={isCurrent || undefined} aria-busy={isPending}>
+      <Link
+        href={`/c/${row.id}`}
+        aria-current={isCurrent ? "page" : undefined}
+        title={`${row.title} (${timeOf(row.updated_at)})`}
+        onClick={onNavigate}
+      >
+        {row.title}
+      </Link>
+      <DropdownMenu.Root modal={false}>
+        <DropdownMenu.Trigger className="icon-button" aria-label={`More about ${row.title}`}>
+          <DotsHorizontalIcon aria-hidden />
+        </DropdownMenu.Trigger>
+        <DropdownMenu.Portal>
+          <DropdownMenu.Content className="menu" align="start" sideOffset={4}>
+            <DropdownMenu.Item className="menu-item" onSelect={() => setDialog("rename")}>
+              <Pencil1Icon aria-hidden /> Rename
+            </DropdownMenu.Item>
+            <DropdownMenu.Item
+              className="menu-item"
+              onSelect={() => update.mutate({ id: row.id, archived: !isArchived })}
+            >
+              {isArchived ? <ResetIcon aria-hidden /> : <ArchiveIcon aria-hidden />}
+              {isArchived ? "Restore" : "Archive"}
+            </DropdownMenu.Item>
+            <DropdownMenu.Item className="menu-item bad" onSelect={() => setDialog("delete")}>
+              <TrashIcon aria-hidden /> Delete
+            </DropdownMenu.Item>
+          </DropdownMenu.Content>
+        </DropdownMenu.Portal>
+      </DropdownMenu.Root>
+      {dialog === "rename" && (
+        <PromptDialog
+          title="Rename the conversation"
+          label="Title"
+          initial={row.title}
+          action="Rename"
+          onClose={() => setDialog(null)}
+          onConfirm={(title) => update.mutateAsync({ id: row.id, title })}
+        />
+      )}
+      {dialog === "delete" && (
+        <ConfirmDialog
+          title="Delete this conversation?"
+          text={`"${row.title}" and everything in it will be gone for good.`}
+          action="Delete"
+          onClose={() => setDialog(null)}
+          onConfirm={async () => {
+            await remove.mutateAsync(row.id);
+            if (isCurrent) go("/");
+          }}
+        />
+      )}
+    </li>
+  );
+}

@@ -1,0 +1,87 @@
+/** The page of somebody who is signed in: the conversations on one side, one of them on the other. */
+
+import { Cross1Icon, HamburgerMenuIcon } from "@radix-ui/react-icons";
+import { useCallback, useState } from "react";
+import { Route, Router, Switch, useLocation } from "wouter";
+import { useHashLocation } from "wouter/use-hash-location";
+import { UniversalChatInterface } from "../components/UniversalChatInterface";
+import type { ChatClient } from "../core/client";
+import { ChatHeader } from "./ChatHeader";
+import { Sidebar } from "./Sidebar";
+
+interface WorkspaceProps {
+  client: ChatClient;
+  email: string;
+}
+
+export function Workspace(props: WorkspaceProps) {
+  return (
+    <Router hook={useHashLocation}>
+      <Layout {...props} />
+    </Router>
+  );
+}
+
+function Layout({ client, email }: WorkspaceProps) {
+  const [isOpen, setOpen] = useState(false);
+  const [, go] = useLocation();
+  const show = useCallback((id: string) => go(`/c/${id}`, { replace: true }), [go]);
+  return (
+    <div className="workspace" data-menu={isOpen ? "open" : "closed"}>
+      <button
+        type="button"
+        className="icon-button menu-button"
+        aria-label={isOpen ? "Close the menu" : "Open the menu"}
+        aria-expanded={isOpen}
+        onClick={() => setOpen(!isOpen)}
+      >
+        {isOpen ? <Cross1Icon aria-hidden /> : <HamburgerMenuIcon aria-hidden />}
+      </button>
+      <Sidebar client={client} email={email} onNavigate={() => setOpen(false)} />
+      <button
+        type="button"
+        className="curtain"
+        aria-label="Close the menu"
+        tabIndex={-1}
+        onClick={() => setOpen(false)}
+      />
+      <main className="stage">
+        <Switch>
+          <Route path="/c/:id">
+            {({ id }) => <Chat client={client} id={id} onConversation={show} />}
+          </Route>
+          <Route path="/c/:id/:message">
+            {({ id, message }) => (
+              <Chat client={client} id={id} message={message} onConversation={show} />
+            )}
+          </Route>
+          <Route>
+            <Chat client={client} onConversation={show} />
+          </Route>
+        </Switch>
+      </main>
+    </div>
+  );
+}
+
+interface ChatProps {
+  client: ChatClient;
+  id?: string;
+  message?: string;
+  onConversation: (id: string) => void;
+}
+
+function Chat({ client, id, message, onConversation }: ChatProps) {
+  return (
+    <>
+      <ChatHeader client={client} id={id} />
+      <UniversalChatInterface
+        client={client}
+        conversationId={id}
+        focusMessageId={message}
+        onConversation={onConversation}
+        persistMessages={true}
+      />
+    </>
+  );
+}
