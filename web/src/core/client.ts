@@ -31,6 +31,8 @@ export class ChatClient {
     readonly supabase: SupabaseClient,
     readonly userId: string,
     readonly queries: QueryClient = new QueryClient(),
+    /** The project's address, for files that are downloaded. */
+    readonly url: string = "",
   ) {
     this.endpoints = new Endpoints(supabase);
     this.outbox = new Outbox(userId);

@@ -2,11 +2,14 @@
 
 import type { FunctionInvokeOptions, SupabaseClient } from "@supabase/supabase-js";
 import { EventSourceParserStream } from "eventsource-parser/stream";
-import { ChatError, chatErrorFrom, networkError } from "./errors";
+import { chatErrorFrom, errorOfEvent, networkError } from "./errors";
 import type {
+  Analytics,
   ConversationList,
   ConversationRow,
+  ImportReport,
   LoadedConversation,
+  SearchPage,
   SendBody,
   StreamEvent,
 } from "./types";
@@ -80,6 +83,34 @@ export class Endpoints {
     return this.call(`conversations/${id}`, { method: "DELETE" });
   }
 
+  search(q: string, archived: boolean, cursor?: string): Promise<SearchPage> {
+    const body = { q, archived, ...(cursor && { cursor }) };
+    return this.call("search-messages", { method: "POST", body });
+  }
+
+  analytics(range: { from: string; to: string; bucket: string; timeZone: string }) {
+    return this.call<Analytics>("conversation-analytics", { method: "POST", body: range });
+  }
+
+  /** Take a file's conversations in, telling how far it is. */
+  async import(
+    file: File,
+    onProgress: (done: number, total: number) => void,
+  ): Promise<ImportReport> {
+    const isZip = file.name.endsWith(".zip");
+    const type = isZip ? "application/zip" : "application/json";
+    const events = this.events<ImportEvent>("import-conversation", {
+      method: "POST",
+      body: file,
+      headers: { ...EVENT_STREAM, "content-type": type },
+    });
+    for await (const event of events) {
+      if (event.name === "done") return event.data;
+      if (event.name === "progress") onProgress(event.data.done, event.data.total);
+    }
+    throw networkError();
+  }
+
   /** Call a function and return its JSON. Throws a ChatError. */
   async call<T>(path: string, options: FunctionInvokeOptions): Promise<T> {
     const { data, error } = await this.client.functions.invoke<T>(path, options);
@@ -94,26 +125,38 @@ export class Endpoints {
     return data instanceof Response ? data : (response as Response);
   }
 
-  private async *stream(path: string, options: FunctionInvokeOptions): AsyncGenerator<StreamEvent> {
+  private stream(path: string, options: FunctionInvokeOptions): AsyncGenerator<StreamEvent> {
+    return this.events<StreamEvent>(path, options);
+  }
+
+  /** Read a stream of events up to its `done`; throw what its `error` says, or that it broke. */
+  private async *events<E extends { name: string }>(
+    path: string,
+    options: FunctionInvokeOptions,
+  ): AsyncGenerator<E> {
     const response = await this.raw(path, options);
     if (!response.body) throw networkError();
-    const events = response.body
+    const parsed = response.body
       .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
       .pipeThrough(new EventSourceParserStream());
-    const reader = events.getReader();
+    const reader = parsed.getReader();
     try {
       while (true) {
         const { done, value } = await reader.read().catch(() => {
           throw networkError();
         });
-        if (done) throw networkError(); // a whole stream ends with `done` or `error`, below
-        const event = { name: value.event, data: JSON.parse(value.data) } as StreamEvent;
-        if (event.name === "error") throw new ChatError(event.data, 503);
-        yield event;
-        if (event.name === "done") return;
+        if (done) throw networkError();
+        const data = JSON.parse(value.data);
+        if (value.event === "error") throw errorOfEvent(data);
+        yield { name: value.event, data } as unknown as E;
+        if (value.event === "done") return;
       }
     } finally {
       reader.cancel().catch(() => undefined);
     }
   }
 }
+
+type ImportEvent =
+  | { name: "progress"; data: { done: number; total: number } }
+  | { name: "done"; data: ImportReport };

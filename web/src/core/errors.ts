@@ -35,6 +35,13 @@ export function networkError(): ChatError {
   return new ChatError({ code: "network", message: "The server can't be reached." }, 0);
 }
 
+const REFUSED = new Set(["invalid_request", "forbidden", "not_found", "conversation_not_found"]);
+
+/** The error that ends a stream: its status is gone by then, its code says as much. */
+export function errorOfEvent(body: ErrorBody): ChatError {
+  return new ChatError(body, REFUSED.has(body.code) ? 400 : 503);
+}
+
 /** Translate what supabase-js says of a call that failed. */
 export async function chatErrorFrom(error: unknown): Promise<ChatError> {
   if (error instanceof ChatError) return error;

@@ -145,3 +145,62 @@ export interface OutboxEntry {
   /** Why it failed, or why it is being tried again. */
   error?: ErrorBody;
 }
+
+/** A message that a search has found. Marks count code points of the snippet's text. */
+export interface SearchHit {
+  messageId: string;
+  conversationId: string;
+  title: string;
+  archivedAt: string | null;
+  seq: number;
+  role: Role;
+  createdAt: string;
+  snippet: {
+    text: string;
+    marks: { start: number; end: number }[];
+    hasBefore: boolean;
+    hasAfter: boolean;
+  };
+}
+
+export interface SearchPage {
+  hits: SearchHit[];
+  parts: boolean;
+  truncated: boolean;
+  nextCursor: string | null;
+}
+
+export interface Spread {
+  measured: number;
+  median: number | null;
+  p95: number | null;
+}
+
+export interface Figures {
+  turns: number;
+  running: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  interrupted: number;
+  successRate: number | null;
+  duration: Spread;
+  filesGenerated: number;
+  usage: { turns: number; inputTokens: number; outputTokens: number; cost: number | null };
+  persistence: { replaysDeduplicated: number; recovered: number; timeToFirstPersist: Spread };
+}
+
+export interface Analytics {
+  totals: Figures;
+  buckets: (Figures & { start: string; end: string })[];
+  intents: { name: string; turns: number }[];
+  complexities: { name: string; turns: number }[];
+  strategies: { name: string; turns: number }[];
+}
+
+export interface ImportReport {
+  source: string;
+  messages: number;
+  taken: { conversationId: string; title: string; messages: number }[];
+  skipped: { title: string; reason: string }[];
+}

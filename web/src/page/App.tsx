@@ -2,22 +2,29 @@
 
 import type { Session, SupabaseClient } from "@supabase/supabase-js";
 import type { QueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { ChatClient } from "../core/client";
 import { SignIn } from "./SignIn";
-import { Workspace } from "./Workspace";
+
+// Whoever signs in doesn't wait for what comes after.
+const Workspace = lazy(() => import("./Workspace").then((page) => ({ default: page.Workspace })));
 
 interface AppProps {
   supabase: SupabaseClient;
   queries: QueryClient;
+  url: string;
 }
 
-export function App({ supabase, queries }: AppProps) {
+export function App({ supabase, queries, url }: AppProps) {
   const session = useSession(supabase);
-  const client = useChatClient(supabase, queries, session?.user.id);
+  const client = useChatClient(supabase, queries, url, session?.user.id);
   if (session === undefined) return <main className="alone" aria-busy="true" />;
   if (session === null) return <SignIn supabase={supabase} />;
-  return client && <Workspace client={client} email={session.user.email ?? ""} />;
+  return (
+    <Suspense fallback={<main className="alone" aria-busy="true" />}>
+      {client && <Workspace client={client} email={session.user.email ?? ""} />}
+    </Suspense>
+  );
 }
 
 /** The session; null where nobody is signed in, undefined until that is known. */
@@ -30,17 +37,22 @@ function useSession(supabase: SupabaseClient): Session | null | undefined {
   return session;
 }
 
-function useChatClient(supabase: SupabaseClient, queries: QueryClient, userId?: string) {
+function useChatClient(
+  supabase: SupabaseClient,
+  queries: QueryClient,
+  url: string,
+  userId?: string,
+) {
   const [client, setClient] = useState<ChatClient | null>(null);
   useEffect(() => {
     if (!userId) return;
-    const made = new ChatClient(supabase, userId, queries);
+    const made = new ChatClient(supabase, userId, queries, url);
     setClient(made);
     return () => {
       made.close();
       queries.clear(); // nothing of one user is left for the next
       setClient(null);
     };
-  }, [supabase, queries, userId]);
+  }, [supabase, queries, url, userId]);
   return client?.userId === userId ? client : null;
 }

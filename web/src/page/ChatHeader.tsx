@@ -2,6 +2,7 @@
 
 import { useEffect } from "react";
 import type { ChatClient } from "../core/client";
+import { ExportMenu } from "./ExportMenu";
 import { useConversationRow } from "./queries";
 
 interface ChatHeaderProps {
@@ -19,6 +20,7 @@ export function ChatHeader({ client, id }: ChatHeaderProps) {
     <header className="chat-header">
       <h1 dir="auto">{title}</h1>
       {data?.archived_at && <span className="badge">archived</span>}
+      {id && <ExportMenu key={id} client={client} id={id} />}
     </header>
   );
 }

@@ -1,11 +1,13 @@
 /** The conversations: newest first, found, begun, left. */
 
-import { ArchiveIcon, ExitIcon, PlusIcon } from "@radix-ui/react-icons";
-import { useState } from "react";
+import { ArchiveIcon, PlusIcon } from "@radix-ui/react-icons";
+import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 import type { ChatClient } from "../core/client";
+import { AccountMenu } from "./AccountMenu";
 import { ConversationItem } from "./ConversationItem";
 import { useConversations } from "./queries";
+import { SearchResults } from "./SearchResults";
 import { ThemeButton } from "./ThemeButton";
 
 interface SidebarProps {
@@ -16,42 +18,60 @@ interface SidebarProps {
 
 export function Sidebar({ client, email, onNavigate }: SidebarProps) {
   const [showsArchived, setShowsArchived] = useState(false);
+  const [typed, setTyped] = useState("");
+  const q = useSettledText(typed.trim());
   return (
     <aside className="sidebar" aria-label="Conversations">
-      <Link href="/" className="button new" onClick={onNavigate}>
-        <PlusIcon aria-hidden /> New conversation
-      </Link>
-      <ConversationNav
-        key={String(showsArchived)}
-        client={client}
-        archived={showsArchived}
-        onNavigate={onNavigate}
-      />
+      <div className="sidebar-head">
+        <Link href="/" className="button new" onClick={onNavigate}>
+          <PlusIcon aria-hidden /> New conversation
+        </Link>
+        <input
+          type="search"
+          value={typed}
+          maxLength={1000}
+          placeholder="Search messages"
+          aria-label="Search messages"
+          onChange={(event) => setTyped(event.target.value)}
+        />
+      </div>
+      {q ? (
+        <SearchResults client={client} q={q} onNavigate={onNavigate} />
+      ) : (
+        <ConversationNav
+          key={String(showsArchived)}
+          client={client}
+          archived={showsArchived}
+          onNavigate={onNavigate}
+        />
+      )}
       <footer className="sidebar-foot">
-        <button
-          type="button"
-          className="row"
-          aria-pressed={showsArchived}
-          onClick={() => setShowsArchived(!showsArchived)}
-        >
-          <ArchiveIcon aria-hidden /> {showsArchived ? "Back from the archive" : "Archive"}
-        </button>
-        <div className="account">
-          <span title={email}>{email}</span>
-          <ThemeButton />
+        <div className="sidebar-row">
           <button
             type="button"
-            className="icon-button"
-            aria-label="Sign out"
-            title="Sign out"
-            onClick={() => void client.supabase.auth.signOut({ scope: "local" })}
+            className="row"
+            aria-pressed={showsArchived}
+            onClick={() => setShowsArchived(!showsArchived)}
           >
-            <ExitIcon aria-hidden />
+            <ArchiveIcon aria-hidden /> {showsArchived ? "Back from the archive" : "Archive"}
           </button>
+          <ThemeButton />
         </div>
+        <AccountMenu client={client} email={email} onNavigate={onNavigate} />
       </footer>
     </aside>
   );
+}
+
+const PAUSE = 250; // milliseconds without a key before a search begins
+
+function useSettledText(text: string): string {
+  const [settled, setSettled] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(text), text ? PAUSE : 0);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return settled;
 }
 
 interface ConversationNavProps {

@@ -1,13 +1,15 @@
 /** The page of somebody who is signed in: the conversations on one side, one of them on the other. */
 
 import { Cross1Icon, HamburgerMenuIcon } from "@radix-ui/react-icons";
-import { useCallback, useState } from "react";
+import { lazy, Suspense, useCallback, useState } from "react";
 import { Route, Router, Switch, useLocation } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
 import { UniversalChatInterface } from "../components/UniversalChatInterface";
 import type { ChatClient } from "../core/client";
 import { ChatHeader } from "./ChatHeader";
 import { Sidebar } from "./Sidebar";
+
+const Analytics = lazy(() => import("./Analytics"));
 
 interface WorkspaceProps {
   client: ChatClient;
@@ -47,6 +49,11 @@ function Layout({ client, email }: WorkspaceProps) {
       />
       <main className="stage">
         <Switch>
+          <Route path="/analytics">
+            <Suspense fallback={<p className="hint">Loading</p>}>
+              <Analytics client={client} />
+            </Suspense>
+          </Route>
           <Route path="/c/:id">
             {({ id }) => <Chat client={client} id={id} onConversation={show} />}
           </Route>

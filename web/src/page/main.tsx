@@ -30,11 +30,12 @@ async function readConfig(): Promise<Config> {
 
 readConfig().then(
   ({ supabaseUrl, publishableKey }) => {
-    const supabase = createClient(supabaseUrl || location.origin, publishableKey);
+    const url = supabaseUrl || location.origin;
+    const supabase = createClient(url, publishableKey);
     root.render(
       <StrictMode>
         <QueryClientProvider client={queries}>
-          <App supabase={supabase} queries={queries} />
+          <App supabase={supabase} queries={queries} url={url} />
         </QueryClientProvider>
       </StrictMode>,
     );

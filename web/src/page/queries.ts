@@ -1,6 +1,12 @@
 /** What the page asks the functions, as cached queries. */
 
-import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+  useQueryClient,
+} from "@tanstack/react-query";
 import type { ChatClient } from "../core/client";
 import type { ConversationRow } from "../core/types";
 
@@ -47,4 +53,36 @@ export function useConversationChanges(client: ChatClient) {
     onSettled,
   });
   return { update, remove };
+}
+
+export function useSearch(client: ChatClient, q: string) {
+  return useInfiniteQuery({
+    queryKey: ["search", q],
+    queryFn: ({ pageParam }) => client.endpoints.search(q, true, pageParam),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.nextCursor ?? undefined,
+    enabled: q.trim() !== "",
+    placeholderData: keepPreviousData,
+  });
+}
+
+export function useAnalytics(client: ChatClient, days: number) {
+  const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return useQuery({
+    queryKey: ["analytics", days, timeZone],
+    queryFn: () => {
+      const to = new Date();
+      to.setHours(24, 0, 0, 0);
+      const from = new Date(to);
+      from.setDate(from.getDate() - days);
+      const bucket = days > 90 ? "week" : "day";
+      return client.endpoints.analytics({
+        from: from.toISOString(),
+        to: to.toISOString(),
+        bucket,
+        timeZone,
+      });
+    },
+    placeholderData: keepPreviousData,
+  });
 }

@@ -1,0 +1,82 @@
+/** What a search has found; each hit opens its place. */
+
+import type { ReactNode } from "react";
+import { Link } from "wouter";
+import { timeOf } from "../components/time";
+import type { ChatClient } from "../core/client";
+import type { SearchHit } from "../core/types";
+import { useSearch } from "./queries";
+
+interface SearchResultsProps {
+  client: ChatClient;
+  q: string;
+  onNavigate: () => void;
+}
+
+export function SearchResults({ client, q, onNavigate }: SearchResultsProps) {
+  const search = useSearch(client, q);
+  const pages = search.data?.pages ?? [];
+  const hits = pages.flatMap((page) => page.hits);
+  if (search.isError) {
+    return (
+      <p className="hint" role="alert">
+        {search.error.message}
+      </p>
+    );
+  }
+  if (search.isPending)
+    return (
+      <p className="hint" role="status">
+        Searching
+      </p>
+    );
+  if (hits.length === 0)
+    return (
+      <p className="hint" role="status">
+        Nothing found for “{q}”.
+      </p>
+    );
+  return (
+    <nav className="conversations hits" aria-label="Search results" aria-busy={search.isFetching}>
+      {pages[0]?.parts && <p className="hint">No such word; these hold it as a part.</p>}
+      <ul>
+        {hits.map((hit) => (
+          <li key={hit.messageId}>
+            <Link href={`/c/${hit.conversationId}/${hit.messageId}`} onClick={onNavigate}>
+              <strong dir="auto">{hit.title}</strong>
+              <span dir="auto">{marked(hit)}</span>
+              <small>
+                {hit.role === "user" ? "You" : "AI"}, {timeOf(hit.createdAt)}
+                {hit.archivedAt && ", archived"}
+              </small>
+            </Link>
+          </li>
+        ))}
+      </ul>
+      {search.hasNextPage && (
+        <button
+          type="button"
+          className="row"
+          disabled={search.isFetchingNextPage}
+          onClick={() => void search.fetchNextPage()}
+        >
+          {search.isFetchingNextPage ? "Loading" : "Show more"}
+        </button>
+      )}
+    </nav>
+  );
+}
+
+/** A snippet with its hits marked. Offsets count code points, so the text is cut as such. */
+function marked({ snippet }: SearchHit): ReactNode[] {
+  const text = Array.from(snippet.text);
+  const parts: ReactNode[] = snippet.hasBefore ? ["… "] : [];
+  let end = 0;
+  for (const mark of snippet.marks) {
+    parts.push(text.slice(end, mark.start).join(""));
+    parts.push(<mark key={mark.start}>{text.slice(mark.start, mark.end).join("")}</mark>);
+    end = mark.end;
+  }
+  parts.push(text.slice(end).join(""), snippet.hasAfter ? " …" : "");
+  return parts;
+}

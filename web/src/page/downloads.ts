@@ -1,0 +1,37 @@
+/** Files that the functions give out, byte for byte, with word of how far they are. */
+
+import type { ChatClient } from "../core/client";
+import { save } from "../components/Files";
+import { ChatError } from "../core/errors";
+
+/** Download a file and let the browser keep it. Throws a ChatError; never saves half a file. */
+export async function download(
+  client: ChatClient,
+  path: string,
+  onProgress: (bytes: number) => void,
+): Promise<void> {
+  const { data } = await client.supabase.auth.getSession();
+  const response = await fetch(`${client.url}/functions/v1/${path}`, {
+    headers: { authorization: `Bearer ${data.session?.access_token ?? ""}` },
+  });
+  if (!response.ok || !response.body) {
+    const body = await response.json().catch(() => ({ code: "unexpected", message: "No file." }));
+    throw new ChatError(body, response.status);
+  }
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array<ArrayBuffer>>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    onProgress(bytes);
+  }
+  save(nameOf(response), new Blob(chunks));
+}
+
+function nameOf(response: Response): string {
+  const header = response.headers.get("content-disposition") ?? "";
+  const encoded = /filename\*=UTF-8''([^;]+)/i.exec(header)?.[1];
+  return encoded
+    ? decodeURIComponent(encoded)
+    : (/filename="([^"]+)"/.exec(header)?.[1] ?? "export");
+}

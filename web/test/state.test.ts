@@ -1,0 +1,184 @@
+import { describe, expect, test } from "vitest";
+import { type Action, actionsOf, type ChatState, EMPTY, reduce, unseen } from "../src/core/state";
+import { entry, loaded, row, rows } from "./rows";
+
+const TURN = "turn 9";
+
+function after(...actions: Action[]): ChatState {
+  return actions.reduce(reduce, EMPTY);
+}
+
+const load = (first: number, last: number, lastSeq = last): Action => ({
+  type: "loaded",
+  part: "newest",
+  answer: loaded(rows(first, last), lastSeq),
+});
+const stored = (seq: number): Action => ({ type: "stored", message: row(seq) });
+const delta = (offset: number, text: string, attempt?: number): Action => ({
+  type: "delta",
+  turnId: TURN,
+  offset,
+  text,
+  ...(attempt && { attempt }),
+});
+const seqs = (state: ChatState) => state.messages.map((message) => message.seq);
+
+describe("messages", () => {
+  test("the next one is added, the same one again changes nothing", () => {
+    const state = after(load(1, 4), stored(5), stored(5), stored(3));
+    expect(seqs(state)).toEqual([1, 2, 3, 4, 5]);
+    expect(state.isBehind).toBe(false);
+  });
+
+  test("one that leaves a gap is not shown: what is missing is to be loaded", () => {
+    const state = after(load(1, 4), stored(7));
+    expect(seqs(state)).toEqual([1, 2, 3, 4]);
+    expect(state.isBehind).toBe(true);
+  });
+
+  test("what is only announced is to be loaded, unless it is known", () => {
+    expect(after(load(1, 4), { type: "announced", seq: 4 }).isBehind).toBe(false);
+    expect(after(load(1, 4), { type: "announced", seq: 5 }).isBehind).toBe(true);
+  });
+
+  test("in any order, some doubled and one lost: catching up leads to the same messages", () => {
+    const events = [stored(5), stored(6), stored(7), stored(8)];
+    for (const order of permutations([0, 1, 2, 3])) {
+      const heard = order
+        .slice(0, 3)
+        .flatMap((index) => [events[index], events[index]] as Action[]);
+      const state = after(load(1, 4), ...heard);
+      const newest = state.messages.at(-1)?.seq ?? 0;
+      const caughtUp = reduce(state, {
+        type: "loaded",
+        part: "newer",
+        answer: loaded(rows(newest + 1, 8), 8),
+      });
+      expect(seqs(caughtUp)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+      expect(caughtUp.isBehind).toBe(false);
+    }
+  });
+
+  test("what was streamed while the newest page was loaded is kept", () => {
+    const state = after(load(1, 4), stored(5), stored(6), load(1, 5));
+    expect(seqs(state)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test("older ones are put before, without a double", () => {
+    const older: Action = { type: "loaded", part: "older", answer: loaded(rows(1, 4), 8) };
+    expect(seqs(after(load(5, 8), older, older))).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test("in a window in the middle nothing is added at its end", () => {
+    const around: Action = { type: "loaded", part: "around", answer: loaded(rows(11, 20), 90) };
+    const state = after(around, stored(91), stored(21));
+    expect(seqs(state)).toEqual(seqs(after(around)));
+    expect([state.hasNewer, state.isBehind]).toEqual([true, false]);
+  });
+});
+
+describe("a turn's text", () => {
+  const begun: Action = { type: "begun", turnId: TURN, attempt: 1, offset: 0 };
+
+  test("is the same however often and in whatever overlap its pieces come", () => {
+    const once = after(begun, delta(0, "One, "), delta(5, "two, "), delta(10, "🎉 四."));
+    const doubled = after(
+      begun,
+      delta(0, "One, "),
+      delta(0, "One, two, "),
+      delta(5, "two, "),
+      delta(3, ", two, 🎉"),
+      delta(11, " 四."),
+      delta(10, "🎉"),
+    );
+    expect(once.turn?.draft).toBe("One, two, 🎉 四.");
+    expect(doubled.turn).toEqual(once.turn);
+    expect(once.turn?.length).toBe(14);
+  });
+
+  test("with a piece missing stays as it is, and says so", () => {
+    const state = after(begun, delta(0, "One, "), delta(10, "three"));
+    expect(state.turn).toMatchObject({ draft: "One, ", hasGap: true });
+    const mended = [begun, delta(5, "two, three")].reduce(reduce, state);
+    expect(mended.turn).toMatchObject({ draft: "One, two, three", hasGap: false });
+  });
+
+  test("is begun anew by another attempt, and an older one is not listened to", () => {
+    const state = after(
+      begun,
+      delta(0, "Half an ans"),
+      delta(0, "Another", 2),
+      delta(11, "wer", 1),
+    );
+    expect(state.turn).toMatchObject({ draft: "Another", attempt: 2 });
+  });
+
+  test("is what was loaded, and goes on from there", () => {
+    const answer = loaded(rows(1, 3), 3, { draft: "One, t", offset: 6 });
+    const state = after({ type: "loaded", part: "newest", answer }, delta(5, "two"));
+    expect(state.turn?.draft).toBe("One, two");
+  });
+
+  test("gives way to the stored reply, and nothing late brings it back", () => {
+    const reply = { ...row(4), turn_id: TURN };
+    const late = loaded(rows(1, 3), 3, { draft: "One" });
+    const state = after(
+      load(1, 3),
+      begun,
+      delta(0, "One"),
+      { type: "stored", message: reply },
+      delta(0, "One"),
+      { type: "status", turnId: TURN, status: "thinking" },
+      { type: "loaded", part: "newer", answer: late },
+    );
+    expect(state.turn).toBeNull();
+    expect(seqs(state)).toEqual([1, 2, 3, 4]);
+  });
+
+  test("that ended without our hearing of its reply has it loaded", () => {
+    const state = after(load(1, 3), begun, { type: "status", turnId: TURN, status: "idle" });
+    expect(state.isBehind).toBe(true);
+    const reply = { ...row(4), turn_id: TURN };
+    const answer = loaded([reply], 4);
+    expect(reduce(state, { type: "loaded", part: "newer", answer }).turn).toBeNull();
+  });
+});
+
+test("a stream's events say what it says", () => {
+  const [user, reply] = [row(1), { ...row(2), turn_id: TURN }];
+  const accepted = { turnId: TURN, conversationId: "c", attempt: 1, offset: 0, userMessage: user };
+  const done = { success: true, conversationId: "c", turnId: TURN };
+  const state = after(
+    ...actionsOf({ name: "accepted", data: accepted }),
+    ...actionsOf({ name: "status", data: { turnId: TURN, status: "thinking" } }),
+    ...actionsOf({ name: "delta", data: { turnId: TURN, offset: 0, text: "text" } }),
+    ...actionsOf({ name: "message", data: reply }),
+    ...actionsOf({ name: "done", data: done }),
+  );
+  expect(seqs(state)).toEqual([1, 2]);
+  expect(state.turn).toBeNull();
+});
+
+describe("what is on its way", () => {
+  const state = after(load(1, 4));
+
+  test("is shown until its stored row is", () => {
+    expect(unseen([entry()], state)).toHaveLength(1);
+    expect(unseen([entry({ messageId: "message 3", state: "saved" })], state)).toHaveLength(0);
+    expect(unseen([entry({ messageId: "message 5", state: "saved" })], state)).toHaveLength(1);
+  });
+
+  test("was stored before a reload without our hearing of it: not shown twice", () => {
+    const sent = entry({ attempts: 1, body: { request: "text 3" } });
+    expect(unseen([sent], state)).toHaveLength(0);
+    expect(unseen([{ ...sent, attempts: 0 }], state)).toHaveLength(1);
+    expect(unseen([{ ...sent, createdAt: "2026-11-02T00:00:00.000Z" }], state)).toHaveLength(1);
+  });
+});
+
+function permutations<T>(items: T[]): T[][] {
+  if (items.length < 2) return [items];
+  return items.flatMap((item, index) =>
+    permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]),
+  );
+}
