@@ -1,0 +1,225 @@
+"""The promise, seen in a real browser: whatever happens to the page or the stack, all is there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import psycopg
+import pytest
+from playwright.async_api import Browser, expect
+
+from local.stack import Stack
+from tests.support.browser import (
+    composer,
+    messages_of,
+    page_stack,
+    replies,
+    running_browser,
+    send,
+    visitor,
+)
+from tests.support.users import User, sign_up
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def slow_stack() -> Iterator[Stack]:
+    """A stack whose AI takes its time; killed and started at will."""
+    with pytest.MonkeyPatch.context() as patch, page_stack(patch) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A browser for one test."""
+    async with running_browser() as running:
+        yield running
+
+
+@pytest.fixture
+async def reader(slow_stack: Stack) -> AsyncIterator[User]:
+    """A new user."""
+    signed_up = await sign_up(slow_stack)
+    yield signed_up
+    await signed_up.functions.aclose()
+
+
+def stored(stack: Stack, user: User) -> list[tuple[str, str]]:
+    """Return the user's messages as the database has them."""
+    with psycopg.connect(stack.settings.db_url) as db:
+        return db.execute(
+            "select role, content from messages where user_id = %s order by created_at", (user.id,)
+        ).fetchall()
+
+
+async def test_a_reply_goes_on_through_a_reload_and_all_is_there_after_a_crash(
+    slow_stack: Stack, browser: Browser, reader: User
+) -> None:
+    """Reload while it writes: it goes on and ends. Kill the stack: everything is still there."""
+    async with visitor(browser, slow_stack) as visit:
+        page = await visit.sign_in(reader)
+        await send(page, "Write a Python function that adds two numbers")
+        draft = page.locator(".message-draft .markdown")
+        await draft.wait_for()
+        before = await draft.inner_text()
+        await page.reload()
+        await expect(page.locator(".message-assistant .markdown")).to_contain_text(before[:40])
+        (reply,) = await replies(page)
+        (question, answer) = stored(slow_stack, reader)
+        assert await messages_of(page).all_inner_texts() == [question[1]]
+        assert "offline engine" in reply
+        assert reply.split()[0] == answer[1].split()[0]
+
+        await asyncio.to_thread(slow_stack.down)
+        await asyncio.to_thread(slow_stack.up)
+        await page.reload()
+        assert await replies(page) == [reply]
+        await send(page, "And again")
+        assert len(await replies(page, 2)) == 2
+    assert visit.problems == []
+    assert [role for role, _ in stored(slow_stack, reader)] == ["user", "assistant"] * 2
+
+
+async def test_a_browser_that_was_closed_finds_everything(
+    slow_stack: Stack, browser: Browser, reader: User
+) -> None:
+    """Another browser, another day: signed in, the conversation is in the list and whole."""
+    async with visitor(browser, slow_stack) as visit:
+        page = await visit.sign_in(reader)
+        await send(page, "Remember the number 4711")
+        (reply,) = await replies(page)
+    async with visitor(browser, slow_stack) as visit:
+        page = await visit.sign_in(reader)
+        await page.get_by_role("link", name="Remember the number 4711").click()
+        assert await replies(page) == [reply]
+        await expect(messages_of(page)).to_have_text(["Remember the number 4711"])
+
+
+async def test_two_tabs_stay_the_same_and_another_user_sees_nothing(
+    slow_stack: Stack, browser: Browser, reader: User
+) -> None:
+    """What one tab sends is seen in the other, while it is written and after."""
+    other = await sign_up(slow_stack)
+    async with visitor(browser, slow_stack) as visit, visitor(browser, slow_stack) as stranger:
+        first = await visit.sign_in(reader)
+        await send(first, "One")
+        await replies(first)
+        path = await first.evaluate("location.hash")
+        second = await visit.open(f"/{path}")
+        await replies(second)
+        await send(first, "Two")
+        await second.locator(".message-draft .markdown").wait_for()
+        await send(second, "Three")
+        assert await replies(first, 3) == await replies(second, 3)
+        await expect(messages_of(first)).to_have_text(["One", "Two", "Three"])
+        await expect(messages_of(second)).to_have_text(["One", "Two", "Three"])
+
+        theirs = await stranger.sign_in(other, f"/{path}")
+        await theirs.get_by_role("alert").wait_for()
+        assert "One" not in await theirs.locator("body").inner_text()
+    await other.functions.aclose()
+    assert [role for role, _ in stored(slow_stack, reader)] == ["user", "assistant"] * 3
+
+
+async def test_what_is_written_without_a_network_is_sent_once_when_it_is_back(
+    slow_stack: Stack, browser: Browser, reader: User
+) -> None:
+    """Queued and shown as that, kept through a reload, then stored once and answered once."""
+    async with visitor(browser, slow_stack) as visit:
+        page = await visit.sign_in(reader)
+        await send(page, "Before")
+        await replies(page)
+        await visit.context.set_offline(True)
+        await send(page, "Written in a tunnel")
+        pending = page.locator(".message-pending")
+        await expect(pending).to_contain_text("Written in a tunnel")
+        await expect(pending).to_contain_text("Queued")
+        await visit.context.set_offline(False)
+        # The page itself comes from the network; what it does from now on does not.
+        await visit.context.route("**/functions/v1/**", lambda route: route.abort())
+        await page.reload()
+        await expect(page.locator(".message-pending")).to_contain_text("Written in a tunnel")
+        await visit.context.unroute_all()
+        await replies(page, 2)
+        await expect(messages_of(page)).to_have_text(["Before", "Written in a tunnel"])
+        await expect(page.locator(".message-pending")).to_have_count(0)
+    rows = stored(slow_stack, reader)
+    assert [content for role, content in rows if role == "user"] == [
+        "Before",
+        "Written in a tunnel",
+    ]
+    assert len(rows) == 4
+
+
+async def test_an_answer_that_is_lost_on_the_way_doubles_nothing(
+    slow_stack: Stack, browser: Browser, reader: User
+) -> None:
+    """The request arrives, its answer does not: it is sent again under the same key."""
+    keys: list[str] = []
+
+    async def swallow(route) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            headers = {**route.request.headers}
+            async with httpx.AsyncClient(timeout=60) as http:
+                await http.post(route.request.url, content=route.request.post_data, headers=headers)
+            await route.abort()
+        else:
+            await route.continue_()
+
+    async with visitor(browser, slow_stack) as visit:
+        page = await visit.sign_in(reader)
+        await visit.context.route("**/functions/v1/mega-mind", swallow)
+        await send(page, "Only once")
+        await replies(page)
+        await expect(messages_of(page)).to_have_text(["Only once"])
+    assert len(set(keys)) == 1 < len(keys)
+    assert [role for role, _ in stored(slow_stack, reader)] == ["user", "assistant"]
+
+
+async def test_a_refused_message_is_kept_and_can_be_discarded(
+    slow_stack: Stack, browser: Browser, reader: User
+) -> None:
+    """What the server will never take is shown as that, and nothing is lost of it."""
+    async with visitor(browser, slow_stack) as visit:
+        page = await visit.sign_in(reader)
+        await send(page, "Not\0storable")
+        failed = page.locator('.message-pending[data-state="failed"]')
+        await expect(failed).to_contain_text("storable")
+        await page.reload()
+        await page.goto(slow_stack.settings.url)
+        assert stored(slow_stack, reader) == []
+        await expect(composer(page)).to_be_visible()
+
+
+async def test_a_reply_can_be_stopped_and_says_so(
+    slow_stack: Stack, browser: Browser, reader: User
+) -> None:
+    """What was written until then is stored, and shown after a reload."""
+    async with visitor(browser, slow_stack) as visit:
+        page = await visit.sign_in(reader)
+        await send(page, "Explain something at length")
+        await page.locator(".message-draft .markdown").wait_for()
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.locator(".message-failure")).to_contain_text("Stopped")
+        (partial,) = await replies(page)
+        await page.reload()
+        assert await replies(page) == [partial]
+        await expect(page.locator(".message-failure")).to_contain_text("Stopped")
+
+
+async def test_without_realtime_everything_still_arrives(
+    slow_stack: Stack, browser: Browser, reader: User
+) -> None:
+    """The socket is refused: turns are followed as streams, and other tabs ask now and then."""
+    async with visitor(browser, slow_stack) as visit:
+        await visit.context.route_web_socket("**/realtime/**", lambda socket: socket.close())
+        page = await visit.sign_in(reader)
+        await send(page, "One")
+        await replies(page)
+        path = await page.evaluate("location.hash")
+        second = await visit.open(f"/{path}")
+        await replies(second)
+        await send(page, "Two")
+        assert await replies(second, 2) == await replies(page, 2)
