@@ -1,10 +1,10 @@
-"""Server-sent events: a stream of turn events as the browser's EventSource reads it."""
+"""Server-sent events: a stream of events as the browser's EventSource reads it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
@@ -13,13 +13,27 @@ from shared.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from shared.watch import TurnEvent
-
 KEEPALIVE_SECONDS = 15.0
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-def event_stream(events: AsyncIterator[TurnEvent]) -> EventSourceResponse:
+class StreamEvent(Protocol):
+    """What is sent: a name, data, and the place in the stream that its id says."""
+
+    @property
+    def name(self) -> str:
+        """Return the event's name."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return what it says."""
+
+    @property
+    def offset(self) -> int:
+        """Return how far the stream is once it is read."""
+
+
+def event_stream(events: AsyncIterator[StreamEvent]) -> EventSourceResponse:
     """Return the response that sends these events, each with the draft's offset as its id."""
     return EventSourceResponse(_with_keepalive(events), headers=HEADERS)
 
@@ -38,7 +52,7 @@ def offset_from(last_event_id: str | None) -> int:
     return int(last_event_id)
 
 
-async def _with_keepalive(events: AsyncIterator[TurnEvent]) -> AsyncIterator[bytes]:
+async def _with_keepalive(events: AsyncIterator[StreamEvent]) -> AsyncIterator[bytes]:
     """Encode events; send a comment where nothing else was sent for a while."""
     while True:
         following = asyncio.ensure_future(anext(events, None))
