@@ -2,12 +2,25 @@
 
 from functions.cancel_turn.handler import router as cancel_turn
 from functions.conversations.handler import router as conversations
+from functions.export_account.handler import router as export_account
+from functions.export_conversation.handler import router as export_conversation
 from functions.health.handler import router as health
+from functions.import_conversation.handler import router as import_conversation
 from functions.load_conversation.handler import router as load_conversation
 from functions.mega_mind.handler import router as mega_mind
 from functions.sweep_turns.handler import router as sweep_turns
 from shared.http.application import create_app
 
-ROUTERS = (mega_mind, cancel_turn, load_conversation, conversations, sweep_turns, health)
+ROUTERS = (
+    mega_mind,
+    cancel_turn,
+    load_conversation,
+    conversations,
+    export_conversation,
+    export_account,
+    import_conversation,
+    sweep_turns,
+    health,
+)
 
 app = create_app(*ROUTERS, prepare=lambda services: services.turns)

@@ -103,6 +103,12 @@ class Settings(BaseSettings):
         default=None, description="For tests alone: where in a turn the process kills itself."
     )
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0, description="Largest request body.")
+    max_import_bytes: int = Field(
+        default=64 * 1024 * 1024, gt=0, description="Largest file that import-conversation takes."
+    )
+    import_timeout: Seconds = Field(
+        default=120, description="Deadline of the call that commits an import."
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("*",), description="Origins that browsers may call from, separated by commas."
     )

@@ -2,6 +2,8 @@
 
 AppError
 ├── InvalidRequestError 400
+│   ├── ChecksumMismatchError
+│   └── InvalidImportError
 ├── UnauthorizedError 401
 ├── ForbiddenError 403
 ├── NotFoundError 404
@@ -15,7 +17,9 @@ AppError
 ├── IdempotencyKeyReusedError 422
 ├── TooManyTurnsError 429
 ├── InternalError 500
+├── PdfNotInstalledError 501
 └── UnavailableError 503
+    ├── ImportIncompleteError
     ├── StoreUnavailableError
     └── ReplyNotStoredError
 
@@ -68,6 +72,18 @@ class InvalidRequestError(AppError):
 
     code = "invalid_request"
     status = 400
+
+
+class InvalidImportError(InvalidRequestError):
+    """The file can't be imported; nothing was."""
+
+    code = "invalid_import"
+
+
+class ChecksumMismatchError(InvalidRequestError):
+    """The file is not as it was exported: its checksum differs. Nothing was imported."""
+
+    code = "checksum_mismatch"
 
 
 class UnauthorizedError(AppError):
@@ -164,6 +180,13 @@ class InternalError(AppError):
     status = 500
 
 
+class PdfNotInstalledError(AppError):
+    """This deployment can't make PDF files; ask for json or markdown."""
+
+    code = "pdf_not_installed"
+    status = 501
+
+
 class UnavailableError(AppError):
     """The service is not available right now; try again."""
 
@@ -179,6 +202,12 @@ class StoreUnavailableError(UnavailableError):
     """The store is not available right now; nothing was lost, try again with the same key."""
 
     code = "store_unavailable"
+
+
+class ImportIncompleteError(UnavailableError):
+    """The import could not be completed, and nothing was imported; send the file again."""
+
+    code = "import_incomplete"
 
 
 class ReplyNotStoredError(UnavailableError):

@@ -14,7 +14,10 @@ from shared.persistence import Persistence
 from shared.store import Store
 
 if TYPE_CHECKING:
+    from httpx import AsyncClient
+
     from shared.engine.protocol import Engine
+    from shared.imports.importer import Importer
     from shared.turn import TurnRunner
 
 
@@ -33,6 +36,7 @@ class Services:
         self.persistence = Persistence(
             Store(Clients(settings, self.http), timeout=settings.store_timeout)
         )
+        self._patient_http: AsyncClient | None = None
         self.damage = DamageGauge(self.persistence)
 
     @cached_property
@@ -61,10 +65,22 @@ class Services:
         )
         return TurnRunner(self.persistence, engine, worker, settings)
 
+    @cached_property
+    def importer(self) -> Importer:
+        """The importer of files, whose calls to the store may take longer than others."""
+        from shared.imports.importer import Importer
+
+        patient = self.settings.model_copy(update={"store_timeout": self.settings.import_timeout})
+        self._patient_http = create_pool(patient)
+        store = Store(Clients(patient, self._patient_http), timeout=patient.store_timeout)
+        return Importer(Persistence(store), max_bytes=self.settings.max_import_bytes)
+
     async def aclose(self) -> None:
         """Let running turns end, then let go of the connections."""
         if "turns" in self.__dict__:
             await self.turns.drain(self.settings.drain_seconds)
+        if self._patient_http is not None:
+            await self._patient_http.aclose()
         await self.http.aclose()
 
 

@@ -19,7 +19,9 @@ from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
+    ImportIncompleteError,
     InternalError,
+    InvalidImportError,
     InvalidRequestError,
     MessageNotFoundError,
     StoreUnavailableError,
@@ -47,6 +49,8 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         TurnNotFoundError,
         IdempotencyKeyReusedError,
         TooManyTurnsError,
+        InvalidImportError,
+        ImportIncompleteError,
     )
 }
 
@@ -61,7 +65,7 @@ REFUSED_BY_POSTGRES: Mapping[str, type[AppError]] = {
 }
 
 # An account that is gone while its token is still valid.
-DELETED_ACCOUNT = "conversations_user_id_fkey"
+DELETED_ACCOUNT = ("conversations_user_id_fkey", "import_parts_user_id_fkey")
 
 
 # Fewer than the pool has connections: waiting for one there costs far more than waiting here.
@@ -133,7 +137,7 @@ def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
         return ours(exc.message, retry_after=_seconds_in(exc.hint))
     if code in REFUSED_BY_POSTGRES:
         return REFUSED_BY_POSTGRES[code]("A value in the request can't be stored.")
-    if code == "23503" and DELETED_ACCOUNT in (exc.message or ""):
+    if code == "23503" and any(name in (exc.message or "") for name in DELETED_ACCOUNT):
         return UnauthorizedError()
     if as_user and code == "42501":
         return ForbiddenError()

@@ -125,7 +125,7 @@ def _Cors(app: ASGIApp, settings: Callable[[], Settings]) -> CORSMiddleware:  # 
         allow_origins=settings().cors_origins,
         allow_methods=[*METHODS, "OPTIONS"],
         allow_headers=CORS_HEADERS,
-        expose_headers=["x-request-id", "retry-after"],
+        expose_headers=["x-request-id", "retry-after", "content-disposition"],
         max_age=600,
     )
 

@@ -1,17 +1,18 @@
-"""Server-sent events: a stream of turn events as the browser's EventSource reads it."""
+"""Server-sent events: a stream of events as the browser's EventSource reads it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from shared.errors import AppError, InternalError, InvalidRequestError
-from shared.watch import START, Place, TurnEvent
+from shared.watch import START, Place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,8 +25,24 @@ EVENT_ID = re.compile(r"(?:([0-9]{1,9})\.)?([0-9]{1,15})")
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-def event_stream(events: AsyncIterator[TurnEvent]) -> EventSourceResponse:
-    """Return the response that sends these events, each with its place in the draft as its id."""
+class StreamEvent(Protocol):
+    """What is sent: a name, data, and the place in the stream that its id says."""
+
+    @property
+    def name(self) -> str:
+        """Return the event's name."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return what it says."""
+
+    @property
+    def place(self) -> object:
+        """Return where in the stream its reader is then."""
+
+
+def event_stream(events: AsyncIterator[StreamEvent]) -> EventSourceResponse:
+    """Return the response that sends these events, each with its place in the stream as its id."""
     return EventSourceResponse(_with_keepalive(events), headers=HEADERS)
 
 
@@ -45,7 +62,7 @@ def place_from(last_event_id: str | None) -> Place:
     return Place(int(offset), int(attempt) if attempt else None)
 
 
-async def _with_keepalive(events: AsyncIterator[TurnEvent]) -> AsyncIterator[bytes]:
+async def _with_keepalive(events: AsyncIterator[StreamEvent]) -> AsyncIterator[bytes]:
     """Encode events; send a comment where nothing else was sent for a while."""
     events = _ended_by_an_error(events)
     while True:
@@ -63,15 +80,22 @@ async def _with_keepalive(events: AsyncIterator[TurnEvent]) -> AsyncIterator[byt
         )
 
 
-async def _ended_by_an_error(events: AsyncIterator[TurnEvent]) -> AsyncIterator[TurnEvent]:
+@dataclass(frozen=True, slots=True)
+class _Error:
+    data: dict[str, Any]
+    place: object
+    name: str = "error"
+
+
+async def _ended_by_an_error(events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
     """Pass events on; what goes wrong once the answer has begun is told as the last of them."""
-    place = START
+    place: object = START
     try:
         async for event in events:
             place = event.place
             yield event
     except AppError as exc:
-        yield TurnEvent("error", exc.body(), place)
+        yield _Error(exc.body(), place)
     except Exception:
         log.exception("stream_broke")
-        yield TurnEvent("error", InternalError().body(), place)
+        yield _Error(InternalError().body(), place)

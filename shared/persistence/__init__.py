@@ -1,5 +1,6 @@
 """One method for each SQL function, by the same name. Knows arguments and answers, nothing else."""
 
+from shared.persistence.archive import ArchiveCalls
 from shared.persistence.conversations import ConversationCalls
 from shared.persistence.turns import TurnCalls
 from shared.persistence.upkeep import UpkeepCalls
@@ -7,5 +8,5 @@ from shared.persistence.upkeep import UpkeepCalls
 __all__ = ["Persistence"]
 
 
-class Persistence(TurnCalls, ConversationCalls, UpkeepCalls):
+class Persistence(TurnCalls, ConversationCalls, ArchiveCalls, UpkeepCalls):
     """The SQL functions of supabase/migrations, typed."""

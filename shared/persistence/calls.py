@@ -21,11 +21,15 @@ REPEATABLE = frozenset(
     {
         "begin_turn",
         "cancel_turn",
+        "discard_import",
+        "export_conversations",
+        "export_messages",
         "get_conversation",
         "list_conversations",
         "load_conversation",
         "load_turn",
         "settle_expired_turn",
+        "stage_import",
     }
 )
 ATTEMPTS = 4

@@ -31,10 +31,12 @@ from schemathesis.specs.openapi.checks import (
 
 from functions.app import app
 from local.stack import Stack
+from shared.imports.schema import EXAMPLE as IMPORT_EXAMPLE
 from tests.support.bundle import bundle, settings_for
 from tests.support.stack import free_ports
 from tests.support.users import User, functions_client, sign_up
 
+JSON = "application/json"
 EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "15"))
 PREFIX = "/functions/v1"
 CONFORMANCE = [
@@ -121,6 +123,9 @@ def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Doo
         door.ask("GET", "/load-conversation", query={**here, "limit": 1, "before": 2}),
         door.ask("POST", "/load-conversation", body={**here, "around": turn["message"]["id"]}),
         door.ask("POST", "/conversations", body={"title": "Mine"}),
+        door.ask("GET", "/export-conversation", query=here),
+        door.ask("POST", "/export-conversation", body={**here, "format": "json"}),
+        door.ask("POST", "/import-conversation", body=IMPORT_EXAMPLE, media_type=JSON),
         door.ask("GET", "/conversations", query={"limit": 1}),
         door.ask("GET", "/conversations/{conversation_id}", path_parameters=of),
         door.ask("PATCH", "/conversations/{conversation_id}", path_parameters=of, body=title),
@@ -128,6 +133,21 @@ def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Doo
         door.ask("GET", "/health", query={"deep": True}),
     ]
     assert answers[-2] == {"deleted": turn["conversationId"]}
+
+
+def test_the_files_that_are_given_out_are_what_the_document_says(door: Door) -> None:
+    """Markdown, and a zip: by both methods, with the declared types, and not for a stranger."""
+    here = {
+        "conversationId": door.ask("POST", "/mega-mind", body={"request": "Hi"})["conversationId"]
+    }
+    for method, path, parts in (
+        ("GET", "/export-conversation", {"query": {**here, "format": "markdown"}}),
+        ("POST", "/export-conversation", {"body": {**here, "format": "markdown"}}),
+        ("GET", "/export-account", {}),
+        ("POST", "/export-account", {"body": {}}),
+    ):
+        case = schema[PREFIX + path][method].Case(**parts)
+        assert door.call(case, ignored_auth).content
 
 
 def test_the_document_that_is_served_is_the_one_that_was_tried(door: Door) -> None:
@@ -199,6 +219,9 @@ async def test_a_store_that_is_away_is_answered_as_declared(stack: Stack, user: 
         ("POST", "/mega-mind", {"json": body}),
         ("GET", "/load-conversation", {"params": {"conversationId": some}}),
         ("GET", "/conversations", {}),
+        ("GET", "/export-conversation", {"params": {"conversationId": some}}),
+        ("GET", "/export-account", {}),
+        ("POST", "/import-conversation", {"json": IMPORT_EXAMPLE}),
         ("GET", "/health", {"params": {"deep": "1"}}),
     ]
     async with bundle(settings, token=user.token) as client:

@@ -158,7 +158,7 @@ async def test_an_answer_that_is_lost_on_the_way_doubles_nothing(
     """The request arrives, its answer does not: it is sent again under the same key."""
     keys: list[str] = []
 
-    async def swallow(route) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    async def swallow(route) -> None:  # type: ignore[no-untyped-def]
         keys.append(route.request.headers["idempotency-key"])
         if len(keys) == 1:
             headers = {**route.request.headers}

@@ -34,6 +34,12 @@ TABLES = {
         "other": ("none", "denied", "denied", "denied"),
         "service": ("done", "done", "denied", "denied"),
     },
+    "import_parts": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("denied", "denied", "denied", "denied"),
+        "other": ("denied", "denied", "denied", "denied"),
+        "service": ("done", "done", "denied", "done"),
+    },
     "turns": {
         "anon": ("denied", "denied", "denied", "denied"),
         "owner": ("done", "denied", "denied", "denied"),
@@ -46,6 +52,7 @@ TABLES = {
 ROW_OF: dict[str, Callable[[World], str]] = {
     "conversations": lambda world: world.conversation,
     "messages": lambda world: world.message,
+    "import_parts": lambda world: world.import_part,
     "turns": lambda world: world.turn,
 }
 NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
@@ -55,6 +62,11 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "user_id": world.owner.id,
         "role": "user",
         "content": "New",
+    },
+    "import_parts": lambda world: {
+        "import_id": str(uuid.uuid4()),
+        "part": 0,
+        "user_id": world.owner.id,
     },
     "turns": lambda world: {
         "conversation_id": world.conversation,
@@ -71,6 +83,7 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
 CHANGE: dict[str, dict[str, Any]] = {
     "conversations": {"title": "Changed"},
     "messages": {"content": "Changed"},
+    "import_parts": {"part": 9},
     "turns": {"draft": "Changed"},
 }
 
@@ -80,6 +93,8 @@ WRITABLE = {
     ("conversations", "update"): {"project_id", "title", "metadata", "archived_at"},
     ("messages", "insert"): {"conversation_id", "user_id", "role", "content", "metadata"},
     ("messages", "update"): set(),
+    ("import_parts", "insert"): set(),
+    ("import_parts", "update"): set(),
     ("turns", "insert"): set(),
     ("turns", "update"): set(),
 }
@@ -94,6 +109,12 @@ FUNCTIONS = {
     "broadcast_status": BACKEND,
     "cancel_turn": BACKEND,
     "answer_turn": NOBODY,
+    "commit_import": BACKEND,
+    "discard_import": BACKEND,
+    "export_conversations": OF_ANY_USER,  # the ids that the caller may see
+    "export_messages": OF_THE_OWNER,
+    "require_whole": NOBODY,
+    "stage_import": BACKEND,
     "check_invariants": BACKEND,
     "drop_second_replies": NOBODY,
     "find_broken": BACKEND,
@@ -139,6 +160,22 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "check_invariants": lambda world: {"grace_seconds": 1_000_000},
     "find_broken": lambda world: {"grace_seconds": 1_000_000},
     "answer_turn": lambda world: {"turn_id": world.turn},
+    "commit_import": lambda world: {
+        "import_id": world.import_id,
+        "user_id": world.owner.id,
+        "parts": 1,
+    },
+    "discard_import": lambda world: {"import_id": world.import_id},
+    "export_conversations": lambda world: {"user_id": world.owner.id},
+    "export_messages": lambda world: {"conversation_id": world.conversation},
+    "require_whole": lambda world: {"conversation_ids": [world.conversation]},
+    "stage_import": lambda world: {
+        "import_id": str(uuid.uuid4()),
+        "part": 0,
+        "user_id": world.owner.id,
+        "conversations": [],
+        "messages": [],
+    },
     "drop_second_replies": lambda world: {"turn_id": world.turn},
     "lock_conversation": lambda world: {"conversation_id": world.conversation},
     "recount_conversation": lambda world: {"conversation_id": world.conversation},

@@ -21,6 +21,8 @@ ALLOWED = {
         "create_conversation(text,uuid,jsonb)",
         "delete_conversation(uuid)",
         "describe_turn(uuid,text,integer)",  # of what the caller can see
+        "export_conversations(uuid,uuid,integer)",
+        "export_messages(uuid,bigint,bigint,integer,integer)",
         "get_conversation(uuid)",
         "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid)",
         "load_conversation(uuid,integer,bigint,bigint,uuid)",
@@ -29,6 +31,7 @@ ALLOWED = {
     },
     "function that runs as its owner": {
         "assign_message_place()",  # a client may write a message, not its conversation's counter
+        "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
         "repair_invariants(integer)",  # the service may not change messages, except for this
         "broadcast_message()",  # a client may not send to a topic, its stored message is told of
     },

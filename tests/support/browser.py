@@ -96,7 +96,7 @@ async def visitor(
         await context.close()
 
 
-def composer(page: Page):  # type: ignore[no-untyped-def]  # noqa: ANN201 - playwright's Locator
+def composer(page: Page):  # type: ignore[no-untyped-def]
     """Return the field that messages are written in."""
     return page.get_by_label("Your message")
 
@@ -114,6 +114,6 @@ async def replies(page: Page, count: int = 1) -> list[str]:
     return await stored.locator(".message-body").all_inner_texts()
 
 
-def messages_of(page: Page):  # type: ignore[no-untyped-def]  # noqa: ANN201 - playwright's Locator
+def messages_of(page: Page):  # type: ignore[no-untyped-def]
     """Return the user's messages that are shown, stored or on their way."""
     return page.locator(".message-user .message-body")

@@ -20,15 +20,19 @@ EVERY = sorted(set(family(AppError)), key=lambda error: error.__name__)
 
 # What callers see: changing any of it breaks somebody.
 CODES = {
+    "checksum_mismatch": 400,
     "conversation_not_found": 404,
     "forbidden": 403,
     "idempotency_key_reused": 422,
+    "import_incomplete": 503,
     "internal_error": 500,
+    "invalid_import": 400,
     "invalid_request": 400,
     "message_not_found": 404,
     "method_not_allowed": 405,
     "not_found": 404,
     "payload_too_large": 413,
+    "pdf_not_installed": 501,
     "reply_not_stored": 503,
     "store_unavailable": 503,
     "too_many_turns": 429,
@@ -70,6 +74,7 @@ def test_only_what_may_be_tried_again_is_retryable() -> None:
     """A busy turn and whatever is down."""
     assert {error.code for error in EVERY if error.retryable} == {
         "turn_in_progress",
+        "import_incomplete",
         "unavailable",
         "store_unavailable",
         "reply_not_stored",

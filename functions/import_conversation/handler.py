@@ -1,0 +1,56 @@
+"""Takes conversations in: our own JSON, a client's list, or what ChatGPT and Claude give out."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from shared.http.events import event_stream, wants_events
+from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
+from shared.http.upload import read_upload
+from shared.imports.schema import REQUEST_BODY
+from shared.models.archive import ImportReport
+from shared.models.base import PlainUuid
+
+router = APIRouter(
+    route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["import-conversation"]
+)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="Names a plain list, in place of its content. Other files name themselves.",
+    ),
+]
+Accept = Annotated[str | None, Header(include_in_schema=False)]
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
+
+@router.post(
+    "/import-conversation",
+    response_model=ImportReport,
+    responses=STREAM,
+    openapi_extra={"requestBody": REQUEST_BODY},
+)
+async def import_conversation(
+    request: Request,
+    caller: CallerOf,
+    services: ServicesOf,
+    user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None,
+    idempotency_key: IdempotencyKey = None,
+    accept: Accept = None,
+) -> ImportReport | Response:
+    """Take all that a file holds, or nothing, and say what was taken and what skipped.
+
+    Importing a file again adds nothing. As a stream: `progress {done, total}` in messages, then
+    `done` with the report, or `error`. A client that goes away before `done` may have imported
+    nothing: send the file again.
+    """
+    owner = caller.acting_for(user_id)
+    upload = await read_upload(request, limit=services.settings.max_import_bytes)
+    job = await services.importer.read(
+        upload.content, is_zip=upload.is_zip, user_id=owner, caller=caller, key=idempotency_key
+    )
+    return event_stream(job.events()) if wants_events(accept) else await job.run()

@@ -1,0 +1,69 @@
+"""A conversation or a whole account as a file, streamed: a page of the store at a time in memory.
+
+A conversation is exported as of its last_seq at the start. Messages are append-only, so what was
+there then can't change; what is written later is left out. A stream that breaks is broken off,
+never ended: a client sees a transfer that is not complete, and no format is whole without its end.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from shared.errors import PdfNotInstalledError
+from shared.export.account import account_archive
+from shared.export.document import json_document
+from shared.export.download import Download
+from shared.export.markdown import markdown_document
+from shared.export.names import conversation_name
+from shared.export.snapshot import take_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from shared.auth import Caller
+    from shared.export.snapshot import Snapshot
+    from shared.models.archive import ExportFormat
+    from shared.persistence import Persistence
+
+__all__ = ["Download", "account_archive", "export_conversation"]
+
+MEDIA_TYPES: dict[ExportFormat, str] = {
+    "json": "application/json",
+    "markdown": "text/markdown; charset=utf-8",
+    "pdf": "application/pdf",
+}
+SUFFIXES: dict[ExportFormat, str] = {"json": "json", "markdown": "md", "pdf": "pdf"}
+
+
+async def export_conversation(
+    persistence: Persistence, conversation_id: UUID, export_format: ExportFormat, *, caller: Caller
+) -> Download:
+    """Return a conversation as a download whose first bytes are ready.
+
+    Raises ConversationNotFoundError, and PdfNotInstalledError where PDF isn't to be had.
+    """
+    snapshot = await take_snapshot(persistence, conversation_id, caller=caller)
+    if export_format == "pdf":
+        chunks = await _pdf_document(snapshot)
+    else:
+        render = json_document if export_format == "json" else markdown_document
+        chunks = render(snapshot)
+    return await Download.begun(
+        chunks,
+        media_type=MEDIA_TYPES[export_format],
+        name=conversation_name(snapshot.conversation, SUFFIXES[export_format]),
+    )
+
+
+async def _pdf_document(snapshot: Snapshot) -> AsyncIterator[bytes]:
+    """Render as PDF, which needs packages that a deployment may do without."""
+    try:
+        render_pdf = import_module("shared.export.pdf").render_pdf
+    except ImportError:
+        raise PdfNotInstalledError from None
+    chunks = render_pdf(snapshot.conversation, snapshot.messages())
+    rendered: AsyncIterator[bytes] = await chunks if inspect.isawaitable(chunks) else chunks
+    return rendered

@@ -1,0 +1,36 @@
+"""What a downloaded file is called: from its title, safe in a header, a folder and a zip."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from shared.export.document import in_utc
+
+if TYPE_CHECKING:
+    from shared.models.rows import ConversationRow
+
+MAX_NAME_CHARS = 60
+NOT_IN_A_NAME = re.compile(r"[^\w-]+")
+
+
+def conversation_name(conversation: ConversationRow, suffix: str) -> str:
+    """Return the date it began on, its title's words and the suffix."""
+    day = (in_utc(conversation.created_at) or "")[:10]
+    return f"{'-'.join(filter(None, (day, slug(conversation.title))))}.{suffix}"
+
+
+def slug(title: str) -> str:
+    """Return a title's letters, digits and hyphens, whatever their script."""
+    words = NOT_IN_A_NAME.sub("-", unicodedata.normalize("NFC", title))
+    return words[:MAX_NAME_CHARS].strip("-_")
+
+
+def content_disposition(name: str) -> str:
+    """Return the header of RFC 6266: a name in ASCII, and the whole one where it isn't that."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = re.sub(r"-{2,}", "-", plain).replace("-.", ".")
+    header = f'attachment; filename="{plain}"'
+    return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"

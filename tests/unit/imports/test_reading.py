@@ -1,0 +1,158 @@
+"""From bytes to drafts: formats told apart, odd content read, unstorable text kept reversibly."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from shared.engine.text import unescape
+from shared.errors import InvalidImportError
+from shared.imports.chatgpt import content_text
+from shared.imports.claude import message_text
+from shared.imports.drafts import ImportFile
+from shared.imports.reading import read_file
+from tests.support.archives import (
+    claude_message,
+    claude_sample,
+    gpt_conversation,
+    gpt_message,
+    gpt_sample,
+    zipped,
+)
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def read(content: Any, *, is_zip: bool = False) -> ImportFile:
+    """Read a file."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return read_file(data, is_zip=is_zip, limit=10**6, now=NOW, user_id=uuid4(), key=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "source"),
+    [
+        (gpt_sample(), "chatgpt"),
+        (gpt_sample()[0], "chatgpt"),
+        (claude_sample(), "claude"),
+        (claude_sample()[0], "claude"),
+        ([{"role": "user", "content": "x"}], "list"),
+        ({"messages": [{"role": "user", "content": "x"}], "title": "T"}, "list"),
+    ],
+)
+def test_a_file_is_known_by_what_is_in_it(content: Any, source: str) -> None:
+    """One conversation by itself too, and with a byte order mark."""
+    assert read(content).source == source
+    assert read(b"\xef\xbb\xbf" + json.dumps(content).encode()).source == source
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"content_type": "text", "parts": ["a", "", "b"]}, "a\n\nb"),
+        ({"content_type": "text", "parts": [None, 5, ["x"]]}, ""),
+        ({"content_type": "multimodal_text", "parts": [
+            {"content_type": "audio_transcription", "text": "said"},
+            {"content_type": "real_time_user_audio_video_asset_pointer"}]},
+         "said\n\n[real time user audio video]"),
+        ({"content_type": "multimodal_text", "parts": [{}]}, "[attachment]"),
+        ({"content_type": "code", "language": "python", "text": "x()"}, "```python\nx()\n```"),
+        ({"content_type": "code", "language": "unknown", "text": "x"}, "```\nx\n```"),
+        ({"content_type": "execution_output", "text": "out"}, "out"),
+        ({"content_type": "tether_quote", "title": "T", "text": "quoted"}, "quoted"),
+        ({"content_type": "tether_browsing_display", "result": "page"}, "page"),
+        ({"content_type": "reasoning_recap", "content": "Thought for 5 s"}, "Thought for 5 s"),
+        ({"content_type": "thoughts", "thoughts": [{"content": "a"}, {"summary": "b"}, 5]},
+         "a\n\nb"),
+        ({"content_type": "from_the_future", "text": "still text"}, "still text"),
+        ({"content_type": "user_editable_context", "user_profile": "P"}, ""),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_each_type_of_chatgpts_content_has_its_text(content: dict[str, Any], text: str) -> None:
+    """What is no text is named; what isn't known is read by its fields."""
+    assert content_text(content) == text
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"text": "plain", "content": []}, "plain"),
+        ({"text": "old", "content": [{"type": "text", "text": "new"}]}, "new"),
+        ({"text": "said", "content": [{"type": "tool_use", "name": "x"}]}, "said"),
+        ({"text": "", "attachments": [{"extracted_content": "pasted"}]}, "pasted"),
+        ({"text": "", "files": [{"file_name": "a.png"}]}, "[a.png]"),
+        ({"text": None, "content": None, "attachments": None, "files": "x"}, ""),
+        ({"content": [5, None, {"type": "text", "text": 5}]}, ""),
+    ],
+)
+def test_a_message_of_claudes_has_its_text(row: dict[str, Any], text: str) -> None:
+    """Blocks first, then the text, then what was attached."""
+    assert message_text(row) == text
+
+
+@pytest.mark.parametrize(
+    "value", [None, 5, "x", [], {}, {"a": None}, {"a": {"message": 5}}, {"a": {"message": {}}}]
+)
+def test_a_conversation_that_makes_no_sense_is_an_empty_one(value: Any) -> None:
+    """It is skipped as such; the others of the file are taken."""
+    strange = {"mapping": value, "title": 5, "create_time": "x", "current_node": ["x"]}
+    first, second = read([strange, gpt_sample()[0]]).conversations
+    assert (len(first.messages), len(second.messages)) == (0, 4)
+    claude, _ = read([{"chat_messages": value}, claude_sample()[0]]).conversations
+    assert claude.messages == []
+
+
+def test_a_conversation_without_an_id_is_named_by_its_content() -> None:
+    """The same content has the same name, another has another."""
+    one, same, other = (
+        read([gpt_conversation([("a", None, gpt_message("user", text))], conversation_id=None)])
+        for text in ("x", "x", "y")
+    )
+    ids = [read.conversations[0].source_id for read in (one, same, other)]
+    assert ids[0] == ids[1] != ids[2]
+    assert ids[0].startswith("sha256:")
+
+
+def test_a_chain_of_10000_messages_comes_in_order() -> None:
+    """However the file is ordered."""
+    nodes = [
+        (str(n), str(n - 1) if n else None, gpt_message("user", f"m{n}")) for n in range(10_000)
+    ]
+    conversation = gpt_conversation(nodes)
+    conversation["mapping"] = dict(reversed(conversation["mapping"].items()))
+    (draft,) = read([conversation]).conversations
+    assert [message.content for message in draft.messages] == [f"m{n}" for n in range(10_000)]
+
+
+def test_text_that_can_not_be_stored_is_kept_reversibly() -> None:
+    """NUL and halves of surrogate pairs in an archive are escaped and flagged, in metadata too."""
+    bad = "a\x00b\ud83d"
+    message = gpt_message("user", bad, metadata={"attachments": [{"name": bad}]})
+    odd = gpt_conversation([("a", None, message)], title=bad, conversation_id="x\x00")
+    (draft,) = read([odd]).conversations
+    (row,) = draft.messages
+    assert (unescape(row.content), row.metadata["escaped"]) == (bad, True)
+    for text in (row.content, draft.title, draft.source_id, json.dumps(row.metadata)):
+        assert "\x00" not in text
+        text.encode()
+
+
+def test_claudes_messages_of_unknown_senders_are_counted() -> None:
+    """And the path goes on over them."""
+    rows = [claude_message("1", "human", "a"), claude_message("2", "tool", "b"),
+            claude_message("3", "assistant", "c")]  # fmt: skip
+    (draft,) = read([{"uuid": "u", "chat_messages": rows}]).conversations
+    assert [message.content for message in draft.messages] == ["a", "c"]
+    assert draft.left_out == {"unknown role": 1}
+
+
+def test_a_zip_must_hold_conversations() -> None:
+    """Wherever they are in it; anything else is an error that says so."""
+    content = json.dumps(claude_sample()).encode()
+    found = read(zipped(some__folder__conversations___json=content, x___png=b"x"), is_zip=True)
+    assert len(found.conversations) == 2
+    with pytest.raises(InvalidImportError, match=r"no conversations\.json"):
+        read(zipped(my_conversations___json=content), is_zip=True)
