@@ -21,11 +21,15 @@ from shared.errors import (
     IdempotencyKeyReusedError,
     InternalError,
     InvalidRequestError,
+    LegalHoldError,
+    LegalHoldNotFoundError,
     MessageNotFoundError,
+    RetentionPolicyNotFoundError,
     StoreUnavailableError,
     TooManyTurnsError,
     TurnNotFoundError,
     UnauthorizedError,
+    UserNotFoundError,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +49,11 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         ConversationNotFoundError,
         MessageNotFoundError,
         TurnNotFoundError,
+        UserNotFoundError,
+        RetentionPolicyNotFoundError,
+        LegalHoldNotFoundError,
+        LegalHoldError,
+        InvalidRequestError,
         IdempotencyKeyReusedError,
         TooManyTurnsError,
     )

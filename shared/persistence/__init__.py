@@ -1,11 +1,13 @@
 """One method for each SQL function, by the same name. Knows arguments and answers, nothing else."""
 
+from shared.persistence.analytics import AnalyticsCalls
 from shared.persistence.conversations import ConversationCalls
+from shared.persistence.retention import RetentionCalls
 from shared.persistence.turns import TurnCalls
 from shared.persistence.upkeep import UpkeepCalls
 
 __all__ = ["Persistence"]
 
 
-class Persistence(TurnCalls, ConversationCalls, UpkeepCalls):
+class Persistence(TurnCalls, ConversationCalls, AnalyticsCalls, RetentionCalls, UpkeepCalls):
     """The SQL functions of supabase/migrations, typed."""

@@ -21,10 +21,16 @@ REPEATABLE = frozenset(
     {
         "begin_turn",
         "cancel_turn",
+        "conversation_analytics",
+        "erase_account",
         "get_conversation",
         "list_conversations",
+        "list_legal_holds",
+        "list_retention_policies",
         "load_conversation",
         "load_turn",
+        "release_legal_hold",
+        "set_retention_policy",
         "settle_expired_turn",
     }
 )
