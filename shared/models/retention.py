@@ -10,7 +10,6 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_valida
 from shared.models.base import Envelope, PlainUuid, RequestBody, Row, _not_blank
 
 Days = Annotated[int, Field(ge=1, le=36500, strict=True)]
-HOLD = {"userId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11", "reason": "Case 2026-17"}
 Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_not_blank)]
 
 
@@ -89,7 +88,14 @@ class ListLegalHoldsRequest(RequestBody):
 class PlaceLegalHoldRequest(RequestBody):
     """What must not be removed: a conversation, or all of a user's; and why, without content."""
 
-    model_config = ConfigDict(json_schema_extra={"example": HOLD})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "userId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
+                "reason": "Case 2026-17",
+            }
+        }
+    )
 
     reason: Reason
     user_id: PlainUuid | None = None

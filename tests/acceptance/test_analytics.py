@@ -92,7 +92,7 @@ async def test_24_callers_with_one_key_are_23_replays(stack: Stack, user: User) 
     """However they meet the turn: begun, running or done."""
     engine = ScriptedEngine(hold=True)
     async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
-        send = {"json": {"request": "Once"}, "headers": {"Idempotency-Key": "k"}}
+        send: dict[str, Any] = {"json": {"request": "Once"}, "headers": {"Idempotency-Key": "k"}}
         callers = [asyncio.create_task(client.post("/mega-mind", **send)) for _ in range(24)]
         await asyncio.wait_for(engine.started.wait(), timeout=60)
         engine.release.set()
@@ -107,7 +107,7 @@ async def test_the_time_to_first_persist_is_of_the_request_that_persisted(
     """A turn that was taken over was persisted by a request before: there is none for it."""
     async with bundle(settings_for(stack), token=user.token, engine=ScriptedEngine()) as client:
         first = (await client.post("/mega-mind", json={"request": "Hi"})).json()
-        send = {"json": {"request": "Hi"}, "headers": {"Idempotency-Key": "lost"}}
+        send: dict[str, Any] = {"json": {"request": "Hi"}, "headers": {"Idempotency-Key": "lost"}}
         lost = asyncio.create_task(client.post("/mega-mind", **send))
         turn = (await lost).json()["turnId"]
         _lose(db, turn)

@@ -60,7 +60,7 @@ def idle(
 
 def state(db: psycopg.Connection, *conversations: str) -> list[str]:
     """Say of each conversation whether it is active, archived or gone."""
-    rows = dict(
+    rows: dict[str, str] = dict(
         db.execute(
             "select id::text, case when archived_at is null then 'active' else 'archived' end"
             " from conversations"
