@@ -10,15 +10,33 @@ from math import ceil
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 KEY = re.compile(r"[!-~]+")  # what fits in a header
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ConfigurationError(Exception):
     """A setting is missing or wrong; the message is one line that names it."""
+
+
+class ModelPrice(BaseModel):
+    """What a million tokens of a model cost, in a currency of one's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Price
+    output: Price
 
 
 class Settings(BaseSettings):
@@ -65,6 +83,9 @@ class Settings(BaseSettings):
         default=None, description="An OpenAI-compatible server, such as Ollama."
     )
     mega_mind_api_key: SecretStr | None = Field(default=None, description="The provider's key.")
+    model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
+        default_factory=dict, description="Prices of a million tokens, by the engine's name."
+    )
     offline_delay: float = Field(
         default=0, ge=0, le=10, description="Pause of the offline engine before each word."
     )
@@ -130,6 +151,15 @@ class Settings(BaseSettings):
     @classmethod
     def _all_keys(cls, value: Any) -> Any:
         return _keys_from(value)
+
+    @field_validator("model_prices", mode="before")
+    @classmethod
+    def _parse_prices(cls, value: Any) -> Any:
+        try:
+            prices = json.loads(value) if isinstance(value, str) else value
+            return {name: ModelPrice.model_validate(price) for name, price in prices.items()}
+        except (ValueError, AttributeError):
+            raise ValueError('is not JSON such as {"model": {"input": 1, "output": 2}}') from None
 
     @field_validator("cors_origins", mode="before")
     @classmethod

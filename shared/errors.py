@@ -9,9 +9,13 @@ AppError
 ├── NotFoundError 404
 │   ├── ConversationNotFoundError
 │   ├── MessageNotFoundError
-│   └── TurnNotFoundError
+│   ├── TurnNotFoundError
+│   ├── UserNotFoundError
+│   ├── RetentionPolicyNotFoundError
+│   └── LegalHoldNotFoundError
 ├── MethodNotAllowedError 405
 ├── TurnInProgressError 409
+├── LegalHoldError 409
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
@@ -129,6 +133,24 @@ class TurnNotFoundError(NotFoundError):
     code = "turn_not_found"
 
 
+class UserNotFoundError(NotFoundError):
+    """User not found."""
+
+    code = "user_not_found"
+
+
+class RetentionPolicyNotFoundError(NotFoundError):
+    """Retention policy not found."""
+
+    code = "retention_policy_not_found"
+
+
+class LegalHoldNotFoundError(NotFoundError):
+    """Legal hold not found."""
+
+    code = "legal_hold_not_found"
+
+
 class MethodNotAllowedError(AppError):
     """This address does not answer that method."""
 
@@ -142,6 +164,13 @@ class TurnInProgressError(AppError):
     code = "turn_in_progress"
     status = 409
     retryable = True
+
+
+class LegalHoldError(AppError):
+    """A legal hold keeps this from being removed."""
+
+    code = "legal_hold"
+    status = 409
 
 
 class PayloadTooLargeError(AppError):

@@ -30,9 +30,11 @@ def compose_reply(
     analysis: Analysis | None,
     duration: float,
     own_metadata: dict[str, Any],
+    persisted_after: float | None = None,
 ) -> Reply:
     """Return the reply that is stored for this result; a failure is a reply too.
 
+    `persisted_after` is how many seconds the request's message took to be stored.
     `own_metadata` is the caller's and stays beside ours. Text that Postgres can't hold is escaped
     reversibly, and `escaped` says so.
     """
@@ -51,6 +53,7 @@ def compose_reply(
         "error": error,
         "usage": result.usage.model_dump() if result.usage else None,
         "truncated": result.truncated or None,
+        "persistedAfter": None if persisted_after is None else round(persisted_after, 4),
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
     escaper = _Escaper()

@@ -13,12 +13,20 @@ if TYPE_CHECKING:
 class RunningTurn:
     """The state of one turn. Its worker writes it; any number of watchers read it.
 
-    Offsets and lengths count characters (code points) of the draft.
+    Offsets and lengths count characters (code points) of the draft. `persisted_after` is how many
+    seconds the request waited for its message to be stored; None where an earlier one's was.
     """
 
-    def __init__(self, begun: TurnRecord, request: MegaMindRequest) -> None:
+    def __init__(
+        self,
+        begun: TurnRecord,
+        request: MegaMindRequest,
+        *,
+        persisted_after: float | None = None,
+    ) -> None:
         self.begun = begun
         self.request = request
+        self.persisted_after = persisted_after
         self.status = "accepted"
         self.length = 0
         self.reply: Reply | None = None  # set once the AI is done, before the reply is stored

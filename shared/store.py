@@ -23,11 +23,15 @@ from shared.errors import (
     InternalError,
     InvalidImportError,
     InvalidRequestError,
+    LegalHoldError,
+    LegalHoldNotFoundError,
     MessageNotFoundError,
+    RetentionPolicyNotFoundError,
     StoreUnavailableError,
     TooManyTurnsError,
     TurnNotFoundError,
     UnauthorizedError,
+    UserNotFoundError,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +51,11 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         ConversationNotFoundError,
         MessageNotFoundError,
         TurnNotFoundError,
+        UserNotFoundError,
+        RetentionPolicyNotFoundError,
+        LegalHoldNotFoundError,
+        LegalHoldError,
+        InvalidRequestError,
         IdempotencyKeyReusedError,
         TooManyTurnsError,
         InvalidImportError,

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -52,12 +52,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A request of a verified user, under the key that makes repeating it harmless."""
+    """A request of a verified user, under the key that makes repeating it harmless.
+
+    `arrived_at` is when it came in, by the monotonic clock.
+    """
 
     user_id: UUID
     idempotency_key: str
     request: MegaMindRequest
     caller: Caller
+    arrived_at: float = field(default_factory=time.monotonic)
 
     def request_hash(self) -> str:
         """Return the fingerprint by which two requests under one key are told apart."""
@@ -187,7 +191,9 @@ class TurnRunner:
         try:
             begun = await self._begin_stored(turn)
             if begun.outcome in {"started", "taken_over"}:
-                self._set_to_work(RunningTurn(begun, turn.request))
+                self._set_to_work(
+                    RunningTurn(begun, turn.request, persisted_after=_waited(turn, begun))
+                )
         finally:
             self._beginning -= 1
         if begun.outcome == "in_progress" and begun.turn.idempotency_key != turn.idempotency_key:
@@ -295,3 +301,8 @@ class TurnRunner:
         )
         page = await self._persistence.load_conversation(newest, caller=caller)
         return [HistoryMessage.model_validate(dict(row)) for row in page.messages]
+
+
+def _waited(turn: Turn, begun: TurnRecord) -> float | None:
+    """Return the seconds until this request's message was known to be stored, if it was now."""
+    return time.monotonic() - turn.arrived_at if begun.outcome == "started" else None

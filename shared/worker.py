@@ -19,7 +19,7 @@ from shared.engine.protocol import AnalysisReady, Finished, HistoryMessage, Text
 from shared.engine.results import engine_error, failed_result
 from shared.engine.streams import closing
 from shared.engine.text import escape_unstorable
-from shared.errors import StoreUnavailableError, UnavailableError
+from shared.errors import ConversationNotFoundError, StoreUnavailableError, UnavailableError
 from shared.reply import compose_reply
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class TurnWorker:
         except TurnLostError:
             log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
             await self._settle_as_stored(running)
+        except ConversationNotFoundError as exc:
+            log.warning("turn_deleted", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
+            running.fail(exc)
         except Exception as exc:
             log.exception("turn_broke", turn_id=str(begun.turn.id))
             running.fail(exc)
@@ -116,6 +119,7 @@ class TurnWorker:
             analysis=analyses[0] if analyses else None,
             duration=time.monotonic() - started,
             own_metadata=running.request.metadata,
+            persisted_after=running.persisted_after,
         )
 
     def _stopped(self, running: RunningTurn) -> EngineResult:

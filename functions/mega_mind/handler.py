@@ -7,7 +7,15 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from shared.errors import InvalidRequestError, UnauthorizedError
 from shared.http.events import event_stream, place_from, wants_events
-from shared.http.routing import BEARER, CallerOf, CallerOrStranger, CheckedRoute, ServicesOf
+from shared.http.routing import (
+    BEARER,
+    ArrivedAt,
+    CallerOf,
+    CallerOrStranger,
+    CheckedRoute,
+    IdempotencyKey,
+    ServicesOf,
+)
 from shared.models.base import PlainUuid
 from shared.models.turns import MegaMindAnswer, MegaMindRequest
 from shared.turn import Turn
@@ -15,15 +23,6 @@ from shared.watch import Place
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x20-\x7e]+$",
-        description="Repeating a request under its key gives the stored answer.",
-    ),
-]
 # OpenAPI says it by the answers' media types, and ignores a parameter of this name.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
@@ -34,6 +33,7 @@ async def mega_mind(
     body: MegaMindRequest,
     caller: CallerOrStranger,
     services: ServicesOf,
+    arrived_at: ArrivedAt,
     idempotency_key: IdempotencyKey = None,
     accept: Accept = None,
 ) -> MegaMindAnswer | Response:
@@ -47,7 +47,7 @@ async def mega_mind(
         return await services.turns.run_unstored(body, caller=caller)
     if user_id is None or caller is None:
         raise UnauthorizedError
-    turn = Turn(user_id, idempotency_key or uuid4().hex, body, caller)
+    turn = Turn(user_id, idempotency_key or uuid4().hex, body, caller, arrived_at)
     if wants_events(accept):
         return event_stream(await services.turns.stream(turn))
     return await services.turns.run(turn)

@@ -59,7 +59,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "headers": {"x-request-id": REQUEST_ID, "Retry-After": RETRY_AFTER},
     },
 }
-METHODS = ["GET", "POST", "PATCH", "DELETE"]
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 CORS_HEADERS = ["authorization", "apikey", "content-type", "idempotency-key", "last-event-id"]
 CORS_HEADERS += ["x-client-info", "x-request-id", "x-retry-count", "x-region"]
 

@@ -36,6 +36,7 @@ class RequestContext:
         sent = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = sent if SENSIBLE_ID.fullmatch(sent) else uuid4().hex
         started = time.monotonic()
+        scope.setdefault("state", {})["arrived_at"] = started
         status = 499  # the client went away before there was an answer
 
         async def send_with_id(message: Message) -> None:

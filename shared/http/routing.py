@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
@@ -106,8 +106,24 @@ def _the_service(request: Request) -> Caller:
     return caller
 
 
+def _arrived_at(request: Request) -> float:
+    arrived_at: float = request.state.arrived_at
+    return arrived_at
+
+
 ServicesOf = Annotated[Services, Depends(services_of)]
 CallerOf = Annotated[Caller, Depends(_verified_caller)]
 UserOf = Annotated[Caller, Depends(_signed_in_user)]
 ServiceOf = Annotated[Caller, Depends(_the_service)]
 CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]
+ArrivedAt = Annotated[float, Depends(_arrived_at)]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="Repeating a request under its key gives the stored answer.",
+    ),
+]

@@ -32,6 +32,7 @@ RESERVED_METADATA = frozenset(
         "engine",
         "usage",
         "escaped",
+        "persistedAfter",
         "truncated",
     }
 )

@@ -110,6 +110,9 @@ def test_no_request_breaks_what_the_document_says(case: Case, door: Door) -> Non
     door.call(case, *ATTACKS)
 
 
+OCTOBER = {"from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z", "bucket": "week"}
+
+
 def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Door) -> None:
     """Every operation with ids that exist: its answer conforms, and a stranger doesn't get it."""
     of = {"conversation_id": ""}
@@ -126,6 +129,8 @@ def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Doo
         door.ask("GET", "/export-conversation", query=here),
         door.ask("POST", "/export-conversation", body={**here, "format": "json"}),
         door.ask("POST", "/import-conversation", body=IMPORT_EXAMPLE, media_type=JSON),
+        door.ask("POST", "/conversation-analytics", body=OCTOBER),
+        door.ask("GET", "/conversation-analytics", query=OCTOBER),
         door.ask("GET", "/conversations", query={"limit": 1}),
         door.ask("GET", "/conversations/{conversation_id}", path_parameters=of),
         door.ask("PATCH", "/conversations/{conversation_id}", path_parameters=of, body=title),
@@ -133,6 +138,7 @@ def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Doo
         door.ask("GET", "/health", query={"deep": True}),
     ]
     assert answers[-2] == {"deleted": turn["conversationId"]}
+    assert door.ask("POST", "/erase-account", body={"confirm": "erase"})["remaining"] == 0
 
 
 def test_the_files_that_are_given_out_are_what_the_document_says(door: Door) -> None:

@@ -46,6 +46,24 @@ TABLES = {
         "other": ("none", "denied", "denied", "denied"),
         "service": ("done", "done", "done", "denied"),
     },
+    "retention_policies": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("denied", "denied", "denied", "denied"),
+        "other": ("denied", "denied", "denied", "denied"),
+        "service": ("done", "done", "done", "done"),
+    },
+    "legal_holds": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("denied", "denied", "denied", "denied"),
+        "other": ("denied", "denied", "denied", "denied"),
+        "service": ("done", "done", "done", "denied"),
+    },
+    "erasure_receipts": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("denied", "denied", "denied", "denied"),
+        "other": ("denied", "denied", "denied", "denied"),
+        "service": ("done", "done", "done", "denied"),
+    },
 }
 
 # What each of the four commands is tried with: the owner's row, a new one of theirs, a change.
@@ -54,6 +72,14 @@ ROW_OF: dict[str, Callable[[World], str]] = {
     "messages": lambda world: world.message,
     "import_parts": lambda world: world.import_part,
     "turns": lambda world: world.turn,
+}
+
+# Tables that a world has no row in: one of the owner's, made where a test is about it.
+PLANTED_ROWS = {
+    "retention_policies": "insert into retention_policies (user_id) values (%s) returning id",
+    "legal_holds": "insert into legal_holds (user_id, reason) values (%s, 'case') returning id",
+    "erasure_receipts": "insert into erasure_receipts (user_id, idempotency_key, requested_by)"
+    " values (%s, 'planted', 'user') returning id",
 }
 NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
     "conversations": lambda world: {"user_id": world.owner.id, "title": "New"},
@@ -79,12 +105,22 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "user_message_id": world.free_message,
         "reply_message_id": world.free_message,
     },
+    "retention_policies": lambda world: {"user_id": world.owner.id, "archive_after_days": 30},
+    "legal_holds": lambda world: {"user_id": world.owner.id, "reason": "case"},
+    "erasure_receipts": lambda world: {
+        "user_id": world.owner.id,
+        "idempotency_key": "new",
+        "requested_by": "service",
+    },
 }
 CHANGE: dict[str, dict[str, Any]] = {
     "conversations": {"title": "Changed"},
     "messages": {"content": "Changed"},
     "import_parts": {"part": 9},
     "turns": {"draft": "Changed"},
+    "retention_policies": {"delete_after_days": 30},
+    "legal_holds": {"released_at": "2026-11-01T00:00:00+00:00"},
+    "erasure_receipts": {"held": 1},
 }
 
 # Columns that a signed-in user may write; every other one is refused.
@@ -97,6 +133,12 @@ WRITABLE = {
     ("import_parts", "update"): set(),
     ("turns", "insert"): set(),
     ("turns", "update"): set(),
+    ("retention_policies", "insert"): set(),
+    ("retention_policies", "update"): set(),
+    ("legal_holds", "insert"): set(),
+    ("legal_holds", "update"): set(),
+    ("erasure_receipts", "insert"): set(),
+    ("erasure_receipts", "update"): set(),
 }
 
 NOBODY = dict.fromkeys(("anon", "owner", "other", "service"), "denied")
@@ -143,10 +185,29 @@ FUNCTIONS = {
     "get_conversation": OF_THE_OWNER,
     "load_conversation": OF_THE_OWNER,
     "update_conversation": OF_THE_OWNER,
+    "bucket_bounds": OF_ANY_USER,
+    "conversation_analytics": OF_ANY_USER,  # what a caller can't see is not counted
+    "apply_retention": BACKEND,
+    "delete_retention_policy": BACKEND | {"service": "missing"},
+    "erase_account": BACKEND,
+    "is_held": BACKEND,
+    "list_legal_holds": BACKEND,
+    "list_retention_policies": BACKEND,
+    "place_legal_hold": BACKEND,
+    "release_legal_hold": BACKEND | {"service": "missing"},
+    "retention_due": BACKEND | {"service": "none"},
+    "set_retention_policy": BACKEND,
 }
 
 # Trigger functions: nobody calls them.
-TRIGGERS = {"assign_message_place", "broadcast_message"}
+TRIGGERS = {
+    "assign_message_place",
+    "broadcast_message",
+    "forget_events",
+    "note_restore",
+    "refuse_held_removal",
+    "refuse_unreleased_removal",
+}
 
 ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "begin_turn": lambda world: world.turn_arguments(),
@@ -232,6 +293,26 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
 }
 
+NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
+ARGUMENTS |= {
+    "bucket_bounds": lambda world: NOVEMBER | {"bucket": "week", "time_zone": "UTC"},
+    "conversation_analytics": lambda world: NOVEMBER | {"user_id": world.owner.id},
+    "apply_retention": lambda world: {"dry_run": False, "user_id": world.owner.id},
+    "delete_retention_policy": lambda world: {"policy_id": world.message},
+    "erase_account": lambda world: {"user_id": world.owner.id, "idempotency_key": "key"},
+    "is_held": lambda world: {"conversation_id": world.conversation, "user_id": world.owner.id},
+    "list_legal_holds": lambda world: {"user_id": world.owner.id},
+    "list_retention_policies": lambda world: {"user_id": world.owner.id},
+    "place_legal_hold": lambda world: {"user_id": world.owner.id, "reason": "case"},
+    "release_legal_hold": lambda world: {"hold_id": world.message},
+    "retention_due": lambda world: {
+        "due_at": "2026-12-01T00:00:00Z",
+        "most": 1,
+        "user_id": world.owner.id,
+    },
+    "set_retention_policy": lambda world: {"user_id": world.owner.id, "archive_after_days": 30},
+}
+
 # A value of its type for each column, to be refused for the column alone.
 SAMPLES: dict[str, Any] = {
     "uuid": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
@@ -315,7 +396,8 @@ async def test_a_command_on_a_table(
     world: World, db: psycopg.Connection, table: str, actor: str, command: str
 ) -> None:
     """The answer is the expected one; what is refused changes nothing and tells nothing."""
-    row, before = f"{table}?id=eq.{ROW_OF[table](world)}", _owned(db, world)
+    row = f"{table}?id=eq.{_row_of(db, world, table) if command != 'insert' else None}"
+    before = _owned(db, world)
     answer = await {
         "select": lambda: world.call(actor, "GET", row),
         "insert": lambda: world.call(actor, "POST", table, json=NEW_ROW[table](world)),
@@ -390,9 +472,9 @@ async def test_a_user_can_write_no_column_but_those_listed(
     ).fetchall()
     writable = WRITABLE[table, command]
     assert writable <= {name for name, _ in columns}
-    before = _owned(db, world)
     method, path = ("POST", table) if command == "insert" else (
-        "PATCH", f"{table}?id=eq.{ROW_OF[table](world)}")  # fmt: skip
+        "PATCH", f"{table}?id=eq.{_row_of(db, world, table)}")  # fmt: skip
+    before = _owned(db, world)
     base = {k: v for k, v in NEW_ROW[table](world).items() if k in writable}
     refused = {}
     for name, kind in columns:
@@ -535,6 +617,15 @@ async def _everything_said_of(world: World, conversation: str) -> list[tuple[int
     ]
     answers = [await world.call("other", method, path, json=body) for method, path, body in calls]
     return [(answer.status_code, answer.text) for answer in answers]
+
+
+def _row_of(db: psycopg.Connection, world: World, table: str) -> str:
+    """Return the id of the owner's row in a table."""
+    if table not in PLANTED_ROWS:
+        return ROW_OF[table](world)
+    planted = db.execute(PLANTED_ROWS[table].encode(), (world.owner.id,)).fetchone()
+    assert planted is not None
+    return str(planted[0])
 
 
 def _owned(db: psycopg.Connection, world: World) -> list[tuple[Any, ...]]:

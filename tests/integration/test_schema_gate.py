@@ -18,6 +18,9 @@ pytest_plugins = ["tests.integration.scratch"]
 ALLOWED = {
     # Reads and management of one's own, under row-level security.
     "function granted to signed-in users": {
+        "bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "conversation_analytics(timestamp with time zone,timestamp with time zone,text,text,uuid,"
+        "uuid,jsonb)",
         "create_conversation(text,uuid,jsonb)",
         "delete_conversation(uuid)",
         "describe_turn(uuid,text,integer)",  # of what the caller can see
@@ -33,6 +36,8 @@ ALLOWED = {
         "assign_message_place()",  # a client may write a message, not its conversation's counter
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
         "repair_invariants(integer)",  # the service may not change messages, except for this
+        "forget_events()",  # nobody else may delete the live events of what is deleted
+        "refuse_held_removal()",  # whoever deletes may not see the legal holds
         "broadcast_message()",  # a client may not send to a topic, its stored message is told of
     },
 }

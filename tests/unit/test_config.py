@@ -104,6 +104,12 @@ def test_an_empty_setting_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, name
         ("HISTORY_LIMIT", "-1", ".*greater than or equal to 0"),
         ("HISTORY_LIMIT", "2001", ".*2000"),
         ("LOG_LEVEL", "loud", ".*'debug', 'info', 'warning' or 'error'"),
+        ("MODEL_PRICES", "cheap", "is not JSON such as .*"),
+        ("MODEL_PRICES", "[]", "is not JSON such as .*"),
+        ("MODEL_PRICES", '{"m": 5}', "is not JSON such as .*"),
+        ("MODEL_PRICES", '{"m": {"input": 1}}', "is not JSON such as .*"),
+        ("MODEL_PRICES", '{"m": {"input": 1, "output": -1}}', "is not JSON such as .*"),
+        ("MODEL_PRICES", '{"m": {"input": 1, "output": NaN}}', "is not JSON such as .*"),
         ("ALLOW_ANONYMOUS_DEMO", "perhaps", ".*valid boolean.*"),
     ],
 )  # fmt: skip
@@ -115,6 +121,14 @@ def test_a_wrong_setting_is_one_clear_line(
         load(monkeypatch, **{name: value})
     assert "\n" not in str(e.value)
     assert not ("KEY" in name and "good" in str(e.value))
+
+
+def test_prices_are_read_by_the_models_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million tokens in and out; without the setting there are none."""
+    priced = load(monkeypatch, MODEL_PRICES='{"openai:m": {"input": 1.25, "output": 10}}')
+    assert priced.model_prices["openai:m"].model_dump() == {"input": 1.25, "output": 10.0}
+    monkeypatch.delenv("MODEL_PRICES")
+    assert load(monkeypatch).model_prices == {}
 
 
 def test_several_wrong_settings_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,15 @@ CODES = {
     "internal_error": 500,
     "invalid_import": 400,
     "invalid_request": 400,
+    "legal_hold": 409,
+    "legal_hold_not_found": 404,
     "message_not_found": 404,
     "method_not_allowed": 405,
     "not_found": 404,
     "payload_too_large": 413,
     "pdf_not_installed": 501,
     "reply_not_stored": 503,
+    "retention_policy_not_found": 404,
     "store_unavailable": 503,
     "too_many_turns": 429,
     "turn_in_progress": 409,
@@ -41,6 +44,7 @@ CODES = {
     "unauthorized": 401,
     "unavailable": 503,
     "unsupported_media_type": 415,
+    "user_not_found": 404,
 }
 
 

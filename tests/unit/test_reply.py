@@ -25,10 +25,18 @@ def file(path: str, content: str, language: str | None = "python") -> GeneratedF
     return GeneratedFile(path=path, language=language, content=content)
 
 
-def compose(*, own: dict[str, Any] | None = None, **fields: Any) -> Reply:
+def compose(
+    *, own: dict[str, Any] | None = None, persisted_after: float | None = None, **fields: Any
+) -> Reply:
     """Compose a reply of a good result with these fields changed."""
     result = EngineResult(**{"success": True, "message": "Hi", "engine": "unit", **fields})
-    return compose_reply(result, analysis=ANALYSIS, duration=1.23456, own_metadata=own or {})
+    return compose_reply(
+        result,
+        analysis=ANALYSIS,
+        duration=1.23456,
+        own_metadata=own or {},
+        persisted_after=persisted_after,
+    )
 
 
 def test_a_good_result_becomes_a_completed_reply() -> None:
@@ -47,6 +55,12 @@ def test_a_good_result_becomes_a_completed_reply() -> None:
         "strategy": "generate_code",
         "engine": "unit",
     }
+
+
+def test_how_long_the_message_took_to_be_stored_is_kept_where_it_is_known() -> None:
+    """In seconds, to a tenth of a millisecond."""
+    assert compose(persisted_after=0.0123456).metadata["persistedAfter"] == 0.0123
+    assert "persistedAfter" not in compose().metadata
 
 
 def test_a_failure_is_a_reply_too() -> None:
@@ -81,7 +95,8 @@ def test_the_callers_metadata_stands_beside_ours_and_never_in_its_place() -> Non
 def test_every_key_of_ours_is_reserved() -> None:
     """So a caller is told at once instead of finding their own overwritten."""
     error = EngineError(type="timeout", message="Too slow.")
-    ours = compose(error=error, usage=Usage(input_tokens=1, output_tokens=1), truncated=True)
+    usage = Usage(input_tokens=1, output_tokens=1)
+    ours = compose(error=error, usage=usage, truncated=True, persisted_after=1)
     escaped = compose(message="\x00")
     mine = user_metadata(None, {})
     assert ours.metadata.keys() | escaped.metadata.keys() | mine.keys() == RESERVED_METADATA

@@ -1,0 +1,1 @@
+"""GET|PUT|DELETE retention-policies."""

@@ -1,0 +1,141 @@
+"""Figures of a user's turns: what conversation-analytics takes and answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from shared.models.base import Envelope, PlainUuid, RequestBody
+
+
+def _moment(value: Any) -> datetime:
+    """Accept text alone: a bare number is no moment, and one without an offset is anybody's."""
+    if not isinstance(value, str):
+        raise ValueError("should be text such as 2026-11-01T00:00:00Z")  # noqa: TRY004 - pydantic's
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("should be a moment such as 2026-11-01T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError("should end with Z or an offset such as +01:00")
+    return moment
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Bucket = Literal["hour", "day", "week", "month"]
+
+
+class ConversationAnalyticsRequest(RequestBody):
+    """Turns begun at `from` or later and before `to`, by the clock of `timeZone`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "from": "2026-11-01T00:00:00Z",
+                "to": "2026-12-01T00:00:00Z",
+                "bucket": "day",
+                "timeZone": "Europe/Berlin",
+            }
+        }
+    )
+
+    starts_at: Moment = Field(alias="from", examples=["2026-11-01T00:00:00Z"])
+    ends_at: Moment = Field(alias="to", examples=["2026-12-01T00:00:00Z"])
+    bucket: Bucket = "day"
+    time_zone: Annotated[str, Field(max_length=64)] = Field(
+        default="UTC", examples=["Europe/Berlin"], description="An IANA name."
+    )
+    project_id: PlainUuid | None = None
+    user_id: PlainUuid | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.starts_at >= self.ends_at:
+            raise ValueError("from should be before to")
+        return self
+
+
+class Spread(Envelope):
+    """Seconds: the median and the 95th percentile of so many turns. Null where there are none."""
+
+    measured: int
+    median: float | None
+    p95: float | None
+
+
+class UsageFigures(Envelope):
+    """Tokens of the turns whose engine counted any. `cost` is null where a price is unknown."""
+
+    turns: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+
+
+class PersistenceFigures(Envelope):
+    """How well turns were kept.
+
+    Replays were given what their key had led to before; a recovered turn was completed by another
+    worker than its first.
+    """
+
+    replays_deduplicated: int
+    recovered: int
+    time_to_first_persist: Spread
+
+
+class Figures(Envelope):
+    """Counts of turns by how they ended, and what they took.
+
+    `successRate` is completed / (completed + failed + interrupted). `duration` runs from the
+    stored request to the stored reply, of turns that were not interrupted.
+    """
+
+    turns: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    interrupted: int
+    success_rate: float | None
+    duration: Spread
+    files_generated: int
+    usage: UsageFigures
+    persistence: PersistenceFigures
+
+
+class BucketFigures(Figures):
+    """The same of one hour, day, week or month, as far as it lies in the range."""
+
+    start: str
+    end: str
+
+
+class NamedTurns(Envelope):
+    """In how many turns there was this."""
+
+    name: str
+    turns: int
+
+
+class ModelUsage(Envelope):
+    """Tokens of one engine; `cost` is null where MODEL_PRICES has no price for it."""
+
+    name: str | None
+    turns: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+
+
+class ConversationAnalyticsAnswer(Envelope):
+    """All of the range, each bucket of it, and the 20 most frequent of each kind."""
+
+    totals: Figures
+    buckets: list[BucketFigures]
+    intents: list[NamedTurns]
+    complexities: list[NamedTurns]
+    strategies: list[NamedTurns]
+    models: list[ModelUsage]

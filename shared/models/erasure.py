@@ -1,0 +1,50 @@
+"""The erasure of a user: what erase-account takes and answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.models.base import Envelope, PlainUuid, RequestBody
+from shared.models.retention import RemovedRows
+
+
+class EraseAccountRequest(RequestBody):
+    """Whose conversations go for good. `confirm` says that it is meant."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"confirm": "erase"}})
+
+    confirm: Literal["erase"] = Field(description="The word erase.")
+    user_id: PlainUuid | None = None
+
+
+class ErasureReceipt(BaseModel):
+    """What erase_account answers: the receipt's row, and how many conversations remain."""
+
+    id: UUID
+    user_id: UUID
+    requested_at: str
+    erased_at: str | None
+    conversations: int
+    messages: int
+    turns: int
+    held: int
+    remaining: int
+
+
+class EraseAccountAnswer(Envelope):
+    """The receipt.
+
+    `held` conversations are kept by a legal hold. `erasedAt` is null while some `remaining` ones
+    are still to go: ask again with the same key.
+    """
+
+    receipt_id: UUID
+    user_id: UUID
+    requested_at: str
+    erased_at: str | None
+    removed: RemovedRows
+    held: int
+    remaining: int

@@ -1,0 +1,41 @@
+"""SQL functions about what turns came to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.models.analytics import ConversationAnalyticsAnswer, ConversationAnalyticsRequest
+from shared.persistence.calls import Calls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from shared.auth import Caller
+    from shared.config import ModelPrice
+
+
+class AnalyticsCalls(Calls):
+    """Figures of a user's turns."""
+
+    async def conversation_analytics(
+        self,
+        request: ConversationAnalyticsRequest,
+        *,
+        caller: Caller,
+        user_id: UUID,
+        prices: Mapping[str, ModelPrice],
+    ) -> ConversationAnalyticsAnswer:
+        """Count a user's turns in a range, in all and for each bucket."""
+        return await self._call(
+            ConversationAnalyticsAnswer,
+            "conversation_analytics",
+            caller,
+            starts_at=request.starts_at,
+            ends_at=request.ends_at,
+            bucket=request.bucket,
+            time_zone=request.time_zone,
+            project_id=request.project_id,
+            user_id=user_id,
+            prices={name: price.model_dump() for name, price in prices.items()},
+        )

@@ -1,0 +1,102 @@
+"""SQL functions about how long conversations are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.models.erasure import ErasureReceipt
+from shared.models.retention import (
+    ApplyRetentionAnswer,
+    ApplyRetentionRequest,
+    LegalHoldRow,
+    LegalHoldsAnswer,
+    ListLegalHoldsRequest,
+    ListRetentionPoliciesRequest,
+    PlaceLegalHoldRequest,
+    RetentionPoliciesAnswer,
+    RetentionPolicyRow,
+    SetRetentionPolicyRequest,
+)
+from shared.persistence.calls import Calls
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class RetentionCalls(Calls):
+    """Policies, legal holds and erasure: the service's."""
+
+    async def set_retention_policy(self, request: SetRetentionPolicyRequest) -> RetentionPolicyRow:
+        """Set the one policy of a user, of a project, or of everybody."""
+        return await self._call(
+            RetentionPolicyRow,
+            "set_retention_policy",
+            user_id=request.user_id,
+            project_id=request.project_id,
+            archive_after_days=request.archive_after_days,
+            delete_after_days=request.delete_after_days,
+        )
+
+    async def list_retention_policies(
+        self, request: ListRetentionPoliciesRequest
+    ) -> RetentionPoliciesAnswer:
+        """Read the policies."""
+        return await self._call(
+            RetentionPoliciesAnswer,
+            "list_retention_policies",
+            user_id=request.user_id,
+            project_id=request.project_id,
+        )
+
+    async def delete_retention_policy(self, policy_id: UUID) -> None:
+        """Remove a policy."""
+        await self._store.call(
+            "delete_retention_policy", {"policy_id": str(policy_id)}, caller=None
+        )
+
+    async def apply_retention(self, request: ApplyRetentionRequest) -> ApplyRetentionAnswer:
+        """Archive and delete what the policies say, or count it."""
+        return await self._call(
+            ApplyRetentionAnswer,
+            "apply_retention",
+            dry_run=request.dry_run,
+            most=request.most,
+            user_id=request.user_id,
+            project_id=request.project_id,
+        )
+
+    async def place_legal_hold(self, request: PlaceLegalHoldRequest) -> LegalHoldRow:
+        """Keep a conversation, or all of a user's, from being removed."""
+        return await self._call(
+            LegalHoldRow,
+            "place_legal_hold",
+            reason=request.reason,
+            user_id=request.user_id,
+            conversation_id=request.conversation_id,
+        )
+
+    async def list_legal_holds(self, request: ListLegalHoldsRequest) -> LegalHoldsAnswer:
+        """Read the holds in force, or those that were released."""
+        return await self._call(
+            LegalHoldsAnswer,
+            "list_legal_holds",
+            user_id=request.user_id,
+            conversation_id=request.conversation_id,
+            released=request.released,
+        )
+
+    async def release_legal_hold(self, hold_id: UUID) -> LegalHoldRow:
+        """End a hold."""
+        return await self._call(LegalHoldRow, "release_legal_hold", hold_id=hold_id)
+
+    async def erase_account(
+        self, user_id: UUID, *, idempotency_key: str, requested_by: str
+    ) -> ErasureReceipt:
+        """Delete some of a user's conversations; the same key goes on where it ended."""
+        return await self._call(
+            ErasureReceipt,
+            "erase_account",
+            user_id=user_id,
+            idempotency_key=idempotency_key,
+            requested_by=requested_by,
+        )

@@ -1,0 +1,209 @@
+"""conversation-analytics: from turns that were really run to the figures of them."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from functions.app import app
+from local.stack import Stack
+from shared.engine import AnalysisReady, EngineEvent, EngineResult, Finished, HistoryMessage
+from shared.engine.protocol import Usage
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ANALYSIS, FailingEngine, ScriptedEngine
+from tests.support.users import User, functions_client
+
+PATH = "/conversation-analytics"
+
+
+class MeteredEngine:
+    """Answers, and says what that took."""
+
+    name = "metered"
+
+    async def run(
+        self, *, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[EngineEvent]:
+        """Yield the analysis and a result of 1,000 and 200 tokens."""
+        yield AnalysisReady(ANALYSIS)
+        usage = Usage(input_tokens=1000, output_tokens=200, requests=2)
+        yield Finished(EngineResult(success=True, message="Done.", usage=usage, engine=self.name))
+
+
+def around_now(**more: Any) -> dict[str, Any]:
+    """Return a range of some hours, whole ones, with now in it."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    ends = [hour + timedelta(hours=hours) for hours in (-2, 3)]
+    return {"from": ends[0].isoformat(), "to": ends[1].isoformat(), "bucket": "hour", **more}
+
+
+async def totals(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    """Ask for the figures of around now."""
+    answer = await client.post(PATH, json=around_now(**more))
+    assert answer.status_code == 200, answer.text
+    figures: dict[str, Any] = answer.json()["totals"]
+    return figures
+
+
+async def test_turns_are_counted_with_their_tokens_and_their_price(
+    stack: Stack, user: User
+) -> None:
+    """Two good ones, one failed, three repeated requests: all of it shows, in all and by hour."""
+    settings = settings_for(stack, model_prices='{"metered": {"input": 1.25, "output": 10}}')
+    async with bundle(settings, token=user.token, engine=MeteredEngine()) as client:
+        for key in ("one", "two", "one", "one", "two"):
+            sent = {"request": "Hi"}
+            await client.post("/mega-mind", json=sent, headers={"Idempotency-Key": key})
+    async with bundle(settings, token=user.token, engine=FailingEngine()) as client:
+        await client.post("/mega-mind", json={"request": "Fail"})
+        answer = (await client.post(PATH, json=around_now())).json()
+    figures = answer["totals"]
+    assert {name: figures[name] for name in ("turns", "completed", "failed", "successRate")} == {
+        "turns": 3, "completed": 2, "failed": 1, "successRate": 0.6667,
+    }  # fmt: skip
+    assert figures["usage"] == {
+        "turns": 2, "inputTokens": 2000, "outputTokens": 400, "cost": 0.0065,
+    }  # fmt: skip
+    assert answer["models"][0]["name"] == "metered"
+    assert answer["intents"] == [{"name": "Answer", "turns": 2}]
+    assert figures["persistence"]["replaysDeduplicated"] == 3
+    assert figures["persistence"]["timeToFirstPersist"]["measured"] == 3
+    assert (
+        0 < figures["persistence"]["timeToFirstPersist"]["median"] < figures["duration"]["p95"] + 60
+    )
+    assert len(answer["buckets"]) == 5
+    assert sum(bucket["turns"] for bucket in answer["buckets"]) == 3
+
+
+async def test_the_offline_engine_counts_no_tokens_and_costs_nothing_known(user: User) -> None:
+    """No usage is made up for it; the figures say of how many turns there was any."""
+    await user.send("Hello")
+    assert (await totals(user.functions))["usage"] == {
+        "turns": 0, "inputTokens": 0, "outputTokens": 0, "cost": 0,
+    }  # fmt: skip
+
+
+async def test_24_callers_with_one_key_are_23_replays(stack: Stack, user: User) -> None:
+    """However they meet the turn: begun, running or done."""
+    engine = ScriptedEngine(hold=True)
+    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
+        send: dict[str, Any] = {"json": {"request": "Once"}, "headers": {"Idempotency-Key": "k"}}
+        callers = [asyncio.create_task(client.post("/mega-mind", **send)) for _ in range(24)]
+        await asyncio.wait_for(engine.started.wait(), timeout=60)
+        engine.release.set()
+        await asyncio.gather(*callers)
+        figures = await totals(client)
+    assert (figures["turns"], figures["persistence"]["replaysDeduplicated"]) == (1, 23)
+
+
+async def test_the_time_to_first_persist_is_of_the_request_that_persisted(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """A turn that was taken over was persisted by a request before: there is none for it."""
+    async with bundle(settings_for(stack), token=user.token, engine=ScriptedEngine()) as client:
+        first = (await client.post("/mega-mind", json={"request": "Hi"})).json()
+        send: dict[str, Any] = {"json": {"request": "Hi"}, "headers": {"Idempotency-Key": "lost"}}
+        lost = asyncio.create_task(client.post("/mega-mind", **send))
+        turn = (await lost).json()["turnId"]
+        _lose(db, turn)
+        taken = (await client.post("/mega-mind", **send)).json()
+        figures = await totals(client)
+    assert first["message"]["metadata"]["persistedAfter"] > 0
+    assert "persistedAfter" not in taken["message"]["metadata"]
+    assert figures["persistence"]["recovered"] == 1
+    assert figures["persistence"]["timeToFirstPersist"]["measured"] == 1
+
+
+def _lose(db: psycopg.Connection, turn: str) -> None:
+    """Put a turn back to where its worker died."""
+    with db.transaction():
+        db.execute(
+            "update turns set status = 'running', reply_message_id = null, finished_at = null,"
+            " lease_expires_at = now() - interval '1 hour' where id = %s",
+            (turn,),
+        )
+        db.execute("delete from messages where turn_id = %s and role = 'assistant'", (turn,))
+        db.execute(
+            "update conversations set last_seq = 1"
+            " where id = (select conversation_id from turns where id = %s)",
+            (turn,),
+        )
+
+
+async def test_nobody_sees_anothers_figures(stack: Stack, user: User, other_user: User) -> None:
+    """The owner and the service do; another user may not even ask, and has none of them."""
+    await user.send("Hello")
+    environment = stack.settings.environment()
+    async with (
+        functions_client(
+            environment["SUPABASE_URL"], apikey=environment["SUPABASE_SECRET_KEY"]
+        ) as service,
+        functions_client(environment["SUPABASE_URL"]) as stranger,
+    ):
+        seen = [await totals(client, userId=user.id) for client in (user.functions, service)]
+        named = around_now(userId=user.id)
+        refused = [
+            (await client.post(PATH, json=body)).status_code
+            for client, body in (
+                (other_user.functions, named), (stranger, named), (service, around_now()),
+            )
+        ]  # fmt: skip
+    assert [figures["turns"] for figures in seen] == [1, 1]
+    assert refused == [403, 401, 400]
+    assert (await totals(other_user.functions))["turns"] == 0
+
+
+async def test_a_query_gives_the_same_as_a_body(user: User) -> None:
+    """With a project, a zone and buckets, and its range in any offset."""
+    project = str(uuid.uuid4())
+    await user.send("Hello", projectId=project)
+    await user.send("Beside it")
+    asked = around_now(projectId=project, timeZone="Asia/Kolkata")
+    by_body = await user.functions.post(PATH, json=asked)
+    by_query = await user.functions.get(PATH, params=asked)
+    assert by_body.status_code == by_query.status_code == 200
+    assert by_query.json() == by_body.json()
+    assert by_body.json()["totals"]["turns"] == 1
+    assert by_body.json()["buckets"][0]["start"][14:16] == "30"
+
+
+async def test_the_documents_example_runs(user: User) -> None:
+    """As it stands on the page."""
+    example = app.openapi()["components"]["schemas"]["ConversationAnalyticsRequest"]["example"]
+    answer = await user.functions.post(PATH, json=example)
+    assert answer.status_code == 200
+    assert len(answer.json()["buckets"]) == 31
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "a moment without an offset": {"from": "2026-11-01T00:00:00"},
+    "a moment as a number": {"from": 1793491200},
+    "a moment as a number in text": {"from": "1793491200"},
+    "no moment": {"from": "yesterday"},
+    "a range that runs back": {"to": "2026-10-01T00:00:00Z"},
+    "more than 400 buckets": {"to": "2028-11-01T00:00:00Z"},
+    "another bucket": {"bucket": "minute"},
+    "an abbreviation": {"timeZone": "PST"},
+    "a zone of nowhere": {"timeZone": "Europe/Nowhere"},
+    "a zone with a NUL": {"timeZone": "Europe/\u0000"},
+    "a long zone": {"timeZone": "E" * 65},
+    "an unknown field": {"groupBy": "user"},
+    "no end": {"to": None},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_makes_no_sense_is_refused_in_words(user: User, name: str) -> None:
+    """400 with the usual body, over both roads."""
+    asked = {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z", **REFUSED[name]}
+    answers = [
+        await user.functions.post(PATH, json=asked),
+        await user.functions.get(PATH, params={k: v for k, v in asked.items() if v is not None}),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), answer.text
