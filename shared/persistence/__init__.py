@@ -1,11 +1,12 @@
 """One method for each SQL function, by the same name. Knows arguments and answers, nothing else."""
 
 from shared.persistence.conversations import ConversationCalls
+from shared.persistence.summaries import SummaryCalls
 from shared.persistence.turns import TurnCalls
 from shared.persistence.upkeep import UpkeepCalls
 
 __all__ = ["Persistence"]
 
 
-class Persistence(TurnCalls, ConversationCalls, UpkeepCalls):
+class Persistence(TurnCalls, ConversationCalls, SummaryCalls, UpkeepCalls):
     """The SQL functions of supabase/migrations, typed."""

@@ -24,8 +24,11 @@ REPEATABLE = frozenset(
         "get_conversation",
         "list_conversations",
         "load_conversation",
+        "load_history",
         "load_turn",
+        "load_unsummarised",
         "settle_expired_turn",
+        "write_summary",
     }
 )
 ATTEMPTS = 4

@@ -40,6 +40,12 @@ TABLES = {
         "other": ("none", "denied", "denied", "denied"),
         "service": ("done", "done", "done", "denied"),
     },
+    "summaries": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("done", "denied", "denied", "denied"),
+        "other": ("none", "denied", "denied", "denied"),
+        "service": ("done", "done", "denied", "denied"),
+    },
 }
 
 # What each of the four commands is tried with: the owner's row, a new one of theirs, a change.
@@ -47,6 +53,7 @@ ROW_OF: dict[str, Callable[[World], str]] = {
     "conversations": lambda world: world.conversation,
     "messages": lambda world: world.message,
     "turns": lambda world: world.turn,
+    "summaries": lambda world: world.free_message,
 }
 NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
     "conversations": lambda world: {"user_id": world.owner.id, "title": "New"},
@@ -67,11 +74,18 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "user_message_id": world.free_message,
         "reply_message_id": world.free_message,
     },
+    "summaries": lambda world: {
+        "id": world.message,
+        "conversation_id": world.conversation,
+        "user_id": world.owner.id,
+        "through_message_id": world.free_message,
+    },
 }
 CHANGE: dict[str, dict[str, Any]] = {
     "conversations": {"title": "Changed"},
     "messages": {"content": "Changed"},
     "turns": {"draft": "Changed"},
+    "summaries": {"created_at": "2026-11-01T00:00:00+00:00"},
 }
 
 # Columns that a signed-in user may write; every other one is refused.
@@ -82,6 +96,8 @@ WRITABLE = {
     ("messages", "update"): set(),
     ("turns", "insert"): set(),
     ("turns", "update"): set(),
+    ("summaries", "insert"): set(),
+    ("summaries", "update"): set(),
 }
 
 NOBODY = dict.fromkeys(("anon", "owner", "other", "service"), "denied")
@@ -117,6 +133,9 @@ FUNCTIONS = {
     "list_conversations": OF_ANY_USER,
     "describe_turn": OF_ANY_USER,  # what a caller can't see is null
     "load_turn": OF_THE_OWNER,
+    "load_history": OF_THE_OWNER,
+    "load_unsummarised": BACKEND,
+    "write_summary": BACKEND,
     "delete_conversation": OF_THE_OWNER,
     "get_conversation": OF_THE_OWNER,
     "load_conversation": OF_THE_OWNER,
@@ -151,6 +170,17 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "sweep_turns": lambda world: {"most": 0},
     "extend_turn": lambda world: {"turn_id": world.turn, "attempt": 1, "lease_seconds": 60},
     "load_turn": lambda world: {"turn_id": world.turn},
+    "load_history": lambda world: {"conversation_id": world.conversation},
+    "load_unsummarised": lambda world: {
+        "conversation_id": world.conversation,
+        "history_tokens": 100,
+    },
+    "write_summary": lambda world: {
+        "conversation_id": world.conversation,
+        "message_id": str(uuid.uuid4()),
+        "covers_to": 1,
+        "content": "So far.",
+    },
     "require_turns_left": lambda world: {
         "user_id": world.owner.id,
         "turns_per_minute": 100,

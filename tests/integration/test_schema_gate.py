@@ -20,10 +20,11 @@ ALLOWED = {
     "function granted to signed-in users": {
         "create_conversation(text,uuid,jsonb)",
         "delete_conversation(uuid)",
-        "describe_turn(uuid,text,integer)",  # of what the caller can see
+        "describe_turn(uuid,text,integer,integer)",  # of what the caller can see
         "get_conversation(uuid)",
         "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid)",
         "load_conversation(uuid,integer,bigint,bigint,uuid)",
+        "load_history(uuid,integer,bigint)",
         "load_turn(uuid)",
         "update_conversation(uuid,text,boolean)",
     },

@@ -57,7 +57,10 @@ class World:
 
 
 async def make_world(stack: Stack) -> World:
-    """Sign two users up; give the first a conversation, a running turn and a message beside it."""
+    """Sign two users up; give the first a conversation, a running turn and a message beside it.
+
+    That message is entered as a summary, so that there is a row in every table.
+    """
     environment = stack.settings.environment()
     owner, other = await sign_up(stack), await sign_up(stack)
     publishable = {"apikey": environment["SUPABASE_PUBLISHABLE_KEY"]}
@@ -82,6 +85,13 @@ async def make_world(stack: Stack) -> World:
     world.turn = begun["turn"]["id"]
     row = {"conversation_id": world.conversation, "role": "user", "content": SECRET_TEXT}
     world.free_message = (await world.call("owner", "POST", "messages", json=row)).json()[0]["id"]
+    summary = {
+        "id": world.free_message,
+        "conversation_id": world.conversation,
+        "user_id": owner.id,
+        "through_message_id": world.message,
+    }
+    await world.call("service", "POST", "summaries", json=summary)
     return world
 
 
