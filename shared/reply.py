@@ -30,11 +30,12 @@ def compose_reply(
     analysis: Analysis | None,
     duration: float,
     own_metadata: dict[str, Any],
+    context: dict[str, Any] | None = None,
 ) -> Reply:
     """Return the reply that is stored for this result; a failure is a reply too.
 
-    `own_metadata` is the caller's and stays beside ours. Text that Postgres can't hold is escaped
-    reversibly, and `escaped` says so.
+    `context` says what the AI was given. `own_metadata` is the caller's and stays beside ours. Text
+    that Postgres can't hold is escaped reversibly, and `escaped` says so.
     """
     error = result.error.model_dump() if result.error else None
     fields = {
@@ -48,6 +49,7 @@ def compose_reply(
         "engine": result.engine,
     }
     optional = {
+        "context": context,
         "error": error,
         "usage": result.usage.model_dump() if result.usage else None,
         "truncated": result.truncated or None,

@@ -14,8 +14,9 @@ import stamina
 import structlog
 
 from shared.broadcast import Broadcaster, LiveTurn
+from shared.context import given_context
 from shared.crash import crash_point
-from shared.engine.protocol import AnalysisReady, Finished, HistoryMessage, TextDelta
+from shared.engine.protocol import AnalysisReady, Finished, TextDelta
 from shared.engine.results import engine_error, failed_result
 from shared.engine.streams import closing
 from shared.engine.text import escape_unstorable
@@ -25,11 +26,12 @@ from shared.reply import compose_reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from shared.engine.protocol import Analysis, Engine, EngineResult
+    from shared.engine.protocol import Analysis, Engine, EngineResult, HistoryMessage
     from shared.models.turns import TurnRecord
     from shared.persistence import Persistence
     from shared.reply import Reply
     from shared.running import RunningTurn
+    from shared.summary import Summaries
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,7 @@ class TurnWorker:
         persistence: Persistence,
         engine: Engine,
         broadcaster: Broadcaster,
+        summaries: Summaries,
         *,
         lease_seconds: int,
         heartbeat_seconds: float,
@@ -54,6 +57,7 @@ class TurnWorker:
         self._persistence = persistence
         self._engine = engine
         self._broadcaster = broadcaster
+        self._summaries = summaries
         self._lease_seconds = lease_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._unstored_seconds = unstored_seconds
@@ -71,6 +75,7 @@ class TurnWorker:
             live.announce("saving")
             await live.flush()
             running.settle(await self._store(running, reply))
+            self._summaries.after_reply(begun, reply.content)
         except TurnLostError:
             log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
             await self._settle_as_stored(running)
@@ -86,6 +91,7 @@ class TurnWorker:
     ) -> Reply:
         """Return the engine's reply, or what there is of it where the owner has stopped it."""
         started = time.monotonic()
+        context = given_context(running.begun.history, running.begun.context)
         live.announce("thinking")
         running.show("thinking")
         analyses: list[Analysis] = []
@@ -93,7 +99,7 @@ class TurnWorker:
             run_engine(
                 self._engine,
                 request=running.request.request,
-                history=[HistoryMessage.model_validate(row) for row in running.begun.history],
+                history=context.history,
                 on_analysis=analyses.append,
                 on_text=lambda text: _write(running, live, text),
             )
@@ -114,6 +120,7 @@ class TurnWorker:
             analysis=analyses[0] if analyses else None,
             duration=time.monotonic() - started,
             own_metadata=running.request.metadata,
+            context=context.told(),
         )
 
     def _stopped(self, running: RunningTurn) -> EngineResult:

@@ -25,10 +25,14 @@ def file(path: str, content: str, language: str | None = "python") -> GeneratedF
     return GeneratedFile(path=path, language=language, content=content)
 
 
-def compose(*, own: dict[str, Any] | None = None, **fields: Any) -> Reply:
+def compose(
+    *, own: dict[str, Any] | None = None, context: dict[str, Any] | None = None, **fields: Any
+) -> Reply:
     """Compose a reply of a good result with these fields changed."""
     result = EngineResult(**{"success": True, "message": "Hi", "engine": "unit", **fields})
-    return compose_reply(result, analysis=ANALYSIS, duration=1.23456, own_metadata=own or {})
+    return compose_reply(
+        result, analysis=ANALYSIS, duration=1.23456, own_metadata=own or {}, context=context
+    )
 
 
 def test_a_good_result_becomes_a_completed_reply() -> None:
@@ -82,7 +86,7 @@ def test_every_key_of_ours_is_reserved() -> None:
     """So a caller is told at once instead of finding their own overwritten."""
     error = EngineError(type="timeout", message="Too slow.")
     ours = compose(error=error, usage=Usage(input_tokens=1, output_tokens=1), truncated=True)
-    escaped = compose(message="\x00")
+    escaped = compose(message="\x00", context={"messages": 0})
     mine = user_metadata(None, {})
     assert ours.metadata.keys() | escaped.metadata.keys() | mine.keys() == RESERVED_METADATA
 
