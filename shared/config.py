@@ -91,8 +91,17 @@ class Settings(BaseSettings):
     )
     engine_timeout: Seconds = Field(default=120, description="Limit of one AI run.")
     max_reply_chars: int = Field(default=2_000_000, gt=0, description="A longer reply is cut.")
-    history_limit: int = Field(
-        default=200, ge=0, le=2000, description="Newest stored messages that the AI is given."
+    history_tokens: int = Field(
+        default=100_000,
+        ge=0,
+        le=10_000_000,
+        description="The most that the AI is given of a conversation, in estimated tokens.",
+    )
+    summary_tokens: int = Field(
+        default=2_000,
+        ge=0,
+        le=1_000_000,
+        description="The most that a summary takes; 0 makes none.",
     )
 
     store_timeout: Seconds = Field(default=8, description="Deadline of one call to the store.")

@@ -31,12 +31,13 @@ def compose_reply(
     duration: float,
     own_metadata: dict[str, Any],
     persisted_after: float | None = None,
+    context: dict[str, Any] | None = None,
 ) -> Reply:
     """Return the reply that is stored for this result; a failure is a reply too.
 
-    `persisted_after` is how many seconds the request's message took to be stored.
-    `own_metadata` is the caller's and stays beside ours. Text that Postgres can't hold is escaped
-    reversibly, and `escaped` says so.
+    `persisted_after` is how many seconds the request's message took to be stored, `context` what
+    the AI was given. `own_metadata` is the caller's and stays beside ours. Text that Postgres can't
+    hold is escaped reversibly, and `escaped` says so.
     """
     error = result.error.model_dump() if result.error else None
     fields = {
@@ -50,6 +51,7 @@ def compose_reply(
         "engine": result.engine,
     }
     optional = {
+        "context": context,
         "error": error,
         "usage": result.usage.model_dump() if result.usage else None,
         "truncated": result.truncated or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,20 +17,28 @@ from shared.store import Store
 if TYPE_CHECKING:
     from httpx import AsyncClient
 
-    from shared.engine.protocol import Engine
+    from shared.engine.protocol import Engine, Summariser
     from shared.imports.importer import Importer
+    from shared.summary import Summaries
     from shared.turn import TurnRunner
 
 
 class Services:
     """Everything an endpoint may ask for, wired from the settings.
 
-    `engine` takes the place of the one that the settings name.
+    `engine` and `summariser` take the places of those that the settings name.
     """
 
-    def __init__(self, settings: Settings, *, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        engine: Engine | None = None,
+        summariser: Summariser | None = None,
+    ) -> None:
         self.settings = settings
         self._engine = engine
+        self._summariser = summariser
         self.http = create_pool(settings)
         jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
         self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
@@ -61,6 +70,7 @@ class Services:
                 lease_seconds=settings.lease_seconds,
                 interval=settings.heartbeat_seconds,
             ),
+            self.summaries,
             unstored_seconds=settings.unstored_seconds,
         )
         return TurnRunner(self.persistence, engine, worker, settings)
@@ -75,10 +85,25 @@ class Services:
         store = Store(Clients(patient, self._patient_http), timeout=patient.store_timeout)
         return Importer(Persistence(store), max_bytes=self.settings.max_import_bytes)
 
+    @cached_property
+    def summaries(self) -> Summaries:
+        """The keeper of summaries."""
+        from shared.summary import Summaries
+
+        return Summaries(
+            self.persistence,
+            self._summariser or _configured_summariser(self.settings),
+            history_tokens=self.settings.history_tokens,
+            summary_tokens=self.settings.summary_tokens,
+            time_limit=self.settings.engine_timeout,
+        )
+
     async def aclose(self) -> None:
-        """Let running turns end, then let go of the connections."""
+        """Let running turns and summaries end, then let go of the connections."""
         if "turns" in self.__dict__:
+            deadline = time.monotonic() + self.settings.drain_seconds
             await self.turns.drain(self.settings.drain_seconds)
+            await self.summaries.drain(max(deadline - time.monotonic(), 0))
         if self._patient_http is not None:
             await self._patient_http.aclose()
         await self.http.aclose()
@@ -95,6 +120,19 @@ def _configured_engine(settings: Settings) -> Engine:
             offline_delay=settings.offline_delay,
             time_limit=settings.engine_timeout,
             max_reply_chars=settings.max_reply_chars,
+        )
+    except ValueError as exc:
+        raise ConfigurationError(str(exc)) from exc
+
+
+def _configured_summariser(settings: Settings) -> Summariser:
+    from shared.engine import create_summariser
+
+    try:
+        return create_summariser(
+            model=settings.mega_mind_model,
+            base_url=settings.mega_mind_base_url,
+            api_key=settings.mega_mind_api_key,
         )
     except ValueError as exc:
         raise ConfigurationError(str(exc)) from exc

@@ -22,16 +22,14 @@ from shared.answer import (
     unstored_answer,
     unstored_message,
 )
+from shared.context import Context, given_context
 from shared.crash import crash_point
-from shared.engine.protocol import Analysis, HistoryMessage
 from shared.errors import (
     ReplyNotStoredError,
     TurnNotFoundError,
     UnauthorizedError,
     UnavailableError,
 )
-from shared.models.base import MAX_LIMIT
-from shared.models.conversations import LoadConversationRequest
 from shared.reply import compose_reply, user_metadata
 from shared.running import RunningTurn
 from shared.watch import POLL_SECONDS, START, tell_settled, watch_running, watch_stored
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 
     from shared.auth import Caller
     from shared.config import Settings
-    from shared.engine.protocol import Engine
+    from shared.engine.protocol import Analysis, Engine
     from shared.models.turns import MegaMindAnswer, MegaMindRequest, TurnRecord
     from shared.persistence import Persistence
     from shared.watch import Place, TurnEvent
@@ -152,13 +150,13 @@ class TurnRunner:
         self, request: MegaMindRequest, *, caller: Caller | None
     ) -> MegaMindAnswer:
         """Run the AI and store nothing; a conversation that is named is still read first."""
-        history = await self._stored_history(request.conversation_id, caller)
+        context = await self._stored_context(request.conversation_id, caller)
         started = time.monotonic()
         analyses: list[Analysis] = []
         result = await run_engine(
             self._engine,
             request=request.request,
-            history=history,
+            history=context.history,
             on_analysis=analyses.append,
             on_text=lambda _: None,
         )
@@ -167,6 +165,7 @@ class TurnRunner:
             analysis=analyses[0] if analyses else None,
             duration=time.monotonic() - started,
             own_metadata=request.metadata,
+            context=context.told(),
         )
         return unstored_answer(reply, request.conversation_id)
 
@@ -216,7 +215,7 @@ class TurnRunner:
             project_id=turn.request.project_id,
             metadata=user_metadata(turn.request.project_id, turn.request.metadata),
             lease_seconds=settings.lease_seconds,
-            history_limit=settings.history_limit,
+            history_tokens=settings.history_tokens,
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,
         )
@@ -289,18 +288,15 @@ class TurnRunner:
             on_expired=on_expired,
         )
 
-    async def _stored_history(
-        self, conversation_id: UUID | None, caller: Caller | None
-    ) -> list[HistoryMessage]:
-        if conversation_id is None or not self._settings.history_limit:
-            return []
+    async def _stored_context(self, conversation_id: UUID | None, caller: Caller | None) -> Context:
+        if conversation_id is None:
+            return given_context([], None)
         if caller is None:
             raise UnauthorizedError
-        newest = LoadConversationRequest(
-            conversationId=conversation_id, limit=min(self._settings.history_limit, MAX_LIMIT)
+        stored = await self._persistence.load_history(
+            conversation_id, history_tokens=self._settings.history_tokens, caller=caller
         )
-        page = await self._persistence.load_conversation(newest, caller=caller)
-        return [HistoryMessage.model_validate(dict(row)) for row in page.messages]
+        return given_context(stored.history, stored.context)
 
 
 def _waited(turn: Turn, begun: TurnRecord) -> float | None:

@@ -14,8 +14,9 @@ import stamina
 import structlog
 
 from shared.broadcast import Broadcaster, LiveTurn
+from shared.context import given_context
 from shared.crash import crash_point
-from shared.engine.protocol import AnalysisReady, Finished, HistoryMessage, TextDelta
+from shared.engine.protocol import AnalysisReady, Finished, TextDelta
 from shared.engine.results import engine_error, failed_result
 from shared.engine.streams import closing
 from shared.engine.text import escape_unstorable
@@ -25,12 +26,13 @@ from shared.reply import compose_reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from shared.engine.protocol import Analysis, Engine, EngineResult
+    from shared.engine.protocol import Analysis, Engine, EngineResult, HistoryMessage
     from shared.heartbeat import Heartbeat
     from shared.models.turns import TurnRecord
     from shared.persistence import Persistence
     from shared.reply import Reply
     from shared.running import RunningTurn
+    from shared.summary import Summaries
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +50,7 @@ class TurnWorker:
         engine: Engine,
         broadcaster: Broadcaster,
         heartbeat: Heartbeat,
+        summaries: Summaries,
         *,
         unstored_seconds: float,
     ) -> None:
@@ -55,6 +58,7 @@ class TurnWorker:
         self._engine = engine
         self._broadcaster = broadcaster
         self._heartbeat = heartbeat
+        self._summaries = summaries
         self._unstored_seconds = unstored_seconds
 
     async def work(self, running: RunningTurn) -> None:
@@ -73,6 +77,7 @@ class TurnWorker:
                 live.announce("saving")
                 await live.flush()
                 running.settle(await self._store(running, reply))
+            self._summaries.after_reply(begun, reply.content)
         except TurnLostError:
             log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
             await self._settle_as_stored(running)
@@ -89,6 +94,7 @@ class TurnWorker:
     async def _generate(self, running: RunningTurn, live: LiveTurn) -> Reply:
         """Return the engine's reply, or what there is of it where the owner has stopped it."""
         started = time.monotonic()
+        context = given_context(running.begun.history, running.begun.context)
         live.announce("thinking")
         running.show("thinking")
         analyses: list[Analysis] = []
@@ -96,7 +102,7 @@ class TurnWorker:
             run_engine(
                 self._engine,
                 request=running.request.request,
-                history=[HistoryMessage.model_validate(row) for row in running.begun.history],
+                history=context.history,
                 on_analysis=analyses.append,
                 on_text=lambda text: _write(running, live, text),
             )
@@ -120,6 +126,7 @@ class TurnWorker:
             duration=time.monotonic() - started,
             own_metadata=running.request.metadata,
             persisted_after=running.persisted_after,
+            context=context.told(),
         )
 
     def _stopped(self, running: RunningTurn) -> EngineResult:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from shared.engine.guards import guarded, with_reply_limit
 from shared.engine.offline import OfflineEngine
+from shared.engine.offline_summary import OfflineSummariser
 from shared.engine.protocol import (
     Analysis,
     AnalysisReady,
@@ -17,6 +19,7 @@ from shared.engine.protocol import (
     Finished,
     GeneratedFile,
     HistoryMessage,
+    Summariser,
     TextDelta,
     Usage,
 )
@@ -25,6 +28,8 @@ from shared.engine.text import escape_unstorable, unescape
 from shared.engine.time_limit import with_time_limit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import SecretStr
 
 __all__ = [
@@ -39,10 +44,13 @@ __all__ = [
     "GeneratedFile",
     "HistoryMessage",
     "OfflineEngine",
+    "OfflineSummariser",
+    "Summariser",
     "TextDelta",
     "Usage",
     "closing",
     "create_engine",
+    "create_summariser",
     "escape_unstorable",
     "guarded",
     "unescape",
@@ -75,13 +83,32 @@ def create_engine(
     return guarded(with_time_limit(with_reply_limit(engine, max_reply_chars), time_limit))
 
 
+def create_summariser(
+    *, model: str | None = None, base_url: str | None = None, api_key: SecretStr | None = None
+) -> Summariser:
+    """Return what summarises with these settings. Raise ValueError as `create_engine` does."""
+    if model is None:
+        return OfflineSummariser()
+    with _extra_for(model):
+        from shared.engine.model_setup import create_model
+        from shared.engine.model_summary import ModelSummariser
+    return ModelSummariser(create_model(model, base_url=base_url, api_key=api_key), name=model)
+
+
 def _model_engine(model: str, base_url: str | None, api_key: SecretStr | None) -> Engine:
-    try:
+    with _extra_for(model):
         from shared.engine.model import ModelEngine
         from shared.engine.model_setup import create_model
+    return ModelEngine(create_model(model, base_url=base_url, api_key=api_key), name=model)
+
+
+@contextmanager
+def _extra_for(model: str) -> Iterator[None]:
+    """Say what to install where an import fails."""
+    try:
+        yield
     except ImportError as exc:
         raise ValueError(
             f"The model {model!r} needs the extra `model`: pip install '.[model]' "
             "(or message-persistence[model])."
         ) from exc
-    return ModelEngine(create_model(model, base_url=base_url, api_key=api_key), name=model)

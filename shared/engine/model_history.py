@@ -16,6 +16,8 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from shared.engine.history import repaired
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -40,20 +42,19 @@ def as_conversation(
 def as_messages(history: Iterable[HistoryMessage]) -> list[ModelMessage]:
     """Return the history in turns of user and model, beginning with the user.
 
-    Providers refuse blank messages and two in a row of one role: blank rows are left out and
-    neighbours of one role are joined.
+    Providers refuse blank messages and two in a row of one role: the history is repaired first, and
+    what neighbours of one role are left, such as notes, are joined.
     """
     return _messages(_turns(history))
 
 
 def _turns(history: Iterable[HistoryMessage]) -> list[tuple[str, list[str]]]:
     turns: list[tuple[str, list[str]]] = []
-    for row in history:
-        if row.content.strip():
-            role = "model" if row.role == "assistant" else "user"
-            if role == "model" and not turns:
-                _append(turns, "user", _OPENING)
-            _append(turns, role, _content_of(row))
+    for row in repaired(history):
+        role = "model" if row.role == "assistant" else "user"
+        if role == "model" and not turns:
+            _append(turns, "user", _OPENING)
+        _append(turns, role, _content_of(row))
     return turns
 
 

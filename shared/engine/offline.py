@@ -76,10 +76,12 @@ def _reply(
 def _history_note(history: Sequence[HistoryMessage]) -> str:
     if not history:
         return "This is the first message of the conversation."
-    count = len(history)
+    notes = [message.content for message in history if message.is_note]
+    count = len(history) - len(notes)
     seen = f"I can see {count} earlier message{'' if count == 1 else 's'} of this conversation"
     summaries = sum(message.is_summary for message in history)
     seen += f", {summaries} of them a summary." if summaries else "."
+    seen = " ".join([seen, *notes])
     before = next((row.content for row in reversed(history) if row.role == "user"), "")
     if not before.strip():
         return seen

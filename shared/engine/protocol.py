@@ -28,12 +28,18 @@ Strategy: TypeAlias = Literal["direct_answer", "generate_code", "step_by_step", 
 
 
 class HistoryMessage(BaseModel, frozen=True):
-    """One stored row of the conversation, older than the current request."""
+    """One stored row of the conversation, older than the current request.
+
+    `is_summary` is said only of summaries that the platform wrote, `failure` of a reply that is not
+    whole. `is_note` is said of a row that is not stored: what the AI should know of the others.
+    """
 
     seq: int
     role: Literal["user", "assistant", "system"]
     content: str
     is_summary: bool = False
+    failure: str | None = None
+    is_note: bool = False
 
 
 class Complexity(StrEnum):
@@ -125,3 +131,19 @@ class Engine(Protocol):
 
     def run(self, *, request: str, history: Sequence[HistoryMessage]) -> AsyncIterator[EngineEvent]:
         """Yield at most one analysis, then text, then exactly one `Finished`."""
+
+
+class Summariser(Protocol):
+    """Anything that puts the older part of a conversation into few words."""
+
+    @property
+    def name(self) -> str:
+        """Return the word that summaries carry in their metadata, e.g. `offline`."""
+
+    async def summarise(
+        self, messages: Sequence[HistoryMessage], *, previous: str | None, tokens: int
+    ) -> str:
+        """Return a summary of the previous summary and of these messages after it.
+
+        It should take at most so many `tokens`, and is cut where it takes more. May raise anything.
+        """

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from shared.models.base import Envelope, Metadata, PlainUuid, RequestBody, _not_blank
+from shared.models.history import HistoryContext
 from shared.models.rows import ConversationRow, MessageRow, TurnRow, TurnStatus
 
 # Keys of a reply's metadata that are ours; a caller's metadata keeps keys of its own.
@@ -34,6 +35,7 @@ RESERVED_METADATA = frozenset(
         "escaped",
         "persistedAfter",
         "truncated",
+        "context",
     }
 )
 
@@ -140,6 +142,7 @@ class TurnRecord(BaseModel):
     user_message: MessageRow
     reply: MessageRow | None
     history: list[dict[str, Any]]
+    context: HistoryContext | None = None
     draft: str = ""
     is_expired: bool = False
 

@@ -4,6 +4,7 @@ from shared.persistence.analytics import AnalyticsCalls
 from shared.persistence.archive import ArchiveCalls
 from shared.persistence.conversations import ConversationCalls
 from shared.persistence.retention import RetentionCalls
+from shared.persistence.summaries import SummaryCalls
 from shared.persistence.turns import TurnCalls
 from shared.persistence.upkeep import UpkeepCalls
 
@@ -16,6 +17,7 @@ class Persistence(
     ArchiveCalls,
     AnalyticsCalls,
     RetentionCalls,
+    SummaryCalls,
     UpkeepCalls,
 ):
     """The SQL functions of supabase/migrations, typed."""

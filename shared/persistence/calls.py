@@ -31,11 +31,14 @@ REPEATABLE = frozenset(
         "list_legal_holds",
         "list_retention_policies",
         "load_conversation",
+        "load_history",
         "load_turn",
         "release_legal_hold",
         "set_retention_policy",
         "settle_expired_turn",
         "stage_import",
+        "load_unsummarised",
+        "write_summary",
     }
 )
 ATTEMPTS = 4

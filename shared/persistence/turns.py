@@ -29,7 +29,7 @@ class TurnCalls(Calls):
         project_id: UUID | None,
         metadata: dict[str, Any],
         lease_seconds: int,
-        history_limit: int,
+        history_tokens: int,
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
     ) -> TurnRecord:
@@ -49,7 +49,8 @@ class TurnCalls(Calls):
             project_id=project_id,
             metadata=metadata,
             lease_seconds=lease_seconds,
-            history_limit=history_limit,
+            history_limit=0,  # the newest messages, for callers that name no budget
+            history_tokens=history_tokens,
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
         )

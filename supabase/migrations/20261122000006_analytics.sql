@@ -12,7 +12,8 @@ comment on column public.turns.replays is
 create or replace function public.resume_turn(
     turn_id uuid,
     lease_seconds integer,
-    history_limit integer
+    history_limit integer,
+    history_tokens integer default null
 )
 returns jsonb
 language plpgsql
@@ -55,14 +56,14 @@ begin
     where id = v_turn.id;
 
     perform public.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
-    return public.describe_turn(v_turn.id, 'taken_over', history_limit);
+    return public.describe_turn(v_turn.id, 'taken_over', history_limit, history_tokens);
 end;
 $$;
 
-revoke all on function public.resume_turn(uuid, integer, integer)
+revoke all on function public.resume_turn(uuid, integer, integer, integer)
     from public, anon, authenticated, service_role;
-grant execute on function public.resume_turn(uuid, integer, integer) to service_role;
-comment on function public.resume_turn(uuid, integer, integer) is
+grant execute on function public.resume_turn(uuid, integer, integer, integer) to service_role;
+comment on function public.resume_turn(uuid, integer, integer, integer) is
     'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';
 
 create function public.bucket_bounds(

@@ -319,7 +319,7 @@ async def run_doctor(*options: str, **environment: str) -> Said:
 @pytest.fixture
 async def patient(stack: Stack, db: psycopg.Connection) -> AsyncIterator[Patient]:
     """Two users with a conversation each, in a store that holds nothing else."""
-    db.execute("truncate conversations, messages, turns")
+    db.execute("truncate conversations, messages, turns cascade")
     made = Patient(stack, db, await sign_up(stack), await sign_up(stack))
     first = (await made.owner.send("One")).json()
     second = (await made.owner.send("Two", conversationId=first["conversationId"])).json()
@@ -380,7 +380,7 @@ class constraint_dropped:  # noqa: N801 - reads as a statement
         if not self.name:
             return
         if failed:
-            self.db.execute("truncate conversations, messages, turns")
+            self.db.execute("truncate conversations, messages, turns cascade")
         self.db.execute(
             f"alter table {self.table} add constraint {self.name} {self.definition}".encode()
         )

@@ -64,6 +64,12 @@ TABLES = {
         "other": ("denied", "denied", "denied", "denied"),
         "service": ("done", "done", "done", "denied"),
     },
+    "summaries": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("done", "denied", "denied", "denied"),
+        "other": ("none", "denied", "denied", "denied"),
+        "service": ("done", "done", "denied", "denied"),
+    },
 }
 
 # What each of the four commands is tried with: the owner's row, a new one of theirs, a change.
@@ -72,6 +78,7 @@ ROW_OF: dict[str, Callable[[World], str]] = {
     "messages": lambda world: world.message,
     "import_parts": lambda world: world.import_part,
     "turns": lambda world: world.turn,
+    "summaries": lambda world: world.free_message,
 }
 
 # Tables that a world has no row in: one of the owner's, made where a test is about it.
@@ -112,6 +119,11 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "idempotency_key": "new",
         "requested_by": "service",
     },
+    "summaries": lambda world: {
+        "id": world.message,
+        "conversation_id": world.conversation,
+        "through_message_id": world.free_message,
+    },
 }
 CHANGE: dict[str, dict[str, Any]] = {
     "conversations": {"title": "Changed"},
@@ -121,6 +133,7 @@ CHANGE: dict[str, dict[str, Any]] = {
     "retention_policies": {"delete_after_days": 30},
     "legal_holds": {"released_at": "2026-11-01T00:00:00+00:00"},
     "erasure_receipts": {"held": 1},
+    "summaries": {"created_at": "2026-11-01T00:00:00+00:00"},
 }
 
 # Columns that a signed-in user may write; every other one is refused.
@@ -139,6 +152,8 @@ WRITABLE = {
     ("legal_holds", "update"): set(),
     ("erasure_receipts", "insert"): set(),
     ("erasure_receipts", "update"): set(),
+    ("summaries", "insert"): set(),
+    ("summaries", "update"): set(),
 }
 
 NOBODY = dict.fromkeys(("anon", "owner", "other", "service"), "denied")
@@ -181,6 +196,9 @@ FUNCTIONS = {
     "list_conversations": OF_ANY_USER,
     "describe_turn": OF_ANY_USER,  # what a caller can't see is null
     "load_turn": OF_THE_OWNER,
+    "load_history": OF_THE_OWNER,
+    "load_unsummarised": BACKEND,
+    "write_summary": BACKEND,
     "delete_conversation": OF_THE_OWNER,
     "get_conversation": OF_THE_OWNER,
     "load_conversation": OF_THE_OWNER,
@@ -254,6 +272,17 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "lease_seconds": 60,
     },
     "load_turn": lambda world: {"turn_id": world.turn},
+    "load_history": lambda world: {"conversation_id": world.conversation},
+    "load_unsummarised": lambda world: {
+        "conversation_id": world.conversation,
+        "history_tokens": 100,
+    },
+    "write_summary": lambda world: {
+        "conversation_id": world.conversation,
+        "message_id": str(uuid.uuid4()),
+        "covers_to": 1,
+        "content": "So far.",
+    },
     "require_turns_left": lambda world: {
         "user_id": world.owner.id,
         "turns_per_minute": 100,

@@ -23,12 +23,13 @@ ALLOWED = {
         "uuid,jsonb)",
         "create_conversation(text,uuid,jsonb)",
         "delete_conversation(uuid)",
-        "describe_turn(uuid,text,integer)",  # of what the caller can see
         "export_conversations(uuid,uuid,integer)",
         "export_messages(uuid,bigint,bigint,integer,integer)",
+        "describe_turn(uuid,text,integer,integer)",  # of what the caller can see
         "get_conversation(uuid)",
         "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid)",
         "load_conversation(uuid,integer,bigint,bigint,uuid)",
+        "load_history(uuid,integer,bigint)",
         "load_turn(uuid)",
         "update_conversation(uuid,text,boolean)",
     },

@@ -104,6 +104,24 @@ def make_conversation(db: psycopg.Connection, user_id: str, *, messages: int = 0
     return conversation
 
 
+def make_long_conversation(db: psycopg.Connection, user_id: str, *, messages: int) -> str:
+    """Insert a conversation of questions and answers in one go, without events for each."""
+    conversation = make_conversation(db, user_id)
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        db.execute(
+            "insert into messages (conversation_id, user_id, role, content, seq, created_at)"
+            " select %s, %s, (array['assistant', 'user'])[1 + n %% 2], 'Message ' || n || '.', n,"
+            " now() - (%s - n) * interval '1 second' from generate_series(1, %s) as n",
+            (conversation, user_id, messages, messages),
+        )
+        db.execute(
+            "update conversations set last_seq = %s, updated_at = now() where id = %s",
+            (messages, conversation),
+        )
+    return conversation
+
+
 def expire(db: psycopg.Connection, begun: dict[str, Any]) -> None:
     """Let a turn's lease be over."""
     db.execute(

@@ -59,7 +59,10 @@ class World:
 
 
 async def make_world(stack: Stack) -> World:
-    """Sign two users up; give the first a conversation, a running turn and a message beside it."""
+    """Sign two users up; give the first a conversation, a running turn and a message beside it.
+
+    That message is entered as a summary, so that there is a row in every table.
+    """
     environment = stack.settings.environment()
     owner, other = await sign_up(stack), await sign_up(stack)
     publishable = {"apikey": environment["SUPABASE_PUBLISHABLE_KEY"]}
@@ -89,6 +92,13 @@ async def make_world(stack: Stack) -> World:
     part = {"import_id": world.import_id, "part": 0, "user_id": owner.id}
     staged = await world.call("service", "POST", "import_parts", json=part)
     world.import_part = staged.json()[0]["id"]
+    summary = {
+        "id": world.free_message,
+        "conversation_id": world.conversation,
+        "user_id": owner.id,
+        "through_message_id": world.message,
+    }
+    await world.call("service", "POST", "summaries", json=summary)
     return world
 
 

@@ -9,7 +9,7 @@ import httpx
 from functions.app import ROUTERS
 from local.stack import Stack
 from shared.config import Settings, load_settings
-from shared.engine.protocol import Engine
+from shared.engine.protocol import Engine, Summariser
 from shared.http.application import create_app
 from shared.services import Services
 
@@ -28,11 +28,15 @@ def settings_for(stack: Stack, **overrides: Any) -> Settings:
 
 @asynccontextmanager
 async def bundle(
-    settings: Settings, *, token: str, engine: Engine | None = None
+    settings: Settings,
+    *,
+    token: str,
+    engine: Engine | None = None,
+    summariser: Summariser | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the bundle in this process to a client that carries this token."""
     app = create_app(*ROUTERS, settings=settings)
-    app.state.services = Services(settings, engine=engine)
+    app.state.services = Services(settings, engine=engine, summariser=summariser)
     transport = httpx.ASGITransport(app=app)
     headers = {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
@@ -40,3 +44,10 @@ async def bundle(
     ) as client:
         yield client
     await app.state.services.aclose()
+
+
+def services_of(client: httpx.AsyncClient) -> Services:
+    """Return what the bundle behind this client holds."""
+    transport: Any = client._transport
+    services: Services = transport.app.state.services
+    return services

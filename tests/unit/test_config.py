@@ -101,8 +101,8 @@ def test_an_empty_setting_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, name
         ("MAX_BODY_BYTES", "0", ".*greater than 0"),
         ("MAX_BODY_BYTES", "8MB", ".*valid integer.*"),
         ("MAX_REPLY_CHARS", "-1", ".*greater than 0"),
-        ("HISTORY_LIMIT", "-1", ".*greater than or equal to 0"),
-        ("HISTORY_LIMIT", "2001", ".*2000"),
+        ("HISTORY_TOKENS", "-1", ".*greater than or equal to 0"),
+        ("HISTORY_TOKENS", "10000001", ".*10000000"),
         ("LOG_LEVEL", "loud", ".*'debug', 'info', 'warning' or 'error'"),
         ("MODEL_PRICES", "cheap", "is not JSON such as .*"),
         ("MODEL_PRICES", "[]", "is not JSON such as .*"),
@@ -177,12 +177,12 @@ def test_env_files_are_read_and_the_environment_wins(
     """First the environment, then .env.local, then .env."""
     named = [f"{name}={value}" for name, value in GOOD.items()]
     (tmp_path / ".env").write_text(
-        "\n".join([*named, "LOG_LEVEL=error", "HISTORY_LIMIT=1", "STORE_TIMEOUT=1", "OTHER=x"])
+        "\n".join([*named, "LOG_LEVEL=error", "HISTORY_TOKENS=1", "STORE_TIMEOUT=1", "OTHER=x"])
     )
-    (tmp_path / ".env.local").write_text("HISTORY_LIMIT=2\nSTORE_TIMEOUT=2\n")
+    (tmp_path / ".env.local").write_text("HISTORY_TOKENS=2\nSTORE_TIMEOUT=2\n")
     monkeypatch.setenv("STORE_TIMEOUT", "3")
     settings = load_settings()
-    assert (settings.log_level, settings.history_limit, settings.store_timeout) == ("error", 2, 3)
+    assert (settings.log_level, settings.history_tokens, settings.store_timeout) == ("error", 2, 3)
 
 
 @pytest.mark.parametrize(

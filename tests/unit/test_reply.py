@@ -26,7 +26,11 @@ def file(path: str, content: str, language: str | None = "python") -> GeneratedF
 
 
 def compose(
-    *, own: dict[str, Any] | None = None, persisted_after: float | None = None, **fields: Any
+    *,
+    own: dict[str, Any] | None = None,
+    persisted_after: float | None = None,
+    context: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> Reply:
     """Compose a reply of a good result with these fields changed."""
     result = EngineResult(**{"success": True, "message": "Hi", "engine": "unit", **fields})
@@ -36,6 +40,7 @@ def compose(
         duration=1.23456,
         own_metadata=own or {},
         persisted_after=persisted_after,
+        context=context,
     )
 
 
@@ -98,6 +103,8 @@ def test_every_key_of_ours_is_reserved() -> None:
     usage = Usage(input_tokens=1, output_tokens=1)
     ours = compose(error=error, usage=usage, truncated=True, persisted_after=1)
     escaped = compose(message="\x00")
+    ours = compose(error=error, usage=Usage(input_tokens=1, output_tokens=1), truncated=True)
+    escaped = compose(message="\x00", context={"messages": 0})
     mine = user_metadata(None, {})
     assert ours.metadata.keys() | escaped.metadata.keys() | mine.keys() == RESERVED_METADATA
 

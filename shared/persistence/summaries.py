@@ -1,0 +1,61 @@
+"""SQL functions about histories and summaries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.models.history import History, Unsummarised, WrittenSummary
+from shared.persistence.calls import Calls
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from shared.auth import Caller
+
+
+class SummaryCalls(Calls):
+    """What the AI is given of a conversation, and what stands for the rest."""
+
+    async def load_history(
+        self, conversation_id: UUID, *, history_tokens: int, caller: Caller
+    ) -> History:
+        """Read what the AI is given of a conversation, within a budget."""
+        return await self._call(
+            History,
+            "load_history",
+            caller,
+            conversation_id=conversation_id,
+            history_tokens=history_tokens,
+        )
+
+    async def load_unsummarised(
+        self, conversation_id: UUID, *, history_tokens: int, after: int | None
+    ) -> Unsummarised:
+        """Read the oldest messages that are due for a summary, at most half of the budget."""
+        return await self._call(
+            Unsummarised,
+            "load_unsummarised",
+            conversation_id=conversation_id,
+            history_tokens=history_tokens,
+            after=after,
+        )
+
+    async def write_summary(
+        self,
+        conversation_id: UUID,
+        *,
+        message_id: UUID,
+        covers_to: int,
+        content: str,
+        metadata: dict[str, Any],
+    ) -> WrittenSummary:
+        """Add a summary of everything up to a seq; outcome `busy` while a turn runs."""
+        return await self._call(
+            WrittenSummary,
+            "write_summary",
+            conversation_id=conversation_id,
+            message_id=message_id,
+            covers_to=covers_to,
+            content=content,
+            metadata=metadata,
+        )
