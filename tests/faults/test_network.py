@@ -44,11 +44,11 @@ ANSWER_LOST = ["limit", "drop_answer"]
 RUNNING = [("running", 1, ["user"])]
 COMPLETED = [("completed", 1, ["user", "assistant"])]
 TAKEN_OVER = [("completed", 2, ["user", "assistant"])]
-# Where Postgres itself is out of reach, nothing is stored but what an answer was lost of.
-STORED_BEHIND = {
-    **dict.fromkeys(HARMLESS, [COMPLETED]),
-    **dict.fromkeys(NOT_ARRIVED, [[]]),
-    **dict.fromkeys(ANSWER_LOST, [[], RUNNING]),
+# Behind the store: only where the answer is what was lost may anything have been stored.
+STORED_BEHIND: dict[str, tuple[list[Any], ...]] = {
+    **dict.fromkeys(HARMLESS, (COMPLETED,)),
+    **dict.fromkeys(NOT_ARRIVED, ([],)),
+    **dict.fromkeys(ANSWER_LOST, ([], RUNNING)),
 }
 # A lease of two seconds, so that a retry can wait for its end.
 SHORT_LEASE = {"store_timeout": 0.75, "heartbeat_seconds": 0.05, "realtime_timeout": 0.3}
