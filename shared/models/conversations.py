@@ -60,7 +60,10 @@ class Page(Envelope):
 
 
 class OpenTurn(Envelope):
-    """The turn that is still running. `offset` counts the draft's characters (code points)."""
+    """The turn that is still running. `offset` counts the draft's characters (code points).
+
+    Where it `isExpired`, its worker is gone: it is about to be settled.
+    """
 
     turn_id: UUID
     status: TurnStatus
@@ -70,6 +73,7 @@ class OpenTurn(Envelope):
     offset: int
     started_at: str
     lease_expires_at: str
+    is_expired: bool = False
 
 
 class LoadConversationAnswer(Envelope):

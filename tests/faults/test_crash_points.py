@@ -10,6 +10,7 @@ import pytest
 
 from local.stack import Stack
 from tests.support.process import functions_process
+from tests.support.sse import read_events
 from tests.support.users import User
 
 # A lease of two seconds: ten heartbeats and twice the store's deadline.
@@ -69,6 +70,39 @@ async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
         await asyncio.wait_for(server.process.wait(), timeout=40)
     assert answer.status_code == 200
     assert [status for _, _, status, _ in story_of(db, user)] == ["completed", "completed"]
+
+
+@pytest.mark.parametrize("drain", ["25", "0.1"], ids=["in time", "too late"])
+async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_stop(
+    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, drain: str
+) -> None:
+    """SIGTERM with nobody connected: the reply is stored whole, or left to be taken over."""
+    body = {"request": "Hello there"}
+    headers = {"accept": "text/event-stream", "idempotency-key": "left"}
+    async with (
+        functions_process(
+            stack, tmp_path, **QUICK, OFFLINE_DELAY="0.05", DRAIN_SECONDS=drain
+        ) as server,
+        server.client(user.token) as client,
+    ):
+        async with client.stream("POST", "/mega-mind", json=body, headers=headers) as answer:
+            async for event in read_events(answer):
+                if event.name == "delta":
+                    break
+        running = story_of(db, user)
+        server.process.terminate()
+        code = await asyncio.wait_for(server.process.wait(), timeout=40)
+        left = story_of(db, user)
+    again = await user.send("Hello there", key="left")
+    whole = await user.send("Hello there")
+    assert code in {0, -signal.SIGTERM}
+    assert [status for *_, status, _ in running] == ["running"]
+    assert [status for *_, status, _ in left] == (
+        ["completed"] * 2 if drain == "25" else ["running"]
+    )
+    assert (again.status_code, again.json()["replayed"]) == (200, drain == "25")
+    assert again.json()["message"]["content"] == whole.json()["message"]["content"]
+    assert [status for *_, status, _ in story_of(db, user)] == ["completed"] * 4
 
 
 async def until_running(db: psycopg.Connection, user: User) -> None:

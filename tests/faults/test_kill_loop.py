@@ -20,7 +20,7 @@ from local.postgres import kill_server
 from local.stack import Stack
 from tests.faults.history import Call, History, check, read_back
 from tests.support.process import FunctionsProcess, functions_process
-from tests.support.stack import free_ports, running_stack
+from tests.support.stack import free_ports
 from tests.support.users import User, sign_up
 
 TURNS = int(os.environ.get("FAULT_TURNS", "60"))
@@ -32,13 +32,6 @@ WAIT_SECONDS = 0.1
 # A lease of three seconds: ten heartbeats and twice the store's deadline.
 QUICK = {"HEARTBEAT_SECONDS": "0.1", "STORE_TIMEOUT": "1", "JOIN_SECONDS": "5"}
 SLOW_AI = {"OFFLINE_DELAY": "0.01", "DRAIN_SECONDS": "5"}
-
-
-@pytest.fixture(scope="module")
-def broken_stack() -> Iterator[Stack]:
-    """A stack of this module's own, which is killed at will."""
-    with running_stack() as running:
-        yield running
 
 
 @dataclass

@@ -9,7 +9,14 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.integration.turns import Caller, as_service, as_user, make_account, make_conversation
+from tests.integration.turns import (
+    Caller,
+    as_service,
+    as_user,
+    expire,
+    make_account,
+    make_conversation,
+)
 from tests.support.users import User
 
 SIZES = (0, 1, 3, 50, 51, 205)
@@ -215,7 +222,7 @@ def test_the_list_of_conversations_pages_without_loss_or_repeat(
 
 
 def test_a_running_turn_is_shown_with_the_page(stack: Stack, db: psycopg.Connection) -> None:
-    """open_turn tells what a client needs to go on with: the draft and how long it is."""
+    """open_turn tells what a client needs to go on with, and whether anybody works on it."""
     owner = make_account(db)
     with (
         as_service(stack.settings.db_url) as service,
@@ -225,13 +232,15 @@ def test_a_running_turn_is_shown_with_the_page(stack: Stack, db: psycopg.Connect
         db.execute("update turns set draft = %s where id = %s", ("Hal\u00ed", begun["turn"]["id"]))
         chat = begun["conversation"]["id"]
         shown = user.call("load_conversation", conversation_id=chat)["open_turn"]
+        expire(db, begun)
+        lost = user.call("load_conversation", conversation_id=chat)["open_turn"]
         service.complete(begun)
         gone = user.call("load_conversation", conversation_id=chat)["open_turn"]
     assert (shown["turn_id"], shown["draft"], shown["offset"]) == (
         begun["turn"]["id"], "Hal\u00ed", 4,
     )  # fmt: skip
     assert "request_hash" not in json.dumps(shown)
-    assert gone is None
+    assert (shown["is_expired"], lost["is_expired"], gone) == (False, True, None)
 
 
 def _write(db: psycopg.Connection, conversation: str, owner: str, *, count: int) -> None:

@@ -217,6 +217,9 @@ FUNCTIONS = {
     "set_retention_policy": BACKEND,
 }
 
+# The role that a call by each actor runs as; both of the users are `authenticated`.
+ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
+
 # Trigger functions: nobody calls them.
 TRIGGERS = {
     "assign_message_place",
@@ -390,6 +393,35 @@ def test_every_function_has_its_row(db: psycopg.Connection) -> None:
     assert {name for name, is_trigger in functions if is_trigger} == TRIGGERS
     assert len(functions) == len(FUNCTIONS) + len(TRIGGERS), "an overload has no row of its own"
     assert all(set(row) == set(ACTORS) for row in FUNCTIONS.values())
+
+
+def test_each_role_may_execute_what_its_row_says_and_nothing_else(db: psycopg.Connection) -> None:
+    """By the catalog itself: a call may be refused inside, also where the grant is too wide."""
+    granted: dict[str, set[str]] = {name: set() for name in {*FUNCTIONS, *TRIGGERS}}
+    for name, role in db.execute(
+        "select proname::text, role from pg_proc, unnest(%s::text[]) as role"
+        " where pronamespace = 'public'::regnamespace"
+        " and has_function_privilege(role, pg_proc.oid, 'execute')",
+        ([*ROLES],),
+    ):
+        granted[name].add(role)
+    expected = {
+        name: {role for role, actor in ROLES.items() if row[actor] == "done"}
+        for name, row in FUNCTIONS.items()
+    }
+    assert granted == expected | {name: set() for name in TRIGGERS}
+
+
+def test_negative_control_a_grant_too_many_is_noticed(stack: Stack) -> None:
+    """Also one that leads nowhere, since what the function calls is withheld."""
+    with psycopg.connect(stack.settings.db_url) as connection:
+        name = connection.execute(
+            "select oid::regprocedure::text from pg_proc where proname = 'begin_turn'"
+        ).fetchall()[0][0]
+        connection.execute(f"grant execute on function {name} to anon".encode())
+        with pytest.raises(AssertionError, match="begin_turn"):
+            test_each_role_may_execute_what_its_row_says_and_nothing_else(connection)
+        connection.rollback()
 
 
 def test_negative_control_a_table_without_a_row_is_noticed(stack: Stack) -> None:

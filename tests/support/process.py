@@ -18,6 +18,7 @@ from tests.support.stack import free_ports
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60
+WRONG_CLOCK = Path(__file__).parent / "wrong_clock"  # a sitecustomize, for the path of Python
 
 
 @dataclass
@@ -47,12 +48,15 @@ async def functions_process(
     """Run the bundle on a stack with these settings, and nothing else of the environment.
 
     On a free port, unless PORT is among them: where it takes the place of one that was killed.
+    With CLOCK_OFF its clock is wrong by so many seconds.
     """
     port = int(settings.get("PORT") or free_ports(1)[0])
     log = folder / "functions.log"
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(
+            [*([str(WRONG_CLOCK)] if "CLOCK_OFF" in settings else []), str(ROOT)]
+        ),
         "PYTHONUNBUFFERED": "1",
         **stack.settings.environment(),
         **settings,

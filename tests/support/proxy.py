@@ -6,14 +6,14 @@ what happens to calls of one name, and `on_everything` to all others.
 
 import asyncio
 import json
-import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+
+from tests.support.sockets import reset
 
 DRIP_SECONDS = 0.05
 HOP_BY_HOP = {"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"}
@@ -44,9 +44,7 @@ class Exchange:
 
     def reset(self) -> None:
         """Break the connection the hard way."""
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
+        reset(self.writer)
 
 
 Behaviour = Callable[[Exchange], Awaitable[None]]

@@ -5,13 +5,14 @@ can say that its fault really happened.
 """
 
 import asyncio
-import contextlib
 import socket
-import struct
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.sockets import reset
 
 CHUNK = 16_384
 
@@ -51,92 +52,106 @@ class Proxy:
         self.toxics = Toxics()
         self.port = port
         self._upstream = upstream
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()  # for the connections of now
 
     async def up(self) -> None:
         """Listen, on the same port as before where there was one."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def down(self) -> None:
-        """Refuse new connections and reset the open ones."""
+        """Refuse new connections; reset the open ones, and those that are being made."""
         self.toxics.bites["down"] += 1
-        if self._server is not None:
-            self._server.close()
-        for writer in list(self._open):
-            _reset(writer)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        self._end_all()
+        await asyncio.gather(*self._connections)
 
     def reset_all(self) -> None:
         """Reset every open connection; new ones are welcome."""
         self.toxics.bites["reset"] += 1
-        for writer in list(self._open):
-            _reset(writer)
+        self._end_all()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.toxics.reset:
-            self.toxics.bites["reset"] += 1
-            _reset(writer)
-            return
+    def _end_all(self) -> None:
+        self._over.set()
+        self._over = asyncio.Event()
+
+    def _accept(self, listener: socket.socket) -> None:
         try:
+            connection, _ = listener.accept()
+        except OSError:  # whoever knocked has gone
+            return
+        connection.setblocking(False)
+        task = asyncio.create_task(self._serve(connection, self._over))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, connection: socket.socket, over: asyncio.Event) -> None:
+        """Be one connection from its first byte to its last; where it is cut short, reset it."""
+        reader, writer = await asyncio.open_connection(sock=connection)
+        ends = [writer]
+        try:
+            if self.toxics.reset:
+                raise self._bite("reset")
             upstream = await asyncio.open_connection("127.0.0.1", self._upstream)
+            ends.append(upstream[1])
+            if over.is_set():
+                raise ConnectionResetError
+            await _first_of(
+                self._until(over),
+                self._pump(reader, upstream[1], is_answer=False),
+                self._pump(upstream[0], writer, is_answer=True),
+            )
         except OSError:
-            _reset(writer)
-            return
-        self._open |= {writer, upstream[1]}
-        pumps = [
-            asyncio.create_task(self._pump(reader, upstream[1], is_answer=False)),
-            asyncio.create_task(self._pump(upstream[0], writer, is_answer=True)),
-        ]
-        self._tasks.update(pumps)
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for end in ends:
+                reset(end)
         finally:
-            for pump in pumps:
-                pump.cancel()
-            self._tasks.difference_update(pumps)
-            for end in (writer, upstream[1]):
-                self._open.discard(end)
+            for end in ends:
                 end.close()
+
+    async def _until(self, over: asyncio.Event) -> None:
+        await over.wait()
+        raise ConnectionResetError
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
     ) -> None:
         passed = 0
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while data := await reader.read(CHUNK):
-                if await self._bites(writer, is_answer=is_answer, passed=passed + len(data)):
-                    return
-                for piece in self._pieces(data):
-                    writer.write(piece)
-                    await writer.drain()
-                    await self._throttle(len(piece))
-                passed += len(data)
+        while data := await reader.read(CHUNK):
+            passed += len(data)
+            await self._hold_up()
+            self._cut(is_answer=is_answer, passed=passed)
+            for piece in self._pieces(data):
+                writer.write(piece)
+                await writer.drain()
+                await self._throttle(len(piece))
 
-    async def _bites(self, writer: asyncio.StreamWriter, *, is_answer: bool, passed: int) -> bool:
-        """Apply what stops the data; say whether the connection is over."""
-        toxics = self.toxics
-        if toxics.latency:
-            toxics.bites["latency"] += 1
-            await asyncio.sleep(toxics.latency)
-        if toxics.hang:
-            toxics.bites["hang"] += 1
+    async def _hold_up(self) -> None:
+        if self.toxics.latency:
+            self.toxics.bites["latency"] += 1
+            await asyncio.sleep(self.toxics.latency)
+        if self.toxics.hang:
+            self.toxics.bites["hang"] += 1
             await asyncio.Event().wait()
-        is_cut = toxics.limit is not None and passed > toxics.limit
-        for name, applies in (
-            ("reset", toxics.reset),
-            ("drop_answer", toxics.drop_answer and is_answer),
-            ("limit", is_cut and is_answer),
-        ):
-            if applies:
-                toxics.bites[name] += 1
-                _reset(writer)
-                return True
-        return False
+
+    def _cut(self, *, is_answer: bool, passed: int) -> None:
+        toxics = self.toxics
+        if toxics.reset:
+            raise self._bite("reset")
+        if toxics.drop_answer and is_answer:
+            raise self._bite("drop_answer")
+        if toxics.limit is not None and is_answer and passed > toxics.limit:
+            raise self._bite("limit")
+
+    def _bite(self, name: str) -> ConnectionResetError:
+        self.toxics.bites[name] += 1
+        return ConnectionResetError(name)
 
     def _pieces(self, data: bytes) -> list[bytes]:
         size = self.toxics.slice_to
@@ -162,10 +177,14 @@ async def proxy_to(port: int) -> AsyncIterator[Proxy]:
         await proxy.down()
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with a TCP reset rather than an orderly end."""
-    raw = writer.get_extra_info("socket")
-    if raw is not None:
-        with contextlib.suppress(OSError):
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+async def _first_of(*pumps: Coroutine[Any, Any, None]) -> None:
+    """Wait for the first to end, and take the others along."""
+    tasks = [asyncio.create_task(pump) for pump in pumps]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
