@@ -22,6 +22,7 @@ from shared.errors import (
     InternalError,
     InvalidRequestError,
     MessageNotFoundError,
+    SearchTooBroadError,
     StoreUnavailableError,
     TooManyTurnsError,
     TurnNotFoundError,
@@ -46,6 +47,8 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         MessageNotFoundError,
         TurnNotFoundError,
         IdempotencyKeyReusedError,
+        InvalidRequestError,
+        SearchTooBroadError,
         TooManyTurnsError,
     )
 }

@@ -25,6 +25,7 @@ REPEATABLE = frozenset(
         "list_conversations",
         "load_conversation",
         "load_turn",
+        "search_messages",
         "settle_expired_turn",
     }
 )

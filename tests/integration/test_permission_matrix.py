@@ -116,6 +116,7 @@ FUNCTIONS = {
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
     "describe_turn": OF_ANY_USER,  # what a caller can't see is null
+    "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
     "delete_conversation": OF_THE_OWNER,
     "get_conversation": OF_THE_OWNER,
@@ -151,6 +152,7 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "sweep_turns": lambda world: {"most": 0},
     "extend_turn": lambda world: {"turn_id": world.turn, "attempt": 1, "lease_seconds": 60},
     "load_turn": lambda world: {"turn_id": world.turn},
+    "search_messages": lambda world: {"q": SECRET_TEXT},
     "require_turns_left": lambda world: {
         "user_id": world.owner.id,
         "turns_per_minute": 100,
@@ -461,10 +463,15 @@ async def test_the_service_can_repeat_an_insert_without_leaving_a_gap(
     assert seqs == ([1, 2, 3], 3)
 
 
-@pytest.mark.parametrize("schema", ["auth", "realtime", "supabase_migrations", "pg_catalog"])
+@pytest.mark.parametrize("schema", ["auth", "realtime", "search", "supabase_migrations", "pg_catalog"])
 async def test_no_schema_but_public_is_served(world: World, schema: str) -> None:
     """Asking for another schema by header shows a user nothing of it."""
-    tables = {"auth": "users", "realtime": "messages", "supabase_migrations": "schema_migrations"}
+    tables = {
+        "auth": "users",
+        "realtime": "messages",
+        "search": "documents",
+        "supabase_migrations": "schema_migrations",
+    }
     headers = world.headers["owner"] | {"accept-profile": schema}
     answer = await world.http.get(
         f"/rest/v1/{tables.get(schema, 'pg_authid')}?select=*", headers=headers
