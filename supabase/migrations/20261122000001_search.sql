@@ -379,6 +379,8 @@ declare
     v_oldest timestamptz := (page_after ->> 'oldest')::timestamptz;
     v_newest timestamptz := (page_after ->> 'newest')::timestamptz;
     v_hits jsonb;
+    v_pattern text;
+    v_focus text;
 begin
     loop
         if v_is_wide then
@@ -391,7 +393,8 @@ begin
         -- The first page fixes the stretch of time that all pages are about: what is written
         -- meanwhile neither comes in nor pushes anything out.
         with matches as (
-            select d.message_id, d.starts_at, d.created_at, d.words
+            select d.message_id, d.starts_at, d.created_at, d.words,
+                   row_number() over (order by d.created_at desc, d.message_id desc) as number
             from search.documents as d
             where d.user_id = v_user_id
               and d.words @@ v_query
@@ -412,10 +415,15 @@ begin
             order by d.created_at desc, d.message_id desc
             limit case when page_after is null then c_ranked + 1 end
         ),
+        considered as (
+            select *
+            from matches
+            where page_after is not null or number <= c_ranked
+        ),
         ranked as (
             select distinct on (m.message_id)
                 m.message_id, m.starts_at, m.created_at, ts_rank(m.words, v_ranking, 1) as rank
-            from matches as m
+            from considered as m
             order by m.message_id, rank desc, m.starts_at
         ),
         page as (
@@ -431,8 +439,8 @@ begin
             limit page_size + 1
         )
         select jsonb_agg(to_jsonb(p) order by p.rank desc, p.created_at desc, p.message_id desc),
-               coalesce(v_oldest, (select min(m.created_at) from matches as m)),
-               coalesce(v_newest, (select max(m.created_at) from matches as m)),
+               coalesce(v_oldest, (select min(m.created_at) from considered as m)),
+               coalesce(v_newest, (select max(m.created_at) from considered as m)),
                v_is_cut or page_after is null and (select count(*) from matches) > c_ranked
         into v_hits, v_oldest, v_newest, v_is_cut
         from page as p;
@@ -441,10 +449,27 @@ begin
         v_is_wide := true;
     end loop;
 
+    with terms as (
+        select word, '\m' || word || '\M' as pattern
+        from jsonb_array_elements_text(v_parsed -> 'words') as word
+        where not v_is_wide or char_length(word) < 3
+        union all
+        select part, part
+        from jsonb_array_elements_text(v_parsed -> 'words') as part
+        where v_is_wide and char_length(part) > 2
+        union all
+        select run, run
+        from jsonb_array_elements_text(v_parsed -> 'runs') as run
+    )
+    select string_agg(t.pattern, '|' order by char_length(t.word) desc),
+           (array_agg(t.pattern order by char_length(t.word) desc))[1]
+    into v_pattern, v_focus
+    from terms as t;
+
     return jsonb_build_object(
         'hits', coalesce(v_hits, '[]') - page_size,
-        'words', v_parsed -> 'words',
-        'runs', v_parsed -> 'runs',
+        'pattern', v_pattern,
+        'focus', v_focus,
         'parts', v_is_wide,
         'cut', v_is_cut,
         'next', case when jsonb_array_length(v_hits) > page_size then
@@ -461,15 +486,9 @@ revoke all on function search.find_messages(text, uuid, uuid, text, timestamptz,
 grant execute on function search.find_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
     to authenticated;
 comment on function search.find_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb) is
-    'Which of the caller''s own messages match, best first: ids, places and ranks, never text. Runs as its owner, since under a policy no index serves.';
+    'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
-create function search.cut_snippet(
-    source text,
-    starts_at integer,
-    words jsonb,
-    runs jsonb,
-    parts boolean
-)
+create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
 returns jsonb
 language plpgsql
 immutable
@@ -480,45 +499,31 @@ declare
     c_stretch constant integer := 64256;
     c_length constant integer := 240;
     c_before constant integer := 60;
-    v_text text := normalize(substr(source, starts_at, c_stretch), NFC);
-    v_folded text := search.fold_text(v_text);
-    v_pattern text;
+    v_text text := substr(source, starts_at, c_stretch);
+    v_folded text;
     v_start integer;
     v_from integer := 1;
     v_to integer;
     v_marks jsonb := '[]';
 begin
+    if octet_length(v_text) > char_length(v_text) then
+        v_text := normalize(v_text, NFC);
+    end if;
+    v_folded := search.fold_text(v_text);
     if char_length(v_folded) <> char_length(v_text) then
         -- Accents that no letter of their own has: found all the same, but not marked.
         v_folded := regexp_replace(lower(v_text), '[^[:alnum:]]', ' ', 'g');
     end if;
 
-    -- Around the longest of the words, which tends to be the one that says most.
-    with terms as (
-        select term, term as pattern
-        from jsonb_array_elements_text(runs) as term
-        union all
-        select term, case when parts and char_length(term) > 2 then term else '\m' || term || '\M' end
-        from jsonb_array_elements_text(words) as term
-    )
-    select string_agg(t.pattern, '|' order by char_length(t.term) desc, t.term),
-           (
-               select place
-               from terms
-               cross join lateral regexp_instr(v_folded, pattern) as place
-               where place > 0
-               order by char_length(term) desc, place
-               limit 1
-           )
-    into v_pattern, v_start
-    from terms as t;
-
-    v_start := greatest(coalesce(v_start, 1) - c_before, 1);
+    v_start := coalesce(
+        nullif(regexp_instr(v_folded, focus), 0), nullif(regexp_instr(v_folded, pattern), 0), 1
+    );
+    v_start := greatest(v_start - c_before, 1);
     v_folded := substr(v_folded, v_start, c_length);
     loop
-        v_from := regexp_instr(v_folded, v_pattern, v_from);
+        v_from := regexp_instr(v_folded, pattern, v_from);
         exit when v_from = 0;
-        v_to := regexp_instr(v_folded, v_pattern, v_from, 1, 1);
+        v_to := regexp_instr(v_folded, pattern, v_from, 1, 1);
         v_marks := v_marks || jsonb_build_object('start', v_from - 1, 'end', v_to - 1);
         v_from := v_to;
     end loop;
@@ -533,11 +538,11 @@ begin
 end;
 $$;
 
-revoke all on function search.cut_snippet(text, integer, jsonb, jsonb, boolean)
+revoke all on function search.cut_snippet(text, integer, text, text)
     from public, anon, authenticated, service_role;
-grant execute on function search.cut_snippet(text, integer, jsonb, jsonb, boolean) to authenticated;
-comment on function search.cut_snippet(text, integer, jsonb, jsonb, boolean) is
-    'Some of a text around a hit: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
+grant execute on function search.cut_snippet(text, integer, text, text) to authenticated;
+comment on function search.cut_snippet(text, integer, text, text) is
+    'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
     q text,
@@ -559,6 +564,7 @@ set statement_timeout = '5s' -- PostgREST makes it the call's own
 as $$
 #variable_conflict use_column
 declare
+    v_page_size constant integer := least(greatest(page_size, 1), 200);
     v_found jsonb;
     v_hits jsonb;
 begin
@@ -574,7 +580,7 @@ begin
         since => since,
         until => until,
         archived => archived,
-        page_size => least(greatest(page_size, 1), 200),
+        page_size => v_page_size,
         page_after => page_after
     );
 
@@ -593,9 +599,8 @@ begin
                 'snippet', search.cut_snippet(
                     search.searched_text(m.content, m.generated_code),
                     h.starts_at,
-                    v_found -> 'words',
-                    v_found -> 'runs',
-                    (v_found -> 'parts')::boolean
+                    v_found ->> 'pattern',
+                    v_found ->> 'focus'
                 )
             )
             order by h.rank desc, m.created_at desc, m.id desc
@@ -603,7 +608,13 @@ begin
         '[]'
     )
     into v_hits
-    from jsonb_to_recordset(v_found -> 'hits') as h (message_id uuid, starts_at integer, rank real)
+    from (
+        -- The limit tells the planner how few they are: each is then looked up by its key.
+        select *
+        from jsonb_to_recordset(v_found -> 'hits')
+            as hits (message_id uuid, starts_at integer, rank real)
+        limit v_page_size
+    ) as h
     join public.messages as m on m.id = h.message_id
     join public.conversations as c on c.id = m.conversation_id;
 

@@ -463,7 +463,9 @@ async def test_the_service_can_repeat_an_insert_without_leaving_a_gap(
     assert seqs == ([1, 2, 3], 3)
 
 
-@pytest.mark.parametrize("schema", ["auth", "realtime", "search", "supabase_migrations", "pg_catalog"])
+@pytest.mark.parametrize(
+    "schema", ["auth", "realtime", "search", "supabase_migrations", "pg_catalog"]
+)
 async def test_no_schema_but_public_is_served(world: World, schema: str) -> None:
     """Asking for another schema by header shows a user nothing of it."""
     tables = {

@@ -32,7 +32,7 @@ ALLOWED = {
         "load_turn(uuid)",
         f"search_messages({SEARCH})",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
-        "search.cut_snippet(text,integer,jsonb,jsonb,boolean)",  # of what it is given
+        "search.cut_snippet(text,integer,text,text)",  # of what it is given
         "search.fold_text(text)",
         "search.searched_text(text,text)",
         "update_conversation(uuid,text,boolean)",
