@@ -145,10 +145,15 @@ create table search.documents (
 
 alter table search.documents enable row level security;
 
+-- It is granted to nobody. Should it ever be, this is what they may see.
+create policy select_own on search.documents
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
 revoke all on table search.documents from public, anon, authenticated, service_role;
 
 comment on table search.documents is
-    'The words of each message, written with it and deleted with it. No policy for select, insert, update, delete: only match_messages reads it, and only a trigger writes.';
+    'The words of each message, written with it and deleted with it. No policy for insert, update, delete: only a trigger writes. Granted to nobody: only find_messages reads it.';
 comment on column search.documents.starts_at is
     'The character of the message''s text and code, one after the other, that these words start at.';
 

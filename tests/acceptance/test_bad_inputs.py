@@ -238,7 +238,8 @@ async def test_every_wrong_query_is_a_400(user: User, path: str) -> None:
         fields |= {"cursor": BAD_CURSORS, "user_id": ["eq.1"], "userId": [SOME_ID]}
     if path == "/search-messages":
         fields |= {"from": NOT_MOMENTS[:6], "to": NOT_MOMENTS[:6], "conversationId": NOT_UUIDS}
-        fields |= {"q": [text for text in NOT_QUERIES if isinstance(text, str)] + ["\x00"]}
+        fitting = [text for text in NOT_QUERIES if isinstance(text, str) and len(text) < 2000]
+        fields |= {"q": [*fitting, "\x00"]}  # a longer URL is the gateway's to refuse
     wrong = {}
     for field, values in fields.items():
         for value in values:

@@ -23,6 +23,7 @@ CODES = {
     "conversation_not_found": 404,
     "forbidden": 403,
     "idempotency_key_reused": 422,
+    "search_too_broad": 422,
     "internal_error": 500,
     "invalid_request": 400,
     "message_not_found": 404,
