@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve test test-faults check format lint types imports lock bench
+.PHONY: help setup dev up down reset status demo doctor serve test test-faults check format lint types imports lock bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -76,3 +76,9 @@ lock: $(READY) ## write the lock files anew after a change in pyproject.toml
 
 bench: $(READY) ## what a turn costs, as ratios
 	@$(RUN)/python -m bench.turn
+
+bench-paging: $(READY) ## a page of a long conversation against one of a short one
+	@$(RUN)/python -m bench.paging
+
+bench-search: $(READY) ## a search against the bare look-up (SEARCH_MESSAGES=1000000)
+	@$(RUN)/python -m bench.search

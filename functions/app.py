@@ -13,6 +13,7 @@ from functions.legal_holds.handler import router as legal_holds
 from functions.load_conversation.handler import router as load_conversation
 from functions.mega_mind.handler import router as mega_mind
 from functions.retention_policies.handler import router as retention_policies
+from functions.search_messages.handler import router as search_messages
 from functions.sweep_turns.handler import router as sweep_turns
 from shared.http.application import create_app
 
@@ -29,6 +30,7 @@ ROUTERS = (
     apply_retention,
     retention_policies,
     legal_holds,
+    search_messages,
     sweep_turns,
     health,
 )

@@ -19,6 +19,7 @@ AppError
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
+├── SearchTooBroadError 422
 ├── TooManyTurnsError 429
 ├── InternalError 500
 ├── PdfNotInstalledError 501
@@ -191,6 +192,13 @@ class IdempotencyKeyReusedError(AppError):
     """This idempotency key was used for another request."""
 
     code = "idempotency_key_reused"
+    status = 422
+
+
+class SearchTooBroadError(AppError):
+    """The search takes too long: narrow it."""
+
+    code = "search_too_broad"
     status = 422
 
 

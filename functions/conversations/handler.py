@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from functions.conversations.cursor import decode_cursor, encode_cursor
+from shared.cursor import decode_cursor, encode_cursor
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf, UserOf
 from shared.models.base import PlainUuid
 from shared.models.conversations import (
@@ -13,6 +13,7 @@ from shared.models.conversations import (
     DeletedAnswer,
     ListConversationsAnswer,
     ListConversationsRequest,
+    ListPlace,
     UpdateConversationRequest,
 )
 
@@ -34,11 +35,11 @@ async def list_conversations(
         archived=query.archived,
         project_id=query.project_id,
         limit=query.limit,
-        before=decode_cursor(query.cursor) if query.cursor else None,
+        place=decode_cursor(ListPlace, query.cursor) if query.cursor else None,
     )
     return ListConversationsAnswer(
         conversations=page.conversations,
-        next_cursor=encode_cursor(page.conversations[-1]) if page.has_more else None,
+        next_cursor=encode_cursor(page.next) if page.next else None,
     )
 
 

@@ -6,11 +6,13 @@ client returns them.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +26,8 @@ MAX_LIMIT = 200
 MAX_SEQ = 2**53 - 1
 
 MAX_METADATA_KEYS = 100
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
 def _plain_uuid(value: Any) -> Any:
@@ -39,15 +43,26 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _written_out(value: Any) -> Any:
+    """Accept a moment as RFC 3339 writes it, not a number of seconds."""
+    if not isinstance(value, str) or not MOMENT.fullmatch(value):
+        raise ValueError("should be a moment such as 2026-11-22T10:00:00Z")
+    return value
+
+
 PlainUuid = Annotated[UUID, BeforeValidator(_plain_uuid)]
 
 Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_not_blank)]
 
 Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_METADATA_KEYS)]
 
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
 Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
 
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+
+Cursor = Annotated[str, Field(max_length=500)]
 
 # In JSON a number is a number and a flag is a flag; in a query everything is text.
 JsonSeq = Annotated[Seq, Field(strict=True)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     Field,
     StrictBool,
@@ -13,6 +14,7 @@ from pydantic import (
 )
 
 from shared.models.base import (
+    Cursor,
     Envelope,
     JsonLimit,
     JsonSeq,
@@ -92,7 +94,7 @@ class ListConversationsRequest(RequestBody):
     archived: bool = False
     project_id: PlainUuid | None = None
     limit: Limit = 50
-    cursor: Annotated[str, Field(max_length=200)] | None = None
+    cursor: Cursor | None = None
 
 
 class ListConversationsAnswer(Envelope):
@@ -135,8 +137,16 @@ class DeletedAnswer(Envelope):
     deleted: UUID
 
 
+class ListPlace(BaseModel):
+    """Where the next page of a list begins, and the moment that all of its pages are about."""
+
+    before_updated_at: AwareDatetime
+    before_id: UUID
+    as_of: AwareDatetime
+
+
 class ConversationList(BaseModel):
     """What list_conversations answers."""
 
     conversations: list[ConversationRow]
-    has_more: bool
+    next: ListPlace | None

@@ -4,6 +4,7 @@ from shared.persistence.analytics import AnalyticsCalls
 from shared.persistence.archive import ArchiveCalls
 from shared.persistence.conversations import ConversationCalls
 from shared.persistence.retention import RetentionCalls
+from shared.persistence.search import SearchCalls
 from shared.persistence.summaries import SummaryCalls
 from shared.persistence.turns import TurnCalls
 from shared.persistence.upkeep import UpkeepCalls
@@ -17,6 +18,7 @@ class Persistence(
     ArchiveCalls,
     AnalyticsCalls,
     RetentionCalls,
+    SearchCalls,
     SummaryCalls,
     UpkeepCalls,
 ):

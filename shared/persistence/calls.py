@@ -35,6 +35,7 @@ REPEATABLE = frozenset(
         "load_turn",
         "release_legal_hold",
         "set_retention_policy",
+        "search_messages",
         "settle_expired_turn",
         "stage_import",
         "load_unsummarised",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.models.conversations import (
     ConversationList,
+    ListPlace,
     LoadConversationAnswer,
     LoadConversationRequest,
 )
@@ -13,7 +14,6 @@ from shared.models.rows import ConversationRow
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from uuid import UUID
 
     from shared.auth import Caller
@@ -44,10 +44,9 @@ class ConversationCalls(Calls):
         archived: bool,
         project_id: UUID | None,
         limit: int,
-        before: tuple[datetime, UUID] | None,
+        place: ListPlace | None,
     ) -> ConversationList:
-        """Read a page of the caller's conversations, `before` the last row of the one above."""
-        before_updated_at, before_id = before or (None, None)
+        """Read a page of the caller's conversations: the first, or the one at a place."""
         return await self._call(
             ConversationList,
             "list_conversations",
@@ -55,8 +54,7 @@ class ConversationCalls(Calls):
             archived=archived,
             project_id=project_id,
             page_size=limit,
-            before_updated_at=before_updated_at,
-            before_id=before_id,
+            **dict(place or ()),
         )
 
     async def create_conversation(

@@ -121,7 +121,30 @@ PATCH = {
     **spoiled({}, "archived", [None, "maybe", 2, [], {}]),
     "nothing to change": b"{}",
 }
+NOT_MOMENTS: list[Any] = [
+    "", "now", "2026-11-22", "2026-11-22T10:00:00", "2026-13-22T10:00:00Z", 1763800000, True, [],
+    "1763800000", "infinity", *FILTER_GRAMMAR,
+]  # fmt: skip
+NOT_QUERIES: list[Any] = [
+    "", " ", "-", "or", "OR or", '"', '""', "-word", "word or -other", "(&|!:*)", "🎉", "x" * 1001,
+    '"' * 10_000, 5, None, [], {},
+]  # fmt: skip
+FIND = {"q": "word"}
+SEARCH_MESSAGES = {
+    **unknown(FIND, "user_id", "userId", "select", "since", "until", "offset", "pageSize"),
+    **spoiled(FIND, "q", NOT_QUERIES),
+    **spoiled(FIND, "conversationId", NOT_UUIDS),
+    **spoiled(FIND, "projectId", NOT_UUIDS),
+    **spoiled(FIND, "role", ["", "owner", "USER", 5, [], *FILTER_GRAMMAR]),
+    **spoiled(FIND, "from", NOT_MOMENTS),
+    **spoiled(FIND, "to", NOT_MOMENTS),
+    **spoiled(FIND, "archived", [None, "true", 1, [], {}]),
+    **spoiled(FIND, "limit", [None, *NOT_LIMITS]),
+    "from after to": body(**FIND, **{"from": "2026-11-22T10:00:00Z", "to": "2026-11-21T10:00:00Z"}),
+    "no q": b"{}",
+}
 ENDPOINTS = {
+    "search-messages": ("POST", "/search-messages", SEARCH_MESSAGES),
     "mega-mind": ("POST", "/mega-mind", MEGA_MIND),
     "load-conversation": ("POST", "/load-conversation", LOAD_CONVERSATION),
     "create": ("POST", "/conversations", CREATE),
@@ -200,11 +223,12 @@ async def test_good_bodies_close_to_the_limits_are_taken(user: User) -> None:
     assert taken[2].json()["userMessage"]["content"] == "🎉"
 
 
-@pytest.mark.parametrize("path", ["/load-conversation", "/conversations"])
+@pytest.mark.parametrize("path", ["/load-conversation", "/conversations", "/search-messages"])
 async def test_every_wrong_query_is_a_400(user: User, path: str) -> None:
-    """Limits, places, ids, cursors and filter grammar in each field of both GETs."""
+    """Limits, places, ids, cursors and filter grammar in each field of each GET."""
     load = path == "/load-conversation"
     base: dict[str, str] = {"conversationId": SOME_ID} if load else {}
+    base |= FIND if path == "/search-messages" else {}
     fields: dict[str, list[Any]] = {"limit": NOT_LIMITS, "x": [1], "select": ["*"], "order": ["id"]}
     if load:
         fields |= {"conversationId": NOT_UUIDS, "around": NOT_UUIDS}
@@ -212,6 +236,10 @@ async def test_every_wrong_query_is_a_400(user: User, path: str) -> None:
     else:
         fields |= {"projectId": NOT_UUIDS, "archived": ["maybe", "2", *FILTER_GRAMMAR]}
         fields |= {"cursor": BAD_CURSORS, "user_id": ["eq.1"], "userId": [SOME_ID]}
+    if path == "/search-messages":
+        fields |= {"from": NOT_MOMENTS[:6], "to": NOT_MOMENTS[:6], "conversationId": NOT_UUIDS}
+        fitting = [text for text in NOT_QUERIES if isinstance(text, str) and len(text) < 2000]
+        fields |= {"q": [*fitting, "\x00"]}  # a longer URL is the gateway's to refuse
     wrong = {}
     for field, values in fields.items():
         for value in values:

@@ -323,6 +323,7 @@ async def test_a_turn_costs_two_calls_and_everything_else_one(
         await cost("load", "GET", "/load-conversation", params=own)
         await cost("load by post", "POST", "/load-conversation", json=own)
         await cost("list", "GET", "/conversations")
+        await cost("search", "GET", "/search-messages", params={"q": "x"})
         await cost("create", "POST", "/conversations", json={})
         await cost("get", "GET", path)
         await cost("update", "PATCH", path, json={"title": "New"})
@@ -336,6 +337,7 @@ async def test_a_turn_costs_two_calls_and_everything_else_one(
         "load": ["load_conversation"],
         "load by post": ["load_conversation"],
         "list": ["list_conversations"],
+        "search": ["search_messages"],
         "create": ["create_conversation"],
         "get": ["get_conversation"],
         "update": ["update_conversation"],

@@ -137,6 +137,11 @@ def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Doo
         door.ask("DELETE", "/conversations/{conversation_id}", path_parameters=of),
         door.ask("GET", "/health", query={"deep": True}),
     ]
+    found = [
+        door.ask("GET", "/search-messages", query={"q": "function", "limit": 1}),
+        door.ask("POST", "/search-messages", body={"q": "function -word", "role": "user"}),
+    ]
+    assert [answer["truncated"] for answer in found] == [False, False]
     assert answers[-2] == {"deleted": turn["conversationId"]}
     assert door.ask("POST", "/erase-account", body={"confirm": "erase"})["remaining"] == 0
 
@@ -170,6 +175,8 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "after as a flag": ("POST", "/load-conversation", {"after": False}),
     "persistMessages as text": ("POST", "/mega-mind", {"request": "x", "persistMessages": "true"}),
     "persistMessages as 1": ("POST", "/mega-mind", {"request": "x", "persistMessages": 1}),
+    "q as a number": ("POST", "/search-messages", {"q": 5}),
+    "from as a number": ("POST", "/search-messages", {"q": "x", "from": 1763800000}),
     "archived as text": ("PATCH", "/conversations/{id}", {"archived": "yes"}),
 }
 
@@ -228,6 +235,7 @@ async def test_a_store_that_is_away_is_answered_as_declared(stack: Stack, user: 
         ("GET", "/export-conversation", {"params": {"conversationId": some}}),
         ("GET", "/export-account", {}),
         ("POST", "/import-conversation", {"json": IMPORT_EXAMPLE}),
+        ("GET", "/search-messages", {"params": {"q": "x"}}),
         ("GET", "/health", {"params": {"deep": "1"}}),
     ]
     async with bundle(settings, token=user.token) as client:

@@ -269,6 +269,9 @@ ABOUT_A_CONVERSATION: dict[str, Ask] = {
     "mega-mind, unstored": lambda client, of: client.post(
         "/mega-mind", json={"request": "x", "conversationId": of, "persistMessages": False}
     ),
+    "search-messages": lambda client, of: client.get(
+        "/search-messages", params={"q": "x", "conversationId": of}
+    ),
     "GET conversations": lambda client, of: client.get(f"/conversations/{of}"),
     "PATCH conversations": lambda client, of: client.patch(
         f"/conversations/{of}", json={"title": "Mine"}

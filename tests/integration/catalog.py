@@ -17,44 +17,53 @@ EXPECTED = Path(__file__).parent / "expected_catalog.txt"
 
 # Each gives one line an object. Not-null constraints are left out of the constraints: they are
 # rows of their own only since Postgres 18, and the columns' lines have them.
+SCHEMAS = "('public'::regnamespace, 'search'::regnamespace)"
+
 SECTIONS = {
-    "tables": """
+    "schemas": """
+        select format('%s to %s: %s', n.nspname, role, privilege)
+        from pg_namespace as n
+        cross join unnest(array['anon', 'authenticated', 'service_role']) as role
+        cross join unnest(array['usage', 'create']) as privilege
+        where n.nspname in ('public', 'search') and has_schema_privilege(role, n.oid, privilege)
+    """,
+    "tables": f"""
         select format('%s rls=%s forced=%s kind=%s comment=%s', c.relname, c.relrowsecurity,
                       c.relforcerowsecurity, c.relkind,
                       obj_description(c.oid, 'pg_class') is not null)
         from pg_class as c
-        where c.relnamespace = 'public'::regnamespace and c.relkind not in ('i', 'I', 'c', 't')
+        where c.relnamespace in {SCHEMAS} and c.relkind not in ('i', 'I', 'c', 't')
     """,
-    "columns": """
+    "columns": f"""
         select format('%s.%s %s%s%s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
                       case when a.attnotnull then ' not null' end,
                       ' default ' || pg_get_expr(d.adbin, d.adrelid))
         from pg_attribute as a
         join pg_class as c on c.oid = a.attrelid
         left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+        where c.relnamespace in {SCHEMAS} and c.relkind in ('r', 'p', 'v', 'm', 'f')
           and a.attnum > 0 and not a.attisdropped
     """,
-    "types": """
+    "types": f"""
         select t.typname::text
         from pg_type as t
         left join pg_class as c on c.oid = t.typrelid
-        where t.typnamespace = 'public'::regnamespace and t.typtype in ('e', 'd', 'r', 'c')
+        where t.typnamespace in {SCHEMAS} and t.typtype in ('e', 'd', 'r', 'c')
           and (c.oid is null or c.relkind = 'c')
     """,
-    "constraints": """
+    "constraints": f"""
         select format('%s.%s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
         from pg_constraint
-        where connamespace = 'public'::regnamespace and contype not in ('n', 't')
+        where connamespace in {SCHEMAS} and contype not in ('n', 't')
     """,
     "indexes": """
-        select indexdef from pg_indexes where schemaname = 'public'
+        select indexdef from pg_indexes where schemaname in ('public', 'search')
     """,
-    "triggers": """
+    "triggers": f"""
         select format('%s enabled=%s', pg_get_triggerdef(t.oid), t.tgenabled)
         from pg_trigger as t
         join pg_class as c on c.oid = t.tgrelid
-        where c.relnamespace = 'public'::regnamespace and not t.tgisinternal
+        where c.relnamespace in {SCHEMAS} and not t.tgisinternal
     """,
     "policies": """
         select format(E'%s.%s.%s %s for %s to %s\n    using %s\n    with check %s', schemaname,
@@ -62,9 +71,9 @@ SECTIONS = {
                       array_to_string(roles, ', '), coalesce(qual, '-'),
                       coalesce(with_check, '-'))
         from pg_policies
-        where schemaname in ('public', 'realtime')
+        where schemaname in ('public', 'search', 'realtime')
     """,
-    "grants on tables": """
+    "grants on tables": f"""
         select format('%s to %s: %s', c.relname, grantee.name,
                       string_agg(lower(g.privilege_type), ', ' order by g.privilege_type))
         from pg_class as c
@@ -72,10 +81,10 @@ SECTIONS = {
         cross join lateral (
             select coalesce(nullif(g.grantee, 0)::regrole::text, 'public')
         ) as grantee (name)
-        where c.relnamespace = 'public'::regnamespace and g.grantee <> c.relowner
+        where c.relnamespace in {SCHEMAS} and g.grantee <> c.relowner
         group by c.relname, grantee.name
     """,
-    "grants on columns": """
+    "grants on columns": f"""
         select format('%s to %s: %s (%s)', c.relname, grantee.name, lower(g.privilege_type),
                       string_agg(a.attname, ', ' order by a.attname))
         from pg_attribute as a
@@ -84,10 +93,10 @@ SECTIONS = {
         cross join lateral (
             select coalesce(nullif(g.grantee, 0)::regrole::text, 'public')
         ) as grantee (name)
-        where c.relnamespace = 'public'::regnamespace
+        where c.relnamespace in {SCHEMAS}
         group by c.relname, grantee.name, g.privilege_type
     """,
-    "functions": """
+    "functions": f"""
         select format(E'%s(%s) returns %s\n    %s %s security %s set %s, execute to %s', p.proname,
                       pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), l.lanname,
                       case p.provolatile when 'i' then 'immutable' when 's' then 'stable'
@@ -102,13 +111,13 @@ SECTIONS = {
                            where g.grantee <> p.proowner), 'nobody') end)
         from pg_proc as p
         join pg_language as l on l.oid = p.prolang
-        where p.pronamespace = 'public'::regnamespace
+        where p.pronamespace in {SCHEMAS}
     """,
 }
 
 
 def describe(connection: psycopg.Connection) -> str:
-    """Return everything in `public`, and the policies in `realtime`, as sorted lines."""
+    """Return everything in our schemas, and the policies in `realtime`, as sorted lines."""
     parts = []
     for title, query in SECTIONS.items():
         lines = sorted(row[0] for row in connection.execute(query.encode()))

@@ -8,12 +8,15 @@ import re
 
 import psycopg
 
-TABLES = """
+# Ours: what the Data API serves, and what stands behind search_messages.
+SCHEMAS = "('public'::regnamespace, 'search'::regnamespace)"
+
+TABLES = f"""
     tables as (
         select c.oid, c.relname, c.relkind, c.relrowsecurity, c.reloptions,
                coalesce(obj_description(c.oid, 'pg_class'), '') as comment
         from pg_class as c
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+        where c.relnamespace in {SCHEMAS} and c.relkind in ('r', 'p', 'v', 'm', 'f')
     ),
     policies as (
         select format('%s.%s.%s', n.nspname, c.relname, p.polname) as name, p.polrelid, p.polcmd,
@@ -22,12 +25,12 @@ TABLES = """
         from pg_policy as p
         join pg_class as c on c.oid = p.polrelid
         join pg_namespace as n on n.oid = c.relnamespace
-        where n.nspname in ('public', 'realtime')
+        where n.nspname in ('public', 'search', 'realtime')
     ),
     functions as (
         select p.*, p.oid::regprocedure::text as name
         from pg_proc as p
-        where p.pronamespace = 'public'::regnamespace
+        where p.pronamespace in {SCHEMAS}
     )
 """
 
@@ -78,9 +81,9 @@ LINTS = {
                   'select, insert, update, delete, truncate, references, trigger')
            or has_any_column_privilege('anon', oid, 'select, insert, update, references')
     """,
-    "sequence granted to anon": """
+    "sequence granted to anon": f"""
         select relname from pg_class
-        where relnamespace = 'public'::regnamespace and relkind = 'S'
+        where relnamespace in {SCHEMAS} and relkind = 'S'
           and case when relkind = 'S'
               then has_sequence_privilege('anon', oid, 'usage, select, update') end
     """,
@@ -104,10 +107,10 @@ LINTS = {
     "function that runs as its owner": """
         select name from functions where prosecdef
     """,
-    "foreign key without an index": """
+    "foreign key without an index": f"""
         select format('%s.%s', k.conrelid::regclass, k.conname)
         from pg_constraint as k
-        where k.contype = 'f' and k.connamespace = 'public'::regnamespace
+        where k.contype = 'f' and k.connamespace in {SCHEMAS}
           and not exists (
               select from pg_index as i
               where i.indrelid = k.conrelid and i.indisvalid and i.indpred is null
@@ -127,13 +130,13 @@ LINTS = {
 }
 
 # Not-null constraints have rows of their own since Postgres 18, and nobody needs their names.
-NAMES = """
+NAMES = f"""
     select conname::text, 'constraint' from pg_constraint
-    where connamespace = 'public'::regnamespace and contype <> 'n' and contype <> 't'
+    where connamespace in {SCHEMAS} and contype <> 'n' and contype <> 't'
     union
-    select indexrelid::regclass::text, 'index' from pg_index
-    join pg_class on pg_class.oid = indrelid
-    where relnamespace = 'public'::regnamespace
+    select pg_class.relname::text, 'index' from pg_index
+    join pg_class on pg_class.oid = indexrelid
+    where relnamespace in {SCHEMAS}
       and not exists (
           select from pg_constraint where conindid = indexrelid and contype in ('p', 'u', 'x')
       )
@@ -141,7 +144,7 @@ NAMES = """
 
 
 def findings(connection: psycopg.Connection, lint: str) -> set[str]:
-    """Return what this lint finds in schema public."""
+    """Return what this lint finds in the schemas of ours."""
     query = f"with {TABLES} {LINTS[lint]}"
     return {row[0] for row in connection.execute(query.encode())}
 

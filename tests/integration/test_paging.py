@@ -1,7 +1,13 @@
 """load_conversation against a model that is plain lists: every page, at and beyond every edge."""
 
 import json
+import os
+import random
+import re
+import threading
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
@@ -17,6 +23,7 @@ from tests.integration.turns import (
     make_account,
     make_conversation,
 )
+from tests.support.plans import watched_plans
 from tests.support.users import User
 
 SIZES = (0, 1, 3, 50, 51, 205)
@@ -206,19 +213,70 @@ def test_the_list_of_conversations_pages_without_loss_or_repeat(
         " where given.id = conversations.id",
         (ids,),
     )
-    listed: list[dict[str, Any]] = []
     with as_user(stack.settings.db_url, owner) as user:
-        page: dict[str, Any] = {"has_more": True}
-        while page["has_more"]:
-            last = listed[-1] if listed else {"updated_at": None, "id": None}
-            page = user.call(
-                "list_conversations",
-                page_size=4, before_updated_at=last["updated_at"], before_id=last["id"],
-            )  # fmt: skip
-            listed += page["conversations"]
+        listed = [row for page in _pages(user, page_size=4) for row in page]
     order = [(row["updated_at"], row["id"]) for row in listed]
     assert sorted(row["id"] for row in listed) == sorted(ids)
     assert order == sorted(order, reverse=True)
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_list_neither_repeats_nor_skips_while_conversations_move(
+    stack: Stack, db: psycopg.Connection, archived: bool
+) -> None:
+    """Between pages, any of them is written to and new ones begin: each of the first is seen once.
+
+    In the order that they had when the first page was read, with the rows as they are now.
+    """
+    owner = make_account(db)
+    ids = [make_conversation(db, owner, messages=n % 3) for n in range(40)]
+    db.execute("update conversations set archived_at = now() where %s and user_id = %s",
+               (archived, owner))  # fmt: skip
+    choice = random.Random(20261122)  # noqa: S311
+    newest_first = [
+        row[0]
+        for row in db.execute(
+            "select id::text from conversations where user_id = %s"
+            " order by updated_at desc, id desc",
+            (owner,),
+        )
+    ]
+    seen: list[str] = []
+    with as_user(stack.settings.db_url, owner) as user:
+        for page in _pages(user, page_size=4, archived=archived):
+            seen += [row["id"] for row in page]
+            for moved in (*choice.sample(ids, 6), newest_first[-1], seen[0]):
+                _write(db, moved, owner, count=choice.randint(1, 3))
+            new = make_conversation(db, owner, messages=1)
+            db.execute("update conversations set archived_at = now() where %s and id = %s",
+                       (archived, new))  # fmt: skip
+    assert seen == newest_first
+
+
+def test_a_deep_page_of_a_list_reads_no_more_than_its_rows(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """By the index on last activity, from where the page before it ended."""
+    owner = make_account(db)
+    db.execute(
+        "insert into conversations (user_id, updated_at)"
+        " select %s, now() - n * interval '1 minute' from generate_series(1, 3000) as n",
+        (owner,),
+    )
+    db.execute("analyze conversations")
+    _act_as(db, owner)
+    with watched_plans(db) as plans:
+        db.execute("set role authenticated")
+        db.execute(
+            "select list_conversations(page_size => 10, as_of => now(), before_id => %s,"
+            " before_updated_at => now() - interval '2500 minutes')",
+            (uuid.uuid4(),),
+        )
+    (plan,) = [plan for plan in plans if "idx_conversations_user_id" in plan]
+    assert "ROW(updated_at, id) <" in plan.split("Index Cond")[1].splitlines()[0]
+    assert re.search(
+        r"idx_conversations_user_id on conversations c .* rows=11(\.00)? loops=1", plan
+    )
 
 
 def test_a_running_turn_is_shown_with_the_page(stack: Stack, db: psycopg.Connection) -> None:
@@ -241,6 +299,104 @@ def test_a_running_turn_is_shown_with_the_page(stack: Stack, db: psycopg.Connect
     )  # fmt: skip
     assert "request_hash" not in json.dumps(shown)
     assert (shown["is_expired"], lost["is_expired"], gone) == (False, True, None)
+
+
+MESSAGES = int(os.environ.get("PAGING_MESSAGES", "10000"))
+
+
+def test_paging_through_a_long_conversation_while_three_append_gives_exactly_the_union(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """Back from the newest page and then on from the start: no message twice, none left out."""
+    owner = make_account(db)
+    conversation = _make_long_conversation(db, owner, MESSAGES)
+    done = threading.Event()
+
+    def append() -> int:
+        written = 0
+        with psycopg.connect(stack.settings.db_url, autocommit=True) as own:
+            while not done.is_set() or written < 10:
+                _write(own, conversation, owner, count=1)
+                written += 1
+        return written
+
+    with ThreadPoolExecutor(3) as pool, as_user(stack.settings.db_url, owner) as user:
+        writers = [pool.submit(append) for _ in range(3)]
+        try:
+            page = _page(user, conversation, page_size=200)
+            back = page["seqs"]
+            while page["has_older"]:
+                page = _page(user, conversation, page_size=200, before=back[0])
+                back[:0] = page["seqs"]
+            on: list[int] = []
+            while len(on) < back[-1]:
+                on += _page(user, conversation, page_size=200, after=len(on))["seqs"]
+        finally:
+            done.set()
+        written = sum(writer.result() for writer in writers)
+        while _page(user, conversation, page_size=200, after=len(on))["seqs"]:
+            on += _page(user, conversation, page_size=200, after=len(on))["seqs"]
+    assert back == list(range(1, len(back) + 1))
+    assert on == list(range(1, MESSAGES + written + 1))
+    assert len(back) >= MESSAGES
+
+
+def test_a_page_reads_no_more_of_a_long_conversation_than_of_a_short_one(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """By seq alone, whatever the way in: exactly the rows of the page, and none thrown away."""
+    owner = make_account(db)
+    chats = [_make_long_conversation(db, owner, size) for size in (100, MESSAGES)]
+    db.execute("analyze messages")
+    _act_as(db, owner)
+    for chat in chats:
+        middle = db.execute(
+            "select id from messages where conversation_id = %s and seq = 50", (chat,)
+        ).fetchone()
+        assert middle is not None
+        for place in ("before => 60", "after => 40", f"around => '{middle[0]}'", "page_size => 20"):
+            with watched_plans(db) as plans:
+                db.execute("set role authenticated")
+                db.execute(f"select load_conversation('{chat}', {place})".encode())
+            (plan,) = [plan for plan in plans if "jsonb_agg(to_jsonb(m)" in plan]
+            assert "on messages_conversation_id_seq_key" in plan or (
+                "using messages_conversation_id_seq_key" in plan
+            ), plan
+            assert "(seq >= " in plan.split("Index Cond")[1].splitlines()[0]
+            assert "Rows Removed" not in plan
+
+
+def _pages(user: Caller, **arguments: Any) -> Iterator[list[dict[str, Any]]]:
+    """Walk a list of conversations to its end."""
+    page = user.call("list_conversations", **arguments)
+    yield page["conversations"]
+    while page["next"]:
+        page = user.call("list_conversations", **arguments, **page["next"])
+        yield page["conversations"]
+
+
+def _act_as(db: psycopg.Connection, owner: str) -> None:
+    claims = json.dumps({"sub": owner, "role": "authenticated"})
+    db.execute("select set_config('request.jwt.claims', %s, false)", (claims,))
+
+
+def _make_long_conversation(db: psycopg.Connection, owner: str, size: int) -> str:
+    """Insert messages past the triggers, as they would have placed them."""
+    conversation = make_conversation(db, owner)
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        db.execute(
+            "insert into messages (conversation_id, user_id, role, content, seq, created_at)"
+            " select %s, %s, 'user', n::text, n, now() + n * interval '1 microsecond'"
+            " from generate_series(1, %s) as n",
+            (conversation, owner, size),
+        )
+        db.execute(
+            "update conversations set last_seq = %s,"
+            " updated_at = now() + %s * interval '1 microsecond' where id = %s",
+            (size, size, conversation),
+        )
+    return conversation
 
 
 def _write(db: psycopg.Connection, conversation: str, owner: str, *, count: int) -> None:

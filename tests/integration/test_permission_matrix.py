@@ -195,6 +195,7 @@ FUNCTIONS = {
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
     "describe_turn": OF_ANY_USER,  # what a caller can't see is null
+    "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
     "load_history": OF_THE_OWNER,
     "load_unsummarised": BACKEND,
@@ -286,6 +287,7 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "covers_to": 1,
         "content": "So far.",
     },
+    "search_messages": lambda world: {"q": SECRET_TEXT},
     "require_turns_left": lambda world: {
         "user_id": world.owner.id,
         "turns_per_minute": 100,
@@ -646,10 +648,17 @@ async def test_the_service_can_repeat_an_insert_without_leaving_a_gap(
     assert seqs == ([1, 2, 3], 3)
 
 
-@pytest.mark.parametrize("schema", ["auth", "realtime", "supabase_migrations", "pg_catalog"])
+@pytest.mark.parametrize(
+    "schema", ["auth", "realtime", "search", "supabase_migrations", "pg_catalog"]
+)
 async def test_no_schema_but_public_is_served(world: World, schema: str) -> None:
     """Asking for another schema by header shows a user nothing of it."""
-    tables = {"auth": "users", "realtime": "messages", "supabase_migrations": "schema_migrations"}
+    tables = {
+        "auth": "users",
+        "realtime": "messages",
+        "search": "documents",
+        "supabase_migrations": "schema_migrations",
+    }
     headers = world.headers["owner"] | {"accept-profile": schema}
     answer = await world.http.get(
         f"/rest/v1/{tables.get(schema, 'pg_authid')}?select=*", headers=headers

@@ -14,6 +14,10 @@ from tests.integration.schema_gate import LINTS, findings, unwritten_names
 
 pytest_plugins = ["tests.integration.scratch"]
 
+SEARCH = (
+    "text,uuid,uuid,text,timestamp with time zone,timestamp with time zone,boolean,integer,jsonb"
+)
+
 # What is allowed all the same, by lint. Everything else that a lint finds is a failure.
 ALLOWED = {
     # Reads and management of one's own, under row-level security.
@@ -27,10 +31,16 @@ ALLOWED = {
         "export_messages(uuid,bigint,bigint,integer,integer)",
         "describe_turn(uuid,text,integer,integer)",  # of what the caller can see
         "get_conversation(uuid)",
-        "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid)",
+        "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid,"
+        "timestamp with time zone)",
         "load_conversation(uuid,integer,bigint,bigint,uuid)",
         "load_history(uuid,integer,bigint)",
         "load_turn(uuid)",
+        f"search_messages({SEARCH})",
+        f"search.find_messages({SEARCH})",  # ids of what is the caller's own
+        "search.cut_snippet(text,integer,text,text)",  # of what it is given
+        "search.fold_text(text)",
+        "search.searched_text(text,text)",
         "update_conversation(uuid,text,boolean)",
     },
     "function that runs as its owner": {
@@ -39,6 +49,8 @@ ALLOWED = {
         "repair_invariants(integer)",  # the service may not change messages, except for this
         "forget_events()",  # nobody else may delete the live events of what is deleted
         "refuse_held_removal()",  # whoever deletes may not see the legal holds
+        "search.index_message()",  # a client may not write the index, its stored message is in it
+        f"search.find_messages({SEARCH})",  # under a policy no search index serves
         "broadcast_message()",  # a client may not send to a topic, its stored message is told of
     },
 }
@@ -188,13 +200,30 @@ def test_every_constraint_and_index_has_a_deliberate_name(
     assert unwritten_names(db, migrations) == set()
 
 
-def test_no_client_may_create_anything_in_public(db: psycopg.Connection) -> None:
+@pytest.mark.parametrize("schema", ["public", "search"])
+def test_no_client_may_create_anything_in_public(db: psycopg.Connection, schema: str) -> None:
     """The roles of the Data API can't add tables or functions of their own."""
     allowed = db.execute(
         "select role from unnest(array['anon', 'authenticated', 'service_role']) as role"
-        " where has_schema_privilege(role, 'public', 'create')"
+        " where has_schema_privilege(role, %s, 'create')",
+        (schema,),
     ).fetchall()
     assert allowed == []
+
+
+def test_nobody_but_a_signed_in_user_reaches_the_search_index(db: psycopg.Connection) -> None:
+    """And they the functions alone: the table is granted to no one."""
+    reach = db.execute(
+        "select role, has_schema_privilege(role, 'search', 'usage'),"
+        " has_any_column_privilege(role, 'search.documents', 'select, insert, update, references')"
+        " or has_table_privilege(role, 'search.documents', 'delete, truncate, trigger')"
+        " from unnest(array['anon', 'authenticated', 'service_role']) as role"
+    ).fetchall()
+    assert reach == [
+        ("anon", False, False),
+        ("authenticated", True, False),
+        ("service_role", False, False),
+    ]
 
 
 def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:

@@ -25,6 +25,7 @@ CODES = {
     "forbidden": 403,
     "idempotency_key_reused": 422,
     "import_incomplete": 503,
+    "search_too_broad": 422,
     "internal_error": 500,
     "invalid_import": 400,
     "invalid_request": 400,

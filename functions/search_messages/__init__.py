@@ -1,0 +1,1 @@
+"""GET|POST search-messages."""

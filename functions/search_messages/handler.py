@@ -1,0 +1,29 @@
+"""Finds the signed-in user's own messages again."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from shared.http.routing import BEARER, CheckedRoute, ServicesOf, UserOf
+from shared.models.search import SearchMessagesAnswer, SearchMessagesQuery, SearchMessagesRequest
+from shared.search import find_messages
+
+router = APIRouter(
+    route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["search-messages"]
+)
+
+
+@router.get("/search-messages")
+async def search_messages_by_query(
+    query: Annotated[SearchMessagesQuery, Query()], user: UserOf, services: ServicesOf
+) -> SearchMessagesAnswer:
+    """Return the best hits, each with a snippet; words, "phrases", `or` and -exclusions count."""
+    return await find_messages(services.persistence, query, caller=user)
+
+
+@router.post("/search-messages")
+async def search_messages(
+    body: SearchMessagesRequest, user: UserOf, services: ServicesOf
+) -> SearchMessagesAnswer:
+    """Return the best hits, each with a snippet; words, "phrases", `or` and -exclusions count."""
+    return await find_messages(services.persistence, body, caller=user)

@@ -1,0 +1,120 @@
+"""Search: what search-messages takes and answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    model_validator,
+)
+
+from shared.models.base import (
+    Cursor,
+    Envelope,
+    JsonLimit,
+    Limit,
+    Moment,
+    PlainUuid,
+    RequestBody,
+)
+from shared.models.rows import Role
+
+
+class SearchMessagesRequest(RequestBody):
+    """What to look for, and where: `from` is the first moment that counts, `to` the first after."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"q": '"read a file" python -pandas'}})
+
+    q: Annotated[str, Field(min_length=1, max_length=1000)]
+    conversation_id: PlainUuid | None = None
+    project_id: PlainUuid | None = None
+    role: Role | None = None
+    since: Annotated[Moment | None, Field(alias="from")] = None
+    until: Annotated[Moment | None, Field(alias="to")] = None
+    archived: StrictBool = False
+    limit: JsonLimit = 20
+    cursor: Cursor | None = None
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.since and self.until and self.since >= self.until:
+            raise ValueError("from should be before to")
+        return self
+
+
+class SearchMessagesQuery(SearchMessagesRequest):
+    """The same as a query."""
+
+    archived: bool = False
+    limit: Limit = 20
+
+
+class Mark(Envelope):
+    """A stretch of a snippet, in characters (code points) from its start; `end` is not in it."""
+
+    start: int
+    end: int
+
+
+class Snippet(Envelope):
+    """Some of a message's plain text around a hit, and whether the message goes on around it."""
+
+    text: str
+    marks: list[Mark]
+    has_before: bool
+    has_after: bool
+
+
+class Hit(Envelope):
+    """A message that was found; load-conversation opens its place with `around`."""
+
+    message_id: UUID
+    conversation_id: UUID
+    title: str
+    project_id: UUID | None
+    archived_at: str | None
+    seq: int
+    role: Role
+    created_at: str
+    rank: float
+    snippet: Snippet
+
+
+class SearchMessagesAnswer(Envelope):
+    """A page of hits, best first; `nextCursor` is null on the last one.
+
+    `parts`: no message has the words, so these have them as parts of longer words.
+    `truncated`: there are more matches than were ranked, and these are of the newest thousand.
+    """
+
+    hits: list[Hit]
+    parts: bool
+    truncated: bool
+    next_cursor: str | None
+
+
+class SearchPlace(BaseModel):
+    """Where the next page of hits begins, and what all pages of the search have in common."""
+
+    rank: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    created_at: AwareDatetime
+    message_id: UUID
+    oldest: AwareDatetime
+    newest: AwareDatetime
+    parts: bool
+    cut: bool
+
+
+class FoundMessages(BaseModel):
+    """What search_messages answers."""
+
+    hits: list[Hit]
+    parts: bool
+    cut: bool
+    next: SearchPlace | None

@@ -1,0 +1,34 @@
+"""SQL functions about search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.models.search import FoundMessages, SearchMessagesRequest, SearchPlace
+from shared.persistence.calls import Calls
+
+if TYPE_CHECKING:
+    from shared.auth import Caller
+
+
+class SearchCalls(Calls):
+    """Finding messages again."""
+
+    async def search_messages(
+        self, request: SearchMessagesRequest, *, caller: Caller, place: SearchPlace | None
+    ) -> FoundMessages:
+        """Read a page of the caller's messages that match: the first, or the one at a place."""
+        return await self._call(
+            FoundMessages,
+            "search_messages",
+            caller,
+            q=request.q,
+            conversation_id=request.conversation_id,
+            project_id=request.project_id,
+            role=request.role,
+            since=request.since,
+            until=request.until,
+            archived=request.archived,
+            page_size=request.limit,
+            page_after=place and place.model_dump(mode="json"),
+        )
