@@ -13,9 +13,12 @@ AppError
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
+├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
 ├── InternalError 500
+├── PdfNotInstalledError 501
 └── UnavailableError 503
+    ├── PdfBusyError
     ├── StoreUnavailableError
     └── ReplyNotStoredError
 
@@ -149,6 +152,13 @@ class IdempotencyKeyReusedError(AppError):
     status = 422
 
 
+class PdfTooLargeError(AppError):
+    """This conversation is too long to be made into a PDF; export it as markdown or JSON."""
+
+    code = "pdf_too_large"
+    status = 422
+
+
 class TooManyTurnsError(AppError):
     """Too many turns."""
 
@@ -164,6 +174,13 @@ class InternalError(AppError):
     status = 500
 
 
+class PdfNotInstalledError(AppError):
+    """This server can't make PDFs; export the conversation as markdown or JSON."""
+
+    code = "pdf_not_installed"
+    status = 501
+
+
 class UnavailableError(AppError):
     """The service is not available right now; try again."""
 
@@ -173,6 +190,12 @@ class UnavailableError(AppError):
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
         super().__init__(message, **{"retry_after": 2, **more})
+
+
+class PdfBusyError(UnavailableError):
+    """Other PDFs are being made right now; try again."""
+
+    code = "pdf_busy"
 
 
 class StoreUnavailableError(UnavailableError):
