@@ -1,7 +1,6 @@
 """Blocks of code: lines too long for the page are broken here, and not by the typesetter.
 
-A line breaks between two characters that are no spaces, behind punctuation where there is some:
-a space at the end of a line on paper would be lost to whoever copies it.
+It breaks lines at spaces alone; here a line of 400 characters without any keeps all of them.
 """
 
 from __future__ import annotations
@@ -62,15 +61,11 @@ def _fitting(line: str, start: int, columns: int) -> int:
 
 
 def _good_end(line: str, start: int, end: int) -> int:
-    places = range(end, max(start, end - LOOK_BACK), -1)
-    solid = [place for place in places if _is_solid(line, place)]
-    good = (place for place in solid if line[place - 1] in _GOOD_END)
-    return next(good, solid[0] if solid else end)
-
-
-def _is_solid(line: str, place: int) -> bool:
-    before, after = line[place - 1], line[place]
-    return not before.isspace() and not after.isspace() and not is_joined(after)
+    """Return where to break: behind a space, or behind punctuation, or where the width ends."""
+    places = [at for at in range(end, max(start, end - LOOK_BACK), -1) if not is_joined(line[at])]
+    spaces = (at for at in places if line[at - 1] == " " != line[at])
+    marks = (at for at in places if line[at - 1] in _GOOD_END)
+    return next(spaces, next(marks, places[0] if places else end))
 
 
 def _width(char: str) -> int:

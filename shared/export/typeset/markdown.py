@@ -37,7 +37,8 @@ Block = list[Any]
 
 MAX_CHARS: Final = 300_000  # that are read as markdown
 MAX_DEPTH: Final = 24  # of tokens: a list in a list is four
-MAX_TABLE_COLUMNS: Final = 10
+TABLE_CHARS: Final = 84  # of middle width, side by side in a table
+MAX_WORD: Final = 40  # characters; in a longer one there are places to break
 SLICE_LINES: Final = 1_000
 PARAGRAPH_RUNS: Final = 1_000
 _PATH_ATTRIBUTE: Final = re.compile(
@@ -166,15 +167,15 @@ class _Builder:
         texts = [[cell[1].content for cell in row] for row in rows]
         source = self._source(group[0])
         # Cells beyond those of the head belong to no column: markdown would leave them out.
-        if len(rows[0]) > MAX_TABLE_COLUMNS or _letters(source) > sum(
-            _letters(text) for row in texts for text in row
-        ):
+        is_whole = _letters(source) <= sum(_letters(text) for row in texts for text in row)
+        weights = _weights(texts)
+        if not is_whole or not _fits(texts, weights):
             return code_blocks(source, self._characters)
         aligns = [
             str(cell[0].attrGet("style") or "").removeprefix("text-align:") for cell in rows[0]
         ]
         cells = [[self._runs(cell[1]) for cell in row] for row in rows]
-        return [["table", direction(_text_of(group)), _weights(texts), aligns, cells]]
+        return [["table", direction(_text_of(group)), weights, aligns, cells]]
 
     def _source(self, token: Token) -> str:
         first, last = token.map or (0, 0)
@@ -200,6 +201,16 @@ def _paragraphs(way: str, runs: list[Run]) -> list[Block]:
 def _weights(texts: list[list[str]]) -> list[int]:
     """Return how wide each column is to be, as its longest cell asks for, within bounds."""
     return [min(48, max(6, *(len(cell) for cell in column))) for column in zip(*texts, strict=True)]
+
+
+def _fits(texts: list[list[str]], weights: list[int]) -> bool:
+    """Say whether the longest word of each column has room in it."""
+    columns = zip(zip(*texts, strict=True), weights, strict=True)
+    return all(
+        min(MAX_WORD, max(len(word) for cell in column for word in (cell.split() or [""])))
+        <= TABLE_CHARS * weight / sum(weights)
+        for column, weight in columns
+    )
 
 
 def _letters(text: str) -> int:

@@ -74,7 +74,13 @@ class _Document:
 
     def _document(self, part: list[dict[str, Any]]) -> dict[str, Any]:
         title = first_words(self._conversation.title, 200)
-        return {"title": title, "head": None, "messages": part, "numbered": False}
+        return {
+            "title": title,
+            "footer": first_words(title, 50),
+            "head": None,
+            "messages": part,
+            "numbered": False,
+        }
 
     def _head(self) -> dict[str, Any]:
         return head(self._conversation, self._summary, self._characters)
