@@ -29,6 +29,9 @@ CODES = {
     "method_not_allowed": 405,
     "not_found": 404,
     "payload_too_large": 413,
+    "pdf_busy": 503,
+    "pdf_not_installed": 501,
+    "pdf_too_large": 422,
     "reply_not_stored": 503,
     "store_unavailable": 503,
     "too_many_turns": 429,
@@ -72,6 +75,7 @@ def test_only_what_may_be_tried_again_is_retryable() -> None:
         "turn_in_progress",
         "unavailable",
         "store_unavailable",
+        "pdf_busy",
         "reply_not_stored",
         "too_many_turns",
     }
