@@ -20,8 +20,11 @@ def compile_lock(source: str, target: str, *options: str) -> None:
 
 if __name__ == "__main__":
     # The largest set first: what is shipped is a part of what was tested.
-    compile_lock("pyproject.toml", "dev.txt", "--extra", "model", "--group", "dev")
+    compile_lock(
+        "pyproject.toml", "dev.txt", "--extra", "model", "--extra", "pdf", "--group", "dev"
+    )
     tested = ("-c", "requirements/dev.txt")
     compile_lock("pyproject.toml", "runtime.txt", *tested)
     compile_lock("pyproject.toml", "model.txt", "--extra", "model", *tested)
+    compile_lock("pyproject.toml", "pdf.txt", "--extra", "pdf", *tested)
     compile_lock("requirements/uv.in", "uv.txt", *tested)

@@ -132,6 +132,10 @@ class Settings(BaseSettings):
     crash_point: str | None = Field(
         default=None, description="For tests alone: where in a turn the process kills itself."
     )
+    pdf_timeout: Seconds = Field(default=140, description="The most that a PDF may take.")
+    pdf_memory_bytes: int = Field(
+        default=2 * 1024**3, ge=512 * 1024**2, description="Address space of the PDF's typesetter."
+    )
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0, description="Largest request body.")
     max_import_bytes: int = Field(
         default=64 * 1024 * 1024, gt=0, description="Largest file that import-conversation takes."

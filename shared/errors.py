@@ -20,11 +20,13 @@ AppError
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
 ├── SearchTooBroadError 422
+├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
 ├── InternalError 500
 ├── PdfNotInstalledError 501
 └── UnavailableError 503
     ├── ImportIncompleteError
+    ├── PdfBusyError
     ├── StoreUnavailableError
     └── ReplyNotStoredError
 
@@ -202,6 +204,13 @@ class SearchTooBroadError(AppError):
     status = 422
 
 
+class PdfTooLargeError(AppError):
+    """This conversation is too long to be made into a PDF; export it as markdown or JSON."""
+
+    code = "pdf_too_large"
+    status = 422
+
+
 class TooManyTurnsError(AppError):
     """Too many turns."""
 
@@ -233,6 +242,12 @@ class UnavailableError(AppError):
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
         super().__init__(message, **{"retry_after": 2, **more})
+
+
+class PdfBusyError(UnavailableError):
+    """Other PDFs are being made right now; try again."""
+
+    code = "pdf_busy"
 
 
 class StoreUnavailableError(UnavailableError):

@@ -30,9 +30,14 @@ async def export_conversation_by_query(
     query: Annotated[ExportConversationRequest, Query()], caller: CallerOf, services: ServicesOf
 ) -> Response:
     """Stream a conversation as it is now; messages that come meanwhile are left out."""
-    return file_response(
-        await export(services.persistence, query.conversation_id, query.format, caller=caller)
+    download = await export(
+        services.persistence,
+        query.conversation_id,
+        query.format,
+        caller=caller,
+        settings=services.settings,
     )
+    return file_response(download)
 
 
 @router.post("/export-conversation", response_class=Response, responses=FILE)
@@ -40,6 +45,4 @@ async def export_conversation(
     body: ExportConversationRequest, caller: CallerOf, services: ServicesOf
 ) -> Response:
     """Stream a conversation as it is now; messages that come meanwhile are left out."""
-    return file_response(
-        await export(services.persistence, body.conversation_id, body.format, caller=caller)
-    )
+    return await export_conversation_by_query(body, caller, services)

@@ -7,11 +7,8 @@ never ended: a client sees a transfer that is not complete, and no format is who
 
 from __future__ import annotations
 
-import inspect
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from shared.errors import PdfNotInstalledError
 from shared.export.account import account_archive
 from shared.export.document import json_document
 from shared.export.download import Download
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from shared.auth import Caller
+    from shared.config import Settings
     from shared.export.snapshot import Snapshot
     from shared.models.archive import ExportFormat
     from shared.persistence import Persistence
@@ -39,15 +37,21 @@ SUFFIXES: dict[ExportFormat, str] = {"json": "json", "markdown": "md", "pdf": "p
 
 
 async def export_conversation(
-    persistence: Persistence, conversation_id: UUID, export_format: ExportFormat, *, caller: Caller
+    persistence: Persistence,
+    conversation_id: UUID,
+    export_format: ExportFormat,
+    *,
+    caller: Caller,
+    settings: Settings,
 ) -> Download:
     """Return a conversation as a download whose first bytes are ready.
 
-    Raises ConversationNotFoundError, and PdfNotInstalledError where PDF isn't to be had.
+    Raises ConversationNotFoundError, and for PDF also PdfNotInstalledError, PdfBusyError and
+    PdfTooLargeError.
     """
     snapshot = await take_snapshot(persistence, conversation_id, caller=caller)
     if export_format == "pdf":
-        chunks = await _pdf_document(snapshot)
+        chunks = await _pdf_document(snapshot, settings)
     else:
         render = json_document if export_format == "json" else markdown_document
         chunks = render(snapshot)
@@ -58,12 +62,13 @@ async def export_conversation(
     )
 
 
-async def _pdf_document(snapshot: Snapshot) -> AsyncIterator[bytes]:
+async def _pdf_document(snapshot: Snapshot, settings: Settings) -> AsyncIterator[bytes]:
     """Render as PDF, which needs packages that a deployment may do without."""
-    try:
-        render_pdf = import_module("shared.export.pdf").render_pdf
-    except ImportError:
-        raise PdfNotInstalledError from None
-    chunks = render_pdf(snapshot.conversation, snapshot.messages())
-    rendered: AsyncIterator[bytes] = await chunks if inspect.isawaitable(chunks) else chunks
-    return rendered
+    from shared.export.pdf import render_pdf
+
+    return await render_pdf(
+        snapshot.conversation,
+        snapshot.messages(),
+        time_limit=settings.pdf_timeout,
+        memory_limit=settings.pdf_memory_bytes,
+    )

@@ -36,6 +36,8 @@ CODES = {
     "not_found": 404,
     "payload_too_large": 413,
     "pdf_not_installed": 501,
+    "pdf_busy": 503,
+    "pdf_too_large": 422,
     "reply_not_stored": 503,
     "retention_policy_not_found": 404,
     "store_unavailable": 503,
@@ -82,6 +84,7 @@ def test_only_what_may_be_tried_again_is_retryable() -> None:
         "import_incomplete",
         "unavailable",
         "store_unavailable",
+        "pdf_busy",
         "reply_not_stored",
         "too_many_turns",
     }

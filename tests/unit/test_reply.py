@@ -102,8 +102,6 @@ def test_every_key_of_ours_is_reserved() -> None:
     error = EngineError(type="timeout", message="Too slow.")
     usage = Usage(input_tokens=1, output_tokens=1)
     ours = compose(error=error, usage=usage, truncated=True, persisted_after=1)
-    escaped = compose(message="\x00")
-    ours = compose(error=error, usage=Usage(input_tokens=1, output_tokens=1), truncated=True)
     escaped = compose(message="\x00", context={"messages": 0})
     mine = user_metadata(None, {})
     assert ours.metadata.keys() | escaped.metadata.keys() | mine.keys() == RESERVED_METADATA
