@@ -3,10 +3,13 @@
 import argparse
 import os
 import sys
+from math import ceil
+from typing import Any
 
 import uvicorn
 
-from shared.config import ConfigurationError, load_settings
+from shared import telemetry
+from shared.config import ConfigurationError, Settings, load_settings
 from shared.services import Services
 
 
@@ -17,20 +20,32 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=os.environ.get("PORT") or "8000")
     options = parser.parse_args()
     try:
-        _ = Services(load_settings()).turns
+        settings = load_settings()
+        telemetry.start(settings)
+        _ = Services(settings).turns
     except ConfigurationError as exc:
         print(f"configuration error: {exc}", file=sys.stderr)  # noqa: T201 - before logging starts
         return 2
     uvicorn.run(
-        "functions.app:app",
-        host=options.host,
-        port=options.port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=30,
+        "functions.app:app", host=options.host, port=options.port, **server_options(settings)
     )
     return 0
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Return how uvicorn serves: one worker, since a container or a host scales by instances."""
+    return {
+        "lifespan": "on",  # an application that can't start is an exit, not a server without it
+        "ws": "none",  # live events are Realtime's
+        "access_log": False,  # one line a request is logged by the application itself
+        "log_config": None,
+        "server_header": False,
+        "proxy_headers": False,  # no decision is made by the client's address
+        # Longer than gateways keep an idle connection: a close of ours would meet their next call.
+        "timeout_keep_alive": 75,
+        # At a SIGTERM open answers have this long, and then turns whose client is gone as long.
+        "timeout_graceful_shutdown": ceil(settings.drain_seconds),
+    }
 
 
 if __name__ == "__main__":

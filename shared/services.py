@@ -14,6 +14,8 @@ from shared.persistence import Persistence
 from shared.store import Store
 
 if TYPE_CHECKING:
+    import asyncio
+
     from shared.engine.protocol import Engine
     from shared.turn import TurnRunner
 
@@ -60,6 +62,11 @@ class Services:
             unstored_seconds=settings.unstored_seconds,
         )
         return TurnRunner(self.persistence, engine, worker, settings)
+
+    @property
+    def working(self) -> frozenset[asyncio.Task[None]]:
+        """The turns that run in this process."""
+        return self.turns.working if "turns" in self.__dict__ else frozenset()
 
     async def aclose(self) -> None:
         """Let running turns end, then let go of the connections."""

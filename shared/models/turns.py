@@ -29,6 +29,7 @@ RESERVED_METADATA = frozenset(
         "timestamp",
         "error",
         "projectId",
+        "requestId",
         "engine",
         "usage",
         "escaped",
