@@ -37,6 +37,7 @@ KINDS: Mapping[SpanName, SpanKind] = {
     "store": SpanKind.CLIENT,
     "engine": SpanKind.INTERNAL,
 }
+SEND_SECONDS = 2  # for one export with its retries: a stop waits for the last of each kind
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
@@ -49,12 +50,14 @@ class OtlpBackend:
         resource = Resource.create({"service.name": settings.otel_service_name})
         self._traces = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._traces.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(f"{url}/v1/traces", headers=headers))
+            BatchSpanProcessor(
+                OTLPSpanExporter(f"{url}/v1/traces", headers=headers, timeout=SEND_SECONDS)
+            )
         )
         self._metrics = MeterProvider(
             [
                 PeriodicExportingMetricReader(
-                    OTLPMetricExporter(f"{url}/v1/metrics", headers=headers),
+                    OTLPMetricExporter(f"{url}/v1/metrics", headers=headers, timeout=SEND_SECONDS),
                     export_interval_millis=settings.otel_metric_export_interval,
                 )
             ],
@@ -111,7 +114,7 @@ class OtlpBackend:
     def shutdown(self) -> None:
         """Send what is left."""
         self._traces.shutdown()
-        self._metrics.shutdown(timeout_millis=5000)
+        self._metrics.shutdown(timeout_millis=SEND_SECONDS * 1000)
 
 
 def _told(attributes: Attributes) -> Attributes:

@@ -97,8 +97,7 @@ def create_app(
         arm(chosen.crash_point)
         services = Services(chosen)
         app.state.services = services
-        if prepare:
-            prepare(services)
+        app.state.prepare(services)
         log.info("started", engine=chosen.mega_mind_model or "offline")
         yield
         await services.aclose()
@@ -126,6 +125,7 @@ def create_app(
             HTTPException: _answer_http_exception,
         },
     )
+    app.state.prepare = prepare or (lambda _: None)
     for router in routers:
         app.include_router(router, prefix=PREFIX, responses=ERRORS)
         app.include_router(router, include_in_schema=False)

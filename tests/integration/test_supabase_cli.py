@@ -4,87 +4,19 @@ It is run on a copy of supabase/, with a home folder of its own and no way to th
 """
 
 import json
-import os
-import shutil
-import subprocess
 import tomllib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from local import database
-from local.node import NODE
-from local.settings import ROOT
 from tests.integration.catalog import EXPECTED, describe
-from tests.support.clients import CLIENTS, install_clients
+from tests.integration.cli import SUPABASE, Cli
+from tests.support.clients import CLIENTS
 
-pytest_plugins = ["tests.integration.scratch"]
-
-SUPABASE = ROOT / "supabase"
-NOWHERE = "http://127.0.0.1:9"
-TIMEOUT_SECONDS = 120
-
-# Nothing has been asked of an empty database yet, so none of its indexes has been used.
-EXCLUDED_LINTS = {"unused_index"}
+pytest_plugins = ["tests.integration.cli", "tests.integration.scratch"]
 
 NAMES = [script.name for script in sorted(database.MIGRATIONS.glob("*.sql"))]
-
-
-@dataclass(frozen=True)
-class Cli:
-    """The CLI, on a copy of our supabase/ folder."""
-
-    program: Path
-    workdir: Path
-
-    def run(self, *command: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command and return how it ended. Every one that takes a target is given it."""
-        target = [] if url is None else [f"--remote={url}"]
-        environment = {
-            "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(self.workdir),
-            "DO_NOT_TRACK": "1",
-            "SUPABASE_TELEMETRY_DISABLED": "1",
-            **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), NOWHERE),
-        }
-        return subprocess.run(
-            [str(self.program), *command, *target, "--yes", "--workdir", str(self.workdir)],
-            env=environment,
-            cwd=self.workdir,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_SECONDS,
-        )
-
-    def ask(self, *command: str, url: str) -> dict[str, Any]:
-        """Run a command that has to succeed, and return its answer."""
-        done = self.run(*command, "--output-format", "json", url=url)
-        assert done.returncode == 0, done.stdout + done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
-    def findings(self, url: str) -> dict[str, str]:
-        """Return what the advisors find, by name, but for what is excluded."""
-        done = self.run(
-            "db", "advisors", "--type", "all", "--level", "info", "--output-format", "json", url=url
-        )
-        results = json.loads(done.stdout)["results"]
-        return {r["name"]: r["detail"] for r in results if r["name"] not in EXCLUDED_LINTS}
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """The CLI that tests/clients locks."""
-    install_clients()
-    (tmp_path / "supabase").mkdir()
-    shutil.copy(SUPABASE / "config.toml", tmp_path / "supabase")
-    shutil.copytree(SUPABASE / "migrations", tmp_path / "supabase" / "migrations")
-    return Cli(CLIENTS / "node_modules" / ".bin" / "supabase", tmp_path)
 
 
 def test_the_cli_is_the_version_that_is_locked(cli: Cli) -> None:

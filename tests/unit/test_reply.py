@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from shared.engine import (
     Analysis,
@@ -83,7 +84,8 @@ def test_every_key_of_ours_is_reserved() -> None:
     error = EngineError(type="timeout", message="Too slow.")
     ours = compose(error=error, usage=Usage(input_tokens=1, output_tokens=1), truncated=True)
     escaped = compose(message="\x00")
-    mine = user_metadata(None, {})
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        mine = user_metadata(None, {})
     assert ours.metadata.keys() | escaped.metadata.keys() | mine.keys() == RESERVED_METADATA
 
 
