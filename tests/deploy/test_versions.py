@@ -108,17 +108,19 @@ async def test_the_previous_bundle_does_all_that_it_did(
     stack: Stack, previous: Path, user: User, tmp_path: Path
 ) -> None:
     """Create, list, rename, archive, stream, load, delete, on today's schema."""
-    async with functions_process(stack, tmp_path, PYTHONPATH=str(previous)) as process:
-        async with process.client(user.token) as old:
-            made = (await old.post("/conversations", json={"title": "One"})).json()["conversation"]
-            address = f"/conversations/{made['id']}"
-            body = {"request": "Hello", "conversationId": made["id"]}
-            events = {"accept": "text/event-stream"}
-            streamed = await old.post("/mega-mind", json=body, headers=events)
-            renamed = await old.patch(address, json={"title": "Two", "archived": True})
-            listed = (await old.get("/conversations", params={"archived": True})).json()
-            alive = await old.get("/health", params={"deep": 1})
-            gone = await old.delete(address)
+    async with (
+        functions_process(stack, tmp_path, PYTHONPATH=str(previous)) as process,
+        process.client(user.token) as old,
+    ):
+        made = (await old.post("/conversations", json={"title": "One"})).json()["conversation"]
+        address = f"/conversations/{made['id']}"
+        body = {"request": "Hello", "conversationId": made["id"]}
+        events = {"accept": "text/event-stream"}
+        streamed = await old.post("/mega-mind", json=body, headers=events)
+        renamed = await old.patch(address, json={"title": "Two", "archived": True})
+        listed = (await old.get("/conversations", params={"archived": True})).json()
+        alive = await old.get("/health", params={"deep": 1})
+        gone = await old.delete(address)
     assert [line for line in streamed.text.splitlines() if line.startswith("event:")][-1] == (
         "event: done"
     )
@@ -130,7 +132,7 @@ async def test_the_previous_bundle_does_all_that_it_did(
 async def test_a_turn_of_a_killed_old_process_is_taken_over_by_the_new_one(
     stack: Stack, previous: Path, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
-    """As in a deployment that kills what is slow to end: nothing is lost, and the doctor is well."""
+    """As in a deployment that kills what is slow to end: the turn is settled, the next one runs."""
     slow = {"OFFLINE_DELAY": "0.2", "HEARTBEAT_SECONDS": "0.1", "STORE_TIMEOUT": "2"}
     (tmp_path / "old").mkdir()
     async with functions_process(

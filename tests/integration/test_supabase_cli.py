@@ -59,6 +59,14 @@ def test_a_migration_that_comes_later_is_all_that_is_pushed(cli: Cli, shaped_url
     assert (pushed["upToDate"], pushed["migrations"]) == (False, [name])
 
 
+def test_a_query_is_answered(cli: Cli, shaped_url: str) -> None:
+    """What docs/deploy/cli.md shows for looking at a database."""
+    database.migrate(shaped_url)
+    done = cli.run("db", "query", "select count(*) from messages", url=shaped_url)
+    assert done.returncode == 0, done.stderr
+    assert "0" in done.stdout
+
+
 def test_the_advisors_find_nothing(cli: Cli, shaped_url: str) -> None:
     """Security and performance, down to the level of information."""
     _expose_public(shaped_url)
