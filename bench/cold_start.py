@@ -1,4 +1,4 @@
-"""What a start costs: python -m bench.cold_start [--rounds 7].
+"""What a start costs: python -m bench.cold_start [--rounds 7] [names].
 
 From a fresh process to its first answer: the bundle, each endpoint alone, and an empty app on the
 same HTTP layer with the same Supabase client. The sides take turns; the figures are medians. CPU
@@ -35,6 +35,7 @@ async def health() -> dict[str, str]:
 
 uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False)
 """
+EMPTY_APP = "empty app"
 SETTINGS = {
     "SUPABASE_URL": "http://127.0.0.1:9",
     "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x",
@@ -48,8 +49,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    commands = dict(sides())
+    parser.add_argument("names", nargs="*", help="what to start beside the empty app")
+    options = parser.parse_args()
+    rounds, wanted = options.rounds, {EMPTY_APP, *options.names}
+    commands = {n: c for n, c in sides() if n in wanted or not options.names}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for number in range(rounds + 1):  # the first one warms the disk up
         for name, command in commands.items():
@@ -60,7 +63,7 @@ def main() -> None:
 
 def sides() -> Iterator[tuple[str, list[str]]]:
     """Yield what is started, by name."""
-    yield "empty app", ["-c", EMPTY]
+    yield EMPTY_APP, ["-c", EMPTY]
     yield "the bundle", ["-m", "functions", "--port"]
     for endpoint in endpoints():
         yield endpoint, ["-m", "functions", endpoint, "--port"]
@@ -102,7 +105,7 @@ def report(taken: dict[str, list[tuple[float, float]]]) -> None:
         name: [statistics.median(values) for values in zip(*times, strict=True)]
         for name, times in taken.items()
     }
-    wall, cpu = medians["empty app"]
+    wall, cpu = medians[EMPTY_APP]
     print(f"{'':20} {'first answer':>14} {'ratio':>6} {'CPU':>9} {'ratio':>6}")
     for name, (seconds, of_cpu) in medians.items():
         print(

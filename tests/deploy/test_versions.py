@@ -87,7 +87,8 @@ async def test_both_versions_share_conversations_and_keys(
 ) -> None:
     """A conversation goes back and forth, whole in both; a retry at the other one is a replay."""
     async with side_by_side(stack, previous, user, tmp_path) as bundles:
-        said, place = [], {}
+        said: list[dict[str, Any]] = []
+        place: dict[str, str] = {}
         pairs = [(bundles.old, bundles.new), (bundles.new, bundles.old)] * 2
         for mine, other in pairs:
             key = {"idempotency-key": uuid.uuid4().hex}

@@ -62,6 +62,8 @@ def columns(model: Any) -> dict[str, tuple[str, bool]]:
 
 def kind_of(annotation: Any) -> tuple[str, bool]:
     """Return a column's kind in both worlds: rows pass moments and closed sets on as text."""
+    if "JsonValue" in str(annotation):
+        return "json", False
     parts = set(get_args(annotation)) or {annotation}
     is_nullable = NoneType in parts
     kinds = {
