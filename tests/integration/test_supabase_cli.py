@@ -3,8 +3,12 @@
 It is run on a copy of supabase/, with a home folder of its own and no way to the network.
 """
 
+import dataclasses
 import json
 import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -124,6 +128,30 @@ def test_the_configuration_is_equal_to_hosted_where_it_matters() -> None:
     assert config["db"]["major_version"] == 17
     assert (config["api"]["port"], config["db"]["port"]) == (54321, 54322)
     assert "inbucket" not in config
+
+
+def test_the_configuration_repeats_no_default(cli: Cli, tmp_path: Path) -> None:
+    """But the ports and the version, which the stack without Docker keeps to."""
+    fresh = dataclasses.replace(cli, workdir=tmp_path / "fresh")
+    fresh.workdir.mkdir()
+    assert fresh.run("init").returncode == 0
+    defaults = _values(fresh.workdir / "supabase" / "config.toml")
+    ours = _values(SUPABASE / "config.toml")
+    repeated = {name for name, value in ours.items() if defaults.get(name) == value}
+    assert repeated == {"api.port", "db.port", "db.major_version"}
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """Return a configuration's values by their dotted names."""
+
+    def flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+        for name, value in table.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{above}{name}.")
+            else:
+                yield f"{above}{name}", value
+
+    return dict(flat(tomllib.loads(path.read_text())))
 
 
 def _expose_public(url: str) -> None:
