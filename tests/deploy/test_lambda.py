@@ -47,7 +47,7 @@ def settings_of(function: dict[str, Any]) -> Settings:
     given = {
         name.lower(): value
         for name, value in function["Environment"]["Variables"].items()
-        if name.lower() in Settings.model_fields and not name.startswith(("SUPABASE", "MEGA"))
+        if name.lower() in Settings.model_fields and isinstance(value, str)
     }
     project = {
         "supabase_url": "https://project.example",

@@ -9,7 +9,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType, NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 from uuid import UUID
 
 import psycopg
@@ -17,7 +17,7 @@ import pytest
 
 from local import database
 from shared.models.rows import ConversationRow, MessageRow, TurnRow
-from tests.integration.cli import Cli
+from tests.support.supabase_cli import Cli
 
 pytest_plugins = ["tests.integration.scratch", "tests.integration.cli"]
 
@@ -62,7 +62,7 @@ def columns(model: Any) -> dict[str, tuple[str, bool]]:
 
 def kind_of(annotation: Any) -> tuple[str, bool]:
     """Return a column's kind in both worlds: rows pass moments and closed sets on as text."""
-    if "JsonValue" in str(annotation):
+    if "JsonValue" in str(annotation) or get_origin(annotation) is dict:
         return "json", False
     parts = set(get_args(annotation)) or {annotation}
     is_nullable = NoneType in parts

@@ -15,8 +15,8 @@ import pytest
 
 from local import database
 from tests.integration.catalog import EXPECTED, describe
-from tests.integration.cli import SUPABASE, Cli
 from tests.support.clients import CLIENTS
+from tests.support.supabase_cli import SUPABASE, Cli
 
 pytest_plugins = ["tests.integration.cli", "tests.integration.scratch"]
 
