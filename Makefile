@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve test test-faults check format lint types imports lock bench bench-paging bench-search
+.PHONY: help setup dev up down reset status demo doctor serve test test-faults check format lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -73,6 +73,9 @@ imports: $(READY)
 
 lock: $(READY) ## write the lock files anew after a change in pyproject.toml
 	@$(RUN)/python requirements/lock.py
+
+docs: $(READY) ## write docs/configuration.md anew after a change in shared/config.py
+	@$(RUN)/python docs/configuration_page.py
 
 bench: $(READY) ## what a turn costs, as ratios
 	@$(RUN)/python -m bench.turn

@@ -1,36 +1,74 @@
-"""Serves the bundle: python -m functions [--host 127.0.0.1] [--port 8000]."""
+"""Serves the bundle, or one endpoint alone: python -m functions [load-conversation]."""
 
 import argparse
 import os
 import sys
+from importlib import import_module
+from math import ceil
+from pathlib import Path
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
-from shared.config import ConfigurationError, load_settings
+from functions.health.handler import router as health
+from shared import telemetry
+from shared.config import ConfigurationError, Settings, load_settings
 from shared.services import Services
+
+FOLDER = Path(__file__).parent
 
 
 def main() -> int:
     """Check the settings, then serve until told to stop; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
+    parser.add_argument("endpoint", nargs="?", choices=endpoints(), help="by default all of them")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=os.environ.get("PORT") or "8000")
     options = parser.parse_args()
     try:
-        _ = Services(load_settings()).turns
+        settings = load_settings()
+        telemetry.start(settings)
+        app = load_app(options.endpoint)
+        app.state.prepare(Services(settings))
     except ConfigurationError as exc:
         print(f"configuration error: {exc}", file=sys.stderr)  # noqa: T201 - before logging starts
         return 2
-    uvicorn.run(
-        "functions.app:app",
-        host=options.host,
-        port=options.port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=30,
-    )
+    uvicorn.run(app, host=options.host, port=options.port, **server_options(settings))
     return 0
+
+
+def endpoints() -> list[str]:
+    """Return the endpoints that can be served alone, by their addresses."""
+    return sorted(path.parent.name.replace("_", "-") for path in FOLDER.glob("*/app.py"))
+
+
+def load_app(endpoint: str | None) -> FastAPI:
+    """Import one endpoint's application with only what it needs, or the bundle's.
+
+    One alone answers `health` as well: whoever runs it asks there whether it lives.
+    """
+    alone = f".{endpoint.replace('-', '_')}" if endpoint else ""
+    app: FastAPI = import_module(f"functions{alone}.app").app
+    if endpoint not in {None, "health"}:
+        app.include_router(health)
+    return app
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Return how uvicorn serves: one worker, since a container or a host scales by instances."""
+    return {
+        "lifespan": "on",  # an application that can't start is an exit, not a server without it
+        "ws": "none",  # live events are Realtime's
+        "access_log": False,  # one line a request is logged by the application itself
+        "log_config": None,
+        "server_header": False,
+        "proxy_headers": False,  # no decision is made by the client's address
+        # Longer than gateways keep an idle connection: a close of ours would meet their next call.
+        "timeout_keep_alive": 75,
+        # At a SIGTERM open answers have this long, and then turns whose client is gone as long.
+        "timeout_graceful_shutdown": ceil(settings.drain_seconds),
+    }
 
 
 if __name__ == "__main__":

@@ -146,14 +146,36 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("*",), description="Origins that browsers may call from, separated by commas."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is logged."
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None, description="An OTLP/HTTP collector for traces and metrics; unset: off."
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        default=None, description="Headers for the collector: `name=value`, separated by commas."
+    )
+    otel_service_name: str = Field(
+        default="message-persistence", description="What the collector calls this service."
+    )
+    otel_metric_export_interval: int = Field(
+        default=60_000, gt=0, description="Milliseconds between two exports of metrics."
+    )
+    settle_first: bool = Field(
+        default=False,
+        description="An answer ends only once the turns it began have: for hosts that freeze"
+        " a process between requests. On AWS Lambda always so.",
+    )
+    aws_lambda_function_name: str | None = Field(
+        default=None, description="Set by AWS Lambda itself; switches SETTLE_FIRST on."
+    )
 
-    @field_validator("supabase_url")
+    @field_validator("supabase_url", "otel_exporter_otlp_endpoint")
     @classmethod
-    def _is_http_url(cls, value: str) -> str:
-        if not _is_plain_url(value):
+    def _is_http_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_plain_url(value):
             raise ValueError("is not an http(s) URL")
-        return value.rstrip("/")
+        return value.rstrip("/") if value else None
 
     @field_validator("supabase_publishable_key", mode="before")
     @classmethod
@@ -199,6 +221,11 @@ class Settings(BaseSettings):
     def requires_issuer(self) -> bool:
         """Whether a token without any `iss` is refused: always, but for a local Auth."""
         return self.jwt_issuer is not None or not self.is_local
+
+    @cached_property
+    def is_frozen_between_requests(self) -> bool:
+        """Whether nothing runs here once an answer has ended."""
+        return self.settle_first or self.aws_lambda_function_name is not None
 
     @cached_property
     def secret_key(self) -> SecretStr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 import structlog
@@ -44,7 +45,8 @@ class Heartbeat:
         turn_id = running.begun.turn.id
         self._turns[turn_id] = running
         if self._beating is None or self._beating.done():
-            self._beating = asyncio.create_task(self._beat_on())
+            # It outlives the request that happens to start it, and is no part of its trace.
+            self._beating = asyncio.create_task(self._beat_on(), context=Context())
         try:
             yield
         finally:

@@ -57,6 +57,12 @@ def configure_logging(level: str = "info") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def request_id() -> str | None:
+    """Return the id of the request that is being served, as every log line has it."""
+    found = structlog.contextvars.get_contextvars().get("request_id")
+    return None if found is None else str(found)
+
+
 def _where_it_broke(
     _: Any, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.engine.text import escape_unstorable
+from shared.logs import request_id
 
 if TYPE_CHECKING:
     from shared.engine.protocol import Analysis, EngineResult, GeneratedFile
@@ -78,9 +79,11 @@ def _status(result: EngineResult) -> str:
 
 
 def user_metadata(project_id: object | None, own_metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a user's row."""
+    """Return the metadata of a user's row, by which the request is found in the log as well."""
+    found = request_id()
     return {
         **own_metadata,
+        **({} if found is None else {"requestId": found}),
         "projectId": None if project_id is None else str(project_id),
         "timestamp": datetime.now(UTC).isoformat(),
     }

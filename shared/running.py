@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class RunningTurn:
         self.begun = begun
         self.request = request
         self.persisted_after = persisted_after
+        self.began_at = time.monotonic()
         self.status = "accepted"
         self.length = 0
         self.reply: Reply | None = None  # set once the AI is done, before the reply is stored

@@ -15,6 +15,8 @@ from shared.persistence import Persistence
 from shared.store import Store
 
 if TYPE_CHECKING:
+    import asyncio
+
     from httpx import AsyncClient
 
     from shared.engine.protocol import Engine, Summariser
@@ -97,6 +99,11 @@ class Services:
             summary_tokens=self.settings.summary_tokens,
             time_limit=self.settings.engine_timeout,
         )
+
+    @property
+    def working(self) -> frozenset[asyncio.Task[None]]:
+        """The turns that run in this process."""
+        return self.turns.working if "turns" in self.__dict__ else frozenset()
 
     async def aclose(self) -> None:
         """Let running turns and summaries end, then let go of the connections."""

@@ -14,6 +14,7 @@ import stamina
 import structlog
 from postgrest import APIError
 
+from shared import telemetry
 from shared.errors import (
     AppError,
     ConversationNotFoundError,
@@ -110,12 +111,13 @@ class Store:
         client = self._client_for(caller)
         as_user = caller is not None and not caller.is_service
         try:
-            async with asyncio.timeout(self._timeout), self._free:
-                async for attempt in stamina.retry_context(
-                    on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
-                ):
-                    with attempt:
-                        return await _call_once(client, function, arguments, as_user=as_user)
+            with telemetry.span("store", function=function):
+                async with asyncio.timeout(self._timeout), self._free:
+                    async for attempt in stamina.retry_context(
+                        on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
+                    ):
+                        with attempt:
+                            return await _call_once(client, function, arguments, as_user=as_user)
         except TimeoutError as exc:
             raise _unavailable(function, "deadline") from exc
 

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from shared import telemetry
 from shared.answer import (
     stored_answer,
     turn_in_progress,
@@ -169,6 +170,11 @@ class TurnRunner:
         )
         return unstored_answer(reply, request.conversation_id)
 
+    @property
+    def working(self) -> frozenset[asyncio.Task[None]]:
+        """The turns that run here: each task ends when its turn has."""
+        return frozenset(self._tasks)
+
     async def drain(self, seconds: float) -> None:
         """Let the turns that run here end; those that take longer are left to be taken over."""
         if not self._tasks:
@@ -220,6 +226,7 @@ class TurnRunner:
             turns_per_day=settings.turns_per_day,
         )
         crash_point("after_begin")
+        telemetry.count("turns.begun", outcome=begun.outcome)
         places = {"conversation_id": str(begun.conversation.id), "turn_id": str(begun.turn.id)}
         if begun.outcome == "started":
             saving.info("message_saved", **places, seq=begun.user_message.seq)

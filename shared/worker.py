@@ -13,6 +13,7 @@ from uuid import uuid4
 import stamina
 import structlog
 
+from shared import telemetry
 from shared.broadcast import Broadcaster, LiveTurn
 from shared.context import given_context
 from shared.crash import crash_point
@@ -72,13 +73,15 @@ class TurnWorker:
         )
         try:
             with self._heartbeat.keeping(running):
-                reply = await self._generate(running, live)
+                with telemetry.span("engine", engine=self._engine.name):
+                    reply = await self._generate(running, live)
                 running.finish(reply)
                 live.announce("saving")
                 await live.flush()
                 running.settle(await self._store(running, reply))
             self._summaries.after_reply(begun, reply.content)
         except TurnLostError:
+            telemetry.count("turns.ended", outcome="lost")
             log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
             await self._settle_as_stored(running)
         except ConversationNotFoundError as exc:
@@ -170,6 +173,8 @@ class TurnWorker:
             raise TurnLostError
         crash_point("after_complete")
         saving.info("message_saved", status=reply.status)
+        error = (reply.error or {}).get("type", "none")
+        telemetry.count("turns.ended", outcome=reply.status, error=error)
         return done
 
     async def _settle_as_stored(self, running: RunningTurn) -> None:
@@ -206,6 +211,7 @@ def _write(running: RunningTurn, live: LiveTurn, text: str) -> None:
     if not running.length:
         live.announce("generating")
         running.show("generating")
+        telemetry.measure("turn.first_text", time.monotonic() - running.began_at)
     live.write(running.length, storable)
     running.write(storable)
     crash_point("mid_stream")

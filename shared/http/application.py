@@ -15,10 +15,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
+from shared import telemetry
 from shared.config import Settings, load_settings
 from shared.crash import arm
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
-from shared.http.middleware import CatchAll, RequestContext
+from shared.http.middleware import CatchAll, RequestContext, SettleFirst
 from shared.logs import configure_logging
 from shared.models.base import ErrorAnswer
 from shared.services import Services
@@ -26,6 +27,7 @@ from shared.services import Services
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from fastapi.telemetry import TelemetryConfig
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
@@ -59,6 +61,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "headers": {"x-request-id": REQUEST_ID, "Retry-After": RETRY_AFTER},
     },
 }
+# FastAPI's own would tell queries, and what was wrong with a body. Ours is shared.telemetry.
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 CORS_HEADERS = ["authorization", "apikey", "content-type", "idempotency-key", "last-event-id"]
 CORS_HEADERS += ["x-client-info", "x-request-id", "x-retry-count", "x-region"]
@@ -83,14 +93,15 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         chosen = chosen_settings()
         configure_logging(chosen.log_level)
+        telemetry.start(chosen)
         arm(chosen.crash_point)
         services = Services(chosen)
         app.state.services = services
-        if prepare:
-            prepare(services)
+        app.state.prepare(services)
         log.info("started", engine=chosen.mega_mind_model or "offline")
         yield
         await services.aclose()
+        telemetry.stop()
 
     app = FastAPI(
         title="Message persistence",
@@ -100,10 +111,12 @@ def create_app(
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=f"{PREFIX}/docs",
         redoc_url=None,
+        telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # a redirect would name the host behind the gateway
         middleware=[
             Middleware(RequestContext),
             Middleware(_Cors, settings=chosen_settings),
+            Middleware(SettleFirst),
             Middleware(CatchAll),
         ],
         exception_handlers={
@@ -112,6 +125,7 @@ def create_app(
             HTTPException: _answer_http_exception,
         },
     )
+    app.state.prepare = prepare or (lambda _: None)
     for router in routers:
         app.include_router(router, prefix=PREFIX, responses=ERRORS)
         app.include_router(router, include_in_schema=False)

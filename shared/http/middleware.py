@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
+from shared import telemetry
 from shared.errors import InternalError
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = Headers(scope=scope).get(REQUEST_ID, "")
+        headers = Headers(scope=scope)
+        sent = headers.get(REQUEST_ID, "")
         request_id = sent if SENSIBLE_ID.fullmatch(sent) else uuid4().hex
         started = time.monotonic()
         scope.setdefault("state", {})["arrived_at"] = started
@@ -46,10 +49,14 @@ class RequestContext:
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            telemetry.span("request", headers=headers) as seen,
+        ):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
+                seen |= _seen_of(scope, status)
                 log.info(
                     "request",
                     method=scope["method"],
@@ -57,6 +64,41 @@ class RequestContext:
                     status=status,
                     duration_ms=round((time.monotonic() - started) * 1000, 1),
                 )
+
+
+def _seen_of(scope: Scope, status: int) -> dict[str, str | int]:
+    """Return what telemetry is told of a request: no word of its address is the caller's."""
+    route = getattr(scope.get("route"), "path", "none")
+    method = scope["method"] if route != "none" else "any"
+    failed = {"error": str(status)} if status >= 500 else {}
+    return {"method": method, "route": route, "status": status, **failed}
+
+
+class SettleFirst:
+    """Ends an answer only when the turns that its request began have ended.
+
+    For a host that freezes the process between requests: there, nothing works on a turn any more
+    once the last byte is sent.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the request; hold its last piece back for as long as its turns run."""
+        services = scope["app"].state.services if scope["type"] == "http" else None
+        if services is None or not services.settings.is_frozen_between_requests:
+            await self._app(scope, receive, send)
+            return
+        older = services.working  # of requests that were cut off: thawed, not ours to wait for
+
+        async def send_settled(message: Message) -> None:
+            is_last = message["type"] == "http.response.body" and not message.get("more_body")
+            if is_last and (turns := services.working - older):
+                await asyncio.wait(turns)
+            await send(message)
+
+        await self._app(scope, receive, send_settled)
 
 
 class CatchAll:

@@ -30,6 +30,7 @@ RESERVED_METADATA = frozenset(
         "timestamp",
         "error",
         "projectId",
+        "requestId",
         "engine",
         "usage",
         "escaped",

@@ -3,12 +3,10 @@
 It is run on a copy of supabase/, with a home folder of its own and no way to the network.
 """
 
+import dataclasses
 import json
-import os
-import shutil
-import subprocess
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,75 +14,13 @@ import psycopg
 import pytest
 
 from local import database
-from local.node import NODE
-from local.settings import ROOT
 from tests.integration.catalog import EXPECTED, describe
-from tests.support.clients import CLIENTS, install_clients
+from tests.support.clients import CLIENTS
+from tests.support.supabase_cli import SUPABASE, Cli
 
-pytest_plugins = ["tests.integration.scratch"]
-
-SUPABASE = ROOT / "supabase"
-NOWHERE = "http://127.0.0.1:9"
-TIMEOUT_SECONDS = 120
-
-# Nothing has been asked of an empty database yet, so none of its indexes has been used.
-EXCLUDED_LINTS = {"unused_index"}
+pytest_plugins = ["tests.integration.cli", "tests.integration.scratch"]
 
 NAMES = [script.name for script in sorted(database.MIGRATIONS.glob("*.sql"))]
-
-
-@dataclass(frozen=True)
-class Cli:
-    """The CLI, on a copy of our supabase/ folder."""
-
-    program: Path
-    workdir: Path
-
-    def run(self, *command: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command and return how it ended. Every one that takes a target is given it."""
-        target = [] if url is None else [f"--remote={url}"]
-        environment = {
-            "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(self.workdir),
-            "DO_NOT_TRACK": "1",
-            "SUPABASE_TELEMETRY_DISABLED": "1",
-            **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), NOWHERE),
-        }
-        return subprocess.run(
-            [str(self.program), *command, *target, "--yes", "--workdir", str(self.workdir)],
-            env=environment,
-            cwd=self.workdir,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_SECONDS,
-        )
-
-    def ask(self, *command: str, url: str) -> dict[str, Any]:
-        """Run a command that has to succeed, and return its answer."""
-        done = self.run(*command, "--output-format", "json", url=url)
-        assert done.returncode == 0, done.stdout + done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
-    def findings(self, url: str) -> dict[str, str]:
-        """Return what the advisors find, by name, but for what is excluded."""
-        done = self.run(
-            "db", "advisors", "--type", "all", "--level", "info", "--output-format", "json", url=url
-        )
-        results = json.loads(done.stdout)["results"]
-        return {r["name"]: r["detail"] for r in results if r["name"] not in EXCLUDED_LINTS}
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """The CLI that tests/clients locks."""
-    install_clients()
-    (tmp_path / "supabase").mkdir()
-    shutil.copy(SUPABASE / "config.toml", tmp_path / "supabase")
-    shutil.copytree(SUPABASE / "migrations", tmp_path / "supabase" / "migrations")
-    return Cli(CLIENTS / "node_modules" / ".bin" / "supabase", tmp_path)
 
 
 def test_the_cli_is_the_version_that_is_locked(cli: Cli) -> None:
@@ -125,6 +61,14 @@ def test_a_migration_that_comes_later_is_all_that_is_pushed(cli: Cli, shaped_url
     (cli.workdir / "supabase" / "migrations" / name).write_text("create table public.later ();")
     pushed = cli.ask("db", "push", url=shaped_url)
     assert (pushed["upToDate"], pushed["migrations"]) == (False, [name])
+
+
+def test_a_query_is_answered(cli: Cli, shaped_url: str) -> None:
+    """What docs/deploy/cli.md shows for looking at a database."""
+    database.migrate(shaped_url)
+    done = cli.run("db", "query", "select count(*) from messages", url=shaped_url)
+    assert done.returncode == 0, done.stderr
+    assert "0" in done.stdout
 
 
 def test_the_advisors_find_nothing(cli: Cli, shaped_url: str) -> None:
@@ -184,6 +128,30 @@ def test_the_configuration_is_equal_to_hosted_where_it_matters() -> None:
     assert config["db"]["major_version"] == 17
     assert (config["api"]["port"], config["db"]["port"]) == (54321, 54322)
     assert "inbucket" not in config
+
+
+def test_the_configuration_repeats_no_default(cli: Cli, tmp_path: Path) -> None:
+    """But the ports and the version, which the stack without Docker keeps to."""
+    fresh = dataclasses.replace(cli, workdir=tmp_path / "fresh")
+    fresh.workdir.mkdir()
+    assert fresh.run("init").returncode == 0
+    defaults = _values(fresh.workdir / "supabase" / "config.toml")
+    ours = _values(SUPABASE / "config.toml")
+    repeated = {name for name, value in ours.items() if defaults.get(name) == value}
+    assert repeated == {"api.port", "db.port", "db.major_version"}
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """Return a configuration's values by their dotted names."""
+
+    def flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+        for name, value in table.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{above}{name}.")
+            else:
+                yield f"{above}{name}", value
+
+    return dict(flat(tomllib.loads(path.read_text())))
 
 
 def _expose_public(url: str) -> None:

@@ -43,9 +43,9 @@ class FunctionsProcess:
 
 @asynccontextmanager
 async def functions_process(
-    stack: Stack, folder: Path, **settings: str
+    stack: Stack, folder: Path, *, endpoint: str | None = None, **settings: str
 ) -> AsyncIterator[FunctionsProcess]:
-    """Run the bundle on a stack with these settings, and nothing else of the environment.
+    """Run the bundle, or one endpoint, on a stack with these settings and nothing else set.
 
     On a free port, unless PORT is among them: where it takes the place of one that was killed.
     With CLOCK_OFF its clock is wrong by so many seconds.
@@ -63,7 +63,7 @@ async def functions_process(
     }
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "functions", "--port", str(port),
+            sys.executable, "-m", "functions", *filter(None, [endpoint]), "--port", str(port),
             stdout=output, stderr=output, env=environment, cwd=folder,
         )  # fmt: skip
     try:

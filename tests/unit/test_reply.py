@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from shared.engine import (
     Analysis,
@@ -103,7 +104,8 @@ def test_every_key_of_ours_is_reserved() -> None:
     usage = Usage(input_tokens=1, output_tokens=1)
     ours = compose(error=error, usage=usage, truncated=True, persisted_after=1)
     escaped = compose(message="\x00", context={"messages": 0})
-    mine = user_metadata(None, {})
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        mine = user_metadata(None, {})
     assert ours.metadata.keys() | escaped.metadata.keys() | mine.keys() == RESERVED_METADATA
 
 

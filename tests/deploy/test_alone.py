@@ -1,0 +1,71 @@
+"""Each endpoint by itself: it starts in a fresh process with only the parts that it needs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from functions.__main__ import endpoints
+from local.settings import ROOT
+from local.stack import Stack
+from tests.support.image import build_image
+from tests.support.process import functions_process
+from tests.support.users import User
+
+# What costs a start much, by who may import it at once. A model is imported when one is configured.
+AI = ("shared.engine", "shared.turn", "shared.worker")
+USERS_OF_AI = {"mega-mind"}
+NEVER = (
+    *("anthropic", "google.genai", "openai", "pydantic_ai", "typst"),
+    *("opentelemetry.exporter", "opentelemetry.sdk", "requests"),
+)
+
+HEALTH = ("functions.health", "functions.health.handler")
+
+SCRIPT = """
+import json, sys
+from functions.__main__ import load_app
+app = load_app({endpoint!r})
+print(json.dumps([sorted(sys.modules), sorted(app.openapi()["paths"])]))
+"""
+
+
+@pytest.mark.parametrize("endpoint", endpoints())
+def test_an_endpoint_alone_imports_only_what_it_needs(endpoint: str) -> None:
+    """And serves its own address and no other's, but for health."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(endpoint=endpoint)],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    modules, paths = json.loads(done.stdout)
+    forbidden = NEVER if endpoint in USERS_OF_AI else (*NEVER, *AI)
+    assert [m for m in modules if m.startswith(tuple(f"{name}." for name in forbidden))] == []
+    assert set(forbidden).isdisjoint(modules)
+    mine = f"functions.{endpoint.replace('-', '_')}"
+    assert {m for m in modules if m.startswith("functions.")} <= {
+        "functions.__main__", *HEALTH, *(m for m in modules if f"{m}.".startswith(f"{mine}.")),
+    }  # fmt: skip
+    addresses = {path.removeprefix("/functions/v1").split("/")[1] for path in paths}
+    assert addresses == {endpoint, "health"}
+
+
+async def test_load_conversation_alone_serves_what_the_bundle_stored(
+    stack: Stack, user: User, tmp_path: Path
+) -> None:
+    """From the image's files and its locked packages, in a process of its own."""
+    sent = (await user.send("Hello")).json()
+    (tmp_path / "app").mkdir()
+    image = build_image(tmp_path / "app")
+    async with (
+        functions_process(
+            stack, tmp_path, endpoint="load-conversation", PYTHONPATH=str(image)
+        ) as process,
+        process.client(user.token) as client,
+    ):
+        query = {"conversationId": sent["conversationId"]}
+        loaded = await client.get("/load-conversation", params=query)
+        elsewhere = await client.post("/mega-mind", json={"request": "Hello"})
+    assert loaded.json()["messages"] == [sent["userMessage"], sent["message"]]
+    assert elsewhere.status_code == 404
