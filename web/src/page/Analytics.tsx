@@ -86,7 +86,7 @@ function FigureSheet({ answer }: { answer: Answer }) {
 function figuresOf(totals: Figures): [string, string, string?][] {
   const { duration, persistence, usage } = totals;
   return [
-    ["Turns", count(totals.turns), `${count(totals.filesGenerated)} files written`],
+    ["Turns", count(totals.turns), `files written: ${count(totals.filesGenerated)}`],
     ["Success", totals.successRate === null ? "none yet" : percent(totals.successRate)],
     ["Median reply", seconds(duration.median), `95 % in ${seconds(duration.p95)}`],
     ["Tokens", usage.turns ? count(usage.inputTokens + usage.outputTokens) : "not counted"],

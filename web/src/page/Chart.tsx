@@ -1,6 +1,6 @@
 /** Bars over time, and the same as a table for those who don't see them. */
 
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useSyncExternalStore } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
@@ -21,6 +21,7 @@ const HEIGHT = 220;
 
 export function Chart({ label, days, series }: ChartProps) {
   const frame = useRef<HTMLDivElement>(null);
+  const theme = useTheme();
   useEffect(() => {
     const element = frame.current;
     if (!element) return;
@@ -33,7 +34,7 @@ export function Chart({ label, days, series }: ChartProps) {
       resized.disconnect();
       chart.destroy();
     };
-  }, [days, series]);
+  }, [days, series, theme]);
   return (
     <figure className="chart">
       <div ref={frame} aria-hidden="true" />
@@ -62,6 +63,25 @@ export function Chart({ label, days, series }: ChartProps) {
       </table>
     </figure>
   );
+}
+
+/** The theme that is shown: a canvas has to be painted anew when it changes. */
+function useTheme(): string {
+  return useSyncExternalStore(watchTheme, () => {
+    const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
+    return `${document.documentElement.dataset.theme} ${isDark}`;
+  });
+}
+
+function watchTheme(told: () => void): () => void {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const chosen = new MutationObserver(told);
+  system.addEventListener("change", told);
+  chosen.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  return () => {
+    system.removeEventListener("change", told);
+    chosen.disconnect();
+  };
 }
 
 /** Bars on top of each other: the later series stands on the ones before it. */
