@@ -18,6 +18,7 @@ from starlette.routing import Match
 from shared.config import Settings, load_settings
 from shared.crash import arm
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
+from shared.http.forwarding import ForwardedOnly
 from shared.http.middleware import CatchAll, RequestContext
 from shared.logs import configure_logging
 from shared.models.base import ErrorAnswer
@@ -104,6 +105,9 @@ def create_app(
         middleware=[
             Middleware(RequestContext),
             Middleware(_Cors, settings=chosen_settings),
+            Middleware(
+                ForwardedOnly, prefix=PREFIX, secrets=lambda: chosen_settings().forward_secrets
+            ),
             Middleware(CatchAll),
         ],
         exception_handlers={
