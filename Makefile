@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve test test-faults check format lint types imports lock bench
+.PHONY: help setup dev up down reset status demo doctor serve test test-faults check format forwarders lint types imports lock bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -60,6 +60,9 @@ check: lint types imports test ## what CI runs
 format: $(READY) ## format the code
 	@$(RUN)/ruff check --quiet --fix-only .
 	@$(RUN)/ruff format .
+
+forwarders: $(READY) ## write a forwarder and a gateway's route for each endpoint
+	@$(RUN)/python -m local.forwarders
 
 lint: $(READY)
 	@$(RUN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
