@@ -175,7 +175,11 @@ async def test_a_body_goes_up_before_it_is_whole(tmp_path: Path) -> None:
                 room.release()
         return JSONResponse(size)
 
-    async with in_front_of(count, tmp_path) as (edge, _), edge.client() as client:
+    async with (
+        in_front_of(count, tmp_path) as (edge, _),
+        edge.client() as client,
+        asyncio.timeout(20),
+    ):
         answer = await client.post("/mega-mind", content=four_pieces())
     assert answer.json() == 4 * len(piece)
 
@@ -197,6 +201,7 @@ async def test_a_body_comes_down_before_it_is_whole(tmp_path: Path) -> None:
     async with (
         in_front_of(download, tmp_path) as (edge, _),
         edge.client() as client,
+        asyncio.timeout(20),
         client.stream("GET", "/conversations") as answer,
     ):
         async for chunk in answer.aiter_raw():
