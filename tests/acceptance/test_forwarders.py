@@ -286,10 +286,10 @@ async def test_a_preflight_is_answered_without_the_backend(
 async def test_a_backend_that_is_away_is_a_503(tmp_path: Path) -> None:
     """In our own shape, at once, and the log has no word of what was asked."""
     async with edge_functions(_nowhere(), tmp_path) as edge, edge.client() as client:
-        answer = await client.get("/conversations", params={"cursor": "se(cr)et"})
+        answer = await client.get("/conversations", params={"cursor": "canary"})
     assert_unavailable(answer)
     assert "no answer from the service" in edge.log.read_text()
-    assert "se(cr)et" not in edge.log.read_text()
+    assert "canary" not in edge.log.read_text()
 
 
 async def test_a_backend_that_hangs_is_a_503_in_time(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ async def test_a_backend_that_hangs_is_a_503_in_time(tmp_path: Path) -> None:
         replies(502, "<h1>Bad gateway</h1>", content_type="text/html"),
         replies(503, "no healthy instance", content_type="text/plain"),
         replies(504, "{}", content_type="application/json"),
-        replies(302, "", location="https://elsewhere.example/"),
+        replies(302, "", location="/elsewhere"),
     ],
     ids=["502", "503", "504", "redirect"],
 )
