@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve test test-faults check format lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup dev up down reset status demo doctor serve web test test-faults check format forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -48,6 +48,9 @@ doctor: $(READY) ## check the stored invariants (REPAIR=1 repairs)
 serve: $(READY) ## the functions alone, beside `supabase start`
 	@$(RUN)/python -m local serve
 
+web: $(READY) ## the page with hot reload, beside `make up`
+	@$(RUN)/python -m local web
+
 test: $(READY) ## every test
 	@$(RUN)/pytest -n $(WORKERS) --dist worksteal
 
@@ -60,6 +63,9 @@ check: lint types imports test ## what CI runs
 format: $(READY) ## format the code
 	@$(RUN)/ruff check --quiet --fix-only .
 	@$(RUN)/ruff format .
+
+forwarders: $(READY) ## write a forwarder and a gateway's route for each endpoint
+	@$(RUN)/python -m local.forwarders
 
 lint: $(READY)
 	@$(RUN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: python -m local up, down, reset, dev, status, demo, serve."""
+"""The commands behind the Makefile: python -m local up, down, reset, dev, status, demo, serve, web."""
 
 import argparse
 import signal
@@ -11,7 +11,7 @@ from concurrent.futures import Future
 
 from local.demo import run_demo
 from local.errors import LocalStackError
-from local.page import build_page_meanwhile
+from local.page import build_page_meanwhile, serve_hot
 from local.serve import serve
 from local.settings import LocalSettings
 from local.stack import Stack
@@ -36,6 +36,7 @@ def main() -> int:
         "status": status,
         "demo": run_demo,
         "serve": lambda _: serve(),
+        "web": lambda stack: serve_hot(stack.settings.url),
     }
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=commands)

@@ -1,6 +1,7 @@
 """Builds the page that the gateway serves at its root, when its sources have changed."""
 
 import hashlib
+import os
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -12,6 +13,7 @@ from local.settings import ROOT
 
 WEB = ROOT / "web"
 DIST = WEB / "dist"
+VITE = WEB / "node_modules" / "vite" / "bin" / "vite.js"
 SOURCES = ("src", "public", "index.html", "package-lock.json", "vite.config.ts")
 
 
@@ -39,10 +41,16 @@ def build_page_meanwhile() -> "Future[bool]":
     return building
 
 
+def serve_hot(url: str) -> None:
+    """Serve the page with hot reload until interrupted; it talks to the stack at this address."""
+    install_packages(WEB, "ci")
+    environment = {**os.environ, "SUPABASE_URL": url}
+    subprocess.run([str(NODE), str(VITE)], cwd=WEB, env=environment, check=False)
+
+
 def _run_vite(*arguments: str) -> None:
-    vite = WEB / "node_modules" / "vite" / "bin" / "vite.js"
     done = subprocess.run(
-        [str(NODE), str(vite), *arguments], cwd=WEB, capture_output=True, text=True, check=False
+        [str(NODE), str(VITE), *arguments], cwd=WEB, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise LocalStackError(f"the page could not be built: {done.stderr.strip()[:300]}")

@@ -146,6 +146,13 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("*",), description="Origins that browsers may call from, separated by commas."
     )
+    forward_secrets: Annotated[tuple[Annotated[SecretStr, Field(min_length=32)], ...], NoDecode] = (
+        Field(
+            default=(),
+            description="Only requests that a forwarder signed with one of these, separated by "
+            "commas, are served; unset: all are.",
+        )
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least that is logged."
     )
@@ -199,9 +206,14 @@ class Settings(BaseSettings):
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
-        return value
+        return _listed(value)
+
+    @field_validator("forward_secrets", mode="before")
+    @classmethod
+    def _split_secrets(cls, value: Any) -> Any:
+        if value and not _listed(value):  # a lone comma must not open the door
+            raise ValueError("holds no secret")
+        return _listed(value)
 
     @cached_property
     def is_local(self) -> bool:
@@ -260,6 +272,13 @@ def _keys_from(value: Any) -> tuple[Any, ...]:
     if not keys or not all(isinstance(key, str) and KEY.fullmatch(key) for key in keys):
         raise ValueError("holds no key")
     return tuple(keys)
+
+
+def _listed(value: Any) -> Any:
+    """Split what is separated by commas."""
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return value
 
 
 def _is_plain_url(value: str) -> bool:

@@ -19,6 +19,7 @@ from shared import telemetry
 from shared.config import Settings, load_settings
 from shared.crash import arm
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
+from shared.http.forwarding import ForwardedOnly
 from shared.http.middleware import CatchAll, RequestContext, SettleFirst
 from shared.logs import configure_logging
 from shared.models.base import ErrorAnswer
@@ -116,6 +117,9 @@ def create_app(
         middleware=[
             Middleware(RequestContext),
             Middleware(_Cors, settings=chosen_settings),
+            Middleware(
+                ForwardedOnly, prefix=PREFIX, secrets=lambda: chosen_settings().forward_secrets
+            ),
             Middleware(SettleFirst),
             Middleware(CatchAll),
         ],

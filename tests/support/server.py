@@ -1,4 +1,4 @@
-"""The bundle on a real socket inside the test's own event loop, for streams."""
+"""The bundle, or any other application, on a real socket inside the test's own event loop."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from functions.app import ROUTERS
 from shared.config import Settings
@@ -20,6 +21,16 @@ async def served_bundle(settings: Settings, *, engine: Engine | None = None) -> 
     """Serve the bundle and give its URL, with the prefix of the functions."""
     app = create_app(*ROUTERS, settings=settings)
     services = app.state.services = Services(settings, engine=engine)
+    try:
+        async with served_app(app) as url:
+            yield f"{url}/functions/v1"
+    finally:
+        await services.aclose()
+
+
+@asynccontextmanager
+async def served_app(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an ASGI application, without its lifespan, and give its URL."""
     (port,) = free_ports(1)
     server = uvicorn.Server(
         uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="off")
@@ -28,10 +39,9 @@ async def served_bundle(settings: Settings, *, engine: Engine | None = None) -> 
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{port}/functions/v1"
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         server.force_exit = True
         with contextlib.suppress(asyncio.CancelledError):
             await serving
-        await services.aclose()

@@ -1,0 +1,310 @@
+// What every function here does: pass a request on to the Python service, and its answer back.
+//
+// Bodies stream both ways and are never held. Each request is signed, so that the service can
+// refuse whoever comes around this project. What the service itself doesn't answer, because it
+// can't be reached or is too slow, is answered here in the service's own shape.
+
+/** Where the service is, the secret it knows us by, and the limits we keep. */
+interface Settings {
+  readonly url: string;
+  readonly secret: string;
+  readonly origins: readonly string[];
+  readonly firstByteSeconds: number;
+  readonly totalSeconds: number;
+}
+
+/** The body of every error, as all Supabase clients know it. */
+interface Problem {
+  readonly code: string;
+  readonly message: string;
+  readonly details: null;
+  readonly hint: string | null;
+}
+
+const PREFIX = "/functions/v1";
+const METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
+const EVENT_STREAM = "text/event-stream";
+
+// Nothing else passes: no cookies, no claims about where a request came from, no signature.
+const REQUEST_HEADERS = [
+  "accept",
+  "accept-language",
+  "apikey",
+  "authorization",
+  "baggage",
+  "content-encoding",
+  "content-type",
+  "idempotency-key",
+  "if-none-match",
+  "last-event-id",
+  "origin",
+  "prefer",
+  "range",
+  "traceparent",
+  "tracestate",
+  "user-agent",
+  "x-client-info",
+  "x-region",
+  "x-request-id",
+  "x-retry-count",
+] as const;
+
+// What belongs to one connection, or names what stands behind this project.
+const HELD_BACK = [
+  "alt-svc",
+  "connection",
+  "date",
+  "keep-alive",
+  "proxy-authenticate",
+  "server",
+  "set-cookie",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "via",
+] as const;
+
+const UNAVAILABLE: Problem = {
+  code: "unavailable",
+  message: "The service is not available right now; try again.",
+  details: null,
+  hint: "A retry with the same Idempotency-Key does nothing twice.",
+};
+const CUT_OFF: Problem = {
+  ...UNAVAILABLE,
+  message: "This connection has reached its time limit; the turn goes on.",
+  hint: "Follow it: GET mega-mind?turnId=... with the Last-Event-ID of this stream.",
+};
+const LINE_FEED = 10;
+const CUT_OFF_EVENT = new TextEncoder().encode(
+  `event: error\ndata: ${JSON.stringify(CUT_OFF)}\n\n`,
+);
+const NOT_FOUND: Problem = {
+  code: "not_found",
+  message: "There is nothing at this address.",
+  details: null,
+  hint: null,
+};
+const MISCONFIGURED: Problem = {
+  code: "internal_error",
+  message: "Something went wrong on our side.",
+  details: null,
+  hint: null,
+};
+
+/** Serve one endpoint of the service, by the name that it has there and here. */
+export function serve(name: string): void {
+  Deno.serve((request) => forward(name, request));
+}
+
+async function forward(name: string, request: Request): Promise<Response> {
+  const settings = readSettings();
+  if (settings === null) return refuse(request, ["*"], 500, MISCONFIGURED);
+  if (request.method === "OPTIONS") return answerPreflight(request, settings.origins);
+  const target = targetOf(request.url);
+  if (!isUnder(target, name)) return refuse(request, settings.origins, 404, NOT_FOUND);
+  const endsAt = Date.now() + settings.totalSeconds * 1000;
+  try {
+    const answer = await ask(request, target, settings);
+    if (isFromTheService(answer)) return passOn(answer, endsAt);
+    console.error(`${name}: answered ${answer.status} by what stands before the service`);
+    await answer.body?.cancel();
+  } catch (error) {
+    // Its message would have the address, and with it what somebody searched for.
+    console.error(`${name}: no answer from the service (${error instanceof Error && error.name})`);
+  }
+  return refuse(request, settings.origins, 503, UNAVAILABLE);
+}
+
+/** Read the settings; null, and a line in the log, where one is missing. */
+function readSettings(): Settings | null {
+  const url = Deno.env.get("FORWARD_URL")?.replace(/\/+$/, "");
+  const secret = Deno.env.get("FORWARD_SECRET");
+  if (!url || !secret) {
+    console.error("FORWARD_URL and FORWARD_SECRET are needed: supabase secrets set ...");
+    return null;
+  }
+  const origins = (Deno.env.get("CORS_ORIGINS") ?? "*").split(",").map((item) => item.trim());
+  return {
+    url,
+    secret,
+    origins,
+    // The platform's own limits are 150 and 400 seconds: ours end in an answer.
+    firstByteSeconds: Number(Deno.env.get("FORWARD_FIRST_BYTE_SECONDS") ?? 145),
+    totalSeconds: Number(Deno.env.get("FORWARD_TOTAL_SECONDS") ?? 390),
+  };
+}
+
+/** Return path and query behind the functions' prefix, which is there or not. */
+function targetOf(address: string): string {
+  const { pathname, search } = new URL(address);
+  const path = pathname.startsWith(`${PREFIX}/`) ? pathname.slice(PREFIX.length) : pathname;
+  return path + search;
+}
+
+function isUnder(target: string, name: string): boolean {
+  return target.startsWith(`/${name}`) && /^($|[/?])/.test(target.slice(name.length + 1));
+}
+
+/** Send the request on; the promise is of the answer's head, in time. */
+async function ask(request: Request, target: string, settings: Settings): Promise<Response> {
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), settings.firstByteSeconds * 1000);
+  try {
+    return await fetch(settings.url + PREFIX + target, {
+      method: request.method,
+      headers: await signedHeaders(request, target, settings.secret),
+      body: request.body,
+      redirect: "manual", // a token is for the service alone
+      signal: AbortSignal.any([request.signal, patience.signal]),
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function signedHeaders(
+  request: Request,
+  target: string,
+  secret: string,
+): Promise<Headers> {
+  const headers = new Headers();
+  for (const name of REQUEST_HEADERS) {
+    const value = request.headers.get(name);
+    if (value !== null) headers.set(name, value);
+  }
+  headers.set("accept-encoding", "identity"); // whoever compresses a stream holds it up
+  const timestamp = Math.floor(Date.now() / 1000).toString();
+  const message = [
+    timestamp,
+    request.method,
+    target,
+    await hashOf(headers.get("authorization")),
+    await hashOf(headers.get("apikey")),
+  ].join("\n");
+  headers.set("x-forward-signature", `t=${timestamp},v1=${await hmacOf(secret, message)}`);
+  return headers;
+}
+
+async function hashOf(header: string | null): Promise<string> {
+  // A header's characters are bytes.
+  const bytes = Uint8Array.from(header ?? "", (character) => character.charCodeAt(0));
+  return hex(await crypto.subtle.digest("SHA-256", bytes));
+}
+
+async function hmacOf(secret: string, message: string): Promise<string> {
+  const encoder = new TextEncoder();
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey(
+    "raw",
+    encoder.encode(secret),
+    algorithm,
+    false,
+    ["sign"],
+  );
+  return hex(await crypto.subtle.sign("HMAC", key, encoder.encode(message)));
+}
+
+function hex(bytes: ArrayBuffer): string {
+  return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Tell the service's own answers from those of a load balancer before it. */
+function isFromTheService(answer: Response): boolean {
+  if (answer.status === 503) {
+    return answer.headers.get("content-type")?.startsWith("application/json") ?? false;
+  }
+  const isRedirect = answer.status >= 300 && answer.status < 400 && answer.status !== 304;
+  return !isRedirect && answer.status !== 502 && answer.status !== 504;
+}
+
+function passOn(answer: Response, endsAt: number): Response {
+  const headers = new Headers(answer.headers);
+  for (const name of HELD_BACK) headers.delete(name);
+  const hasEvents = headers.get("content-type")?.startsWith(EVENT_STREAM) ?? false;
+  const body = answer.body && endInTime(answer.body, endsAt, hasEvents);
+  return new Response(body, { status: answer.status, headers });
+}
+
+/**
+ * Pass a body on, and end it before the platform would cut it off.
+ *
+ * A stream of events ends with an `error` event behind a whole one. Any other body breaks, so that
+ * half of it is not taken for all.
+ */
+function endInTime(
+  body: ReadableStream<Uint8Array>,
+  endsAt: number,
+  hasEvents: boolean,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  const late = Symbol();
+  let timer: ReturnType<typeof setTimeout>;
+  const timeIsUp = new Promise<typeof late>((resolve) => {
+    timer = setTimeout(() => resolve(late), endsAt - Date.now());
+  });
+  let isBetweenEvents = true;
+
+  return new ReadableStream({
+    async pull(controller) {
+      const read = reader.read();
+      const mayEnd = !hasEvents || isBetweenEvents;
+      const next = await (mayEnd ? Promise.race([read, timeIsUp]) : read);
+      if (next === late) {
+        await reader.cancel();
+        if (!hasEvents) throw new Error("time limit"); // breaks the connection
+        controller.enqueue(CUT_OFF_EVENT);
+        controller.close();
+      } else if (next.done) {
+        clearTimeout(timer);
+        controller.close();
+      } else {
+        isBetweenEvents = endsAnEvent(next.value);
+        controller.enqueue(next.value);
+      }
+    },
+    async cancel(reason) {
+      clearTimeout(timer);
+      await reader.cancel(reason);
+    },
+  });
+}
+
+/** Say whether a piece of a stream ends with the blank line behind an event. */
+function endsAnEvent(piece: Uint8Array): boolean {
+  return piece.at(-1) === LINE_FEED && piece.at(-2) === LINE_FEED;
+}
+
+function answerPreflight(request: Request, origins: readonly string[]): Response {
+  const headers = corsHeaders(request, origins);
+  headers.set("access-control-allow-methods", METHODS);
+  headers.set("access-control-allow-headers", REQUEST_HEADERS.join(", "));
+  headers.set("access-control-max-age", "600");
+  return new Response(null, { status: 204, headers });
+}
+
+function refuse(
+  request: Request,
+  origins: readonly string[],
+  status: number,
+  problem: Problem,
+): Response {
+  const headers = corsHeaders(request, origins);
+  if (status === 503) headers.set("retry-after", "2");
+  headers.set("x-request-id", request.headers.get("x-request-id") ?? crypto.randomUUID());
+  return Response.json(problem, { status, headers });
+}
+
+function corsHeaders(request: Request, origins: readonly string[]): Headers {
+  const headers = new Headers({
+    "access-control-expose-headers": "x-request-id, retry-after",
+    vary: "origin",
+  });
+  const origin = request.headers.get("origin");
+  if (origins.includes("*")) headers.set("access-control-allow-origin", "*");
+  else if (origin !== null && origins.includes(origin)) {
+    headers.set("access-control-allow-origin", origin);
+  }
+  return headers;
+}

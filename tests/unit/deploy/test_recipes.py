@@ -1,0 +1,177 @@
+"""The recipes as far as they can be looked at without running them."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.settings import ROOT
+from shared.config import Settings
+from shared.http.events import KEEPALIVE_SECONDS
+from tests.support.envoy import RECIPE, SUPABASE, entrypoint
+
+SELF_HOSTED = ROOT / "deploy" / "self-hosted"
+KONG = RECIPE.parent / "kong"
+COMPOSE = sorted((ROOT / "deploy").glob("*/docker-compose*.yml"))
+# The fields of a service and of a route that Kong's declarative format knows.
+KONG_SERVICE = {
+    "name", "url", "protocol", "host", "port", "path", "retries", "connect_timeout",
+    "read_timeout", "write_timeout", "tags", "routes", "plugins", "enabled",
+}  # fmt: skip
+KONG_ROUTE = {
+    "name", "protocols", "methods", "hosts", "paths", "headers", "strip_path", "preserve_host",
+    "regex_priority", "request_buffering", "response_buffering", "tags", "plugins",
+}  # fmt: skip
+
+
+class Override(yaml.SafeLoader):
+    """Compose files, with the tag that says that a list takes another one's place."""
+
+
+def _plain_list(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
+    return loader.construct_sequence(node)
+
+
+Override.add_constructor("!override", _plain_list)
+
+
+def compose(path: Path) -> dict[str, Any]:
+    """Return the services of a compose file."""
+    services: dict[str, Any] = yaml.load(path.read_text(), Override)["services"]  # noqa: S506
+    return services
+
+
+def seconds(text: str) -> float:
+    """Read a duration as Envoy and Compose write it."""
+    return float(text.removesuffix("s"))
+
+
+def longest_silence() -> float:
+    """Return how long an answer may take to begin, with the default settings."""
+    fields = Settings.model_fields
+    names = ("engine_timeout", "join_seconds", "store_timeout")
+    return max(float(sum(fields[name].default for name in names)), KEEPALIVE_SECONDS)
+
+
+def test_streams_may_live_as_long_as_their_turn() -> None:
+    """Neither gateway ends what isn't silent for longer than an answer may be."""
+    (envoy,) = yaml.safe_load((RECIPE / "route.yaml").read_text())
+    (kong,) = yaml.safe_load((KONG / "services.yaml").read_text())
+    assert seconds(envoy["route"]["timeout"]) == 0
+    assert seconds(envoy["route"]["idle_timeout"]) > longest_silence()
+    assert kong["read_timeout"] / 1000 > longest_silence()
+    assert kong["routes"][0]["response_buffering"] is False
+    assert kong["routes"][0]["request_buffering"] is False
+
+
+def test_a_gateway_repeats_only_what_never_arrived() -> None:
+    """A key makes a repetition safe, but not every request has one."""
+    (envoy,) = yaml.safe_load((RECIPE / "route.yaml").read_text())
+    assert envoy["route"]["retry_policy"]["retry_on"] == "connect-failure"
+
+
+def test_kongs_file_has_only_fields_that_kong_knows() -> None:
+    """And a path that is a whole-name expression, which goes before any prefix."""
+    (service,) = yaml.safe_load((KONG / "services.yaml").read_text())
+    (route,) = service["routes"]
+    assert service.keys() <= KONG_SERVICE
+    assert route.keys() <= KONG_ROUTE
+    (path,) = route["paths"]
+    ours = re.compile(path.removeprefix("~"))
+    assert path.startswith("~/functions/v1/")
+    assert ours.match("/functions/v1/conversations/1")
+    assert not ours.match("/functions/v1/health-of-another")
+
+
+def test_kongs_entrypoint_puts_our_service_among_supabases(tmp_path: Path) -> None:
+    """In a file that is otherwise the same; and it says so where there is no such place."""
+    (tmp_path / "supabase").mkdir()
+    (tmp_path / "services.yaml").write_bytes((KONG / "services.yaml").read_bytes())
+    theirs, made = tmp_path / "supabase" / "kong.yml", tmp_path / "kong.yml"
+    (tmp_path / "next.sh").write_text("exit 7")
+    theirs.write_text(
+        "_format_version: '2.1'\n\nservices:\n  - name: auth\n    url: http://auth/\n"
+    )
+    environment = {
+        "MESSAGE_PERSISTENCE_FILES": str(tmp_path),
+        "KONG_FILE": str(made),
+        "SUPABASE_ENTRYPOINT": str(tmp_path / "next.sh"),
+    }
+    done = run(KONG / "entrypoint.sh", environment)
+    services = yaml.safe_load(made.read_text())["services"]
+    theirs.write_text("services_of_another_kind: []\n")
+    failed = run(KONG / "entrypoint.sh", environment)
+    assert done.returncode == 7
+    assert [service["name"] for service in services] == ["message-persistence", "auth"]
+    assert (failed.returncode, "has Supabase changed it?" in failed.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("missing", ["- name: functions-v1-all", "route_config:"])
+def test_envoys_entrypoint_says_so_where_supabase_changed_its_file(
+    tmp_path: Path, missing: str
+) -> None:
+    """Envoy isn't started with half a configuration."""
+    template = (SUPABASE / "lds.template.yaml").read_text().replace(missing, "- renamed:")
+    (tmp_path / "lds.template.yaml").write_text(template)
+    (tmp_path / "cds.yaml").write_text("resources:\n")
+    environment = entrypoint(tmp_path, SUPABASE_ENVOY_FILES=str(tmp_path))
+    done = run(RECIPE / "entrypoint.sh", environment)
+    assert done.returncode == 1
+    assert missing in done.stderr
+    assert "has Supabase changed it?" in done.stderr
+
+
+def test_envoys_entrypoint_leaves_errors_that_supabase_words_itself(tmp_path: Path) -> None:
+    """Two answers to one question would keep Envoy from starting."""
+    template = (SUPABASE / "lds.template.yaml").read_text()
+    theirs = template.replace(
+        "route_config:", "local_reply_config: {}\n              route_config:"
+    )
+    (tmp_path / "lds.template.yaml").write_text(theirs)
+    (tmp_path / "cds.yaml").write_text("resources:\n")
+    (tmp_path / "next.sh").write_text("exit 7")
+    environment = entrypoint(
+        tmp_path,
+        SUPABASE_ENVOY_FILES=str(tmp_path),
+        SUPABASE_ENTRYPOINT=str(tmp_path / "next.sh"),
+    )
+    done = run(RECIPE / "entrypoint.sh", environment)
+    made = (tmp_path / "envoy" / "lds.template.yaml").read_text()
+    assert done.returncode == 7
+    assert made.count("local_reply_config") == 1
+    assert "name: message-persistence" in made
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+def test_a_compose_file_mounts_what_is_there_and_waits_for_turns_to_end(path: Path) -> None:
+    """What it mounts of ours exists; a stop is longer than a turn may take to end."""
+    services = compose(path)
+    mounted = [m.split(":")[0] for s in services.values() for m in s.get("volumes", [])]
+    ours = [mount for mount in mounted if "message-persistence" in mount]
+    assert [mount for mount in ours if not (SELF_HOSTED / mount).is_file()] == []
+    for service in services.values():
+        if "build" in service:
+            drain = Settings.model_fields["drain_seconds"].default
+            assert seconds(service["stop_grace_period"]) > drain + 5
+
+
+def test_the_services_settings_are_ones_that_it_has() -> None:
+    """Each variable that the override gives the service is read by it."""
+    given = compose(SELF_HOSTED / "docker-compose.message-persistence.yml")
+    names = {name.lower() for name in given["message-persistence"]["environment"]}
+    assert names - {"supabase_secret_keys"} <= Settings.model_fields.keys()
+
+
+def run(script: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a script of the recipes with nothing else in its environment but a path."""
+    return subprocess.run(
+        ["/bin/sh", str(script)],
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
