@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: python -m local up, down, reset, dev, status, demo, serve, web."""
+"""The commands behind the Makefile: python -m local up, dev, demo and the others."""
 
 import argparse
 import signal
