@@ -15,7 +15,7 @@ from tests.support.stack import running_stack
 from tests.support.users import PASSWORD, User
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WORD_SECONDS = "0.05"
+WORD_SECONDS = "0.1"
 
 
 def chromium_path() -> str:

@@ -10,9 +10,11 @@ import { deliver } from "./courier";
 import { Endpoints } from "./endpoints";
 import { Outbox } from "./outbox";
 import type { OutboxEntry, SendBody } from "./types";
+import { wait } from "./waiting";
 
 /** What a conversation is called before the server has given it an id. */
 const DRAFT_THREAD = "new:";
+const BREATH = 5_000; // milliseconds before a courier that broke down starts anew
 
 export function isDraftThread(thread: string): boolean {
   return thread.startsWith(DRAFT_THREAD);
@@ -121,10 +123,12 @@ export class ChatClient {
     for (const entry of this.outbox.entries) {
       if (entry.state === "failed" || this.couriers.has(entry.thread)) continue;
       const thread = entry.thread;
-      const courier = deliver(this, thread).finally(() => {
-        this.couriers.delete(thread);
-        if (!this.stopped.signal.aborted && this.nextOf(thread)) this.dispatch();
-      });
+      const courier = deliver(this, thread)
+        .catch(() => wait(BREATH, this.stopped.signal)) // the browser's own store has failed
+        .finally(() => {
+          this.couriers.delete(thread);
+          if (!this.stopped.signal.aborted && this.nextOf(thread)) this.dispatch();
+        });
       this.couriers.set(thread, courier);
     }
   }

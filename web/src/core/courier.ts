@@ -38,7 +38,10 @@ async function deliverOne(client: ChatClient, entry: OutboxEntry): Promise<void>
     await client.outbox.change(entry.key, { state, attempts: now.attempts + 1 });
     const failure = await attempt(client, now);
     if (signal.aborted) return;
-    if (!failure) return client.outbox.remove(entry.key);
+    if (!failure) {
+      void client.queries.invalidateQueries({ queryKey: ["conversations"] });
+      return client.outbox.remove(entry.key);
+    }
     if (!failure.isPassing) {
       return client.outbox.change(entry.key, { state: "failed", error: failure.body });
     }

@@ -19,6 +19,7 @@ function storeOf(userId: string): UseStore {
 
 export class Outbox {
   private current: OutboxEntry[] = [];
+  private isClosed = false;
   private readonly listeners = new Set<() => void>();
   private readonly store: UseStore;
   private readonly tabs: BroadcastChannel;
@@ -80,12 +81,13 @@ export class Outbox {
   }
 
   close(): void {
+    this.isClosed = true;
     this.listeners.clear();
     this.tabs.close();
   }
 
   private async changed(): Promise<void> {
     await this.read();
-    this.tabs.postMessage("changed");
+    if (!this.isClosed) this.tabs.postMessage("changed");
   }
 }

@@ -22,6 +22,8 @@ export interface UniversalAIChatOptions {
 export type ChatStatus = "loading" | "ready" | "sending" | "thinking" | "generating" | "saving";
 
 export interface UniversalAIChat {
+  /** The same for as long as one conversation is shown, also while a new one gets its id. */
+  thread: string;
   conversationId: string | null;
   conversation: ConversationRow | null;
   /** What the database holds, in order. */
@@ -100,6 +102,7 @@ export function useUniversalAIChat({
 
   if (!persistMessages) return unstored;
   return {
+    thread,
     conversationId: id,
     conversation: snapshot.conversation,
     messages: snapshot.messages,

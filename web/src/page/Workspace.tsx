@@ -2,7 +2,7 @@
 
 import { Cross1Icon, HamburgerMenuIcon } from "@radix-ui/react-icons";
 import { lazy, Suspense, useCallback, useState } from "react";
-import { Route, Router, Switch, useLocation } from "wouter";
+import { Router, useLocation, useRoute } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
 import { UniversalChatInterface } from "../components/UniversalChatInterface";
 import type { ChatClient } from "../core/client";
@@ -27,6 +27,11 @@ export function Workspace(props: WorkspaceProps) {
 function Layout({ client, email }: WorkspaceProps) {
   const [isOpen, setOpen] = useState(false);
   const [, go] = useLocation();
+  const [isAnalytics] = useRoute("/analytics");
+  const [, conversation] = useRoute("/c/:id");
+  const [, hit] = useRoute("/c/:id/:message");
+  // One place for every conversation: a new one that gets its id is still the same to the page.
+  const place = hit ?? conversation ?? {};
   const show = useCallback((id: string) => go(`/c/${id}`, { replace: true }), [go]);
   return (
     <div className="workspace" data-menu={isOpen ? "open" : "closed"}>
@@ -48,24 +53,13 @@ function Layout({ client, email }: WorkspaceProps) {
         onClick={() => setOpen(false)}
       />
       <main className="stage">
-        <Switch>
-          <Route path="/analytics">
-            <Suspense fallback={<p className="hint">Loading</p>}>
-              <Analytics client={client} />
-            </Suspense>
-          </Route>
-          <Route path="/c/:id">
-            {({ id }) => <Chat client={client} id={id} onConversation={show} />}
-          </Route>
-          <Route path="/c/:id/:message">
-            {({ id, message }) => (
-              <Chat client={client} id={id} message={message} onConversation={show} />
-            )}
-          </Route>
-          <Route>
-            <Chat client={client} onConversation={show} />
-          </Route>
-        </Switch>
+        {isAnalytics ? (
+          <Suspense fallback={<p className="hint">Loading</p>}>
+            <Analytics client={client} />
+          </Suspense>
+        ) : (
+          <Chat client={client} {...place} onConversation={show} />
+        )}
       </main>
     </div>
   );
