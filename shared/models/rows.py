@@ -30,6 +30,7 @@ class ConversationRow(Row):
     created_at: str
     updated_at: str
     archived_at: str | None
+    restored_at: str | None = None
     imported: dict[str, Any] | None = None
 
 

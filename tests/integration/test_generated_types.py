@@ -9,7 +9,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType, NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 from uuid import UUID
 
 import psycopg
@@ -24,7 +24,7 @@ pytest_plugins = ["tests.integration.scratch", "tests.integration.cli"]
 # A turn's row is passed on without what only the store needs.
 STORES_OWN = {
     "cancel_requested_at", "conversation_id", "draft", "error", "finished_at", "reply_message_id",
-    "request_hash", "started_at", "user_message_id",
+    "replays", "request_hash", "started_at", "user_message_id",
 }  # fmt: skip
 ROWS = {
     "PublicConversations": (ConversationRow, set()),
@@ -62,7 +62,7 @@ def columns(model: Any) -> dict[str, tuple[str, bool]]:
 
 def kind_of(annotation: Any) -> tuple[str, bool]:
     """Return a column's kind in both worlds: rows pass moments and closed sets on as text."""
-    if "JsonValue" in str(annotation) or get_origin(annotation) is dict:
+    if "JsonValue" in str(annotation) or "dict[" in str(annotation):
         return "json", False
     parts = set(get_args(annotation)) or {annotation}
     is_nullable = NoneType in parts
