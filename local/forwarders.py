@@ -7,6 +7,7 @@ The list of endpoints is the bundle's own document.
 import re
 import shutil
 from pathlib import Path
+from textwrap import indent
 
 from functions.app import app
 from local.settings import ROOT
@@ -15,16 +16,32 @@ from shared.http.application import PREFIX
 FUNCTIONS = Path("supabase/functions")
 CONFIG = Path("supabase/config.toml")
 RECIPES = Path("deploy/self-hosted/volumes/message-persistence")
-ROUTES = (
-    RECIPES / "envoy/route.yaml",
-    RECIPES / "envoy/errors.yaml",
-    RECIPES / "kong/services.yaml",
-)
+ROUTE, ERRORS = RECIPES / "envoy/route.yaml", RECIPES / "envoy/errors.yaml"
+KONG = RECIPES / "kong/services.yaml"
+ROUTES = (ROUTE, ERRORS, KONG)
 
 FORWARDER = 'import {{ serve }} from "../_shared/forward.ts";\n\nserve("{name}");\n'
 SECTION = "[functions.{name}]\nverify_jwt = false\n"
 SECTIONS = re.compile(r"\[functions\.[a-z-]+\]\nverify_jwt = false\n(?:\n(?=\[functions\.))?")
 NAMES = re.compile(rf"(?<={PREFIX}/\()[a-z|-]*(?=\))")
+WRITTEN = re.compile(r"(?<=# make forwarders writes from here\n).*?(?= *# to here\n)", re.DOTALL)
+
+# The route to one endpoint: as to the first.
+ENVOY_ROUTE = f"""\
+- name: message-persistence-{{name}}
+  match: {{{{ path_separated_prefix: {PREFIX}/{{name}} }}}}
+  route: *message-persistence-route
+  typed_per_filter_config: *message-persistence-filters
+"""
+# Envoy takes an expression of no more than a hundred steps: about one a letter.
+ENVOY_PATHS = f"""\
+- header_filter:
+    header:
+      name: ':path'
+      string_match: {{{{ safe_regex: {{{{ regex: '{PREFIX}/({{names}})([/?].*)?' }}}} }}}}
+"""
+MOST_LETTERS = 55
+FIRST = "health"  # whose route is written by hand, with what all have in common
 
 
 def endpoints() -> list[str]:
@@ -45,9 +62,26 @@ def write_all(root: Path = ROOT) -> None:
     config = SECTIONS.sub("", (root / CONFIG).read_text())
     sections = "\n".join(SECTION.format(name=name) for name in names)
     (root / CONFIG).write_text(config + sections)
-    for route in ROUTES:
-        text = (root / route).read_text()
-        (root / route).write_text(NAMES.sub("|".join(names), text))
+    kong = (root / KONG).read_text()
+    (root / KONG).write_text(NAMES.sub("|".join(names), kong))
+    routes = "".join(ENVOY_ROUTE.format(name=name) for name in names if name != FIRST)
+    _write_between_marks(root / ROUTE, routes)
+    paths = "".join(ENVOY_PATHS.format(names="|".join(group)) for group in _groups(names))
+    _write_between_marks(root / ERRORS, indent(paths, " " * 18))
+
+
+def _write_between_marks(path: Path, text: str) -> None:
+    path.write_text(WRITTEN.sub(lambda _: text, path.read_text()))
+
+
+def _groups(names: list[str]) -> list[list[str]]:
+    """Divide names into groups that fit an expression."""
+    groups: list[list[str]] = [[]]
+    for name in names:
+        if len("|".join([*groups[-1], name])) > MOST_LETTERS:
+            groups.append([])
+        groups[-1].append(name)
+    return groups
 
 
 if __name__ == "__main__":

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from shared.models.base import Envelope, PlainUuid, RequestBody
+from shared.models.base import Envelope, Moment, PlainUuid, RequestBody
 
-
-def _moment(value: Any) -> datetime:
-    """Accept text alone: a bare number is no moment, and one without an offset is anybody's."""
-    if not isinstance(value, str):
-        raise ValueError("should be text such as 2026-11-01T00:00:00Z")  # noqa: TRY004 - pydantic's
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise ValueError("should be a moment such as 2026-11-01T00:00:00Z") from None
-    if moment.tzinfo is None:
-        raise ValueError("should end with Z or an offset such as +01:00")
-    return moment
-
-
-Moment = Annotated[datetime, BeforeValidator(_moment)]
 Bucket = Literal["hour", "day", "week", "month"]
 
 

@@ -17,6 +17,7 @@ import pytest
 from local.stack import Stack
 from tests.integration.turns import (
     Caller,
+    act_as,
     as_service,
     as_user,
     expire,
@@ -264,7 +265,7 @@ def test_a_deep_page_of_a_list_reads_no_more_than_its_rows(
         (owner,),
     )
     db.execute("analyze conversations")
-    _act_as(db, owner)
+    act_as(db, owner)
     with watched_plans(db) as plans:
         db.execute("set role authenticated")
         db.execute(
@@ -348,7 +349,7 @@ def test_a_page_reads_no_more_of_a_long_conversation_than_of_a_short_one(
     owner = make_account(db)
     chats = [_make_long_conversation(db, owner, size) for size in (100, MESSAGES)]
     db.execute("analyze messages")
-    _act_as(db, owner)
+    act_as(db, owner)
     for chat in chats:
         middle = db.execute(
             "select id from messages where conversation_id = %s and seq = 50", (chat,)
@@ -373,11 +374,6 @@ def _pages(user: Caller, **arguments: Any) -> Iterator[list[dict[str, Any]]]:
     while page["next"]:
         page = user.call("list_conversations", **arguments, **page["next"])
         yield page["conversations"]
-
-
-def _act_as(db: psycopg.Connection, owner: str) -> None:
-    claims = json.dumps({"sub": owner, "role": "authenticated"})
-    db.execute("select set_config('request.jwt.claims', %s, false)", (claims,))
 
 
 def _make_long_conversation(db: psycopg.Connection, owner: str, size: int) -> str:

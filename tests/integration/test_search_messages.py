@@ -1,6 +1,5 @@
 """search_messages and the index behind it: what is found, in any script, size and plan."""
 
-import json
 import random
 import uuid
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import pytest
 
 from local.stack import Stack
 from tests.integration.scratch import MIGRATED
-from tests.integration.turns import Caller, as_user, make_account, make_conversation
+from tests.integration.turns import Caller, act_as, as_user, make_account, make_conversation
 from tests.support.plans import watched_plans
 from tests.support.postgres import Server
 
@@ -189,8 +188,7 @@ def test_a_search_reads_the_index_under_the_callers_own_rights(
 ) -> None:
     """By user and word at once, or by user and part of a word."""
     db.execute("analyze search.documents")
-    claims = json.dumps({"sub": someone, "role": "authenticated"})
-    db.execute("select set_config('request.jwt.claims', %s, false)", (claims,))
+    act_as(db, someone)
     db.execute("set enable_seqscan = off")  # a small table is no reason to read all of it
     with watched_plans(db) as plans:
         db.execute("set role authenticated")

@@ -75,10 +75,19 @@ def as_service(db_url: str, *, autocommit: bool = True) -> Iterator[Caller]:
 def as_user(db_url: str, user_id: str) -> Iterator[Caller]:
     """Connect as a signed-in user."""
     with psycopg.connect(db_url, autocommit=True) as connection:
-        claims = json.dumps({"sub": user_id, "role": "authenticated"})
-        connection.execute("select set_config('request.jwt.claims', %s, false)", (claims,))
+        act_as(connection, user_id)
         connection.execute("set role authenticated")
         yield Caller(connection)
+
+
+def act_as(connection: psycopg.Connection, user_id: str) -> None:
+    """Let auth.uid() be this user, in the form that the local Auth asks for too."""
+    claims = json.dumps({"sub": user_id, "role": "authenticated"})
+    connection.execute(
+        "select set_config('request.jwt.claims', %s, false),"
+        " set_config('request.jwt.claim.sub', %s, false)",
+        (claims, user_id),
+    )
 
 
 def make_account(db: psycopg.Connection) -> str:
