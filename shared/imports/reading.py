@@ -167,11 +167,11 @@ def _require_storable(draft: ConversationDraft) -> None:
             raise InvalidImportError("Text in the file holds NUL or half of a surrogate pair.")
         return text
 
-    for value in (draft.title, draft.metadata, draft.provenance):
-        _each_text(value, refuse_unstorable)
+    values: list[Any] = [draft.title, draft.metadata, draft.provenance]
     for message in draft.messages:
-        for value in (message.content, message.generated_code, message.metadata):
-            _each_text(value, refuse_unstorable)
+        values += [message.content, message.generated_code, message.metadata]
+    for value in values:
+        _each_text(value, refuse_unstorable)
 
 
 def _each_text(value: Any, change: Callable[[str], str], depth: int = 1) -> Any:
