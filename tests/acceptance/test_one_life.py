@@ -60,7 +60,7 @@ async def test_an_imported_chat_is_a_chat_like_any_other(
     assert [(hit["conversationId"], hit["seq"]) for hit in hits] == [(chat, 8)]
     listed = (await get(user.functions, "/conversations"))["conversations"]
     assert [row["id"] for row in listed] == [young, chat]
-    assert listed[1]["updated_at"].startswith("2020-01-01")
+    assert listed[1]["updated_at"].startswith("2020-01-")
 
     engine = ScriptedEngine()
     settings = settings_for(stack, history_tokens=BUDGET, summary_tokens=300)
