@@ -18,7 +18,7 @@ from tests.support.engines import ScriptedEngine
 from tests.support.users import User, functions_client
 
 IMPORTED = int(os.environ.get("CONTEXT_MESSAGES", "600"))
-BUDGET = 3_000
+BUDGET = 5 * IMPORTED  # less than half of what they take
 DEEPEST = 128  # levels of metadata that are taken
 
 
