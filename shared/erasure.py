@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.models.erasure import EraseAccountAnswer
-from shared.models.retention import RemovedRows
+from shared.models.erasure import EraseAccountAnswer, ErasedRows
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -44,8 +43,6 @@ async def erase_account(
 def _answer(receipt: ErasureReceipt) -> EraseAccountAnswer:
     return EraseAccountAnswer(
         receipt_id=receipt.id,
-        removed=RemovedRows(
-            conversations=receipt.conversations, messages=receipt.messages, turns=receipt.turns
-        ),
+        removed=ErasedRows(**receipt.model_dump(include=set(ErasedRows.model_fields))),
         **receipt.model_dump(include={"user_id", "requested_at", "erased_at", "held", "remaining"}),
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_CONVERSATIONS = 50_000
 MAX_MESSAGES = 500_000
+MAX_DEPTH = 128  # of metadata: what the database takes
 MAX_DIGITS = 16_000  # before or behind the point: within what jsonb holds
 PLAIN_LIST = TypeAdapter(list[PlainMessage])
 
@@ -166,18 +167,24 @@ def _require_storable(draft: ConversationDraft) -> None:
             raise InvalidImportError("Text in the file holds NUL or half of a surrogate pair.")
         return text
 
-    _each_text([draft.title, draft.metadata, draft.provenance], refuse_unstorable)
+    values: list[Any] = [draft.title, draft.metadata, draft.provenance]
     for message in draft.messages:
-        _each_text([message.content, message.generated_code, message.metadata], refuse_unstorable)
+        values += [message.content, message.generated_code, message.metadata]
+    for value in values:
+        _each_text(value, refuse_unstorable)
 
 
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+def _each_text(value: Any, change: Callable[[str], str], depth: int = 1) -> Any:
     """Return a JSON value with every text in it changed, names too."""
+    if depth > MAX_DEPTH:
+        raise InvalidImportError("The file is nested too deep.")
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {change(name): _each_text(item, change) for name, item in value.items()}
-    return [_each_text(item, change) for item in value] if isinstance(value, list) else value
+        return {change(name): _each_text(item, change, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_each_text(item, change, depth + 1) for item in value]
+    return value
 
 
 def _require_bounds(read: ImportFile) -> None:

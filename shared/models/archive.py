@@ -39,12 +39,23 @@ JsonText = Annotated[dict[str, Any], BeforeValidator(_json_text)]
 class ExportConversationRequest(RequestBody):
     """Which conversation, and as what."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "conversationId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
+                "format": "markdown",
+            }
+        }
+    )
+
     conversation_id: PlainUuid
     format: ExportFormat = "json"
 
 
 class ExportAccountRequest(RequestBody):
     """Whose account: with a user's token their own, with the service key anyone's."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {}})
 
     user_id: PlainUuid | None = None
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    ConfigDict,
     Field,
     StrictBool,
     model_validator,
@@ -30,6 +31,12 @@ from shared.models.rows import ConversationRow, MessageRow, TurnStatus
 
 class LoadConversationRequest(RequestBody):
     """Which page of which conversation: the newest, or before/after a seq, or around a message."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"conversationId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11", "limit": 20}
+        }
+    )
 
     conversation_id: PlainUuid
     limit: JsonLimit = 50
@@ -107,6 +114,8 @@ class ListConversationsAnswer(Envelope):
 class CreateConversationRequest(RequestBody):
     """A new, empty conversation."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"title": "Plans"}})
+
     title: Title = "New Chat"
     project_id: PlainUuid | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -114,6 +123,8 @@ class CreateConversationRequest(RequestBody):
 
 class UpdateConversationRequest(RequestBody):
     """What to change; a field that is left out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"title": "Better plans"}})
 
     title: Title | None = None
     archived: StrictBool | None = None

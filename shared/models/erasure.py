@@ -30,8 +30,17 @@ class ErasureReceipt(BaseModel):
     conversations: int
     messages: int
     turns: int
+    summaries: int
+    import_parts: int
     held: int
     remaining: int
+
+
+class ErasedRows(RemovedRows):
+    """How much is gone. `summaries` are among the messages; `importParts` were being imported."""
+
+    summaries: int
+    import_parts: int
 
 
 class EraseAccountAnswer(Envelope):
@@ -45,6 +54,6 @@ class EraseAccountAnswer(Envelope):
     user_id: UUID
     requested_at: str
     erased_at: str | None
-    removed: RemovedRows
+    removed: ErasedRows
     held: int
     remaining: int

@@ -117,6 +117,10 @@ class MegaMindAnswer(Envelope):
 class CancelTurnRequest(RequestBody):
     """Which turn to stop."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"turnId": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"}}
+    )
+
     turn_id: PlainUuid
 
 

@@ -52,8 +52,9 @@ as $$
         where (c.archived_at is not null) = list_conversations.archived
           and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
           and c.updated_at > list_conversations.as_of
+          -- No page ends behind as_of, so nothing that came later is here. What counts is not
+          -- created_at: an imported conversation may say that its messages are older.
           and (stood.place, c.id) < (list_conversations.before_updated_at, list_conversations.before_id)
-          and c.created_at <= list_conversations.as_of
     ),
     page as (
         select id, place, row_number() over (order by place desc, id desc) as number

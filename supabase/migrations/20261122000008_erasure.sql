@@ -40,6 +40,8 @@ create table public.erasure_receipts (
     conversations bigint not null default 0,
     messages bigint not null default 0,
     turns bigint not null default 0,
+    summaries bigint not null default 0,
+    import_parts bigint not null default 0,
     held bigint not null default 0,
     requested_at timestamptz not null default now(),
     erased_at timestamptz,
@@ -57,11 +59,15 @@ alter table public.erasure_receipts enable row level security;
 revoke all on table public.erasure_receipts from public, anon, authenticated, service_role;
 grant select on table public.erasure_receipts to service_role;
 grant insert (user_id, idempotency_key, requested_by) on table public.erasure_receipts to service_role;
-grant update (conversations, messages, turns, held, erased_at)
+grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
     on table public.erasure_receipts to service_role;
 
 comment on table public.erasure_receipts is
     'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
+comment on column public.erasure_receipts.summaries is
+    'How many of the messages were summaries.';
+comment on column public.erasure_receipts.import_parts is
+    'Parts of files that were being imported.';
 comment on column public.erasure_receipts.held is
     'Conversations that a legal hold kept.';
 comment on column public.erasure_receipts.erased_at is
@@ -83,6 +89,7 @@ as $$
 #variable_conflict use_column
 declare
     v_receipt public.erasure_receipts;
+    v_parts bigint;
     v_chosen uuid[];
     v_left bigint;
     v_held bigint;
@@ -106,6 +113,11 @@ begin
         raise exception 'A legal hold keeps this user''s conversations.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
+
+    -- First, since this waits for an import that is being committed: what it made is found below.
+    -- One that has yet to be committed finds its parts gone.
+    delete from public.import_parts as p where p.user_id = erase_account.user_id;
+    get diagnostics v_parts = row_count;
 
     select coalesce(array_agg(locked.id), '{}')
     into v_chosen
@@ -132,7 +144,11 @@ begin
         ),
         turns = r.turns + (
             select count(*) from public.turns as t where t.conversation_id = any(v_chosen)
-        )
+        ),
+        summaries = r.summaries + (
+            select count(*) from public.summaries as s where s.conversation_id = any(v_chosen)
+        ),
+        import_parts = r.import_parts + v_parts
     where r.id = v_receipt.id;
 
     delete from public.conversations as c
@@ -162,4 +178,4 @@ revoke all on function public.erase_account(uuid, text, text, integer)
     from public, anon, authenticated, service_role;
 grant execute on function public.erase_account(uuid, text, text, integer) to service_role;
 comment on function public.erase_account(uuid, text, text, integer) is
-    'Deletes a user''s conversations with everything in them, so many at most, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+    'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';

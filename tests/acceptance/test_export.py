@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import uuid
 import zipfile
 from typing import Any
@@ -16,6 +17,7 @@ from shared.imports.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine
 from tests.support.users import User, functions_client
+from tests.unit.export.sheets import solid, text_of
 
 SECRET = "canary-of-an-export"
 
@@ -158,6 +160,36 @@ async def test_a_file_has_a_name_that_is_safe_in_any_place(user: User) -> None:
         f'attachment; filename="{day}-a-b-filename-x-e.md"; '
         f"filename*=UTF-8''{day}-a-b-filename-x-%E6%97%A5%E6%9C%AC%E8%AA%9E-%C3%A9.md"
     )
+
+
+async def test_pdf_holds_what_was_said_for_its_owner_alone(
+    stack: Stack, user: User, other_user: User
+) -> None:
+    """Each message's text and code, by both methods; nobody else gets a byte of it."""
+    conversation = await conversation_of(
+        user, f"{SECRET} Привет 你好 שלום", "Write a Python function"
+    )
+    code = [row["generated_code"] for row in (await user.load(conversation)).json()["messages"]][-1]
+    answer = await export(user, conversation, format="pdf")
+    body = {"conversationId": conversation, "format": "pdf"}
+    posted = await user.functions.post("/export-conversation", json=body)
+    foreign = await export(other_user, conversation, format="pdf")
+    missing = await export(other_user, str(uuid.uuid4()), format="pdf")
+    async with functions_client(stack.settings.url) as stranger:
+        anon = await stranger.get("/export-conversation", params=body)
+    text = text_of(answer.content)
+    assert answer.headers["content-type"] == "application/pdf"
+    assert re.fullmatch(
+        r'attachment; filename="\d{4}-\d\d-\d\d-[\w-]+\.pdf"(; filename\*=UTF-8\'\'\S+)?',
+        answer.headers["content-disposition"],
+    )
+    assert f"{SECRET} Привет 你好 שלום" in text
+    assert "Write a Python function" in text
+    assert solid(code) in solid(text)
+    assert posted.content == answer.content
+    assert (foreign.status_code, foreign.json()) == (missing.status_code, missing.json())
+    assert (foreign.status_code, anon.status_code) == (404, 401)
+    assert SECRET not in foreign.text + anon.text
 
 
 async def test_pdf_says_where_it_can_not_be_had(

@@ -1,6 +1,7 @@
 """Retention, legal holds and erasure over HTTP, each by whom it is for and by everybody else."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -58,6 +59,33 @@ def places_of(db: psycopg.Connection, canary: str) -> list[str]:
         if row == (True,):
             found.append(table)
     return sorted(found)
+
+
+def summarise(db: psycopg.Connection, conversation: str, content: str) -> None:
+    """Write a summary of a conversation's first two messages."""
+    db.execute("select write_summary(%s, gen_random_uuid(), 2, %s)", (conversation, content))
+
+
+def stage(db: psycopg.Connection, user: User, content: str) -> str:
+    """Leave a part of a file that is not imported yet; return the import's id."""
+    import_id = str(uuid.uuid4())
+    message = {"conversation_id": str(uuid.uuid4()), "role": "user", "content": content}
+    db.execute(
+        "select stage_import(%s, 0, %s, '[]', %s)", (import_id, user.id, json.dumps([message]))
+    )
+    return import_id
+
+
+def ids_of(db: psycopg.Connection, user: User) -> list[str]:
+    """Return the ids of a user's conversations, messages, turns and imports."""
+    rows = db.execute(
+        "select id::text from conversations where user_id = %(id)s"
+        " union select id::text from messages where user_id = %(id)s"
+        " union select id::text from turns where user_id = %(id)s"
+        " union select import_id::text from import_parts where user_id = %(id)s",
+        {"id": user.id},
+    ).fetchall()
+    return [row_id for (row_id,) in rows]
 
 
 async def test_a_policy_archives_and_deletes_and_what_is_archived_comes_back(
@@ -166,8 +194,16 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     conversation = await start(user, f"Say {canary}", metadata={"note": canary}, projectId=None)
     await user.functions.patch(f"/conversations/{conversation}", json={"title": canary})
     await user.functions.post("/conversations", json={"metadata": {"note": canary}})
+    imported = await user.functions.post(
+        "/import-conversation", json=[{"role": "assistant", "content": f"{canary} one"},
+                                      {"role": "user", "content": f"{canary} two"}]
+    )  # fmt: skip
+    summarise(db, conversation, f"{canary} was said")
+    stage(db, user, canary)
     await start(other_user, others)
+    await start(other_user, "Another")
     before = places_of(db, canary)
+    ids = ids_of(db, user)
     answers = [
         await user.functions.post(
             "/erase-account", json=CONFIRMED, headers={"Idempotency-Key": "k"}
@@ -176,13 +212,21 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     ]
     later = (await user.functions.post("/erase-account", json=CONFIRMED)).json()
     receipt = answers[0].json()
-    assert {"public.conversations", "public.messages", "realtime.messages"} <= set(before)
+    assert imported.json()["skipped"] == []
+    assert {
+        "public.conversations", "public.messages", "public.import_parts", "realtime.messages",
+        "search.documents",
+    } <= set(before)  # fmt: skip
     assert places_of(db, canary) == []
-    assert "public.messages" in places_of(db, others)
-    assert receipt["removed"] == {"conversations": 2, "messages": 2, "turns": 1}
+    left = {place for row_id in ids for place in places_of(db, row_id)}
+    assert left == set()
+    assert {"public.messages", "search.documents"} <= set(places_of(db, others))
+    assert receipt["removed"] == {
+        "conversations": 3, "messages": 5, "turns": 1, "summaries": 1, "importParts": 1,
+    }  # fmt: skip
     assert (receipt["userId"], receipt["remaining"], receipt["held"]) == (user.id, 0, 0)
     assert answers[1].json() == receipt
-    assert later["removed"] == {"conversations": 0, "messages": 0, "turns": 0}
+    assert set(later["removed"].values()) == {0}
     assert (await user.load(conversation)).status_code == 404
     assert (await user.functions.get("/conversations")).json()["conversations"] == []
 
@@ -203,7 +247,9 @@ async def test_a_turn_that_runs_during_an_erasure_writes_nothing_back(
         erased = await client.post("/erase-account", json=CONFIRMED)
         engine.allow(2)
         answer = await sent
-    assert erased.json()["removed"] == {"conversations": 1, "messages": 1, "turns": 1}
+    assert erased.json()["removed"] == {
+        "conversations": 1, "messages": 1, "turns": 1, "summaries": 0, "importParts": 0,
+    }  # fmt: skip
     assert answer.status_code == 404, answer.text
     assert answer.json()["code"] in {"conversation_not_found", "turn_not_found"}
     assert places_of(db, canary) == []

@@ -146,6 +146,30 @@ def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Doo
     assert door.ask("POST", "/erase-account", body={"confirm": "erase"})["remaining"] == 0
 
 
+SERVICES_OWN = {"apply-retention", "retention-policies", "legal-holds", "sweep-turns"}
+
+
+async def test_every_bodys_example_runs(user: User) -> None:
+    """As it stands on the page, with ids that exist; the service's own are run by their tests."""
+    turn = (await user.send("Hi")).json()
+    real = {name: turn[name] for name in ("conversationId", "turnId")}
+    document = app.openapi()
+    # Last what takes the others' ground away.
+    for path in sorted(document["paths"], key=lambda path: path.endswith("erase-account")):
+        for method, operation in document["paths"][path].items():
+            body = operation.get("requestBody", {}).get("content", {}).get(JSON)
+            if body is None or path.split("/")[3] in SERVICES_OWN:
+                continue
+            kind = body["schema"].get("$ref", "").rsplit("/", 1)[-1]
+            shown = document["components"]["schemas"].get(kind, body["schema"])
+            example = (body | shown)["example"]
+            if isinstance(example, dict):
+                example = {name: real.get(name, value) for name, value in example.items()}
+            place = path.removeprefix(PREFIX).format(conversation_id=turn["conversationId"])
+            answer = await user.functions.request(method, place, json=example)
+            assert answer.is_success, (path, answer.text)
+
+
 def test_the_files_that_are_given_out_are_what_the_document_says(door: Door) -> None:
     """Markdown, and a zip: by both methods, with the declared types, and not for a stranger."""
     here = {

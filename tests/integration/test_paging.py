@@ -401,3 +401,30 @@ def _write(db: psycopg.Connection, conversation: str, owner: str, *, count: int)
         " select %s, %s, 'user', 'new' from generate_series(1, %s)",
         (conversation, owner, count),
     )
+
+
+def test_a_chat_that_is_older_than_it_says_is_listed_once_while_it_moves(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """An imported one may have begun, it says, after its last message."""
+    owner = make_account(db)
+    ids = [make_conversation(db, owner, messages=1) for _ in range(3)]
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        for table, column in (("messages", "conversation_id"), ("conversations", "id")):
+            db.execute(
+                f"update {table} set created_at = '2020-01-01' where {column} = %s".encode(),
+                (ids[0],),
+            )
+        db.execute(
+            "update conversations set created_at = now() + interval '1 hour',"
+            " updated_at = '2020-01-01' where id = %s",
+            (ids[0],),
+        )
+    seen: list[str] = []
+    with as_user(stack.settings.db_url, owner) as user:
+        for page in _pages(user, page_size=1):
+            seen += [row["id"] for row in page]
+            if len(seen) == 1:
+                _write(db, ids[0], owner, count=1)
+    assert seen == [ids[2], ids[1], ids[0]]

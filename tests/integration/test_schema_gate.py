@@ -226,6 +226,16 @@ def test_nobody_but_a_signed_in_user_reaches_the_search_index(db: psycopg.Connec
     ]
 
 
+def test_no_function_has_a_second_form(db: psycopg.Connection) -> None:
+    """A call by named arguments that fits two functions of one name is refused as ambiguous."""
+    doubled = db.execute(
+        "select p.pronamespace::regnamespace::text, p.proname::text from pg_proc as p"
+        " where p.pronamespace in ('public'::regnamespace, 'search'::regnamespace)"
+        " group by 1, 2 having count(*) > 1"
+    ).fetchall()
+    assert doubled == []
+
+
 def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:
     """A new table that users may insert into fails here until REFUSED_ROWS has its row."""
     tables = db.execute(

@@ -30,7 +30,7 @@ class Batches(Persistence):
         return ErasureReceipt(
             id=uuid.UUID(int=1), user_id=user_id, requested_at="then",
             erased_at=None if left else "now", conversations=len(self.calls),
-            messages=7, turns=3, held=0, remaining=left,
+            messages=7, turns=3, summaries=2, import_parts=1, held=0, remaining=left,
         )  # fmt: skip
 
 
@@ -44,7 +44,13 @@ async def test_batches_follow_each_other_under_one_key() -> None:
         "userId": str(USER),
         "requestedAt": "then",
         "erasedAt": "now",
-        "removed": {"conversations": 3, "messages": 7, "turns": 3},
+        "removed": {
+            "conversations": 3,
+            "messages": 7,
+            "turns": 3,
+            "summaries": 2,
+            "importParts": 1,
+        },
         "held": 0,
         "remaining": 0,
     }

@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pikepdf
@@ -24,6 +25,7 @@ from shared.errors import (
 from shared.export import pdf as renderer
 from shared.export.pdf import render_pdf
 from shared.export.typeset import worker
+from shared.export.typeset.markdown import SLICE_LINES
 from tests.unit.export.sheets import (
     a_conversation,
     from_store,
@@ -113,6 +115,22 @@ async def test_long_lines_and_long_code_lose_nothing() -> None:
         code = [" ".join(line.split()) for line in text.splitlines() if "line_" in line]
         assert code == [" ".join(line.split()) for line in LONG_CODE.splitlines()]
         assert solid(LONG_LINE) in solid(text)
+
+
+async def test_no_line_of_long_code_is_covered_by_what_follows() -> None:
+    """Where a slice of it ends, too, the lowest parts of letters are seen: here, nothing else."""
+    lines = SLICE_LINES + 20
+    pdf = await pdf_of("Code?", "```\n" + "\n".join(["_" * 60] * lines) + "\n```")
+    assert sum(strokes_at(page, x=280) for page in pypdfium2.PdfDocument(pdf)) == lines
+
+
+def strokes_at(page: pypdfium2.PdfPage, *, x: int) -> int:
+    """Count the dark strokes that cross a page here, from top to bottom."""
+    image = page.render(scale=3, grayscale=True).to_pil()
+    width = 12  # of a glyph at least
+    strip = image.crop((3 * x, 0, 3 * x + width, image.height)).tobytes()
+    is_dark = [min(strip[at : at + width]) < 160 for at in range(0, len(strip), width)]
+    return sum(dark and not above for above, dark in pairwise(is_dark))
 
 
 def is_inside_the_page(pdf: bytes) -> bool:

@@ -1,0 +1,210 @@
+"""Everything a user can do with one account's conversations, together rather than apart."""
+
+import io
+import json
+import os
+import zipfile
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from local.stack import Stack
+from shared.imports.ours import checksum_of
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ScriptedEngine
+from tests.support.users import User, functions_client
+
+IMPORTED = int(os.environ.get("CONTEXT_MESSAGES", "600"))
+BUDGET = 5 * IMPORTED  # less than half of what they take
+DEEPEST = 128  # levels of metadata that are taken
+
+
+def old_chat(messages: int) -> dict[str, Any]:
+    """Return a list of messages of 2020, each with a word of its own."""
+    began = datetime(2020, 1, 1, tzinfo=UTC)
+    return {
+        "title": "An old chat",
+        "messages": [
+            {
+                "role": ("user", "assistant")[n % 2],
+                "content": f"Quokka{n} says hello.",
+                "timestamp": (began + timedelta(minutes=n)).isoformat(),
+            }
+            for n in range(messages)
+        ],
+    }
+
+
+async def get(client: httpx.AsyncClient, path: str, **query: Any) -> dict[str, Any]:
+    """GET something that is there."""
+    answer = await client.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_an_imported_chat_is_a_chat_like_any_other(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """Found, listed, gone on with under a budget, summarised, counted, exported, and erased."""
+    began = db.execute("select now()").fetchone()
+    sent = await user.functions.post("/import-conversation", json=old_chat(IMPORTED))
+    (taken,) = sent.json()["taken"]
+    chat = taken["conversationId"]
+    young = (await user.send("Quokka, are you there?")).json()["conversationId"]
+
+    hits = (await get(user.functions, "/search-messages", q="quokka7"))["hits"]
+    assert [(hit["conversationId"], hit["seq"]) for hit in hits] == [(chat, 8)]
+    listed = (await get(user.functions, "/conversations"))["conversations"]
+    assert [row["id"] for row in listed] == [young, chat]
+    assert listed[1]["updated_at"].startswith("2020-01-")
+
+    engine = ScriptedEngine()
+    settings = settings_for(stack, history_tokens=BUDGET, summary_tokens=300)
+    body = {"request": "And now?", "conversationId": chat}
+    contexts = []
+    for _ in range(2):
+        # Closing it lets the summary be written.
+        async with bundle(settings, token=user.token, engine=engine) as client:
+            reply = (await client.post("/mega-mind", json=body)).json()["message"]
+            contexts.append(reply["metadata"]["context"])
+    assert contexts[0]["omitted"] > 0
+    covered = contexts[1]["summaryOf"]["toSeq"]
+    assert (contexts[1]["omitted"], contexts[1]["fromSeq"]) == (0, covered + 1)
+    assert {row.role for row in engine.histories[0] if not row.is_note} == {"user", "assistant"}
+    listed = (await get(user.functions, "/conversations"))["conversations"]
+    assert [row["id"] for row in listed] == [chat, young]
+
+    today = datetime.now(UTC)
+    figures = await get(
+        user.functions, "/conversation-analytics",
+        **{"from": "2020-01-01T00:00:00Z", "to": (today + timedelta(days=1)).isoformat(),
+           "bucket": "month"},
+    )  # fmt: skip
+    assert figures["totals"]["turns"] == 3
+
+    first = await get(user.functions, "/export-conversation", conversationId=chat)
+    assert first["source"]["imported"]["source"] == "list"
+    assert first["source"]["imported"]["lastSeq"] == IMPORTED
+    zipped = await user.functions.get("/export-account")
+    manifest = json.loads(zipfile.ZipFile(io.BytesIO(zipped.content)).read("manifest.json"))
+    summaries = sum(row["is_summary"] for row in first["messages"])
+    assert summaries >= 1
+    assert manifest["counts"] == {
+        "conversations": 2, "archived": 0, "turns": 3, "messages": IMPORTED + 6 + summaries,
+    }  # fmt: skip
+
+    forget_for_a_year(db, young)
+    async with service_of(stack) as service:
+        policy = {"userId": user.id, "deleteAfterDays": 90}
+        await service.put("/retention-policies", json=policy)
+        run = {"userId": user.id, "dryRun": False}
+        retained = (await service.post("/apply-retention", json=run)).json()
+    assert retained["deleted"]["conversations"] == 1
+    assert broken_since(db, began) == {}
+    erased = await user.functions.post("/erase-account", json={"confirm": "erase"})
+    assert erased.json()["removed"] == {
+        "conversations": 1, "messages": IMPORTED + 4 + summaries, "turns": 2,
+        "summaries": summaries, "importParts": 0,
+    }  # fmt: skip
+    left = db.execute("select count(*) from search.documents where user_id = %s", (user.id,))
+    assert left.fetchone() == (0,)
+    assert broken_since(db, began) == {}
+    assert (await get(user.functions, "/search-messages", q="quokka7"))["hits"] == []
+
+
+def forget_for_a_year(db: psycopg.Connection, conversation: str) -> None:
+    """Move a conversation with all of its times a year back."""
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        for statement in (
+            "update messages set created_at = created_at - interval '1 year'"
+            " where conversation_id = %s",
+            "update conversations set created_at = created_at - interval '1 year',"
+            " updated_at = updated_at - interval '1 year' where id = %s",
+        ):
+            db.execute(statement.encode(), (conversation,))
+
+
+def service_of(stack: Stack) -> httpx.AsyncClient:
+    """Return the functions as the service calls them."""
+    return functions_client(
+        stack.settings.url, apikey=stack.settings.environment()["SUPABASE_SECRET_KEY"]
+    )
+
+
+def broken_since(db: psycopg.Connection, moment: Any) -> Any:
+    """Return what the doctor finds since a moment; turns of others may run meanwhile."""
+    (found,) = db.execute("select find_broken(1000000, %s)", moment).fetchone() or (None,)
+    return found
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """Return an object in an object in an object ..."""
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+async def insert(user: User, table: str, row: dict[str, Any]) -> httpx.Response:
+    """Insert a row over the Data API as its owner."""
+    headers = {
+        "apikey": user.environment["SUPABASE_PUBLISHABLE_KEY"],
+        "authorization": f"Bearer {user.token}",
+        "prefer": "return=representation",
+    }
+    async with httpx.AsyncClient(base_url=user.environment["SUPABASE_URL"], timeout=60) as http:
+        return await http.post(f"/rest/v1/{table}", json=row, headers=headers)
+
+
+async def test_the_deepest_metadata_is_read_by_everything(user: User, other_user: User) -> None:
+    """What the Data API takes, no reader fails on; a copy of it exports the same."""
+    deep = nested(DEEPEST)
+    made = await insert(user, "conversations", {"user_id": user.id, "metadata": deep})
+    chat = made.json()[0]["id"]
+    row = {"conversation_id": chat, "user_id": user.id, "role": "user", "content": "Deep."}
+    assert (await insert(user, "messages", {**row, "metadata": deep})).status_code == 201
+    loaded = (await user.load(chat)).json()
+    assert loaded["messages"][0]["metadata"] == loaded["conversation"]["metadata"] == deep
+    assert (await get(user.functions, "/conversations"))["conversations"][0]["metadata"] == deep
+    query = {"conversationId": chat}
+    for file_format in ("markdown", "pdf"):
+        answer = await user.functions.get(
+            "/export-conversation", params={**query, "format": file_format}
+        )
+        assert answer.status_code == 200
+    document = await get(user.functions, "/export-conversation", **query)
+    assert document["messages"][0]["metadata"] == deep
+    assert (await user.functions.get("/export-account")).status_code == 200
+    copied = await other_user.functions.post("/import-conversation", json=document)
+    (taken,) = copied.json()["taken"]
+    copy = await get(
+        other_user.functions, "/export-conversation", conversationId=taken["conversationId"]
+    )
+    assert copy["checksum"] == document["checksum"]
+    assert (await user.send("Go on", conversationId=chat)).json()["success"] is True
+
+
+@pytest.mark.parametrize("levels", [DEEPEST + 1, 900])
+async def test_metadata_that_nests_too_deep_is_not_stored(user: User, levels: int) -> None:
+    """Neither over the Data API nor from a file, so no reader ever meets it."""
+    deep = nested(levels)
+    chat = (await user.send("Hi")).json()["conversationId"]
+    row = {"conversation_id": chat, "user_id": user.id, "role": "user", "content": "Deep."}
+    refused = [
+        await insert(user, "conversations", {"user_id": user.id, "metadata": deep}),
+        await insert(user, "messages", {**row, "metadata": deep}),
+    ]
+    assert all("metadata_depth" in answer.text for answer in refused)
+    document = await get(user.functions, "/export-conversation", conversationId=chat)
+    document["messages"][0]["metadata"] = deep
+    if levels < 300:  # what a checksum can be made of
+        document["checksum"]["value"] = checksum_of(document)
+    answer = await user.functions.post("/import-conversation", json=document)
+    assert (answer.status_code, answer.json()["message"]) == (400, "The file is nested too deep.")
+    assert len((await get(user.functions, "/conversations"))["conversations"]) == 1
+    assert len((await user.load(chat)).json()["messages"]) == 2
