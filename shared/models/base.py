@@ -7,6 +7,7 @@ client returns them.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -50,13 +51,21 @@ def _written_out(value: Any) -> Any:
     return value
 
 
+def _in_utc(value: datetime) -> datetime:
+    """Return the same moment in UTC: offsets reach further than Postgres reads them."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside of the years 1 to 9999") from None
+
+
 PlainUuid = Annotated[UUID, BeforeValidator(_plain_uuid)]
 
 Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_not_blank)]
 
 Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_METADATA_KEYS)]
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 
 Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
 
