@@ -22,7 +22,7 @@ export function Files({ metadata, code }: FilesProps) {
         </li>
       ))}
       <li>
-        <button type="button" className="link" onClick={() => save(name, code)}>
+        <button type="button" onClick={() => save(name, code)}>
           <DownloadIcon aria-hidden /> Download
         </button>
       </li>

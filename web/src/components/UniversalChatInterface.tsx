@@ -47,12 +47,7 @@ export function UniversalChatInterface({
       <div className="chat-foot">
         <Notice chat={chat} />
         <StatusLine chat={chat} />
-        <Composer
-          key={conversationId ?? "new"}
-          isBusy={chat.turn !== null}
-          onSend={send}
-          onStop={chat.stop}
-        />
+        <Composer key={chat.thread} isBusy={chat.turn !== null} onSend={send} onStop={chat.stop} />
       </div>
     </section>
   );

@@ -22,6 +22,8 @@ export interface UniversalAIChatOptions {
 export type ChatStatus = "loading" | "ready" | "sending" | "thinking" | "generating" | "saving";
 
 export interface UniversalAIChat {
+  /** What is written to: the same before and after a new conversation has got its id. */
+  thread: string;
   conversationId: string | null;
   conversation: ConversationRow | null;
   /** What the database holds, in order. */
@@ -100,6 +102,7 @@ export function useUniversalAIChat({
 
   if (!persistMessages) return unstored;
   return {
+    thread,
     conversationId: id,
     conversation: snapshot.conversation,
     messages: snapshot.messages,

@@ -39,6 +39,7 @@ export function useUnstored(client: ChatClient, projectId?: string): UniversalAI
 
   return useMemo(
     () => ({
+      thread: "unstored",
       conversationId: null,
       conversation: null,
       messages,
