@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
@@ -16,6 +17,10 @@ from tests.support.users import PASSWORD, User
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WORD_SECONDS = "0.1"
+REPORT_VIOLATIONS = """
+addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+  console.error(`against the policy: ${violatedDirective} ${blockedURI}`));
+"""
 
 
 def chromium_path() -> str:
@@ -62,6 +67,8 @@ class Visitor:
         page = await self.context.new_page()
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", lambda line: self._note(line.type, line.text))
+        page.on("request", lambda request: self._stay_here(request.url))
+        await page.add_init_script(REPORT_VIOLATIONS)
         await page.goto(self.stack.settings.url + path)
         return page
 
@@ -73,6 +80,11 @@ class Visitor:
         await page.get_by_role("button", name="Sign in").click()
         await composer(page).wait_for()
         return page
+
+    def _stay_here(self, url: str) -> None:
+        host = urlsplit(url).netloc
+        if host and host != urlsplit(self.stack.settings.url).netloc:
+            self.problems.append(f"asked elsewhere: {url}")
 
     def _note(self, kind: str, text: str) -> None:
         # What a browser says of a network that was taken away is no fault of the page.

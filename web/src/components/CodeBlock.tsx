@@ -11,6 +11,7 @@ interface CodeBlockProps {
 
 const MOST = 50_000; // characters that are coloured
 const LINES = 400; // that are shown at once
+const TURNING = /[\u202a-\u202e\u2066-\u2069]/; // what turns the direction of text
 
 export const CodeBlock = memo(function CodeBlock({ code, language, path }: CodeBlockProps) {
   const [isWhole, setWhole] = useState(false);
@@ -26,6 +27,11 @@ export const CodeBlock = memo(function CodeBlock({ code, language, path }: CodeB
       <pre tabIndex={0}>
         <code dir="ltr">{colored ?? shown}</code>
       </pre>
+      {TURNING.test(code) && (
+        <p className="code-warning">
+          Holds invisible characters that change the order in which it is shown.
+        </p>
+      )}
       {shown.length < code.length && (
         <button type="button" className="link" onClick={() => setWhole(true)}>
           Show all {code.split("\n").length.toLocaleString()} lines

@@ -16,7 +16,7 @@ export function DraftMessage({ turn }: { turn: TurnState }) {
         {draft.length > LONG ? (
           <p className="plain">{draft.slice(-LONG)}</p>
         ) : draft ? (
-          <Markdown text={remend(draft)} isGrowing />
+          <Markdown text={remend(draft)} />
         ) : (
           <span className="waiting" aria-hidden>
             <i />

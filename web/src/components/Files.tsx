@@ -1,6 +1,7 @@
 /** The files that a reply has brought, each to be kept. */
 
 import { DownloadIcon, FileTextIcon } from "@radix-ui/react-icons";
+import { filesOf } from "../core/metadata";
 import type { MessageMetadata } from "../core/types";
 
 interface FilesProps {
@@ -9,8 +10,8 @@ interface FilesProps {
 }
 
 export function Files({ metadata, code }: FilesProps) {
-  const files = metadata.filesGenerated ?? [];
-  if (!Array.isArray(files) || files.length === 0 || !code) return null;
+  const files = filesOf(metadata);
+  if (files.length === 0 || !code) return null;
   const only = files.length === 1 ? files[0] : undefined;
   const name = only ? (only.path.split("/").at(-1) ?? only.path) : "generated-files.md";
   return (
@@ -21,7 +22,7 @@ export function Files({ metadata, code }: FilesProps) {
         </li>
       ))}
       <li>
-        <button type="button" className="link" onClick={() => save(name, code)}>
+        <button type="button" onClick={() => save(name, code)}>
           <DownloadIcon aria-hidden /> Download
         </button>
       </li>

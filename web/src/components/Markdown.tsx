@@ -4,7 +4,10 @@ import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
 import remarkGfm from "remark-gfm";
+import { AsPlainText } from "./AsPlainText";
 import { CodeBlock } from "./CodeBlock";
+import { LongText } from "./LongText";
+import { isTame } from "./tame";
 
 const SAFE = /^(https?:|mailto:)/i;
 
@@ -64,21 +67,19 @@ function pathOf({ data }: Element): string | undefined {
   return data?.meta?.match(/path=(\S+)/)?.[1];
 }
 
-interface MarkdownProps {
-  text: string;
-  isGrowing?: boolean;
-}
-
-export const Markdown = memo(function Markdown({ text }: MarkdownProps) {
+export const Markdown = memo(function Markdown({ text }: { text: string }) {
+  if (!isTame(text)) return <LongText text={text} />;
   return (
-    <div className="markdown">
-      <ReactMarkdown
-        remarkPlugins={[remarkGfm]}
-        rehypePlugins={[[rehypeSanitize, schema]]}
-        components={components}
-      >
-        {text}
-      </ReactMarkdown>
-    </div>
+    <AsPlainText text={text}>
+      <div className="markdown">
+        <ReactMarkdown
+          remarkPlugins={[remarkGfm]}
+          rehypePlugins={[[rehypeSanitize, schema]]}
+          components={components}
+        >
+          {text}
+        </ReactMarkdown>
+      </div>
+    </AsPlainText>
   );
 });

@@ -1,6 +1,7 @@
 /** One stored message, as the row says it. */
 
 import { memo } from "react";
+import { engineOf, failureOf } from "../core/metadata";
 import type { MessageRow } from "../core/types";
 import { CopyButton } from "./CopyButton";
 import { Files } from "./Files";
@@ -17,7 +18,9 @@ const LONG = 60_000; // characters from which on a message is shown as plain tex
 
 export const Message = memo(function Message({ message, isFocused = false }: MessageProps) {
   const { role, content, metadata } = message;
-  const failure = role === "assistant" && metadata.success === false ? metadata.error : undefined;
+  const isReply = role === "assistant";
+  const failure = isReply ? failureOf(metadata) : null;
+  const engine = isReply ? engineOf(metadata) : "";
   return (
     <article className={`message message-${role}`} data-focused={isFocused || undefined}>
       <h3 className="visually-hidden">{labelOf(message)}</h3>
@@ -40,7 +43,7 @@ export const Message = memo(function Message({ message, isFocused = false }: Mes
       <Files metadata={metadata} code={message.generated_code} />
       <footer className="message-foot">
         <time dateTime={message.created_at}>{timeOf(message.created_at)}</time>
-        {role === "assistant" && metadata.engine && <span>{metadata.engine}</span>}
+        {engine && <span dir="auto">{engine}</span>}
         {isImported(message) && <span>imported</span>}
         <CopyButton text={content} label="Copy message" />
       </footer>

@@ -15,7 +15,7 @@ type Item =
   | { kind: "pending"; key: string; entry: OutboxEntry }
   | { kind: "draft"; key: string; turn: TurnState };
 
-const NEAR_START = 10; // items before the first one at which older ones are asked for
+const NEAR = 10; // items before the first or the last one at which more are asked for
 const AT_END = 96; // pixels from the end that still count as being there
 
 interface MessageListProps {
@@ -32,7 +32,8 @@ export function MessageList({ chat, focusMessageId }: MessageListProps) {
     getItemKey: (index) => items[index]?.key ?? index,
     estimateSize: (index) => estimate(items[index]),
     anchorTo: "end",
-    followOnAppend: true,
+    // What comes in below because it was scrolled to is not followed.
+    followOnAppend: !usePrevious(chat.hasNewer) && !chat.hasNewer,
     scrollEndThreshold: AT_END,
     overscan: 5,
     paddingStart: 24,
@@ -41,6 +42,7 @@ export function MessageList({ chat, focusMessageId }: MessageListProps) {
   const visible = virtualizer.getVirtualItems();
   const isOpenedAt = useOpening(chat, items, focusMessageId, virtualizer);
   useOlderOnScroll(chat, visible[0]?.index, isOpenedAt);
+  useNewerOnScroll(chat, visible.at(-1)?.index, items.length, isOpenedAt);
   const isAway = items.length > 0 && !virtualizer.isAtEnd(AT_END * 3);
 
   return (
@@ -159,8 +161,33 @@ function useOpening(
 
 function useOlderOnScroll(chat: UniversalAIChat, first: number | undefined, isOpen: boolean): void {
   const { hasOlder, hasNewer, isLoadingOlder, loadOlder } = chat;
-  const isNear = first !== undefined && first < NEAR_START;
+  const isNear = first !== undefined && first < NEAR;
   useEffect(() => {
     if (isOpen && isNear && hasOlder && !isLoadingOlder) void loadOlder();
   }, [isOpen, isNear, hasOlder, hasNewer, isLoadingOlder]);
+}
+
+function useNewerOnScroll(
+  { hasNewer, loadNewer }: UniversalAIChat,
+  last: number | undefined,
+  count: number,
+  isOpen: boolean,
+): void {
+  const askedAt = useRef(0);
+  const isNear = last !== undefined && last >= count - NEAR;
+  useEffect(() => {
+    if (!isOpen || !isNear || !hasNewer || askedAt.current === count) return;
+    askedAt.current = count;
+    void loadNewer().finally(() => {
+      askedAt.current = 0;
+    });
+  }, [isOpen, isNear, hasNewer, count]);
+}
+
+function usePrevious<T>(value: T): T {
+  const previous = useRef(value);
+  useEffect(() => {
+    previous.current = value;
+  });
+  return previous.current;
 }

@@ -27,7 +27,7 @@ export default function Analytics({ client }: { client: ChatClient }) {
           ))}
         </select>
       </header>
-      <div className="analytics-body">
+      <section className="analytics-body" tabIndex={0} aria-label="Figures">
         {isError && (
           <p className="notice notice-bad" role="alert">
             {error.message}{" "}
@@ -43,7 +43,7 @@ export default function Analytics({ client }: { client: ChatClient }) {
             Counting
           </p>
         )}
-      </div>
+      </section>
     </div>
   );
 }
@@ -56,7 +56,7 @@ function FigureSheet({ answer }: { answer: Answer }) {
         {figuresOf(totals).map(([name, value, note]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{value}</dd>
+            <dd data-is={/\d/.test(value) ? "number" : "word"}>{value}</dd>
             {note && <dd className="note">{note}</dd>}
           </div>
         ))}

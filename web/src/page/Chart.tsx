@@ -112,7 +112,7 @@ function options(element: HTMLElement, series: Series[]): uPlot.Options {
     legend: { show: true, live: false },
     scales: { y: { range: (_, __, most) => [0, Math.max(most, 1) * 1.1] } },
     axes: [
-      { ...axis, grid: { show: false } },
+      { ...axis, grid: { show: false }, gap: 10, size: 56 },
       { ...axis, size: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000] },
     ],
     series: [

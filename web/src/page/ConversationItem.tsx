@@ -34,6 +34,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
     <li className="conversation" data-current={isCurrent || undefined} aria-busy={isPending}>
       <Link
         href={`/c/${row.id}`}
+        dir="auto"
         aria-current={isCurrent ? "page" : undefined}
         title={`${row.title} (${timeOf(row.updated_at)})`}
         onClick={onNavigate}
@@ -75,7 +76,11 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
       {dialog === "delete" && (
         <ConfirmDialog
           title="Delete this conversation?"
-          text={`"${row.title}" and everything in it will be gone for good.`}
+          text={
+            <>
+              “<bdi>{row.title}</bdi>” and everything in it will be gone for good.
+            </>
+          }
           action="Delete"
           onClose={() => setDialog(null)}
           onConfirm={async () => {

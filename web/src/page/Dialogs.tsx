@@ -58,7 +58,7 @@ function Dialog({ title, action, isDangerous, onClose, onConfirm, children }: Di
 }
 
 interface ConfirmDialogProps extends Omit<DialogProps, "children" | "isDangerous"> {
-  text: string;
+  text: ReactNode;
 }
 
 export function ConfirmDialog({ text, ...rest }: ConfirmDialogProps) {
@@ -84,8 +84,10 @@ export function PromptDialog({ label, initial, onConfirm, ...rest }: PromptDialo
         <input
           value={value}
           maxLength={200}
+          dir="auto"
           required
           pattern=".*\S.*"
+          onFocus={(event) => event.target.select()}
           onChange={(event) => setValue(event.target.value)}
         />
       </label>

@@ -34,7 +34,11 @@ function Layout({ client, email }: WorkspaceProps) {
   const place = hit ?? conversation ?? {};
   const show = useCallback((id: string) => go(`/c/${id}`, { replace: true }), [go]);
   return (
-    <div className="workspace" data-menu={isOpen ? "open" : "closed"}>
+    <div
+      className="workspace"
+      data-menu={isOpen ? "open" : "closed"}
+      onKeyDown={(event) => event.key === "Escape" && setOpen(false)}
+    >
       <button
         type="button"
         className="icon-button menu-button"

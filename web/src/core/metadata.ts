@@ -1,0 +1,27 @@
+/** What a message's metadata says. Any writer may have put anything there: only what fits is read. */
+
+import type { GeneratedFile, MessageMetadata, ReplyError } from "./types";
+
+/** Why a reply failed, in words; null where it did not. */
+export function failureOf(metadata: MessageMetadata): ReplyError | null {
+  if (metadata.success !== false) return null;
+  const error = recordOf(metadata.error);
+  return { type: textOf(error?.type), message: textOf(error?.message) };
+}
+
+export function filesOf({ filesGenerated }: MessageMetadata): GeneratedFile[] {
+  if (!Array.isArray(filesGenerated)) return [];
+  return filesGenerated.filter((file) => textOf(recordOf(file)?.path) !== "");
+}
+
+export function engineOf({ engine }: MessageMetadata): string {
+  return textOf(engine);
+}
+
+function recordOf(value: unknown): Record<string, unknown> | null {
+  return typeof value === "object" ? (value as Record<string, unknown> | null) : null;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
