@@ -2,21 +2,21 @@
 -- out as well; written out, it is not taken for one that was forgotten.
 
 create policy withheld on public.import_parts
-    for all
+    for select
     to authenticated
     using (false);
 
 create policy withheld on public.retention_policies
-    for all
+    for select
     to authenticated
     using (false);
 
 create policy withheld on public.legal_holds
-    for all
+    for select
     to authenticated
     using (false);
 
 create policy withheld on public.erasure_receipts
-    for all
+    for select
     to authenticated
     using (false);

@@ -8,12 +8,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from local.page import build_page
 from local.stack import Stack
 from tests.support.stack import running_stack
 from tests.support.users import PASSWORD, User
+
+expect.set_options(timeout=30_000)  # a bound, not a measure
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WORD_SECONDS = "0.1"
