@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import psutil
 from filelock import FileLock
@@ -38,6 +39,7 @@ class Stack:
     settings: LocalSettings
     say: Say = _silent
     with_seed: bool = True
+    migrations: Path = database.MIGRATIONS
 
     def up(self) -> None:
         """Start whatever is down and return when all of it answers.
@@ -154,7 +156,7 @@ class Stack:
 
     def _prepare_database(self) -> None:
         database.shape(self.settings.db_url)
-        applied = database.migrate(self.settings.db_url)
+        applied = database.migrate(self.settings.db_url, self.migrations)
         if applied:
             self.say(f"applied {len(applied)} migrations")
         if self.with_seed and database.seed(self.settings.db_url):

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 async def read_conversation(
     persistence: Persistence, request: LoadConversationRequest, *, caller: Caller
 ) -> LoadConversationAnswer:
-    """Return a page; where the open turn's lease is over, settle the turn and read again.
+    """Return a page; where the open turn's lease may be over, have it settled and read again.
 
     Whether it is over is what the store says: no clock of this process is asked.
     """
     page = await persistence.load_conversation(request, caller=caller)
-    if page.open_turn is None or not page.open_turn.is_expired:
+    if page.open_turn is None or page.open_turn.is_expired is False:
         return page
     await persistence.settle_expired_turn(page.conversation.id)
     return await persistence.load_conversation(request, caller=caller)

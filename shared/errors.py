@@ -27,6 +27,7 @@ AppError
 └── UnavailableError 503
     ├── ImportIncompleteError
     ├── PdfBusyError
+    ├── SchemaBehindError
     ├── StoreUnavailableError
     └── ReplyNotStoredError
 
@@ -254,6 +255,15 @@ class StoreUnavailableError(UnavailableError):
     """The store is not available right now; nothing was lost, try again with the same key."""
 
     code = "store_unavailable"
+
+
+class SchemaBehindError(UnavailableError):
+    """The store's schema is older than these functions: its migrations are still to be applied."""
+
+    code = "schema_behind"
+
+    def __init__(self, message: str | None = None, **more: Any) -> None:
+        super().__init__(message, **{"retry_after": 30, **more})
 
 
 class ImportIncompleteError(UnavailableError):

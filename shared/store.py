@@ -28,6 +28,7 @@ from shared.errors import (
     LegalHoldNotFoundError,
     MessageNotFoundError,
     RetentionPolicyNotFoundError,
+    SchemaBehindError,
     SearchTooBroadError,
     StoreUnavailableError,
     TooManyTurnsError,
@@ -76,6 +77,9 @@ REFUSED_BY_POSTGRES: Mapping[str, type[AppError]] = {
     "54001": InvalidRequestError,  # nested too deep
 }
 
+# By that name and with these arguments, as far as the Data API has read the schema.
+NO_SUCH_FUNCTION = "PGRST202"
+
 # An account that is gone while its token is still valid.
 DELETED_ACCOUNT = ("conversations_user_id_fkey", "import_parts_user_id_fkey")
 
@@ -95,7 +99,7 @@ class Store:
     async def call(
         self,
         function: str,
-        arguments: dict[str, Any],
+        arguments: Mapping[str, Any],
         *,
         caller: Caller | None,
         attempts: int = 1,
@@ -106,7 +110,8 @@ class Store:
         that is away is asked again, with jitter, inside the same deadline.
 
         Raises the AppError that the failure stands for; StoreUnavailableError where the store
-        didn't give a whole, sensible answer in time.
+        didn't give a whole, sensible answer in time, SchemaBehindError where it has no such
+        function.
         """
         client = self._client_for(caller)
         as_user = caller is not None and not caller.is_service
@@ -128,10 +133,10 @@ class Store:
 
 
 async def _call_once(
-    client: AsyncClient, function: str, arguments: dict[str, Any], *, as_user: bool
+    client: AsyncClient, function: str, arguments: Mapping[str, Any], *, as_user: bool
 ) -> dict[str, Any]:
     try:
-        answer = await client.rpc(function, arguments).execute()
+        answer = await client.rpc(function, dict(arguments)).execute()
     except APIError as exc:
         raise _meaning(exc, function, as_user=as_user) from exc
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
@@ -156,6 +161,8 @@ def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
         return ForbiddenError()
     if as_user and (code == "401" or code.startswith("PGRST3")):
         return UnauthorizedError()
+    if code == NO_SUCH_FUNCTION:
+        return SchemaBehindError()
     if _is_our_mistake(code):
         log.error("store_call_refused", function=function, sqlstate=code)
         return InternalError()
@@ -169,7 +176,7 @@ def _seconds_in(hint: str | None) -> int | None:
 
 
 def _is_our_mistake(code: str) -> bool:
-    """Whether the store is well and the call was wrong: a missing function, grant or argument."""
+    """Whether the store is well and the call was wrong: a missing grant, a broken rule."""
     is_sqlstate = len(code) == 5  # a bare HTTP status, such as 429, comes in the same place
     return (is_sqlstate and code.startswith(("22", "23", "42", "P0"))) or code.startswith(
         ("PGRST1", "PGRST2")

@@ -71,7 +71,8 @@ class Page(Envelope):
 class OpenTurn(Envelope):
     """The turn that is still running. `offset` counts the draft's characters (code points).
 
-    Where it `isExpired`, its worker is gone: it is about to be settled.
+    Where it `isExpired`, its worker is gone: it is about to be settled. Null is the store's not
+    saying so, as the previous release's schema doesn't.
     """
 
     turn_id: UUID
@@ -82,7 +83,7 @@ class OpenTurn(Envelope):
     offset: int
     started_at: str
     lease_expires_at: str
-    is_expired: bool = False
+    is_expired: bool | None = None
 
 
 class LoadConversationAnswer(Envelope):

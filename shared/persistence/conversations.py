@@ -54,7 +54,9 @@ class ConversationCalls(Calls):
             archived=archived,
             project_id=project_id,
             page_size=limit,
-            **dict(place or ()),
+            before_updated_at=place and place.before_updated_at,
+            before_id=place and place.before_id,
+            as_of=place and place.as_of,
         )
 
     async def create_conversation(

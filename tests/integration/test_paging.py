@@ -16,14 +16,12 @@ import pytest
 from local.stack import Stack
 from tests.integration.turns import (
     Caller,
-    act_as,
     as_service,
     as_user,
     expire,
     make_account,
     make_conversation,
 )
-from tests.support.plans import watched_plans
 from tests.support.users import User
 
 SIZES = (0, 1, 3, 50, 51, 205)
@@ -253,29 +251,6 @@ def test_a_list_neither_repeats_nor_skips_while_conversations_move(
     assert seen == newest_first
 
 
-def test_a_deep_page_of_a_list_is_read_by_an_index(stack: Stack, db: psycopg.Connection) -> None:
-    """From where the page before it ended."""
-    owner = make_account(db)
-    db.execute(
-        "insert into conversations (user_id, updated_at)"
-        " select %s, now() - n * interval '1 minute' from generate_series(1, 3000) as n",
-        (owner,),
-    )
-    db.execute("analyze conversations")
-    db.execute("set enable_seqscan = off")  # a small table is no reason to read all of it
-    act_as(db, owner)
-    with watched_plans(db) as plans:
-        db.execute("set role authenticated")
-        db.execute(
-            "select list_conversations(page_size => 10, as_of => now(), before_id => %s,"
-            " before_updated_at => now() - interval '2500 minutes')",
-            (uuid.uuid4(),),
-        )
-    read = [plan for plan in plans if "on conversations" in plan]
-    assert read
-    assert not [plan for plan in read if "Seq Scan on conversations" in plan]
-
-
 def test_a_running_turn_is_shown_with_the_page(stack: Stack, db: psycopg.Connection) -> None:
     """open_turn tells what a client needs to go on with, and whether anybody works on it."""
     owner = make_account(db)
@@ -336,27 +311,6 @@ def test_paging_through_a_long_conversation_while_three_append_gives_exactly_the
     assert back == list(range(1, len(back) + 1))
     assert on == list(range(1, MESSAGES + written + 1))
     assert len(back) >= MESSAGES
-
-
-def test_a_page_of_a_long_conversation_is_read_by_an_index(
-    stack: Stack, db: psycopg.Connection
-) -> None:
-    """Whatever the way in; which one is the planner's to say."""
-    owner = make_account(db)
-    chat = _make_long_conversation(db, owner, MESSAGES)
-    db.execute("analyze messages")
-    db.execute("set enable_seqscan = off")
-    act_as(db, owner)
-    middle = db.execute(
-        "select id from messages where conversation_id = %s and seq = 50", (chat,)
-    ).fetchone()
-    assert middle is not None
-    for place in ("before => 60", "after => 40", f"around => '{middle[0]}'", "page_size => 20"):
-        with watched_plans(db) as plans:
-            db.execute("set role authenticated")
-            db.execute(f"select load_conversation('{chat}', {place})".encode())
-        (plan,) = [plan for plan in plans if "jsonb_agg(to_jsonb(m)" in plan]
-        assert "Seq Scan on messages" not in plan, plan
 
 
 def _pages(user: Caller, **arguments: Any) -> Iterator[list[dict[str, Any]]]:

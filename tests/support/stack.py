@@ -6,6 +6,7 @@ pytest takes its folders away from all others.
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -15,8 +16,12 @@ from typing import Any
 
 from filelock import FileLock
 
+from local.database import MIGRATIONS
 from local.settings import LocalSettings, Ports
 from local.stack import Stack
+
+# Another schema for the shared stack: how the tests are run on the previous release's.
+SHARED_MIGRATIONS = Path(os.environ.get("STACK_MIGRATIONS", MIGRATIONS))
 
 
 def free_ports(count: int) -> list[int]:
@@ -39,10 +44,10 @@ def temporary_home() -> Path:
 
 
 @contextlib.contextmanager
-def running_stack() -> Iterator[Stack]:
+def running_stack(migrations: Path = MIGRATIONS) -> Iterator[Stack]:
     """Run a stack of one's own, which may be broken at will."""
     home = temporary_home()
-    stack = Stack(settings_in(home), with_seed=False)
+    stack = Stack(settings_in(home), with_seed=False, migrations=migrations)
     try:
         stack.up()
         yield stack
@@ -63,7 +68,7 @@ def shared_stack(root: Path) -> Iterator[Stack]:
             state["home"] = str(temporary_home())
         home = Path(state["home"])
         settings = LocalSettings(home, home / ".env.local", Ports(*state["ports"]))
-        stack = Stack(settings, with_seed=False)
+        stack = Stack(settings, with_seed=False, migrations=SHARED_MIGRATIONS)
         if state["count"] == 0:
             try:
                 stack.up()

@@ -40,6 +40,7 @@ CODES = {
     "pdf_too_large": 422,
     "reply_not_stored": 503,
     "retention_policy_not_found": 404,
+    "schema_behind": 503,
     "store_unavailable": 503,
     "too_many_turns": 429,
     "turn_in_progress": 409,
@@ -86,6 +87,7 @@ def test_only_what_may_be_tried_again_is_retryable() -> None:
         "store_unavailable",
         "pdf_busy",
         "reply_not_stored",
+        "schema_behind",
         "too_many_turns",
     }
 

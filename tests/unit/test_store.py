@@ -90,7 +90,7 @@ async def test_a_call_goes_out_with_the_callers_authority(
         (401, {"code": "PGRST303"}, "unauthorized", "store_unavailable"),
         (401, b"<html>internals</html>", "unauthorized", "store_unavailable"),
         # Our own mistakes.
-        (404, {"code": "PGRST202"}, "internal_error", ...),
+        (404, {"code": "PGRST202"}, "schema_behind", ...),
         (404, {"code": "PGRST125"}, "internal_error", ...),
         (404, {"code": "42883"}, "internal_error", ...),
         (409, {"code": "23505"}, "internal_error", ...),
