@@ -7,7 +7,7 @@ import pytest
 
 from local.stack import Stack
 from tests.support.stack import running_stack, shared_stack
-from tests.support.users import User, sign_up
+from tests.support.users import User, make_user
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def db(stack: Stack) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 async def user(stack: Stack) -> AsyncIterator[User]:
     """A new user."""
-    signed_up = await sign_up(stack)
+    signed_up = await make_user(stack)
     yield signed_up
     await signed_up.functions.aclose()
 
@@ -44,6 +44,6 @@ async def user(stack: Stack) -> AsyncIterator[User]:
 @pytest.fixture
 async def other_user(stack: Stack) -> AsyncIterator[User]:
     """Another new user, who owns nothing of the first one's."""
-    signed_up = await sign_up(stack)
+    signed_up = await make_user(stack)
     yield signed_up
     await signed_up.functions.aclose()

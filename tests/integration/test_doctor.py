@@ -19,7 +19,7 @@ from local.stack import Stack
 from tests.support.bundle import bundle, settings_for
 from tests.support.proxy import Proxy, proxy_to, refuses
 from tests.support.stack import free_ports, running_stack
-from tests.support.users import User, sign_up
+from tests.support.users import User, make_user
 
 CHECKS = {
     "turn_without_message",
@@ -320,7 +320,7 @@ async def run_doctor(*options: str, **environment: str) -> Said:
 async def patient(stack: Stack, db: psycopg.Connection) -> AsyncIterator[Patient]:
     """Two users with a conversation each, in a store that holds nothing else."""
     db.execute("truncate conversations, messages, turns cascade")
-    made = Patient(stack, db, await sign_up(stack), await sign_up(stack))
+    made = Patient(stack, db, await make_user(stack), await make_user(stack))
     first = (await made.owner.send("One")).json()
     second = (await made.owner.send("Two", conversationId=first["conversationId"])).json()
     others = (await made.other.send("Three")).json()

@@ -15,6 +15,7 @@ import httpx
 from local.settings import ROOT
 from local.stack import Stack
 from tests.support.stack import free_ports
+from tests.support.users import NO_TLS, functions_client
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60
@@ -31,8 +32,7 @@ class FunctionsProcess:
 
     def client(self, token: str) -> httpx.AsyncClient:
         """Return a client that carries this token."""
-        headers = {"authorization": f"Bearer {token}"}
-        return httpx.AsyncClient(base_url=f"{self.url}/functions/v1", headers=headers, timeout=60)
+        return functions_client(self.url, authorization=f"Bearer {token}")
 
     def lines(self) -> list[dict[str, Any]]:
         """Return what was logged; every line has to be a JSON object."""
@@ -77,7 +77,10 @@ async def functions_process(
 
 
 async def _wait_until_healthy(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
-    async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(base_url=url) as http:
+    async with (
+        asyncio.timeout(START_SECONDS),
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+    ):
         while True:
             assert process.returncode is None, _output(log)
             try:
