@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKERS ?= 3
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev up down reset status demo doctor serve web test test-faults check format forwarders lint types imports lock docs bench bench-paging bench-search
@@ -52,7 +52,7 @@ web: $(READY) ## the page with hot reload, beside `make up`
 	@$(RUN)/python -m local web
 
 test: $(READY) ## every test
-	@$(RUN)/pytest -n $(WORKERS) --dist worksteal
+	@$(RUN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200)
 	@FAULT_TURNS=$(or $(TURNS),1000) FAULT_STREAMS=$(or $(STREAMS),200) \

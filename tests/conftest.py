@@ -1,6 +1,7 @@
 """Fixtures for every test: the shared stack, users of it, and its database."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -8,6 +9,15 @@ import pytest
 from local.stack import Stack
 from tests.support.stack import running_stack, shared_stack
 from tests.support.users import User, make_user
+
+# The folders whose files take longest come first, so that no worker is left with one at the end.
+FOLDERS = ("faults", "browser", "attacks", "acceptance", "deploy", "integration", "web", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by folder."""
+    root = Path(__file__).parent
+    items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(root).parts[0]))
 
 
 @pytest.fixture(scope="session")

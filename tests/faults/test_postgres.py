@@ -102,12 +102,16 @@ def _limit_files(stack: Stack, size: str) -> None:
 def fill_messages(db: psycopg.Connection, user: User) -> None:
     """Make the table of messages larger than any other file, so that it is the one that is full."""
     db.execute("alter table messages alter column content set storage external")
-    db.execute(
-        "with chat as (insert into conversations (user_id) values (%s) returning id, user_id)"
-        " insert into messages (conversation_id, user_id, role, content)"
-        " select id, user_id, 'user', repeat('x', %s) from chat",
-        (user.id, 2 * WAL_SEGMENT),
-    )
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")  # nothing is to read the text
+        db.execute(
+            "with chat as ("
+            "  insert into conversations (user_id, last_seq) values (%s, 1) returning id, user_id"
+            ")"
+            " insert into messages (conversation_id, user_id, role, content, seq, created_at)"
+            " select id, user_id, 'user', repeat('x', %s), 1, now() from chat",
+            (user.id, 2 * WAL_SEGMENT),
+        )
 
 
 async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
