@@ -13,7 +13,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from cfnlint.decode import decode
 
 from local.settings import ROOT
 from local.stack import Stack
@@ -37,6 +36,8 @@ SHORT_LEASE = {
 @pytest.fixture(scope="module")
 def function() -> dict[str, Any]:
     """The properties of the template's function."""
+    from cfnlint.decode import decode  # slow to import, for each process that collects tests
+
     template, _ = decode(str(TEMPLATE))
     properties: dict[str, Any] = template["Resources"]["Bundle"]["Properties"]
     return properties
