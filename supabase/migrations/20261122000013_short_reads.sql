@@ -3,8 +3,9 @@
 -- a row or two, whatever its length. All replaced functions keep their grants and comments.
 
 -- A page is a range of seq in one conversation, read by its owner: one index knows all three. By
--- the one on the first two, a page could cost as much as its whole conversation.
-create index idx_messages_conversation_id_user_id_seq
+-- the one on the first two, a page could cost as much as its whole conversation. On a large table it
+-- can be built beforehand, by the same statement with `concurrently`, while others write.
+create index if not exists idx_messages_conversation_id_user_id_seq
     on public.messages (conversation_id, user_id, seq);
 
 drop index public.idx_messages_conversation_id_user_id;
