@@ -12,7 +12,6 @@ import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
 
 import structlog
 
@@ -27,17 +26,20 @@ from shared.context import Context, given_context
 from shared.crash import crash_point
 from shared.errors import (
     ReplyNotStoredError,
+    StoreUnavailableError,
     TurnNotFoundError,
     UnauthorizedError,
     UnavailableError,
 )
 from shared.reply import compose_reply, user_metadata
 from shared.running import RunningTurn
+from shared.unanswered import UnansweredBegins
 from shared.watch import POLL_SECONDS, START, tell_settled, watch_running, watch_stored
 from shared.worker import TurnWorker, run_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from uuid import UUID
 
     from shared.auth import Caller
     from shared.config import Settings
@@ -83,6 +85,9 @@ class TurnRunner:
         self._running: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._beginning = 0
+        # A turn that is begun again this way still has its lease when its first heartbeat comes.
+        spent = settings.store_timeout + settings.heartbeat_seconds
+        self._unanswered = UnansweredBegins(seconds=settings.lease_seconds - spent)
 
     async def run(self, turn: Turn) -> MegaMindAnswer:
         """Run a turn and return its answer, or the one its key led to before.
@@ -207,11 +212,27 @@ class TurnRunner:
 
     async def _begin_stored(self, turn: Turn) -> TurnRecord:
         crash_point("before_begin")
-        message_id = uuid4()
-        saving = log.bind(message_id=str(message_id), role="user")
+        key = (turn.user_id, turn.idempotency_key)
+        begin = self._unanswered.take(key)
+        saving = log.bind(message_id=str(begin.message_id), role="user")
         saving.info("message_saving")
+        try:
+            begun = await self._ask_to_begin(turn, begin.message_id)
+        except StoreUnavailableError:
+            self._unanswered.keep(key, begin)
+            raise
+        crash_point("after_begin")
+        telemetry.count("turns.begun", outcome=begun.outcome)
+        places = {"conversation_id": str(begun.conversation.id), "turn_id": str(begun.turn.id)}
+        if begun.outcome == "started":
+            saving.info("message_saved", **places, seq=begun.user_message.seq)
+        else:
+            log.info("turn_known", outcome=begun.outcome, **places)
+        return begun
+
+    async def _ask_to_begin(self, turn: Turn, message_id: UUID) -> TurnRecord:
         settings = self._settings
-        begun = await self._persistence.begin_turn(
+        return await self._persistence.begin_turn(
             user_id=turn.user_id,
             idempotency_key=turn.idempotency_key,
             request_hash=turn.request_hash(),
@@ -225,14 +246,6 @@ class TurnRunner:
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,
         )
-        crash_point("after_begin")
-        telemetry.count("turns.begun", outcome=begun.outcome)
-        places = {"conversation_id": str(begun.conversation.id), "turn_id": str(begun.turn.id)}
-        if begun.outcome == "started":
-            saving.info("message_saved", **places, seq=begun.user_message.seq)
-        else:
-            log.info("turn_known", outcome=begun.outcome, **places)
-        return begun
 
     def _set_to_work(self, running: RunningTurn) -> None:
         self._running[running.begun.turn.id] = running

@@ -106,9 +106,12 @@ async def test_a_slow_road_to_the_store_only_takes_longer(
 async def test_a_broken_road_to_the_store_is_a_503_that_the_same_key_heals(
     stack: Stack, user: User, db: psycopg.Connection, store: Proxy, verb: str
 ) -> None:
-    """Nothing is stored, or the message alone; then the retry ends the one turn there is."""
+    """Nothing is stored, or the message alone; then the retry works on the one turn there is.
+
+    At once: the process knows that nobody does.
+    """
     engine = ScriptedEngine("Done.")
-    settings = through(stack, store, **SHORT_LEASE)
+    settings = through(stack, store, **LONG_LEASE)
     async with bundle(settings, token=user.token, engine=engine) as client:
         await poison(store, verb)
         refused = await ask(client)
@@ -119,30 +122,53 @@ async def test_a_broken_road_to_the_store_is_a_503_that_the_same_key_heals(
     assert int(refused.headers["retry-after"]) > 0
     assert stored == (RUNNING if verb in ANSWER_LOST else [])
     assert (answer.status_code, answer.json()["success"]) == (200, True)
-    assert turns_of(db, user) == (TAKEN_OVER if verb in ANSWER_LOST else COMPLETED)
+    assert turns_of(db, user) == COMPLETED
     assert engine.requests == ["Hello"]
 
 
-async def test_a_retry_as_a_stream_takes_the_turn_over_as_well(
-    stack: Stack, user: User, db: psycopg.Connection, store: Proxy
+@pytest.mark.parametrize("verb", ANSWER_LOST)
+async def test_of_many_retries_after_a_lost_answer_one_works_on_the_turn(
+    stack: Stack, user: User, db: psycopg.Connection, store: Proxy, verb: str
 ) -> None:
-    """Asked within the lost worker's lease, the stream waits for its end and then begins anew."""
+    """The others are given what it led to."""
     engine = ScriptedEngine("Done.")
-    headers = {"idempotency-key": "k", "accept": "text/event-stream"}
-    async with bundle(
-        through(stack, store, **SHORT_LEASE), token=user.token, engine=engine
-    ) as client:
+    settings = through(stack, store, **LONG_LEASE)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        await poison(store, verb)
+        refused = await ask(client)
+        await heal(store, verb)
+        answers = await asyncio.gather(*(ask(client) for _ in range(8)))
+    assert refused.status_code == 503
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len({answer.json()["message"]["id"] for answer in answers}) == 1
+    assert turns_of(db, user) == COMPLETED
+    assert engine.requests == ["Hello"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_a_retry_at_another_process_takes_the_turn_over(
+    stack: Stack, user: User, db: psycopg.Connection, store: Proxy, accept: str
+) -> None:
+    """Asked within the lost worker's lease, it waits for its end and then begins anew."""
+    engine = ScriptedEngine("Done.")
+    settings = through(stack, store, **SHORT_LEASE)
+    async with bundle(settings, token=user.token, engine=engine) as client:
         await poison(store, "drop_answer")
         refused = await ask(client)
         stored = turns_of(db, user)
         await heal(store, "drop_answer")
+    headers = {"idempotency-key": "k", "accept": accept}
+    async with bundle(settings, token=user.token, engine=engine) as client:
         answer = await client.post("/mega-mind", json={"request": "Hello"}, headers=headers)
         events = [event async for event in read_events(answer)]
-    assert (refused.status_code, stored) == (503, RUNNING)
-    assert [event.data["attempt"] for event in events if event.name == "accepted"] == [1, 2]
-    assert (events[-1].name, events[-1].data["success"]) == ("done", True)
+    assert (refused.status_code, stored, answer.status_code) == (503, RUNNING, 200)
     assert turns_of(db, user) == TAKEN_OVER
     assert engine.requests == ["Hello"]
+    if accept == "application/json":
+        assert answer.json()["success"] is True
+        return
+    assert [event.data["attempt"] for event in events if event.name == "accepted"] == [1, 2]
+    assert (events[-1].name, events[-1].data["success"]) == ("done", True)
 
 
 async def test_a_road_slower_than_the_deadline_is_a_503_in_time(
