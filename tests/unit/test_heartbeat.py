@@ -163,3 +163,15 @@ async def test_without_a_turn_there_is_no_heartbeat(beating: Heartbeat, keeper: 
     assert len(keeper.calls) == count
     with beating.keeping(running_turn()):
         await keeper.next_calls()
+
+
+async def test_a_turn_that_begins_in_the_moment_the_last_one_ends_is_kept_too(
+    beating: Heartbeat, keeper: Keeper
+) -> None:
+    """By then the heart was told to stop, and has not done so yet."""
+    with beating.keeping(running_turn()):
+        await keeper.next_calls()
+    turn = running_turn("kept")
+    with beating.keeping(turn):
+        (first,) = await keeper.next_calls()
+    assert [beat["turn_id"] for beat in first] == [id_of(turn)]
