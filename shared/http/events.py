@@ -75,9 +75,8 @@ async def _with_keepalive(events: AsyncIterator[StreamEvent]) -> AsyncIterator[b
             following.cancel()
         if event is None:
             return
-        yield format_sse_event(
-            event=event.name, id=str(event.place), data_str=json.dumps(event.data)
-        )
+        place = None if event.place is None else str(event.place)
+        yield format_sse_event(event=event.name, id=place, data_str=json.dumps(event.data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,12 @@ class _Error:
 
 
 async def _ended_by_an_error(events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
-    """Pass events on; what goes wrong once the answer has begun is told as the last of them."""
-    place: object = START
+    """Pass events on; what goes wrong once the answer has begun is told as the last of them.
+
+    It has the place of the event before it, and none where it is the first: the id that a client
+    came back with is still the one to come back with.
+    """
+    place: object = None
     try:
         async for event in events:
             place = event.place

@@ -97,6 +97,19 @@ async def test_what_goes_wrong_in_a_stream_is_its_last_event(broken: Exception, 
     assert b"secret" not in last
 
 
+async def test_what_goes_wrong_before_any_event_moves_nobodys_place() -> None:
+    """Whoever comes back does so with the id they had, and every id that is given is taken."""
+
+    async def breaking() -> AsyncIterator[TurnEvent]:
+        for _ in range(0):
+            yield TurnEvent("status", {}, START)
+        raise StoreUnavailableError
+
+    (only,) = await sent(breaking())
+    assert only.startswith(b"event: error\n")
+    assert b"\nid:" not in only
+
+
 @pytest.mark.parametrize("sent_id", ["-1", "x", "1.", ".5", "1.2.3", "None.1", "٣", "9" * 16, "1 "])
 def test_an_id_that_was_never_given_is_refused(sent_id: str) -> None:
     """As a request that is malformed."""
