@@ -57,6 +57,16 @@ async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.Mon
         ("*/*", False),
         ("text/event-stream", True),
         ("Text/Event-Stream, */*;q=0.1", True),
+        ("application/json, text/event-stream", True),
+        ("text/event-stream;q=0.5", True),
+        ("text/event-stream; charset=utf-8 ; Q=1.000, application/json;q=0.9", True),
+        ("application/json;q=0.5,text/event-stream ; q=0.8", True),
+        ("text/event-stream;q=0", False),
+        ("application/json, text/event-stream; q=0.000", False),
+        ("application/json, text/event-stream;q=0.5", False),
+        ("text/event-stream;q=nonsense", True),
+        ("text/event-streams, x-text/event-stream", False),
+        ("application/json;profile=text/event-stream", False),
     ],
 )
 def test_a_stream_is_sent_to_those_who_ask_for_one(accept: str | None, *, expected: bool) -> None:
