@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -37,7 +38,7 @@ from shared.watch import POLL_SECONDS, START, tell_settled, watch_running, watch
 from shared.worker import TurnWorker, run_engine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from shared.auth import Caller
     from shared.config import Settings
@@ -82,7 +83,7 @@ class TurnRunner:
         self._settings = settings
         self._running: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._beginning = 0
+        self._taken = 0  # by what has no task of its own: beginnings, and runs that store nothing
 
     async def run(self, turn: Turn) -> MegaMindAnswer:
         """Run a turn and return its answer, or the one its key led to before.
@@ -150,17 +151,21 @@ class TurnRunner:
     async def run_unstored(
         self, request: MegaMindRequest, *, caller: Caller | None
     ) -> MegaMindAnswer:
-        """Run the AI and store nothing; a conversation that is named is still read first."""
-        context = await self._stored_context(request.conversation_id, caller)
-        started = time.monotonic()
-        analyses: list[Analysis] = []
-        result = await run_engine(
-            self._engine,
-            request=request.request,
-            history=context.history,
-            on_analysis=analyses.append,
-            on_text=lambda _: None,
-        )
+        """Run the AI and store nothing; a conversation that is named is still read first.
+
+        Raises UnavailableError where as many turns run here as may.
+        """
+        with self._slot():
+            context = await self._stored_context(request.conversation_id, caller)
+            started = time.monotonic()
+            analyses: list[Analysis] = []
+            result = await run_engine(
+                self._engine,
+                request=request.request,
+                history=context.history,
+                on_analysis=analyses.append,
+                on_text=lambda _: None,
+            )
         reply = compose_reply(
             result,
             analysis=analyses[0] if analyses else None,
@@ -190,20 +195,26 @@ class TurnRunner:
 
         Raises TurnInProgressError where it is another turn that runs.
         """
-        if len(self._tasks) + self._beginning >= self._settings.max_concurrent_turns:
-            raise UnavailableError("Too many turns are running here; try again in a moment.")
-        self._beginning += 1
-        try:
+        with self._slot():
             begun = await self._begin_stored(turn)
             if begun.outcome in {"started", "taken_over"}:
                 self._set_to_work(
                     RunningTurn(begun, turn.request, persisted_after=_waited(turn, begun))
                 )
-        finally:
-            self._beginning -= 1
         if begun.outcome == "in_progress" and begun.turn.idempotency_key != turn.idempotency_key:
             raise turn_in_progress(begun)
         return begun
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        """Take up room for one turn; raise UnavailableError where there is none."""
+        if len(self._tasks) + self._taken >= self._settings.max_concurrent_turns:
+            raise UnavailableError("Too many turns are running here; try again in a moment.")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
     async def _begin_stored(self, turn: Turn) -> TurnRecord:
         crash_point("before_begin")

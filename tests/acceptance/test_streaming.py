@@ -367,3 +367,24 @@ async def test_a_full_process_refuses_before_anything_is_stored(
     assert int(refused.headers["retry-after"]) >= 1
     assert accepted.status_code == 200
     assert rows.fetchall() == [("one",)]
+
+
+async def test_runs_that_store_nothing_take_up_room_as_well(stack: Stack, user: User) -> None:
+    """The AI works on them as on any turn: a full process refuses them, and is full of them."""
+    engine = ScriptedEngine(hold=True)
+    settings = settings_for(stack, max_concurrent_turns=1)
+    unstored = {"request": "one", "persistMessages": False}
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        first = asyncio.create_task(client.post("/mega-mind", json=unstored))
+        await engine.started.wait()
+        async with asyncio.timeout(10):
+            refused = [
+                await client.post("/mega-mind", json=body)
+                for body in (unstored, {"request": "two"})
+            ]
+        engine.release.set()
+        answers = [await first, await client.post("/mega-mind", json=unstored)]
+    assert [answer.status_code for answer in refused] == [503, 503]
+    assert refused[0].json()["code"] == "unavailable"
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert engine.requests == ["one", "one"]
