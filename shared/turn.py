@@ -27,6 +27,7 @@ from shared.answer import (
 from shared.context import Context, given_context
 from shared.crash import crash_point
 from shared.errors import (
+    ConversationNotFoundError,
     ReplyNotStoredError,
     TurnNotFoundError,
     UnauthorizedError,
@@ -149,14 +150,14 @@ class TurnRunner:
         return await self._settled(running)
 
     async def run_unstored(
-        self, request: MegaMindRequest, *, caller: Caller | None
+        self, request: MegaMindRequest, *, user_id: UUID | None, caller: Caller | None
     ) -> MegaMindAnswer:
         """Run the AI and store nothing; a conversation that is named is still read first.
 
         Raises UnavailableError where as many turns run here as may.
         """
         with self._slot():
-            context = await self._stored_context(request.conversation_id, caller)
+            context = await self._stored_context(request.conversation_id, user_id, caller)
             started = time.monotonic()
             analyses: list[Analysis] = []
             result = await run_engine(
@@ -306,11 +307,17 @@ class TurnRunner:
             on_expired=on_expired,
         )
 
-    async def _stored_context(self, conversation_id: UUID | None, caller: Caller | None) -> Context:
+    async def _stored_context(
+        self, conversation_id: UUID | None, user_id: UUID | None, caller: Caller | None
+    ) -> Context:
         if conversation_id is None:
             return given_context([], None)
         if caller is None:
             raise UnauthorizedError
+        if caller.is_service:  # which may read anybody's: here it is this user's or none
+            found = await self._persistence.get_conversation(conversation_id, caller=caller)
+            if found.user_id != user_id:
+                raise ConversationNotFoundError
         stored = await self._persistence.load_history(
             conversation_id, history_tokens=self._settings.history_tokens, caller=caller
         )
