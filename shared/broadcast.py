@@ -146,10 +146,13 @@ class LiveTurn:
     def write(self, offset: int, text: str) -> None:
         """Tell the topic of more text, at this offset (in characters) of the draft."""
         last = self._pending[-1] if self._pending else None
-        if last and last["event"] == "delta" and len(last["payload"]["text"]) < MAX_DELTA:
-            last["payload"]["text"] += text
-        else:
-            self._queue("delta", {**self._turn, "offset": offset, "text": text})
+        if last and last["event"] == "delta":
+            room = MAX_DELTA - len(last["payload"]["text"])
+            last["payload"]["text"] += text[:room]
+            offset, text = offset + room, text[room:]
+        for start in range(0, len(text), MAX_DELTA):
+            piece = text[start : start + MAX_DELTA]
+            self._queue("delta", {**self._turn, "offset": offset + start, "text": piece})
 
     async def flush(self) -> None:
         """Wait until what was announced is on its way, at most the broadcaster's timeout.

@@ -53,7 +53,13 @@ class Heartbeat:
             if self._turns.get(turn_id) is running:
                 del self._turns[turn_id]
             if not self._turns:
-                self._beating.cancel()
+                self._stop_beating()
+
+    def _stop_beating(self) -> None:
+        """Let the next turn start anew: a task that was told to end may take its time to."""
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
 
     async def _beat_on(self) -> None:
         while True:

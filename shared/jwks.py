@@ -51,11 +51,16 @@ class JwksCache:
 
         Raises UnavailableError where no key was ever fetched and none can be.
         """
-        if kid not in self._keys or self._is_older_than(self._fetched_at, LIFETIME_SECONDS):
+        if kid not in self._keys or self._is_due():
             await self._refresh()
         if kid not in self._keys and self._fetched_at is None:
             raise UnavailableError("The signing keys can't be fetched right now; try again.")
         return self._keys.get(kid)
+
+    def _is_due(self) -> bool:
+        """Whether to fetch anew for a key that is known: nobody does while another does so."""
+        is_old = self._is_older_than(self._fetched_at, LIFETIME_SECONDS)
+        return is_old and not self._lock.locked()
 
     async def _refresh(self) -> None:
         async with self._lock:

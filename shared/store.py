@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -87,6 +88,10 @@ DELETED_ACCOUNT = ("conversations_user_id_fkey", "import_parts_user_id_fkey")
 # Fewer than the pool has connections: waiting for one there costs far more than waiting here.
 CALLS_AT_ONCE = 40
 
+# One at a time, and what all running turns live by: had it to wait behind a crowd of callers,
+# turns would lose their leases to a load that is none of theirs.
+AHEAD_OF_THE_LINE = frozenset({"extend_turns"})
+
 
 class Store:
     """Calls SQL functions over the Data API, each within one deadline."""
@@ -115,9 +120,10 @@ class Store:
         """
         client = self._client_for(caller)
         as_user = caller is not None and not caller.is_service
+        line = nullcontext() if function in AHEAD_OF_THE_LINE else self._free
         try:
             with telemetry.span("store", function=function):
-                async with asyncio.timeout(self._timeout), self._free:
+                async with asyncio.timeout(self._timeout), line:
                     async for attempt in stamina.retry_context(
                         on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
                     ):

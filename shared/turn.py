@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from shared.answer import (
 from shared.context import Context, given_context
 from shared.crash import crash_point
 from shared.errors import (
+    ConversationNotFoundError,
     ReplyNotStoredError,
     StoreUnavailableError,
     TurnNotFoundError,
@@ -38,7 +40,7 @@ from shared.watch import POLL_SECONDS, START, tell_settled, watch_running, watch
 from shared.worker import TurnWorker, run_engine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from uuid import UUID
 
     from shared.auth import Caller
@@ -84,7 +86,7 @@ class TurnRunner:
         self._settings = settings
         self._running: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._beginning = 0
+        self._taken = 0  # by what has no task of its own: beginnings, and runs that store nothing
         # A turn that is begun again this way still has its lease when its first heartbeat comes.
         spent = settings.store_timeout + settings.heartbeat_seconds
         self._unanswered = UnansweredBegins(seconds=settings.lease_seconds - spent)
@@ -153,19 +155,23 @@ class TurnRunner:
         return await self._settled(running)
 
     async def run_unstored(
-        self, request: MegaMindRequest, *, caller: Caller | None
+        self, request: MegaMindRequest, *, user_id: UUID | None, caller: Caller | None
     ) -> MegaMindAnswer:
-        """Run the AI and store nothing; a conversation that is named is still read first."""
-        context = await self._stored_context(request.conversation_id, caller)
-        started = time.monotonic()
-        analyses: list[Analysis] = []
-        result = await run_engine(
-            self._engine,
-            request=request.request,
-            history=context.history,
-            on_analysis=analyses.append,
-            on_text=lambda _: None,
-        )
+        """Run the AI and store nothing; a conversation that is named is still read first.
+
+        Raises UnavailableError where as many turns run here as may.
+        """
+        with self._slot():
+            context = await self._stored_context(request.conversation_id, user_id, caller)
+            started = time.monotonic()
+            analyses: list[Analysis] = []
+            result = await run_engine(
+                self._engine,
+                request=request.request,
+                history=context.history,
+                on_analysis=analyses.append,
+                on_text=lambda _: None,
+            )
         reply = compose_reply(
             result,
             analysis=analyses[0] if analyses else None,
@@ -195,20 +201,26 @@ class TurnRunner:
 
         Raises TurnInProgressError where it is another turn that runs.
         """
-        if len(self._tasks) + self._beginning >= self._settings.max_concurrent_turns:
-            raise UnavailableError("Too many turns are running here; try again in a moment.")
-        self._beginning += 1
-        try:
+        with self._slot():
             begun = await self._begin_stored(turn)
             if begun.outcome in {"started", "taken_over"}:
                 self._set_to_work(
                     RunningTurn(begun, turn.request, persisted_after=_waited(turn, begun))
                 )
-        finally:
-            self._beginning -= 1
         if begun.outcome == "in_progress" and begun.turn.idempotency_key != turn.idempotency_key:
             raise turn_in_progress(begun)
         return begun
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        """Take up room for one turn; raise UnavailableError where there is none."""
+        if len(self._tasks) + self._taken >= self._settings.max_concurrent_turns:
+            raise UnavailableError("Too many turns are running here; try again in a moment.")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
     async def _begin_stored(self, turn: Turn) -> TurnRecord:
         crash_point("before_begin")
@@ -308,11 +320,17 @@ class TurnRunner:
             on_expired=on_expired,
         )
 
-    async def _stored_context(self, conversation_id: UUID | None, caller: Caller | None) -> Context:
+    async def _stored_context(
+        self, conversation_id: UUID | None, user_id: UUID | None, caller: Caller | None
+    ) -> Context:
         if conversation_id is None:
             return given_context([], None)
         if caller is None:
             raise UnauthorizedError
+        if caller.is_service:  # which may read anybody's: here it is this user's or none
+            found = await self._persistence.get_conversation(conversation_id, caller=caller)
+            if found.user_id != user_id:
+                raise ConversationNotFoundError
         stored = await self._persistence.load_history(
             conversation_id, history_tokens=self._settings.history_tokens, caller=caller
         )

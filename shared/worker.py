@@ -101,13 +101,19 @@ class TurnWorker:
         live.announce("thinking")
         running.show("thinking")
         analyses: list[Analysis] = []
+        said: list[str] = []  # as the engine said it: what is stored is escaped as a whole
+
+        def hear(text: str) -> None:
+            said.append(text)
+            _write(running, live, text)
+
         writing = asyncio.create_task(
             run_engine(
                 self._engine,
                 request=running.request.request,
                 history=context.history,
                 on_analysis=analyses.append,
-                on_text=lambda text: _write(running, live, text),
+                on_text=hear,
             )
         )
         stopping = asyncio.create_task(running.stop.wait())
@@ -116,7 +122,7 @@ class TurnWorker:
             await asyncio.wait({writing, stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
             if losing.done() and not writing.done():
                 raise TurnLostError
-            result = writing.result() if writing.done() else self._stopped(running)
+            result = writing.result() if writing.done() else self._stopped("".join(said))
         finally:
             stopping.cancel()
             losing.cancel()
@@ -132,10 +138,8 @@ class TurnWorker:
             context=context.told(),
         )
 
-    def _stopped(self, running: RunningTurn) -> EngineResult:
-        return failed_result(
-            engine_error("cancelled"), engine=self._engine.name, partial=running.text_from(0)
-        )
+    def _stopped(self, partial: str) -> EngineResult:
+        return failed_result(engine_error("cancelled"), engine=self._engine.name, partial=partial)
 
     async def _store(self, running: RunningTurn, reply: Reply) -> TurnRecord:
         """Store the reply under one id, again and again while the store is away.

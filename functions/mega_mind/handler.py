@@ -44,7 +44,7 @@ async def mega_mind(
     """
     user_id = caller.acting_for(body.user_id) if caller else None
     if not body.persist_messages:
-        return await services.turns.run_unstored(body, caller=caller)
+        return await services.turns.run_unstored(body, user_id=user_id, caller=caller)
     if user_id is None or caller is None:
         raise UnauthorizedError
     turn = Turn(user_id, idempotency_key or uuid4().hex, body, caller, arrived_at)

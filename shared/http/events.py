@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 KEEPALIVE_SECONDS = 15.0
 # An attempt and an offset; the offset alone is an attempt's that isn't named.
 EVENT_ID = re.compile(r"(?:([0-9]{1,9})\.)?([0-9]{1,15})")
+WEIGHT = re.compile(r";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)")
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -47,8 +48,16 @@ def event_stream(events: AsyncIterator[StreamEvent]) -> EventSourceResponse:
 
 
 def wants_events(accept: str | None) -> bool:
-    """Say whether a client asked for a stream."""
-    return "text/event-stream" in (accept or "").lower()
+    """Say whether a client asked for a stream, and not for JSON before it."""
+    weights = dict(map(_weighed, (accept or "").lower().split(",")))
+    weight = weights.get("text/event-stream", 0.0)
+    return weight > 0 and weight >= weights.get("application/json", 0.0)
+
+
+def _weighed(media_range: str) -> tuple[str, float]:
+    """Return a media type of an Accept header and its weight, 1 where none can be read."""
+    found = WEIGHT.search(media_range)
+    return media_range.partition(";")[0].strip(), float(found[1]) if found else 1.0
 
 
 def place_from(last_event_id: str | None) -> Place:
@@ -75,9 +84,8 @@ async def _with_keepalive(events: AsyncIterator[StreamEvent]) -> AsyncIterator[b
             following.cancel()
         if event is None:
             return
-        yield format_sse_event(
-            event=event.name, id=str(event.place), data_str=json.dumps(event.data)
-        )
+        place = None if event.place is None else str(event.place)
+        yield format_sse_event(event=event.name, id=place, data_str=json.dumps(event.data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +96,12 @@ class _Error:
 
 
 async def _ended_by_an_error(events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
-    """Pass events on; what goes wrong once the answer has begun is told as the last of them."""
-    place: object = START
+    """Pass events on; what goes wrong once the answer has begun is told as the last of them.
+
+    It has the place of the event before it, and none where it is the first: the id that a client
+    came back with is still the one to come back with.
+    """
+    place: object = None
     try:
         async for event in events:
             place = event.place

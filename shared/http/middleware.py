@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from shared import telemetry
@@ -118,6 +119,8 @@ class CatchAll:
 
         try:
             await self._app(scope, receive, watch)
+        except ClientDisconnect:
+            return  # while it was sending its body: nothing broke, and nobody is left to answer
         except Exception:
             if scope["type"] != "http":
                 raise

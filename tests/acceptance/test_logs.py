@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -133,6 +134,27 @@ async def test_the_request_id_is_in_every_line_and_in_the_answer(
     for name, answer in answers.items():
         assert done[ids[name]]["status"] == answer.status_code
         assert done[ids[name]]["duration_ms"] >= 0
+
+
+async def test_a_client_that_goes_away_while_it_sends_is_no_error_of_ours(
+    stack: Stack, user: User, tmp_path: Path
+) -> None:
+    """Its request is one line, with the status of those who did not wait."""
+    head = (
+        "POST /functions/v1/mega-mind HTTP/1.1\r\nHost: here\r\n"
+        f"Authorization: Bearer {user.token}\r\nContent-Type: application/json\r\n"
+        "X-Request-Id: gone\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+    )
+    async with functions_process(stack, tmp_path) as process:
+        where = urlsplit(process.url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        writer.write(head.encode())
+        assert b"100 Continue" in await reader.readline()  # its body is being read
+        writer.write(b'{"request": "Hel')
+        await writer.drain()
+        writer.close()
+    lines = [line for line in process.lines() if line.get("request_id") == "gone"]
+    assert [(line["event"], line.get("status")) for line in lines] == [("request", 499)]
 
 
 def hidden_forms(secret: str) -> set[str]:

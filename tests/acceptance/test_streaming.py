@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
+from shared.engine import unescape
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine, ScriptedEngine, TypingEngine
 from tests.support.server import served_bundle
@@ -367,3 +368,46 @@ async def test_a_full_process_refuses_before_anything_is_stored(
     assert int(refused.headers["retry-after"]) >= 1
     assert accepted.status_code == 200
     assert rows.fetchall() == [("one",)]
+
+
+async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is(
+    stack: Stack, user: User
+) -> None:
+    """It can be turned back, also where text beside it only looks like an escape."""
+    pieces = ["It is \\u0000, ", "as in \x00, ", "or \ud83d."]
+    engine = TypingEngine(pieces)
+    async with (
+        served_bundle(settings_for(stack), engine=engine) as url,
+        client_of(url, user) as client,
+        streaming(client, request="What is NUL?") as stream,
+    ):
+        engine.allow(1)
+        seen = await until(stream, "delta")
+        engine.allow(1)
+        await until(stream, "delta")
+        await client.post("/cancel-turn", json={"turnId": seen[0].data["turnId"]})
+        end = await until(stream, "done")
+    reply = end[-1].data["message"]
+    assert reply["metadata"]["escaped"] is True
+    assert unescape(reply["content"]) == "".join(pieces[:2])
+
+
+async def test_runs_that_store_nothing_take_up_room_as_well(stack: Stack, user: User) -> None:
+    """The AI works on them as on any turn: a full process refuses them, and is full of them."""
+    engine = ScriptedEngine(hold=True)
+    settings = settings_for(stack, max_concurrent_turns=1)
+    unstored = {"request": "one", "persistMessages": False}
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        first = asyncio.create_task(client.post("/mega-mind", json=unstored))
+        await engine.started.wait()
+        async with asyncio.timeout(10):
+            refused = [
+                await client.post("/mega-mind", json=body)
+                for body in (unstored, {"request": "two"})
+            ]
+        engine.release.set()
+        answers = [await first, await client.post("/mega-mind", json=unstored)]
+    assert [answer.status_code for answer in refused] == [503, 503]
+    assert refused[0].json()["code"] == "unavailable"
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert engine.requests == ["one", "one"]

@@ -186,6 +186,23 @@ def test_stopping_a_turn_without_a_worker_settles_it(
     assert stopped["reply"]["metadata"]["error"]["type"] == "cancelled"
 
 
+def test_a_stopped_turn_is_not_taken_over(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """Its worker was gone before it heard of it: the retry is told what there is, for good."""
+    key = uuid.uuid4().hex
+    begun = service.begin(account, idempotency_key=key)
+    beat(service, begun, draft_tail="Half")
+    service.call("cancel_turn", turn_id=begun["turn"]["id"], user_id=account)
+    expire(db, begun)
+    retried, again = (service.begin(account, idempotency_key=key) for _ in range(2))
+    assert (retried["outcome"], retried["turn"]["status"]) == ("replayed", "cancelled")
+    assert retried["reply"]["content"] == "Half"
+    assert again["reply"] == retried["reply"]
+    assert (retried["turn"]["attempt"], again["turn"]["replays"]) == (1, 2)
+    assert service.complete(begun)["outcome"] == "superseded"
+
+
 def test_a_settled_turn_can_not_be_stopped(service: Caller, account: str) -> None:
     """It stays as it is."""
     begun = service.begin(account)

@@ -25,7 +25,7 @@ async def read_events(answer: httpx.Response) -> AsyncIterator[Event]:
             name, _, value = line.partition(": ")
             fields[name] = value
         elif not line and fields:
-            yield Event(fields["event"], fields["id"], json.loads(fields["data"]))
+            yield Event(fields["event"], fields.get("id", ""), json.loads(fields["data"]))
             fields = {}
 
 

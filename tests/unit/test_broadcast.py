@@ -12,6 +12,7 @@ import respx
 from shared import broadcast
 from shared.broadcast import (
     GATHER_SECONDS,
+    MAX_DELTA,
     QUIET_SECONDS,
     Broadcaster,
     LiveTurn,
@@ -232,6 +233,25 @@ async def test_many_events_are_paced_and_a_turn_that_ends_does_not_wait_for_that
     (events,) = [json.loads(call.request.content)["messages"] for call in realtime.calls][1:]
     assert events[0]["payload"]["status"] == "saving"
     assert events[1]["payload"] == {**events[1]["payload"], "offset": 0, "text": "Hello"}
+
+
+async def test_text_that_comes_at_once_goes_out_in_events_that_realtime_carries(
+    broadcaster: Broadcaster, realtime: respx.Route
+) -> None:
+    """However large the piece: one that is too large would have the whole request refused."""
+    broadcaster.timeout = 10
+    text = "".join(chr(0x1F300 + n % 700) for n in range(3 * MAX_DELTA + 5))
+    live = live_turn(broadcaster)
+    live.write(0, "Hi")
+    live.write(2, text)
+    live.write(2 + len(text), "!")
+    await live.flush()
+    events = json.loads(realtime.calls.last.request.content)["messages"]
+    deltas = [event["payload"] for event in events]
+    assert "".join(delta["text"] for delta in deltas) == f"Hi{text}!"
+    lengths = [len(delta["text"]) for delta in deltas]
+    assert max(lengths) <= MAX_DELTA
+    assert [delta["offset"] for delta in deltas] == [sum(lengths[:n]) for n in range(len(lengths))]
 
 
 async def until_called(route: respx.Route) -> None:

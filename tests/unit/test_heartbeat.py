@@ -27,7 +27,8 @@ SHORT = 0.01
 class Keeper:
     """A store that hears heartbeats, and answers what it is told to; else that all is well."""
 
-    def __init__(self) -> None:
+    def __init__(self, router: respx.Router) -> None:
+        self.router = router
         self.calls: list[list[dict[str, Any]]] = []
         self.answers: dict[str, dict[str, Any] | None] = {}
         self.is_down = False
@@ -57,8 +58,8 @@ class Keeper:
 @pytest.fixture
 def keeper() -> Iterator[Keeper]:
     """The store's end of the wire."""
-    keeper = Keeper()
     with respx.mock(assert_all_called=False) as router:
+        keeper = Keeper(router)
         router.post(f"{URL}/rest/v1/rpc/extend_turns").mock(side_effect=keeper)
         yield keeper
 
@@ -163,3 +164,37 @@ async def test_without_a_turn_there_is_no_heartbeat(beating: Heartbeat, keeper: 
     assert len(keeper.calls) == count
     with beating.keeping(running_turn()):
         await keeper.next_calls()
+
+
+async def test_a_turn_that_begins_in_the_moment_the_last_one_ends_is_kept_too(
+    beating: Heartbeat, keeper: Keeper
+) -> None:
+    """By then the heart was told to stop, and has not done so yet."""
+    with beating.keeping(running_turn()):
+        await keeper.next_calls()
+    turn = running_turn("kept")
+    with beating.keeping(turn):
+        (first,) = await keeper.next_calls()
+    assert [beat["turn_id"] for beat in first] == [id_of(turn)]
+
+
+async def test_a_heart_beats_on_while_everything_else_stands_in_line(keeper: Keeper) -> None:
+    """Callers that the store keeps waiting take no lease away from turns that run."""
+    settings = unit_settings()
+    release = asyncio.Event()
+
+    async def slowly(_: httpx.Request) -> httpx.Response:
+        await release.wait()
+        return httpx.Response(200, json={})
+
+    keeper.router.post(f"{URL}/rest/v1/rpc/ping").mock(side_effect=slowly)
+    async with create_pool(settings) as pool, asyncio.TaskGroup() as callers:
+        store = Store(Clients(settings, pool), timeout=10, at_once=2)
+        for _ in range(4):
+            callers.create_task(store.call("ping", {}, caller=None))
+        beating = Heartbeat(Persistence(store), lease_seconds=60, interval=SHORT)
+        with beating.keeping(running_turn()):
+            try:
+                await keeper.next_calls(2)
+            finally:
+                release.set()

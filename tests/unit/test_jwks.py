@@ -10,8 +10,8 @@ import pytest
 
 from shared.auth import Authenticator
 from shared.errors import UnauthorizedError, UnavailableError
-from shared.jwks import COOLDOWN_SECONDS, LIFETIME_SECONDS, JwksCache
-from tests.support.proxy import Behaviour, Proxy, proxy_to, refuses, replies
+from shared.jwks import COOLDOWN_SECONDS, FETCH_SECONDS, LIFETIME_SECONDS, JwksCache
+from tests.support.proxy import Behaviour, Proxy, hangs, proxy_to, refuses, replies
 from tests.support.tokens import SigningKey, claims_for, ec_key, encoded, jwks, rsa_key
 from tests.unit.support import unit_settings
 from tests.unit.test_auth import bearer
@@ -65,6 +65,22 @@ async def test_keys_are_fetched_once_in_their_lifetime(
     clock.now += 1
     assert await cache.key("old")
     assert server.calls == ["jwks.json"] * 2
+
+
+async def test_while_keys_are_fetched_again_those_that_are_known_hold_nobody_up(
+    cache: JwksCache, server: Proxy, clock: Clock
+) -> None:
+    """A server that hangs delays the one request that asked it, not all that come meanwhile."""
+    assert await cache.key("old")
+    server.on("jwks.json", hangs)
+    clock.now += LIFETIME_SECONDS
+    first = asyncio.create_task(cache.key("old"))
+    async with asyncio.timeout(FETCH_SECONDS / 2):
+        while len(server.calls) < 2:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
+        assert await cache.key("old")
+    assert not first.done()
+    first.cancel()
 
 
 async def test_a_thousand_random_kids_cost_one_fetch_in_a_cooldown(

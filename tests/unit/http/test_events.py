@@ -57,6 +57,16 @@ async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.Mon
         ("*/*", False),
         ("text/event-stream", True),
         ("Text/Event-Stream, */*;q=0.1", True),
+        ("application/json, text/event-stream", True),
+        ("text/event-stream;q=0.5", True),
+        ("text/event-stream; charset=utf-8 ; Q=1.000, application/json;q=0.9", True),
+        ("application/json;q=0.5,text/event-stream ; q=0.8", True),
+        ("text/event-stream;q=0", False),
+        ("application/json, text/event-stream; q=0.000", False),
+        ("application/json, text/event-stream;q=0.5", False),
+        ("text/event-stream;q=nonsense", True),
+        ("text/event-streams, x-text/event-stream", False),
+        ("application/json;profile=text/event-stream", False),
     ],
 )
 def test_a_stream_is_sent_to_those_who_ask_for_one(accept: str | None, *, expected: bool) -> None:
@@ -95,6 +105,19 @@ async def test_what_goes_wrong_in_a_stream_is_its_last_event(broken: Exception, 
     assert last.endswith(b"id: 1.4\n\n")
     assert f'"code": "{code}'.encode() in last
     assert b"secret" not in last
+
+
+async def test_what_goes_wrong_before_any_event_moves_nobodys_place() -> None:
+    """Whoever comes back does so with the id they had, and every id that is given is taken."""
+
+    async def breaking() -> AsyncIterator[TurnEvent]:
+        for _ in range(0):
+            yield TurnEvent("status", {}, START)
+        raise StoreUnavailableError
+
+    (only,) = await sent(breaking())
+    assert only.startswith(b"event: error\n")
+    assert b"\nid:" not in only
 
 
 @pytest.mark.parametrize("sent_id", ["-1", "x", "1.", ".5", "1.2.3", "None.1", "٣", "9" * 16, "1 "])
