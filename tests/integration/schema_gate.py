@@ -152,4 +152,5 @@ def findings(connection: psycopg.Connection, lint: str) -> set[str]:
 def unwritten_names(connection: psycopg.Connection, migrations: str) -> set[str]:
     """Return the constraints and indexes whose names Postgres made up: no migration has them."""
     names = connection.execute(NAMES.encode()).fetchall()
-    return {name for name, kind in names if not re.search(rf"\b{kind} {name}\b", migrations)}
+    written = r"\b{} (if not exists )?{}\b"
+    return {name for name, kind in names if not re.search(written.format(kind, name), migrations)}

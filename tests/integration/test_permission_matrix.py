@@ -64,6 +64,12 @@ TABLES = {
         "other": ("denied", "denied", "denied", "denied"),
         "service": ("done", "done", "done", "denied"),
     },
+    "deleted_turns": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("denied", "denied", "denied", "denied"),
+        "other": ("denied", "denied", "denied", "denied"),
+        "service": ("done", "denied", "denied", "denied"),
+    },
     "summaries": {
         "anon": ("denied", "denied", "denied", "denied"),
         "owner": ("done", "denied", "denied", "denied"),
@@ -87,6 +93,8 @@ PLANTED_ROWS = {
     "legal_holds": "insert into legal_holds (user_id, reason) values (%s, 'case') returning id",
     "erasure_receipts": "insert into erasure_receipts (user_id, idempotency_key, requested_by)"
     " values (%s, 'planted', 'user') returning id",
+    "deleted_turns": "insert into deleted_turns (id, user_id, started_at)"
+    " values (gen_random_uuid(), %s, now()) returning id",
 }
 NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
     "conversations": lambda world: {"user_id": world.owner.id, "title": "New"},
@@ -119,6 +127,11 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "idempotency_key": "new",
         "requested_by": "service",
     },
+    "deleted_turns": lambda world: {
+        "id": str(uuid.uuid4()),
+        "user_id": world.owner.id,
+        "started_at": "2026-11-01T00:00:00+00:00",
+    },
     "summaries": lambda world: {
         "id": world.message,
         "conversation_id": world.conversation,
@@ -134,6 +147,7 @@ CHANGE: dict[str, dict[str, Any]] = {
     "retention_policies": {"delete_after_days": 30},
     "legal_holds": {"released_at": "2026-11-01T00:00:00+00:00"},
     "erasure_receipts": {"held": 1},
+    "deleted_turns": {"started_at": "2026-11-01T00:00:00+00:00"},
     "summaries": {"created_at": "2026-11-01T00:00:00+00:00"},
 }
 
@@ -153,6 +167,8 @@ WRITABLE = {
     ("legal_holds", "update"): set(),
     ("erasure_receipts", "insert"): set(),
     ("erasure_receipts", "update"): set(),
+    ("deleted_turns", "insert"): set(),
+    ("deleted_turns", "update"): set(),
     ("summaries", "insert"): set(),
     ("summaries", "update"): set(),
 }
@@ -227,6 +243,7 @@ TRIGGERS = {
     "assign_message_place",
     "broadcast_message",
     "forget_events",
+    "note_deleted_turns",
     "note_restore",
     "refuse_held_removal",
     "refuse_unreleased_removal",

@@ -277,6 +277,43 @@ def test_a_limit_says_when_the_next_turn_may_begin(
     assert stored == (2,)
 
 
+@pytest.mark.parametrize("limit", ["turns_per_minute", "turns_per_day"])
+def test_a_limit_counts_the_turns_of_deleted_conversations(
+    stack: Stack, service: Caller, db: psycopg.Connection, account: str, limit: str
+) -> None:
+    """By their owner or with the service key; a day later nothing is left of them."""
+    two: Any = {limit: 2}
+    with as_user(stack.settings.db_url, account) as user:
+        for deleting in (user, service):
+            begun = service.begin(account, **two)
+            service.complete(begun)
+            deleting.call("delete_conversation", conversation_id=begun["conversation"]["id"])
+    with pytest.raises(psycopg.Error) as refused:
+        service.begin(account, **two)
+    db.execute(
+        "update deleted_turns set started_at = now() - interval '1 day' where user_id = %s",
+        (account,),
+    )
+    begun = service.begin(account, **two)
+    service.call("delete_conversation", conversation_id=begun["conversation"]["id"])
+    kept = db.execute("select count(*) from deleted_turns where user_id = %s", (account,))
+    assert refused.value.sqlstate == "PT429"
+    assert kept.fetchone() == (1,)
+
+
+def test_of_a_deleted_account_no_turn_is_remembered(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """Neither those of before nor those that go with it."""
+    gone = service.begin(account)
+    service.complete(gone)
+    service.call("delete_conversation", conversation_id=gone["conversation"]["id"])
+    service.complete(service.begin(account))
+    db.execute("delete from auth.users where id = %s", (account,))
+    left = db.execute("select count(*) from deleted_turns where user_id = %s", (account,))
+    assert left.fetchone() == (0,)
+
+
 def test_a_limit_of_nothing_lets_nothing_begin(service: Caller, account: str) -> None:
     """Zero is a limit, null is none."""
     with pytest.raises(psycopg.Error):

@@ -22,6 +22,7 @@ SEARCH = (
 ALLOWED = {
     # Tables of the backend's own: nobody's rows are anybody's to see.
     "policy that does not name the caller": {
+        "public.deleted_turns.withheld",
         "public.erasure_receipts.withheld",
         "public.import_parts.withheld",
         "public.legal_holds.withheld",
@@ -54,6 +55,7 @@ ALLOWED = {
         "assign_message_place()",  # a client may write a message, not its conversation's counter
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
         "repair_invariants(integer)",  # the service may not change messages, except for this
+        "note_deleted_turns()",  # whoever deletes may not write what their limits count
         "forget_events()",  # nobody else may delete the live events of what is deleted
         "refuse_held_removal()",  # whoever deletes may not see the legal holds
         "search.index_message()",  # a client may not write the index, its stored message is in it
