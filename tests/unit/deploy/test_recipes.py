@@ -182,6 +182,15 @@ def test_a_compose_file_mounts_what_is_there_and_waits_for_turns_to_end(path: Pa
             assert seconds(service["stop_grace_period"]) > drain + 5
 
 
+def test_a_port_of_the_hosts_is_not_the_containers() -> None:
+    """Compose's own `.env` is the container's too: a PORT there must not move where it listens."""
+    service = compose(ROOT / "deploy" / "compose" / "docker-compose.yml")["message-persistence"]
+    (published,) = service["ports"]
+    host, _, container = published.rpartition(":")
+    assert (service["env_file"], host) == (".env", "${PORT:-8000}")
+    assert service["environment"]["PORT"] == container
+
+
 def test_the_services_settings_are_ones_that_it_has() -> None:
     """Each variable that the override gives the service is read by it."""
     given = compose(SELF_HOSTED / "docker-compose.message-persistence.yml")
