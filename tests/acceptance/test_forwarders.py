@@ -376,6 +376,52 @@ async def test_a_stream_at_its_time_limit_ends_with_an_error_between_events(tmp_
     assert _data(text)[-1]["code"] == "unavailable"
 
 
+async def test_the_time_limit_is_the_workers_but_half_of_it_is_each_requests(
+    tmp_path: Path,
+) -> None:
+    """The platform ends a worker by the worker's age, and gives it nothing new from half of it on.
+
+    So what came a second later ends at the same moment, and what comes at the very end of a worker
+    that nobody ends has half of the time.
+    """
+
+    async def endless(_: Request) -> Response:
+        async def events() -> AsyncIterator[bytes]:
+            yield b": here\n\n"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    async def cut_off_at(client: httpx.AsyncClient, *, begun_after: float = 0) -> float:
+        await asyncio.sleep(begun_after)
+        answer = await client.post("/mega-mind", json=_ask(), headers=EVENTS)
+        assert "event: error" in answer.text
+        return time.monotonic()
+
+    async with (
+        in_front_of(endless, tmp_path, FORWARD_TOTAL_SECONDS="4") as (edge, _),
+        edge.client() as client,
+    ):
+        first, second = await asyncio.gather(cut_off_at(client), cut_off_at(client, begun_after=1))
+        third = await cut_off_at(client)
+    assert abs(second - first) < 0.7
+    assert 1.5 < third - max(first, second) < 3.5
+
+
+async def test_the_workers_limit_is_the_first_bytes_too(tmp_path: Path) -> None:
+    """Where that comes sooner than what the first byte may take."""
+
+    async def hang(_: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with (
+        in_front_of(hang, tmp_path, FORWARD_TOTAL_SECONDS="0.3") as (edge, _),
+        edge.client() as client,
+    ):
+        assert_unavailable(await client.post("/mega-mind", json=_ask()))
+
+
 async def test_any_other_body_at_its_time_limit_breaks(tmp_path: Path) -> None:
     """Half of a download must not look like all of it."""
 

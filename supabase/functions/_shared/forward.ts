@@ -24,6 +24,7 @@ interface Problem {
 const PREFIX = "/functions/v1";
 const METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 const EVENT_STREAM = "text/event-stream";
+const STARTED_AT = Date.now();
 
 // Nothing else passes: no cookies, no claims about where a request came from, no signature.
 const REQUEST_HEADERS = [
@@ -104,9 +105,9 @@ async function forward(name: string, request: Request): Promise<Response> {
   if (request.method === "OPTIONS") return answerPreflight(request, settings.origins);
   const target = targetOf(request.url);
   if (!isUnder(target, name)) return refuse(request, settings.origins, 404, NOT_FOUND);
-  const endsAt = Date.now() + settings.totalSeconds * 1000;
+  const endsAt = endOf(settings);
   try {
-    const answer = await ask(request, target, settings);
+    const answer = await ask(request, target, settings, endsAt);
     if (isFromTheService(answer)) return passOn(answer, endsAt);
     console.error(`${name}: answered ${answer.status} by what stands before the service`);
     await answer.body?.cancel();
@@ -136,6 +137,17 @@ function readSettings(): Settings | null {
   };
 }
 
+/**
+ * Return when a request that comes now has to have ended.
+ *
+ * The platform ends a worker, with all it is doing, so many seconds after the worker's own start.
+ * It gives it nothing new in the second half of that time, so each request has half of it or more.
+ */
+function endOf(settings: Settings): number {
+  const total = settings.totalSeconds * 1000;
+  return Math.max(STARTED_AT + total, Date.now() + total / 2);
+}
+
 /** Return path and query behind the functions' prefix, which is there or not. */
 function targetOf(address: string): string {
   const { pathname, search } = new URL(address);
@@ -148,9 +160,15 @@ function isUnder(target: string, name: string): boolean {
 }
 
 /** Send the request on; the promise is of the answer's head, in time. */
-async function ask(request: Request, target: string, settings: Settings): Promise<Response> {
+async function ask(
+  request: Request,
+  target: string,
+  settings: Settings,
+  endsAt: number,
+): Promise<Response> {
   const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(), settings.firstByteSeconds * 1000);
+  const milliseconds = Math.min(settings.firstByteSeconds * 1000, endsAt - Date.now());
+  const timer = setTimeout(() => patience.abort(), milliseconds);
   try {
     return await fetch(settings.url + PREFIX + target, {
       method: request.method,
