@@ -257,19 +257,28 @@ function endInTime(
   hasEvents: boolean,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
-  const late = Symbol();
-  let timer: ReturnType<typeof setTimeout>;
-  const timeIsUp = new Promise<typeof late>((resolve) => {
-    timer = setTimeout(() => resolve(late), endsAt - Date.now());
-  });
   let isBetweenEvents = true;
+  let isLate = false;
+  let giveUp = () => {};
+  const timer = setTimeout(() => {
+    isLate = true;
+    giveUp();
+  }, endsAt - Date.now());
+
+  // Not a race with one promise for all of the time, which would keep every piece for as long.
+  function readInTime(): Promise<ReadableStreamReadResult<Uint8Array> | null> {
+    return new Promise((resolve, reject) => {
+      giveUp = () => resolve(null);
+      if (isLate) giveUp();
+      reader.read().then(resolve, reject);
+    });
+  }
 
   return new ReadableStream({
     async pull(controller) {
-      const read = reader.read();
       const mayEnd = !hasEvents || isBetweenEvents;
-      const next = await (mayEnd ? Promise.race([read, timeIsUp]) : read);
-      if (next === late) {
+      const next = await (mayEnd ? readInTime() : reader.read());
+      if (next === null) {
         await reader.cancel();
         if (!hasEvents) throw new Error("time limit"); // breaks the connection
         controller.enqueue(CUT_OFF_EVENT);
