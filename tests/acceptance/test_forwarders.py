@@ -344,8 +344,13 @@ async def test_a_backend_that_hangs_is_a_503_in_time(tmp_path: Path) -> None:
         replies(503, "no healthy instance", content_type="text/plain"),
         replies(504, "{}", content_type="application/json"),
         replies(302, "", location="/elsewhere"),
+        replies(404, "<h1>No such application</h1>", content_type="text/html"),
+        replies(429, "Rate exceeded.", content_type="text/html"),
+        replies(500, "no instance", content_type="text/plain"),
+        replies(521, "<h1>Web server is down</h1>", content_type="text/html"),
+        replies(200, "<h1>Parked</h1>", content_type="text/html"),
     ],
-    ids=["502", "503", "504", "redirect"],
+    ids=["502", "503", "504", "redirect", "404", "429", "500", "521", "page"],
 )
 async def test_what_a_load_balancer_says_is_our_503(tmp_path: Path, answer: Answer) -> None:
     """Never a bare 502, and a token never follows a redirect."""

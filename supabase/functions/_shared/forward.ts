@@ -228,13 +228,15 @@ function hex(bytes: ArrayBuffer): string {
   return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Tell the service's own answers from those of a load balancer before it. */
+/** Tell the service's own answers from those of whatever stands before it. */
 function isFromTheService(answer: Response): boolean {
-  if (answer.status === 503) {
-    return answer.headers.get("content-type")?.startsWith("application/json") ?? false;
-  }
-  const isRedirect = answer.status >= 300 && answer.status < 400 && answer.status !== 304;
-  return !isRedirect && answer.status !== 502 && answer.status !== 504;
+  const { status } = answer;
+  const type = answer.headers.get("content-type") ?? "";
+  if (status === 502 || status === 504) return false;
+  // Its errors are JSON. A host that has nobody to ask, or no time, says so in words of its own.
+  if (status >= 500 || status === 404 || status === 429) return type.startsWith("application/json");
+  const isRedirect = status >= 300 && status < 400 && status !== 304;
+  return !isRedirect && !type.startsWith("text/html");
 }
 
 function passOn(answer: Response, endsAt: number): Response {
