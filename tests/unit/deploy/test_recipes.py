@@ -179,7 +179,7 @@ def test_a_compose_file_mounts_what_is_there_and_waits_for_turns_to_end(path: Pa
     for service in services.values():
         if "build" in service:
             drain = Settings.model_fields["drain_seconds"].default
-            assert seconds(service["stop_grace_period"]) > drain + 5
+            assert seconds(service["stop_grace_period"]) > 2 * drain
 
 
 def test_a_port_of_the_hosts_is_not_the_containers() -> None:
