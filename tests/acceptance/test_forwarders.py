@@ -523,12 +523,25 @@ async def test_a_signature_is_for_one_request_and_its_caller(
     assert statuses == [200, 403, 403, 403, 403]
 
 
-async def test_a_forwarder_without_its_settings_says_so_in_its_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "value", "line"),
+    [
+        ("FORWARD_URL", "", "FORWARD_URL and FORWARD_SECRET are needed"),
+        ("FORWARD_FIRST_BYTE_SECONDS", "145s", "FORWARD_FIRST_BYTE_SECONDS and"),
+        ("FORWARD_TOTAL_SECONDS", "-1", "FORWARD_TOTAL_SECONDS have to be numbers"),
+    ],
+)
+async def test_a_forwarder_without_its_settings_says_so_in_its_log(
+    tmp_path: Path, setting: str, value: str, line: str
+) -> None:
     """And to the caller only that something is wrong."""
-    async with edge_functions("", tmp_path) as edge, edge.client() as client:
+    async with (
+        edge_functions(_nowhere(), tmp_path, **{setting: value}) as edge,
+        edge.client() as client,
+    ):
         answer = await client.post("/mega-mind", json=_ask())
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-    assert "FORWARD_URL and FORWARD_SECRET are needed" in edge.log.read_text()
+    assert line in edge.log.read_text()
 
 
 def _ask() -> dict[str, str]:

@@ -118,7 +118,7 @@ async function forward(name: string, request: Request): Promise<Response> {
   return refuse(request, settings.origins, 503, UNAVAILABLE);
 }
 
-/** Read the settings; null, and a line in the log, where one is missing. */
+/** Read the settings; null, and a line in the log, where one is missing or wrong. */
 function readSettings(): Settings | null {
   const url = Deno.env.get("FORWARD_URL")?.replace(/\/+$/, "");
   const secret = Deno.env.get("FORWARD_SECRET");
@@ -126,15 +126,15 @@ function readSettings(): Settings | null {
     console.error("FORWARD_URL and FORWARD_SECRET are needed: supabase secrets set ...");
     return null;
   }
+  // The platform's own limits are 150 and 400 seconds: ours end in an answer.
+  const firstByteSeconds = Number(Deno.env.get("FORWARD_FIRST_BYTE_SECONDS") || 145);
+  const totalSeconds = Number(Deno.env.get("FORWARD_TOTAL_SECONDS") || 390);
+  if (!(firstByteSeconds > 0 && totalSeconds > 0)) {
+    console.error("FORWARD_FIRST_BYTE_SECONDS and FORWARD_TOTAL_SECONDS have to be numbers");
+    return null;
+  }
   const origins = (Deno.env.get("CORS_ORIGINS") ?? "*").split(",").map((item) => item.trim());
-  return {
-    url,
-    secret,
-    origins,
-    // The platform's own limits are 150 and 400 seconds: ours end in an answer.
-    firstByteSeconds: Number(Deno.env.get("FORWARD_FIRST_BYTE_SECONDS") ?? 145),
-    totalSeconds: Number(Deno.env.get("FORWARD_TOTAL_SECONDS") ?? 390),
-  };
+  return { url, secret, origins, firstByteSeconds, totalSeconds };
 }
 
 /**
