@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 from starlette.requests import Request
@@ -211,6 +212,32 @@ async def test_a_body_comes_down_before_it_is_whole(tmp_path: Path) -> None:
     assert size == 4 * len(piece)
 
 
+async def test_what_has_come_down_is_not_kept(tmp_path: Path) -> None:
+    """An export of 300 MB leaves a worker that may have 256 MB in all as small as it was."""
+    piece = b"x" * 65536
+
+    async def download(_: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(300 * 16):
+                yield piece
+
+        return StreamingResponse(pieces(), media_type="application/zip")
+
+    size = 0
+    async with (
+        in_front_of(download, tmp_path) as (edge, _),
+        edge.client() as client,
+        client.stream("GET", "/export-account") as answer,
+    ):
+        worker = psutil.Process(edge.pid)
+        before = worker.memory_info().rss
+        async for chunk in answer.aiter_raw():
+            size += len(chunk)
+        grown = worker.memory_info().rss - before
+    assert size == 300 * 16 * len(piece)
+    assert grown < 150_000_000
+
+
 async def test_only_headers_that_matter_go_on(tmp_path: Path) -> None:
     """A client can say neither where it comes from nor that it was forwarded."""
     kept = {
@@ -317,8 +344,13 @@ async def test_a_backend_that_hangs_is_a_503_in_time(tmp_path: Path) -> None:
         replies(503, "no healthy instance", content_type="text/plain"),
         replies(504, "{}", content_type="application/json"),
         replies(302, "", location="/elsewhere"),
+        replies(404, "<h1>No such application</h1>", content_type="text/html"),
+        replies(429, "Rate exceeded.", content_type="text/html"),
+        replies(500, "no instance", content_type="text/plain"),
+        replies(521, "<h1>Web server is down</h1>", content_type="text/html"),
+        replies(200, "<h1>Parked</h1>", content_type="text/html"),
     ],
-    ids=["502", "503", "504", "redirect"],
+    ids=["502", "503", "504", "redirect", "404", "429", "500", "521", "page"],
 )
 async def test_what_a_load_balancer_says_is_our_503(tmp_path: Path, answer: Answer) -> None:
     """Never a bare 502, and a token never follows a redirect."""
@@ -374,6 +406,52 @@ async def test_a_stream_at_its_time_limit_ends_with_an_error_between_events(tmp_
             asyncio.get_running_loop().call_later(0.6, half.set)
     assert text.startswith('event: delta\nid: 1\ndata: {"offset": 0}\n\nevent: error\ndata: {')
     assert _data(text)[-1]["code"] == "unavailable"
+
+
+async def test_the_time_limit_is_the_workers_but_half_of_it_is_each_requests(
+    tmp_path: Path,
+) -> None:
+    """The platform ends a worker by the worker's age, and gives it nothing new from half of it on.
+
+    So what came a second later ends at the same moment, and what comes at the very end of a worker
+    that nobody ends has half of the time.
+    """
+
+    async def endless(_: Request) -> Response:
+        async def events() -> AsyncIterator[bytes]:
+            yield b": here\n\n"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    async def cut_off_at(client: httpx.AsyncClient, *, begun_after: float = 0) -> float:
+        await asyncio.sleep(begun_after)
+        answer = await client.post("/mega-mind", json=_ask(), headers=EVENTS)
+        assert "event: error" in answer.text
+        return time.monotonic()
+
+    async with (
+        in_front_of(endless, tmp_path, FORWARD_TOTAL_SECONDS="3") as (edge, _),
+        edge.client() as client,
+    ):
+        first, second = await asyncio.gather(cut_off_at(client), cut_off_at(client, begun_after=1))
+        third = await cut_off_at(client)
+    assert abs(second - first) < 0.7
+    assert 1 < third - max(first, second) < 2.7
+
+
+async def test_the_workers_limit_is_the_first_bytes_too(tmp_path: Path) -> None:
+    """Where that comes sooner than what the first byte may take."""
+
+    async def hang(_: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with (
+        in_front_of(hang, tmp_path, FORWARD_TOTAL_SECONDS="0.3") as (edge, _),
+        edge.client() as client,
+    ):
+        assert_unavailable(await client.post("/mega-mind", json=_ask()))
 
 
 async def test_any_other_body_at_its_time_limit_breaks(tmp_path: Path) -> None:
@@ -445,12 +523,25 @@ async def test_a_signature_is_for_one_request_and_its_caller(
     assert statuses == [200, 403, 403, 403, 403]
 
 
-async def test_a_forwarder_without_its_settings_says_so_in_its_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "value", "line"),
+    [
+        ("FORWARD_URL", "", "FORWARD_URL and FORWARD_SECRET are needed"),
+        ("FORWARD_FIRST_BYTE_SECONDS", "145s", "FORWARD_FIRST_BYTE_SECONDS and"),
+        ("FORWARD_TOTAL_SECONDS", "-1", "FORWARD_TOTAL_SECONDS have to be numbers"),
+    ],
+)
+async def test_a_forwarder_without_its_settings_says_so_in_its_log(
+    tmp_path: Path, setting: str, value: str, line: str
+) -> None:
     """And to the caller only that something is wrong."""
-    async with edge_functions("", tmp_path) as edge, edge.client() as client:
+    async with (
+        edge_functions(_nowhere(), tmp_path, **{setting: value}) as edge,
+        edge.client() as client,
+    ):
         answer = await client.post("/mega-mind", json=_ask())
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-    assert "FORWARD_URL and FORWARD_SECRET are needed" in edge.log.read_text()
+    assert line in edge.log.read_text()
 
 
 def _ask() -> dict[str, str]:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,14 @@ def test_the_configuration_page_is_the_settings() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert (ROOT / "docs" / "configuration.md").read_text() == done.stdout
+
+
+def test_every_extra_is_on_the_images_page() -> None:
+    """As one of those that a build argument installs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "deploy" / "image.md").read_text()
+    (row,) = re.findall(r"^\| `EXTRAS` \| (.*) \|$", page, re.MULTILINE)
+    assert set(re.findall(r"`([a-z]+)`", row)) == project["optional-dependencies"].keys()
 
 
 def test_the_example_file_names_every_setting() -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from tests.support.process import FunctionsProcess, functions_process
 from tests.support.users import User
 
 TEXT = DOCKERFILE.read_text()
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_what_is_copied_is_let_through_to_the_builder() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     let_through = {line[1:] for line in lines if line.startswith("!")}
     assert set(copied_paths()) <= let_through
-    assert {f"requirements/{lock}.txt" for lock in ("runtime", "model", "telemetry")} <= let_through
+    assert {f"requirements/{lock}.txt" for lock in ("runtime", *EXTRAS)} <= let_through
     assert not [path for path in let_through if path.startswith((".env", "local", "tests"))]
 
 

@@ -88,8 +88,14 @@ def test_every_turn_ends_before_lambda_ends_the_function(function: dict[str, Any
     assert settings.engine_timeout + settings.unstored_seconds + calls < function["Timeout"]
     assert settings.engine_timeout + settings.lease_seconds < function["Timeout"]
     assert settings.drain_seconds < 2
-    assert settings.max_body_bytes * 4 // 3 < 6 * 1024 * 1024
     assert settings.is_frozen_between_requests
+
+
+def test_whatever_an_event_cannot_hold_is_refused_by_us(function: dict[str, Any]) -> None:
+    """A body of bytes is a third longer in it; a file to import is one too."""
+    settings = settings_of(function)
+    for limit in (settings.max_body_bytes, settings.max_import_bytes):
+        assert limit * 4 // 3 < 6 * 1024 * 1024
 
 
 def test_lambda_is_recognised_without_the_setting() -> None:

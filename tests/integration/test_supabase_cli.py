@@ -4,7 +4,9 @@ It is run on a copy of supabase/, with a home folder of its own and no way to th
 """
 
 import dataclasses
+import itertools
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,19 +16,38 @@ import psycopg
 import pytest
 
 from local import database
+from local.settings import ROOT
 from tests.integration.catalog import EXPECTED, describe
 from tests.support.clients import CLIENTS
 from tests.support.supabase_cli import SUPABASE, Cli
 
 pytest_plugins = ["tests.integration.cli", "tests.integration.scratch"]
 
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [script.name for script in sorted(database.MIGRATIONS.glob("*.sql"))]
+
+
+def documented_commands() -> list[str]:
+    """Return every call of the CLI on our pages, in a block of commands or in a sentence."""
+    text = "\n".join(page.read_text() for page in PAGES)
+    return sorted(
+        {*re.findall(r"^supabase .*", text, re.MULTILINE), *re.findall(r"`(supabase .*?)`", text)}
+    )
 
 
 def test_the_cli_is_the_version_that_is_locked(cli: Cli) -> None:
     """What is tested is what package.json names."""
     wanted = json.loads((CLIENTS / "package.json").read_text())["dependencies"]["supabase"]
     assert cli.run("--version").stdout.strip() == wanted
+
+
+@pytest.mark.parametrize("command", documented_commands())
+def test_a_documented_command_is_one_of_the_clis(cli: Cli, command: str) -> None:
+    """And says `--remote` where it would go to this machine otherwise, whatever is linked."""
+    words = list(itertools.takewhile(str.isalpha, command.split()))
+    told = cli.run(*words[1:], "--help").stdout
+    assert f"\n  {' '.join(words)} " in told
+    assert "Local by default" not in told or " --remote" in command
 
 
 def test_push_applies_the_migrations_and_then_has_nothing_to_do(cli: Cli, shaped_url: str) -> None:

@@ -20,10 +20,11 @@ START_SECONDS = 60
 
 @dataclass(frozen=True)
 class Edge:
-    """Running forwarders, and the file that their output goes to."""
+    """Running forwarders, the file that their output goes to, and their process."""
 
     url: str
     log: Path
+    pid: int
 
     def client(
         self, token: str | None = None, *, prefix: str = "/functions/v1"
@@ -60,7 +61,7 @@ async def edge_functions(backend: str, folder: Path, **settings: str) -> AsyncIt
     try:
         port = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
         assert port, log.read_text()
-        yield Edge(f"http://127.0.0.1:{int(port)}", log)
+        yield Edge(f"http://127.0.0.1:{int(port)}", log, process.pid)
     finally:
         if process.returncode is None:
             process.terminate()

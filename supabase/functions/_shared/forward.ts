@@ -24,6 +24,7 @@ interface Problem {
 const PREFIX = "/functions/v1";
 const METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 const EVENT_STREAM = "text/event-stream";
+const STARTED_AT = Date.now();
 
 // Nothing else passes: no cookies, no claims about where a request came from, no signature.
 const REQUEST_HEADERS = [
@@ -104,9 +105,9 @@ async function forward(name: string, request: Request): Promise<Response> {
   if (request.method === "OPTIONS") return answerPreflight(request, settings.origins);
   const target = targetOf(request.url);
   if (!isUnder(target, name)) return refuse(request, settings.origins, 404, NOT_FOUND);
-  const endsAt = Date.now() + settings.totalSeconds * 1000;
+  const endsAt = endOf(settings);
   try {
-    const answer = await ask(request, target, settings);
+    const answer = await ask(request, target, settings, endsAt);
     if (isFromTheService(answer)) return passOn(answer, endsAt);
     console.error(`${name}: answered ${answer.status} by what stands before the service`);
     await answer.body?.cancel();
@@ -117,7 +118,7 @@ async function forward(name: string, request: Request): Promise<Response> {
   return refuse(request, settings.origins, 503, UNAVAILABLE);
 }
 
-/** Read the settings; null, and a line in the log, where one is missing. */
+/** Read the settings; null, and a line in the log, where one is missing or wrong. */
 function readSettings(): Settings | null {
   const url = Deno.env.get("FORWARD_URL")?.replace(/\/+$/, "");
   const secret = Deno.env.get("FORWARD_SECRET");
@@ -125,15 +126,26 @@ function readSettings(): Settings | null {
     console.error("FORWARD_URL and FORWARD_SECRET are needed: supabase secrets set ...");
     return null;
   }
+  // The platform's own limits are 150 and 400 seconds: ours end in an answer.
+  const firstByteSeconds = Number(Deno.env.get("FORWARD_FIRST_BYTE_SECONDS") || 145);
+  const totalSeconds = Number(Deno.env.get("FORWARD_TOTAL_SECONDS") || 390);
+  if (!(firstByteSeconds > 0 && totalSeconds > 0)) {
+    console.error("FORWARD_FIRST_BYTE_SECONDS and FORWARD_TOTAL_SECONDS have to be numbers");
+    return null;
+  }
   const origins = (Deno.env.get("CORS_ORIGINS") ?? "*").split(",").map((item) => item.trim());
-  return {
-    url,
-    secret,
-    origins,
-    // The platform's own limits are 150 and 400 seconds: ours end in an answer.
-    firstByteSeconds: Number(Deno.env.get("FORWARD_FIRST_BYTE_SECONDS") ?? 145),
-    totalSeconds: Number(Deno.env.get("FORWARD_TOTAL_SECONDS") ?? 390),
-  };
+  return { url, secret, origins, firstByteSeconds, totalSeconds };
+}
+
+/**
+ * Return when a request that comes now has to have ended.
+ *
+ * The platform ends a worker, with all it is doing, so many seconds after the worker's own start.
+ * It gives it nothing new in the second half of that time, so each request has half of it or more.
+ */
+function endOf(settings: Settings): number {
+  const total = settings.totalSeconds * 1000;
+  return Math.max(STARTED_AT + total, Date.now() + total / 2);
 }
 
 /** Return path and query behind the functions' prefix, which is there or not. */
@@ -148,9 +160,15 @@ function isUnder(target: string, name: string): boolean {
 }
 
 /** Send the request on; the promise is of the answer's head, in time. */
-async function ask(request: Request, target: string, settings: Settings): Promise<Response> {
+async function ask(
+  request: Request,
+  target: string,
+  settings: Settings,
+  endsAt: number,
+): Promise<Response> {
   const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(), settings.firstByteSeconds * 1000);
+  const milliseconds = Math.min(settings.firstByteSeconds * 1000, endsAt - Date.now());
+  const timer = setTimeout(() => patience.abort(), milliseconds);
   try {
     return await fetch(settings.url + PREFIX + target, {
       method: request.method,
@@ -210,13 +228,15 @@ function hex(bytes: ArrayBuffer): string {
   return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Tell the service's own answers from those of a load balancer before it. */
+/** Tell the service's own answers from those of whatever stands before it. */
 function isFromTheService(answer: Response): boolean {
-  if (answer.status === 503) {
-    return answer.headers.get("content-type")?.startsWith("application/json") ?? false;
-  }
-  const isRedirect = answer.status >= 300 && answer.status < 400 && answer.status !== 304;
-  return !isRedirect && answer.status !== 502 && answer.status !== 504;
+  const { status } = answer;
+  const type = answer.headers.get("content-type") ?? "";
+  if (status === 502 || status === 504) return false;
+  // Its errors are JSON. A host that has nobody to ask, or no time, says so in words of its own.
+  if (status >= 500 || status === 404 || status === 429) return type.startsWith("application/json");
+  const isRedirect = status >= 300 && status < 400 && status !== 304;
+  return !isRedirect && !type.startsWith("text/html");
 }
 
 function passOn(answer: Response, endsAt: number): Response {
@@ -239,19 +259,28 @@ function endInTime(
   hasEvents: boolean,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
-  const late = Symbol();
-  let timer: ReturnType<typeof setTimeout>;
-  const timeIsUp = new Promise<typeof late>((resolve) => {
-    timer = setTimeout(() => resolve(late), endsAt - Date.now());
-  });
   let isBetweenEvents = true;
+  let isLate = false;
+  let giveUp = () => {};
+  const timer = setTimeout(() => {
+    isLate = true;
+    giveUp();
+  }, endsAt - Date.now());
+
+  // Not a race with one promise for all of the time, which would keep every piece for as long.
+  function readInTime(): Promise<ReadableStreamReadResult<Uint8Array> | null> {
+    return new Promise((resolve, reject) => {
+      giveUp = () => resolve(null);
+      if (isLate) giveUp();
+      reader.read().then(resolve, reject);
+    });
+  }
 
   return new ReadableStream({
     async pull(controller) {
-      const read = reader.read();
       const mayEnd = !hasEvents || isBetweenEvents;
-      const next = await (mayEnd ? Promise.race([read, timeIsUp]) : read);
-      if (next === late) {
+      const next = await (mayEnd ? readInTime() : reader.read());
+      if (next === null) {
         await reader.cancel();
         if (!hasEvents) throw new Error("time limit"); // breaks the connection
         controller.enqueue(CUT_OFF_EVENT);

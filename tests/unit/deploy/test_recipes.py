@@ -86,27 +86,51 @@ def test_kongs_file_has_only_fields_that_kong_knows() -> None:
     assert not ours.match("/functions/v1/health-of-another")
 
 
-def test_kongs_entrypoint_puts_our_service_among_supabases(tmp_path: Path) -> None:
-    """In a file that is otherwise the same; and it says so where there is no such place."""
-    (tmp_path / "supabase").mkdir()
-    (tmp_path / "services.yaml").write_bytes((KONG / "services.yaml").read_bytes())
-    theirs, made = tmp_path / "supabase" / "kong.yml", tmp_path / "kong.yml"
-    (tmp_path / "next.sh").write_text("exit 7")
-    theirs.write_text(
-        "_format_version: '2.1'\n\nservices:\n  - name: auth\n    url: http://auth/\n"
-    )
+@pytest.mark.parametrize(("version", "mark"), [("'2.1'", ""), ('"3.0"', "~")])
+def test_kongs_entrypoint_puts_our_service_among_supabases(
+    tmp_path: Path, version: str, mark: str
+) -> None:
+    """In what their script reads; marked as an expression unless Kong does that by itself."""
+    theirs = f"_format_version: {version}\n\nservices:\n  - name: auth\n    url: http://auth/\n"
+    done = run_kong(tmp_path, theirs, f"cat /home/kong/temp.yml >{tmp_path}/read.yml; exit 7")
+    ours, auth = yaml.safe_load((tmp_path / "read.yml").read_text())["services"]
+    assert done.returncode == 7, done.stderr
+    assert (ours["name"], auth["name"]) == ("message-persistence", "auth")
+    assert ours["routes"][0]["paths"][0].startswith(f"{mark}/functions/v1/(")
+
+
+@pytest.mark.parametrize(
+    ("services", "start"),
+    [("services_of_another_kind: []\n", "cat /home/kong/temp.yml"), ("services:\n", "cat it")],
+    ids=["kong.yml", "kong-entrypoint.sh"],
+)
+def test_kongs_entrypoint_says_so_where_supabase_changed_its_files(
+    tmp_path: Path, services: str, start: str
+) -> None:
+    """Kong isn't started without our service."""
+    done = run_kong(tmp_path, services, start)
+    assert (done.returncode, "has Supabase changed it?" in done.stderr) == (1, True)
+
+
+def run_kong(folder: Path, theirs: str, start: str) -> subprocess.CompletedProcess[str]:
+    """Run the recipe's entrypoint on a kong.yml and a kong-entrypoint.sh of Supabase's.
+
+    It may write where Supabase's own does, and nowhere else: all else is Kong's image, or mounted.
+    """
+    (folder / "supabase").mkdir()
+    (folder / "services.yaml").write_bytes((KONG / "services.yaml").read_bytes())
+    (folder / "supabase" / "kong.yml").write_text(theirs)
+    (folder / "start.sh").write_text(start)
+    (folder / "kong").mkdir()
     environment = {
-        "MESSAGE_PERSISTENCE_FILES": str(tmp_path),
-        "KONG_FILE": str(made),
-        "SUPABASE_ENTRYPOINT": str(tmp_path / "next.sh"),
+        "MESSAGE_PERSISTENCE_FILES": str(folder),
+        "KONG_DECLARATIVE_CONFIG": str(folder / "kong" / "kong.yml"),
+        "SUPABASE_ENTRYPOINT": str(folder / "start.sh"),
     }
     done = run(KONG / "entrypoint.sh", environment)
-    services = yaml.safe_load(made.read_text())["services"]
-    theirs.write_text("services_of_another_kind: []\n")
-    failed = run(KONG / "entrypoint.sh", environment)
-    assert done.returncode == 7
-    assert [service["name"] for service in services] == ["message-persistence", "auth"]
-    assert (failed.returncode, "has Supabase changed it?" in failed.stderr) == (1, True)
+    written = {path.name for path in folder.iterdir()}
+    assert written <= {"services.yaml", "supabase", "start.sh", "kong", "read.yml"}
+    return done
 
 
 @pytest.mark.parametrize("missing", ["- name: functions-v1-all", "route_config:"])
@@ -155,7 +179,16 @@ def test_a_compose_file_mounts_what_is_there_and_waits_for_turns_to_end(path: Pa
     for service in services.values():
         if "build" in service:
             drain = Settings.model_fields["drain_seconds"].default
-            assert seconds(service["stop_grace_period"]) > drain + 5
+            assert seconds(service["stop_grace_period"]) > 2 * drain
+
+
+def test_a_port_of_the_hosts_is_not_the_containers() -> None:
+    """Compose's own `.env` is the container's too: a PORT there must not move where it listens."""
+    service = compose(ROOT / "deploy" / "compose" / "docker-compose.yml")["message-persistence"]
+    (published,) = service["ports"]
+    host, _, container = published.rpartition(":")
+    assert (service["env_file"], host) == (".env", "${PORT:-8000}")
+    assert service["environment"]["PORT"] == container
 
 
 def test_the_services_settings_are_ones_that_it_has() -> None:
