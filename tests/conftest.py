@@ -1,5 +1,6 @@
 """Fixtures for every test: the shared stack, users of it, and its database."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,14 +11,21 @@ from local.stack import Stack
 from tests.support.stack import running_stack, shared_stack
 from tests.support.users import User, make_user
 
-# The folders whose files take longest come first, so that no worker is left with one at the end.
-FOLDERS = ("faults", "browser", "attacks", "acceptance", "deploy", "integration", "web", "unit")
+# Folders whose files take long. A worker is given whole files, in this order: a file of each in
+# turn, so that not all of them run browsers at once, and the quick ones last, to end together.
+LONG = ("faults", "browser", "attacks", "acceptance", "deploy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests by folder."""
+    """Order the files."""
     root = Path(__file__).parent
-    items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(root).parts[0]))
+    counts: Counter[str] = Counter()
+    places: dict[Path, tuple[bool, int]] = {}
+    for path in dict.fromkeys(item.path for item in items):
+        folder = path.relative_to(root).parts[0]
+        counts[folder] += 1
+        places[path] = (folder not in LONG, counts[folder])
+    items.sort(key=lambda item: (places[item.path], item.path))
 
 
 @pytest.fixture(scope="session")
