@@ -140,6 +140,26 @@ def test_text_that_can_not_be_stored_is_kept_reversibly() -> None:
         text.encode()
 
 
+@pytest.mark.parametrize("parent", [None, "n0"])
+def test_messages_of_one_id_are_all_kept(parent: str | None) -> None:
+    """In a list each in its place; in a tree the later one is another branch."""
+    rows = [
+        claude_message("n1", "human", "one", parent),
+        claude_message("n2", "assistant", "two", parent and "n1"),
+        claude_message("n1", "human", "three", parent and "n2"),
+    ]
+    (draft,) = read([{"uuid": "u", "chat_messages": rows}]).conversations
+    assert [message.content for message in draft.messages] == ["one", "two", "three"]
+
+
+def test_a_message_that_a_file_has_twice_is_one() -> None:
+    """The same in all that it says, and so no other branch."""
+    rows = [claude_message("n1", "human", "one", "n0"), claude_message("n2", "human", "two", "n1")]
+    (draft,) = read([{"uuid": "u", "chat_messages": [*rows, *rows]}]).conversations
+    assert [message.content for message in draft.messages] == ["one", "two"]
+    assert "branches" not in json.dumps([message.metadata for message in draft.messages])
+
+
 def test_claudes_messages_of_unknown_senders_are_counted() -> None:
     """And the path goes on over them."""
     rows = [claude_message("1", "human", "a"), claude_message("2", "tool", "b"),
