@@ -176,3 +176,24 @@ def test_a_zip_must_hold_conversations() -> None:
     assert len(found.conversations) == 2
     with pytest.raises(InvalidImportError, match=r"no conversations\.json"):
         read(zipped(my_conversations___json=content), is_zip=True)
+
+
+def test_what_a_mac_or_windows_puts_into_a_zip_is_no_obstacle() -> None:
+    """The Finder adds a file beside each, Windows may write backslashes, who unpacks may rename."""
+    content = json.dumps(claude_sample()).encode()
+    beside = b"\x00\x05\x16\x07\xff"
+    files = {
+        "out__conversations__a___json": content,
+        "__MACOSX/out/conversations/._a.json": beside,
+        "out__conversations__._b___json": beside,
+    }
+    assert len(read(zipped(**files), is_zip=True).conversations) == 2
+    assert len(read(zipped(**{"out\\conversations.json": content}), is_zip=True).conversations) == 2
+
+
+def test_a_zip_of_text_that_repeats_itself_is_taken() -> None:
+    """A log of one line over and over deflates to a thousandth."""
+    said = json.dumps([{"role": "user", "content": "waiting ...\n" * 300_000}]).encode()
+    file = zipped(conversations__a___json=said)
+    assert len(said) > len(file) * 200
+    assert len(read(file, is_zip=True).conversations) == 1
