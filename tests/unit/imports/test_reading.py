@@ -8,10 +8,11 @@ from uuid import uuid4
 import pytest
 
 from shared.engine.text import unescape
-from shared.errors import InvalidImportError
+from shared.errors import ChecksumMismatchError, InvalidImportError
 from shared.imports.chatgpt import content_text
 from shared.imports.claude import message_text
 from shared.imports.drafts import ImportFile
+from shared.imports.ours import checksum_of
 from shared.imports.reading import read_file
 from tests.support.archives import (
     claude_message,
@@ -138,6 +139,32 @@ def test_text_that_can_not_be_stored_is_kept_reversibly() -> None:
     for text in (row.content, draft.title, draft.source_id, json.dumps(row.metadata)):
         assert "\x00" not in text
         text.encode()
+
+
+HALF = b"\\ud83d"  # of a pair, as JSON.stringify writes what is left of a cut emoji
+
+
+def test_half_an_emoji_in_a_clients_list_is_kept_reversibly() -> None:
+    """JavaScript cuts a text between two halves, and a list has no other name than its content."""
+    content = b'[{"role": "user", "content": "cut ' + HALF + b'"}]'
+    (draft,) = read(content).conversations
+    (row,) = draft.messages
+    assert (unescape(row.content), row.metadata["escaped"]) == ("cut \ud83d", True)
+
+
+def test_half_an_emoji_in_our_own_json_is_refused() -> None:
+    """No export holds one: whatever the checksum says, that is an error that says so."""
+    document = (
+        b'{"format": "message-persistence/conversation", "version": 1, "messages": [],'
+        b' "checksum": {"algorithm": "sha256", "value": "%s"}, "conversation": {"title": "T",'
+        b' "metadata": {"a": "' + HALF + b'"}, "created_at": "2026-01-01T00:00:00Z",'
+        b' "archived_at": null}}'
+    )
+    with pytest.raises(ChecksumMismatchError):
+        read(document.replace(b"%s", b"0"))
+    checksum = checksum_of(json.loads(document))
+    with pytest.raises(InvalidImportError, match="surrogate"):
+        read(document.replace(b"%s", checksum.encode()))
 
 
 @pytest.mark.parametrize("parent", [None, "n0"])
