@@ -60,7 +60,7 @@ class Checksum:
 
     def _add(self, value: dict[str, Any]) -> str:
         line = canonical(value)
-        self._hash.update(f"{line}\n".encode())
+        self._hash.update(f"{line}\n".encode(errors="surrogatepass"))
         return line
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shared.models.rows import ConversationRow
 
 MAX_NAME_CHARS = 60
-NOT_IN_A_NAME = re.compile(r"[^\w-]+")
+MAX_NAME_BYTES = 180  # a folder takes 255, with the date, an id and the suffix
 
 
 def conversation_name(conversation: ConversationRow, suffix: str) -> str:
@@ -23,9 +23,17 @@ def conversation_name(conversation: ConversationRow, suffix: str) -> str:
 
 
 def slug(title: str) -> str:
-    """Return a title's letters, digits and hyphens, whatever their script."""
-    words = NOT_IN_A_NAME.sub("-", unicodedata.normalize("NFC", title))
-    return words[:MAX_NAME_CHARS].strip("-_")
+    """Return a title's letters with their marks, digits and hyphens, whatever their script."""
+    words = ""
+    for letter in unicodedata.normalize("NFC", title):
+        is_kept = letter.isalnum() or letter in "-_"
+        is_mark = unicodedata.category(letter).startswith("M")
+        if is_kept or (is_mark and words and words[-1] != " "):
+            words += letter
+        elif not words.endswith(" "):
+            words += " "
+    cut = words.replace(" ", "-")[:MAX_NAME_CHARS].encode()[:MAX_NAME_BYTES]
+    return cut.decode(errors="ignore").strip("-_")
 
 
 def content_disposition(name: str) -> str:

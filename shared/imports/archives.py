@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 50_000
 MAX_RATIO = 200  # text deflates to a tenth, or a fiftieth where it repeats itself
 MAX_INFLATION = 4  # times the largest file that is taken
-SMALL = 1024 * 1024  # for less than that no ratio is bad
+SMALL = 16 * 1024 * 1024  # for less than that no ratio is bad: a log may be one line over and over
 ENTRY_MARK = b"PK\x01\x02"
 CONVERSATIONS = re.compile(r"(?:.*/)?conversations(?:-\d+)?\.json")
-OURS = re.compile(r"(?:.*/)?conversations/[^/]+\.json")
+OURS = re.compile(r"(?:.*/)?conversations/[^/.][^/]*\.json")
 
 
 def files_in(content: bytes, *, limit: int) -> Iterator[bytes]:
@@ -42,10 +42,15 @@ def files_in(content: bytes, *, limit: int) -> Iterator[bytes]:
 
 def _chosen(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     for pattern in (CONVERSATIONS, OURS):
-        chosen = [entry for entry in archive.infolist() if pattern.fullmatch(entry.filename)]
+        chosen = [entry for entry in archive.infolist() if pattern.fullmatch(_path(entry))]
         if chosen:
             return sorted(chosen, key=lambda entry: entry.filename)
     raise InvalidImportError("There is no conversations.json in the zip.")
+
+
+def _path(entry: zipfile.ZipInfo) -> str:
+    """Return an entry's path; some programs on Windows write it with backslashes."""
+    return entry.filename.replace("\\", "/")
 
 
 def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:

@@ -31,14 +31,23 @@ def read_claude(conversation: dict[str, Any], now: datetime, source_id: str) -> 
 
 
 def _nodes(rows: list[dict[str, Any]], now: datetime) -> list[Node]:
-    """Return a node for each message. Without any parents the list is the path."""
+    """Return a node for each message. Without any parents the list is the path.
+
+    Another message of the same id gets one of its own; the same one again is left out.
+    """
     is_tree = any(isinstance(row.get("parent_message_uuid"), str) for row in rows)
     nodes: list[Node] = []
+    known: dict[str, dict[str, Any]] = {}
     for place, row in enumerate(rows):
         uuid = row.get("uuid")
+        key = uuid if isinstance(uuid, str) else f"#{place}"
+        if known.setdefault(key, row) is not row:
+            if known[key] == row:
+                continue
+            key = f"{key}#{place}"
         before = nodes[-1].id if nodes else None
         parent = row.get("parent_message_uuid") if is_tree else before
-        nodes.append(_node(uuid if isinstance(uuid, str) else f"#{place}", parent, row, now))
+        nodes.append(_node(key, parent, row, now))
     return nodes
 
 

@@ -58,10 +58,11 @@ def set_times(draft: ConversationDraft, now: datetime) -> None:
     """Give every message a moment that is later than the one before it, and none that is to come.
 
     Where the file says when, and that is later, it is kept; else it is the one before and a
-    microsecond.
+    microsecond. None is before 1970: our own JSON with such a time can't be imported again.
     """
     known = next((message.at for message in draft.messages if message.at), now)
-    previous = min(draft.created_at or known, known) - TICK * len(draft.messages)
+    earliest = min(draft.created_at or known, known) - TICK * len(draft.messages)
+    previous = max(earliest, EPOCH - TICK)
     for message in draft.messages:
         message.at = previous = max(message.at or previous, previous + TICK)
     draft.created_at = draft.created_at or next((m.at for m in draft.messages), now)

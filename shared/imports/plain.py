@@ -19,7 +19,8 @@ def read_plain(
     conversation: PlainConversation, now: datetime, *, key: str | None
 ) -> ConversationDraft:
     """Return the list as a draft. Its key names it, else its content does."""
-    digest = hashlib.sha256(canonical(conversation.model_dump()).encode()).hexdigest()
+    text = canonical(conversation.model_dump()).encode(errors="surrogatepass")
+    digest = hashlib.sha256(text).hexdigest()
     left_out = Counter(
         reason for message in conversation.messages if (reason := _why_left_out(message))
     )

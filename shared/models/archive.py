@@ -125,9 +125,9 @@ class OurMessage(BaseModel):
 
 
 class OurHeader(BaseModel):
-    """The conversation of our own JSON, as its checksum covers it."""
+    """The conversation of our own JSON, as its checksum covers it; its title may be blank."""
 
-    title: Title
+    title: Annotated[StrictStr, Field(min_length=1, max_length=200)]
     metadata: dict[str, Any]
     created_at: datetime
     archived_at: datetime | None

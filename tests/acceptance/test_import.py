@@ -145,6 +145,19 @@ async def test_the_bytes_of_the_file_itself_can_be_imported(
     assert (await exported(other_user, copy))["checksum"] == answer.json()["checksum"]
 
 
+@pytest.mark.parametrize("title", [" ", "\x1f\u2028"], ids=ascii)
+async def test_a_blank_title_comes_back_as_it_was(
+    user: User, other_user: User, db: psycopg.Connection, title: str
+) -> None:
+    """The Data API takes one, so an export has it, and an account's zip is no worse for it."""
+    conversation = await full_conversation(user, db)
+    db.execute("update conversations set title = %s where id = %s", (title, conversation))
+    account = (await user.functions.get("/export-account")).content
+    (copy,) = await taken_from(other_user, account, ZIP)
+    document = await exported(user, conversation)
+    assert lines_of(await exported(other_user, copy)) == lines_of(document)
+
+
 async def test_its_owner_importing_it_again_adds_nothing(
     user: User, db: psycopg.Connection
 ) -> None:

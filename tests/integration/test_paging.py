@@ -374,3 +374,60 @@ def test_a_chat_that_is_older_than_it_says_is_listed_once_while_it_moves(
             if len(seen) == 1:
                 _write(db, ids[0], owner, count=1)
     assert seen == [ids[2], ids[1], ids[0]]
+
+
+@pytest.fixture(scope="module")
+def heavy(stack: Stack) -> tuple[str, str, list[str]]:
+    """A conversation of nine messages of three megabytes, one of eighteen, and nine more."""
+    sizes = [3_000_000] * 9 + [18_000_000] + [3_000_000] * 9
+    with psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+        owner = make_account(db)
+        conversation = make_conversation(db, owner)
+        with db.transaction():
+            # What is stored is not what is tested: no index for search, no events.
+            db.execute("set local session_replication_role = replica")
+            db.cursor().executemany(
+                "insert into messages (conversation_id, user_id, role, content, seq, created_at)"
+                " values (%s, %s, 'user', repeat('x', %s), %s, now() + %s * interval '1 second')",
+                [(conversation, owner, size, n, n) for n, size in enumerate(sizes, 1)],
+            )
+            db.execute("update conversations set last_seq = 19 where id = %s", (conversation,))
+        ids = db.execute(
+            "select id::text from messages where conversation_id = %s order by seq", (conversation,)
+        )
+        return owner, conversation, [row[0] for row in ids]
+
+
+@pytest.mark.parametrize("direction", ["before", "after"])
+def test_pages_of_long_messages_are_shorter_and_lose_none(
+    stack: Stack, heavy: tuple[str, str, list[str]], direction: str
+) -> None:
+    """Eight megabytes each, or a single message; walked by what each page says of itself."""
+    owner, conversation, _ = heavy
+    pages: list[list[int]] = []
+    place: dict[str, int] = {} if direction == "before" else {"after": 0}
+    with as_user(stack.settings.db_url, owner) as user:
+        has_more = True
+        while has_more:
+            answer = user.call("load_conversation", conversation_id=conversation, **place)
+            pages.append([row["seq"] for row in answer["messages"]])
+            page = answer["page"]
+            has_more = page["has_older" if direction == "before" else "has_newer"]
+            place = {direction: page["oldest_seq" if direction == "before" else "newest_seq"]}
+    assert sorted(seq for page in pages for seq in page) == list(range(1, 20))
+    assert [len(page) for page in pages] == [2, 2, 2, 2, 1, 1, 2, 2, 2, 2, 1]
+
+
+def test_a_page_around_a_message_among_long_ones_holds_it(
+    stack: Stack, heavy: tuple[str, str, list[str]]
+) -> None:
+    """With what is nearest to it, at the ends too, and by itself where it is that long."""
+    owner, conversation, ids = heavy
+    with as_user(stack.settings.db_url, owner) as user:
+        for seq, shown in {1: [1, 2], 5: [4, 5], 10: [10], 19: [18, 19]}.items():
+            answer = user.call(
+                "load_conversation", conversation_id=conversation, around=ids[seq - 1]
+            )
+            assert [row["seq"] for row in answer["messages"]] == shown
+            page = answer["page"]
+            assert (page["has_older"], page["has_newer"]) == (shown[0] > 1, shown[-1] < 19)

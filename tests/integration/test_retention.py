@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -94,6 +95,26 @@ def test_a_dry_run_counts_exactly_what_the_real_one_does(
         "archived", "archived", "gone", "gone", "active", "active", "archived",
     ]  # fmt: skip
     assert (again["archived"], again["deleted"]) == (0, nothing)
+
+
+def test_what_was_imported_is_idle_from_then_on(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """Old messages brought in today are there tomorrow; those brought in long ago are not."""
+    service.call("set_retention_policy", archive_after_days=30, delete_after_days=90)
+    today, last_month, last_year = (
+        idle(
+            scratch,
+            owner,
+            1000,
+            imported=json.dumps(
+                {"source": "chatgpt", "id": str(days), "at": f"{at:%Y-%m-%dT%H:%MZ}"}
+            ),
+        )
+        for days, at in ((days, datetime.now(UTC) - timedelta(days=days)) for days in (0, 40, 400))
+    )
+    service.call("apply_retention", dry_run=False)
+    assert state(scratch, today, last_month, last_year) == ["active", "archived", "gone"]
 
 
 def test_the_most_specific_policy_applies(

@@ -32,6 +32,9 @@ FOUND = {
     "decomposed: resume\u0301 and x\u0302yz": ["resumé", "resume"],
     "東京都の天気予報を教えてください": ["東京", "京都", "天気予報", "京", "教えて", "都の天気"],
     "请用中文解释递归函数": ["递归", "中文", "递归函数", "函", "数"],
+    "我们用Django写第3章节和10月份上线": [
+        "django", "Django写", "用Django", "第3章", "第3章节", "10月", "10月份上", '"写第3章"',
+    ],
     "학교에서 한국어를 공부합니다": ["학교", "한국어", "공부"],
     "สวัสดีครับ ฐานข้อมูล": ["สวัสดี", "ข้อมูล"],
     "हिन्दी में लिखा संदेश": ["हिन्दी", "संदेश"],
@@ -76,6 +79,18 @@ def test_words_of_any_script_and_identifiers_are_found(
             hits = user.call("search_messages", q=q)["hits"]
             assert place in [hit["seq"] for hit in hits], q
             assert all(hit["snippet"]["marks"] for hit in hits if "\u0301" not in text), q
+
+
+def test_a_word_between_unspaced_letters_is_where_the_snippet_is(
+    stack: Stack, db: psycopg.Connection
+) -> None:
+    """Far into a message, and as a whole word alone."""
+    owner = make_account(db)
+    say(db, make_conversation(db, owner), owner, f"{'pythonic ' * 200}用Python写{' spam' * 200}")
+    with as_user(stack.settings.db_url, owner) as user:
+        (hit,) = user.call("search_messages", q="python")["hits"]
+    marked = [hit["snippet"]["text"][m["start"] : m["end"]] for m in hit["snippet"]["marks"]]
+    assert marked == ["Python"]
 
 
 def test_web_search_syntax(stack: Stack, db: psycopg.Connection) -> None:

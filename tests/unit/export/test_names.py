@@ -15,12 +15,22 @@ from shared.export.names import content_disposition, slug
         ("\u202egnp.exe", "gnp-exe"),
         ("日本語 é", "日本語-é"),
         ("🎉", ""),
+        ("नमस्ते दुनिया", "नमस्ते-दुनिया"),
+        ("สวัสดี\tที่นี่", "สวัสดี-ที่นี่"),
+        ("\u0301é \u200dعَرَبِي", "é-عَرَبِي"),
         ("x" * 200, "x" * 60),
+        ("\U00020000" * 200, "\U00020000" * 45),
     ],
 )
 def test_a_slug_holds_letters_digits_and_hyphens(title: str, name: str) -> None:
     """No separator, no control or direction mark, no dot."""
     assert slug(title) == name
+
+
+def test_a_name_in_a_zip_fits_a_folder() -> None:
+    """Which take 255 bytes: with the date, the conversation's id and the suffix, in any script."""
+    for letter in ("x", "é", "字", "ส\u0e31", "\U00020000"):
+        assert len(f"2026-11-22-{slug(letter * 200)}.{'0' * 36}.json".encode()) <= 255
 
 
 @pytest.mark.parametrize(

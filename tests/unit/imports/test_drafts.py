@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.imports.drafts import (
+    EPOCH,
     ConversationDraft,
     MessageDraft,
     fitting_title,
@@ -52,6 +53,11 @@ def test_odd_clocks_still_give_one_order(given: Any, created_at: datetime | None
     assert all(earlier < later for earlier, later in pairwise(times))
     assert times[-1] <= NOW
     assert times[0] == given[0] or given[0] is None
+
+
+def test_no_time_is_before_1970() -> None:
+    """Where a file begins there with a message of no time: an export of it must be importable."""
+    assert times_of(None, EPOCH, None, created_at=EPOCH) == [EPOCH, EPOCH + TICK, EPOCH + 2 * TICK]
 
 
 @pytest.mark.parametrize(

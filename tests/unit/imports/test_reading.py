@@ -8,10 +8,11 @@ from uuid import uuid4
 import pytest
 
 from shared.engine.text import unescape
-from shared.errors import InvalidImportError
+from shared.errors import ChecksumMismatchError, InvalidImportError
 from shared.imports.chatgpt import content_text
 from shared.imports.claude import message_text
 from shared.imports.drafts import ImportFile
+from shared.imports.ours import checksum_of
 from shared.imports.reading import read_file
 from tests.support.archives import (
     claude_message,
@@ -140,6 +141,52 @@ def test_text_that_can_not_be_stored_is_kept_reversibly() -> None:
         text.encode()
 
 
+HALF = b"\\ud83d"  # of a pair, as JSON.stringify writes what is left of a cut emoji
+
+
+def test_half_an_emoji_in_a_clients_list_is_kept_reversibly() -> None:
+    """JavaScript cuts a text between two halves, and a list has no other name than its content."""
+    content = b'[{"role": "user", "content": "cut ' + HALF + b'"}]'
+    (draft,) = read(content).conversations
+    (row,) = draft.messages
+    assert (unescape(row.content), row.metadata["escaped"]) == ("cut \ud83d", True)
+
+
+def test_half_an_emoji_in_our_own_json_is_refused() -> None:
+    """No export holds one: whatever the checksum says, that is an error that says so."""
+    document = (
+        b'{"format": "message-persistence/conversation", "version": 1, "messages": [],'
+        b' "checksum": {"algorithm": "sha256", "value": "%s"}, "conversation": {"title": "T",'
+        b' "metadata": {"a": "' + HALF + b'"}, "created_at": "2026-01-01T00:00:00Z",'
+        b' "archived_at": null}}'
+    )
+    with pytest.raises(ChecksumMismatchError):
+        read(document.replace(b"%s", b"0"))
+    checksum = checksum_of(json.loads(document))
+    with pytest.raises(InvalidImportError, match="surrogate"):
+        read(document.replace(b"%s", checksum.encode()))
+
+
+@pytest.mark.parametrize("parent", [None, "n0"])
+def test_messages_of_one_id_are_all_kept(parent: str | None) -> None:
+    """In a list each in its place; in a tree the later one is another branch."""
+    rows = [
+        claude_message("n1", "human", "one", parent),
+        claude_message("n2", "assistant", "two", parent and "n1"),
+        claude_message("n1", "human", "three", parent and "n2"),
+    ]
+    (draft,) = read([{"uuid": "u", "chat_messages": rows}]).conversations
+    assert [message.content for message in draft.messages] == ["one", "two", "three"]
+
+
+def test_a_message_that_a_file_has_twice_is_one() -> None:
+    """The same in all that it says, and so no other branch."""
+    rows = [claude_message("n1", "human", "one", "n0"), claude_message("n2", "human", "two", "n1")]
+    (draft,) = read([{"uuid": "u", "chat_messages": [*rows, *rows]}]).conversations
+    assert [message.content for message in draft.messages] == ["one", "two"]
+    assert "branches" not in json.dumps([message.metadata for message in draft.messages])
+
+
 def test_claudes_messages_of_unknown_senders_are_counted() -> None:
     """And the path goes on over them."""
     rows = [claude_message("1", "human", "a"), claude_message("2", "tool", "b"),
@@ -156,3 +203,24 @@ def test_a_zip_must_hold_conversations() -> None:
     assert len(found.conversations) == 2
     with pytest.raises(InvalidImportError, match=r"no conversations\.json"):
         read(zipped(my_conversations___json=content), is_zip=True)
+
+
+def test_what_a_mac_or_windows_puts_into_a_zip_is_no_obstacle() -> None:
+    """The Finder adds a file beside each, Windows may write backslashes, who unpacks may rename."""
+    content = json.dumps(claude_sample()).encode()
+    beside = b"\x00\x05\x16\x07\xff"
+    files = {
+        "out__conversations__a___json": content,
+        "__MACOSX/out/conversations/._a.json": beside,
+        "out__conversations__._b___json": beside,
+    }
+    assert len(read(zipped(**files), is_zip=True).conversations) == 2
+    assert len(read(zipped(**{"out\\conversations.json": content}), is_zip=True).conversations) == 2
+
+
+def test_a_zip_of_text_that_repeats_itself_is_taken() -> None:
+    """A log of one line over and over deflates to a thousandth."""
+    said = json.dumps([{"role": "user", "content": "waiting ...\n" * 300_000}]).encode()
+    file = zipped(conversations__a___json=said)
+    assert len(said) > len(file) * 200
+    assert len(read(file, is_zip=True).conversations) == 1
