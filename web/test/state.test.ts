@@ -77,6 +77,32 @@ describe("messages", () => {
   });
 });
 
+describe("a page that comes once another window is shown", () => {
+  const page = (part: "newest" | "older" | "newer" | "around", first: number, last: number) =>
+    ({ type: "loaded", part, answer: loaded(rows(first, last), 1000) }) as Action;
+
+  test("leaves no gap behind older messages", () => {
+    const state = after(page("around", 100, 150), page("newest", 951, 1000), page("older", 50, 99));
+    expect(seqs(state)).toEqual(seqs(after(page("newest", 951, 1000))));
+    expect(state.hasOlder).toBe(true);
+  });
+
+  test("leaves no gap before newer messages, and those are still to be loaded", () => {
+    const state = after(page("around", 100, 150), page("around", 20, 70), page("newer", 151, 200));
+    expect(seqs(state)).toEqual(seqs(after(page("around", 20, 70))));
+    expect(state.hasNewer).toBe(true);
+  });
+
+  test("doesn't say of the newest messages that there are newer ones", () => {
+    const state = after(
+      page("around", 100, 150),
+      page("newest", 951, 1000),
+      page("newer", 151, 200),
+    );
+    expect(state.hasNewer).toBe(false);
+  });
+});
+
 describe("a turn's text", () => {
   const begun: Action = { type: "begun", turnId: TURN, attempt: 1, offset: 0 };
 

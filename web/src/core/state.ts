@@ -135,13 +135,15 @@ function withLoaded(state: ChatState, part: Part, answer: LoadedConversation): C
   const next: ChatState = { ...state, conversation: answer.conversation, isLoaded: true };
   if (part === "older") {
     const older = messages.filter((message) => message.seq < oldestSeq(state));
+    if (!older.length) return { ...next, hasOlder: state.hasOlder && page.hasOlder };
+    if (older.at(-1)?.seq !== oldestSeq(state) - 1) return next; // asked for in another window
     return { ...next, messages: [...older, ...state.messages], hasOlder: page.hasOlder };
   }
   if (part === "newer") {
-    const newer = messages.filter((message) => message.seq > newestSeq(state));
+    const newer = after(messages, newestSeq(state));
     next.messages = newer.length ? [...state.messages, ...newer] : state.messages;
-    next.hasNewer = page.hasNewer;
-    next.isBehind = page.hasNewer && state.isBehind;
+    next.hasNewer = answer.lastSeq > newestSeq(next);
+    next.isBehind = next.hasNewer && state.isBehind;
   } else {
     // What was streamed while this was on its way is newer than it.
     const streamed = part === "newest" ? after(state.messages, page.newestSeq ?? 0) : [];
