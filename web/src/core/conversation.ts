@@ -48,6 +48,8 @@ export class Conversation {
   private leave: (() => void) | null = null;
   private isJoined = false;
   private isCatchingUp = false;
+  /** Something may have come since the last load was asked for. */
+  private hasMissed = false;
   /** Turns whose stream this tab reads: what the topic says of them is not needed. */
   private readonly streamed = new Set<string>();
 
@@ -105,6 +107,7 @@ export class Conversation {
   async loadNewest(): Promise<void> {
     await this.loading({ isLoading: true }, async () => {
       await this.load("newest", {});
+      if (this.hasMissed) void this.catchUp();
     });
   }
 
@@ -127,12 +130,14 @@ export class Conversation {
 
   /** Load what came after the newest message here, until there is no more. */
   async catchUp(): Promise<void> {
+    this.hasMissed = true;
     if (this.isCatchingUp || !this.snapshot.isLoaded || this.snapshot.hasNewer) return;
     this.isCatchingUp = true;
     try {
-      do {
+      while ((this.hasMissed || this.snapshot.hasNewer) && !this.stopped.signal.aborted) {
+        this.hasMissed = false;
         await this.load("newer", { after: newestSeq(this.snapshot) });
-      } while (this.snapshot.hasNewer && !this.stopped.signal.aborted);
+      }
     } catch {
       // The next look catches up.
     } finally {
