@@ -74,3 +74,41 @@ test("what is announced while others are being caught up with is loaded too", as
   await vi.waitFor(() => expect(seqs(chat)).toEqual([1, 2, 3]));
   expect(store.asked()).toBe(0);
 });
+
+test("a conversation that was deleted elsewhere says so, and nothing of it runs", async () => {
+  let load = async () => loaded(rows(1, 1), 1);
+  const chat = open(() => load());
+  await vi.waitFor(() => expect(seqs(chat)).toEqual([1]));
+  chat.say({ event: "status", payload: { turnId: "turn 9", status: "thinking" } });
+  expect(chat.conversation.getSnapshot().turn).not.toBeNull();
+  load = gone;
+  chat.join();
+  const { getSnapshot } = chat.conversation;
+  await vi.waitFor(() => expect(getSnapshot().error?.code).toBe("conversation_not_found"));
+  expect(getSnapshot().turn).toBeNull();
+});
+
+test("a turn that can't be followed because it is gone doesn't run on", async () => {
+  const running = loaded(rows(1, 1), 1, { draft: "Half" });
+  const follow = () => ({ [Symbol.asyncIterator]: () => ({ next: gone }) }) as never;
+  const chat = open(async () => running, { follow });
+  const { getSnapshot } = chat.conversation;
+  await vi.waitFor(() => expect(seqs(chat)).toEqual([1]));
+  await vi.waitFor(() => expect(getSnapshot().turn).toBeNull());
+});
+
+test("once Realtime is lost it is asked every few seconds, from the first minute on", async () => {
+  vi.useFakeTimers();
+  let loads = 0;
+  const chat = open(async () => {
+    loads += 1;
+    return loaded(rows(1, 1), 1);
+  });
+  await vi.advanceTimersByTimeAsync(100);
+  chat.join();
+  await vi.advanceTimersByTimeAsync(20_000);
+  const before = loads;
+  chat.join("CHANNEL_ERROR");
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(loads - before).toBeGreaterThanOrEqual(2);
+});

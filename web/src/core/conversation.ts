@@ -138,8 +138,10 @@ export class Conversation {
         this.hasMissed = false;
         await this.load("newer", { after: newestSeq(this.snapshot) });
       }
-    } catch {
-      // The next look catches up.
+    } catch (error) {
+      const told = await chatErrorFrom(error);
+      // Where it may still go well, the next look catches up.
+      if (!told.isPassing) this.update({ error: told, turn: null });
     } finally {
       this.isCatchingUp = false;
     }
@@ -189,7 +191,10 @@ export class Conversation {
           this.take(event);
         }
       } catch (error) {
-        if (!(await chatErrorFrom(error)).isPassing) break;
+        if (!(await chatErrorFrom(error)).isPassing) {
+          this.apply({ type: "ended", turnId });
+          break;
+        }
         await wait(pauseAfter(attempts), signal);
       }
     }
@@ -230,9 +235,11 @@ export class Conversation {
 
   private async poll(): Promise<void> {
     const { signal } = this.stopped;
-    while (!signal.aborted) {
-      await wait(this.isJoined ? POLL_WHILE_LIVE : POLL, signal);
-      if (!signal.aborted) this.lookAgain();
+    for (let waited = POLL; !signal.aborted; waited += POLL) {
+      await wait(POLL, signal);
+      if (signal.aborted || (this.isJoined && waited < POLL_WHILE_LIVE)) continue;
+      waited = 0;
+      this.lookAgain();
     }
   }
 
