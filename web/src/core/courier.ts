@@ -14,6 +14,9 @@ export async function deliver(client: ChatClient, thread: string): Promise<void>
   await locked(`outbox ${client.userId} ${thread}`, client.stopped.signal, async () => {
     await client.outbox.read(); // another tab may have delivered some of it
     while (!client.stopped.signal.aborted) {
+      // What was written while a new conversation got its id doesn't have that id yet.
+      const settled = client.conversationOf(thread);
+      if (settled) await client.outbox.settleThread(thread, settled);
       const entry = client.nextOf(thread);
       if (!entry) return;
       await deliverOne(client, entry);
