@@ -185,6 +185,10 @@ test("a stream's events say what it says", () => {
   expect(state.turn).toBeNull();
 });
 
+test("an event of a stream that is not known here says nothing", () => {
+  expect(actionsOf({ name: "usage", data: {} } as never)).toEqual([]);
+});
+
 describe("what is on its way", () => {
   const state = after(load(1, 4));
 

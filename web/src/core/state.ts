@@ -101,8 +101,8 @@ export function actionsOf(event: StreamEvent): Action[] {
       return [{ type: "stored", message: event.data }];
     case "done":
       return [{ type: "ended", turnId: event.data.turnId }];
-    case "error":
-      return [];
+    default:
+      return []; // an error, or what a later server tells
   }
 }
 
