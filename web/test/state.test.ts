@@ -199,10 +199,15 @@ describe("what is on its way", () => {
   });
 
   test("was stored before a reload without our hearing of it: not shown twice", () => {
-    const sent = entry({ attempts: 1, body: { request: "text 3" } });
+    const sent = entry({ attempts: 1, after: 2, body: { request: "text 3" } });
     expect(unseen([sent], state)).toHaveLength(0);
     expect(unseen([{ ...sent, attempts: 0 }], state)).toHaveLength(1);
-    expect(unseen([{ ...sent, createdAt: "2026-11-02T00:00:00.000Z" }], state)).toHaveLength(1);
+  });
+
+  test("says the same as the message before it: shown, whatever the clocks say", () => {
+    const again = entry({ attempts: 1, after: 4, body: { request: "text 3" } });
+    expect(unseen([again], state)).toHaveLength(1);
+    expect(unseen([{ ...again, createdAt: "2020-01-01T00:00:00.000Z" }], state)).toHaveLength(1);
   });
 });
 

@@ -38,7 +38,8 @@ async function deliverOne(client: ChatClient, entry: OutboxEntry): Promise<void>
     const now = client.outbox.get(entry.key);
     if (!now || now.state === "failed") return;
     const state = now.state === "saved" ? "saved" : "sending";
-    await client.outbox.change(entry.key, { state, attempts: now.attempts + 1 });
+    const first = now.attempts === 0 && { after: client.newestSeq(now.conversationId) };
+    await client.outbox.change(entry.key, { state, attempts: now.attempts + 1, ...first });
     const failure = await attempt(client, now);
     if (signal.aborted) return;
     if (!failure) {

@@ -126,8 +126,8 @@ export function unseen(entries: OutboxEntry[], state: ChatState): OutboxEntry[] 
 /** Whether a message was sent before this page was reloaded, and stored without our hearing of it. */
 function looksStored(entry: OutboxEntry, messages: MessageRow[]): boolean {
   const last = messages.findLast((message) => message.role === "user");
-  const sent = Date.parse(entry.createdAt) - 60_000;
-  return last?.content === entry.body.request && Date.parse(last.created_at) > sent;
+  if (!last || entry.after === undefined) return false;
+  return last.seq > entry.after && last.content === entry.body.request;
 }
 
 function withLoaded(state: ChatState, part: Part, answer: LoadedConversation): ChatState {
