@@ -1,0 +1,58 @@
+"""What is rare in a page's life: refusals, parts that don't load, places that are gone."""
+
+import asyncio
+import re
+
+import pytest
+from playwright.async_api import Browser, Route, expect
+
+from local.stack import Stack
+from tests.support.browser import composer, replies, send, visitor
+from tests.support.chats import Said, write_chat
+from tests.support.users import User
+
+pytestmark = pytest.mark.timeout(300)
+
+SOON = 10_000  # milliseconds: what is seen sooner or not at all
+GONE = {"code": "conversation_not_found", "message": "Conversation not found."}
+
+
+async def test_a_hit_opens_at_its_place_in_a_conversation_that_was_begun_here(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Begun, left for another, found by a search: the hit is marked, and its address stays."""
+    other = write_chat(site, visiting_user, [Said("user", "elsewhere")], title="Other")
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await send(page, "A needle")
+        await replies(page)
+        await page.goto(f"{site.settings.url}/#/c/{other}")
+        await expect(page.get_by_text("elsewhere").first).to_be_visible()
+        await page.get_by_label("Search messages").fill("needle")
+        await page.locator(".hits a").first.click()
+        await expect(page.locator("[data-focused]")).to_contain_text("needle", timeout=SOON)
+        assert re.search(r"#/c/[^/]+/[^/]+$", page.url)
+
+
+async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """It has no conversation to be shown in: where one is begun it is, sent again or discarded."""
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await visit.context.route(
+            "**/functions/v1/mega-mind",
+            lambda route: route.fulfill(
+                status=413, json={"code": "payload_too_large", "message": "Too large."}
+            ),
+        )
+        failed = page.locator('.message-pending[data-state="failed"]')
+        await send(page, "One")
+        await expect(failed).to_contain_text("Too large")
+        await page.reload()
+        await expect(failed).to_contain_text("One", timeout=SOON)
+        await visit.context.unroute_all()
+        await failed.get_by_role("button", name="Try again").click()
+        await replies(page)
+        await expect(page.locator(".message-user")).to_have_count(1)
+        await expect(page.locator(".message-user")).to_contain_text("One")
