@@ -34,6 +34,32 @@ async def test_a_hit_opens_at_its_place_in_a_conversation_that_was_begun_here(
         assert re.search(r"#/c/[^/]+/[^/]+$", page.url)
 
 
+async def test_older_messages_that_are_gone_are_asked_for_once(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """The conversation was deleted elsewhere: a refusal is shown, and the server left alone."""
+    said = [Said("user", f"Message {number}") for number in range(1, 201)]
+    chat = write_chat(site, visiting_user, said)
+    refused = 0
+
+    async def refuse_older(route: Route) -> None:
+        nonlocal refused
+        if "before" in route.request.post_data_json:
+            refused += 1
+            await route.fulfill(status=404, json=GONE)
+        else:
+            await route.continue_()
+
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
+        await expect(page.get_by_text("Message 200", exact=True)).to_be_in_viewport()
+        await visit.context.route("**/functions/v1/load-conversation", refuse_older)
+        await page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+        await expect(page.get_by_role("alert")).to_be_visible(timeout=SOON)
+        await asyncio.sleep(2)  # in which nothing is to happen
+        assert refused <= 2
+
+
 async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -56,3 +82,20 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
         await replies(page)
         await expect(page.locator(".message-user")).to_have_count(1)
         await expect(page.locator(".message-user")).to_contain_text("One")
+
+
+async def test_what_is_sent_from_the_middle_of_a_conversation_is_seen_at_its_end(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Written while a search hit is shown, it and its reply stay in sight."""
+    said = [Said("user", f"Message {number}") for number in range(1, 401)]
+    said[99] = Said("user", "Message 100 with a needle")
+    write_chat(site, visiting_user, said)
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await page.get_by_label("Search messages").fill("needle")
+        await page.locator(".hits a").click()
+        await expect(page.locator("[data-focused]")).to_be_in_viewport()
+        await send(page, "And on")
+        await expect(page.get_by_text("offline engine").first).to_be_in_viewport(timeout=20_000)
+        await expect(page.get_by_text("And on", exact=True)).to_have_count(1)
