@@ -34,6 +34,19 @@ async def test_a_hit_opens_at_its_place_in_a_conversation_that_was_begun_here(
         assert re.search(r"#/c/[^/]+/[^/]+$", page.url)
 
 
+async def test_a_part_of_the_page_that_does_not_load_leaves_the_rest(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """The analytics can't be had: that is said in their place, and the way back is open."""
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await visit.context.route("**/assets/Analytics*", lambda route: route.abort())
+        await page.goto(f"{site.settings.url}/#/analytics")
+        await expect(page.get_by_role("alert")).to_be_visible(timeout=SOON)
+        await page.get_by_role("link", name="New conversation").click()
+        await expect(composer(page)).to_be_visible(timeout=SOON)
+
+
 async def test_older_messages_that_are_gone_are_asked_for_once(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
