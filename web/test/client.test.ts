@@ -2,6 +2,7 @@ import "fake-indexeddb/auto";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
 import { ChatClient } from "../src/core/client";
+import { ChatError, errorOfEvent, networkError } from "../src/core/errors";
 import type { SendBody, StreamEvent } from "../src/core/types";
 import { loaded, row } from "./rows";
 
@@ -67,4 +68,25 @@ test("what is written while a new conversation gets its id goes to that conversa
   await vi.waitFor(() => expect(bodies).toHaveLength(2));
   expect(bodies[1]).toEqual({ request: "Two", conversationId: "conversation 1" });
   await vi.waitFor(() => expect(client.outbox.entries).toEqual([]));
+});
+
+test.each([
+  ["told by the stream", errorOfEvent({ code: "turn_not_found", message: "Turn not found." })],
+  ["found once the network is back", networkError()],
+])("a conversation deleted during its first reply is not begun anew: %s", async (_, error) => {
+  const bodies: SendBody[] = [];
+  const client = tabOf(userId(), async function* (body) {
+    bodies.push(body);
+    const data = { turnId: "turn", conversationId: "c", attempt: 1, offset: 0 };
+    yield { name: "accepted", data: { ...data, userMessage: row(1) } };
+    throw error;
+  });
+  client.endpoints.load = async () => {
+    throw new ChatError({ code: "conversation_not_found", message: "Gone." }, 404);
+  };
+  await client.send(client.newThread(), { request: "One" });
+  await vi.waitFor(() => expect(bodies).toHaveLength(1));
+  await new Promise((resolve) => setTimeout(resolve, 1500)); // longer than the pause before a retry
+  expect(bodies).toHaveLength(1);
+  expect(client.outbox.entries).toEqual([]);
 });

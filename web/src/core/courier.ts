@@ -5,7 +5,7 @@
 
 import type { ChatClient } from "./client";
 import type { Conversation } from "./conversation";
-import { type ChatError, chatErrorFrom } from "./errors";
+import { type ChatError, chatErrorFrom, GONE } from "./errors";
 import type { MessageRow, OutboxEntry } from "./types";
 import { pauseAfter, untilOnline, wait } from "./waiting";
 
@@ -46,6 +46,9 @@ async function deliverOne(client: ChatClient, entry: OutboxEntry): Promise<void>
       void client.queries.invalidateQueries({ queryKey: ["conversations"] });
       return client.outbox.remove(entry.key);
     }
+    if (GONE.has(failure.code) && client.outbox.get(entry.key)?.messageId) {
+      return client.outbox.remove(entry.key); // stored, and deleted since
+    }
     if (!failure.isPassing) {
       return client.outbox.change(entry.key, { state: "failed", error: failure.body });
     }
@@ -60,6 +63,10 @@ async function attempt(client: ChatClient, entry: OutboxEntry): Promise<ChatErro
   let conversation: Conversation | null = null;
   let turnId = "";
   try {
+    // Sent again, it would begin another conversation where the one that it began was deleted.
+    const { conversationId: begun, body, messageId } = entry;
+    if (begun && messageId && !body.conversationId)
+      await client.endpoints.load(begun, { limit: 1 });
     for await (const event of client.endpoints.send(entry.body, entry.key, client.stopped.signal)) {
       if (event.name === "accepted") {
         turnId = event.data.turnId;
