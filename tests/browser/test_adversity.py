@@ -97,6 +97,39 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
         await expect(page.locator(".message-user")).to_contain_text("One")
 
 
+async def test_what_the_reader_asks_for_and_does_not_get_is_told(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Nothing to copy with, no way to stop: each says so, and no error is left lying about."""
+    async with visitor(browser, site) as visit:
+        await visit.context.add_init_script("delete Navigator.prototype.clipboard")
+        page = await visit.sign_in(visiting_user)
+        await visit.context.route("**/functions/v1/cancel-turn", lambda route: route.abort())
+        await send(page, "Explain something at length")
+        await page.locator(".message-draft .markdown").wait_for()
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.get_by_role("alert")).to_contain_text("can't be reached", timeout=SOON)
+        await replies(page)
+        await page.get_by_role("button", name="Copy message").first.click()
+        await expect(page.get_by_role("button", name="Could not be copied")).to_be_visible()
+    assert visit.problems == []
+
+
+async def test_the_key_that_ends_a_composed_word_sends_nothing(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Safari ends the composition first and says so only by the key's code."""
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await composer(page).fill("にほんご")
+        await composer(page).evaluate(
+            """field => field.dispatchEvent(new KeyboardEvent(
+              "keydown", { key: "Enter", keyCode: 229, bubbles: true, cancelable: true }))"""
+        )
+        await expect(page.locator(".message")).to_have_count(0)
+        await expect(composer(page)).to_have_value("にほんご")
+
+
 async def test_what_is_sent_from_the_middle_of_a_conversation_is_seen_at_its_end(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:

@@ -100,6 +100,15 @@ export class Conversation {
     this.streamed.delete(turnId);
   }
 
+  /** Stop a turn; what stands in the way is shown. */
+  async stop(turnId: string): Promise<void> {
+    try {
+      await this.endpoints.stop(turnId);
+    } catch (error) {
+      this.update({ error: await chatErrorFrom(error) });
+    }
+  }
+
   change(conversation: ConversationRow): void {
     this.apply({ type: "changed", conversation });
   }

@@ -97,8 +97,8 @@ export function useUniversalAIChat({
   );
   const turnId = snapshot.turn?.turnId;
   const stop = useCallback(async () => {
-    if (turnId) await client.endpoints.stop(turnId);
-  }, [client, turnId]);
+    if (turnId) await open?.stop(turnId);
+  }, [open, turnId]);
 
   if (!persistMessages) return unstored;
   return {
