@@ -94,8 +94,10 @@ async def test_the_newest_are_there_at_once_and_the_rest_as_it_is_scrolled_to(
         await page.goto(f"{site.settings.url}/#/c/{chat}")
         await expect(message(page, MESSAGES)).to_be_in_viewport()
         opened = await page.evaluate("performance.now()") - begun
-        assert all("before" in load for load in loads[1:])
-        assert len(loads) <= 2
+        # What came after the newest is asked for once more when the topic is joined: nothing.
+        pages = [load for load in loads if "after" not in load]
+        assert all("before" in load for load in pages[1:])
+        assert len(pages) <= 2
 
         await page.locator(".list").hover()
         await page.evaluate(WATCH_FRAMES)

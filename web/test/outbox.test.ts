@@ -1,5 +1,5 @@
 import "fake-indexeddb/auto";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Outbox } from "../src/core/outbox";
 
 let users = 0;
@@ -65,4 +65,36 @@ test("another tab hears of a change", async () => {
   await there.add({ key: "k", thread: "c", body: { request: "Hi" }, state: "queued", attempts: 0 });
   await heard;
   expect(texts(here)).toEqual(["Hi"]);
+});
+
+test("an entry that another tab removes while it is changed stays gone", async () => {
+  const outbox = await filled(userId(), "one");
+  await Promise.all([
+    outbox.change("key of one", { state: "queued" }),
+    outbox.remove("key of one"),
+  ]);
+  await outbox.read();
+  expect(outbox.entries).toEqual([]);
+});
+
+test("a browser that keeps nothing holds what is written as long as the page is open", async () => {
+  const open = vi.spyOn(indexedDB, "open").mockImplementation(() => {
+    throw new DOMException("Not in a private window.", "SecurityError");
+  });
+  const outbox = await filled(userId(), "one", "two");
+  await outbox.change("key of one", { state: "sending" });
+  await outbox.remove("key of two");
+  expect(outbox.entries).toMatchObject([{ key: "key of one", state: "sending" }]);
+  open.mockRestore();
+});
+
+test("a disk that is full keeps nothing from being sent", async () => {
+  const outbox = await filled(userId(), "one", "two");
+  const put = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
+    throw new DOMException("The disk is full.", "QuotaExceededError");
+  });
+  await outbox.change("key of one", { state: "sending" });
+  await outbox.remove("key of two");
+  expect(outbox.entries).toMatchObject([{ key: "key of one", state: "sending" }]);
+  put.mockRestore();
 });

@@ -77,6 +77,32 @@ describe("messages", () => {
   });
 });
 
+describe("a page that comes once another window is shown", () => {
+  const page = (part: "newest" | "older" | "newer" | "around", first: number, last: number) =>
+    ({ type: "loaded", part, answer: loaded(rows(first, last), 1000) }) as Action;
+
+  test("leaves no gap behind older messages", () => {
+    const state = after(page("around", 100, 150), page("newest", 951, 1000), page("older", 50, 99));
+    expect(seqs(state)).toEqual(seqs(after(page("newest", 951, 1000))));
+    expect(state.hasOlder).toBe(true);
+  });
+
+  test("leaves no gap before newer messages, and those are still to be loaded", () => {
+    const state = after(page("around", 100, 150), page("around", 20, 70), page("newer", 151, 200));
+    expect(seqs(state)).toEqual(seqs(after(page("around", 20, 70))));
+    expect(state.hasNewer).toBe(true);
+  });
+
+  test("doesn't say of the newest messages that there are newer ones", () => {
+    const state = after(
+      page("around", 100, 150),
+      page("newest", 951, 1000),
+      page("newer", 151, 200),
+    );
+    expect(state.hasNewer).toBe(false);
+  });
+});
+
 describe("a turn's text", () => {
   const begun: Action = { type: "begun", turnId: TURN, attempt: 1, offset: 0 };
 
@@ -159,6 +185,10 @@ test("a stream's events say what it says", () => {
   expect(state.turn).toBeNull();
 });
 
+test("an event of a stream that is not known here says nothing", () => {
+  expect(actionsOf({ name: "usage", data: {} } as never)).toEqual([]);
+});
+
 describe("what is on its way", () => {
   const state = after(load(1, 4));
 
@@ -169,10 +199,15 @@ describe("what is on its way", () => {
   });
 
   test("was stored before a reload without our hearing of it: not shown twice", () => {
-    const sent = entry({ attempts: 1, body: { request: "text 3" } });
+    const sent = entry({ attempts: 1, after: 2, body: { request: "text 3" } });
     expect(unseen([sent], state)).toHaveLength(0);
     expect(unseen([{ ...sent, attempts: 0 }], state)).toHaveLength(1);
-    expect(unseen([{ ...sent, createdAt: "2026-11-02T00:00:00.000Z" }], state)).toHaveLength(1);
+  });
+
+  test("says the same as the message before it: shown, whatever the clocks say", () => {
+    const again = entry({ attempts: 1, after: 4, body: { request: "text 3" } });
+    expect(unseen([again], state)).toHaveLength(1);
+    expect(unseen([{ ...again, createdAt: "2020-01-01T00:00:00.000Z" }], state)).toHaveLength(1);
   });
 });
 

@@ -26,7 +26,8 @@ export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    const isComposing = event.nativeEvent.isComposing; // a word is being put together
+    // A word is being put together. Safari says of the key that ends it only this code.
+    const isComposing = event.nativeEvent.isComposing || event.keyCode === 229;
     if (event.key === "Enter" && !event.shiftKey && !isComposing) {
       event.preventDefault();
       void send();

@@ -1,22 +1,32 @@
 import { CheckIcon, CopyIcon } from "@radix-ui/react-icons";
 import { useEffect, useState } from "react";
 
+const COPIED = "Copied";
+
 export function CopyButton({ text, label }: { text: string; label: string }) {
-  const [isCopied, setCopied] = useState(false);
+  const [said, setSaid] = useState("");
   useEffect(() => {
-    if (!isCopied) return;
-    const timer = setTimeout(() => setCopied(false), 1600);
+    if (!said) return;
+    const timer = setTimeout(() => setSaid(""), 1600);
     return () => clearTimeout(timer);
-  }, [isCopied]);
+  }, [said]);
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(text); // not there where the page came over plain HTTP
+      setSaid(COPIED);
+    } catch {
+      setSaid("Could not be copied");
+    }
+  }
   return (
     <button
       type="button"
       className="icon-button copy"
-      aria-label={isCopied ? "Copied" : label}
-      title={isCopied ? "Copied" : label}
-      onClick={() => void navigator.clipboard.writeText(text).then(() => setCopied(true))}
+      aria-label={said || label}
+      title={said || label}
+      onClick={() => void copy()}
     >
-      {isCopied ? <CheckIcon aria-hidden /> : <CopyIcon aria-hidden />}
+      {said === COPIED ? <CheckIcon aria-hidden /> : <CopyIcon aria-hidden />}
     </button>
   );
 }

@@ -21,9 +21,11 @@ const AT_END = 96; // pixels from the end that still count as being there
 interface MessageListProps {
   chat: UniversalAIChat;
   focusMessageId?: string;
+  /** How many messages were sent from here: each is shown, wherever the reader was. */
+  sent: number;
 }
 
-export function MessageList({ chat, focusMessageId }: MessageListProps) {
+export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const items = useItems(chat);
   const virtualizer = useVirtualizer({
@@ -43,6 +45,10 @@ export function MessageList({ chat, focusMessageId }: MessageListProps) {
   const isOpenedAt = useOpening(chat, items, focusMessageId, virtualizer);
   useOlderOnScroll(chat, visible[0]?.index, isOpenedAt);
   useNewerOnScroll(chat, visible.at(-1)?.index, items.length, isOpenedAt);
+  const showNewest = () => void toNewest(chat).then(() => virtualizer.scrollToEnd());
+  useEffect(() => {
+    if (sent > 0) showNewest();
+  }, [sent]);
   const isAway = items.length > 0 && !virtualizer.isAtEnd(AT_END * 3);
 
   return (
@@ -83,7 +89,7 @@ export function MessageList({ chat, focusMessageId }: MessageListProps) {
           type="button"
           className="to-end"
           aria-label="Go to the newest message"
-          onClick={() => void toNewest(chat).then(() => virtualizer.scrollToEnd())}
+          onClick={showNewest}
         >
           <ArrowDownIcon aria-hidden />
         </button>
@@ -92,7 +98,7 @@ export function MessageList({ chat, focusMessageId }: MessageListProps) {
   );
 }
 
-function ItemView({ item, chat, focusMessageId }: MessageListProps & { item: Item }) {
+function ItemView({ item, chat, focusMessageId }: Omit<MessageListProps, "sent"> & { item: Item }) {
   if (item.kind === "pending") return <PendingMessage entry={item.entry} chat={chat} />;
   if (item.kind === "draft") return <DraftMessage turn={item.turn} />;
   return <Message message={item.message} isFocused={item.message.id === focusMessageId} />;
@@ -161,10 +167,11 @@ function useOpening(
 
 function useOlderOnScroll(chat: UniversalAIChat, first: number | undefined, isOpen: boolean): void {
   const { hasOlder, hasNewer, isLoadingOlder, loadOlder } = chat;
+  const hasFailed = chat.error !== null; // the reader decides whether it is tried again
   const isNear = first !== undefined && first < NEAR;
   useEffect(() => {
-    if (isOpen && isNear && hasOlder && !isLoadingOlder) void loadOlder();
-  }, [isOpen, isNear, hasOlder, hasNewer, isLoadingOlder]);
+    if (isOpen && isNear && hasOlder && !isLoadingOlder && !hasFailed) void loadOlder();
+  }, [isOpen, isNear, hasOlder, hasNewer, isLoadingOlder, hasFailed]);
 }
 
 function useNewerOnScroll(

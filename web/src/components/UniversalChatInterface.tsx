@@ -1,6 +1,6 @@
 /** A chat that shows the messages the database holds. Everything it knows comes from the hook. */
 
-import { useCallback } from "react";
+import { useCallback, useState } from "react";
 import type { ChatClient } from "../core/client";
 import { useUniversalAIChat } from "../hook/useUniversalAIChat";
 import { Composer } from "./Composer";
@@ -34,7 +34,11 @@ export function UniversalChatInterface({
     persistMessages,
     onConversation,
   });
-  const send = useCallback((text: string) => chat.send(text), [chat.send]);
+  const [sent, setSent] = useState(0);
+  const send = useCallback(
+    (text: string) => chat.send(text).then(() => setSent((count) => count + 1)),
+    [chat.send],
+  );
   const isEmpty = chat.messages.length + chat.pending.length === 0 && chat.status === "ready";
 
   return (
@@ -42,7 +46,7 @@ export function UniversalChatInterface({
       {isEmpty && !chat.error ? (
         <Welcome onPick={send} />
       ) : (
-        <MessageList chat={chat} focusMessageId={focusMessageId} />
+        <MessageList chat={chat} focusMessageId={focusMessageId} sent={sent} />
       )}
       <div className="chat-foot">
         <Notice chat={chat} />

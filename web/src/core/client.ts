@@ -9,6 +9,7 @@ import { Conversation } from "./conversation";
 import { deliver } from "./courier";
 import { Endpoints } from "./endpoints";
 import { Outbox } from "./outbox";
+import { newestSeq } from "./state";
 import type { OutboxEntry, SendBody } from "./types";
 import { wait } from "./waiting";
 
@@ -55,9 +56,13 @@ export class ChatClient {
     });
   }
 
-  /** Send an entry that failed once more, under the same key. */
-  retry(key: string): Promise<void> {
-    return this.outbox.change(key, { state: "queued", error: undefined });
+  /** Send an entry that failed once more, under the same key; in a thread of its own or this one. */
+  retry(key: string, thread?: string): Promise<void> {
+    return this.outbox.change(key, {
+      state: "queued",
+      error: undefined,
+      ...(thread && { thread }),
+    });
   }
 
   newThread(): string {
@@ -100,6 +105,13 @@ export class ChatClient {
     this.open.set(id, { conversation, users: 1 });
     conversation.open();
     return conversation;
+  }
+
+  /** The newest message known here; undefined where the conversation isn't open. */
+  newestSeq(id: string | undefined): number | undefined {
+    if (id === undefined) return 0;
+    const snapshot = this.open.get(id)?.conversation.getSnapshot();
+    return snapshot?.isLoaded ? newestSeq(snapshot) : undefined;
   }
 
   release(id: string): void {

@@ -48,6 +48,8 @@ export class Conversation {
   private leave: (() => void) | null = null;
   private isJoined = false;
   private isCatchingUp = false;
+  /** Something may have come since the last load was asked for. */
+  private hasMissed = false;
   /** Turns whose stream this tab reads: what the topic says of them is not needed. */
   private readonly streamed = new Set<string>();
 
@@ -98,6 +100,15 @@ export class Conversation {
     this.streamed.delete(turnId);
   }
 
+  /** Stop a turn; what stands in the way is shown. */
+  async stop(turnId: string): Promise<void> {
+    try {
+      await this.endpoints.stop(turnId);
+    } catch (error) {
+      this.update({ error: await chatErrorFrom(error) });
+    }
+  }
+
   change(conversation: ConversationRow): void {
     this.apply({ type: "changed", conversation });
   }
@@ -105,6 +116,7 @@ export class Conversation {
   async loadNewest(): Promise<void> {
     await this.loading({ isLoading: true }, async () => {
       await this.load("newest", {});
+      if (this.hasMissed) void this.catchUp();
     });
   }
 
@@ -127,14 +139,18 @@ export class Conversation {
 
   /** Load what came after the newest message here, until there is no more. */
   async catchUp(): Promise<void> {
+    this.hasMissed = true;
     if (this.isCatchingUp || !this.snapshot.isLoaded || this.snapshot.hasNewer) return;
     this.isCatchingUp = true;
     try {
-      do {
+      while ((this.hasMissed || this.snapshot.hasNewer) && !this.stopped.signal.aborted) {
+        this.hasMissed = false;
         await this.load("newer", { after: newestSeq(this.snapshot) });
-      } while (this.snapshot.hasNewer && !this.stopped.signal.aborted);
-    } catch {
-      // The next look catches up.
+      }
+    } catch (error) {
+      const told = await chatErrorFrom(error);
+      // Where it may still go well, the next look catches up.
+      if (!told.isPassing) this.update({ error: told, turn: null });
     } finally {
       this.isCatchingUp = false;
     }
@@ -184,7 +200,10 @@ export class Conversation {
           this.take(event);
         }
       } catch (error) {
-        if (!(await chatErrorFrom(error)).isPassing) break;
+        if (!(await chatErrorFrom(error)).isPassing) {
+          this.apply({ type: "ended", turnId });
+          break;
+        }
         await wait(pauseAfter(attempts), signal);
       }
     }
@@ -225,9 +244,11 @@ export class Conversation {
 
   private async poll(): Promise<void> {
     const { signal } = this.stopped;
-    while (!signal.aborted) {
-      await wait(this.isJoined ? POLL_WHILE_LIVE : POLL, signal);
-      if (!signal.aborted) this.lookAgain();
+    for (let waited = POLL; !signal.aborted; waited += POLL) {
+      await wait(POLL, signal);
+      if (signal.aborted || (this.isJoined && waited < POLL_WHILE_LIVE)) continue;
+      waited = 0;
+      this.lookAgain();
     }
   }
 

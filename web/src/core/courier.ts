@@ -5,7 +5,7 @@
 
 import type { ChatClient } from "./client";
 import type { Conversation } from "./conversation";
-import { type ChatError, chatErrorFrom } from "./errors";
+import { type ChatError, chatErrorFrom, GONE } from "./errors";
 import type { MessageRow, OutboxEntry } from "./types";
 import { pauseAfter, untilOnline, wait } from "./waiting";
 
@@ -14,6 +14,9 @@ export async function deliver(client: ChatClient, thread: string): Promise<void>
   await locked(`outbox ${client.userId} ${thread}`, client.stopped.signal, async () => {
     await client.outbox.read(); // another tab may have delivered some of it
     while (!client.stopped.signal.aborted) {
+      // What was written while a new conversation got its id doesn't have that id yet.
+      const settled = client.conversationOf(thread);
+      if (settled) await client.outbox.settleThread(thread, settled);
       const entry = client.nextOf(thread);
       if (!entry) return;
       await deliverOne(client, entry);
@@ -35,12 +38,16 @@ async function deliverOne(client: ChatClient, entry: OutboxEntry): Promise<void>
     const now = client.outbox.get(entry.key);
     if (!now || now.state === "failed") return;
     const state = now.state === "saved" ? "saved" : "sending";
-    await client.outbox.change(entry.key, { state, attempts: now.attempts + 1 });
+    const first = now.attempts === 0 && { after: client.newestSeq(now.conversationId) };
+    await client.outbox.change(entry.key, { state, attempts: now.attempts + 1, ...first });
     const failure = await attempt(client, now);
     if (signal.aborted) return;
     if (!failure) {
       void client.queries.invalidateQueries({ queryKey: ["conversations"] });
       return client.outbox.remove(entry.key);
+    }
+    if (GONE.has(failure.code) && client.outbox.get(entry.key)?.messageId) {
+      return client.outbox.remove(entry.key); // stored, and deleted since
     }
     if (!failure.isPassing) {
       return client.outbox.change(entry.key, { state: "failed", error: failure.body });
@@ -56,6 +63,10 @@ async function attempt(client: ChatClient, entry: OutboxEntry): Promise<ChatErro
   let conversation: Conversation | null = null;
   let turnId = "";
   try {
+    // Sent again, it would begin another conversation where the one that it began was deleted.
+    const { conversationId: begun, body, messageId } = entry;
+    if (begun && messageId && !body.conversationId)
+      await client.endpoints.load(begun, { limit: 1 });
     for await (const event of client.endpoints.send(entry.body, entry.key, client.stopped.signal)) {
       if (event.name === "accepted") {
         turnId = event.data.turnId;

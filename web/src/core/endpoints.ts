@@ -1,6 +1,10 @@
 /** The functions, each a method; over supabase-js, so that its session and its keys are used. */
 
-import type { FunctionInvokeOptions, SupabaseClient } from "@supabase/supabase-js";
+import {
+  type FunctionInvokeOptions,
+  FunctionsHttpError,
+  type SupabaseClient,
+} from "@supabase/supabase-js";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { chatErrorFrom, errorOfEvent, networkError } from "./errors";
 import type {
@@ -29,8 +33,13 @@ export interface ListPlace {
 }
 
 const EVENT_STREAM = { accept: "text/event-stream" };
+/** Milliseconds: the server says something every fifteen seconds, so this is a road that is dead. */
+const SILENCE = 45_000;
+const REFRESH_PAUSE = 30_000; // milliseconds before another refused token is worth a refresh
 
 export class Endpoints {
+  private nextRefresh = 0;
+
   constructor(private readonly client: SupabaseClient) {}
 
   /** Send a message under its key and follow its turn. */
@@ -113,30 +122,72 @@ export class Endpoints {
 
   /** Call a function and return its JSON. Throws a ChatError. */
   async call<T>(path: string, options: FunctionInvokeOptions): Promise<T> {
-    const { data, error } = await this.client.functions.invoke<T>(path, options);
+    const { data, error } = await this.invoke<T>(path, options);
     if (error) throw await chatErrorFrom(error);
     return data as T;
   }
 
   /** Call a function and return its raw answer, such as a file. Throws a ChatError. */
   async raw(path: string, options: FunctionInvokeOptions): Promise<Response> {
-    const { data, error, response } = await this.client.functions.invoke(path, options);
+    const { data, error, response } = await this.invoke(path, options);
     if (error) throw await chatErrorFrom(error);
     return data instanceof Response ? data : (response as Response);
   }
 
-  private stream(path: string, options: FunctionInvokeOptions): AsyncGenerator<StreamEvent> {
-    return this.events<StreamEvent>(path, options);
+  /** Call a function; once more with a new token where the one at hand is refused. */
+  private async invoke<T>(path: string, options: FunctionInvokeOptions) {
+    const answer = await this.client.functions.invoke<T>(path, options);
+    const isRefused =
+      answer.error instanceof FunctionsHttpError && answer.error.context.status === 401;
+    if (!isRefused || !(await this.refresh())) return answer;
+    return this.client.functions.invoke<T>(path, options);
+  }
+
+  /** By a clock that is slow, a token has not expired that the server takes no more. */
+  private async refresh(): Promise<boolean> {
+    if (performance.now() < this.nextRefresh) return false;
+    this.nextRefresh = performance.now() + REFRESH_PAUSE;
+    const { data } = await this.client.auth.refreshSession();
+    return data.session !== null;
+  }
+
+  /** Read a stream of a turn; where nothing at all is heard for long, it is broken. */
+  private async *stream(path: string, options: FunctionInvokeOptions): AsyncGenerator<StreamEvent> {
+    const silence = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const heard = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => silence.abort(), SILENCE);
+    };
+    const signals = [silence.signal, ...(options.signal ? [options.signal] : [])];
+    heard();
+    try {
+      yield* this.events<StreamEvent>(
+        path,
+        { ...options, signal: AbortSignal.any(signals) },
+        heard,
+      );
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Read a stream of events up to its `done`; throw what its `error` says, or that it broke. */
   private async *events<E extends { name: string }>(
     path: string,
     options: FunctionInvokeOptions,
+    onBytes: () => void = () => undefined,
   ): AsyncGenerator<E> {
     const response = await this.raw(path, options);
     if (!response.body) throw networkError();
+    const listened = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform(chunk, controller) {
+        onBytes();
+        controller.enqueue(chunk);
+      },
+    });
     const parsed = response.body
+      .pipeThrough(listened)
       .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
       .pipeThrough(new EventSourceParserStream());
     const reader = parsed.getReader();

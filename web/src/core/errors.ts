@@ -35,7 +35,9 @@ export function networkError(): ChatError {
   return new ChatError({ code: "network", message: "The server can't be reached." }, 0);
 }
 
-const REFUSED = new Set(["invalid_request", "forbidden", "not_found", "conversation_not_found"]);
+/** The codes that say of something stored that it was deleted since. */
+export const GONE = new Set(["conversation_not_found", "turn_not_found"]);
+const REFUSED = new Set(["invalid_request", "forbidden", "not_found", ...GONE]);
 
 /** The error that ends a stream: its status is gone by then, its code says as much. */
 export function errorOfEvent(body: ErrorBody): ChatError {

@@ -2,6 +2,7 @@
 
 import type { RealtimeChannel, SupabaseClient } from "@supabase/supabase-js";
 import type { LiveEvent } from "./types";
+import { pauseAfter, wait } from "./waiting";
 
 export interface LiveListener {
   onEvent(event: LiveEvent): void;
@@ -17,12 +18,13 @@ export function listen(
   conversationId: string,
   listener: LiveListener,
 ): () => void {
+  const closed = new AbortController();
   let channel: RealtimeChannel | null = null;
-  let isClosed = false;
+  let losses = 0;
 
   async function join(): Promise<void> {
     await client.realtime.setAuth();
-    if (isClosed) return;
+    if (closed.signal.aborted) return;
     channel = client.channel(`conversation:${conversationId}`, { config: { private: true } });
     for (const event of EVENTS) {
       channel.on("broadcast", { event }, ({ payload }) => {
@@ -30,13 +32,26 @@ export function listen(
       });
     }
     channel.subscribe((status) => {
-      if (!isClosed) listener.onJoined(status === "SUBSCRIBED");
+      if (closed.signal.aborted) return;
+      listener.onJoined(status === "SUBSCRIBED");
+      if (status === "SUBSCRIBED") losses = 0;
+      if (status === "CLOSED") void joinAnew();
     });
   }
 
-  join().catch(() => listener.onJoined(false));
+  /** The server closes the topic to a token that has expired; the client leaves it at that. */
+  async function joinAnew(): Promise<void> {
+    await wait(pauseAfter(losses), closed.signal);
+    losses += 1;
+    if (!closed.signal.aborted) await join().catch(joinAnew);
+  }
+
+  join().catch(() => {
+    listener.onJoined(false);
+    return joinAnew();
+  });
   return () => {
-    isClosed = true;
+    closed.abort();
     if (channel) void client.removeChannel(channel);
   };
 }

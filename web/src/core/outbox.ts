@@ -2,9 +2,10 @@
  * Messages on their way, written down in the browser before they are sent.
  *
  * Survives a reload and a crash, and is shared by all tabs of one user. Knows nothing of sending.
+ * Where the browser keeps nothing (private windows, a full disk), it lasts as long as the page.
  */
 
-import { createStore, del, get, set, type UseStore, values } from "idb-keyval";
+import { createStore, del, promisifyRequest, set, type UseStore, values } from "idb-keyval";
 import type { OutboxEntry } from "./types";
 
 const stores = new Map<string, UseStore>();
@@ -12,7 +13,8 @@ const stores = new Map<string, UseStore>();
 function storeOf(userId: string): UseStore {
   const known = stores.get(userId);
   if (known) return known;
-  const made = createStore(`outbox ${userId}`, "entries");
+  const store = createStore(`outbox ${userId}`, "entries");
+  const made: UseStore = async (mode, work) => store(mode, work); // some refusals are thrown
   stores.set(userId, made);
   return made;
 }
@@ -22,6 +24,9 @@ export class Outbox {
   private isClosed = false;
   private readonly listeners = new Set<() => void>();
   private readonly store: UseStore;
+  /** What the browser would not keep, and the keys of what it would not let go of. */
+  private readonly unkept = new Map<string, OutboxEntry>();
+  private readonly removed = new Set<string>();
   private readonly tabs: BroadcastChannel;
 
   constructor(userId: string) {
@@ -45,8 +50,11 @@ export class Outbox {
   }
 
   async read(): Promise<void> {
-    const stored = await values<OutboxEntry>(this.store);
-    this.current = stored.sort((a, b) => a.order - b.order);
+    const stored = await values<OutboxEntry>(this.store).catch(() => []);
+    const entries = new Map(stored.map((entry) => [entry.key, entry]));
+    for (const entry of this.unkept.values()) entries.set(entry.key, entry);
+    for (const key of this.removed) entries.delete(key);
+    this.current = [...entries.values()].sort((a, b) => a.order - b.order);
     for (const listener of this.listeners) listener();
   }
 
@@ -54,21 +62,23 @@ export class Outbox {
     const now = Date.now();
     const order = Math.max(now, (this.current.at(-1)?.order ?? 0) + 1);
     const added = { ...entry, order, createdAt: new Date(now).toISOString() };
-    await set(entry.key, added, this.store);
+    await set(entry.key, added, this.store).catch(() => this.unkept.set(entry.key, added));
     await this.changed();
     return added;
   }
 
   /** Change an entry that is still there. */
   async change(key: string, change: Partial<OutboxEntry>): Promise<void> {
-    const entry = await get<OutboxEntry>(key, this.store);
-    if (!entry) return;
-    await set(key, { ...entry, ...change }, this.store);
+    await this.put(key, change).catch(() => {
+      const entry = this.get(key);
+      if (entry) this.unkept.set(key, { ...entry, ...change });
+    });
     await this.changed();
   }
 
   async remove(key: string): Promise<void> {
-    await del(key, this.store);
+    this.unkept.delete(key);
+    await del(key, this.store).catch(() => this.removed.add(key));
     await this.changed();
   }
 
@@ -84,6 +94,20 @@ export class Outbox {
     this.isClosed = true;
     this.listeners.clear();
     this.tabs.close();
+  }
+
+  /** Read and write in one transaction: what another tab removes in between stays removed. */
+  private async put(key: string, change: Partial<OutboxEntry>): Promise<void> {
+    const unkept = this.unkept.get(key);
+    if (unkept) {
+      this.unkept.set(key, { ...unkept, ...change });
+      return;
+    }
+    await this.store("readwrite", async (entries) => {
+      const entry = await promisifyRequest<OutboxEntry | undefined>(entries.get(key));
+      if (entry) entries.put({ ...entry, ...change }, key);
+      return promisifyRequest(entries.transaction);
+    });
   }
 
   private async changed(): Promise<void> {

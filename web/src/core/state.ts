@@ -101,8 +101,8 @@ export function actionsOf(event: StreamEvent): Action[] {
       return [{ type: "stored", message: event.data }];
     case "done":
       return [{ type: "ended", turnId: event.data.turnId }];
-    case "error":
-      return [];
+    default:
+      return []; // an error, or what a later server tells
   }
 }
 
@@ -126,8 +126,8 @@ export function unseen(entries: OutboxEntry[], state: ChatState): OutboxEntry[] 
 /** Whether a message was sent before this page was reloaded, and stored without our hearing of it. */
 function looksStored(entry: OutboxEntry, messages: MessageRow[]): boolean {
   const last = messages.findLast((message) => message.role === "user");
-  const sent = Date.parse(entry.createdAt) - 60_000;
-  return last?.content === entry.body.request && Date.parse(last.created_at) > sent;
+  if (!last || entry.after === undefined) return false;
+  return last.seq > entry.after && last.content === entry.body.request;
 }
 
 function withLoaded(state: ChatState, part: Part, answer: LoadedConversation): ChatState {
@@ -135,13 +135,15 @@ function withLoaded(state: ChatState, part: Part, answer: LoadedConversation): C
   const next: ChatState = { ...state, conversation: answer.conversation, isLoaded: true };
   if (part === "older") {
     const older = messages.filter((message) => message.seq < oldestSeq(state));
+    if (!older.length) return { ...next, hasOlder: state.hasOlder && page.hasOlder };
+    if (older.at(-1)?.seq !== oldestSeq(state) - 1) return next; // asked for in another window
     return { ...next, messages: [...older, ...state.messages], hasOlder: page.hasOlder };
   }
   if (part === "newer") {
-    const newer = messages.filter((message) => message.seq > newestSeq(state));
+    const newer = after(messages, newestSeq(state));
     next.messages = newer.length ? [...state.messages, ...newer] : state.messages;
-    next.hasNewer = page.hasNewer;
-    next.isBehind = page.hasNewer && state.isBehind;
+    next.hasNewer = answer.lastSeq > newestSeq(next);
+    next.isBehind = next.hasNewer && state.isBehind;
   } else {
     // What was streamed while this was on its way is newer than it.
     const streamed = part === "newest" ? after(state.messages, page.newestSeq ?? 0) : [];

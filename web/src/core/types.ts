@@ -140,6 +140,8 @@ export interface OutboxEntry {
   /** Its place in the browser's outbox. */
   order: number;
   attempts: number;
+  /** The newest message that was known here when it was first sent. */
+  after?: number;
   /** The stored row, once it is known. */
   messageId?: string;
   /** Why it failed, or why it is being tried again. */

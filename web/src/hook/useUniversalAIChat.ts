@@ -69,7 +69,7 @@ export function useUniversalAIChat({
   onConversation,
 }: UniversalAIChatOptions): UniversalAIChat {
   const thread = useThread(client, conversationId);
-  const id = useSettled(client, thread, onConversation);
+  const id = useSettled(client, thread, conversationId, onConversation);
   const open = useConversation(client, id);
   const snapshot = useSnapshot(open);
   const entries = useOutbox(client);
@@ -97,8 +97,8 @@ export function useUniversalAIChat({
   );
   const turnId = snapshot.turn?.turnId;
   const stop = useCallback(async () => {
-    if (turnId) await client.endpoints.stop(turnId);
-  }, [client, turnId]);
+    if (turnId) await open?.stop(turnId);
+  }, [open, turnId]);
 
   if (!persistMessages) return unstored;
   return {
@@ -116,7 +116,7 @@ export function useUniversalAIChat({
     isLoadingOlder: snapshot.isLoadingOlder,
     send,
     stop,
-    retry: (key) => client.retry(key),
+    retry: (key) => client.retry(key, id ? undefined : thread),
     discard: (key) => client.outbox.remove(key),
     reload: () => open?.loadNewest() ?? nothing(),
     loadOlder: () => open?.loadOlder() ?? nothing(),
@@ -142,13 +142,14 @@ function useThread(client: ChatClient, conversationId: string | undefined): stri
 function useSettled(
   client: ChatClient,
   thread: string,
+  shown: string | undefined,
   onConversation?: (conversationId: string) => void,
 ): string | null {
   const subscribe = useCallback((told: () => void) => client.onThreadSettled(told), [client]);
   const id = useSyncExternalStore(subscribe, () => client.conversationOf(thread));
   useEffect(() => {
-    if (id && isDraftThread(thread)) onConversation?.(id);
-  }, [id, thread, onConversation]);
+    if (id && id !== shown) onConversation?.(id);
+  }, [id, shown, onConversation]);
   return id;
 }
 
@@ -176,7 +177,10 @@ function useOutbox(client: ChatClient): OutboxEntry[] {
 }
 
 function belongs(entry: OutboxEntry, thread: string, id: string | null): boolean {
-  return entry.thread === thread || (id !== null && entry.conversationId === id);
+  if (entry.thread === thread || (id !== null && entry.conversationId === id)) return true;
+  // What could not be sent and began no conversation has no other place to be seen.
+  const isNowhere = isDraftThread(entry.thread) && !entry.conversationId;
+  return id === null && isNowhere && entry.error !== undefined;
 }
 
 function statusOf(

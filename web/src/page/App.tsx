@@ -4,6 +4,7 @@ import type { Session, SupabaseClient } from "@supabase/supabase-js";
 import type { QueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { ChatClient } from "../core/client";
+import { OrElse } from "./OrElse";
 import { SignIn } from "./SignIn";
 
 // Whoever signs in doesn't wait for what comes after.
@@ -21,9 +22,11 @@ export function App({ supabase, queries, url }: AppProps) {
   if (session === undefined) return <main className="alone" aria-busy="true" />;
   if (session === null) return <SignIn supabase={supabase} />;
   return (
-    <Suspense fallback={<main className="alone" aria-busy="true" />}>
-      {client && <Workspace client={client} email={session.user.email ?? ""} />}
-    </Suspense>
+    <OrElse>
+      <Suspense fallback={<main className="alone" aria-busy="true" />}>
+        {client && <Workspace client={client} email={session.user.email ?? ""} />}
+      </Suspense>
+    </OrElse>
   );
 }
 

@@ -7,6 +7,7 @@ import { useHashLocation } from "wouter/use-hash-location";
 import { UniversalChatInterface } from "../components/UniversalChatInterface";
 import type { ChatClient } from "../core/client";
 import { ChatHeader } from "./ChatHeader";
+import { OrElse } from "./OrElse";
 import { Sidebar } from "./Sidebar";
 
 const Analytics = lazy(() => import("./Analytics"));
@@ -58,9 +59,11 @@ function Layout({ client, email }: WorkspaceProps) {
       />
       <main className="stage">
         {isAnalytics ? (
-          <Suspense fallback={<p className="hint">Loading</p>}>
-            <Analytics client={client} />
-          </Suspense>
+          <OrElse>
+            <Suspense fallback={<p className="hint">Loading</p>}>
+              <Analytics client={client} />
+            </Suspense>
+          </OrElse>
         ) : (
           <Chat client={client} {...place} onConversation={show} />
         )}

@@ -20,9 +20,10 @@ export async function download(
   }
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
-  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array<ArrayBuffer>>) {
-    chunks.push(chunk);
-    bytes += chunk.length;
+  const reader = response.body.getReader(); // not every browser iterates over a stream
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    chunks.push(read.value);
+    bytes += read.value.length;
     onProgress(bytes);
   }
   save(nameOf(response), new Blob(chunks));

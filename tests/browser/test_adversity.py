@@ -1,0 +1,147 @@
+"""What is rare in a page's life: refusals, parts that don't load, places that are gone."""
+
+import asyncio
+import re
+
+import pytest
+from playwright.async_api import Browser, Route, expect
+
+from local.stack import Stack
+from tests.support.browser import composer, replies, send, visitor
+from tests.support.chats import Said, write_chat
+from tests.support.users import User
+
+pytestmark = pytest.mark.timeout(300)
+
+SOON = 10_000  # milliseconds: what is seen sooner or not at all
+GONE = {"code": "conversation_not_found", "message": "Conversation not found."}
+
+
+async def test_a_hit_opens_at_its_place_in_a_conversation_that_was_begun_here(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Begun, left for another, found by a search: the hit is marked, and its address stays."""
+    other = write_chat(site, visiting_user, [Said("user", "elsewhere")], title="Other")
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await send(page, "A needle")
+        await replies(page)
+        await page.goto(f"{site.settings.url}/#/c/{other}")
+        await expect(page.get_by_text("elsewhere").first).to_be_visible()
+        await page.get_by_label("Search messages").fill("needle")
+        await page.locator(".hits a").first.click()
+        await expect(page.locator("[data-focused]")).to_contain_text("needle", timeout=SOON)
+        assert re.search(r"#/c/[^/]+/[^/]+$", page.url)
+
+
+async def test_a_part_of_the_page_that_does_not_load_leaves_the_rest(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """The analytics can't be had: that is said in their place, and the way back is open."""
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await visit.context.route("**/assets/Analytics*", lambda route: route.abort())
+        await page.goto(f"{site.settings.url}/#/analytics")
+        await expect(page.get_by_role("alert")).to_be_visible(timeout=SOON)
+        await page.get_by_role("link", name="New conversation").click()
+        await expect(composer(page)).to_be_visible(timeout=SOON)
+
+
+async def test_older_messages_that_are_gone_are_asked_for_once(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """The conversation was deleted elsewhere: a refusal is shown, and the server left alone."""
+    said = [Said("user", f"Message {number}") for number in range(1, 201)]
+    chat = write_chat(site, visiting_user, said)
+    refused = 0
+
+    async def refuse_older(route: Route) -> None:
+        nonlocal refused
+        if "before" in route.request.post_data_json:
+            refused += 1
+            await route.fulfill(status=404, json=GONE)
+        else:
+            await route.continue_()
+
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
+        await expect(page.get_by_text("Message 200", exact=True)).to_be_in_viewport()
+        await visit.context.route("**/functions/v1/load-conversation", refuse_older)
+        await page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+        await expect(page.get_by_role("alert")).to_be_visible(timeout=SOON)
+        await asyncio.sleep(2)  # in which nothing is to happen
+        assert refused <= 2
+
+
+async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """It has no conversation to be shown in: where one is begun it is, sent again or discarded."""
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await visit.context.route(
+            "**/functions/v1/mega-mind",
+            lambda route: route.fulfill(
+                status=413, json={"code": "payload_too_large", "message": "Too large."}
+            ),
+        )
+        failed = page.locator('.message-pending[data-state="failed"]')
+        await send(page, "One")
+        await expect(failed).to_contain_text("Too large")
+        await page.reload()
+        await expect(failed).to_contain_text("One", timeout=SOON)
+        await visit.context.unroute_all()
+        await failed.get_by_role("button", name="Try again").click()
+        await replies(page)
+        await expect(page.locator(".message-user")).to_have_count(1)
+        await expect(page.locator(".message-user")).to_contain_text("One")
+
+
+async def test_what_the_reader_asks_for_and_does_not_get_is_told(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Nothing to copy with, no way to stop: each says so, and no error is left lying about."""
+    async with visitor(browser, site) as visit:
+        await visit.context.add_init_script("delete Navigator.prototype.clipboard")
+        page = await visit.sign_in(visiting_user)
+        await visit.context.route("**/functions/v1/cancel-turn", lambda route: route.abort())
+        await send(page, "Explain something at length")
+        await page.locator(".message-draft .markdown").wait_for()
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.get_by_role("alert")).to_contain_text("can't be reached", timeout=SOON)
+        await replies(page)
+        await page.get_by_role("button", name="Copy message").first.click()
+        await expect(page.get_by_role("button", name="Could not be copied")).to_be_visible()
+    assert visit.problems == []
+
+
+async def test_the_key_that_ends_a_composed_word_sends_nothing(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Safari ends the composition first and says so only by the key's code."""
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await composer(page).fill("にほんご")
+        await composer(page).evaluate(
+            """field => field.dispatchEvent(new KeyboardEvent(
+              "keydown", { key: "Enter", keyCode: 229, bubbles: true, cancelable: true }))"""
+        )
+        await expect(page.locator(".message")).to_have_count(0)
+        await expect(composer(page)).to_have_value("にほんご")
+
+
+async def test_what_is_sent_from_the_middle_of_a_conversation_is_seen_at_its_end(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Written while a search hit is shown, it and its reply stay in sight."""
+    said = [Said("user", f"Message {number}") for number in range(1, 401)]
+    said[99] = Said("user", "Message 100 with a needle")
+    write_chat(site, visiting_user, said)
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await page.get_by_label("Search messages").fill("needle")
+        await page.locator(".hits a").click()
+        await expect(page.locator("[data-focused]")).to_be_in_viewport()
+        await send(page, "And on")
+        await expect(page.get_by_text("offline engine").first).to_be_in_viewport(timeout=20_000)
+        await expect(page.get_by_text("And on", exact=True)).to_have_count(1)

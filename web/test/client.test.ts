@@ -1,0 +1,92 @@
+import "fake-indexeddb/auto";
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { afterEach, expect, test, vi } from "vitest";
+import { ChatClient } from "../src/core/client";
+import { ChatError, errorOfEvent, networkError } from "../src/core/errors";
+import type { SendBody, StreamEvent } from "../src/core/types";
+import { loaded, row } from "./rows";
+
+const clients: ChatClient[] = [];
+let users = 0;
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+});
+
+type Send = (body: SendBody, key: string) => AsyncGenerator<StreamEvent>;
+
+/** A tab of a user, whose messages are sent to a function. */
+function tabOf(user: string, send: Send): ChatClient {
+  const channel = { on: () => channel, subscribe: () => channel };
+  const supabase = {
+    realtime: { setAuth: async () => undefined },
+    channel: () => channel,
+    removeChannel: async () => "ok",
+  };
+  const client = new ChatClient(supabase as unknown as SupabaseClient, user);
+  client.endpoints.send = send;
+  client.endpoints.load = async () => loaded([]);
+  clients.push(client);
+  return client;
+}
+
+function userId(): string {
+  users += 1;
+  return `user of tab ${users}`;
+}
+
+/** A server that says where a message was stored, and answers when it is let. */
+function server() {
+  const bodies: SendBody[] = [];
+  let answer = () => undefined as void;
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  async function* send(body: SendBody): AsyncGenerator<StreamEvent> {
+    bodies.push(body);
+    const conversationId = body.conversationId ?? `conversation ${bodies.length}`;
+    const turnId = `turn ${bodies.length}`;
+    const userMessage = { ...row(bodies.length), conversation_id: conversationId };
+    yield {
+      name: "accepted",
+      data: { turnId, conversationId, attempt: 1, offset: 0, userMessage },
+    };
+    await answered;
+    yield { name: "done", data: { success: true, conversationId, turnId } };
+  }
+  return { bodies, send, answer: () => answer() };
+}
+
+test("what is written while a new conversation gets its id goes to that conversation", async () => {
+  const { bodies, send, answer } = server();
+  const client = tabOf(userId(), send);
+  const thread = client.newThread();
+  await client.send(thread, { request: "One" });
+  await vi.waitFor(() => expect(client.conversationOf(thread)).toBe("conversation 1"));
+  await client.send(thread, { request: "Two" }); // the page did not know the id yet
+  answer();
+  await vi.waitFor(() => expect(bodies).toHaveLength(2));
+  expect(bodies[1]).toEqual({ request: "Two", conversationId: "conversation 1" });
+  await vi.waitFor(() => expect(client.outbox.entries).toEqual([]));
+});
+
+test.each([
+  ["told by the stream", errorOfEvent({ code: "turn_not_found", message: "Turn not found." })],
+  ["found once the network is back", networkError()],
+])("a conversation deleted during its first reply is not begun anew: %s", async (_, error) => {
+  const bodies: SendBody[] = [];
+  const client = tabOf(userId(), async function* (body) {
+    bodies.push(body);
+    const data = { turnId: "turn", conversationId: "c", attempt: 1, offset: 0 };
+    yield { name: "accepted", data: { ...data, userMessage: row(1) } };
+    throw error;
+  });
+  client.endpoints.load = async () => {
+    throw new ChatError({ code: "conversation_not_found", message: "Gone." }, 404);
+  };
+  await client.send(client.newThread(), { request: "One" });
+  await vi.waitFor(() => expect(bodies).toHaveLength(1));
+  await new Promise((resolve) => setTimeout(resolve, 1500)); // longer than the pause before a retry
+  expect(bodies).toHaveLength(1);
+  expect(client.outbox.entries).toEqual([]);
+});

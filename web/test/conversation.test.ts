@@ -1,0 +1,114 @@
+import { afterEach, expect, test, vi } from "vitest";
+import type { Conversation } from "../src/core/conversation";
+import type { LoadPlace } from "../src/core/endpoints";
+import { ChatError } from "../src/core/errors";
+import type { LoadedConversation } from "../src/core/types";
+import { conversationOf } from "./fakes";
+import { loaded, row, rows } from "./rows";
+
+const opened: Conversation[] = [];
+
+afterEach(() => {
+  for (const conversation of opened.splice(0)) conversation.close();
+  vi.useRealTimers();
+});
+
+function open(...given: Parameters<typeof conversationOf>) {
+  const made = conversationOf(...given);
+  opened.push(made.conversation);
+  made.conversation.open();
+  return made;
+}
+
+/** A store of so many messages; each load waits for `answer`. */
+function slowStore(count: number) {
+  const waiting: (() => void)[] = [];
+  const store = {
+    count,
+    asked: () => waiting.length,
+    answer: () => waiting.shift()?.(),
+    load: ({ after }: LoadPlace) => {
+      const first = (after ?? 0) + 1;
+      const answer = loaded(rows(first, store.count), store.count); // as it was when asked
+      return new Promise<LoadedConversation>((resolve) => waiting.push(() => resolve(answer)));
+    },
+  };
+  return store;
+}
+
+const seqs = ({ conversation }: { conversation: Conversation }) =>
+  conversation.getSnapshot().messages.map((message) => message.seq);
+const announced = (seq: number) => {
+  const { id, role, turn_id } = row(seq);
+  return { event: "message", payload: { id, role, seq, turnId: turn_id } } as const;
+};
+const gone = () =>
+  Promise.reject(new ChatError({ code: "conversation_not_found", message: "Gone." }, 404));
+
+test("what is stored between a load and the join is there once both are done", async () => {
+  const store = slowStore(1);
+  const chat = open(store.load);
+  await vi.waitFor(() => expect(store.asked()).toBe(1));
+  store.count = 2; // heard by nobody: the topic is not joined yet
+  chat.join();
+  store.answer();
+  await vi.waitFor(() => expect(store.asked()).toBe(1));
+  store.answer();
+  await vi.waitFor(() => expect(seqs(chat)).toEqual([1, 2]));
+});
+
+test("what is announced while others are being caught up with is loaded too", async () => {
+  const store = slowStore(1);
+  const chat = open(store.load);
+  await vi.waitFor(() => expect(store.asked()).toBe(1));
+  store.answer();
+  await vi.waitFor(() => expect(seqs(chat)).toEqual([1]));
+  store.count = 2;
+  chat.say(announced(2));
+  await vi.waitFor(() => expect(store.asked()).toBe(1));
+  store.count = 3;
+  chat.say(announced(3));
+  store.answer();
+  await vi.waitFor(() => expect(store.asked()).toBe(1));
+  store.answer();
+  await vi.waitFor(() => expect(seqs(chat)).toEqual([1, 2, 3]));
+  expect(store.asked()).toBe(0);
+});
+
+test("a conversation that was deleted elsewhere says so, and nothing of it runs", async () => {
+  let load = async () => loaded(rows(1, 1), 1);
+  const chat = open(() => load());
+  await vi.waitFor(() => expect(seqs(chat)).toEqual([1]));
+  chat.say({ event: "status", payload: { turnId: "turn 9", status: "thinking" } });
+  expect(chat.conversation.getSnapshot().turn).not.toBeNull();
+  load = gone;
+  chat.join();
+  const { getSnapshot } = chat.conversation;
+  await vi.waitFor(() => expect(getSnapshot().error?.code).toBe("conversation_not_found"));
+  expect(getSnapshot().turn).toBeNull();
+});
+
+test("a turn that can't be followed because it is gone doesn't run on", async () => {
+  const running = loaded(rows(1, 1), 1, { draft: "Half" });
+  const follow = () => ({ [Symbol.asyncIterator]: () => ({ next: gone }) }) as never;
+  const chat = open(async () => running, { follow });
+  const { getSnapshot } = chat.conversation;
+  await vi.waitFor(() => expect(seqs(chat)).toEqual([1]));
+  await vi.waitFor(() => expect(getSnapshot().turn).toBeNull());
+});
+
+test("once Realtime is lost it is asked every few seconds, from the first minute on", async () => {
+  vi.useFakeTimers();
+  let loads = 0;
+  const chat = open(async () => {
+    loads += 1;
+    return loaded(rows(1, 1), 1);
+  });
+  await vi.advanceTimersByTimeAsync(100);
+  chat.join();
+  await vi.advanceTimersByTimeAsync(20_000);
+  const before = loads;
+  chat.join("CHANNEL_ERROR");
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(loads - before).toBeGreaterThanOrEqual(2);
+});

@@ -1,0 +1,26 @@
+import { afterEach, expect, test, vi } from "vitest";
+import type { ChatClient } from "../src/core/client";
+import { download } from "../src/page/downloads";
+
+afterEach(() => vi.unstubAllGlobals());
+
+test("a file is saved whole, also where a browser can't iterate over a stream", async () => {
+  const body = new Response("Half and half").body as ReadableStream;
+  Object.defineProperty(body, Symbol.asyncIterator, { value: undefined });
+  const headers = { "content-disposition": 'attachment; filename="chat.md"' };
+  const response = { ok: true, body, headers: new Headers(headers) };
+  const link = { click: vi.fn(), href: "", download: "" };
+  vi.stubGlobal("fetch", async () => response);
+  vi.stubGlobal("document", { createElement: () => link });
+  const blobs: Blob[] = [];
+  vi.spyOn(URL, "createObjectURL").mockImplementation((blob) => {
+    blobs.push(blob as Blob);
+    return "blob:it";
+  });
+  const supabase = { auth: { getSession: async () => ({ data: { session: null } }) } };
+  const progress = vi.fn();
+  await download({ supabase, url: "" } as unknown as ChatClient, "export-account", progress);
+  expect(await blobs[0]?.text()).toBe("Half and half");
+  expect(link).toMatchObject({ download: "chat.md", href: "blob:it" });
+  expect(progress).toHaveBeenLastCalledWith(13);
+});

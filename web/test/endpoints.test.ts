@@ -1,0 +1,116 @@
+import { createClient } from "@supabase/supabase-js";
+import { afterEach, expect, test, vi } from "vitest";
+import { Endpoints } from "../src/core/endpoints";
+import type { StreamEvent } from "../src/core/types";
+
+afterEach(() => vi.useRealTimers());
+
+type Answer = (request: Request) => Response | Promise<Response>;
+
+/** Endpoints over supabase-js, of a server that is a function. */
+function endpointsOf(answer: Answer): { endpoints: Endpoints; refresh: ReturnType<typeof vi.fn> } {
+  const client = createClient("http://stack.test", "key", {
+    auth: { persistSession: false, autoRefreshToken: false },
+    global: { fetch: async (input, init) => answer(new Request(input, init)) },
+  });
+  const refresh = vi.fn(async () => ({ data: { session: {} }, error: null }));
+  client.auth.refreshSession = refresh as never;
+  return { endpoints: new Endpoints(client), refresh };
+}
+
+const text = "Zwölf 🎉 四\u2028.";
+const STREAM = [
+  ": keepalive",
+  "",
+  "event: delta",
+  'data: {"turnId": "t", "offset": 0,',
+  `data:  "text": "${text}"}`,
+  "",
+  "event: done",
+  'data: {"success": true, "conversationId": "c", "turnId": "t"}',
+  "",
+  "",
+];
+
+function streamOf(...chunks: Uint8Array[]): Response {
+  const body = new ReadableStream({
+    start(controller) {
+      for (const chunk of chunks) controller.enqueue(chunk);
+      controller.close();
+    },
+  });
+  return new Response(body, { headers: { "content-type": "text/event-stream" } });
+}
+
+async function read(events: AsyncGenerator<StreamEvent>): Promise<StreamEvent[]> {
+  const all: StreamEvent[] = [];
+  for await (const event of events) all.push(event);
+  return all;
+}
+
+test.each([
+  ["LF", "\n"],
+  ["CRLF", "\r\n"],
+  ["CR", "\r"],
+])("a stream with lines that end in %s is the same wherever it is cut", async (_, end) => {
+  const bytes = new TextEncoder().encode(STREAM.join(end));
+  for (let cut = 0; cut <= bytes.length; cut += 1) {
+    const { endpoints } = endpointsOf(() => streamOf(bytes.slice(0, cut), bytes.slice(cut)));
+    const events = await read(endpoints.follow("t", null));
+    expect(events.map((event) => event.name)).toEqual(["delta", "done"]);
+    expect(events[0]).toMatchObject({ data: { offset: 0, text } });
+  }
+});
+
+test("a stream that ends in the middle of an event is broken, and nothing of it is told", async () => {
+  const bytes = new TextEncoder().encode(STREAM.join("\n"));
+  const cut = new TextEncoder().encode(STREAM.join("\n").split("🎉")[0]).length + 2;
+  const { endpoints } = endpointsOf(() => streamOf(bytes.slice(0, cut)));
+  await expect(read(endpoints.follow("t", null))).rejects.toMatchObject({ code: "network" });
+});
+
+test("a stream in which nothing is heard for long is broken", async () => {
+  vi.useFakeTimers();
+  let cancelled = false;
+  const { endpoints } = endpointsOf(({ signal }) => {
+    const body = new ReadableStream({
+      start(controller) {
+        setTimeout(() => controller.enqueue(new TextEncoder().encode(": keepalive\n\n")), 40_000);
+        signal.addEventListener("abort", () => {
+          cancelled = true;
+          controller.error(new DOMException("Aborted.", "AbortError"));
+        });
+      },
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  });
+  const broken = vi.fn();
+  void read(endpoints.follow("t", null)).catch(broken);
+  await vi.advanceTimersByTimeAsync(80_000);
+  expect(broken).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(broken).toHaveBeenCalledWith(expect.objectContaining({ code: "network", status: 0 }));
+  expect(cancelled).toBe(true);
+});
+
+test("a token that is refused is renewed once, and the request goes well", async () => {
+  let asked = 0;
+  const { endpoints, refresh } = endpointsOf(() => {
+    asked += 1;
+    return asked === 1
+      ? Response.json({ code: "unauthorized", message: "No." }, { status: 401 })
+      : Response.json({ conversations: [], nextCursor: null });
+  });
+  expect(await endpoints.list()).toEqual({ conversations: [], nextCursor: null });
+  expect(refresh).toHaveBeenCalledOnce();
+});
+
+test("a server that refuses every token is not asked for new ones again and again", async () => {
+  const { endpoints, refresh } = endpointsOf(() =>
+    Response.json({ code: "unauthorized", message: "No." }, { status: 401 }),
+  );
+  for (let time = 0; time < 3; time += 1) {
+    await expect(endpoints.list()).rejects.toMatchObject({ status: 401, isPassing: true });
+  }
+  expect(refresh).toHaveBeenCalledOnce();
+});
