@@ -57,7 +57,7 @@ async def test_older_messages_that_are_gone_are_asked_for_once(
 
     async def refuse_older(route: Route) -> None:
         nonlocal refused
-        if "before" in route.request.post_data_json:
+        if "before" in (route.request.post_data_json or {}):
             refused += 1
             await route.fulfill(status=404, json=GONE)
         else:
