@@ -10,8 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -34,12 +34,16 @@ def _silent(_: str) -> None:
 
 @dataclass
 class Stack:
-    """One local stack. `say` is told what happens, a line at a time."""
+    """One local stack. `say` is told what happens, a line at a time.
+
+    `environment` is set for each of its parts, beside the stack's own.
+    """
 
     settings: LocalSettings
     say: Say = _silent
     with_seed: bool = True
     migrations: Path = database.MIGRATIONS
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def up(self) -> None:
         """Start whatever is down and return when all of it answers.
@@ -129,6 +133,7 @@ class Stack:
             cwd=ROOT,
             environment={
                 **self.settings.environment(),
+                **self.environment,
                 "API_PORT": str(ports.api),
                 "FUNCTIONS_URL": f"http://127.0.0.1:{ports.functions}",
                 "REALTIME_URL": f"http://127.0.0.1:{ports.realtime}",

@@ -172,13 +172,14 @@ async def test_a_store_that_listens_nowhere_is_a_503_everywhere(
 async def test_begin_turn_whose_answer_is_lost_ends_in_one_turn(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy, fault: Behaviour
 ) -> None:
-    """Lost again and again: 503, then 409 under the lease, then the turn is taken over once."""
+    """Lost again and again: 503, then 409 elsewhere under the lease, then one takeover."""
     settings = behind(proxy, stack, join_seconds=0.1, store_timeout=5)
     async with bundle(settings, token=user.token) as client:
         proxy.on("begin_turn", fault)
         assert_unavailable(await ask(client, "k"))
         assert turns_of(db, user) == [("running", 1, ["user"])]
         proxy.heal()
+    async with bundle(settings, token=user.token) as client:
         busy = await ask(client, "k")
         expire_lease(db, user)
         answer = await ask(client, "k")

@@ -13,7 +13,7 @@ from tests.support.users import User, sign_up
 @pytest.fixture(scope="session")
 def site() -> Iterator[Stack]:
     """A stack with the page, whose AI takes its time: never break it."""
-    with pytest.MonkeyPatch.context() as patch, page_stack(patch) as stack:
+    with page_stack() as stack:
         yield stack
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def slow_stack() -> Iterator[Stack]:
     """A stack whose AI takes its time; killed and started at will."""
-    with pytest.MonkeyPatch.context() as patch, page_stack(patch) as stack:
+    with page_stack() as stack:
         yield stack
 
 

@@ -34,12 +34,11 @@ def chromium_path() -> str:
 
 
 @contextmanager
-def page_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+def page_stack() -> Iterator[Stack]:
     """Run a stack whose gateway serves the page and whose AI takes its time."""
     chromium_path()
-    monkeypatch.setenv("OFFLINE_DELAY", WORD_SECONDS)
     build_page()
-    with running_stack() as stack:
+    with running_stack(OFFLINE_DELAY=WORD_SECONDS) as stack:
         yield stack
 
 

@@ -44,10 +44,12 @@ def temporary_home() -> Path:
 
 
 @contextlib.contextmanager
-def running_stack(migrations: Path = MIGRATIONS) -> Iterator[Stack]:
+def running_stack(migrations: Path = MIGRATIONS, **environment: str) -> Iterator[Stack]:
     """Run a stack of one's own, which may be broken at will."""
     home = temporary_home()
-    stack = Stack(settings_in(home), with_seed=False, migrations=migrations)
+    stack = Stack(
+        settings_in(home), with_seed=False, migrations=migrations, environment=environment
+    )
     try:
         stack.up()
         yield stack
