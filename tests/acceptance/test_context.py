@@ -53,6 +53,14 @@ async def loaded(user: User, conversation: str) -> list[tuple[int, str, str, boo
             return [(m["seq"], m["role"], m["content"], m["is_summary"]) for m in rows]
 
 
+async def until_summarised(db: psycopg.Connection, conversation: str) -> None:
+    """Wait for a summary, which is made after the answer."""
+    query = "select from summaries where conversation_id = %s"
+    async with asyncio.timeout(60):
+        while db.execute(query, (conversation,)).fetchone() is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_a_long_conversation_stays_inside_the_budget_and_loads_whole(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -62,10 +70,10 @@ async def test_a_long_conversation_stays_inside_the_budget_and_loads_whole(
     engine = ScriptedEngine()
     settings = settings_for(stack, history_tokens=BUDGET, summary_tokens=500, store_timeout=60)
     contexts = []
-    for _ in range(2):
-        # Closing it lets the summary be written; the offline rules make it, by default.
-        async with bundle(settings, token=user.token, engine=engine) as client:
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        for _ in range(2):
             contexts.append((await ask(client, conversation))["message"]["metadata"]["context"])
+            await until_summarised(db, conversation)  # by the offline rules, as by default
     first, second = contexts
     for context, history in zip(contexts, engine.histories, strict=True):
         assert context["tokens"] == sum(estimate_tokens(row.content) for row in history)
