@@ -11,6 +11,7 @@ create index if not exists idx_messages_conversation_id_user_id_seq
 drop index public.idx_messages_conversation_id_user_id;
 
 -- As before, but that the bounds are values: under a policy no index is asked with a coalesce().
+-- And what is known by its id is looked up by that alone, behind a fence (offset 0).
 create or replace function public.list_conversations(
     archived boolean default false,
     project_id uuid default null,
@@ -77,7 +78,9 @@ begin
         kept as (
             select to_jsonb(c) as row, p.id, p.place, p.number
             from page as p
-            join public.conversations as c on c.id = p.id
+            cross join lateral (
+                select * from public.conversations where conversations.id = p.id offset 0
+            ) as c
             where p.number <= v_limit
         )
         select jsonb_build_object(
@@ -328,9 +331,11 @@ begin
             'covers_to', v_covered,
             'omitted', v_first - 1 - v_covered - (
                 select count(*)
-                from public.messages as m
-                where m.id = any (v_ours)
-                  and m.seq > v_covered
+                from unnest(v_ours) as ours (id)
+                cross join lateral (
+                    select seq from public.messages where messages.id = ours.id offset 0
+                ) as m
+                where m.seq > v_covered
                   and m.seq < v_first
             ),
             'longest', v_longest,

@@ -37,7 +37,7 @@ from tests.support.stack import free_ports
 from tests.support.users import User, functions_client, sign_up
 
 JSON = "application/json"
-EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "10"))
 PREFIX = "/functions/v1"
 CONFORMANCE = [
     not_a_server_error,

@@ -38,7 +38,7 @@ from tests.support.server import served_bundle
 from tests.support.sse import read_events
 from tests.support.tokens import claims_for, signed
 
-EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "5"))
 STEPS = int(os.environ.get("ATTACK_STEPS", "25"))
 LIVES = settings(
     max_examples=EXAMPLES,

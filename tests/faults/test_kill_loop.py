@@ -23,7 +23,7 @@ from tests.support.process import FunctionsProcess, functions_process
 from tests.support.stack import free_ports
 from tests.support.users import User, sign_up
 
-TURNS = int(os.environ.get("FAULT_TURNS", "60"))
+TURNS = int(os.environ.get("FAULT_TURNS", "48"))
 CLIENTS = 8
 USERS = 3
 EVERY = max(12, TURNS // 60)  # answered calls from one fault to the next

@@ -1,7 +1,7 @@
 """How pages are read: by the rows that they show, however long the rest is and whoever else writes.
 
-On a database with statistics of its own: a thousand other users, one very long conversation, one
-very long list.
+On a database with statistics of its own: thousands of other users with a message and a reply each,
+one very long conversation, one very long list.
 """
 
 import re
@@ -20,7 +20,7 @@ from tests.support.postgres import Server
 
 pytest_plugins = ["tests.integration.scratch"]
 
-USERS = 1000
+USERS = 3000
 LONG = 20_000
 PAGE = 20
 MOST = 10 * PAGE  # a page or a step of a walk, and a row for each
@@ -30,11 +30,11 @@ with users as (
     returning id
 ),
 chats as (
-    insert into conversations (user_id, last_seq) select id, 20 from users returning id, user_id
+    insert into conversations (user_id, last_seq) select id, 2 from users returning id, user_id
 )
 insert into messages (conversation_id, user_id, role, content, seq, created_at)
 select id, user_id, 'user', 'Message ' || n, n, now() + n * interval '1 microsecond'
-from chats, generate_series(1, 20) as n
+from chats, generate_series(1, 2) as n
 """
 OWNER = f"""
 with owner as (insert into auth.users (id) values (%(owner)s) returning id),
