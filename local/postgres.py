@@ -81,6 +81,19 @@ def prepare_data_folder(settings: LocalSettings) -> bool:
     return True
 
 
+def forget_ended_server(data: Path) -> None:
+    """Remove the lock of a server that has ended and waits to be reaped.
+
+    Postgres takes its process for a running one, and where the machine's first process reaps
+    nobody, as in many containers, it would for ever.
+    """
+    lock = data / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
+        owner = psutil.Process(int(lock.read_text().split()[0]))
+        if owner.status() == psutil.STATUS_ZOMBIE:
+            lock.unlink()
+
+
 def kill_server(settings: LocalSettings) -> None:
     """Kill the server and all of its backends with SIGKILL, as a crash would."""
     kill_part(postgres_part(settings))

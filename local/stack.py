@@ -157,6 +157,7 @@ class Stack:
         postgres.prepare_system_user()
         if postgres.prepare_data_folder(self.settings):
             self.say("made an empty database")
+        postgres.forget_ended_server(self.settings.home / "postgres")
         self._start(self.db)
 
     def _prepare_database(self) -> None:

@@ -50,6 +50,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, on the data that it has."""
+        postgres.forget_ended_server(self.home / "data")
         self._part().begin()
         self._part().wait_until_ready()
 
