@@ -23,7 +23,11 @@ def test_a_server_that_waits_to_be_reaped_has_ended(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
-@pytest.mark.parametrize("text", [f"{os.getpid()}\n/data\n", "2147483000\n", "", "no number"])
+@pytest.mark.parametrize(
+    "text",
+    [f"{os.getpid()}\n/data\n", "2147483000\n", "", "no number"],
+    ids=["running", "none", "empty", "no number"],
+)
 def test_any_other_lock_is_left_to_postgres(tmp_path: Path, text: str) -> None:
     """One of a running process, of none, or of nobody knows."""
     lock = tmp_path / "postmaster.pid"
