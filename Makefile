@@ -6,6 +6,9 @@ RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 4
 
+# The tests start many processes, each of which would compile the whole bundle anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup dev up down reset status demo doctor serve web test test-faults check format forwarders lint types imports lock docs bench bench-paging bench-search
 
