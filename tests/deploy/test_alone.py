@@ -24,22 +24,39 @@ NEVER = (
 
 HEALTH = ("functions.health", "functions.health.handler")
 
+# Each in a process that has read nothing yet but the libraries that all of them need.
 SCRIPT = """
-import json, sys
-from functions.__main__ import load_app
-app = load_app({endpoint!r})
-print(json.dumps([sorted(sys.modules), sorted(app.openapi()["paths"])]))
+import json, os, sys
+import fastapi, pydantic_settings, supabase
+shared = [name for name in sys.modules if name.partition(".")[0] in {"functions", "shared"}]
+assert shared == [], shared
+for endpoint in sys.argv[1:]:
+    if os.fork() == 0:
+        from functions.__main__ import load_app
+        app = load_app(endpoint)
+        print(json.dumps([endpoint, sorted(sys.modules), sorted(app.openapi()["paths"])]))
+        sys.exit()
+    assert os.wait()[1] == 0, endpoint
 """
 
 
-@pytest.mark.parametrize("endpoint", endpoints())
-def test_an_endpoint_alone_imports_only_what_it_needs(endpoint: str) -> None:
-    """And serves its own address and no other's, but for health."""
+@pytest.fixture(scope="module")
+def alone() -> dict[str, tuple[list[str], list[str]]]:
+    """What each endpoint imports, and the addresses that it serves."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(endpoint=endpoint)],
+        [sys.executable, "-c", SCRIPT, *endpoints()],
         capture_output=True, text=True, cwd=ROOT, check=True,
     )  # fmt: skip
-    modules, paths = json.loads(done.stdout)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return {endpoint: (modules, paths) for endpoint, modules, paths in rows}
+
+
+@pytest.mark.parametrize("endpoint", endpoints())
+def test_an_endpoint_alone_imports_only_what_it_needs(
+    alone: dict[str, tuple[list[str], list[str]]], endpoint: str
+) -> None:
+    """And serves its own address and no other's, but for health."""
+    modules, paths = alone[endpoint]
     forbidden = NEVER if endpoint in USERS_OF_AI else (*NEVER, *AI)
     assert [m for m in modules if m.startswith(tuple(f"{name}." for name in forbidden))] == []
     assert set(forbidden).isdisjoint(modules)
