@@ -1,7 +1,5 @@
 """Removes everything that is stored of a user, and gives a receipt."""
 
-from uuid import uuid4
-
 from fastapi import APIRouter, Depends
 
 from shared import erasure
@@ -16,12 +14,12 @@ async def erase_account(
     body: EraseAccountRequest,
     caller: CallerOf,
     services: ServicesOf,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKey,
 ) -> EraseAccountAnswer:
     """Delete every conversation of the user's, for good. The account itself is left to Auth."""
     return await erasure.erase_account(
         services.persistence,
         caller.acting_for(body.user_id),
         caller=caller,
-        idempotency_key=idempotency_key or uuid4().hex,
+        idempotency_key=idempotency_key,
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from shared.http.events import event_stream, wants_events
-from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
+from shared.http.routing import BEARER, CallerOf, CheckedRoute, GivenKey, ServicesOf
 from shared.http.upload import read_upload
 from shared.imports.schema import REQUEST_BODY
 from shared.models.archive import ImportReport
@@ -15,15 +15,6 @@ router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["import-conversation"]
 )
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x20-\x7e]+$",
-        description="Names a plain list, in place of its content. Other files name themselves.",
-    ),
-]
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
@@ -38,19 +29,20 @@ async def import_conversation(
     request: Request,
     caller: CallerOf,
     services: ServicesOf,
+    key: GivenKey,
     user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None,
-    idempotency_key: IdempotencyKey = None,
     accept: Accept = None,
 ) -> ImportReport | Response:
     """Take all that a file holds, or nothing, and say what was taken and what skipped.
 
-    Importing a file again adds nothing. As a stream: `progress {done, total}` in messages, then
+    Importing a file again adds nothing: it is known by what it says it is, a plain list by its
+    Idempotency-Key or else by its content. As a stream: `progress {done, total}` in messages, then
     `done` with the report, or `error`. A client that goes away before `done` may have imported
     nothing: send the file again.
     """
     owner = caller.acting_for(user_id)
     upload = await read_upload(request, limit=services.settings.max_import_bytes)
     job = await services.importer.read(
-        upload.content, is_zip=upload.is_zip, user_id=owner, caller=caller, key=idempotency_key
+        upload.content, is_zip=upload.is_zip, user_id=owner, caller=caller, key=key
     )
     return event_stream(job.events()) if wants_events(accept) else await job.run()

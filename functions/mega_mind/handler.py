@@ -1,7 +1,6 @@
 """One request to the AI: stored, answered, stored; as one answer or as a stream."""
 
 from typing import Annotated, Any
-from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
@@ -34,7 +33,7 @@ async def mega_mind(
     caller: CallerOrStranger,
     services: ServicesOf,
     arrived_at: ArrivedAt,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKey,
     accept: Accept = None,
 ) -> MegaMindAnswer | Response:
     """Commit the user's message, let the AI work, commit its reply, and return both.
@@ -47,7 +46,7 @@ async def mega_mind(
         return await services.turns.run_unstored(body, user_id=user_id, caller=caller)
     if user_id is None or caller is None:
         raise UnauthorizedError
-    turn = Turn(user_id, idempotency_key or uuid4().hex, body, caller, arrived_at)
+    turn = Turn(user_id, idempotency_key, body, caller, arrived_at)
     if wants_events(accept):
         return event_stream(await services.turns.stream(turn))
     return await services.turns.run(turn)

@@ -6,13 +6,14 @@ In that order, so that a stranger learns nothing about what a valid body would b
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
 
 from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from shared.auth import Caller
-from shared.errors import ForbiddenError, UnauthorizedError
+from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
 from shared.http.body import parse_json, read_body, require_plain_json
 from shared.services import Services
 
@@ -111,19 +112,35 @@ def _arrived_at(request: Request) -> float:
     return arrived_at
 
 
+def _given_key(
+    request: Request,
+    given: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x20-\x7e]+$",
+            description="Repeating a request under its key gives the stored answer.",
+        ),
+    ] = None,
+) -> str | None:
+    if len(set(request.headers.getlist("idempotency-key"))) > 1:
+        raise InvalidRequestError("A request has one Idempotency-Key; this one has several.")
+    return given
+
+
+GivenKey = Annotated[str | None, Depends(_given_key)]
+
+
+def _given_or_new_key(given: GivenKey) -> str:
+    return given or uuid4().hex
+
+
 ServicesOf = Annotated[Services, Depends(services_of)]
 CallerOf = Annotated[Caller, Depends(_verified_caller)]
 UserOf = Annotated[Caller, Depends(_signed_in_user)]
 ServiceOf = Annotated[Caller, Depends(_the_service)]
 CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]
 ArrivedAt = Annotated[float, Depends(_arrived_at)]
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x20-\x7e]+$",
-        description="Repeating a request under its key gives the stored answer.",
-    ),
-]
+IdempotencyKey = Annotated[str, Depends(_given_or_new_key)]

@@ -64,6 +64,30 @@ async def test_24_callers_with_one_key_are_one_turn(
     assert rows_of(db, user) == (1, ["user", "assistant"])
 
 
+async def test_two_keys_are_refused_and_nothing_is_stored(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """Which of them a retry would name is anybody's guess; one that came twice is one key."""
+    async with bundle(settings_for(stack), token=user.token) as client:
+        two = await client.send(twice_keyed(client, "a", "b"))
+        stored = rows_of(db, user)
+        same = await client.send(twice_keyed(client, "a", "a"))
+        again = await ask(client, "a")
+    error = two.json()
+    assert (two.status_code, error["code"]) == (400, "invalid_request")
+    assert "Idempotency-Key" in error["message"]
+    assert stored == (0, [])
+    assert (same.status_code, again.json()["replayed"]) == (200, True)
+
+
+def twice_keyed(client: httpx.AsyncClient, *keys: str) -> httpx.Request:
+    """Return a request with a header for each key; a client's own headers would replace them."""
+    request = client.build_request("POST", "/mega-mind", json={"request": "Once"})
+    named = [("Idempotency-Key", key) for key in keys]
+    request.headers = httpx.Headers([*request.headers.multi_items(), *named])
+    return request
+
+
 async def test_24_callers_in_a_free_race_agree_or_are_told_to_wait(
     user: User, db: psycopg.Connection
 ) -> None:
