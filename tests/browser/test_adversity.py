@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from local.stack import Stack
-from tests.support.browser import composer, replies, send, visitor
+from tests.support.browser import PLAIN_HOST, composer, replies, send, visitor
 from tests.support.chats import Said, write_chat
 from tests.support.users import User
 
@@ -95,6 +95,42 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
         await replies(page)
         await expect(page.locator(".message-user")).to_have_count(1)
         await expect(page.locator(".message-user")).to_contain_text("One")
+
+
+async def test_what_waits_for_a_limit_says_until_when_and_can_be_discarded(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """The day's turns are used up: nobody has to wait for tomorrow to take a message back."""
+    refusal = {"code": "too_many_turns", "message": "Too many turns."}
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await visit.context.route(
+            "**/functions/v1/mega-mind",
+            lambda route: route.fulfill(status=429, headers={"retry-after": "3600"}, json=refusal),
+        )
+        await send(page, "One too many")
+        waiting = page.locator(".message-pending")
+        await expect(waiting).to_contain_text("Too many turns. Sent again at", timeout=SOON)
+        await visit.context.unroute_all()
+        await waiting.get_by_role("button", name="Discard").click()
+        await expect(waiting).to_have_count(0)
+        await send(page, "Another")
+        await replies(page)
+        await expect(page.locator(".message-user .message-body")).to_have_text(["Another"])
+
+
+async def test_without_https_a_message_is_sent_all_the_same(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """From another machine without a certificate, where browsers withhold half of their parts."""
+    address = site.settings.url.replace("127.0.0.1", PLAIN_HOST)
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user, address)
+        assert not await page.evaluate("isSecureContext")
+        await send(page, "In the open")
+        await replies(page)
+        await page.reload()
+        await expect(page.locator(".message-user .message-body")).to_have_text("In the open")
 
 
 async def test_what_the_reader_asks_for_and_does_not_get_is_told(

@@ -5,20 +5,24 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from local.page import build_page
+from local.node import install_packages
+from local.page import WEB, build_page
 from local.stack import Stack
 from tests.support.stack import running_stack
 from tests.support.users import PASSWORD, User
 
 expect.set_options(timeout=30_000)  # a bound, not a measure
 
+# A name of this machine that no browser trusts, as it trusts 127.0.0.1, without https.
+PLAIN_HOST = "plain.example"
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WORD_SECONDS = "0.1"
+SLOW_AI = {"OFFLINE_DELAY": "0.1"}  # seconds for a word
 REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   console.error(`against the policy: ${violatedDirective} ${blockedURI}`));
@@ -33,12 +37,18 @@ def chromium_path() -> str:
     return found
 
 
+def prepare_page() -> None:
+    """Build the page where there is a Chromium; with all packages, as its own tests want them."""
+    chromium_path()
+    install_packages(WEB, "ci")
+    build_page()
+
+
 @contextmanager
 def page_stack() -> Iterator[Stack]:
-    """Run a stack whose gateway serves the page and whose AI takes its time."""
-    chromium_path()
-    build_page()
-    with running_stack(OFFLINE_DELAY=WORD_SECONDS) as stack:
+    """Run a stack of one's own whose gateway serves the page and whose AI takes its time."""
+    prepare_page()
+    with running_stack(**SLOW_AI) as stack:
         yield stack
 
 
@@ -47,7 +57,8 @@ async def running_browser() -> AsyncIterator[Browser]:
     """Run a Chromium without a window."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium_path(), args=["--no-sandbox"]
+            executable_path=chromium_path(),
+            args=["--no-sandbox", f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1"],
         )
         try:
             yield browser
@@ -70,7 +81,7 @@ class Visitor:
         page.on("console", lambda line: self._note(line.type, line.text))
         page.on("request", lambda request: self._stay_here(request.url))
         await page.add_init_script(REPORT_VIOLATIONS)
-        await page.goto(self.stack.settings.url + path)
+        await page.goto(urljoin(self.stack.settings.url, path))
         return page
 
     async def sign_in(self, user: User, path: str = "/") -> Page:

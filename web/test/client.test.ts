@@ -90,3 +90,25 @@ test.each([
   expect(bodies).toHaveLength(1);
   expect(client.outbox.entries).toEqual([]);
 });
+
+test("a message that a limit holds back can be discarded, and what is behind it is sent", async () => {
+  const bodies: SendBody[] = [];
+  const { send, answer } = server();
+  answer();
+  const limit = new ChatError({ code: "too_many_turns", message: "Too many." }, 429, 3600);
+  const client = tabOf(userId(), async function* (body) {
+    bodies.push(body);
+    if (body.request === "One") throw limit;
+    yield* send(body);
+  });
+  const thread = client.newThread();
+  const { key } = await client.send(thread, { request: "One" });
+  await client.send(thread, { request: "Two" });
+  const hour = 3_600_000;
+  await vi.waitFor(() =>
+    expect(client.outbox.get(key)?.nextAt).toBeGreaterThan(Date.now() + hour / 2),
+  );
+  await client.outbox.remove(key);
+  await vi.waitFor(() => expect(bodies.map(({ request }) => request)).toEqual(["One", "Two"]));
+  await vi.waitFor(() => expect(client.outbox.entries).toEqual([]));
+});

@@ -3,6 +3,7 @@
 import { ClockIcon, ExclamationTriangleIcon, UploadIcon } from "@radix-ui/react-icons";
 import type { OutboxEntry } from "../core/types";
 import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import { timeOf } from "./time";
 
 interface PendingMessageProps {
   entry: OutboxEntry;
@@ -20,14 +21,14 @@ export function PendingMessage({ entry, chat }: PendingMessageProps) {
       <footer className="message-foot">
         <StateLine entry={entry} connection={chat.connection} />
         {hasFailed && (
-          <>
-            <button type="button" className="link" onClick={() => void chat.retry(entry.key)}>
-              Try again
-            </button>
-            <button type="button" className="link" onClick={() => void chat.discard(entry.key)}>
-              Discard
-            </button>
-          </>
+          <button type="button" className="link" onClick={() => void chat.retry(entry.key)}>
+            Try again
+          </button>
+        )}
+        {(hasFailed || entry.nextAt) && (
+          <button type="button" className="link" onClick={() => void chat.discard(entry.key)}>
+            Discard
+          </button>
         )}
       </footer>
     </article>
@@ -46,6 +47,14 @@ function StateLine({ entry, connection }: { entry: OutboxEntry; connection: stri
     return (
       <span>
         <ClockIcon aria-hidden /> Queued: kept in this browser until it is sent
+      </span>
+    );
+  }
+  if (entry.nextAt) {
+    return (
+      <span>
+        <ClockIcon aria-hidden /> {entry.error?.message} Sent again at{" "}
+        {timeOf(new Date(entry.nextAt).toISOString())}
       </span>
     );
   }

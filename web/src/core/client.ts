@@ -5,6 +5,7 @@
 
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { QueryClient } from "@tanstack/react-query";
+import { v4 as newId } from "uuid"; // the browser's own is missing on plain HTTP
 import { Conversation } from "./conversation";
 import { deliver } from "./courier";
 import { Endpoints } from "./endpoints";
@@ -47,7 +48,7 @@ export class ChatClient {
   async send(thread: string, body: SendBody): Promise<OutboxEntry> {
     const { conversationId } = body;
     return this.outbox.add({
-      key: crypto.randomUUID(),
+      key: newId(),
       thread,
       body,
       conversationId,
@@ -61,12 +62,13 @@ export class ChatClient {
     return this.outbox.change(key, {
       state: "queued",
       error: undefined,
+      nextAt: undefined,
       ...(thread && { thread }),
     });
   }
 
   newThread(): string {
-    return DRAFT_THREAD + crypto.randomUUID();
+    return DRAFT_THREAD + newId();
   }
 
   /** The thread to write to a conversation in: behind what is still on its way there. */

@@ -39,7 +39,8 @@ async function deliverOne(client: ChatClient, entry: OutboxEntry): Promise<void>
     if (!now || now.state === "failed") return;
     const state = now.state === "saved" ? "saved" : "sending";
     const first = now.attempts === 0 && { after: client.newestSeq(now.conversationId) };
-    await client.outbox.change(entry.key, { state, attempts: now.attempts + 1, ...first });
+    const attempts = now.attempts + 1;
+    await client.outbox.change(entry.key, { state, attempts, nextAt: undefined, ...first });
     const failure = await attempt(client, now);
     if (signal.aborted) return;
     if (!failure) {
@@ -52,9 +53,11 @@ async function deliverOne(client: ChatClient, entry: OutboxEntry): Promise<void>
     if (!failure.isPassing) {
       return client.outbox.change(entry.key, { state: "failed", error: failure.body });
     }
-    await client.outbox.change(entry.key, { error: failure.body });
     failures = failure.code === "turn_in_progress" ? 0 : failures + 1;
-    await wait(pauseAfter(failures, failure.retryAfter), signal);
+    const pause = pauseAfter(failures, failure.retryAfter);
+    const nextAt = failure.isLimit ? Date.now() + pause : undefined;
+    await client.outbox.change(entry.key, { error: failure.body, nextAt });
+    await client.outbox.whileThere(entry.key, signal, (there) => wait(pause, there));
   }
 }
 

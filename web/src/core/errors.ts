@@ -25,6 +25,11 @@ export class ChatError extends Error {
     this.retryAfter = retryAfter;
   }
 
+  /** Whether a limit was met: nothing was stored, and that may last for hours. */
+  get isLimit(): boolean {
+    return this.status === 429;
+  }
+
   /** Whether the same request, under its key, may still go well. 0 is no answer at all. */
   get isPassing(): boolean {
     return this.status === 0 || WORTH_ANOTHER_TRY.has(this.status);

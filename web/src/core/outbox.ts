@@ -76,6 +76,19 @@ export class Outbox {
     await this.changed();
   }
 
+  /** Do something that ends early, by its signal, where the entry is taken out meanwhile. */
+  async whileThere(
+    key: string,
+    signal: AbortSignal,
+    work: (there: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const gone = new AbortController();
+    const unsubscribe = this.onChange(() => {
+      if (!this.get(key)) gone.abort();
+    });
+    await work(AbortSignal.any([signal, gone.signal])).finally(unsubscribe);
+  }
+
   async remove(key: string): Promise<void> {
     this.unkept.delete(key);
     await del(key, this.store).catch(() => this.removed.add(key));

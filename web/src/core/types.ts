@@ -146,6 +146,8 @@ export interface OutboxEntry {
   messageId?: string;
   /** Why it failed, or why it is being tried again. */
   error?: ErrorBody;
+  /** Where a limit was met, when it is sent again: milliseconds since 1970. */
+  nextAt?: number;
 }
 
 /** A message that a search has found. Marks count code points of the snippet's text. */
