@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.support.stack import running_stack, shared_stack
+from tests.support.stack import running_stack, shared_among_workers, shared_stack
 from tests.support.users import User, make_user
 
 # Folders whose files take long. A worker is given whole files, in this order: a file of each in
@@ -31,9 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack that all tests share: never break it."""
-    base = tmp_path_factory.getbasetemp()
-    is_worker = base.name.startswith("popen-")
-    with shared_stack(base.parent if is_worker else base) as running:
+    with shared_stack(shared_among_workers(tmp_path_factory), "stack") as running:
         yield running
 
 

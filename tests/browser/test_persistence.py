@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import psycopg
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from local.stack import Stack
@@ -14,7 +15,6 @@ from tests.support.browser import (
     messages_of,
     page_stack,
     replies,
-    running_browser,
     send,
     visitor,
 )
@@ -30,14 +30,7 @@ def slow_stack() -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A browser for one test."""
-    async with running_browser() as running:
-        yield running
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def reader(slow_stack: Stack) -> AsyncIterator[User]:
     """A new user."""
     signed_up = await sign_up(slow_stack)

@@ -328,15 +328,20 @@ async def patient(stack: Stack, db: psycopg.Connection) -> AsyncIterator[Patient
     """Two users with a conversation each, in a store that holds nothing else."""
     db.execute("truncate conversations, messages, turns cascade")
     made = Patient(stack, db, await make_user(stack), await make_user(stack))
-    first = (await made.owner.send("One")).json()
-    second = (await made.owner.send("Two", conversationId=first["conversationId"])).json()
-    others = (await made.other.send("Three")).json()
+    with as_service(stack.settings.db_url) as service:
+        first = service.begin(made.owner.id, "One")
+        service.complete(first)
+        conversation = first["conversation"]["id"]
+        second = service.begin(made.owner.id, "Two", conversation_id=conversation)
+        service.complete(second)
+        others = service.begin(made.other.id, "Three")
+        service.complete(others)
     made.names = {
-        "conversation": first["conversationId"],
-        "first": first["turnId"],
-        "second": second["turnId"],
+        "conversation": conversation,
+        "first": first["turn"]["id"],
+        "second": second["turn"]["id"],
         "other": made.other.id,
-        "others": others["conversationId"],
+        "others": others["conversation"]["id"],
     }
     yield made
     await made.owner.functions.aclose()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from filelock import FileLock
 
 from local.database import MIGRATIONS
@@ -58,11 +59,20 @@ def running_stack(migrations: Path = MIGRATIONS, **environment: str) -> Iterator
         shutil.rmtree(home, ignore_errors=True)
 
 
+def shared_among_workers(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all processes of a test run have in common."""
+    base = factory.getbasetemp()
+    return base.parent if base.name.startswith("popen-") else base
+
+
 @contextlib.contextmanager
-def shared_stack(root: Path) -> Iterator[Stack]:
-    """Share one stack among the test processes: the first starts it, the last one stops it."""
-    users = root / "shared-stack.json"
-    lock = FileLock(root / "shared-stack.lock")
+def shared_stack(root: Path, name: str, **environment: str) -> Iterator[Stack]:
+    """Share a stack of this name among the test processes that have a folder in common.
+
+    The first one starts it, the last one stops it.
+    """
+    users = root / f"{name}.json"
+    lock = FileLock(root / f"{name}.lock")
     with lock:
         state: dict[str, Any] = json.loads(users.read_text()) if users.exists() else {"count": 0}
         if state["count"] == 0:
@@ -70,7 +80,9 @@ def shared_stack(root: Path) -> Iterator[Stack]:
             state["home"] = str(temporary_home())
         home = Path(state["home"])
         settings = LocalSettings(home, home / ".env.local", Ports(*state["ports"]))
-        stack = Stack(settings, with_seed=False, migrations=SHARED_MIGRATIONS)
+        stack = Stack(
+            settings, with_seed=False, migrations=SHARED_MIGRATIONS, environment=environment
+        )
         if state["count"] == 0:
             try:
                 stack.up()
