@@ -45,7 +45,7 @@ def temporary_home() -> Path:
 
 
 @contextlib.contextmanager
-def running_stack(migrations: Path = MIGRATIONS, **environment: str) -> Iterator[Stack]:
+def running_stack(migrations: Path = MIGRATIONS, /, **environment: str) -> Iterator[Stack]:
     """Run a stack of one's own, which may be broken at will."""
     home = temporary_home()
     stack = Stack(
