@@ -1,5 +1,7 @@
 """Fixtures for every test: the shared stack, users of it, and its database."""
 
+import functools
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,6 +12,9 @@ import pytest
 from local.stack import Stack
 from tests.support.stack import running_stack, shared_among_workers, shared_stack
 from tests.support.users import User, make_user
+
+# Each HTTP client reads every certificate authority, which takes longer than most tests' requests.
+ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
 
 # Folders whose files take long. A worker is given whole files, in this order: a file of each in
 # turn, so that not all of them run browsers at once, and the quick ones last, to end together.

@@ -13,6 +13,7 @@ import pytest
 from local.stack import Stack
 from shared.config import Settings
 from shared.engine import unescape, with_time_limit
+from tests.faults.turns import until_answered
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine
 from tests.support.proxy import (
@@ -129,7 +130,7 @@ async def test_a_broken_store_is_a_503_in_time_and_the_same_key_succeeds_later(
         )
         before = turns_of(db, user)
         proxy.heal()
-        answer = await ask(client, "k")
+        answer = await until_answered(client)
     assert_unavailable(refused)
     assert_unavailable(loaded)
     assert took < STORE_TIMEOUT + SLACK
@@ -182,7 +183,7 @@ async def test_begin_turn_whose_answer_is_lost_ends_in_one_turn(
     async with bundle(settings, token=user.token) as client:
         busy = await ask(client, "k")
         expire_lease(db, user)
-        answer = await ask(client, "k")
+        answer = await until_answered(client)
     assert (busy.status_code, busy.json()["code"]) == (409, "turn_in_progress")
     assert busy.json()["details"]["turnId"] == answer.json()["turnId"]
     assert int(busy.headers["retry-after"]) > 0
@@ -223,7 +224,7 @@ async def test_a_reply_that_can_not_be_stored_is_given_away_and_stored_later(
         unstored = await ask(client, "k")
         assert turns_of(db, user) == [("running", 1, ["user"])]
         proxy.heal()
-        answer = await ask(client, "k")
+        answer = await until_answered(client)
     assert (unstored.status_code, unstored.json()["code"]) == (503, "reply_not_stored")
     assert unstored.json()["persisted"] is False
     assert unstored.json()["reply"]["content"] == "Done."
@@ -244,7 +245,7 @@ async def test_complete_turn_whose_every_answer_is_lost_is_replayed(
         proxy.on("complete_turn", drops_the_answer)
         unsure = await ask(client, "k")
         proxy.heal()
-        answer = await ask(client, "k")
+        answer = await until_answered(client)
     assert (unsure.status_code, unsure.json()["persisted"]) == (503, False)
     assert answer.status_code == 200
     assert answer.json()["message"]["content"] == "Done."

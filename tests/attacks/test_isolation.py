@@ -22,7 +22,7 @@ from tests.support.tokens import claims_for, signed
 from tests.support.users import User
 
 ACTORS = ("owner", "other", "anon", "expired", "service")
-PAIRS = 60
+PAIRS = 40
 MOST = 1.5  # how far the two medians may lie apart, as a factor
 TRIES = 3
 BROADCAST = "/realtime/v1/api/broadcast"

@@ -31,7 +31,10 @@ async def ask(
 async def until_answered(
     client: httpx.AsyncClient, key: str = "k", request: str = "Hello", **body: Any
 ) -> httpx.Response:
-    """Ask under the same key until the store has its connections again."""
+    """Ask under the same key until the store has its connections again, or its time.
+
+    For less than a lease that nobody holds: whoever has to wait for one fails here.
+    """
     async with asyncio.timeout(30):
         answer = await ask(client, key, request, **body)
         while answer.status_code == 503:

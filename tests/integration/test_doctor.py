@@ -20,7 +20,7 @@ from tests.integration.turns import as_service
 from tests.support.bundle import bundle, settings_for
 from tests.support.proxy import Proxy, proxy_to, refuses
 from tests.support.stack import free_ports, running_stack
-from tests.support.users import NO_TLS, User, make_user
+from tests.support.users import User, make_user
 
 CHECKS = {
     "turn_without_message",
@@ -621,7 +621,7 @@ async def test_only_the_service_may_call(patient: Patient, actor: str) -> None:
     calls = {"repair_broken": part, "find_broken": grace, "check_invariants": grace}
     before = everything_in(patient.db)
     async with httpx.AsyncClient(
-        base_url=f"{environment['SUPABASE_URL']}/rest/v1/rpc", headers=headers, verify=NO_TLS
+        base_url=f"{environment['SUPABASE_URL']}/rest/v1/rpc", headers=headers
     ) as http:
         answers = {name: await http.post(name, json=given) for name, given in calls.items()}
         unchanged = everything_in(patient.db) == before
@@ -637,7 +637,7 @@ async def test_only_the_service_may_call(patient: Patient, actor: str) -> None:
 async def test_the_service_still_may_not_change_a_message(patient: Patient) -> None:
     """The repair runs with rights that its caller does not have."""
     environment = patient.stack.settings.environment()
-    async with httpx.AsyncClient(base_url=environment["SUPABASE_URL"], verify=NO_TLS) as http:
+    async with httpx.AsyncClient(base_url=environment["SUPABASE_URL"]) as http:
         answer = await http.patch(
             f"/rest/v1/messages?conversation_id=eq.{patient.conversation}",
             headers={"apikey": environment["SUPABASE_SECRET_KEY"]},

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from local.stack import Stack
-from tests.support.users import NO_TLS, User, make_user
+from tests.support.users import User, make_user
 
 ACTORS = ("anon", "owner", "other", "service")
 SECRET_TEXT = "canary-of-the-owner"
@@ -67,7 +67,7 @@ async def make_world(stack: Stack) -> World:
     owner, other = await make_user(stack), await make_user(stack)
     publishable = {"apikey": environment["SUPABASE_PUBLISHABLE_KEY"]}
     world = World(
-        http=httpx.AsyncClient(base_url=environment["SUPABASE_URL"], timeout=30, verify=NO_TLS),
+        http=httpx.AsyncClient(base_url=environment["SUPABASE_URL"], timeout=30),
         headers={
             "anon": publishable,
             "owner": publishable | {"authorization": f"Bearer {owner.token}"},

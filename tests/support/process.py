@@ -15,7 +15,7 @@ import httpx
 from local.settings import ROOT
 from local.stack import Stack
 from tests.support.stack import free_ports
-from tests.support.users import NO_TLS, functions_client
+from tests.support.users import functions_client
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60
@@ -79,7 +79,7 @@ async def functions_process(
 async def _wait_until_healthy(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
     async with (
         asyncio.timeout(START_SECONDS),
-        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+        httpx.AsyncClient(base_url=url) as http,
     ):
         while True:
             assert process.returncode is None, _output(log)

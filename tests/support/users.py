@@ -1,6 +1,5 @@
 """Real users of a running stack, signed up over its Auth API."""
 
-import ssl
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,6 @@ from supabase import AsyncClient, acreate_client
 
 from local.stack import Stack
 from tests.support.tokens import claims_for, signed
-
-# Here all is plain http: reading every certificate authority takes longer than a test's requests.
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 PASSWORD = "correct-horse-battery"
 PASSWORD_HASH = "$2b$10$wcmlLblpizXkXJo2c8RXquYT6XUc2O2qWMSs8c.xK.xvsFKsZK6ha"
@@ -65,16 +61,14 @@ class User:
 def functions_client(url: str, **headers: str) -> httpx.AsyncClient:
     """Return an HTTP client for a stack's functions."""
     base_url = f"{url}/functions/v1"
-    return httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60, verify=NO_TLS)
+    return httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60)
 
 
 async def sign_up(stack: Stack) -> User:
     """Sign a new user up, over Auth: for what is about that, or about the road there."""
     environment = stack.settings.environment()
     email = f"{uuid.uuid4().hex}@example.com"
-    async with httpx.AsyncClient(
-        base_url=environment["SUPABASE_URL"], timeout=30, verify=NO_TLS
-    ) as http:
+    async with httpx.AsyncClient(base_url=environment["SUPABASE_URL"], timeout=30) as http:
         answer = await http.post(
             "/auth/v1/signup",
             headers={"apikey": environment["SUPABASE_PUBLISHABLE_KEY"]},
