@@ -54,8 +54,8 @@ def _is_secret(field: FieldInfo) -> bool:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
-    value = field.default
-    if value is None or value == "":
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ("", (), {}):
         return "unset"
     return f"`{','.join(value) if isinstance(value, tuple) else str(value).lower()}`"
 
