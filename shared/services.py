@@ -47,7 +47,7 @@ class Services:
         self.persistence = Persistence(
             Store(Clients(settings, self.http), timeout=settings.store_timeout)
         )
-        self._patient_http: AsyncClient | None = None
+        self._patient_pools: list[AsyncClient] = []
         self.damage = DamageGauge(self.persistence)
 
     @cached_property
@@ -82,10 +82,28 @@ class Services:
         """The importer of files, whose calls to the store may take longer than others."""
         from shared.imports.importer import Importer
 
-        patient = self.settings.model_copy(update={"store_timeout": self.settings.import_timeout})
-        self._patient_http = create_pool(patient)
-        store = Store(Clients(patient, self._patient_http), timeout=patient.store_timeout)
-        return Importer(Persistence(store), max_bytes=self.settings.max_import_bytes)
+        return Importer(
+            self._patient_persistence(self.settings.import_timeout),
+            max_bytes=self.settings.max_import_bytes,
+        )
+
+    async def remover(self) -> Persistence:
+        """Return the store for calls that may take long: whether it is there shows at once.
+
+        Raises StoreUnavailableError where it isn't.
+        """
+        await self.persistence.ping()
+        return self._removing
+
+    @cached_property
+    def _removing(self) -> Persistence:
+        return self._patient_persistence(self.settings.removal_timeout)
+
+    def _patient_persistence(self, timeout: float) -> Persistence:
+        patient = self.settings.model_copy(update={"store_timeout": timeout})
+        pool = create_pool(patient)
+        self._patient_pools.append(pool)
+        return Persistence(Store(Clients(patient, pool), timeout=timeout))
 
     @cached_property
     def summaries(self) -> Summaries:
@@ -111,9 +129,8 @@ class Services:
             deadline = time.monotonic() + self.settings.drain_seconds
             await self.turns.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
-        if self._patient_http is not None:
-            await self._patient_http.aclose()
-        await self.http.aclose()
+        for pool in (*self._patient_pools, self.http):
+            await pool.aclose()
 
 
 def _configured_engine(settings: Settings) -> Engine:

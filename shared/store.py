@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
     from shared.clients import Clients
 
 log = structlog.get_logger(__name__)
+
+# Whoever writes over the Data API can store any number that jsonb holds, and reads it back written
+# out: up to 131,072 digits in front of the point. Python's own limit would make the row unreadable.
+sys.set_int_max_str_digits(140_000)
 
 # The word that our SQL functions raise in `detail`, beside an SQLSTATE of the form PTnnn.
 RAISED_BY_US: Mapping[str, type[AppError]] = {

@@ -35,12 +35,20 @@ class UnansweredBegins:
         """Return what to send: as it was sent before, to one caller alone, or as new."""
         now = time.monotonic()
         known = self._begins.pop(key, None)
-        if known is not None and now - known.sent_at < self._seconds:
+        if known is not None and not self._is_over(known):
             return known
         return Begin(uuid4(), now)
 
+    def _is_over(self, begin: Begin) -> bool:
+        return time.monotonic() - begin.sent_at >= self._seconds
+
     def keep(self, key: Hashable, begin: Begin) -> None:
-        """Remember a call whose answer didn't come; the oldest are forgotten."""
-        self._begins[key] = begin
+        """Remember a call whose answer didn't come; the oldest are forgotten.
+
+        Of several under one key, the first sent: it is the one that the store let through.
+        """
+        known = self._begins.get(key)
+        if known is None or begin.sent_at <= known.sent_at or self._is_over(known):
+            self._begins[key] = begin
         while len(self._begins) > MOST:
             del self._begins[next(iter(self._begins))]

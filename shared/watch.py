@@ -131,6 +131,13 @@ async def tell_settled(record: TurnRecord) -> AsyncIterator[TurnEvent]:
         yield event
 
 
+def _draft_of(message: dict[str, Any]) -> str:
+    """Return what was written of a reply: the sentence that stands for a failed one is no part."""
+    content: str = message["content"]
+    error = message["metadata"].get("error") or {}
+    return "" if content == error.get("message") else content
+
+
 def _settled(record: TurnRecord, place: Place, *, replayed: bool) -> list[TurnEvent]:
     """Return the events that end a stream: text not told yet, the stored reply, the answer."""
     answer = stored_answer(record, replayed=replayed).model_dump(mode="json", by_alias=True)
@@ -138,8 +145,7 @@ def _settled(record: TurnRecord, place: Place, *, replayed: bool) -> list[TurnEv
     if record.turn.attempt != place.attempt:
         place = place.within(record)
         events.append(_accepted(record, place))
-    # The sentence that stands for a failed reply is not a part of any draft.
-    rest = answer["message"]["content"][place.offset :] if answer["success"] or place.offset else ""
+    rest = _draft_of(answer["message"])[place.offset :]
     if rest:
         events.append(_delta(record, place, rest))
         place = place.after(rest)

@@ -15,4 +15,5 @@ async def apply_retention(
     body: ApplyRetentionRequest, _: ServiceOf, services: ServicesOf
 ) -> ApplyRetentionAnswer:
     """Archive and delete what the policies say; on a dry run, only count it."""
-    return await services.persistence.apply_retention(body)
+    persistence = await services.remover()
+    return await persistence.apply_retention(body)

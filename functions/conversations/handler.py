@@ -82,5 +82,6 @@ async def delete_conversation(
     conversation_id: PlainUuid, caller: CallerOf, services: ServicesOf
 ) -> DeletedAnswer:
     """Delete a conversation with everything in it, for good."""
-    await services.persistence.delete_conversation(conversation_id, caller=caller)
+    persistence = await services.remover()
+    await persistence.delete_conversation(conversation_id, caller=caller)
     return DeletedAnswer(deleted=conversation_id)

@@ -18,7 +18,7 @@ async def erase_account(
 ) -> EraseAccountAnswer:
     """Delete every conversation of the user's, for good. The account itself is left to Auth."""
     return await erasure.erase_account(
-        services.persistence,
+        await services.remover(),
         caller.acting_for(body.user_id),
         caller=caller,
         idempotency_key=idempotency_key,

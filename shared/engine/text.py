@@ -18,8 +18,12 @@ from typing import Final
 
 _ESCAPE: Final = r"u(?:0000|d[89abcdef][0-9a-f]{2})"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_TO_ESCAPE: Final = re.compile(rf"(\\*)([\x00\ud800-\udfff])|(\\+)(?={_ESCAPE})")
-_ESCAPED: Final = re.compile(rf"(\\+)({_ESCAPE})")
+# A run of backslashes is looked at once, from its start: its length is all the time it takes.
+_RUN_START: Final = r"(?<!\\)"
+_TO_ESCAPE: Final = re.compile(
+    rf"{_RUN_START}(\\*+)([\x00\ud800-\udfff])|{_RUN_START}(\\++)(?={_ESCAPE})"
+)
+_ESCAPED: Final = re.compile(rf"{_RUN_START}(\\++)({_ESCAPE})")
 
 
 def escape_unstorable(text: str) -> tuple[str, bool]:

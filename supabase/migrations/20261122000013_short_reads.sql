@@ -11,7 +11,8 @@ create index if not exists idx_messages_conversation_id_user_id_seq
 drop index public.idx_messages_conversation_id_user_id;
 
 -- As before, but that the bounds are values: under a policy no index is asked with a coalesce().
--- And what is known by its id is looked up by that alone, behind a fence (offset 0).
+-- And what is known by its id is looked up by that alone, behind a fence (offset 0). A page has a
+-- size in bytes too, since metadata may be long.
 create or replace function public.list_conversations(
     archived boolean default false,
     project_id uuid default null,
@@ -28,6 +29,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    c_page_bytes constant integer := 8000000;
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
@@ -75,16 +77,32 @@ begin
             order by place desc, id desc
             limit v_limit + 1
         ),
-        kept as (
-            select to_jsonb(c) as row, p.id, p.place, p.number
+        sized as (
+            select p.*, sum(c.bytes) over (order by p.number) as bytes_so_far
             from page as p
             cross join lateral (
-                select * from public.conversations where conversations.id = p.id offset 0
+                select octet_length(metadata::text)
+                    + coalesce(octet_length(imported::text), 0) as bytes
+                from public.conversations
+                where conversations.id = p.id
+                offset 0
             ) as c
             where p.number <= v_limit
+        ),
+        kept as (
+            select id, place, number
+            from sized
+            where number = 1
+               or bytes_so_far <= c_page_bytes
         )
         select jsonb_build_object(
-            'conversations', (select coalesce(jsonb_agg(k.row order by k.number), '[]') from kept as k),
+            'conversations', (
+                select coalesce(jsonb_agg(to_jsonb(c) order by k.number), '[]')
+                from kept as k
+                cross join lateral (
+                    select * from public.conversations where conversations.id = k.id offset 0
+                ) as c
+            ),
             'has_more', (select count(*) from page) > (select count(*) from kept),
             'next', (
                 select jsonb_build_object(
@@ -136,14 +154,14 @@ begin
     );
 
     -- A page has a size in bytes too, so that long messages can't make it a large one: it ends
-    -- before the message that would take it over, unless that is its first. The lengths are known
-    -- without reading the text.
+    -- before the message that would take it over, unless that is its first. Metadata counts as it
+    -- is sent: stored, it is compressed.
     with sized as (
         select m.*,
                sum(
                    octet_length(m.content)
                    + coalesce(octet_length(m.generated_code), 0)
-                   + pg_column_size(m.metadata)
+                   + octet_length(m.metadata::text)
                ) over (order by m.seq) as bytes_so_far,
                row_number() over (order by m.seq) as place
         from public.messages as m

@@ -78,6 +78,7 @@ begin
             select coalesce(jsonb_agg(distinct term), '[]')
             from unnest(v_terms) as term
             where term !~ c_letter
+              and octet_length(term) < 2047 -- a longer one is in no index and fits in no tsquery
         ),
         'runs', (
             select coalesce(jsonb_agg(distinct term), '[]')

@@ -64,13 +64,13 @@ begin
     end if;
 
     -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
-    -- was asked for, and always that one. The lengths are known without reading the text.
+    -- was asked for, and always that one. Metadata counts as it is sent: stored, it is compressed.
     with sized as (
         select m.seq,
                sum(
                    octet_length(m.content)
                    + coalesce(octet_length(m.generated_code), 0)
-                   + pg_column_size(m.metadata)
+                   + octet_length(m.metadata::text)
                ) over nearest_first as bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m

@@ -22,12 +22,12 @@ create policy withheld on public.deleted_turns
     to authenticated
     using (false);
 
--- Withheld from clients: everything. Withheld from the service: all but reading.
+-- Withheld from clients: everything. Withheld from the service: writing; the sweeper removes.
 revoke all on table public.deleted_turns from public, anon, authenticated, service_role;
-grant select on table public.deleted_turns to service_role;
+grant select, delete on table public.deleted_turns to service_role;
 
 comment on table public.deleted_turns is
-    'When the turns of deleted conversations began, for a day: what the limits of turns count beside those that are there. No policy for insert, update, delete: a trigger alone writes it.';
+    'When the turns of deleted conversations began, for a day: what the limits of turns count beside those that are there. No policy for insert, update, delete: a trigger alone writes it, the sweeper removes what is older.';
 
 create function public.note_deleted_turns()
 returns trigger

@@ -188,7 +188,7 @@ NOTHING = ["-", "or or or", '"' * 1000, "(&|!:*)<->", "-word", "the or -a", "%_%
 ODD = [
     "the", "a", "ab", "the of and", "a or b or c", '"the the" -of', "a" * 1000, "a " * 500,
     "a or " * 199 + "b", '"a b" ' * 160, "-a " * 300 + "b", "'; drop table x; --", "日", "$$x$$",
-    "x:*", "(((((x", "\u202ea", "ﷺ" * 300, "' or 1=1",
+    "x:*", "(((((x", "\u202ea", "ﷺ" * 300, "' or 1=1", "zzzqx-" + "ქ" * 990,
 ]  # fmt: skip
 
 

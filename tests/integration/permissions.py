@@ -60,7 +60,7 @@ TABLES = {
         "anon": ("denied", "denied", "denied", "denied"),
         "owner": ("denied", "denied", "denied", "denied"),
         "other": ("denied", "denied", "denied", "denied"),
-        "service": ("done", "denied", "denied", "denied"),
+        "service": ("done", "denied", "denied", "done"),
     },
     "summaries": {
         "anon": ("denied", "denied", "denied", "denied"),
@@ -233,10 +233,12 @@ ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 # Trigger functions: nobody calls them.
 TRIGGERS = {
     "assign_message_place",
+    "bound_archived_at",
     "broadcast_message",
     "forget_events",
     "note_deleted_turns",
     "note_restore",
+    "refuse_depth",
     "refuse_held_removal",
     "refuse_unreleased_removal",
 }

@@ -376,9 +376,14 @@ def test_a_chat_that_is_older_than_it_says_is_listed_once_while_it_moves(
     assert seen == [ids[2], ids[1], ids[0]]
 
 
-@pytest.fixture(scope="module")
-def heavy(stack: Stack) -> tuple[str, str, list[str]]:
-    """A conversation of nine messages of three megabytes, one of eighteen, and nine more."""
+@pytest.fixture(scope="module", params=["content", "metadata"])
+def heavy(stack: Stack, request: pytest.FixtureRequest) -> tuple[str, str, list[str]]:
+    """A conversation of nine messages of three megabytes, one of eighteen, and nine more.
+
+    What is long takes little room where it is stored, since it is compressed there.
+    """
+    content, log = ("repeat('x', %s)", "''") if request.param == "content" else (
+        "'x'", "repeat('x', %s)")  # fmt: skip
     sizes = [3_000_000] * 9 + [18_000_000] + [3_000_000] * 9
     with psycopg.connect(stack.settings.db_url, autocommit=True) as db:
         owner = make_account(db)
@@ -387,8 +392,9 @@ def heavy(stack: Stack) -> tuple[str, str, list[str]]:
             # What is stored is not what is tested: no index for search, no events.
             db.execute("set local session_replication_role = replica")
             db.cursor().executemany(
-                "insert into messages (conversation_id, user_id, role, content, seq, created_at)"
-                " values (%s, %s, 'user', repeat('x', %s), %s, now() + %s * interval '1 second')",
+                "insert into messages (conversation_id, user_id, role, content, metadata, seq,"
+                f" created_at) values (%s, %s, 'user', {content}, jsonb_build_object('log', {log}),"
+                " %s, now() + %s * interval '1 second')",
                 [(conversation, owner, size, n, n) for n, size in enumerate(sizes, 1)],
             )
             db.execute("update conversations set last_seq = 19 where id = %s", (conversation,))
@@ -396,6 +402,27 @@ def heavy(stack: Stack) -> tuple[str, str, list[str]]:
             "select id::text from messages where conversation_id = %s order by seq", (conversation,)
         )
         return owner, conversation, [row[0] for row in ids]
+
+
+def test_pages_of_conversations_with_long_metadata_are_shorter_and_lose_none(stack: Stack) -> None:
+    """Eight megabytes each, or a single conversation; walked by what each page says comes next."""
+    with psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+        owner = make_account(db)
+        for size in (3_000_000, 3_000_000, 18_000_000, 3_000_000, 3_000_000, 3_000_000):
+            db.execute(
+                "insert into conversations (user_id, metadata)"
+                " values (%s, jsonb_build_object('log', repeat('x', %s)))",
+                (owner, size),
+            )
+    pages: list[list[str]] = []
+    place: dict[str, Any] | None = {}
+    with as_user(stack.settings.db_url, owner) as user:
+        while place is not None:
+            answer = user.call("list_conversations", **place)
+            pages.append([row["id"] for row in answer["conversations"]])
+            place = answer["next"]
+    assert len({each for page in pages for each in page}) == 6
+    assert [len(page) for page in pages] == [2, 1, 1, 2]
 
 
 @pytest.mark.parametrize("direction", ["before", "after"])

@@ -357,6 +357,37 @@ def test_an_erasure_goes_on_batch_by_batch_under_one_key(
     assert (after["conversations"], after["messages"]) == (1, 0)
 
 
+def as_if_long(db: psycopg.Connection, *conversations: str) -> None:
+    """Let conversations say that they have 30,000 messages."""
+    db.execute("update conversations set last_seq = 30000 where id = any(%s)", ([*conversations],))
+
+
+def test_a_batch_of_retention_is_bounded_in_messages_too(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """The one that passes the bound is its last; what is only archived counts for nothing."""
+    service.call("set_retention_policy", archive_after_days=1, delete_after_days=3)
+    made = [idle(scratch, owner, days) for days in (2, 2.5, 4, 5, 6)]
+    as_if_long(scratch, *made)
+    runs = []
+    for _ in range(2):
+        pair = [service.call("apply_retention", dry_run=dry) for dry in (True, False)]
+        assert pair[0] == pair[1] | {"dry_run": True}
+        runs.append((pair[1]["deleted"]["conversations"], pair[1]["archived"], pair[1]["more"]))
+    assert runs == [(2, 0, True), (1, 2, False)]
+    assert state(scratch, *made) == ["archived"] * 2 + ["gone"] * 3
+
+
+def test_a_batch_of_an_erasure_is_bounded_in_messages_too(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """The one that passes the bound is its last."""
+    as_if_long(scratch, *(make_conversation(scratch, owner) for _ in range(5)))
+    own = {"user_id": owner, "idempotency_key": "key"}
+    seen = [service.call("erase_account", **own) for _ in range(3)]
+    assert [(row["conversations"], row["remaining"]) for row in seen] == [(2, 3), (4, 1), (5, 0)]
+
+
 def test_an_erasure_leaves_what_is_held_and_says_so(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -401,6 +432,83 @@ def test_events_that_may_not_be_deleted_hold_nothing_up(
     scratch.execute("delete from conversations where id = %s", (conversation,))
     left = scratch.execute("select count(*) > 0 from realtime.messages").fetchone()
     assert (state(scratch, conversation), left) == (["gone"], (True,))
+
+
+def test_events_that_take_too_long_to_delete_hold_nothing_up(
+    scratch: psycopg.Connection, owner: str
+) -> None:
+    """Cancelled, as by a limit on time: the conversation goes all the same."""
+    conversation = make_conversation(scratch, owner, messages=1)
+    scratch.execute(
+        "create function cancel() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''query_canceled''; end';"
+        "create trigger cancel before delete on realtime.messages"
+        " for each row execute function cancel()"
+    )
+    scratch.execute("delete from conversations where id = %s", (conversation,))
+    assert state(scratch, conversation) == ["gone"]
+
+
+def test_what_was_too_deep_before_there_was_a_limit_stops_nobody(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """It takes messages and is archived with the others; who writes metadata is refused."""
+    old = idle(scratch, owner, 5)
+    deep = "repeat('{\"a\":', 130) || '1' || repeat('}', 130)"
+    scratch.execute("set session_replication_role = replica")
+    scratch.execute(f"update conversations set metadata = ({deep})::jsonb where id = %s", (old,))
+    scratch.execute("set session_replication_role = origin")
+    for table in ("conversations", "messages"):
+        with pytest.raises(psycopg.Error) as refused, scratch.transaction():
+            scratch.execute(f"update {table} set metadata = ({deep})::jsonb".encode())
+        assert refused.value.sqlstate == "23514"
+    service.call("set_retention_policy", archive_after_days=1)
+    assert service.call("apply_retention", dry_run=False)["archived"] == 1
+    begun = service.begin(owner, conversation_id=old)
+    assert begun["outcome"] == "started"
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "10000-01-01", "4000-01-01 BC"])
+def test_nothing_was_archived_at_a_moment_that_no_calendar_has(
+    scratch: psycopg.Connection, owner: str, moment: str
+) -> None:
+    """Nor in the future: it is archived now. A moment of the past is kept."""
+    conversation = make_conversation(scratch, owner)
+    seen = []
+    for archived_at in (moment, "2026-01-01T00:00:00Z"):
+        seen += scratch.execute(
+            "update conversations set archived_at = %s where id = %s"
+            " returning archived_at = now(), archived_at = '2026-01-01T00:00:00Z'",
+            (archived_at, conversation),
+        ).fetchall()
+    assert seen == [(True, False), (False, True)]
+
+
+def test_a_turn_that_can_not_be_settled_keeps_no_other_from_it(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """The sweeper goes on to the next one, and forgets turns that no limit looks back to."""
+    begun = [service.begin(owner) for _ in range(2)]
+    scratch.execute("set session_replication_role = replica")
+    scratch.execute(
+        "insert into messages (conversation_id, user_id, role, content, turn_id, seq, created_at)"
+        " values (%s, %s, 'assistant', 'There already.', %s, 7, now())",
+        (begun[0]["conversation"]["id"], owner, begun[0]["turn"]["id"]),
+    )
+    scratch.execute("set session_replication_role = origin")
+    scratch.execute("update conversations set last_seq = 6 where last_seq = 1 and id = %s",
+                    (begun[0]["conversation"]["id"],))  # fmt: skip
+    scratch.execute(
+        "update turns set lease_expires_at = now() - interval '1 hour' - attempt * interval '1 s'"
+    )
+    scratch.execute(
+        "insert into deleted_turns (user_id, started_at) values (%s, now() - interval '2 days')",
+        (owner,),
+    )
+    swept = service.call("sweep_turns")
+    left = scratch.execute("select count(*) from deleted_turns").fetchone()
+    assert swept == {"settled": 1}
+    assert left == (0,)
 
 
 def test_what_was_erased_retained_or_held_leaves_the_doctor_nothing_to_find(

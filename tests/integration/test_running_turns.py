@@ -71,6 +71,20 @@ def test_a_heartbeat_writes_the_draft_from_an_offset_in_characters(
     assert told == [{"is_ours": True, "cancel_requested": False}] * 4
 
 
+def test_a_heartbeat_that_comes_late_takes_nothing_back(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """A draft only grows: neither an older beat nor one beyond a gap changes it."""
+    begun = service.begin(account)
+    beat(service, begun, draft_tail="abcdef")
+    beat(service, begun, draft_offset=6, draft_tail="ghij")
+    for late in ({"draft_tail": "abc"}, {"draft_offset": 12, "draft_tail": "mn"}):
+        assert beat(service, begun, **late)["is_ours"] is True
+        assert draft(db, begun) == "abcdefghij"
+    beat(service, begun, draft_offset=10, draft_tail="kl")
+    assert draft(db, begun) == "abcdefghijkl"
+
+
 def test_a_heartbeat_renews_the_lease(
     service: Caller, db: psycopg.Connection, account: str
 ) -> None:

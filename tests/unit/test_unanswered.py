@@ -33,6 +33,15 @@ def test_it_is_kept_from_its_first_sending_on_and_not_for_longer(
     assert begins.take("k").message_id != first.message_id
 
 
+def test_of_several_under_one_key_the_first_is_kept() -> None:
+    """It is the one that the store let through, whichever of them fails last."""
+    begins = UnansweredBegins(seconds=60)
+    first, second = begins.take("k"), begins.take("k")
+    for begin in (first, second):
+        begins.keep("k", begin)
+    assert begins.take("k") == first
+
+
 def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is away for long fills no memory."""
     monkeypatch.setattr(unanswered, "MOST", 2)

@@ -54,3 +54,11 @@ def test_escapes_are_readable() -> None:
 def test_two_million_characters_are_escaped_in_one_pass() -> None:
     """A long reply is no problem."""
     assert_comes_back("\x00\\" * 1_000_000)
+
+
+@pytest.mark.timeout(20)
+def test_a_run_of_a_million_backslashes_is_looked_at_once() -> None:
+    """It took hours, in which the process did nothing else."""
+    run = "\\" * 1_000_000
+    for text in (f"\0{run}", f"{run}\0{run}x"):
+        assert unescape(escape_unstorable(text)[0]) == text
