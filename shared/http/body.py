@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidRequestError, PayloadTooLargeError, UnsupportedMediaTypeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.requests import Request
 
 MAX_DEPTH = 64
 MAX_DIGITS = 4300  # of an integer
+MAX_VALUES = 100_000  # text may be long, but nothing that is sent here has that many parts
+LARGE = 64 * 1024
 MAX_FORGOTTEN_BYTES = 64 * 1024 * 1024
 
 
@@ -43,11 +49,17 @@ def require_plain_json(request: Request) -> None:
         raise UnsupportedMediaTypeError
 
 
+async def parse_beside(body: bytes) -> Any:
+    """Parse as `parse_json`; a large body in a thread, so that no other request waits for it."""
+    return parse_json(body) if len(body) < LARGE else await asyncio.to_thread(parse_json, body)
+
+
 def parse_json(body: bytes) -> Any:
     """Parse one JSON document.
 
     Raises InvalidRequestError for anything that isn't UTF-8 JSON, for duplicate keys, NaN and
-    infinite numbers, NUL and lone surrogates in text, and nesting deeper than 64.
+    infinite numbers, NUL and lone surrogates in text, nesting deeper than 64, and more values
+    than requests have.
     """
     try:
         value = json.loads(
@@ -92,18 +104,26 @@ def _finite(text: str) -> float:
     return number
 
 
-def _require_storable(value: Any, depth: int = 1) -> None:
-    if depth > MAX_DEPTH:
-        raise InvalidRequestError("The JSON is nested too deep.")
-    if isinstance(value, str):
-        _require_storable_text(value)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _require_storable_text(key)
-            _require_storable(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _require_storable(item, depth + 1)
+def _require_storable(value: Any) -> None:
+    """Look at every value, level by level."""
+    level, depth, count = [value], 1, 0
+    while level:
+        count += len(level)
+        if depth > MAX_DEPTH:
+            raise InvalidRequestError("The JSON is nested too deep.")
+        if count > MAX_VALUES:
+            raise InvalidRequestError(f"The JSON holds more than {MAX_VALUES} values.")
+        for text in chain.from_iterable(map(_texts_in, level)):
+            _require_storable_text(text)
+        level, depth = list(chain.from_iterable(map(_items_of, level))), depth + 1
+
+
+def _texts_in(value: Any) -> Iterable[str]:
+    return (value,) if isinstance(value, str) else value.keys() if isinstance(value, dict) else ()
+
+
+def _items_of(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _require_storable_text(text: str) -> None:

@@ -14,7 +14,7 @@ from fastapi.security import HTTPBearer
 
 from shared.auth import Caller
 from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
-from shared.http.body import parse_json, read_body, require_plain_json
+from shared.http.body import parse_beside, read_body, require_plain_json
 from shared.services import Services
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ async def _check_body(request: Request, limit: int) -> CheckedRequest:
     require_plain_json(request)
     checked = CheckedRequest(request.scope, request.receive)
     checked.checked_body = await read_body(request, limit=limit)
-    checked.checked_json = parse_json(checked.checked_body)
+    checked.checked_json = await parse_beside(checked.checked_body)
     return checked
 
 

@@ -60,6 +60,7 @@ NO_JSON: dict[str, bytes] = {
     "-Infinity": b'{"request": "x", "metadata": {"a": [-Infinity]}}',
     "1e400": b'{"request": "x", "metadata": {"a": 1e400}}',
     "an integer of 5,000 digits": b'{"request": "x", "metadata": {"a": ' + b"9" * 5000 + b"}}",
+    "a million values": b'{"request": "x", "metadata": {"a": [' + b"1," * 1_000_000 + b"1]}}",
     "a name twice": b'{"request": "x", "request": "x"}',
     "a name twice, deep down": b'{"request": "x", "metadata": {"a": {"b": 1, "b": 2}}}',
     "a name twice, escaped": b'{"request": "x", "requ\\u0065st": "y"}',

@@ -22,6 +22,7 @@ from tests.support.proxy import (
     drips,
     drops_the_answer,
     hangs,
+    late,
     once,
     proxy_to,
     refuses,
@@ -348,6 +349,23 @@ async def test_a_turn_costs_two_calls_and_everything_else_one(
         "deep health": ["ping", "check_invariants"],
     }
     assert set(proxy.calls) - set(proxy.rpc_calls) <= {"broadcast"}
+
+
+async def test_a_removal_may_take_its_time_but_not_in_finding_nobody(
+    stack: Stack, user: User, proxy: Proxy
+) -> None:
+    """Past the deadline of other calls it is waited for; a store that is away is a 503 in time."""
+    own = (await user.send("Hello")).json()["conversationId"]
+    async with bundle(behind(proxy, stack), token=user.token) as client:
+        proxy.on("delete_conversation", late(2 * STORE_TIMEOUT))
+        deleted = await client.delete(f"/conversations/{own}")
+        proxy.on_everything(hangs)
+        started = time.monotonic()
+        away = await client.delete(f"/conversations/{uuid.uuid4()}")
+        took = time.monotonic() - started
+    assert deleted.json() == {"deleted": own}
+    assert_unavailable(away)
+    assert took < STORE_TIMEOUT + SLACK
 
 
 async def test_a_refused_request_costs_the_store_nothing(

@@ -70,6 +70,20 @@ async def test_a_stream_tells_of_the_turn_from_accept_to_done(stack: Stack, user
     assert statuses[-1] == "idle"
 
 
+async def test_the_sentence_of_a_failed_reply_is_no_part_of_its_text(
+    stack: Stack, user: User
+) -> None:
+    """Not where nothing but white space was written before, either."""
+    async with (
+        served_bundle(settings_for(stack), engine=FailingEngine(written="\n")) as url,
+        client_of(url, user) as client,
+        streaming(client, request="Fail") as stream,
+    ):
+        events = [event async for event in stream]
+    assert [event.data["text"] for event in events if event.name == "delta"] == ["\n"]
+    assert events[-1].data["message"]["content"] == "The AI provider could not answer."
+
+
 async def test_the_first_event_comes_before_the_engine_has_written(
     stack: Stack, user: User
 ) -> None:

@@ -49,11 +49,12 @@ class ScriptedEngine:
 
 
 class FailingEngine:
-    """Fails as a provider does."""
+    """Fails as a provider does, after it has written something or nothing."""
 
     name = "failing"
 
-    def __init__(self, error_type: str = "provider_unavailable") -> None:
+    def __init__(self, error_type: str = "provider_unavailable", *, written: str = "") -> None:
+        self.written = written
         self.error = EngineError.model_validate(
             {"type": error_type, "message": "The AI provider could not answer."}
         )
@@ -61,7 +62,9 @@ class FailingEngine:
     async def run(
         self, *, request: str, history: Sequence[HistoryMessage]
     ) -> AsyncIterator[EngineEvent]:
-        """Yield nothing but the failure."""
+        """Yield what was written, then the failure."""
+        if self.written:
+            yield TextDelta(self.written)
         yield Finished(
             EngineResult(
                 success=False, message=self.error.message, error=self.error, engine=self.name

@@ -96,6 +96,16 @@ async def drips(exchange: Exchange) -> None:
         await asyncio.sleep(DRIP_SECONDS)
 
 
+def late(seconds: float) -> Behaviour:
+    """Answer what the stack answers, after so long."""
+
+    async def behave(exchange: Exchange) -> None:
+        await asyncio.sleep(seconds)
+        await passes(exchange)
+
+    return behave
+
+
 def once(behaviour: Behaviour) -> Behaviour:
     """Do this to the first call, and pass on the others."""
     left = [behaviour]

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import respx
+from pydantic import TypeAdapter
 
 from shared.auth import Caller
 from shared.clients import Clients, create_pool
@@ -173,6 +174,16 @@ async def test_a_network_failure_is_tried_once_and_is_a_503(
         route = respx.post(FUNCTION).mock(side_effect=failure)
         assert await code_of(store, USER) == "store_unavailable"
     assert route.call_count == 1
+
+
+async def test_a_number_of_any_length_can_be_read(store: Store) -> None:
+    """What jsonb holds is written out in all its digits: for Python, 4,300 were too many."""
+    digits = "1" + 131_071 * "0"
+    with respx.mock:
+        respx.post(FUNCTION).respond(text=f'{{"n": {digits}}}', content_type="application/json")
+        answer = await store.call("a_function", {}, caller=USER)
+    assert answer == {"n": 10**131_071}
+    assert json.loads(TypeAdapter(dict[str, Any]).dump_json(answer)) == answer
 
 
 async def test_an_answer_of_another_shape_is_a_503_not_a_broken_row(store: Store) -> None:
