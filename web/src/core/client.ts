@@ -44,6 +44,12 @@ export class ChatClient {
     void this.outbox.read();
   }
 
+  /** Whether this user is the one signed in: another tab may have changed that a moment ago. */
+  async isSignedIn(): Promise<boolean> {
+    const { data } = await this.supabase.auth.getSession();
+    return data.session?.user.id === this.userId;
+  }
+
   /** Write a message down and send it; returns its entry once it is safe in the browser. */
   async send(thread: string, body: SendBody): Promise<OutboxEntry> {
     const { conversationId } = body;
