@@ -1,7 +1,7 @@
 import "fake-indexeddb/auto";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
-import { ChatClient } from "../src/core/client";
+import { belongs, ChatClient } from "../src/core/client";
 import { ChatError, errorOfEvent, networkError } from "../src/core/errors";
 import type { SendBody, StreamEvent } from "../src/core/types";
 import { loaded, row } from "./rows";
@@ -141,4 +141,23 @@ test("what a user may not send themselves has failed", async () => {
   });
   const { key } = await client.send(client.newThread(), { request: "Mine" });
   await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("failed"));
+});
+
+test("what was written to a conversation that is gone is seen where one is begun, and begins it", async () => {
+  const { bodies, send, answer } = server();
+  answer();
+  const client = tabOf(userId(), async function* (body) {
+    if (!body.conversationId) return yield* send(body);
+    throw new ChatError({ code: "conversation_not_found", message: "Gone." }, 404);
+  });
+  const { key } = await client.send("gone", { request: "One", conversationId: "gone" });
+  await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("failed"));
+  const thread = client.newThread();
+  const isSeen = (id: string | null) =>
+    client.outbox.entries.some((entry) => belongs(entry, id ?? thread, id));
+  expect([isSeen(null), isSeen("gone"), isSeen("other")]).toEqual([true, true, false]);
+  await client.retry(key, thread);
+  await vi.waitFor(() => expect(client.outbox.entries).toEqual([]));
+  expect(bodies).toMatchObject([{ request: "One", conversationId: undefined }]);
+  expect(client.conversationOf(thread)).toBe("conversation 1");
 });

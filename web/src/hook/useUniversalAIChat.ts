@@ -1,7 +1,7 @@
 /** A conversation with the AI, as React state: loaded on mount, persisted unless switched off. */
 
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import { type ChatClient, isDraftThread } from "../core/client";
+import { belongs, type ChatClient } from "../core/client";
 import type { Connection, Conversation, ConversationSnapshot } from "../core/conversation";
 import type { ChatError } from "../core/errors";
 import { EMPTY, type TurnState, unseen } from "../core/state";
@@ -174,13 +174,6 @@ function useSnapshot(open: Conversation | null): ConversationSnapshot {
 function useOutbox(client: ChatClient): OutboxEntry[] {
   const subscribe = useCallback((told: () => void) => client.outbox.onChange(told), [client]);
   return useSyncExternalStore(subscribe, () => client.outbox.entries);
-}
-
-function belongs(entry: OutboxEntry, thread: string, id: string | null): boolean {
-  if (entry.thread === thread || (id !== null && entry.conversationId === id)) return true;
-  // What could not be sent and began no conversation has no other place to be seen.
-  const isNowhere = isDraftThread(entry.thread) && !entry.conversationId;
-  return id === null && isNowhere && entry.error !== undefined;
 }
 
 function statusOf(
