@@ -2,14 +2,15 @@
 
 import asyncio
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, Route, expect
 
 from local.stack import Stack
-from tests.support.browser import PLAIN_HOST, composer, replies, send, visitor
+from tests.support.browser import PLAIN_HOST, composer, replies, send, sign_in_on, visitor
 from tests.support.chats import Said, write_chat
-from tests.support.users import User
+from tests.support.users import User, make_user
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -149,6 +150,26 @@ async def test_what_the_reader_asks_for_and_does_not_get_is_told(
         await page.get_by_role("button", name="Copy message").first.click()
         await expect(page.get_by_role("button", name="Could not be copied")).to_be_visible()
     assert visit.problems == []
+
+
+async def test_who_signs_in_next_begins_at_the_beginning(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Neither the title nor the address of what was open stays behind."""
+    chat = write_chat(site, visiting_user, [Said("user", "For my eyes")], title="My secret")
+    other = await make_user(site)
+    await other.functions.aclose()
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
+        await expect(page).to_have_title("My secret")
+        await page.locator(".account").click()
+        await page.get_by_role("menuitem", name="Sign out").click()
+        await expect(page).to_have_title("Sign in")
+        assert urlsplit(page.url).fragment == "/"
+        await sign_in_on(page, other)
+        await expect(page.get_by_role("heading", name="New conversation")).to_be_visible()
+        await expect(page.locator(".welcome")).to_be_visible()
+        await expect(page).to_have_title("New conversation")
 
 
 async def test_the_key_that_ends_a_composed_word_sends_nothing(
