@@ -154,13 +154,14 @@ function useSettled(
 }
 
 function useConversation(client: ChatClient, id: string | null): Conversation | null {
-  const [open, setOpen] = useState<Conversation | null>(null);
+  const [open, setOpen] = useState<{ client: ChatClient; conversation: Conversation } | null>(null);
   useEffect(() => {
     if (!id) return setOpen(null);
-    setOpen(client.acquire(id));
+    setOpen({ client, conversation: client.acquire(id) });
     return () => client.release(id);
   }, [client, id]);
-  return open?.id === id ? open : null;
+  // Until the effect has run, it is the conversation shown before, or another user's view of it.
+  return open?.client === client && open.conversation.id === id ? open.conversation : null;
 }
 
 function useSnapshot(open: Conversation | null): ConversationSnapshot {
