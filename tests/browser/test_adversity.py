@@ -89,6 +89,7 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
         failed = page.locator('.message-pending[data-state="failed"]')
         await send(page, "One")
         await expect(failed).to_contain_text("Too large")
+        await expect(page.locator(".status")).to_have_text("Message not sent: Too large.")
         await page.reload()
         await expect(failed).to_contain_text("One", timeout=SOON)
         await visit.context.unroute_all()
@@ -96,6 +97,7 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
         await replies(page)
         await expect(page.locator(".message-user")).to_have_count(1)
         await expect(page.locator(".message-user")).to_contain_text("One")
+        await expect(page.locator(".status")).to_have_text("Reply complete")
 
 
 async def test_what_waits_for_a_limit_says_until_when_and_can_be_discarded(
