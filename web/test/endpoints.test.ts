@@ -133,3 +133,18 @@ test("a call on a road that is dead fails in time, and only the AI has longer", 
   await vi.advanceTimersByTimeAsync(60_000);
   expect(asking).not.toHaveBeenCalled();
 });
+
+test.each([
+  ["export.zip", "", "application/zip"],
+  ["EXPORT.ZIP", "", "application/zip"],
+  ["export", "application/x-zip-compressed", "application/zip"],
+  ["export.json", "application/json", "application/json"],
+])("a file %s of type %o is imported as %s", async (name, type, told) => {
+  const types: (string | null)[] = [];
+  const { endpoints } = endpointsOf(({ headers }) => {
+    types.push(headers.get("content-type"));
+    return streamOf(new TextEncoder().encode('event: done\ndata: {"messages": 0}\n\n'));
+  });
+  await endpoints.import(new File(["x"], name, { type }), () => undefined);
+  expect(types).toEqual([told]);
+});

@@ -107,7 +107,7 @@ export class Endpoints {
     file: File,
     onProgress: (done: number, total: number) => void,
   ): Promise<ImportReport> {
-    const isZip = file.name.endsWith(".zip");
+    const isZip = /\.zip$/i.test(file.name) || file.type.includes("zip");
     const type = isZip ? "application/zip" : "application/json";
     const events = this.events<ImportEvent>("import-conversation", {
       method: "POST",
