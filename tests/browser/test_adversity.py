@@ -204,3 +204,37 @@ async def test_what_is_sent_from_the_middle_of_a_conversation_is_seen_at_its_end
         await send(page, "And on")
         await expect(page.get_by_text("offline engine").first).to_be_in_viewport(timeout=20_000)
         await expect(page.get_by_text("And on", exact=True)).to_have_count(1)
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "out of reach"])
+async def test_a_hit_that_does_not_load_leaves_a_conversation_that_does(
+    site: Stack, browser: Browser, visiting_user: User, is_gone: bool
+) -> None:
+    """Refused, the conversation opens at its end; out of reach, the hit is there on another try."""
+    said = [Said("user", f"Message {number}") for number in range(1, 201)]
+    said[9] = Said("user", "Message 10 with a needle")
+    chat = write_chat(site, visiting_user, said)
+
+    async def keep_the_hit(route: Route) -> None:
+        if "around" not in (route.request.post_data_json or {}):
+            await route.continue_()
+        elif is_gone:
+            await route.fulfill(status=404, json=GONE)
+        else:
+            await route.abort()
+
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
+        await expect(page.get_by_text("Message 200", exact=True)).to_be_in_viewport()
+        await visit.context.route("**/functions/v1/load-conversation", keep_the_hit)
+        await page.get_by_label("Search messages").fill("needle")
+        await page.locator(".hits a").click()
+        again = page.get_by_role("alert").get_by_role("button", name="Try again")
+        await expect(again).to_be_visible(timeout=2 * SOON)  # after some tries of its own
+        await visit.context.unroute_all()
+        await again.click()
+        if is_gone:
+            await page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+            await expect(page.get_by_text("Message 150", exact=True)).to_be_attached(timeout=SOON)
+        else:
+            await expect(page.locator("[data-focused]")).to_be_in_viewport(timeout=SOON)
