@@ -2,14 +2,15 @@
 
 import asyncio
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, Route, expect
 
 from local.stack import Stack
-from tests.support.browser import PLAIN_HOST, composer, replies, send, visitor
+from tests.support.browser import PLAIN_HOST, composer, replies, send, sign_in_on, visitor
 from tests.support.chats import Said, write_chat
-from tests.support.users import User
+from tests.support.users import User, make_user
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -88,6 +89,7 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
         failed = page.locator('.message-pending[data-state="failed"]')
         await send(page, "One")
         await expect(failed).to_contain_text("Too large")
+        await expect(page.locator(".status")).to_have_text("Message not sent: Too large.")
         await page.reload()
         await expect(failed).to_contain_text("One", timeout=SOON)
         await visit.context.unroute_all()
@@ -95,6 +97,7 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
         await replies(page)
         await expect(page.locator(".message-user")).to_have_count(1)
         await expect(page.locator(".message-user")).to_contain_text("One")
+        await expect(page.locator(".status")).to_have_text("Reply complete")
 
 
 async def test_what_waits_for_a_limit_says_until_when_and_can_be_discarded(
@@ -151,6 +154,26 @@ async def test_what_the_reader_asks_for_and_does_not_get_is_told(
     assert visit.problems == []
 
 
+async def test_who_signs_in_next_begins_at_the_beginning(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Neither the title nor the address of what was open stays behind."""
+    chat = write_chat(site, visiting_user, [Said("user", "For my eyes")], title="My secret")
+    other = await make_user(site)
+    await other.functions.aclose()
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
+        await expect(page).to_have_title("My secret")
+        await page.locator(".account").click()
+        await page.get_by_role("menuitem", name="Sign out").click()
+        await expect(page).to_have_title("Sign in")
+        assert urlsplit(page.url).fragment == "/"
+        await sign_in_on(page, other)
+        await expect(page.get_by_role("heading", name="New conversation")).to_be_visible()
+        await expect(page.locator(".welcome")).to_be_visible()
+        await expect(page).to_have_title("New conversation")
+
+
 async def test_the_key_that_ends_a_composed_word_sends_nothing(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -181,3 +204,37 @@ async def test_what_is_sent_from_the_middle_of_a_conversation_is_seen_at_its_end
         await send(page, "And on")
         await expect(page.get_by_text("offline engine").first).to_be_in_viewport(timeout=20_000)
         await expect(page.get_by_text("And on", exact=True)).to_have_count(1)
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "out of reach"])
+async def test_a_hit_that_does_not_load_leaves_a_conversation_that_does(
+    site: Stack, browser: Browser, visiting_user: User, is_gone: bool
+) -> None:
+    """Refused, the conversation opens at its end; out of reach, the hit is there on another try."""
+    said = [Said("user", f"Message {number}") for number in range(1, 201)]
+    said[9] = Said("user", "Message 10 with a needle")
+    chat = write_chat(site, visiting_user, said)
+
+    async def keep_the_hit(route: Route) -> None:
+        if "around" not in (route.request.post_data_json or {}):
+            await route.continue_()
+        elif is_gone:
+            await route.fulfill(status=404, json=GONE)
+        else:
+            await route.abort()
+
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
+        await expect(page.get_by_text("Message 200", exact=True)).to_be_in_viewport()
+        await visit.context.route("**/functions/v1/load-conversation", keep_the_hit)
+        await page.get_by_label("Search messages").fill("needle")
+        await page.locator(".hits a").click()
+        again = page.get_by_role("alert").get_by_role("button", name="Try again")
+        await expect(again).to_be_visible(timeout=2 * SOON)  # after some tries of its own
+        await visit.context.unroute_all()
+        await again.click()
+        if is_gone:
+            await page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+            await expect(page.get_by_text("Message 150", exact=True)).to_be_attached(timeout=SOON)
+        else:
+            await expect(page.locator("[data-focused]")).to_be_in_viewport(timeout=SOON)

@@ -87,10 +87,7 @@ class Visitor:
     async def sign_in(self, user: User, path: str = "/") -> Page:
         """Open a tab and sign a user in."""
         page = await self.open(path)
-        await page.get_by_label("E-mail").fill(user.email)
-        await page.get_by_label("Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Sign in").click()
-        await composer(page).wait_for()
+        await sign_in_on(page, user)
         return page
 
     def _stay_here(self, url: str) -> None:
@@ -118,6 +115,14 @@ async def visitor(
         yield Visitor(stack, context)
     finally:
         await context.close()
+
+
+async def sign_in_on(page: Page, user: User) -> None:
+    """Sign a user in on a page that asks for it."""
+    await page.get_by_label("E-mail").fill(user.email)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await composer(page).wait_for()
 
 
 def composer(page: Page):  # type: ignore[no-untyped-def]

@@ -1,7 +1,7 @@
 import "fake-indexeddb/auto";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
-import { ChatClient } from "../src/core/client";
+import { belongs, ChatClient } from "../src/core/client";
 import { ChatError, errorOfEvent, networkError } from "../src/core/errors";
 import type { SendBody, StreamEvent } from "../src/core/types";
 import { loaded, row } from "./rows";
@@ -16,12 +16,13 @@ afterEach(() => {
 type Send = (body: SendBody, key: string) => AsyncGenerator<StreamEvent>;
 
 /** A tab of a user, whose messages are sent to a function. */
-function tabOf(user: string, send: Send): ChatClient {
+function tabOf(user: string, send: Send, signedIn = user): ChatClient {
   const channel = { on: () => channel, subscribe: () => channel };
   const supabase = {
     realtime: { setAuth: async () => undefined },
     channel: () => channel,
     removeChannel: async () => "ok",
+    auth: { getSession: async () => ({ data: { session: { user: { id: signedIn } } } }) },
   };
   const client = new ChatClient(supabase as unknown as SupabaseClient, user);
   client.endpoints.send = send;
@@ -66,7 +67,7 @@ test("what is written while a new conversation gets its id goes to that conversa
   await client.send(thread, { request: "Two" }); // the page did not know the id yet
   answer();
   await vi.waitFor(() => expect(bodies).toHaveLength(2));
-  expect(bodies[1]).toEqual({ request: "Two", conversationId: "conversation 1" });
+  expect(bodies[1]).toMatchObject({ request: "Two", conversationId: "conversation 1" });
   await vi.waitFor(() => expect(client.outbox.entries).toEqual([]));
 });
 
@@ -111,4 +112,52 @@ test("a message that a limit holds back can be discarded, and what is behind it 
   await client.outbox.remove(key);
   await vi.waitFor(() => expect(bodies.map(({ request }) => request)).toEqual(["One", "Two"]));
   await vi.waitFor(() => expect(client.outbox.entries).toEqual([]));
+});
+
+const forbidden = new ChatError({ code: "forbidden", message: "Not the signed-in user." }, 403);
+
+test("a message says whose it is, and waits for its user where another has signed in", async () => {
+  const bodies: SendBody[] = [];
+  const user = userId();
+  const client = tabOf(
+    user,
+    async function* (body) {
+      bodies.push(body);
+      throw forbidden;
+    },
+    "another",
+  );
+  const { key } = await client.send(client.newThread(), { request: "Mine" });
+  await vi.waitFor(() => expect(client.outbox.get(key)?.attempts).toBe(1));
+  await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("queued"));
+  await new Promise((resolve) => setTimeout(resolve, 1500)); // longer than the pause before a retry
+  expect(bodies).toEqual([{ request: "Mine", userId: user }]);
+  expect(client.outbox.get(key)).toMatchObject({ state: "queued", body: { request: "Mine" } });
+});
+
+test("what a user may not send themselves has failed", async () => {
+  const client = tabOf(userId(), async function* () {
+    throw forbidden;
+  });
+  const { key } = await client.send(client.newThread(), { request: "Mine" });
+  await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("failed"));
+});
+
+test("what was written to a conversation that is gone is seen where one is begun, and begins it", async () => {
+  const { bodies, send, answer } = server();
+  answer();
+  const client = tabOf(userId(), async function* (body) {
+    if (!body.conversationId) return yield* send(body);
+    throw new ChatError({ code: "conversation_not_found", message: "Gone." }, 404);
+  });
+  const { key } = await client.send("gone", { request: "One", conversationId: "gone" });
+  await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("failed"));
+  const thread = client.newThread();
+  const isSeen = (id: string | null) =>
+    client.outbox.entries.some((entry) => belongs(entry, id ?? thread, id));
+  expect([isSeen(null), isSeen("gone"), isSeen("other")]).toEqual([true, true, false]);
+  await client.retry(key, thread);
+  await vi.waitFor(() => expect(client.outbox.entries).toEqual([]));
+  expect(bodies).toMatchObject([{ request: "One", conversationId: undefined }]);
+  expect(client.conversationOf(thread)).toBe("conversation 1");
 });

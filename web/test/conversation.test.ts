@@ -112,3 +112,32 @@ test("once Realtime is lost it is asked every few seconds, from the first minute
   await vi.advanceTimersByTimeAsync(15_000);
   expect(loads - before).toBeGreaterThanOrEqual(2);
 });
+
+test.each([
+  ["from the start", 0],
+  ["after a while", 1],
+])("a conversation that is gone %s is not asked for again and again", async (_, there) => {
+  vi.useFakeTimers();
+  let asked = 0;
+  const chat = open(() => {
+    asked += 1;
+    return asked <= there ? Promise.resolve(loaded(rows(1, 1), 1)) : gone();
+  });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(chat.conversation.getSnapshot().error?.code).toBe("conversation_not_found");
+  expect(asked).toBe(there + 1);
+  await chat.conversation.loadNewest(); // the reader asks
+  expect(asked).toBe(there + 2);
+});
+
+test("a conversation that can't be reached is asked for until it can", async () => {
+  vi.useFakeTimers();
+  let isDown = true;
+  const down = () => Promise.reject(new ChatError({ code: "unavailable", message: "Down." }, 503));
+  const chat = open(() => (isDown ? down() : Promise.resolve(loaded(rows(1, 1), 1))));
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(chat.conversation.getSnapshot().error?.code).toBe("unavailable");
+  isDown = false;
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(seqs(chat)).toEqual([1]);
+});

@@ -114,3 +114,37 @@ test("a server that refuses every token is not asked for new ones again and agai
   }
   expect(refresh).toHaveBeenCalledOnce();
 });
+
+test("a call on a road that is dead fails in time, and only the AI has longer", async () => {
+  vi.useFakeTimers();
+  const { endpoints } = endpointsOf(
+    ({ signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason));
+      }),
+  );
+  const [loading, asking] = [vi.fn(), vi.fn()];
+  void endpoints.load("c").catch(loading);
+  void endpoints.ask({ request: "Hi", persistMessages: false }).catch(asking);
+  await vi.advanceTimersByTimeAsync(25_000);
+  expect(loading).toHaveBeenCalledWith(
+    expect.objectContaining({ code: "network", isPassing: true }),
+  );
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asking).not.toHaveBeenCalled();
+});
+
+test.each([
+  ["export.zip", "", "application/zip"],
+  ["EXPORT.ZIP", "", "application/zip"],
+  ["export", "application/x-zip-compressed", "application/zip"],
+  ["export.json", "application/json", "application/json"],
+])("a file %s of type %o is imported as %s", async (name, type, told) => {
+  const types: (string | null)[] = [];
+  const { endpoints } = endpointsOf(({ headers }) => {
+    types.push(headers.get("content-type"));
+    return streamOf(new TextEncoder().encode('event: done\ndata: {"messages": 0}\n\n'));
+  });
+  await endpoints.import(new File(["x"], name, { type }), () => undefined);
+  expect(types).toEqual([told]);
+});

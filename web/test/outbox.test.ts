@@ -1,8 +1,10 @@
 import "fake-indexeddb/auto";
-import { expect, test, vi } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { Outbox } from "../src/core/outbox";
 
 let users = 0;
+
+afterEach(() => vi.restoreAllMocks());
 
 function userId(): string {
   users += 1;
@@ -78,23 +80,72 @@ test("an entry that another tab removes while it is changed stays gone", async (
 });
 
 test("a browser that keeps nothing holds what is written as long as the page is open", async () => {
-  const open = vi.spyOn(indexedDB, "open").mockImplementation(() => {
+  vi.spyOn(indexedDB, "open").mockImplementation(() => {
     throw new DOMException("Not in a private window.", "SecurityError");
   });
   const outbox = await filled(userId(), "one", "two");
   await outbox.change("key of one", { state: "sending" });
   await outbox.remove("key of two");
   expect(outbox.entries).toMatchObject([{ key: "key of one", state: "sending" }]);
-  open.mockRestore();
+});
+
+/** Let the browser lose its connections: each transaction on one that is open fails. */
+function loseConnections() {
+  const lost = new WeakSet<IDBDatabase>();
+  const begin = IDBDatabase.prototype.transaction;
+  let isLosing = true;
+  vi.spyOn(IDBDatabase.prototype, "transaction").mockImplementation(function (
+    this: IDBDatabase,
+    ...given
+  ) {
+    if (isLosing) lost.add(this);
+    if (lost.has(this)) throw new DOMException("Connection lost.", "InvalidStateError");
+    return begin.apply(this, given);
+  });
+  return { end: () => (isLosing = false) };
+}
+
+test("what can't be read for a moment stays, and is read over another connection", async () => {
+  const user = userId();
+  const outbox = await filled(user, "one", "two");
+  const losing = loseConnections();
+  await outbox.read();
+  expect(texts(outbox)).toEqual(["one", "two"]);
+  await outbox.change("key of one", { state: "failed" });
+  await outbox.remove("key of two");
+  expect(outbox.entries).toMatchObject([{ key: "key of one", state: "failed" }]);
+  losing.end();
+  const tab = new Outbox(user);
+  await tab.add({ key: "k", thread: "c", body: { request: "Hi" }, state: "queued", attempts: 0 });
+  await vi.waitFor(() => expect(texts(outbox)).toEqual(["one", "Hi"]), 3_000);
+});
+
+test("what could not be read when the page was opened is there a moment later", async () => {
+  const user = userId();
+  (await filled(user, "one")).close();
+  const losing = loseConnections();
+  const outbox = new Outbox(user);
+  await outbox.read();
+  losing.end();
+  await vi.waitFor(() => expect(texts(outbox)).toEqual(["one"]), 3_000);
+});
+
+test("what is written while nothing can be read is as it was written", async () => {
+  const outbox = await filled(userId(), "one", "two");
+  vi.spyOn(IDBObjectStore.prototype, "getAll").mockImplementation(() => {
+    throw new DOMException("Not now.", "UnknownError");
+  });
+  await outbox.change("key of one", { state: "failed" });
+  await outbox.remove("key of two");
+  expect(outbox.entries).toMatchObject([{ key: "key of one", state: "failed" }]);
 });
 
 test("a disk that is full keeps nothing from being sent", async () => {
   const outbox = await filled(userId(), "one", "two");
-  const put = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
+  vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
     throw new DOMException("The disk is full.", "QuotaExceededError");
   });
   await outbox.change("key of one", { state: "sending" });
   await outbox.remove("key of two");
   expect(outbox.entries).toMatchObject([{ key: "key of one", state: "sending" }]);
-  put.mockRestore();
 });

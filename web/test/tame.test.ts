@@ -10,6 +10,28 @@ test.each([
     "lists in lists",
     Array.from({ length: 300 }, (_, depth) => `${"  ".repeat(depth)}- a`).join("\n"),
   ],
+  [
+    "a wide table of short rows",
+    `${"|a".repeat(5_000)}|\n${"|-".repeat(5_000)}|\n${"a\n".repeat(19_000)}`,
+  ],
+  [
+    "a wide table in a quote",
+    `>${"|a".repeat(5_000)}|\n>${"|-".repeat(5_000)}|\n${"> a\n".repeat(9_000)}`,
+  ],
+  [
+    "many tables of short rows",
+    `${"|a".repeat(100)}|\n${"|-".repeat(100)}|\n${"a\n".repeat(190)}\n`.repeat(75),
+  ],
+  [
+    "what follows a fence with another kind of fence in it",
+    `\`\`\`\n~~~\n\`\`\`\n${"[".repeat(20_000)}`,
+  ],
+  ["what follows a fence that is closed by a longer one", `~~~\n~~~~\n${"[".repeat(20_000)}`],
+  ["what follows backticks that are no fence", `\`\`\` a\`\n${"_a*".repeat(15_000)}`],
+  ["what follows a list's fence", `- \`\`\`\n  \`\`\`\n${"[".repeat(20_000)}`],
+  ["what follows backticks in HTML", `<div>\n\`\`\`\n\n${"[".repeat(20_000)}`],
+  ["lines that end as in the eighties", `\`\`\`\r\`\`\`\r${"[".repeat(20_000)}`],
+  ["a space that is no blank line", `${"[".repeat(1_500)}\n\u00a0\n`.repeat(20)],
 ])("%s is not read as markdown", (_, text) => {
   expect(isTame(text)).toBe(false);
 });
@@ -17,6 +39,8 @@ test.each([
 test.each([
   ["a long list", "- **a** and [b](c)\n\n".repeat(2_000)],
   ["code with many marks", `\`\`\`json\n${"[_*]".repeat(5_000)}\n\`\`\``],
+  ["code with another fence in it", `\`\`\`\`\n\`\`\`\n${"[_*]".repeat(5_000)}\n\`\`\`\`\n`],
+  ["a table", `${"|a".repeat(10)}|\n${"|-".repeat(10)}|\n${`${"|a".repeat(10)}|\n`.repeat(500)}`],
   ["a line across", "-".repeat(200)],
   ["a quote in a quote", "> > said"],
 ])("%s is", (_, text) => {

@@ -3,6 +3,10 @@
 import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
 import { type KeyboardEvent, useRef, useState } from "react";
 
+/** Whether the field grows with its text by itself, or by its rows. */
+const GROWS = globalThis.CSS?.supports("field-sizing", "content") ?? true;
+const MOST_ROWS = 8;
+
 interface ComposerProps {
   isBusy: boolean;
   onSend: (text: string) => Promise<void>;
@@ -32,7 +36,7 @@ export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
       event.preventDefault();
       void send();
     }
-    if (event.key === "Escape" && isBusy) void onStop();
+    if (event.key === "Escape" && isBusy && !isComposing) void onStop();
   }
 
   return (
@@ -45,7 +49,7 @@ export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
     >
       <textarea
         ref={field}
-        rows={1}
+        rows={GROWS ? 1 : Math.min(MOST_ROWS, text.split("\n").length)}
         dir="auto"
         value={text}
         aria-label="Your message"

@@ -3,6 +3,7 @@
 import { ArrowDownIcon } from "@radix-ui/react-icons";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { ChatError } from "../core/errors";
 import type { TurnState } from "../core/state";
 import type { MessageRow, OutboxEntry } from "../core/types";
 import type { UniversalAIChat } from "../hook/useUniversalAIChat";
@@ -149,19 +150,24 @@ function useOpening(
   const focusIndex = items.findIndex(
     (item) => item.kind === "message" && item.message.id === focusMessageId,
   );
+  const isRefused = chat.error instanceof ChatError && !chat.error.isPassing;
   useEffect(() => {
-    if (!focusMessageId || !chat.conversation || focusIndex >= 0 || asked.current === wanted)
-      return;
+    if (!chat.error) asked.current = ""; // tried again, with or without the reader
+  }, [chat.error]);
+  useEffect(() => {
+    if (!focusMessageId || !chat.conversation || focusIndex >= 0) return;
+    if (asked.current === wanted || opened === wanted) return;
     asked.current = wanted;
     void chat.loadAround(focusMessageId);
-  }, [chat, focusMessageId, focusIndex, wanted]);
+  }, [chat, focusMessageId, focusIndex, wanted, opened]);
   useLayoutEffect(() => {
     if (opened === wanted || items.length === 0) return;
-    if (focusMessageId && focusIndex < 0) return;
-    if (focusMessageId) list.scrollToIndex(focusIndex, { align: "center" });
+    const isMissing = isRefused && asked.current === wanted;
+    if (focusMessageId && focusIndex < 0 && !isMissing) return;
+    if (focusIndex >= 0) list.scrollToIndex(focusIndex, { align: "center" });
     else list.scrollToEnd();
     setOpened(wanted);
-  }, [opened, wanted, items.length, focusMessageId, focusIndex, list]);
+  }, [opened, wanted, items.length, focusMessageId, focusIndex, isRefused, list]);
   return opened === wanted;
 }
 

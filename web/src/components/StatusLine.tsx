@@ -1,5 +1,7 @@
-/** What is going on, in words: for eyes and for screen readers. */
+/** What is going on, in words: for eyes and for screen readers. How it ended, for the latter. */
 
+import { useState } from "react";
+import { failureOf } from "../core/metadata";
 import type { UniversalAIChat } from "../hook/useUniversalAIChat";
 
 const WORDS = {
@@ -13,9 +15,22 @@ const WORDS = {
 
 export function StatusLine({ chat }: { chat: UniversalAIChat }) {
   const words = chat.connection === "offline" ? "" : WORDS[chat.status];
+  const outcome = useOutcome(chat);
   return (
     <p className="status" role="status" data-busy={words !== "" || undefined}>
-      {words}
+      {words || <span className="visually-hidden">{outcome}</span>}
     </p>
   );
+}
+
+/** How what was sent or followed here has ended; who sees the page sees it in its messages. */
+function useOutcome({ messages, pending, turn }: UniversalAIChat): string {
+  const [followed, setFollowed] = useState<string>();
+  if (turn && turn.turnId !== followed) setFollowed(turn.turnId);
+  const failed = pending.findLast((entry) => entry.state === "failed");
+  if (failed) return `Message not sent: ${failed.error?.message ?? "it could not be sent."}`;
+  if (turn || !followed) return "";
+  const reply = messages.findLast((row) => row.turn_id === followed && row.role === "assistant");
+  if (!reply) return "";
+  return failureOf(reply.metadata) ? "Reply not complete" : "Reply complete";
 }

@@ -50,7 +50,7 @@ export function UniversalChatInterface({
       )}
       <div className="chat-foot">
         <Notice chat={chat} />
-        <StatusLine chat={chat} />
+        <StatusLine key={chat.thread} chat={chat} />
         <Composer key={chat.thread} isBusy={chat.turn !== null} onSend={send} onStop={chat.stop} />
       </div>
     </section>

@@ -9,6 +9,7 @@ import { v4 as newId } from "uuid"; // the browser's own is missing on plain HTT
 import { Conversation } from "./conversation";
 import { deliver } from "./courier";
 import { Endpoints } from "./endpoints";
+import { GONE } from "./errors";
 import { Outbox } from "./outbox";
 import { newestSeq } from "./state";
 import type { OutboxEntry, SendBody } from "./types";
@@ -20,6 +21,24 @@ const BREATH = 5_000; // milliseconds before a courier that broke down starts an
 
 export function isDraftThread(thread: string): boolean {
   return thread.startsWith(DRAFT_THREAD);
+}
+
+/** Whether an entry is shown in a thread, which is the conversation `id` or a new one. */
+export function belongs(entry: OutboxEntry, thread: string, id: string | null): boolean {
+  if (entry.thread === thread || (id !== null && entry.conversationId === id)) return true;
+  // What could not be sent has no other place to be seen where it has no conversation, or none now.
+  const isNowhere = isDraftThread(entry.thread) && !entry.conversationId;
+  return id === null && entry.error !== undefined && (isNowhere || isOrphan(entry));
+}
+
+/** Whether it was refused because its conversation was deleted. */
+function isOrphan({ state, error }: OutboxEntry): boolean {
+  return state === "failed" && error !== undefined && GONE.has(error.code);
+}
+
+/** What makes an orphan the first message of a new conversation. */
+function anew({ body }: OutboxEntry): Partial<OutboxEntry> {
+  return { conversationId: undefined, attempts: 0, body: { ...body, conversationId: undefined } };
 }
 
 export class ChatClient {
@@ -44,6 +63,12 @@ export class ChatClient {
     void this.outbox.read();
   }
 
+  /** Whether this user is the one signed in: another tab may have changed that a moment ago. */
+  async isSignedIn(): Promise<boolean> {
+    const { data } = await this.supabase.auth.getSession();
+    return data.session?.user.id === this.userId;
+  }
+
   /** Write a message down and send it; returns its entry once it is safe in the browser. */
   async send(thread: string, body: SendBody): Promise<OutboxEntry> {
     const { conversationId } = body;
@@ -59,11 +84,13 @@ export class ChatClient {
 
   /** Send an entry that failed once more, under the same key; in a thread of its own or this one. */
   retry(key: string, thread?: string): Promise<void> {
+    const entry = this.outbox.get(key);
     return this.outbox.change(key, {
       state: "queued",
       error: undefined,
       nextAt: undefined,
       ...(thread && { thread }),
+      ...(thread && entry && isOrphan(entry) && anew(entry)),
     });
   }
 

@@ -50,6 +50,8 @@ export class Conversation {
   private isCatchingUp = false;
   /** Something may have come since the last load was asked for. */
   private hasMissed = false;
+  /** It can't be loaded, and asking again by itself would not change that. */
+  private isRefused = false;
   /** Turns whose stream this tab reads: what the topic says of them is not needed. */
   private readonly streamed = new Set<string>();
 
@@ -115,7 +117,11 @@ export class Conversation {
 
   async loadNewest(): Promise<void> {
     await this.loading({ isLoading: true }, async () => {
-      await this.load("newest", {});
+      await this.load("newest", {}).catch(async (error) => {
+        const told = await chatErrorFrom(error);
+        this.isRefused = !told.isPassing;
+        throw told;
+      });
       if (this.hasMissed) void this.catchUp();
     });
   }
@@ -149,6 +155,7 @@ export class Conversation {
       }
     } catch (error) {
       const told = await chatErrorFrom(error);
+      this.isRefused = !told.isPassing;
       // Where it may still go well, the next look catches up.
       if (!told.isPassing) this.update({ error: told, turn: null });
     } finally {
@@ -167,6 +174,7 @@ export class Conversation {
     if (this.stopped.signal.aborted) return;
     this.apply({ type: "loaded", part, answer });
     this.update({ error: null });
+    this.isRefused = false;
     const turn = this.snapshot.turn;
     if (turn && answer.openTurn && !this.streamed.has(turn.turnId)) void this.follow(turn.turnId);
   }
@@ -248,7 +256,7 @@ export class Conversation {
       await wait(POLL, signal);
       if (signal.aborted || (this.isJoined && waited < POLL_WHILE_LIVE)) continue;
       waited = 0;
-      this.lookAgain();
+      if (!this.isRefused) this.lookAgain();
     }
   }
 

@@ -9,6 +9,8 @@ import { type ChatError, chatErrorFrom, GONE } from "./errors";
 import type { MessageRow, OutboxEntry } from "./types";
 import { pauseAfter, untilOnline, wait } from "./waiting";
 
+const REST = 60_000; // milliseconds in which a page hears that somebody else has signed in
+
 /** Deliver what waits in a thread. One tab of the browser does it at a time. */
 export async function deliver(client: ChatClient, thread: string): Promise<void> {
   await locked(`outbox ${client.userId} ${thread}`, client.stopped.signal, async () => {
@@ -50,6 +52,10 @@ async function deliverOne(client: ChatClient, entry: OutboxEntry): Promise<void>
     if (GONE.has(failure.code) && client.outbox.get(entry.key)?.messageId) {
       return client.outbox.remove(entry.key); // stored, and deleted since
     }
+    if (failure.code === "forbidden" && !(await client.isSignedIn())) {
+      await client.outbox.change(entry.key, { state: state === "saved" ? state : "queued" });
+      return wait(REST, signal); // kept until its user is back
+    }
     if (!failure.isPassing) {
       return client.outbox.change(entry.key, { state: "failed", error: failure.body });
     }
@@ -70,7 +76,9 @@ async function attempt(client: ChatClient, entry: OutboxEntry): Promise<ChatErro
     const { conversationId: begun, body, messageId } = entry;
     if (begun && messageId && !body.conversationId)
       await client.endpoints.load(begun, { limit: 1 });
-    for await (const event of client.endpoints.send(entry.body, entry.key, client.stopped.signal)) {
+    // The token is read from the browser at each call, and may be another user's by then.
+    const mine = { ...body, userId: client.userId };
+    for await (const event of client.endpoints.send(mine, entry.key, client.stopped.signal)) {
       if (event.name === "accepted") {
         turnId = event.data.turnId;
         conversation ??= client.acquire(event.data.conversationId);

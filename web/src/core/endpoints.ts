@@ -35,6 +35,7 @@ export interface ListPlace {
 const EVENT_STREAM = { accept: "text/event-stream" };
 /** Milliseconds: the server says something every fifteen seconds, so this is a road that is dead. */
 const SILENCE = 45_000;
+const DEADLINE = 20_000; // milliseconds for an answer that is short; the AI's and files take longer
 const REFRESH_PAUSE = 30_000; // milliseconds before another refused token is worth a refresh
 
 export class Endpoints {
@@ -60,7 +61,7 @@ export class Endpoints {
 
   /** Ask the AI and have nothing stored. */
   ask(body: SendBody): Promise<{ message: { content: string; generated_code: string | null } }> {
-    return this.call("mega-mind", { method: "POST", body: { ...body } });
+    return this.json("mega-mind", { method: "POST", body: { ...body } });
   }
 
   stop(turnId: string): Promise<{ status: string }> {
@@ -106,7 +107,7 @@ export class Endpoints {
     file: File,
     onProgress: (done: number, total: number) => void,
   ): Promise<ImportReport> {
-    const isZip = file.name.endsWith(".zip");
+    const isZip = /\.zip$/i.test(file.name) || file.type.includes("zip");
     const type = isZip ? "application/zip" : "application/json";
     const events = this.events<ImportEvent>("import-conversation", {
       method: "POST",
@@ -120,8 +121,12 @@ export class Endpoints {
     throw networkError();
   }
 
-  /** Call a function and return its JSON. Throws a ChatError. */
-  async call<T>(path: string, options: FunctionInvokeOptions): Promise<T> {
+  /** Call a function and return its JSON, which is soon there or never. Throws a ChatError. */
+  call<T>(path: string, options: FunctionInvokeOptions): Promise<T> {
+    return this.json(path, { timeout: DEADLINE, ...options });
+  }
+
+  private async json<T>(path: string, options: FunctionInvokeOptions): Promise<T> {
     const { data, error } = await this.invoke<T>(path, options);
     if (error) throw await chatErrorFrom(error);
     return data as T;

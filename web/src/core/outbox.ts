@@ -7,6 +7,7 @@
 
 import { createStore, del, promisifyRequest, set, type UseStore, values } from "idb-keyval";
 import type { OutboxEntry } from "./types";
+import { pauseAfter } from "./waiting";
 
 const stores = new Map<string, UseStore>();
 
@@ -20,16 +21,19 @@ function storeOf(userId: string): UseStore {
 }
 
 export class Outbox {
+  /** What was read last, and what was written since. */
   private current: OutboxEntry[] = [];
   private isClosed = false;
   private readonly listeners = new Set<() => void>();
-  private readonly store: UseStore;
+  private store: UseStore;
+  private failedReads = 0;
+  private nextRead: ReturnType<typeof setTimeout> | undefined;
   /** What the browser would not keep, and the keys of what it would not let go of. */
   private readonly unkept = new Map<string, OutboxEntry>();
   private readonly removed = new Set<string>();
   private readonly tabs: BroadcastChannel;
 
-  constructor(userId: string) {
+  constructor(private readonly userId: string) {
     this.store = storeOf(userId);
     this.tabs = new BroadcastChannel(`outbox ${userId}`);
     this.tabs.onmessage = () => void this.read();
@@ -49,12 +53,11 @@ export class Outbox {
     return () => this.listeners.delete(listener);
   }
 
+  /** Read what the browser has; where it can't be read, what is known here stays. */
   async read(): Promise<void> {
-    const stored = await values<OutboxEntry>(this.store).catch(() => []);
-    const entries = new Map(stored.map((entry) => [entry.key, entry]));
-    for (const entry of this.unkept.values()) entries.set(entry.key, entry);
-    for (const key of this.removed) entries.delete(key);
-    this.current = [...entries.values()].sort((a, b) => a.order - b.order);
+    const stored = await values<OutboxEntry>(this.store).catch(() => null);
+    if (stored) this.take(stored);
+    else this.readLater();
     for (const listener of this.listeners) listener();
   }
 
@@ -63,6 +66,7 @@ export class Outbox {
     const order = Math.max(now, (this.current.at(-1)?.order ?? 0) + 1);
     const added = { ...entry, order, createdAt: new Date(now).toISOString() };
     await set(entry.key, added, this.store).catch(() => this.unkept.set(entry.key, added));
+    this.current = [...this.current.filter(({ key }) => key !== entry.key), added];
     await this.changed();
     return added;
   }
@@ -73,6 +77,7 @@ export class Outbox {
       const entry = this.get(key);
       if (entry) this.unkept.set(key, { ...entry, ...change });
     });
+    this.current = this.current.map((each) => (each.key === key ? { ...each, ...change } : each));
     await this.changed();
   }
 
@@ -92,6 +97,7 @@ export class Outbox {
   async remove(key: string): Promise<void> {
     this.unkept.delete(key);
     await del(key, this.store).catch(() => this.removed.add(key));
+    this.current = this.current.filter((entry) => entry.key !== key);
     await this.changed();
   }
 
@@ -105,8 +111,27 @@ export class Outbox {
 
   close(): void {
     this.isClosed = true;
+    clearTimeout(this.nextRead);
     this.listeners.clear();
     this.tabs.close();
+  }
+
+  private take(stored: OutboxEntry[]): void {
+    const entries = new Map(stored.map((entry) => [entry.key, entry]));
+    for (const entry of this.unkept.values()) entries.set(entry.key, entry);
+    for (const key of this.removed) entries.delete(key);
+    this.current = [...entries.values()].sort((a, b) => a.order - b.order);
+    this.failedReads = 0;
+  }
+
+  /** Safari loses its connections without a word: try another one in a moment. */
+  private readLater(): void {
+    stores.delete(this.userId);
+    this.store = storeOf(this.userId);
+    this.failedReads += 1;
+    clearTimeout(this.nextRead);
+    if (this.isClosed) return;
+    this.nextRead = setTimeout(() => void this.read(), pauseAfter(this.failedReads));
   }
 
   /** Read and write in one transaction: what another tab removes in between stays removed. */

@@ -124,6 +124,8 @@ export interface SendBody {
   projectId?: string;
   persistMessages?: false;
   metadata?: Record<string, unknown>;
+  /** Whose message it is: refused where somebody else is signed in by now. */
+  userId?: string;
 }
 
 /** A message on its way: written down here before it is sent, gone once it is answered. */

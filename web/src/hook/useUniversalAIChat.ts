@@ -1,7 +1,7 @@
 /** A conversation with the AI, as React state: loaded on mount, persisted unless switched off. */
 
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import { type ChatClient, isDraftThread } from "../core/client";
+import { belongs, type ChatClient } from "../core/client";
 import type { Connection, Conversation, ConversationSnapshot } from "../core/conversation";
 import type { ChatError } from "../core/errors";
 import { EMPTY, type TurnState, unseen } from "../core/state";
@@ -154,13 +154,14 @@ function useSettled(
 }
 
 function useConversation(client: ChatClient, id: string | null): Conversation | null {
-  const [open, setOpen] = useState<Conversation | null>(null);
+  const [open, setOpen] = useState<{ client: ChatClient; conversation: Conversation } | null>(null);
   useEffect(() => {
     if (!id) return setOpen(null);
-    setOpen(client.acquire(id));
+    setOpen({ client, conversation: client.acquire(id) });
     return () => client.release(id);
   }, [client, id]);
-  return open?.id === id ? open : null;
+  // Until the effect has run, it is the conversation shown before, or another user's view of it.
+  return open?.client === client && open.conversation.id === id ? open.conversation : null;
 }
 
 function useSnapshot(open: Conversation | null): ConversationSnapshot {
@@ -174,13 +175,6 @@ function useSnapshot(open: Conversation | null): ConversationSnapshot {
 function useOutbox(client: ChatClient): OutboxEntry[] {
   const subscribe = useCallback((told: () => void) => client.outbox.onChange(told), [client]);
   return useSyncExternalStore(subscribe, () => client.outbox.entries);
-}
-
-function belongs(entry: OutboxEntry, thread: string, id: string | null): boolean {
-  if (entry.thread === thread || (id !== null && entry.conversationId === id)) return true;
-  // What could not be sent and began no conversation has no other place to be seen.
-  const isNowhere = isDraftThread(entry.thread) && !entry.conversationId;
-  return id === null && isNowhere && entry.error !== undefined;
 }
 
 function statusOf(

@@ -8,18 +8,38 @@ import type { UniversalAIChat } from "./useUniversalAIChat";
 
 const nothing = async () => undefined;
 
-export function useUnstored(client: ChatClient, projectId?: string): UniversalAIChat {
-  const [messages, setMessages] = useState<MessageRow[]>([]);
-  const [isAsking, setAsking] = useState(false);
-  const [error, setError] = useState<ChatError | null>(null);
+interface Asked {
+  request: string;
+  metadata?: Record<string, unknown>;
+}
 
-  const send = useCallback(
-    async (request: string, metadata?: Record<string, unknown>) => {
-      const add = (role: Role, row: Partial<MessageRow>) =>
-        setMessages((rows) => [...rows, { ...EMPTY_ROW, ...row, ...named(role, rows.length + 1) }]);
-      setError(null);
-      setAsking(true);
-      add("user", { content: request });
+/** A chat with one client: another one, which is another user's, begins anew. */
+interface UnstoredChat {
+  client: ChatClient;
+  messages: MessageRow[];
+  asked: Asked | null;
+  isAsking: boolean;
+  error: ChatError | null;
+}
+
+function begun(client: ChatClient): UnstoredChat {
+  return { client, messages: [], asked: null, isAsking: false, error: null };
+}
+
+export function useUnstored(client: ChatClient, projectId?: string): UniversalAIChat {
+  const [chat, setChat] = useState(() => begun(client));
+  if (chat.client !== client) setChat(begun(client));
+  const { messages, asked, isAsking, error } = chat;
+
+  /** Change this client's chat: what is answered to an earlier one is dropped. */
+  const change = useCallback(
+    (next: (chat: UnstoredChat) => Partial<UnstoredChat>) =>
+      setChat((now) => (now.client === client ? { ...now, ...next(now) } : now)),
+    [client],
+  );
+  const ask = useCallback(
+    async ({ request, metadata }: Asked) => {
+      change(() => ({ isAsking: true, error: null }));
       try {
         const answer = await client.endpoints.ask({
           request,
@@ -27,15 +47,25 @@ export function useUnstored(client: ChatClient, projectId?: string): UniversalAI
           ...(projectId && { projectId }),
           ...(metadata && { metadata }),
         });
-        add("assistant", answer.message);
+        change((now) => ({ isAsking: false, messages: added(now, "assistant", answer.message) }));
       } catch (failure) {
-        setError(await chatErrorFrom(failure));
-      } finally {
-        setAsking(false);
+        const told = await chatErrorFrom(failure);
+        change(() => ({ isAsking: false, error: told }));
       }
     },
-    [client, projectId],
+    [client, projectId, change],
   );
+  const send = useCallback(
+    async (request: string, metadata?: Record<string, unknown>) => {
+      const told = { request, metadata };
+      change((now) => ({ asked: told, messages: added(now, "user", { content: request }) }));
+      await ask(told);
+    },
+    [ask, change],
+  );
+  const reload = useCallback(async () => {
+    if (asked) await ask(asked);
+  }, [asked, ask]);
 
   return useMemo(
     () => ({
@@ -55,13 +85,13 @@ export function useUnstored(client: ChatClient, projectId?: string): UniversalAI
       stop: nothing,
       retry: nothing,
       discard: nothing,
-      reload: nothing,
+      reload,
       loadOlder: nothing,
       loadNewer: nothing,
       loadNewest: nothing,
       loadAround: nothing,
     }),
-    [messages, isAsking, error, send],
+    [messages, isAsking, error, send, reload],
   );
 }
 
@@ -74,6 +104,10 @@ const EMPTY_ROW = {
   is_summary: false,
   turn_id: null,
 };
+
+function added({ messages }: UnstoredChat, role: Role, row: Partial<MessageRow>): MessageRow[] {
+  return [...messages, { ...EMPTY_ROW, ...row, ...named(role, messages.length + 1) }];
+}
 
 function named(role: Role, seq: number) {
   return { id: `unstored ${seq}`, role, seq, created_at: new Date().toISOString() };

@@ -5,11 +5,13 @@ import type { ChatClient } from "../core/client";
 import type { Analytics as Answer, Figures } from "../core/types";
 import { Chart } from "./Chart";
 import { useAnalytics } from "./queries";
+import { useTitle } from "./title";
 
 const RANGES = [7, 30, 90, 365];
 
 export default function Analytics({ client }: { client: ChatClient }) {
   const [days, setDays] = useState(30);
+  useTitle("Analytics");
   const { data, isError, error, refetch, isFetching } = useAnalytics(client, days);
   return (
     <div className="analytics" aria-busy={isFetching}>

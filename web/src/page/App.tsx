@@ -2,7 +2,7 @@
 
 import type { Session, SupabaseClient } from "@supabase/supabase-js";
 import type { QueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { ChatClient } from "../core/client";
 import { OrElse } from "./OrElse";
 import { SignIn } from "./SignIn";
@@ -18,6 +18,7 @@ interface AppProps {
 
 export function App({ supabase, queries, url }: AppProps) {
   const session = useSession(supabase);
+  useFreshPlace(session?.user.id);
   const client = useChatClient(supabase, queries, url, session?.user.id);
   if (session === undefined) return <main className="alone" aria-busy="true" />;
   if (session === null) return <SignIn supabase={supabase} />;
@@ -38,6 +39,15 @@ function useSession(supabase: SupabaseClient): Session | null | undefined {
     return () => data.subscription.unsubscribe();
   }, [supabase]);
   return session;
+}
+
+/** Whoever comes next doesn't begin where the one before has left. */
+function useFreshPlace(userId: string | undefined): void {
+  const last = useRef(userId);
+  useEffect(() => {
+    if (last.current && last.current !== userId) location.replace("#/");
+    last.current = userId;
+  }, [userId]);
 }
 
 function useChatClient(

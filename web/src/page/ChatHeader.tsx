@@ -1,9 +1,9 @@
 /** The title of the conversation that is open. */
 
-import { useEffect } from "react";
 import type { ChatClient } from "../core/client";
 import { ExportMenu } from "./ExportMenu";
 import { useConversationRow } from "./queries";
+import { useTitle } from "./title";
 
 interface ChatHeaderProps {
   client: ChatClient;
@@ -13,9 +13,7 @@ interface ChatHeaderProps {
 export function ChatHeader({ client, id }: ChatHeaderProps) {
   const { data } = useConversationRow(client, id);
   const title = id ? (data?.title ?? "") : "New conversation";
-  useEffect(() => {
-    document.title = title || "Conversation";
-  }, [title]);
+  useTitle(title || "Conversation");
   return (
     <header className="chat-header">
       <h1 dir="auto">{title}</h1>

@@ -2,6 +2,7 @@
 
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { type FormEvent, useState } from "react";
+import { useTitle } from "./title";
 
 type Way = "in" | "up";
 
@@ -25,6 +26,7 @@ export function SignIn({ supabase }: { supabase: SupabaseClient }) {
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
   const words = WORDS[way];
+  useTitle(words.title);
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
