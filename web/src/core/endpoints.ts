@@ -90,7 +90,7 @@ export class Endpoints {
   }
 
   remove(id: string): Promise<{ deleted: string }> {
-    return this.call(`conversations/${id}`, { method: "DELETE" });
+    return this.json(`conversations/${id}`, { method: "DELETE" }); // of a long one, this takes its time
   }
 
   search(q: string, archived: boolean, cursor?: string): Promise<SearchPage> {
