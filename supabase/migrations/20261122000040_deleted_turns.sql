@@ -22,12 +22,36 @@ create policy withheld on public.deleted_turns
     to authenticated
     using (false);
 
--- Withheld from clients: everything. Withheld from the service: writing; the sweeper removes.
+-- Withheld from clients: everything. Withheld from the service: all but reading.
 revoke all on table public.deleted_turns from public, anon, authenticated, service_role;
-grant select, delete on table public.deleted_turns to service_role;
+grant select on table public.deleted_turns to service_role;
 
 comment on table public.deleted_turns is
-    'When the turns of deleted conversations began, for a day: what the limits of turns count beside those that are there. No policy for insert, update, delete: a trigger alone writes it, the sweeper removes what is older.';
+    'When the turns of deleted conversations began, for a day: what the limits of turns count beside those that are there. No policy for insert, update, delete: a trigger alone writes it.';
+
+create function public.forget_deleted_turns()
+returns void
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+    -- A few at a time, and none that another deletion is removing.
+    delete from public.deleted_turns
+    where id in (
+        select d.id
+        from public.deleted_turns as d
+        where d.started_at <= now() - interval '1 day'
+        limit 1000
+        for update skip locked
+    );
+$$;
+
+revoke all on function public.forget_deleted_turns()
+    from public, anon, authenticated, service_role;
+grant execute on function public.forget_deleted_turns() to service_role;
+comment on function public.forget_deleted_turns() is
+    'Forgets turns of deleted conversations that began more than a day ago.';
 
 create function public.note_deleted_turns()
 returns trigger
@@ -42,15 +66,7 @@ begin
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
     where r.started_at > now() - interval '1 day';
 
-    -- A few at a time, and none that another deletion is removing.
-    delete from public.deleted_turns
-    where id in (
-        select d.id
-        from public.deleted_turns as d
-        where d.started_at <= now() - interval '1 day'
-        limit 1000
-        for update skip locked
-    );
+    perform public.forget_deleted_turns();
     return null;
 end;
 $$;

@@ -331,14 +331,7 @@ begin
         end;
     end loop;
 
-    delete from public.deleted_turns
-    where id in (
-        select d.id
-        from public.deleted_turns as d
-        where d.started_at <= now() - interval '1 day'
-        limit 1000
-        for update skip locked
-    );
+    perform public.forget_deleted_turns();
     return jsonb_build_object('settled', v_settled);
 end;
 $$;

@@ -60,7 +60,7 @@ TABLES = {
         "anon": ("denied", "denied", "denied", "denied"),
         "owner": ("denied", "denied", "denied", "denied"),
         "other": ("denied", "denied", "denied", "denied"),
-        "service": ("done", "denied", "denied", "done"),
+        "service": ("done", "denied", "denied", "denied"),
     },
     "summaries": {
         "anon": ("denied", "denied", "denied", "denied"),
@@ -192,6 +192,7 @@ FUNCTIONS = {
     "complete_turn": BACKEND,
     "extend_turn": BACKEND,
     "extend_turns": BACKEND,
+    "forget_deleted_turns": BACKEND,
     "interrupt_turn": BACKEND,
     "ping": BACKEND,
     "repair_invariants": BACKEND,
@@ -281,6 +282,7 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "renumber_conversation": lambda world: {"conversation_id": world.conversation},
     "repair_broken": lambda world: {"check_name": "seq_gap", "broken_id": world.conversation},
     "repair_invariants": lambda world: {"grace_seconds": 1_000_000},
+    "forget_deleted_turns": lambda world: {},
     "sweep_turns": lambda world: {"most": 0},
     "extend_turn": lambda world: {"turn_id": world.turn, "attempt": 1, "lease_seconds": 60},
     "extend_turns": lambda world: {
