@@ -204,9 +204,7 @@ class TurnRunner:
         with self._slot():
             begun = await self._begin_stored(turn)
             if begun.outcome in {"started", "taken_over"}:
-                self._set_to_work(
-                    RunningTurn(begun, turn.request, persisted_after=_waited(turn, begun))
-                )
+                self._go_on_with(begun, turn)
         if begun.outcome == "in_progress" and begun.turn.idempotency_key != turn.idempotency_key:
             raise turn_in_progress(begun)
         return begun
@@ -258,6 +256,21 @@ class TurnRunner:
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,
         )
+
+    def _go_on_with(self, begun: TurnRecord, turn: Turn) -> None:
+        """Let the worker that still has the turn here go on as this attempt, or set one to it.
+
+        So that the store was away for longer than a lease costs no second run of the AI.
+        """
+        older = self._running.get(begun.turn.id)
+        if older is not None and older.is_worked_on:
+            log.info("turn_adopted", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
+            older.adopt(begun)
+            return
+        # One that was told of its loss before this attempt was known here may have the reply.
+        reply = older.reply if older is not None else None
+        waited = _waited(turn, begun)
+        self._set_to_work(RunningTurn(begun, turn.request, persisted_after=waited, reply=reply))
 
     def _set_to_work(self, running: RunningTurn) -> None:
         self._running[running.begun.turn.id] = running

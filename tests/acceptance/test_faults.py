@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -15,7 +15,7 @@ from shared.config import Settings
 from shared.engine import unescape, with_time_limit
 from tests.faults.turns import until_answered
 from tests.support.bundle import bundle, settings_for
-from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine
+from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.proxy import (
     Behaviour,
     Proxy,
@@ -23,11 +23,13 @@ from tests.support.proxy import (
     drops_the_answer,
     hangs,
     once,
+    passes,
     proxy_to,
     refuses,
     replies,
     resets_mid_body,
 )
+from tests.support.sse import read_events, text_of
 from tests.support.stack import free_ports
 from tests.support.users import User
 
@@ -110,6 +112,19 @@ def expire_lease(db: psycopg.Connection, user: User) -> None:
         " where user_id = %s and status = 'running'",
         (user.id,),
     )
+
+
+def draft_of(db: psycopg.Connection, user: User) -> str:
+    """Return what the store has of the user's one turn's draft."""
+    found = db.execute("select draft from turns where user_id = %s", (user.id,)).fetchone()
+    return str(found[0]) if found else ""
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 - rows, which say nothing of a change
+            await asyncio.sleep(0.02)
 
 
 ONE_TURN = [("completed", 1, ["user", "assistant"])]
@@ -234,6 +249,63 @@ async def test_a_reply_that_can_not_be_stored_is_given_away_and_stored_later(
     assert answer.json()["message"]["metadata"] == unstored.json()["reply"]["metadata"]
     assert turns_of(db, user) == ONE_TURN
     assert engine.requests == ["Hello"]
+
+
+async def test_a_finished_reply_outlives_an_outage_longer_than_its_lease(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """The retry that finds the lease over lets the process store what it has, as attempt 2."""
+    engine = ScriptedEngine("First.", hold=True)
+    settings = behind(proxy, stack, heartbeat_seconds=0.2, unstored_seconds=60)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        asking = asyncio.create_task(ask(client, "k"))
+        await asyncio.wait_for(engine.started.wait(), timeout=20)
+        proxy.on_everything(refuses)
+        engine.release.set()
+        unstored = await asking
+        expire_lease(db, user)
+        engine.message = "Second."
+        # The retry comes before the worker's next try and the next heartbeat.
+        proxy.on("begin_turn", passes)
+        retrying = asyncio.create_task(ask(client, "k"))
+        await until(lambda: turns_of(db, user) == [("running", 2, ["user"])])
+        proxy.heal()
+        first = await retrying
+        answer = first if first.status_code == 200 else await until_answered(client)
+    assert (unstored.status_code, unstored.json()["code"]) == (503, "reply_not_stored")
+    assert (answer.status_code, answer.json()["message"]["content"]) == (200, "First.")
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_worker_whose_lease_ran_out_writes_on_as_the_next_attempt(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """The AI runs once, whoever watches reads on, and the store has the draft from its start."""
+    engine = TypingEngine(["One, ", "two, ", "three."])
+    settings = behind(proxy, stack, heartbeat_seconds=0.2)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        headers = {"idempotency-key": "k", "accept": "text/event-stream"}
+        body = {"request": "Hello"}
+        watching = asyncio.create_task(client.post("/mega-mind", json=body, headers=headers))
+        engine.allow(1)
+        await until(lambda: draft_of(db, user) == "One, ")
+        proxy.on("extend_turns", refuses)
+        expire_lease(db, user)
+        retrying = asyncio.create_task(ask(client, "k"))
+        await until(lambda: turns_of(db, user) == [("running", 2, ["user"])])
+        emptied = draft_of(db, user)
+        proxy.heal()
+        engine.allow(1)
+        await until(lambda: draft_of(db, user) == "One, two, ")
+        engine.allow(2)
+        answer = await retrying
+        events = [event async for event in read_events(await watching)]
+    assert emptied == ""
+    assert answer.json()["message"]["content"] == text_of(events) == "One, two, three."
+    assert [event.data["attempt"] for event in events if event.name == "accepted"] == [1]
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+    assert engine.runs == 1
 
 
 async def test_complete_turn_whose_every_answer_is_lost_is_replayed(
