@@ -1,6 +1,7 @@
 """What breaks outside: what the caller sees, what is stored, and how it heals."""
 
 import asyncio
+import gc
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -14,11 +15,13 @@ from local.stack import Stack
 from shared.config import Settings
 from shared.engine import unescape, with_time_limit
 from tests.faults.turns import until_answered
-from tests.support.bundle import bundle, settings_for
+from tests.support.bundle import bundle, services_of, settings_for
 from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.proxy import (
     Behaviour,
+    Exchange,
     Proxy,
+    answers_after,
     drips,
     drops_the_answer,
     hangs,
@@ -306,6 +309,79 @@ async def test_a_worker_whose_lease_ran_out_writes_on_as_the_next_attempt(
     assert [event.data["attempt"] for event in events if event.name == "accepted"] == [1]
     assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
     assert engine.runs == 1
+
+
+async def test_a_turn_whose_caller_leaves_while_it_begins_is_worked_on_all_the_same(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """Gone between the commit and its answer; a process that ends waits for both."""
+    begun, told = asyncio.Event(), asyncio.Event()
+    engine = ScriptedEngine("Done.")
+    settings = behind(proxy, stack, store_timeout=10, drain_seconds=25)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        proxy.on("begin_turn", answers_after(begun, told))
+        asking = asyncio.create_task(ask(client, "k"))
+        await asyncio.wait_for(begun.wait(), timeout=20)
+        await leave(asking)
+        asyncio.get_running_loop().call_later(0.2, told.set)
+    assert turns_of(db, user) == ONE_TURN
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_all_the_same(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """A stream that waited for the end of a lease is the one that takes the turn over."""
+    begun, told = asyncio.Event(), asyncio.Event()
+    engine = ScriptedEngine("Done.")
+    settings = behind(proxy, stack, store_timeout=5)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        proxy.on("begin_turn", drops_the_answer)
+        assert_unavailable(await ask(client, "k"))
+        proxy.heal()
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        headers = {"idempotency-key": "k", "accept": "text/event-stream"}
+        body = {"request": "Hello"}
+        watching = asyncio.create_task(client.post("/mega-mind", json=body, headers=headers))
+        await until(lambda: "load_turn" in proxy.rpc_calls)
+        proxy.on("begin_turn", answers_after(begun, told))
+        expire_lease(db, user)
+        await asyncio.wait_for(begun.wait(), timeout=20)
+        await leave(watching)
+        told.set()
+        await until(lambda: turns_of(db, user) == [("completed", 2, ["user", "assistant"])])
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """Nothing is left of it: no task, no turn, no exception that nobody has seen."""
+    asked = asyncio.Event()
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+
+    async def says_so_and_hangs(_: Exchange) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    settings = behind(proxy, stack, drain_seconds=25)
+    async with bundle(settings, token=user.token) as client:
+        proxy.on("begin_turn", says_so_and_hangs)
+        asking = asyncio.create_task(ask(client, "k"))
+        await asyncio.wait_for(asked.wait(), timeout=20)
+        await leave(asking)
+        was_working = len(services_of(client).working)
+        await until(lambda: not services_of(client).working)
+    del asking  # and with it what its traceback holds
+    gc.collect()
+    assert (was_working, turns_of(db, user), unseen) == (1, [], [])
+
+
+async def leave(asking: asyncio.Task[Any]) -> None:
+    """Go away as a client does, whose request is cancelled with it."""
+    asking.cancel()
+    await asyncio.wait({asking})
 
 
 async def test_complete_turn_whose_every_answer_is_lost_is_replayed(
