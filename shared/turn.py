@@ -160,10 +160,12 @@ class TurnRunner:
     ) -> MegaMindAnswer:
         """Run the AI and store nothing; a conversation that is named is still read first.
 
-        Raises UnavailableError where as many turns run here as may.
+        Raises UnavailableError where as many turns run here as may, TooManyTurnsError,
+        StoreUnavailableError where it can't be counted towards its user's limits.
         """
         with self._slot():
             context = await self._stored_context(request.conversation_id, user_id, caller)
+            await self._count_unstored(user_id)
             started = time.monotonic()
             analyses: list[Analysis] = []
             result = await run_engine(
@@ -352,6 +354,17 @@ class TurnRunner:
             seconds=settings.engine_timeout + settings.lease_seconds,
             on_expired=on_expired,
         )
+
+    async def _count_unstored(self, user_id: UUID | None) -> None:
+        """Count a run towards its user's limits; strangers have none, by default nobody has."""
+        settings = self._settings
+        limits = (settings.turns_per_minute, settings.turns_per_day)
+        if user_id is not None and limits != (None, None):
+            await self._persistence.count_unstored_turn(
+                user_id=user_id,
+                turns_per_minute=settings.turns_per_minute,
+                turns_per_day=settings.turns_per_day,
+            )
 
     async def _stored_context(
         self, conversation_id: UUID | None, user_id: UUID | None, caller: Caller | None
