@@ -134,7 +134,8 @@ class LiveTurn:
         self.is_in_hurry = False
         self._broadcaster = broadcaster
         self._topic = conversation_topic(conversation_id)
-        self._turn = {"turnId": str(turn_id), "attempt": attempt}
+        self.attempt = attempt
+        self._turn: dict[str, Any] = {"turnId": str(turn_id), "attempt": attempt}
         self._pending: list[Event] = []
         self._all_told = asyncio.Event()
         self._all_told.set()
@@ -153,6 +154,13 @@ class LiveTurn:
         for start in range(0, len(text), MAX_DELTA):
             piece = text[start : start + MAX_DELTA]
             self._queue("delta", {**self._turn, "offset": offset + start, "text": piece})
+
+    def go_on_as(self, attempt: int, text: str) -> None:
+        """Tell under a later attempt what there is of the draft: its listeners have none of it."""
+        self._pending.clear()
+        self.attempt = attempt
+        self._turn["attempt"] = attempt
+        self.write(0, text)
 
     async def flush(self) -> None:
         """Wait until what was announced is on its way, at most the broadcaster's timeout.

@@ -94,8 +94,8 @@ class Heartbeat:
         heard = {beat.turn_id: beat for beat in answer.turns}
         for running in batch:
             beat, told = beats[running.begun.turn.id], heard.get(running.begun.turn.id)
-            if told is None:
-                continue
+            if told is None or beat.attempt != running.begun.turn.attempt:
+                continue  # held by somebody, or adopted since: the next beat knows more
             if not told.is_ours:
                 running.lost.set()
                 continue

@@ -24,6 +24,7 @@ class RunningTurn:
         request: MegaMindRequest,
         *,
         persisted_after: float | None = None,
+        reply: Reply | None = None,
     ) -> None:
         self.begun = begun
         self.request = request
@@ -31,13 +32,24 @@ class RunningTurn:
         self.began_at = time.monotonic()
         self.status = "accepted"
         self.length = 0
-        self.reply: Reply | None = None  # set once the AI is done, before the reply is stored
+        self.reply = reply  # set once the AI is done, before the reply is stored
         self.settled: asyncio.Future[TurnRecord] = asyncio.get_running_loop().create_future()
         self.stop = asyncio.Event()  # its owner asked for it
         self.lost = asyncio.Event()  # another worker has it, or it is settled
         self.written = 0  # how much of the draft the store has
         self._pieces: list[str] = []
         self._changed = asyncio.Event()
+
+    @property
+    def is_worked_on(self) -> bool:
+        """Whether its worker goes on: it has neither ended nor lost the turn."""
+        return not self.settled.done() and not self.lost.is_set()
+
+    def adopt(self, begun: TurnRecord) -> None:
+        """Go on as a later attempt, whose draft the store has emptied."""
+        self.begun = begun
+        self.written = 0
+        self._notify()
 
     def show(self, status: str) -> None:
         """Let watchers know what the turn is doing."""

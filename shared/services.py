@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.auth import Authenticator
 from shared.clients import Clients, create_pool
@@ -119,8 +119,8 @@ class Services:
         )
 
     @property
-    def working(self) -> frozenset[asyncio.Task[None]]:
-        """The turns that run in this process."""
+    def working(self) -> frozenset[asyncio.Task[Any]]:
+        """The turns that begin or run in this process."""
         return self.turns.working if "turns" in self.__dict__ else frozenset()
 
     async def aclose(self) -> None:

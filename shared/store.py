@@ -87,7 +87,11 @@ REFUSED_BY_POSTGRES: Mapping[str, type[AppError]] = {
 NO_SUCH_FUNCTION = "PGRST202"
 
 # An account that is gone while its token is still valid.
-DELETED_ACCOUNT = ("conversations_user_id_fkey", "import_parts_user_id_fkey")
+DELETED_ACCOUNT = (
+    "conversations_user_id_fkey",
+    "import_parts_user_id_fkey",
+    "deleted_turns_user_id_fkey",
+)
 
 
 # Fewer than the pool has connections: waiting for one there costs far more than waiting here.

@@ -12,7 +12,7 @@ import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -86,6 +86,7 @@ class TurnRunner:
         self._settings = settings
         self._running: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning: set[asyncio.Task[TurnRecord]] = set()
         self._taken = 0  # by what has no task of its own: beginnings, and runs that store nothing
         # A turn that is begun again this way still has its lease when its first heartbeat comes.
         spent = settings.store_timeout + settings.heartbeat_seconds
@@ -159,10 +160,12 @@ class TurnRunner:
     ) -> MegaMindAnswer:
         """Run the AI and store nothing; a conversation that is named is still read first.
 
-        Raises UnavailableError where as many turns run here as may.
+        Raises UnavailableError where as many turns run here as may, TooManyTurnsError,
+        StoreUnavailableError where it can't be counted towards its user's limits.
         """
         with self._slot():
             context = await self._stored_context(request.conversation_id, user_id, caller)
+            await self._count_unstored(user_id)
             started = time.monotonic()
             analyses: list[Analysis] = []
             result = await run_engine(
@@ -182,16 +185,19 @@ class TurnRunner:
         return unstored_answer(reply, request.conversation_id)
 
     @property
-    def working(self) -> frozenset[asyncio.Task[None]]:
-        """The turns that run here: each task ends when its turn has."""
-        return frozenset(self._tasks)
+    def working(self) -> frozenset[asyncio.Task[Any]]:
+        """What turns are here: a task ends when its turn has begun, the next when it has ended."""
+        return frozenset(self._beginning | self._tasks)
 
     async def drain(self, seconds: float) -> None:
         """Let the turns that run here end; those that take longer are left to be taken over."""
-        if not self._tasks:
+        if not self.working:
             return
-        log.info("draining", turns=len(self._tasks))
-        _, late = await asyncio.wait(self._tasks, timeout=seconds)
+        log.info("draining", turns=len(self.working))
+        deadline = time.monotonic() + seconds
+        while self.working and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait(self.working, timeout=left)  # what has begun by then is worked on
+        late = self.working
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
@@ -199,17 +205,31 @@ class TurnRunner:
     async def _begin(self, turn: Turn) -> TurnRecord:
         """Commit the user's message and set a worker to it, or find what the key led to.
 
+        Both or neither, also where the caller goes away in between: a turn that is committed and
+        not worked on would keep everybody waiting for the end of its lease.
+
         Raises TurnInProgressError where it is another turn that runs.
         """
-        with self._slot():
-            begun = await self._begin_stored(turn)
-            if begun.outcome in {"started", "taken_over"}:
-                self._set_to_work(
-                    RunningTurn(begun, turn.request, persisted_after=_waited(turn, begun))
-                )
+        task = asyncio.create_task(self._begin_and_work(turn))
+        self._beginning.add(task)
+        task.add_done_callback(self._begun)
+        await asyncio.wait({task})  # which leaves the task alone where the caller is cancelled
+        begun = task.result()
         if begun.outcome == "in_progress" and begun.turn.idempotency_key != turn.idempotency_key:
             raise turn_in_progress(begun)
         return begun
+
+    async def _begin_and_work(self, turn: Turn) -> TurnRecord:
+        with self._slot():
+            begun = await self._begin_stored(turn)
+            if begun.outcome in {"started", "taken_over"}:
+                self._go_on_with(begun, turn)
+        return begun
+
+    def _begun(self, task: asyncio.Task[TurnRecord]) -> None:
+        self._beginning.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: its caller may be gone
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -258,6 +278,21 @@ class TurnRunner:
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,
         )
+
+    def _go_on_with(self, begun: TurnRecord, turn: Turn) -> None:
+        """Let the worker that still has the turn here go on as this attempt, or set one to it.
+
+        So that the store was away for longer than a lease costs no second run of the AI.
+        """
+        older = self._running.get(begun.turn.id)
+        if older is not None and older.is_worked_on:
+            log.info("turn_adopted", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
+            older.adopt(begun)
+            return
+        # One that was told of its loss before this attempt was known here may have the reply.
+        reply = older.reply if older is not None else None
+        waited = _waited(turn, begun)
+        self._set_to_work(RunningTurn(begun, turn.request, persisted_after=waited, reply=reply))
 
     def _set_to_work(self, running: RunningTurn) -> None:
         self._running[running.begun.turn.id] = running
@@ -319,6 +354,17 @@ class TurnRunner:
             seconds=settings.engine_timeout + settings.lease_seconds,
             on_expired=on_expired,
         )
+
+    async def _count_unstored(self, user_id: UUID | None) -> None:
+        """Count a run towards its user's limits; strangers have none, by default nobody has."""
+        settings = self._settings
+        limits = (settings.turns_per_minute, settings.turns_per_day)
+        if user_id is not None and limits != (None, None):
+            await self._persistence.count_unstored_turn(
+                user_id=user_id,
+                turns_per_minute=settings.turns_per_minute,
+                turns_per_day=settings.turns_per_day,
+            )
 
     async def _stored_context(
         self, conversation_id: UUID | None, user_id: UUID | None, caller: Caller | None

@@ -67,6 +67,7 @@ async def watch_running(running: RunningTurn, *, place: Place = START) -> AsyncI
     told_status = ""
     while True:
         change = running.change  # taken before the state is read, so that none is slept through
+        place = Place(place.offset, running.begun.turn.attempt)  # another may have adopted the text
         text = running.text_from(place.offset)
         if running.status != told_status:
             told_status = running.status

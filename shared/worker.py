@@ -26,6 +26,7 @@ from shared.reply import compose_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from shared.engine.protocol import Analysis, Engine, EngineResult, HistoryMessage
     from shared.heartbeat import Heartbeat
@@ -73,16 +74,18 @@ class TurnWorker:
         )
         try:
             with self._heartbeat.keeping(running):
-                with telemetry.span("engine", engine=self._engine.name):
-                    reply = await self._generate(running, live)
+                reply = running.reply or await self._ask_engine(running, live)
                 running.finish(reply)
+                _keep_up(running, live)
                 live.announce("saving")
                 await live.flush()
                 running.settle(await self._store(running, reply))
             self._summaries.after_reply(begun, reply.content)
         except TurnLostError:
+            running.lost.set()
+            attempt = running.begun.turn.attempt
             telemetry.count("turns.ended", outcome="lost")
-            log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
+            log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=attempt)
             await self._settle_as_stored(running)
         except ConversationNotFoundError as exc:
             log.warning("turn_deleted", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
@@ -93,6 +96,10 @@ class TurnWorker:
         finally:
             live.close()
             running.fail(UnavailableError())  # only where nothing else has ended it
+
+    async def _ask_engine(self, running: RunningTurn, live: LiveTurn) -> Reply:
+        with telemetry.span("engine", engine=self._engine.name):
+            return await self._generate(running, live)
 
     async def _generate(self, running: RunningTurn, live: LiveTurn) -> Reply:
         """Return the engine's reply, or what there is of it where the owner has stopped it."""
@@ -155,31 +162,42 @@ class TurnWorker:
             turn_id=str(begun.turn.id),
         )
         saving.info("message_saving")
-        async for attempt in stamina.retry_context(
+        async for retry in stamina.retry_context(
             on=StoreUnavailableError,
             attempts=None,
             timeout=self._unstored_seconds,
             wait_initial=0.1,
             wait_max=3.0,
         ):
-            with attempt:
-                done = await self._persistence.complete_turn(
-                    turn_id=begun.turn.id,
-                    attempt=begun.turn.attempt,
-                    message_id=message_id,
-                    status=reply.status,
-                    content=reply.content,
-                    generated_code=reply.generated_code,
-                    metadata=reply.metadata,
-                    error=reply.error,
-                )
-        if done.outcome != "completed":
-            raise TurnLostError
+            with retry:
+                done = await self._complete(running, reply, message_id)
         crash_point("after_complete")
         saving.info("message_saved", status=reply.status)
         error = (reply.error or {}).get("type", "none")
         telemetry.count("turns.ended", outcome=reply.status, error=error)
         return done
+
+    async def _complete(self, running: RunningTurn, reply: Reply, message_id: UUID) -> TurnRecord:
+        """Ask once to store the reply, as the attempt that this worker is by now.
+
+        And once more where it was refused as an attempt that has been adopted meanwhile.
+        """
+        while True:
+            turn = running.begun.turn
+            done = await self._persistence.complete_turn(
+                turn_id=turn.id,
+                attempt=turn.attempt,
+                message_id=message_id,
+                status=reply.status,
+                content=reply.content,
+                generated_code=reply.generated_code,
+                metadata=reply.metadata,
+                error=reply.error,
+            )
+            if done.outcome == "completed":
+                return done
+            if turn.attempt == running.begun.turn.attempt:
+                raise TurnLostError
 
     async def _settle_as_stored(self, running: RunningTurn) -> None:
         """End with what the store has by now: another worker's reply, or word that it runs."""
@@ -216,6 +234,13 @@ def _write(running: RunningTurn, live: LiveTurn, text: str) -> None:
         live.announce("generating")
         running.show("generating")
         telemetry.measure("turn.first_text", time.monotonic() - running.began_at)
+    _keep_up(running, live)
     live.write(running.length, storable)
     running.write(storable)
     crash_point("mid_stream")
+
+
+def _keep_up(running: RunningTurn, live: LiveTurn) -> None:
+    attempt = running.begun.turn.attempt
+    if live.attempt != attempt:
+        live.go_on_as(attempt, running.text_from(0))

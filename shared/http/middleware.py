@@ -95,8 +95,8 @@ class SettleFirst:
 
         async def send_settled(message: Message) -> None:
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
-            if is_last and (turns := services.working - older):
-                await asyncio.wait(turns)
+            while is_last and (turns := services.working - older):
+                await asyncio.wait(turns)  # for those that begin; then for what works on them
             await send(message)
 
         await self._app(scope, receive, send_settled)

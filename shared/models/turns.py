@@ -175,6 +175,12 @@ class HeardTurns(BaseModel):
     turns: list[Heard]
 
 
+class Counted(BaseModel):
+    """What count_unstored_turn answers; the previous schema counts nothing."""
+
+    is_counted: bool
+
+
 class Settled(BaseModel):
     """What settle_expired_turn and sweep_turns answer."""
 

@@ -36,6 +36,11 @@ async def _load_history(ask: Ask, arguments: Arguments) -> Answer:
     return {"history": [{name: row[name] for name in told} for row in stored["messages"]]}
 
 
+async def _count_unstored_turn(_ask: Ask, _arguments: Arguments) -> Answer:
+    """Not at all: such turns had no limit."""
+    return {"is_counted": False}
+
+
 async def _extend_turns(ask: Ask, arguments: Arguments) -> Answer:
     """Turn by turn; one whose call fails is left out, as one that somebody holds is."""
     lease = {"lease_seconds": arguments["lease_seconds"]}
@@ -75,6 +80,7 @@ def _without(arguments: Arguments, name: str) -> Answer:
 
 IN_OLDER_WORDS: Final[Mapping[str, Callable[[Ask, Arguments], Awaitable[Answer]]]] = {
     "begin_turn": _begin_turn,
+    "count_unstored_turn": _count_unstored_turn,
     "extend_turns": _extend_turns,
     "list_conversations": _list_conversations,
     "load_history": _load_history,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.turns import HeardTurns, Settled, TurnRecord
+from shared.models.turns import Counted, HeardTurns, Settled, TurnRecord
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
@@ -51,6 +51,21 @@ class TurnCalls(Calls):
             lease_seconds=lease_seconds,
             history_limit=0,  # the newest messages, for callers that name no budget
             history_tokens=history_tokens,
+            turns_per_minute=turns_per_minute,
+            turns_per_day=turns_per_day,
+        )
+
+    async def count_unstored_turn(
+        self, *, user_id: UUID, turns_per_minute: int | None, turns_per_day: int | None
+    ) -> Counted:
+        """Count a turn of which nothing is stored towards its user's limits.
+
+        Raises TooManyTurnsError where none is left.
+        """
+        return await self._call(
+            Counted,
+            "count_unstored_turn",
+            user_id=user_id,
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
         )

@@ -353,6 +353,10 @@ async def test_a_deleted_account_with_a_live_token_is_a_401(
     continued = await user.send("after", conversationId=conversation_id)
     loaded = await user.load(conversation_id)
     await user.functions.aclose()
+    async with bundle(settings_for(stack, turns_per_day=9), token=user.token) as limited:
+        body = {"request": "after", "persistMessages": False}
+        unstored = await limited.post("/mega-mind", json=body)
+    assert (unstored.status_code, unstored.json()) == (401, UNAUTHORIZED)
     assert (sent.status_code, sent.json()) == (401, UNAUTHORIZED)
     assert (created.status_code, created.json()) == (401, UNAUTHORIZED)
     assert (continued.status_code, loaded.status_code) == (404, 404)

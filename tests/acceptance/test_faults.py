@@ -1,9 +1,10 @@
 """What breaks outside: what the caller sees, what is stored, and how it heals."""
 
 import asyncio
+import gc
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -14,21 +15,25 @@ from local.stack import Stack
 from shared.config import Settings
 from shared.engine import unescape, with_time_limit
 from tests.faults.turns import until_answered
-from tests.support.bundle import bundle, settings_for
-from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine
+from tests.support.bundle import bundle, services_of, settings_for
+from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.proxy import (
     Behaviour,
+    Exchange,
     Proxy,
+    answers_after,
     drips,
     drops_the_answer,
     hangs,
     late,
     once,
+    passes,
     proxy_to,
     refuses,
     replies,
     resets_mid_body,
 )
+from tests.support.sse import read_events, text_of
 from tests.support.stack import free_ports
 from tests.support.users import User
 
@@ -111,6 +116,19 @@ def expire_lease(db: psycopg.Connection, user: User) -> None:
         " where user_id = %s and status = 'running'",
         (user.id,),
     )
+
+
+def draft_of(db: psycopg.Connection, user: User) -> str:
+    """Return what the store has of the user's one turn's draft."""
+    found = db.execute("select draft from turns where user_id = %s", (user.id,)).fetchone()
+    return str(found[0]) if found else ""
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 - rows, which say nothing of a change
+            await asyncio.sleep(0.02)
 
 
 ONE_TURN = [("completed", 1, ["user", "assistant"])]
@@ -235,6 +253,136 @@ async def test_a_reply_that_can_not_be_stored_is_given_away_and_stored_later(
     assert answer.json()["message"]["metadata"] == unstored.json()["reply"]["metadata"]
     assert turns_of(db, user) == ONE_TURN
     assert engine.requests == ["Hello"]
+
+
+async def test_a_finished_reply_outlives_an_outage_longer_than_its_lease(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """The retry that finds the lease over lets the process store what it has, as attempt 2."""
+    engine = ScriptedEngine("First.", hold=True)
+    settings = behind(proxy, stack, heartbeat_seconds=0.2, unstored_seconds=60)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        asking = asyncio.create_task(ask(client, "k"))
+        await asyncio.wait_for(engine.started.wait(), timeout=20)
+        proxy.on_everything(refuses)
+        engine.release.set()
+        unstored = await asking
+        expire_lease(db, user)
+        engine.message = "Second."
+        # The retry comes before the worker's next try and the next heartbeat.
+        proxy.on("begin_turn", passes)
+        retrying = asyncio.create_task(ask(client, "k"))
+        await until(lambda: turns_of(db, user) == [("running", 2, ["user"])])
+        proxy.heal()
+        first = await retrying
+        answer = first if first.status_code == 200 else await until_answered(client)
+    assert (unstored.status_code, unstored.json()["code"]) == (503, "reply_not_stored")
+    assert (answer.status_code, answer.json()["message"]["content"]) == (200, "First.")
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_worker_whose_lease_ran_out_writes_on_as_the_next_attempt(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """The AI runs once, whoever watches reads on, and the store has the draft from its start."""
+    engine = TypingEngine(["One, ", "two, ", "three."])
+    settings = behind(proxy, stack, heartbeat_seconds=0.2)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        headers = {"idempotency-key": "k", "accept": "text/event-stream"}
+        body = {"request": "Hello"}
+        watching = asyncio.create_task(client.post("/mega-mind", json=body, headers=headers))
+        engine.allow(1)
+        await until(lambda: draft_of(db, user) == "One, ")
+        proxy.on("extend_turns", refuses)
+        expire_lease(db, user)
+        retrying = asyncio.create_task(ask(client, "k"))
+        await until(lambda: turns_of(db, user) == [("running", 2, ["user"])])
+        emptied = draft_of(db, user)
+        proxy.heal()
+        engine.allow(1)
+        await until(lambda: draft_of(db, user) == "One, two, ")
+        engine.allow(2)
+        answer = await retrying
+        events = [event async for event in read_events(await watching)]
+    assert emptied == ""
+    assert answer.json()["message"]["content"] == text_of(events) == "One, two, three."
+    assert [event.data["attempt"] for event in events if event.name == "accepted"] == [1]
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
+    assert engine.runs == 1
+
+
+async def test_a_turn_whose_caller_leaves_while_it_begins_is_worked_on_all_the_same(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """Gone between the commit and its answer; a process that ends waits for both."""
+    begun, told = asyncio.Event(), asyncio.Event()
+    engine = ScriptedEngine("Done.")
+    settings = behind(proxy, stack, store_timeout=10, drain_seconds=25)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        proxy.on("begin_turn", answers_after(begun, told))
+        asking = asyncio.create_task(ask(client, "k"))
+        await asyncio.wait_for(begun.wait(), timeout=20)
+        await leave(asking)
+        asyncio.get_running_loop().call_later(0.2, told.set)
+    assert turns_of(db, user) == ONE_TURN
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_all_the_same(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """A stream that waited for the end of a lease is the one that takes the turn over."""
+    begun, told = asyncio.Event(), asyncio.Event()
+    engine = ScriptedEngine("Done.")
+    settings = behind(proxy, stack, store_timeout=5)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        proxy.on("begin_turn", drops_the_answer)
+        assert_unavailable(await ask(client, "k"))
+        proxy.heal()
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        headers = {"idempotency-key": "k", "accept": "text/event-stream"}
+        body = {"request": "Hello"}
+        watching = asyncio.create_task(client.post("/mega-mind", json=body, headers=headers))
+        await until(lambda: "load_turn" in proxy.rpc_calls)
+        proxy.on("begin_turn", answers_after(begun, told))
+        expire_lease(db, user)
+        await asyncio.wait_for(begun.wait(), timeout=20)
+        await leave(watching)
+        told.set()
+        await until(lambda: turns_of(db, user) == [("completed", 2, ["user", "assistant"])])
+    assert engine.requests == ["Hello"]
+
+
+async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error(
+    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
+) -> None:
+    """Nothing is left of it: no task, no turn, no exception that nobody has seen."""
+    asked = asyncio.Event()
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+
+    async def says_so_and_hangs(_: Exchange) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    settings = behind(proxy, stack, drain_seconds=25)
+    async with bundle(settings, token=user.token) as client:
+        proxy.on("begin_turn", says_so_and_hangs)
+        asking = asyncio.create_task(ask(client, "k"))
+        await asyncio.wait_for(asked.wait(), timeout=20)
+        await leave(asking)
+        was_working = len(services_of(client).working)
+        await until(lambda: not services_of(client).working)
+    del asking  # and with it what its traceback holds
+    gc.collect()
+    assert (was_working, turns_of(db, user), unseen) == (1, [], [])
+
+
+async def leave(asking: asyncio.Task[Any]) -> None:
+    """Go away as a client does, whose request is cancelled with it."""
+    asking.cancel()
+    await asyncio.wait({asking})
 
 
 async def test_complete_turn_whose_every_answer_is_lost_is_replayed(
@@ -366,6 +514,21 @@ async def test_a_removal_may_take_its_time_but_not_in_finding_nobody(
     assert deleted.json() == {"deleted": own}
     assert_unavailable(away)
     assert took < STORE_TIMEOUT + SLACK
+
+
+async def test_what_can_not_be_counted_is_not_run(stack: Stack, user: User, proxy: Proxy) -> None:
+    """With a limit set, a run that stores nothing needs the store: 503, and the AI isn't asked."""
+    engine = ScriptedEngine("Done.")
+    settings = behind(proxy, stack, turns_per_minute=1)
+    async with bundle(settings, token=user.token, engine=engine) as client:
+        proxy.on("count_unstored_turn", refuses)
+        refused = await ask(client, "k", persistMessages=False)
+        asked = list(engine.requests)
+        proxy.heal()
+        answer = await ask(client, "k", persistMessages=False)
+    assert_unavailable(refused)
+    assert (asked, answer.status_code) == ([], 200)
+    assert proxy.rpc_calls == ["count_unstored_turn"] * 2
 
 
 async def test_a_refused_request_costs_the_store_nothing(

@@ -363,6 +363,23 @@ async def test_a_user_can_begin_only_so_many_turns(stack: Stack, user: User) -> 
     assert answers[3].json()["replayed"] is True
 
 
+async def test_what_is_not_stored_counts_as_a_turn_as_well(stack: Stack, user: User) -> None:
+    """After a stored turn and after one of its own kind, and before the AI is asked."""
+    engine = ScriptedEngine()
+    unstored = {"request": "unstored", "persistMessages": False}
+    answers: list[httpx.Response] = []
+    for limits in ({"turns_per_minute": 1}, {"turns_per_day": 2}, {"turns_per_day": 2}, {}):
+        settings = settings_for(stack, **limits)
+        async with bundle(settings, token=user.token, engine=engine) as client:
+            if not answers:
+                answers.append(await client.post("/mega-mind", json={"request": "stored"}))
+            answers.append(await client.post("/mega-mind", json=unstored))
+    assert [answer.status_code for answer in answers] == [200, 429, 200, 429, 200]
+    assert {answer.json()["code"] for answer in answers[1::2]} == {"too_many_turns"}
+    assert 1 <= int(answers[1].headers["retry-after"]) <= 60
+    assert engine.requests == ["stored", "unstored", "unstored"]
+
+
 async def test_a_full_process_refuses_before_anything_is_stored(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:

@@ -196,6 +196,7 @@ FUNCTIONS = {
     "interrupt_turn": BACKEND,
     "ping": BACKEND,
     "repair_invariants": BACKEND,
+    "count_unstored_turn": BACKEND,
     "require_turns_left": BACKEND,
     "resume_turn": BACKEND,
     "settle_expired_turn": BACKEND,
@@ -303,6 +304,11 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "search_messages": lambda world: {"q": SECRET_TEXT},
     "require_turns_left": lambda world: {
+        "user_id": world.owner.id,
+        "turns_per_minute": 100,
+        "turns_per_day": 100,
+    },
+    "count_unstored_turn": lambda world: {
         "user_id": world.owner.id,
         "turns_per_minute": 100,
         "turns_per_day": 100,

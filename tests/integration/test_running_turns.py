@@ -315,6 +315,28 @@ def test_a_limit_counts_the_turns_of_deleted_conversations(
     assert kept.fetchone() == (1,)
 
 
+def test_a_limit_counts_what_was_never_stored(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """One kind fills the other's places; what a day has passed over is removed on the way."""
+    two: Any = {"turns_per_minute": None, "turns_per_day": 2}
+    for _ in range(2):
+        service.call("count_unstored_turn", user_id=account, **two)
+    with pytest.raises(psycopg.Error) as stored:
+        service.begin(account, **two)
+    with pytest.raises(psycopg.Error) as unstored:
+        service.call("count_unstored_turn", user_id=account, **two)
+    db.execute(
+        "update deleted_turns set started_at = now() - interval '1 day' where user_id = %s",
+        (account,),
+    )
+    counted = service.call("count_unstored_turn", user_id=account, **two)
+    kept = db.execute("select count(*) from deleted_turns where user_id = %s", (account,))
+    assert (stored.value.sqlstate, unstored.value.sqlstate) == ("PT429", "PT429")
+    assert counted == {"is_counted": True}
+    assert kept.fetchone() == (1,)
+
+
 def test_of_a_deleted_account_no_turn_is_remembered(
     service: Caller, db: psycopg.Connection, account: str
 ) -> None:

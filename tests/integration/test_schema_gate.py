@@ -55,6 +55,7 @@ ALLOWED = {
         "assign_message_place()",  # a client may write a message, not its conversation's counter
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
         "repair_invariants(integer)",  # the service may not change messages, except for this
+        "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
         "note_deleted_turns()",  # whoever deletes may not write what their limits count
         "forget_events()",  # nobody else may delete the live events of what is deleted
         "refuse_held_removal()",  # whoever deletes may not see the legal holds

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +32,7 @@ class Keeper:
         self.calls: list[list[dict[str, Any]]] = []
         self.answers: dict[str, dict[str, Any] | None] = {}
         self.is_down = False
+        self.on_call: Callable[[], None] | None = None
         self.heard = asyncio.Condition()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -40,6 +41,8 @@ class Keeper:
         async with self.heard:
             self.calls.append(beats)
             self.heard.notify_all()
+        if self.on_call is not None:
+            self.on_call()
         if self.is_down:
             return httpx.Response(503)
         well = {"is_ours": True, "cancel_requested": False}
@@ -81,6 +84,13 @@ def running_turn(text: str = "") -> RunningTurn:
     return turn
 
 
+def adopt(*turns: RunningTurn) -> None:
+    """Let these turns go on as their second attempts."""
+    for turn in turns:
+        begun: Any = SimpleNamespace(turn=SimpleNamespace(id=turn.begun.turn.id, attempt=2))
+        turn.adopt(begun)
+
+
 def id_of(turn: RunningTurn) -> str:
     """Return a turn's id as it is on the wire."""
     return str(turn.begun.turn.id)
@@ -120,6 +130,23 @@ async def test_a_turn_hears_that_it_is_lost_or_is_to_stop(
         await keeper.next_calls()
     assert not any(event.is_set() for event in (well.lost, well.stop, held.lost))
     assert (well.written, held.written) == (4, 0)
+
+
+async def test_what_is_said_of_an_attempt_is_nothing_to_the_one_that_adopted_it(
+    beating: Heartbeat, keeper: Keeper
+) -> None:
+    """An answer that was on its way neither ends the turn nor counts as written."""
+    turns = [running_turn("draft"), running_turn("draft")]
+    keeper.answers = {id_of(turns[0]): {"is_ours": False, "cancel_requested": False}}
+    with ExitStack() as keeping:
+        for turn in turns:
+            keeping.enter_context(beating.keeping(turn))
+        keeper.on_call = lambda: adopt(*turns)
+        await keeper.next_calls()
+        keeper.on_call, keeper.answers = None, {}
+        (following, *_) = await keeper.next_calls(2)
+    assert [(beat["attempt"], beat["draft_tail"]) for beat in following] == [(2, "draft")] * 2
+    assert not any(turn.lost.is_set() for turn in turns)
 
 
 async def test_a_beat_that_fails_is_made_up_for_by_the_next(

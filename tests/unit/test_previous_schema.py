@@ -54,6 +54,16 @@ async def test_heartbeats_go_out_one_by_one_and_a_failed_one_is_left_out(
     }
 
 
+async def test_what_is_not_stored_is_not_counted(persistence: Persistence) -> None:
+    """Such turns had no limit; they go on without one until the schema is there."""
+    with respx.mock:
+        respx.post(f"{RPC}/count_unstored_turn").respond(404, json=MISSING)
+        counted = await persistence.count_unstored_turn(
+            user_id=uuid.uuid4(), turns_per_minute=1, turns_per_day=None
+        )
+    assert counted.is_counted is False
+
+
 async def test_what_the_previous_schema_could_not_do_says_what_to_do(
     persistence: Persistence,
 ) -> None:
