@@ -142,7 +142,11 @@ class Chat:
 
 
 class Life(RuleBasedStateMachine):
-    """One user, one other user, one bundle, and whatever may happen between them."""
+    """One user, one other user, the bundle, and whatever may happen between them.
+
+    Each attempt at a turn is a process of its own: in one that still has a worker at the turn, that
+    one goes on.
+    """
 
     turns = Bundle("turns")
 
@@ -164,12 +168,18 @@ class Life(RuleBasedStateMachine):
         return self.runner.run(doing)
 
     async def _open(self) -> None:
+        self.user_id, self.other_id = make_account(self.db), make_account(self.db)
+        self.processes: list[httpx.AsyncClient] = []
+        url = await self._open_process()
+        self.owner = self.processes[0]
+        self.other = await self._client(url, self.other_id)
+
+    async def _open_process(self) -> str:
         # No heartbeat in the time of a life: a lease is over when the test says so.
         chosen = settings_for(self.stack, heartbeat_seconds=3600, drain_seconds=2)
         url = await self.opened.enter_async_context(served_bundle(chosen, engine=self.engine))
-        self.user_id, self.other_id = make_account(self.db), make_account(self.db)
-        self.owner = await self._client(url, self.user_id)
-        self.other = await self._client(url, self.other_id)
+        self.processes.append(await self._client(url, self.user_id))
+        return url
 
     async def _client(self, url: str, user_id: str) -> httpx.AsyncClient:
         secret = self.stack.settings.environment()["SUPABASE_JWT_SECRET"]
@@ -294,7 +304,8 @@ class Life(RuleBasedStateMachine):
         self._cancel(self.known[turn.key])
 
     def _cancel(self, turn: Turn) -> None:
-        answer = self.run(self.owner.post("/cancel-turn", json={"turnId": turn.id}))
+        process = self._process_of(turn)
+        answer = self.run(process.post("/cancel-turn", json={"turnId": turn.id}))
         if turn.chat.is_deleted:
             assert problem(answer) == (404, "turn_not_found")
             return
@@ -414,8 +425,14 @@ class Life(RuleBasedStateMachine):
             query.encode(), {"user": self.user_id} if "%(" in query else (self.user_id,)
         ).fetchall()
 
-    async def _ask(self, body: dict[str, Any], key: str) -> httpx.Response:
-        return await self.owner.post("/mega-mind", json=body, headers={"idempotency-key": key})
+    def _process_of(self, turn: Turn) -> httpx.AsyncClient:
+        return self.processes[turn.attempt - 1]
+
+    async def _ask(
+        self, body: dict[str, Any], key: str, process: httpx.AsyncClient | None = None
+    ) -> httpx.Response:
+        headers = {"idempotency-key": key}
+        return await (process or self.owner).post("/mega-mind", json=body, headers=headers)
 
     def _load(self, chat: Chat, **query: int) -> httpx.Response:
         params: dict[str, str | int] = {"conversationId": chat.id, **query}
@@ -453,7 +470,7 @@ class Life(RuleBasedStateMachine):
             )
             turn.id, turn.chat.id = row
             return
-        answer = self.run(self._ask(turn.body, turn.key))
+        answer = self.run(self._ask(turn.body, turn.key, self._process_of(turn)))
         assert answer.status_code == 200, answer.text
         told = answer.json()
         turn.id, turn.chat.id = told["turnId"], told["conversationId"]
@@ -464,18 +481,18 @@ class Life(RuleBasedStateMachine):
         self._acknowledge(turn, told["message"], told["userMessage"])
 
     async def _hang_up(self, turn: Turn) -> None:
-        request = turn.body["request"]
+        request, process = turn.body["request"], self._process_of(turn)
         turn.gate = self.engine.hold(request)
         self.engine.waiting[request].clear()
         if self.count % 2:  # a stream, cut behind its first event
             headers = {"idempotency-key": turn.key, "accept": "text/event-stream"}
-            async with self.owner.stream(
+            async with process.stream(
                 "POST", "/mega-mind", json=turn.body, headers=headers
             ) as answer:
                 assert (await anext(read_events(answer))).name == "accepted"
                 await self.engine.waiting[request].wait()
         else:
-            asking = asyncio.create_task(self._ask(turn.body, turn.key))
+            asking = asyncio.create_task(self._ask(turn.body, turn.key, process))
             await self.engine.waiting[request].wait()
             asking.cancel()
             await asyncio.wait({asking})
@@ -484,7 +501,8 @@ class Life(RuleBasedStateMachine):
         """Let the AI write on, and follow the turn to its end."""
         assert turn.gate is not None
         turn.gate.set()
-        answer = await self.owner.get("/mega-mind", params={"turnId": turn.id})
+        process = self._process_of(turn)
+        answer = await process.get("/mega-mind", params={"turnId": turn.id})
         *_, message, done = [event async for event in read_events(answer)]
         assert (message.name, done.name) == ("message", "done")
         turn.gate = None
@@ -506,7 +524,7 @@ class Life(RuleBasedStateMachine):
 
     def _join(self, turn: Turn) -> Any:
         async def ask_while_it_ends() -> httpx.Response:
-            asking = asyncio.create_task(self._ask(turn.body, turn.key))
+            asking = asyncio.create_task(self._ask(turn.body, turn.key, self._process_of(turn)))
             await self._finish(turn)
             return await asking
 
@@ -519,6 +537,8 @@ class Life(RuleBasedStateMachine):
         self._put_to_sleep(turn)
         turn.attempt += 1
         turn.is_expired = False
+        while len(self.processes) < turn.attempt:
+            self.run(self._open_process())
         self._begin(turn, held=held, replayed=False)
         return multiple()
 
@@ -637,7 +657,7 @@ def check(life: Life) -> None:
 
 
 def test_a_worker_that_wakes_up_leaves_the_turn_to_the_one_that_took_it_over(stack: Stack) -> None:
-    """In one process: once the first has ended, the second can still be stopped at once."""
+    """Once the first has ended, the second can still be stopped at once."""
     with watched_life(stack) as life:
         turn = life.say_something_new(text="Hello", held=True)
         life.let_a_lease_run_out(0)

@@ -57,6 +57,7 @@ ALLOWED = {
         "repair_invariants(integer)",  # the service may not change messages, except for this
         "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
         "note_deleted_turns()",  # whoever deletes may not write what their limits count
+        "forget_deleted_turns()",  # the service only reads what limits count
         "forget_events()",  # nobody else may delete the live events of what is deleted
         "refuse_held_removal()",  # whoever deletes may not see the legal holds
         "search.index_message()",  # a client may not write the index, its stored message is in it
