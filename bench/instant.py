@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from functions.app import ROUTERS
+from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage
 from shared.config import load_settings
-from shared.engine import EngineEvent, EngineResult, Finished, HistoryMessage
+from shared.container import Services
 from shared.http.application import create_app
-from shared.services import Services
 
 
 class InstantEngine:

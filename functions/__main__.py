@@ -12,9 +12,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from functions.health.handler import router as health
-from shared import telemetry
 from shared.config import ConfigurationError, Settings, load_settings
-from shared.services import Services
+from shared.container import Services
+from shared.observability import telemetry
 
 FOLDER = Path(__file__).parent
 

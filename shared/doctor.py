@@ -14,16 +14,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from shared.config import ConfigurationError, load_settings
+from shared.container import Services
 from shared.errors import AppError, StoreUnavailableError
-from shared.gauge import GRACE_SECONDS
-from shared.logs import configure_logging
-from shared.services import Services
+from shared.integrity import GRACE_SECONDS
+from shared.observability.logs import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.config import Settings
-    from shared.models.upkeep import InvariantCheck, InvariantReport, RepairReport
+    from shared.models.integrity import InvariantCheck, InvariantReport, RepairReport
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
 

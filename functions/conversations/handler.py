@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from shared.cursor import decode_cursor, encode_cursor
+from shared.conversations.cursor import decode_cursor, encode_cursor
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf, UserOf
 from shared.models.base import PlainUuid
 from shared.models.conversations import (

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends
 
-from shared import erasure
+from shared.conversations import erasure
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, IdempotencyKey, ServicesOf
 from shared.models.erasure import EraseAccountAnswer, EraseAccountRequest
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from shared.export import account_archive
+from shared.exports import account_archive
 from shared.http.download import file_response
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
-from shared.models.archive import ExportAccountRequest
+from shared.models.transfers import ExportAccountRequest
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["export-account"]

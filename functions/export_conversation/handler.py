@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from shared.export import export_conversation as export
+from shared.exports import export_conversation as export
 from shared.http.download import file_response
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
-from shared.models.archive import ExportConversationRequest
+from shared.models.transfers import ExportConversationRequest
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["export-conversation"]

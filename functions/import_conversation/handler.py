@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from shared.http.events import event_stream, wants_events
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, GivenKey, ServicesOf
+from shared.http.sse import event_stream, wants_events
 from shared.http.upload import read_upload
 from shared.imports.schema import REQUEST_BODY
-from shared.models.archive import ImportReport
 from shared.models.base import PlainUuid
+from shared.models.transfers import ImportReport
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["import-conversation"]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from shared.conversation import read_conversation
+from shared.conversations.pages import read_conversation
 from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
 from shared.models.conversations import (
     LoadConversationAnswer,

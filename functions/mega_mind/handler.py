@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from shared.errors import InvalidRequestError, UnauthorizedError
-from shared.http.events import event_stream, place_from, wants_events
 from shared.http.routing import (
     BEARER,
     ArrivedAt,
@@ -15,10 +14,11 @@ from shared.http.routing import (
     IdempotencyKey,
     ServicesOf,
 )
+from shared.http.sse import event_stream, wants_events
 from shared.models.base import PlainUuid
 from shared.models.turns import MegaMindAnswer, MegaMindRequest
-from shared.turn import Turn
-from shared.watch import Place
+from shared.turns.follow import Place, place_from
+from shared.turns.runner import Turn
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from shared.conversations.search import find_messages
 from shared.http.routing import BEARER, CheckedRoute, ServicesOf, UserOf
 from shared.models.search import SearchMessagesAnswer, SearchMessagesQuery, SearchMessagesRequest
-from shared.search import find_messages
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["search-messages"]

@@ -15,15 +15,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from shared import telemetry
 from shared.config import Settings, load_settings
-from shared.crash import arm
+from shared.container import Services
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
-from shared.http.forwarding import ForwardedOnly
 from shared.http.middleware import CatchAll, RequestContext, SettleFirst
-from shared.logs import configure_logging
+from shared.http.signed_forwarding import ForwardedOnly
 from shared.models.base import ErrorAnswer
-from shared.services import Services
+from shared.observability import telemetry
+from shared.observability.logs import configure_logging
+from shared.turns.failpoints import arm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -62,7 +62,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "headers": {"x-request-id": REQUEST_ID, "Retry-After": RETRY_AFTER},
     },
 }
-# FastAPI's own would tell queries, and what was wrong with a body. Ours is shared.telemetry.
+# FastAPI's own would tell queries, and what was wrong with a body. Ours is shared.observability.
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,

@@ -12,10 +12,11 @@ from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from shared.auth import Caller
+from shared.auth.caller import Caller
+from shared.container import Services
+from shared.encoding.strict import parse_beside
 from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
-from shared.http.body import parse_beside, read_body, require_plain_json
-from shared.services import Services
+from shared.http.request_body import read_body, require_plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

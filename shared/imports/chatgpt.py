@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.branches import Node, flatten
-from shared.imports.drafts import ConversationDraft, fitting_title, moment_of
+from shared.imports.message_tree import Node, flatten
+from shared.imports.parsed import ConversationDraft, fitting_title, moment_of
 
 if TYPE_CHECKING:
     from datetime import datetime

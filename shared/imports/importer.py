@@ -11,17 +11,17 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from shared.canonical import canonical
+from shared.encoding.canonical import canonical
 from shared.errors import AppError, IdempotencyKeyReusedError
 from shared.imports.reading import read_file
-from shared.models.archive import ImportReport, SkippedConversation, TakenConversation
+from shared.models.transfers import ImportReport, SkippedConversation, TakenConversation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
-    from shared.auth import Caller
-    from shared.imports.drafts import ConversationDraft, ImportFile, MessageDraft
-    from shared.models.archive import ImportOutcome
+    from shared.auth.caller import Caller
+    from shared.imports.parsed import ConversationDraft, ImportFile, MessageDraft
+    from shared.models.transfers import ImportOutcome
     from shared.persistence import Persistence
 
 log = structlog.get_logger(__name__)

@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.export.document import COVERED_OF_CONVERSATION, COVERED_OF_MESSAGE, VERSION, Checksum
-from shared.imports.drafts import EPOCH, ConversationDraft, MessageDraft
-from shared.models.archive import OurDocument
+from shared.exports.json_document import (
+    COVERED_OF_CONVERSATION,
+    COVERED_OF_MESSAGE,
+    VERSION,
+    Checksum,
+)
+from shared.imports.parsed import EPOCH, ConversationDraft, MessageDraft
+from shared.models.transfers import OurDocument
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,13 +6,13 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from shared.canonical import canonical
-from shared.imports.drafts import ConversationDraft, MessageDraft, fitting_title, moment_of
+from shared.encoding.canonical import canonical
+from shared.imports.parsed import ConversationDraft, MessageDraft, fitting_title, moment_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from shared.models.archive import PlainConversation, PlainMessage
+    from shared.models.transfers import PlainConversation, PlainMessage
 
 
 def read_plain(

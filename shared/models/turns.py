@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from shared.models.base import Envelope, Metadata, PlainUuid, RequestBody, _not_blank
-from shared.models.history import HistoryContext
+from shared.models.context import HistoryContext
 from shared.models.rows import ConversationRow, MessageRow, TurnRow, TurnStatus
 
 # Keys of a reply's metadata that are ours; a caller's metadata keeps keys of its own.

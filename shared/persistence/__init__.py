@@ -1,13 +1,13 @@
 """One method for each SQL function, by the same name. Knows arguments and answers, nothing else."""
 
 from shared.persistence.analytics import AnalyticsCalls
-from shared.persistence.archive import ArchiveCalls
 from shared.persistence.conversations import ConversationCalls
+from shared.persistence.integrity import UpkeepCalls
 from shared.persistence.retention import RetentionCalls
 from shared.persistence.search import SearchCalls
 from shared.persistence.summaries import SummaryCalls
+from shared.persistence.transfers import ArchiveCalls
 from shared.persistence.turns import TurnCalls
-from shared.persistence.upkeep import UpkeepCalls
 
 __all__ = ["Persistence"]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from shared.auth import Caller
+    from shared.auth.caller import Caller
     from shared.config import ModelPrice
 
 

@@ -16,7 +16,7 @@ from shared.persistence.calls import Calls
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth import Caller
+    from shared.auth.caller import Caller
 
 
 class ConversationCalls(Calls):

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.engine.tokens import estimate_tokens
+from shared.ai.tokens import estimate_tokens
 from tests.integration.turns import make_conversation, make_long_conversation
 from tests.support.bundle import bundle, services_of, settings_for
 from tests.support.engines import ScriptedEngine

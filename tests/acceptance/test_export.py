@@ -196,7 +196,7 @@ async def test_pdf_says_where_it_can_not_be_had(
     user: User, monkeypatch: pytest.MonkeyPatch, stack: Stack
 ) -> None:
     """Without the packages it needs: a 501 that says so, after the conversation was found."""
-    monkeypatch.setattr("shared.export.pdf.is_installed", lambda: False)
+    monkeypatch.setattr("shared.exports.pdf.render.is_installed", lambda: False)
     conversation = await conversation_of(user, "Hi")
     async with bundle(settings_for(stack), token=user.token) as client:
         query = {"conversationId": conversation, "format": "pdf"}

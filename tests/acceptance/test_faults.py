@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 from local.stack import Stack
+from shared.ai import with_time_limit
 from shared.config import Settings
-from shared.engine import unescape, with_time_limit
+from shared.encoding.storable import unescape
 from tests.faults.turns import until_answered
 from tests.support.bundle import bundle, services_of, settings_for
 from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine, TypingEngine

@@ -11,10 +11,11 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.canonical import canonical, read_exactly
+from shared.encoding.canonical import canonical
+from shared.encoding.exact import read_exactly
 from shared.imports import importer
-from shared.imports.drafts import MessageDraft
 from shared.imports.ours import checksum_of
+from shared.imports.parsed import MessageDraft
 from tests.support.archives import (
     CLAUDE_TAKEN,
     GPT_TAKEN,

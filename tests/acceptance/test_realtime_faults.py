@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.broadcast import QUIET_SECONDS
 from shared.config import Settings
+from shared.turns.live_events import QUIET_SECONDS
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import TypingEngine
 from tests.support.proxy import Behaviour, Proxy, hangs, proxy_to, refuses, replies

@@ -153,7 +153,7 @@ def test_telemetry_costs_nothing_where_it_is_off(module: str) -> None:
 
 
 HEAVY = (
-    "shared.otlp",
+    "shared.observability.otlp",
     "opentelemetry.sdk",
     "opentelemetry.exporter.otlp",
     "requests",

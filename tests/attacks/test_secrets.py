@@ -18,11 +18,11 @@ import pytest
 
 from functions.app import ROUTERS
 from local.stack import Stack
-from shared.auth import Authenticator
+from shared.auth.authenticator import Authenticator
+from shared.auth.jwks import COOLDOWN_SECONDS, LIFETIME_SECONDS, JwksCache
 from shared.config import Settings
+from shared.container import Services
 from shared.http.application import create_app
-from shared.jwks import COOLDOWN_SECONDS, LIFETIME_SECONDS, JwksCache
-from shared.services import Services
 from tests.support.bundle import settings_for
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.proxy import (

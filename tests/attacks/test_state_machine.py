@@ -29,8 +29,8 @@ from hypothesis.stateful import (
 )
 
 from local.stack import Stack
-from shared.engine import EngineEvent, EngineResult, Finished, HistoryMessage, TextDelta
-from shared.engine.protocol import AnalysisReady
+from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage, TextDelta
+from shared.ai.protocol import AnalysisReady
 from tests.integration.turns import make_account
 from tests.support.bundle import settings_for
 from tests.support.engines import ANALYSIS

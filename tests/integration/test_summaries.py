@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.context import given_context
-from shared.engine.tokens import estimate_tokens
-from shared.models.history import History
+from shared.ai.tokens import estimate_tokens
+from shared.models.context import History
+from shared.turns.context import given_context
 from tests.integration.turns import (
     Caller,
     as_service,

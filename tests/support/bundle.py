@@ -8,10 +8,10 @@ import httpx
 
 from functions.app import ROUTERS
 from local.stack import Stack
+from shared.ai.protocol import Engine, Summariser
 from shared.config import Settings, load_settings
-from shared.engine.protocol import Engine, Summariser
+from shared.container import Services
 from shared.http.application import create_app
-from shared.services import Services
 
 
 def settings_for(stack: Stack, **overrides: Any) -> Settings:

@@ -9,10 +9,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from functions.app import ROUTERS
+from shared.ai.protocol import Engine
 from shared.config import Settings
-from shared.engine.protocol import Engine
+from shared.container import Services
 from shared.http.application import create_app
-from shared.services import Services
 from tests.support.stack import free_ports
 
 

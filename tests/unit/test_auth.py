@@ -11,11 +11,12 @@ import pytest
 import respx
 from starlette.datastructures import Headers
 
-from shared.auth import LEEWAY_SECONDS, MAX_TOKEN_BYTES, Authenticator, Caller
-from shared.clients import create_pool
+from shared.auth.authenticator import LEEWAY_SECONDS, MAX_TOKEN_BYTES, Authenticator
+from shared.auth.caller import Caller
+from shared.auth.jwks import JwksCache
 from shared.config import Settings
 from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
-from shared.jwks import JwksCache
+from shared.persistence.clients import create_pool
 from tests.support.tokens import claims_for, signed
 from tests.unit.support import JWT_SECRET, SECRET_KEY, URL, unit_settings
 

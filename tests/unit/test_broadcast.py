@@ -9,8 +9,9 @@ import httpx
 import pytest
 import respx
 
-from shared import broadcast
-from shared.broadcast import (
+from shared.persistence.clients import create_pool
+from shared.turns import live_events
+from shared.turns.live_events import (
     GATHER_SECONDS,
     MAX_DELTA,
     QUIET_SECONDS,
@@ -18,7 +19,6 @@ from shared.broadcast import (
     LiveTurn,
     conversation_topic,
 )
-from shared.clients import create_pool
 from tests.unit.support import SECRET_KEY, URL, unit_settings
 
 ENDPOINT = f"{URL}/realtime/v1/api/broadcast"
@@ -206,7 +206,7 @@ async def test_more_turns_than_one_request_holds_take_another(
     broadcaster: Broadcaster, realtime: respx.Route, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them are told, in the time that the first was."""
-    monkeypatch.setattr(broadcast, "MOST_TURNS", 2)
+    monkeypatch.setattr(live_events, "MOST_TURNS", 2)
     broadcaster.timeout = 10
     turns = [live_turn(broadcaster) for _ in range(5)]
     for live in turns:
@@ -219,7 +219,7 @@ async def test_many_events_are_paced_and_a_turn_that_ends_does_not_wait_for_that
     broadcaster: Broadcaster, realtime: respx.Route, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a batch of many the next one gathers for longer, unless somebody is in a hurry."""
-    monkeypatch.setattr(broadcast, "EVENTS_PER_SECOND", 0.01)
+    monkeypatch.setattr(live_events, "EVENTS_PER_SECOND", 0.01)
     broadcaster.timeout = 5
     writing, ending = live_turn(broadcaster), live_turn(broadcaster)
     writing.announce("generating")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.canonical import ExactNumber, canonical, read_exactly
+from shared.encoding.canonical import canonical
+from shared.encoding.exact import ExactNumber, read_exactly
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

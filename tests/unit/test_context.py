@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from shared.context import CUT, given_context
-from shared.engine.tokens import estimate_tokens
-from shared.models.history import HistoryContext
+from shared.ai.tokens import estimate_tokens
+from shared.models.context import HistoryContext
+from shared.turns.context import CUT, given_context
 
 ROWS: list[dict[str, Any]] = [
     {"seq": 8, "role": "system", "content": "So far.", "is_summary": True},

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.cursor import decode_cursor, encode_cursor
+from shared.conversations.cursor import decode_cursor, encode_cursor
 from shared.errors import InvalidRequestError
 from shared.models.conversations import ListPlace
 from shared.models.search import SearchPlace

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared import erasure
-from shared.auth import Caller
-from shared.erasure import erase_account
+from shared.auth.caller import Caller
+from shared.conversations import erasure
+from shared.conversations.erasure import erase_account
 from shared.models.erasure import ErasureReceipt
 from shared.persistence import Persistence
 

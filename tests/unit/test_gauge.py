@@ -3,8 +3,8 @@
 from typing import Any
 
 from shared.errors import StoreUnavailableError
-from shared.gauge import FRESH_SECONDS, DamageGauge
-from shared.models.upkeep import InvariantReport
+from shared.integrity import FRESH_SECONDS, DamageGauge
+from shared.models.integrity import InvariantReport
 
 
 class FakeStore:

@@ -12,13 +12,13 @@ import httpx
 import pytest
 import respx
 
-from shared import heartbeat
-from shared.clients import Clients, create_pool
-from shared.heartbeat import Heartbeat
 from shared.models.turns import MegaMindRequest
 from shared.persistence import Persistence
-from shared.running import RunningTurn
-from shared.store import Store
+from shared.persistence.clients import Clients, create_pool
+from shared.persistence.rpc import Store
+from shared.turns import heartbeat
+from shared.turns.heartbeat import Heartbeat
+from shared.turns.running_turn import RunningTurn
 from tests.unit.support import URL, unit_settings
 
 SHORT = 0.01

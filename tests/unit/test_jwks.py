@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.auth import Authenticator
+from shared.auth.authenticator import Authenticator
+from shared.auth.jwks import COOLDOWN_SECONDS, FETCH_SECONDS, LIFETIME_SECONDS, JwksCache
 from shared.errors import UnauthorizedError, UnavailableError
-from shared.jwks import COOLDOWN_SECONDS, FETCH_SECONDS, LIFETIME_SECONDS, JwksCache
 from tests.support.proxy import Behaviour, Proxy, hangs, proxy_to, refuses, replies
 from tests.support.tokens import SigningKey, claims_for, ec_key, encoded, jwks, rsa_key
 from tests.unit.support import unit_settings

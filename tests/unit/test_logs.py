@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from local.settings import ROOT
-from shared.logs import CHATTY
+from shared.observability.logs import CHATTY
 
 CANARY = "canary-in-a-message"
 PROGRAM = """
 import logging
 import structlog
-from shared.logs import CHATTY, configure_logging
+from shared.observability.logs import CHATTY, configure_logging
 
 configure_logging({level!r})
 log = structlog.get_logger("ours")

@@ -8,11 +8,11 @@ import httpx
 import pytest
 import respx
 
-from shared.clients import Clients, create_pool
 from shared.errors import SchemaBehindError
 from shared.models.turns import Beat
 from shared.persistence import Persistence
-from shared.store import Store
+from shared.persistence.clients import Clients, create_pool
+from shared.persistence.rpc import Store
 from tests.unit.support import URL, unit_settings
 
 RPC = f"{URL}/rest/v1/rpc"

@@ -6,17 +6,10 @@ from typing import Any
 import pytest
 import structlog
 
-from shared.engine import (
-    Analysis,
-    Complexity,
-    EngineError,
-    EngineResult,
-    GeneratedFile,
-    Usage,
-    unescape,
-)
+from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Usage
+from shared.encoding.storable import unescape
 from shared.models.turns import RESERVED_METADATA
-from shared.reply import Reply, compose_reply, render_files, user_metadata
+from shared.turns.reply import Reply, compose_reply, render_files, user_metadata
 
 ANALYSIS = Analysis(goal="Add", complexity=Complexity.SIMPLE, strategy="generate_code")
 

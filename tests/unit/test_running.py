@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.models.turns import MegaMindRequest
-from shared.running import RunningTurn
+from shared.turns.running_turn import RunningTurn
 
 
 async def running(*pieces: str) -> RunningTurn:

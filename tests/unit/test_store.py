@@ -10,11 +10,11 @@ import pytest
 import respx
 from pydantic import TypeAdapter
 
-from shared.auth import Caller
-from shared.clients import Clients, create_pool
+from shared.auth.caller import Caller
 from shared.errors import AppError, InvalidRequestError, StoreUnavailableError
 from shared.persistence import Persistence
-from shared.store import Store
+from shared.persistence.clients import Clients, create_pool
+from shared.persistence.rpc import Store
 from tests.unit.support import SECRET_KEY, URL, unit_settings
 
 USER = Caller(user_id=uuid.uuid4(), token="user-token")

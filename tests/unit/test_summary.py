@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from shared import summary as summary_module
-from shared.engine.tokens import estimate_tokens
+from shared.ai.tokens import estimate_tokens
 from shared.errors import StoreUnavailableError
-from shared.models.history import Unsummarised, WrittenSummary
+from shared.models.context import Unsummarised, WrittenSummary
 from shared.models.turns import TurnRecord
 from shared.persistence import Persistence
-from shared.summary import Summaries
+from shared.turns import summaries as summary_module
+from shared.turns.summaries import Summaries
 from tests.support.summarisers import ScriptedSummariser
 
 BUDGET = 400

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.auth import Caller
+from shared.auth.caller import Caller
 from shared.models.turns import MegaMindRequest
-from shared.turn import Turn
+from shared.turns.runner import Turn
 
 CONVERSATION = "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"
 

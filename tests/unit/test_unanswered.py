@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared import unanswered
-from shared.unanswered import UnansweredBegins
+from shared.turns import in_doubt
+from shared.turns.in_doubt import UnansweredBegins
 
 
 def test_a_call_without_an_answer_is_repeated_by_one_alone() -> None:
@@ -21,7 +21,7 @@ def test_it_is_kept_from_its_first_sending_on_and_not_for_longer(
 ) -> None:
     """However often it was repeated: the lease began with the first."""
     clock = {"now": 100.0}
-    monkeypatch.setattr("shared.unanswered.time.monotonic", lambda: clock["now"])
+    monkeypatch.setattr("shared.turns.in_doubt.time.monotonic", lambda: clock["now"])
     begins = UnansweredBegins(seconds=10)
     first = begins.take("k")
     for now in (104.0, 109.0):
@@ -44,7 +44,7 @@ def test_of_several_under_one_key_the_first_is_kept() -> None:
 
 def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is away for long fills no memory."""
-    monkeypatch.setattr(unanswered, "MOST", 2)
+    monkeypatch.setattr(in_doubt, "MOST", 2)
     begins = UnansweredBegins(seconds=60)
     kept = {key: begins.take(key) for key in "abc"}
     for key, begin in kept.items():

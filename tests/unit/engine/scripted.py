@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.engine import (
+from shared.ai import (
     Analysis,
     AnalysisReady,
     Complexity,
@@ -20,7 +20,7 @@ from shared.engine import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from shared.engine import Engine, EngineEvent
+    from shared.ai import Engine, EngineEvent
 
 READY = AnalysisReady(Analysis(goal="test", complexity=Complexity.SIMPLE, strategy="direct_answer"))
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 from pydantic import SecretStr
 
-from shared.engine import create_engine
-from shared.engine.model_setup import create_model
+from shared.ai import create_engine
+from shared.ai.model.create import create_model
 from tests.unit.engine.scripted import record
 
 KEY = SecretStr("sk-canary-1234")
@@ -86,7 +86,7 @@ def test_a_librarys_error_is_shown_without_the_key(monkeypatch: pytest.MonkeyPat
     def refuse(*_: object) -> None:
         raise ValueError(f"bad key {KEY.get_secret_value()}\nand more")
 
-    monkeypatch.setattr("shared.engine.model_setup.infer_model", refuse)
+    monkeypatch.setattr("shared.ai.model.create.infer_model", refuse)
     with pytest.raises(ValueError, match=r"bad key \*\*\*$"):
         create_engine(model="openai:model", api_key=KEY)
 
@@ -100,7 +100,7 @@ def test_a_missing_key_is_found_at_start(model: str) -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says what to install."""
-    monkeypatch.delitem(sys.modules, "shared.engine.model", raising=False)
+    monkeypatch.delitem(sys.modules, "shared.ai.model.engine", raising=False)
     monkeypatch.setitem(sys.modules, "pydantic_ai", None)
     with pytest.raises(ValueError, match=r"message-persistence\[model\]"):
         create_engine(model="openai:gpt-5", api_key=KEY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.engine import (
+from shared.ai import (
     AnalysisReady,
     EngineError,
     EngineResult,
@@ -24,7 +24,7 @@ from tests.unit.engine.scripted import READY, HangError, ScriptedEngine, done, r
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from shared.engine import EngineEvent
+    from shared.ai import EngineEvent
 
 
 async def test_a_good_run_passes_unchanged() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.engine.history import NO_REPLY, repaired
-from shared.engine.protocol import HistoryMessage
+from shared.ai.history import NO_REPLY, repaired
+from shared.ai.protocol import HistoryMessage
 from tests.unit.engine.scripted import rows
 
 

@@ -27,7 +27,7 @@ from pydantic_ai.models.function import DeltaThinkingPart, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
-from shared.engine import (
+from shared.ai import (
     Complexity,
     GeneratedFile,
     TextDelta,
@@ -35,7 +35,7 @@ from shared.engine import (
     with_reply_limit,
     with_time_limit,
 )
-from shared.engine.model import ANALYSIS_CHARS, INSTRUCTIONS, ModelEngine
+from shared.ai.model.engine import ANALYSIS_CHARS, INSTRUCTIONS, ModelEngine
 from tests.unit.engine.scripted import record, rows
 
 if TYPE_CHECKING:

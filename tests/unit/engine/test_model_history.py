@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.engine.history import NO_REPLY
-from shared.engine.model_history import as_conversation, as_messages
+from shared.ai.history import NO_REPLY
+from shared.ai.model.messages import as_conversation, as_messages
 from tests.unit.engine.scripted import rows
 
 if TYPE_CHECKING:

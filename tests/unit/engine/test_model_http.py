@@ -11,13 +11,13 @@ import pydantic_ai.models
 import pytest
 from pydantic import SecretStr
 
-from shared.engine import GeneratedFile, TextDelta, closing, create_engine
+from shared.ai import GeneratedFile, TextDelta, closing, create_engine
 from tests.unit.engine.scripted import record, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from shared.engine import Engine
+    from shared.ai import Engine
 
 PLAN = {"goal": "Add two numbers", "complexity": "complex", "strategy": "step_by_step"}
 FILE = ["Sure:\n```py", "thon path=a.py\nx = 1\n``", "`\n"]

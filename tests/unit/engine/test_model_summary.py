@@ -9,9 +9,9 @@ import pytest
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models.function import FunctionModel
 
-from shared.engine import create_summariser
-from shared.engine.model_summary import INSTRUCTIONS, ModelSummariser
-from shared.engine.protocol import HistoryMessage
+from shared.ai import create_summariser
+from shared.ai.model.summariser import INSTRUCTIONS, ModelSummariser
+from shared.ai.protocol import HistoryMessage
 from tests.unit.engine.scripted import rows
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from shared.engine import OfflineEngine, TextDelta
-from shared.engine.files import parse_files
+from shared.ai import OfflineEngine, TextDelta
+from shared.ai.files import parse_files
 from tests.unit.engine.scripted import record, rows
 
 AWKWARD = [
@@ -106,5 +106,5 @@ def test_the_engine_package_loads_no_model_library() -> None:
     """A deployment without a model pays nothing for one."""
     import subprocess
 
-    code = "import sys, shared.engine; sys.exit('pydantic_ai' in sys.modules)"
+    code = "import sys, shared.ai; sys.exit('pydantic_ai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

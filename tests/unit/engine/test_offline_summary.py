@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.engine import OfflineSummariser
-from shared.engine.offline_summary import HEADING, LEFT_OUT
-from shared.engine.tokens import estimate_tokens
+from shared.ai import OfflineSummariser
+from shared.ai.offline.summariser import HEADING, LEFT_OUT
+from shared.ai.tokens import estimate_tokens
 from tests.unit.engine.scripted import rows
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.engine import Complexity
-from shared.engine.rules import analyse, goal_of, shortened
+from shared.ai import Complexity
+from shared.ai.offline.rules import analyse, goal_of, shortened
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from shared.engine import escape_unstorable, unescape
+from shared.encoding.storable import escape_unstorable, unescape
 
 PIECES = ["\\", "\x00", "\ud83d", "\udfff", "u0000", "ud83d", "uD83D", "\\u0000", "a", "😀", "\n"]
 

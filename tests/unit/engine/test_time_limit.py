@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.engine import TextDelta, closing, guarded, with_time_limit
+from shared.ai import TextDelta, closing, guarded, with_time_limit
 from tests.unit.engine.scripted import (
     READY,
     HangError,
@@ -21,7 +21,7 @@ from tests.unit.engine.scripted import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from shared.engine import EngineEvent
+    from shared.ai import EngineEvent
 
 SHORT = 0.05
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.engine.tokens import MESSAGE_TOKENS, cut_to_tokens, estimate_tokens
+from shared.ai.tokens import MESSAGE_TOKENS, cut_to_tokens, estimate_tokens
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pypdfium2
 
-from shared.export.pdf import render_pdf
+from shared.exports.pdf.render import render_pdf
 from shared.models.rows import ConversationRow, MessageRow
 
 if TYPE_CHECKING:

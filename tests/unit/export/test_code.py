@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.export.typeset.code import COLUMNS, wrap
+from shared.exports.pdf.typeset.code import COLUMNS, wrap
 
 
 @pytest.mark.parametrize("text", ["", "x", "x" * COLUMNS, "a\n\nb\n", "    indented"])

@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from shared.export.markdown import fenced, markdown_document, quoted
-from shared.export.snapshot import Snapshot
-from shared.models.archive import ConversationExport, MessageExport
+from shared.exports.markdown import fenced, markdown_document, quoted
+from shared.exports.snapshot import Snapshot
+from shared.models.transfers import ConversationExport, MessageExport
 
 AT = "2026-11-22T10:00:00.5+02:00"
 

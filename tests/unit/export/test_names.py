@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.export.names import content_disposition, slug
+from shared.exports.filenames import slug
+from shared.http.download import content_disposition
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from shared.errors import (
     PdfTooLargeError,
     StoreUnavailableError,
 )
-from shared.export import pdf as renderer
-from shared.export.pdf import render_pdf
-from shared.export.typeset import worker
-from shared.export.typeset.markdown import SLICE_LINES
+from shared.exports.pdf import render as renderer
+from shared.exports.pdf.render import render_pdf
+from shared.exports.pdf.typeset import worker
+from shared.exports.pdf.typeset.markdown import SLICE_LINES
 from tests.unit.export.sheets import (
     a_conversation,
     from_store,
@@ -321,7 +321,7 @@ def children() -> list[psutil.Process]:
 
 def _is_typesetter(process: psutil.Process) -> bool:
     try:
-        return "shared.export.typeset" in process.cmdline()
+        return "shared.exports.pdf.typeset" in process.cmdline()
     except psutil.Error:  # it is gone already
         return False
 
@@ -378,7 +378,8 @@ async def test_a_typesetter_that_breaks_says_nothing_of_what_it_read() -> None:
 
 def test_nothing_of_the_typesetter_is_imported_by_the_functions() -> None:
     """An endpoint that makes no PDF pays nothing for those that do, nor does the one that does."""
-    code = "import sys, functions.load_conversation.app, shared.export.pdf; print(*sys.modules)"
+    code = "import sys, functions.load_conversation.app, shared.exports.pdf.render as _"
+    code += "; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"typst", "pikepdf", "markdown_it", "shared.export.typeset"}
+    assert not loaded & {"typst", "pikepdf", "markdown_it", "shared.exports.pdf.typeset"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.export.typeset.fonts import characters, families
-from shared.export.typeset.text import Characters, direction, first_words, han_variant
+from shared.exports.pdf.typeset.fonts import characters, families
+from shared.exports.pdf.typeset.text import Characters, direction, first_words, han_variant
 
 
 def plain(text: str) -> str:

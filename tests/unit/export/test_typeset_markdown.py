@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.export.typeset.markdown import caption_of, fenced_blocks, markdown_blocks
-from shared.export.typeset.text import Characters
+from shared.exports.pdf.typeset.markdown import caption_of, fenced_blocks, markdown_blocks
+from shared.exports.pdf.typeset.text import Characters
 
 
 def blocks(text: str) -> list[Any]:

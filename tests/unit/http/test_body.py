@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from shared.encoding.strict import MAX_DEPTH, parse_json
 from shared.errors import InvalidRequestError, PayloadTooLargeError, UnsupportedMediaTypeError
-from shared.http.body import MAX_DEPTH, parse_json, read_body, require_plain_json
+from shared.http.request_body import read_body, require_plain_json
 
 
 def request_with(*chunks: bytes, **headers: str) -> Request:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.errors import InvalidRequestError, StoreUnavailableError
-from shared.http import events
-from shared.http.events import event_stream, place_from, wants_events
-from shared.watch import START, Place, TurnEvent
+from shared.http import sse
+from shared.http.sse import event_stream, wants_events
+from shared.turns.follow import START, Place, TurnEvent, place_from
 
 
 async def sent(stream: AsyncIterator[TurnEvent]) -> list[bytes]:
@@ -32,7 +32,7 @@ async def test_an_event_has_its_name_its_place_and_one_line_of_json() -> None:
 
 async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments come until the event does, and the event is not lost."""
-    monkeypatch.setattr(events, "KEEPALIVE_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "KEEPALIVE_SECONDS", 0.01)
     release = asyncio.Event()
 
     async def late() -> AsyncIterator[TurnEvent]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from shared.http.forwarding import (
+from shared.http.signed_forwarding import (
     SIGNATURE,
     WINDOW_SECONDS,
     ForwardedOnly,

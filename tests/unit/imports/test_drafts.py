@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.imports.drafts import (
+from shared.imports.parsed import (
     EPOCH,
     ConversationDraft,
     MessageDraft,
