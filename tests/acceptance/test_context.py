@@ -10,9 +10,9 @@ import pytest
 
 from local.stack import Stack
 from shared.ai.tokens import estimate_tokens
-from tests.integration.turns import make_conversation, make_long_conversation
 from tests.support.bundle import bundle, services_of, settings_for
 from tests.support.engines import ScriptedEngine
+from tests.support.sql_calls import make_conversation, make_long_conversation
 from tests.support.summarisers import ScriptedSummariser
 from tests.support.users import User
 

@@ -16,8 +16,8 @@ from local.stack import Stack
 from shared.imports.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine
+from tests.support.pdf_pages import solid, text_of
 from tests.support.users import User, functions_client
-from tests.unit.export.sheets import solid, text_of
 
 SECRET = "canary-of-an-export"
 

@@ -16,7 +16,9 @@ from shared.encoding.exact import read_exactly
 from shared.imports import importer
 from shared.imports.ours import checksum_of
 from shared.imports.parsed import MessageDraft
-from tests.support.archives import (
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ScriptedEngine
+from tests.support.provider_files import (
     CLAUDE_TAKEN,
     GPT_TAKEN,
     as_bytes,
@@ -25,8 +27,6 @@ from tests.support.archives import (
     lines_of,
     zipped,
 )
-from tests.support.bundle import bundle, settings_for
-from tests.support.engines import ScriptedEngine
 from tests.support.sse import read_events
 from tests.support.users import User, functions_client
 

@@ -13,7 +13,7 @@ from shared.models.turns import Beat
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
-from tests.unit.support import URL, unit_settings
+from tests.support.unit_settings import URL, unit_settings
 
 RPC = f"{URL}/rest/v1/rpc"
 MISSING = {"code": "PGRST202", "message": "Could not find the function", "details": None}

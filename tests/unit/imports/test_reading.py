@@ -14,7 +14,7 @@ from shared.imports.claude import message_text
 from shared.imports.ours import checksum_of
 from shared.imports.parsed import ImportFile
 from shared.imports.reading import read_file
-from tests.support.archives import (
+from tests.support.provider_files import (
     claude_message,
     claude_sample,
     gpt_conversation,
