@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from functions.app import ROUTERS
 from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage
 from shared.config import load_settings
-from shared.container import Services
+from shared.container import Container
 from shared.http.application import create_app
 
 
@@ -33,7 +33,7 @@ def make_app() -> FastAPI:
     @asynccontextmanager
     async def with_instant_engine(app: FastAPI) -> AsyncIterator[None]:
         async with start(app):
-            app.state.services = Services(settings, engine=InstantEngine())
+            app.state.container = Container(settings, engine=InstantEngine())
             yield
 
     app.router.lifespan_context = with_instant_engine

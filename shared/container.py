@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shared.auth.authenticator import Authenticator
 from shared.auth.jwks import JwksCache
 from shared.config import ConfigurationError, Settings
-from shared.integrity import DamageGauge
+from shared.integrity import IntegrityMonitor
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shared.turns.summaries import Summaries
 
 
-class Services:
+class Container:
     """Everything an endpoint may ask for, wired from the settings.
 
     `engine` and `summariser` take the places of those that the settings name.
@@ -48,7 +48,7 @@ class Services:
             Store(Clients(settings, self.http), timeout=settings.store_timeout)
         )
         self._patient_pools: list[AsyncClient] = []
-        self.damage = DamageGauge(self.persistence)
+        self.damage = IntegrityMonitor(self.persistence)
 
     @cached_property
     def turns(self) -> TurnRunner:

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from shared.config import ConfigurationError, load_settings
-from shared.container import Services
+from shared.container import Container
 from shared.errors import AppError, StoreUnavailableError
 from shared.integrity import GRACE_SECONDS
 from shared.observability.logs import configure_logging
@@ -109,17 +109,17 @@ async def _examine(
     patient = settings.model_copy(
         update={"store_timeout": max(settings.store_timeout, SCAN_SECONDS)}
     )
-    services = Services(patient)
+    container = Container(patient)
     try:
         # A scan may take its time, but whether anybody is there shows at once.
         async with asyncio.timeout(settings.store_timeout):
-            await services.persistence.ping()
+            await container.persistence.ping()
         repaired = None
         if options.repair:
-            repaired = await services.persistence.repair_invariants(grace_seconds=options.grace)
-        return repaired, await services.persistence.check_invariants(grace_seconds=options.grace)
+            repaired = await container.persistence.repair_invariants(grace_seconds=options.grace)
+        return repaired, await container.persistence.check_invariants(grace_seconds=options.grace)
     finally:
-        await services.aclose()
+        await container.aclose()
 
 
 def _print_report(repaired: RepairReport | None, found: InvariantReport, *, as_json: bool) -> None:

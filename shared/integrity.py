@@ -19,7 +19,7 @@ LOOK_BACK = timedelta(hours=1)
 FRESH_SECONDS = 60.0
 
 
-class DamageGauge:
+class IntegrityMonitor:
     """Counts broken invariants of the last hour, by check.
 
     The look is bounded, and so no proof: at most a hundred conversations, and as many with a

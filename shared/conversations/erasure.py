@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.models.erasure import EraseAccountAnswer, ErasedRows
+from shared.models.erasure import EraseAccountResponse, ErasedRows
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -23,7 +23,7 @@ SECONDS = 60.0  # gateways wait little longer for an answer
 
 async def erase_account(
     persistence: Persistence, user_id: UUID, *, caller: Caller, idempotency_key: str
-) -> EraseAccountAnswer:
+) -> EraseAccountResponse:
     """Delete a user's conversations with everything in them, and return the receipt.
 
     Raises LegalHoldError where a hold on the user keeps them all.
@@ -40,8 +40,8 @@ async def erase_account(
             return _answer(receipt)
 
 
-def _answer(receipt: ErasureReceipt) -> EraseAccountAnswer:
-    return EraseAccountAnswer(
+def _answer(receipt: ErasureReceipt) -> EraseAccountResponse:
+    return EraseAccountResponse(
         receipt_id=receipt.id,
         removed=ErasedRows(**receipt.model_dump(include=set(ErasedRows.model_fields))),
         **receipt.model_dump(include={"user_id", "requested_at", "erased_at", "held", "remaining"}),

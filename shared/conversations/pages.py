@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shared.auth.caller import Caller
-    from shared.models.conversations import LoadConversationAnswer, LoadConversationRequest
+    from shared.models.conversations import LoadConversationRequest, LoadConversationResponse
     from shared.persistence import Persistence
 
 
 async def read_conversation(
     persistence: Persistence, request: LoadConversationRequest, *, caller: Caller
-) -> LoadConversationAnswer:
+) -> LoadConversationResponse:
     """Return a page; where the open turn's lease may be over, have it settled and read again.
 
     Whether it is over is what the store says: no clock of this process is asked.

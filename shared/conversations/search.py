@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.conversations.cursor import decode_cursor, encode_cursor
-from shared.models.search import SearchMessagesAnswer, SearchPlace
+from shared.models.search import SearchMessagesResponse, SearchPlace
 
 if TYPE_CHECKING:
     from shared.auth.caller import Caller
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 async def find_messages(
     persistence: Persistence, request: SearchMessagesRequest, *, caller: Caller
-) -> SearchMessagesAnswer:
+) -> SearchMessagesResponse:
     """Return the page of hits that a request's cursor leads to."""
     place = decode_cursor(SearchPlace, request.cursor) if request.cursor else None
     found = await persistence.search_messages(request, caller=caller, place=place)
-    return SearchMessagesAnswer(
+    return SearchMessagesResponse(
         hits=found.hits,
         parts=found.parts,
         truncated=found.cut,

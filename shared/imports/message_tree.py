@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared.imports.parsed import MessageDraft
+from shared.imports.parsed import ParsedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Node:
 
 def flatten(
     nodes: Sequence[Node], leaf: str | None, *, source: str
-) -> tuple[list[MessageDraft], Counter[str]]:
+) -> tuple[list[ParsedMessage], Counter[str]]:
     """Return the messages on the path to a leaf, and counts of what was left out, by why.
 
     Without a leaf that is there, the path is the one to the newest. Steps go into the metadata of
@@ -43,7 +43,7 @@ def flatten(
     """
     by_id = {node.id: node for node in nodes}
     path = path_to(by_id[leaf] if leaf in by_id else newest_leaf(nodes), by_id)
-    drafts: list[MessageDraft] = []
+    drafts: list[ParsedMessage] = []
     place_of: dict[str, int] = {}  # of each node on the path: the last message up to it
     steps: list[dict[str, Any]] = []
     for node in path:
@@ -81,7 +81,7 @@ def _keep_branches(
     nodes: Sequence[Node],
     by_id: dict[str, Node],
     place_of: dict[str, int],
-    drafts: list[MessageDraft],
+    drafts: list[ParsedMessage],
 ) -> None:
     """Put what isn't on the path aside, at the message that it parts from."""
     if not drafts:
@@ -118,15 +118,15 @@ def _aside(node: Node) -> dict[str, Any]:
     }
 
 
-def _draft(node: Node, source: str, steps: list[dict[str, Any]]) -> MessageDraft:
+def _draft(node: Node, source: str, steps: list[dict[str, Any]]) -> ParsedMessage:
     noted = {"source": source, "id": node.id, **node.details}
     if node.at is not None:
         noted["at"] = node.at.isoformat()
     if steps:
         noted["steps"] = steps
-    return MessageDraft(node.role, node.content, node.at, {"imported": noted})
+    return ParsedMessage(node.role, node.content, node.at, {"imported": noted})
 
 
-def _noted(draft: MessageDraft) -> dict[str, Any]:
+def _noted(draft: ParsedMessage) -> dict[str, Any]:
     noted: dict[str, Any] = draft.metadata["imported"]
     return noted

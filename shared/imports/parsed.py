@@ -20,7 +20,7 @@ MAX_ID_CHARS = 200
 
 
 @dataclass(slots=True)
-class MessageDraft:
+class ParsedMessage:
     """A message in its order; `at` is None where the file doesn't say when, or says nonsense."""
 
     role: str
@@ -31,12 +31,12 @@ class MessageDraft:
 
 
 @dataclass(slots=True)
-class ConversationDraft:
+class ParsedConversation:
     """A conversation; `source_id` is what makes importing it again harmless."""
 
     source_id: str
     title: str
-    messages: list[MessageDraft]
+    messages: list[ParsedMessage]
     created_at: datetime | None = None
     archived_at: datetime | None = None
     project_id: UUID | None = None
@@ -51,10 +51,10 @@ class ImportFile:
     """What a file held."""
 
     source: ImportSource
-    conversations: list[ConversationDraft]
+    conversations: list[ParsedConversation]
 
 
-def set_times(draft: ConversationDraft, now: datetime) -> None:
+def set_times(draft: ParsedConversation, now: datetime) -> None:
     """Give every message a moment that is later than the one before it, and none that is to come.
 
     Where the file says when, and that is later, it is kept; else it is the one before and a
@@ -95,7 +95,7 @@ def moment_of(value: Any, now: datetime, *, per_second: int = 1) -> datetime | N
         return None
 
 
-def fitting_title(title: Any, messages: list[MessageDraft]) -> str:
+def fitting_title(title: Any, messages: list[ParsedMessage]) -> str:
     """Return a title that fits; without one, how the first message begins."""
     told = " ".join(title.split()) if isinstance(title, str) else ""
     if not told:

@@ -2,11 +2,11 @@
 
 from shared.persistence.analytics import AnalyticsCalls
 from shared.persistence.conversations import ConversationCalls
-from shared.persistence.integrity import UpkeepCalls
+from shared.persistence.integrity import IntegrityCalls
 from shared.persistence.retention import RetentionCalls
 from shared.persistence.search import SearchCalls
 from shared.persistence.summaries import SummaryCalls
-from shared.persistence.transfers import ArchiveCalls
+from shared.persistence.transfers import TransferCalls
 from shared.persistence.turns import TurnCalls
 
 __all__ = ["Persistence"]
@@ -15,11 +15,11 @@ __all__ = ["Persistence"]
 class Persistence(
     TurnCalls,
     ConversationCalls,
-    ArchiveCalls,
+    TransferCalls,
     AnalyticsCalls,
     RetentionCalls,
     SearchCalls,
     SummaryCalls,
-    UpkeepCalls,
+    IntegrityCalls,
 ):
     """The SQL functions of supabase/migrations, typed."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-class UpkeepCalls(Calls):
+class IntegrityCalls(Calls):
     """What the service asks of the store about itself."""
 
     async def check_invariants(

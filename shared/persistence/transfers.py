@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shared.auth.caller import Caller
 
 
-class ArchiveCalls(Calls):
+class TransferCalls(Calls):
     """Conversations as they leave and come."""
 
     async def export_messages(

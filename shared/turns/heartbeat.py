@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.models.turns import Beat
+from shared.models.turns import TurnExtension
 from shared.turns.failpoints import crash_point
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ class Heartbeat:
                 running.stop.set()
 
 
-def _beat_of(running: RunningTurn) -> Beat:
-    return Beat(
+def _beat_of(running: RunningTurn) -> TurnExtension:
+    return TurnExtension(
         turn_id=running.begun.turn.id,
         attempt=running.begun.turn.attempt,
         draft_offset=running.written,

@@ -24,7 +24,7 @@ class Begin(NamedTuple):
     sent_at: float
 
 
-class UnansweredBegins:
+class InDoubtBegins:
     """What was asked under a key without an answer, for `seconds`: while its lease surely runs."""
 
     def __init__(self, *, seconds: float) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import TurnInProgressError
 from shared.models.turns import (
-    AnalysisAnswer,
+    AnalysisResponse,
     ComplexityLevel,
     ExecutionStrategy,
-    MegaMindAnswer,
+    MegaMindResponse,
     UnstoredMessage,
     UserIntent,
 )
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from shared.turns.reply import Reply
 
 
-def stored_answer(record: TurnRecord, *, replayed: bool) -> MegaMindAnswer:
+def stored_answer(record: TurnRecord, *, replayed: bool) -> MegaMindResponse:
     """Return the answer of a settled turn; raise TurnInProgressError for one that still runs."""
     if record.reply is None:
         raise turn_in_progress(record)
-    return MegaMindAnswer(
+    return MegaMindResponse(
         conversation_id=record.conversation.id,
         turn_id=record.turn.id,
         replayed=replayed,
@@ -37,9 +37,9 @@ def stored_answer(record: TurnRecord, *, replayed: bool) -> MegaMindAnswer:
     )
 
 
-def unstored_answer(reply: Reply, conversation_id: UUID | None) -> MegaMindAnswer:
+def unstored_answer(reply: Reply, conversation_id: UUID | None) -> MegaMindResponse:
     """Return the answer of a run that was not to be stored."""
-    return MegaMindAnswer(
+    return MegaMindResponse(
         conversation_id=conversation_id,
         turn_id=None,
         replayed=False,
@@ -70,7 +70,7 @@ def turn_in_progress(record: TurnRecord) -> TurnInProgressError:
 def _told_by(metadata: dict[str, Any]) -> dict[str, Any]:
     return {
         "success": metadata.get("success", False),
-        "analysis": AnalysisAnswer(
+        "analysis": AnalysisResponse(
             user_intent=UserIntent(primary_goal=metadata.get("intent")),
             complexity=ComplexityLevel(level=metadata.get("complexity")),
             execution_strategy=ExecutionStrategy(primary_approach=metadata.get("strategy")),

@@ -28,7 +28,7 @@ from shared.observability import telemetry
 from shared.turns.context import Context, given_context
 from shared.turns.failpoints import crash_point
 from shared.turns.follow import POLL_SECONDS, START, tell_settled, watch_running, watch_stored
-from shared.turns.in_doubt import UnansweredBegins
+from shared.turns.in_doubt import InDoubtBegins
 from shared.turns.reply import compose_reply, user_metadata
 from shared.turns.response import stored_answer, turn_in_progress, unstored_answer, unstored_message
 from shared.turns.run_engine import run_engine
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from shared.ai.protocol import Analysis, Engine
     from shared.auth.caller import Caller
     from shared.config import Settings
-    from shared.models.turns import MegaMindAnswer, MegaMindRequest, TurnRecord
+    from shared.models.turns import MegaMindRequest, MegaMindResponse, TurnRecord
     from shared.persistence import Persistence
     from shared.turns.follow import Place, TurnEvent
     from shared.turns.worker import TurnWorker
@@ -86,9 +86,9 @@ class TurnRunner:
         self._taken = 0  # by what has no task of its own: beginnings, and runs that store nothing
         # A turn that is begun again this way still has its lease when its first heartbeat comes.
         spent = settings.store_timeout + settings.heartbeat_seconds
-        self._unanswered = UnansweredBegins(seconds=settings.lease_seconds - spent)
+        self._unanswered = InDoubtBegins(seconds=settings.lease_seconds - spent)
 
-    async def run(self, turn: Turn) -> MegaMindAnswer:
+    async def run(self, turn: Turn) -> MegaMindResponse:
         """Run a turn and return its answer, or the one its key led to before.
 
         Raises TurnInProgressError while another turn of the conversation runs,
@@ -153,7 +153,7 @@ class TurnRunner:
 
     async def run_unstored(
         self, request: MegaMindRequest, *, user_id: UUID | None, caller: Caller | None
-    ) -> MegaMindAnswer:
+    ) -> MegaMindResponse:
         """Run the AI and store nothing; a conversation that is named is still read first.
 
         Raises UnavailableError where as many turns run here as may, TooManyTurnsError,

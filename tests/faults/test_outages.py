@@ -15,7 +15,7 @@ from local.stack import Stack
 from shared.ai import with_time_limit
 from shared.config import Settings
 from shared.encoding.storable import unescape
-from tests.support.bundle import bundle, services_of, settings_for
+from tests.support.bundle import bundle, container_of, settings_for
 from tests.support.engines import FailingEngine, HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.fault_turns import until_answered
 from tests.support.proxy import (
@@ -373,8 +373,8 @@ async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error(
         asking = asyncio.create_task(ask(client, "k"))
         await asyncio.wait_for(asked.wait(), timeout=20)
         await leave(asking)
-        was_working = len(services_of(client).working)
-        await until(lambda: not services_of(client).working)
+        was_working = len(container_of(client).working)
+        await until(lambda: not container_of(client).working)
     del asking  # and with it what its traceback holds
     gc.collect()
     assert (was_working, turns_of(db, user), unseen) == (1, [], [])
@@ -454,7 +454,7 @@ async def test_a_worker_that_wakes_up_while_another_has_the_turn_cannot_write(
 async def test_a_turn_costs_two_calls_and_everything_else_one(
     stack: Stack, user: User, proxy: Proxy
 ) -> None:
-    """Counted on the wire, with the health check that asks nothing at all."""
+    """CountedTurn on the wire, with the health check that asks nothing at all."""
     costs: dict[str, list[str]] = {}
 
     async with bundle(behind(proxy, stack), token=user.token) as client:

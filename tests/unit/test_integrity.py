@@ -3,7 +3,7 @@
 from typing import Any
 
 from shared.errors import StoreUnavailableError
-from shared.integrity import FRESH_SECONDS, DamageGauge
+from shared.integrity import FRESH_SECONDS, IntegrityMonitor
 from shared.models.integrity import InvariantReport
 
 
@@ -26,7 +26,7 @@ class FakeStore:
 async def test_however_often_it_is_read_the_store_is_asked_once_a_minute() -> None:
     """Then again, with what it says by then; a store that is down leaves no counts."""
     store, now = FakeStore(), [0.0]
-    gauge = DamageGauge(store, clock=lambda: now[0])  # type: ignore[arg-type]
+    gauge = IntegrityMonitor(store, clock=lambda: now[0])  # type: ignore[arg-type]
     assert [await gauge.read() for _ in range(5)] == [{"seq_gap": 1}] * 5
     assert store.asked == 1
     now[0], store.is_down = FRESH_SECONDS, True

@@ -9,7 +9,7 @@ import pytest
 import respx
 
 from shared.errors import SchemaBehindError
-from shared.models.turns import Beat
+from shared.models.turns import TurnExtension
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
@@ -27,9 +27,9 @@ async def persistence() -> AsyncIterator[Persistence]:
         yield Persistence(Store(Clients(settings, pool), timeout=1))
 
 
-def a_beat() -> Beat:
+def a_beat() -> TurnExtension:
     """A turn's heartbeat."""
-    return Beat(turn_id=uuid.uuid4(), attempt=2, draft_offset=5, draft_tail="more")
+    return TurnExtension(turn_id=uuid.uuid4(), attempt=2, draft_offset=5, draft_tail="more")
 
 
 async def test_heartbeats_go_out_one_by_one_and_a_failed_one_is_left_out(

@@ -8,8 +8,8 @@ import pytest
 
 from shared.imports.parsed import (
     EPOCH,
-    ConversationDraft,
-    MessageDraft,
+    ParsedConversation,
+    ParsedMessage,
     fitting_title,
     moment_of,
     set_times,
@@ -30,8 +30,8 @@ def at(second: int) -> datetime:
 
 def times_of(*given: datetime | None, created_at: datetime | None = None) -> list[datetime]:
     """Return the times that messages get."""
-    messages = [MessageDraft("user", "x", moment) for moment in given]
-    draft = ConversationDraft("id", "T", messages, created_at=created_at)
+    messages = [ParsedMessage("user", "x", moment) for moment in given]
+    draft = ParsedConversation("id", "T", messages, created_at=created_at)
     set_times(draft, NOW)
     return [message.at for message in messages if message.at]
 
@@ -88,6 +88,6 @@ def test_a_moment_is_read_or_is_none(value: Any, moment: datetime | None) -> Non
 )
 def test_a_title_fits_or_is_how_the_first_message_begins(title: Any, fitting: str) -> None:
     """One line of at most 200 characters."""
-    said = [MessageDraft("assistant", "I", None), MessageDraft("user", " Hello\nthere ", None)]
+    said = [ParsedMessage("assistant", "I", None), ParsedMessage("user", " Hello\nthere ", None)]
     assert fitting_title(title, said) == fitting
     assert fitting_title("  ", said[:1]) == "New Chat"

@@ -3,12 +3,12 @@
 import pytest
 
 from shared.turns import in_doubt
-from shared.turns.in_doubt import UnansweredBegins
+from shared.turns.in_doubt import InDoubtBegins
 
 
 def test_a_call_without_an_answer_is_repeated_by_one_alone() -> None:
     """Whoever asks beside it is somebody new."""
-    begins = UnansweredBegins(seconds=60)
+    begins = InDoubtBegins(seconds=60)
     first = begins.take("k")
     begins.keep("k", first)
     assert begins.take("k") == first
@@ -22,7 +22,7 @@ def test_it_is_kept_from_its_first_sending_on_and_not_for_longer(
     """However often it was repeated: the lease began with the first."""
     clock = {"now": 100.0}
     monkeypatch.setattr("shared.turns.in_doubt.time.monotonic", lambda: clock["now"])
-    begins = UnansweredBegins(seconds=10)
+    begins = InDoubtBegins(seconds=10)
     first = begins.take("k")
     for now in (104.0, 109.0):
         begins.keep("k", first)
@@ -35,7 +35,7 @@ def test_it_is_kept_from_its_first_sending_on_and_not_for_longer(
 
 def test_of_several_under_one_key_the_first_is_kept() -> None:
     """It is the one that the store let through, whichever of them fails last."""
-    begins = UnansweredBegins(seconds=60)
+    begins = InDoubtBegins(seconds=60)
     first, second = begins.take("k"), begins.take("k")
     for begin in (first, second):
         begins.keep("k", begin)
@@ -45,7 +45,7 @@ def test_of_several_under_one_key_the_first_is_kept() -> None:
 def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is away for long fills no memory."""
     monkeypatch.setattr(in_doubt, "MOST", 2)
-    begins = UnansweredBegins(seconds=60)
+    begins = InDoubtBegins(seconds=60)
     kept = {key: begins.take(key) for key in "abc"}
     for key, begin in kept.items():
         begins.keep(key, begin)
