@@ -42,6 +42,36 @@ class HistoryMessage(BaseModel, frozen=True):
     is_note: bool = False
 
 
+class Intent(StrEnum):
+    """What kind of thing a request asks for; the list may grow, what it lacks is `other`."""
+
+    CREATE_COMPONENT = "create_component"  # a piece of a user interface
+    CREATE_PAGE = "create_page"
+    CREATE_FUNCTION = "create_function"
+    CREATE_API = "create_api"
+    CREATE_DATABASE = "create_database"  # tables, queries, migrations
+    CREATE_APP = "create_app"  # a whole program, site or project
+    ADD_FEATURE = "add_feature"
+    FIX_BUG = "fix_bug"
+    REFACTOR = "refactor"
+    OPTIMIZE = "optimize"
+    WRITE_TESTS = "write_tests"
+    WRITE_DOCS = "write_docs"
+    WRITE_TEXT = "write_text"  # prose that is no documentation
+    REVIEW = "review"
+    EXPLAIN = "explain"  # also a plain question
+    PLAN = "plan"  # designs, steps, advice on how to go about something
+    TRANSLATE = "translate"
+    SUMMARIZE = "summarize"
+    DEPLOY = "deploy"  # installing, configuring and running included
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, _: object) -> Intent:
+        """Take a label that a model made up for `other`."""
+        return cls.OTHER
+
+
 class Complexity(StrEnum):
     """How much work a request asks for."""
 
@@ -53,7 +83,7 @@ class Complexity(StrEnum):
 class Analysis(BaseModel):
     """What the user wants and how the engine goes about it."""
 
-    goal: str
+    intent: Intent
     complexity: Complexity
     strategy: str
 

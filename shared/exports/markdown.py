@@ -81,7 +81,7 @@ def fenced(code: str, language: str = "") -> str:
 
 
 def _language(message: MessageExport) -> str:
-    files = message.metadata.get("filesGenerated")
+    files = message.metadata.get("files")
     if isinstance(files, list) and len(files) == 1 and isinstance(files[0], dict):
         language = str(files[0].get("language") or "")
         return language if LANGUAGE.fullmatch(language) else ""

@@ -43,9 +43,10 @@ def compose_reply(
     error = result.error.model_dump() if result.error else None
     fields = {
         "success": result.success,
-        "filesGenerated": [{"path": f.path, "language": f.language} for f in result.files],
+        "filesGenerated": len(result.files),
+        "files": [{"path": f.path, "language": f.language} for f in result.files],
         "duration": round(duration, 3),
-        "intent": analysis.goal if analysis else None,
+        "intent": analysis.intent.value if analysis else None,
         "complexity": analysis.complexity.value if analysis else None,
         "strategy": analysis.strategy if analysis else None,
         "timestamp": datetime.now(UTC).isoformat(),

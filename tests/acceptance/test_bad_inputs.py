@@ -94,8 +94,9 @@ MEGA_MIND = {
     **spoiled(ASK, "persistMessages", [None, "maybe", 2, [], {}]),
     **spoiled(ASK, "metadata", [None, [], "x", 5, {str(n): n for n in range(101)}]),
     **{f"reserved {key}": body(request="x", metadata={key: "mine"})
-       for key in ("success", "filesGenerated", "duration", "intent", "complexity", "strategy",
-                   "timestamp", "error", "projectId", "engine", "usage", "escaped", "truncated")},
+       for key in ("success", "filesGenerated", "files", "duration", "intent", "complexity",
+                   "strategy", "timestamp", "error", "projectId", "engine", "usage", "escaped",
+                   "truncated")},
     "no request": b"{}",
 }  # fmt: skip
 LOAD = {"conversationId": SOME_ID}

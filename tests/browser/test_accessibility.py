@@ -30,7 +30,7 @@ SAID = [
     Said(
         "assistant",
         REPLY,
-        {"engine": "offline", "filesGenerated": [{"path": "palindrome.py"}]},
+        {"engine": "offline", "files": [{"path": "palindrome.py"}]},
         "def is_palindrome",
     ),
     Said("system", "Summary of it"),

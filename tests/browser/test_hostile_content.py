@@ -34,14 +34,14 @@ MARKUP = [
 METADATA: list[dict[str, Any]] = [
     {"__proto__": {"success": False}, "constructor": {"prototype": 1}, "toString": None},
     {"success": False, "error": {"type": {"a": 1}, "message": ["b"]}, "engine": {"c": 2}},
-    {"success": False, "error": "text", "filesGenerated": {"length": 3}},
+    {"success": False, "error": "text", "files": {"length": 3}},
     {
         "success": False,
         "error": None,
-        "filesGenerated": [None, 1, {"path": {"d": 3}}, {"path": ""}],
+        "files": [None, 1, {"path": {"d": 3}}, {"path": ""}],
     },
     {"success": "no", "engine": f"<img src=x onerror={HACK}>", "imported": "__proto__"},
-    {"filesGenerated": [{"path": f"../<img src=x onerror={HACK}>"}], "engine": "\u202eenigne"},
+    {"files": [{"path": f"../<img src=x onerror={HACK}>"}], "engine": "\u202eenigne"},
 ]
 TOO_MUCH = [
     "x" * 1_000_000,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PLAN = {"goal": "Add two numbers", "complexity": "complex", "strategy": "step_by_step"}
+PLAN = {"intent": "create_function", "complexity": "complex", "strategy": "step_by_step"}
 
 
 class FakeProvider(ThreadingHTTPServer):

@@ -13,6 +13,7 @@ from shared.ai import (
     EngineResult,
     Finished,
     HistoryMessage,
+    Intent,
     TextDelta,
     closing,
 )
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from shared.ai import Engine, EngineEvent
 
-READY = AnalysisReady(Analysis(goal="test", complexity=Complexity.SIMPLE, strategy="direct_answer"))
+READY = AnalysisReady(
+    Analysis(intent=Intent.OTHER, complexity=Complexity.SIMPLE, strategy="direct_answer")
+)
 
 
 class HangError(Exception):

@@ -28,13 +28,14 @@ from pydantic_ai.usage import RunUsage
 from shared.ai.files import parse_files
 from shared.ai.model.errors import error_for
 from shared.ai.model.messages import as_conversation, as_messages
-from shared.ai.offline.rules import analyse, shortened
+from shared.ai.offline.rules import analyse
 from shared.ai.protocol import (
     Analysis,
     AnalysisReady,
     Complexity,
     EngineResult,
     Finished,
+    Intent,
     Strategy,
     TextDelta,
     Usage,
@@ -74,7 +75,7 @@ _log = structlog.get_logger(__name__)
 class _Plan(BaseModel):
     """The analysis as the model is asked for it."""
 
-    goal: str = Field(description="What the user wants, in one short sentence.")
+    intent: Intent = Field(description="What kind of thing the user asks for.")
     complexity: Complexity = Field(description="How much work the request asks for.")
     strategy: Strategy = Field(description="The best way to answer it.")
 
@@ -135,8 +136,7 @@ class ModelEngine:
             _log.info("analysis_by_rules", engine=self.name, error=type(exc).__name__)
             return analyse(request)
         plan = run.output
-        goal = shortened(plan.goal) or analyse(request).goal
-        return Analysis(goal=goal, complexity=plan.complexity, strategy=plan.strategy)
+        return Analysis(intent=plan.intent, complexity=plan.complexity, strategy=plan.strategy)
 
     def _result(self, text: str, stream: StreamedResponse, spent: RunUsage) -> EngineResult:
         response = stream.get()

@@ -81,8 +81,8 @@ def test_a_fence_is_longer_than_any_in_the_code(code: str) -> None:
 
 async def test_code_and_failures_are_told() -> None:
     """Code with its language, a failed reply with why; a language that is none is left out."""
-    file = {"filesGenerated": [{"path": "a.py", "language": "python"}]}
-    odd = {"filesGenerated": [{"language": "x\n# forged"}], "error": {"type": "time_out*"}}
+    file = {"files": [{"path": "a.py", "language": "python"}]}
+    odd = {"files": [{"language": "x\n# forged"}], "error": {"type": "time_out*"}}
     document = await rendered(
         message("Here", generated_code="print()", metadata=file),
         message("No", generated_code="y", metadata=odd, seq=2),

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 import structlog
 
-from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Usage
+from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Intent, Usage
 from shared.encoding.storable import unescape
 from shared.models.turns import RESERVED_METADATA
 from shared.turns.reply import Reply, compose_reply, render_files, user_metadata
 
-ANALYSIS = Analysis(goal="Add", complexity=Complexity.SIMPLE, strategy="generate_code")
+ANALYSIS = Analysis(
+    intent=Intent.CREATE_FUNCTION, complexity=Complexity.SIMPLE, strategy="generate_code"
+)
 
 
 def file(path: str, content: str, language: str | None = "python") -> GeneratedFile:
@@ -47,9 +49,10 @@ def test_a_good_result_becomes_a_completed_reply() -> None:
     assert reply.error is None
     assert metadata == {
         "success": True,
-        "filesGenerated": [{"path": "a.py", "language": "python"}],
+        "filesGenerated": 1,
+        "files": [{"path": "a.py", "language": "python"}],
         "duration": 1.235,
-        "intent": "Add",
+        "intent": "create_function",
         "complexity": "simple",
         "strategy": "generate_code",
         "engine": "unit",

@@ -9,9 +9,9 @@ export function failureOf(metadata: MessageMetadata): ReplyError | null {
   return { type: textOf(error?.type), message: textOf(error?.message) };
 }
 
-export function filesOf({ filesGenerated }: MessageMetadata): GeneratedFile[] {
-  if (!Array.isArray(filesGenerated)) return [];
-  return filesGenerated.filter((file) => textOf(recordOf(file)?.path) !== "");
+export function filesOf({ files }: MessageMetadata): GeneratedFile[] {
+  if (!Array.isArray(files)) return [];
+  return files.filter((file) => textOf(recordOf(file)?.path) !== "");
 }
 
 export function engineOf({ engine }: MessageMetadata): string {

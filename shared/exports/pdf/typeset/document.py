@@ -97,7 +97,7 @@ def _files(message: MessageRow, characters: Characters) -> list[Block]:
     code = message.generated_code
     if not code or not code.strip():
         return []
-    files = message.metadata.get("filesGenerated")
+    files = message.metadata.get("files")
     known = [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
     if len(known) > 1:
         return fenced_blocks(code, characters)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
     from pydantic_ai.models.function import AgentInfo, DeltaThinkingCalls
 
-PLAN = {"goal": "Add two numbers", "complexity": "moderate", "strategy": "generate_code"}
+PLAN = {"intent": "create_function", "complexity": "moderate", "strategy": "generate_code"}
 SECRET = "sk-canary-1234"
 
 
@@ -77,9 +77,9 @@ def engine_of(model: Model) -> ModelEngine:
 
 
 async def test_the_analysis_comes_first_as_the_model_gave_it() -> None:
-    """The structured call decides goal, complexity and strategy."""
+    """The structured call decides intent, complexity and strategy."""
     analysis = (await record(engine_of(talking("Hi")))).analysis
-    assert analysis.goal == "Add two numbers"
+    assert analysis.intent == "create_function"
     assert analysis.complexity is Complexity.MODERATE
     assert analysis.strategy == "generate_code"
 
@@ -166,7 +166,7 @@ async def test_the_analysis_sees_little_of_a_long_conversation() -> None:
     "answer",
     [
         lambda: ModelResponse(parts=[TextPart("I am no good at structure.")]),
-        lambda: ModelResponse(parts=[ToolCallPart("final_result", {"goal": 1})]),
+        lambda: ModelResponse(parts=[ToolCallPart("final_result", {"strategy": 1})]),
         lambda: (_ for _ in ()).throw(ModelHTTPError(400, "m", "tools are not supported")),
         lambda: (_ for _ in ()).throw(RuntimeError("bug")),
     ],
@@ -181,7 +181,7 @@ async def test_a_failed_analysis_does_not_cost_the_reply(
 
     model = FunctionModel(lambda _, __: answer(), stream_function=stream)
     recording = await record(engine_of(model), "Write a function. Please.")
-    assert recording.analysis.goal == "Write a function."
+    assert recording.analysis.intent == "create_function"
     assert recording.result.message == "The reply"
 
 

@@ -245,7 +245,7 @@ async def test_generated_files_are_shown_with_path_and_language_and_once() -> No
     """As code below the reply, but for what the reply shows itself."""
     files = [{"path": "a.py", "language": "python"}, {"path": "b/c.js", "language": "js"}]
     code = "```python path=a.py\nfirst()\n```\n\n```js path=b/c.js\nsecond()\n```"
-    metadata = {"success": True, "filesGenerated": files}
+    metadata = {"success": True, "files": files}
     told = "```python path=a.py\nfirst()\n```"
     pdf = await pdf_of("A", {"content": told, "generated_code": code, "metadata": metadata})
     text = text_of(pdf)
