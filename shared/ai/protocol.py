@@ -24,6 +24,7 @@ ErrorType: TypeAlias = Literal[
     "misconfigured",
     "cancelled",
 ]
+FinishReason: TypeAlias = Literal["length", "unknown"]
 Strategy: TypeAlias = Literal["direct_answer", "generate_code", "step_by_step", "clarify"]
 
 
@@ -115,8 +116,9 @@ class EngineResult(BaseModel):
     """The outcome of a run.
 
     On success `message` is exactly the streamed text. On failure it is the text streamed so far,
-    or the error's sentence where there was none. `truncated` says that the text was cut at the
-    size limit or by the provider's own output limit.
+    or the error's sentence where there was none. `finish_reason` is None for a whole reply; one
+    that was cut by a limit of length says `length`, and one that ended with no reason `unknown`.
+    `reasoning` is what the AI thought before it answered, where the provider gives it.
     """
 
     success: bool
@@ -125,12 +127,13 @@ class EngineResult(BaseModel):
     error: EngineError | None = None
     usage: Usage | None = None
     engine: str
-    truncated: bool = False
+    reasoning: str | None = None
+    finish_reason: FinishReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisReady:
-    """The first event; missing only where the run failed before it."""
+    """Comes beside the text, which doesn't wait for it; missing only where the run failed."""
 
     analysis: Analysis
 
@@ -160,7 +163,7 @@ class Engine(Protocol):
         """Return the word that replies carry in their metadata, e.g. `offline`."""
 
     def run(self, *, request: str, history: Sequence[HistoryMessage]) -> AsyncIterator[EngineEvent]:
-        """Yield at most one analysis, then text, then exactly one `Finished`."""
+        """Yield text and at most one analysis, then exactly one `Finished`."""
 
 
 class Summariser(Protocol):

@@ -37,6 +37,8 @@ RESERVED_METADATA = frozenset(
         "escaped",
         "persistedAfter",
         "truncated",
+        "finishReason",
+        "reasoning",
         "context",
     }
 )

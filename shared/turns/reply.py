@@ -56,7 +56,9 @@ def compose_reply(
         "context": context,
         "error": error,
         "usage": result.usage.model_dump() if result.usage else None,
-        "truncated": result.truncated or None,
+        "reasoning": result.reasoning,
+        "truncated": True if result.finish_reason else None,
+        "finishReason": result.finish_reason,
         "persistedAfter": None if persisted_after is None else round(persisted_after, 4),
     }
     fields |= {name: value for name, value in optional.items() if value is not None}

@@ -96,7 +96,7 @@ MEGA_MIND = {
     **{f"reserved {key}": body(request="x", metadata={key: "mine"})
        for key in ("success", "filesGenerated", "files", "duration", "intent", "complexity",
                    "strategy", "timestamp", "error", "projectId", "engine", "usage", "escaped",
-                   "truncated")},
+                   "truncated", "finishReason", "reasoning")},
     "no request": b"{}",
 }  # fmt: skip
 LOAD = {"conversationId": SOME_ID}

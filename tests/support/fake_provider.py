@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 PLAN = {"intent": "create_function", "complexity": "complex", "strategy": "step_by_step"}
 
@@ -54,9 +54,13 @@ class Handler(BaseHTTPRequestHandler):
         head = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
         self.send_json(200, {**head, "choices": [choice], "usage": usage})
 
-    def send_json(self, status: int, body: object) -> None:
+    def send_json(
+        self, status: int, body: object, headers: Mapping[str, str] | None = None
+    ) -> None:
         payload = json.dumps(body).encode()
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(payload)))
         self.end_headers()
@@ -74,7 +78,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def send_piece(self, text: str | None, finish_reason: str | None = None) -> None:
-        delta = {"content": text} if text is not None else {}
+        self.send_delta({"content": text} if text is not None else {}, finish_reason)
+
+    def send_delta(self, delta: Mapping[str, str], finish_reason: str | None = None) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
         head = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
         self.send_chunk(json.dumps({**head, "choices": [choice]}))
@@ -87,9 +93,13 @@ class Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def streaming(*pieces: str, finish_reason: str | None = "stop") -> Callable[[Handler], None]:
+def streaming(
+    *pieces: str, finish_reason: str | None = "stop", reasoning: str = ""
+) -> Callable[[Handler], None]:
     def answer(handler: Handler) -> None:
         handler.begin_stream()
+        if reasoning:
+            handler.send_delta({"reasoning_content": reasoning})
         for piece in pieces:
             handler.send_piece(piece)
         if finish_reason is not None:

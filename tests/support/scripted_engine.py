@@ -82,9 +82,8 @@ class Recording:
 
     @property
     def analysis(self) -> Analysis:
-        first = self.events[0]
-        assert isinstance(first, AnalysisReady)
-        return first.analysis
+        (ready,) = [event for event in self.events if isinstance(event, AnalysisReady)]
+        return ready.analysis
 
     @property
     def result(self) -> EngineResult:
