@@ -39,6 +39,7 @@ _NEEDED: Final = (
     "typst",
     "pikepdf",
     "markdown_it",
+    "ziamath",
     "justmytype_western_core",
     "justmytype_intl_rtl",
     "justmytype_intl_cjk",

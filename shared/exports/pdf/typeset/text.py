@@ -5,8 +5,8 @@ order of others around, is shown by its number, such as U+202E; the former can s
 
 A run is `[style, text]`. A style is a set of letters: `b` bold, `i` italic, `s` struck out, `c`
 code, `u` raised, `d` lowered, `x` the number of a character, `m` text without glyphs, `f` a font of
-its own (`[style, text, family]`). Two others stand alone: `["k"]` is a place where a line may
-break, `["l", address, runs]` a link.
+its own (`[style, text, family]`). Three others stand alone: `["k"]` is a place where a line may
+break, `["l", address, runs]` a link, `["t", ...]` a formula.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ class _Document:
         for message in messages:
             self._summary.add(message)
             part.append(entry(message, self._characters))
-            size += len(message.content) + len(message.generated_code or "")
+            beside = len(message.generated_code or "") + len(str(message.metadata))
+            size += len(message.content) + beside
             if len(part) >= PART_MESSAGES or size >= PART_CHARS:
                 yield part
                 part, size = [], 0

@@ -310,6 +310,38 @@ async def test_generated_files_are_shown_with_path_and_language_and_once() -> No
     assert "b/c.js · js" in text
 
 
+async def test_what_a_message_has_beside_its_text_is_shown() -> None:
+    """Reasoning, files, attachments, sources with their links, which model, and from where."""
+    sent = {"attachments": [{"name": "notes.txt", "mediaType": "text/plain", "text": "Rye: 200"},
+                            {"name": "cat.jpg"}]}  # fmt: skip
+    replied = {
+        "engine": "openai:m",
+        "reasoning": "Let me think.",
+        "files": [{"path": "list.md", "language": "markdown", "content": "- socks"},
+                  {"path": "plot.png"}],
+        "citations": [{"title": "Prices", "url": "https://example.org/rye"}],
+        "truncated": True,
+    }  # fmt: skip
+    rows = messages({"content": "Look", "metadata": sent}, {"content": "Ok", "metadata": replied})
+    imported = {"source": "chatgpt", "at": "2026-11-22T10:00:00Z", "lastSeq": 2}
+    conversation = a_conversation().model_copy(update={"imported": imported})
+    pdf = b"".join([chunk async for chunk in await render_pdf(conversation, from_store(rows))])
+    text = text_of(pdf)
+    for shown in (
+        "Imported from ChatGPT", "Attached: notes.txt · text/plain", "Rye: 200",
+        "Attached: cat.jpg", "Assistant (openai:m)", "Reasoning", "Let me think.",
+        "list.md · markdown", "- socks", "File: plot.png",
+        "Prices (https://example.org/rye)", "cut off before its end",
+    ):  # fmt: skip
+        assert text.count(shown) == 1
+
+
+async def test_a_formula_can_be_copied_as_its_source() -> None:
+    """It is a picture, with its LaTeX behind it."""
+    text = text_of(await pdf_of("Roots?", r"They are \( x = \frac{-b}{2} \)."))
+    assert r"\( x = \frac{-b}{2} \)" in text
+
+
 async def test_an_empty_conversation_is_a_page() -> None:
     """With its title, and the dates of the conversation."""
     assert "0 messages · 0 turns" in text_of(await pdf_of(title="Nothing yet"))
@@ -438,4 +470,4 @@ def test_nothing_of_the_typesetter_is_imported_by_the_functions() -> None:
     code += "; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"typst", "pikepdf", "markdown_it", "shared.exports.pdf.typeset"}
+    assert not loaded & {"typst", "pikepdf", "markdown_it", "ziamath", "shared.exports.pdf.typeset"}
