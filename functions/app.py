@@ -4,7 +4,6 @@
 that one needs: `uvicorn functions.app:load_conversation`.
 """
 
-from functools import cache
 from importlib import import_module
 
 from fastapi import FastAPI
@@ -48,11 +47,9 @@ def make_app(*names: str, settings: Settings | None = None) -> FastAPI:
     )
 
 
-@cache
 def __getattr__(name: str) -> FastAPI:
     endpoint = name.replace("_", "-")
-    if name == "app":
-        return make_app()
-    if endpoint in ENDPOINTS:
-        return make_app(endpoint)
-    raise AttributeError(name)
+    if name != "app" and endpoint not in ENDPOINTS:
+        raise AttributeError(name)
+    made = globals()[name] = make_app() if name == "app" else make_app(endpoint)
+    return made

@@ -1,19 +1,16 @@
 """Archives and deletes what lies idle, where no pg_cron does it."""
 
-from fastapi import APIRouter, Depends
-
-from shared.http.routing import BEARER, CheckedRoute, CurrentContainer, ServiceCaller
+from shared.http.dependencies import CurrentContainer, ServiceCaller
+from shared.http.routing import EndpointRouter
 from shared.models.retention import ApplyRetentionRequest, ApplyRetentionResponse
 
-router = APIRouter(
-    route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["apply-retention"]
-)
+router = EndpointRouter("apply-retention")
 
 
-@router.post("/apply-retention")
+@router.post("")
 async def apply_retention(
-    body: ApplyRetentionRequest, _: ServiceCaller, container: CurrentContainer
+    request: ApplyRetentionRequest, _: ServiceCaller, container: CurrentContainer
 ) -> ApplyRetentionResponse:
     """Archive and delete what the policies say; on a dry run, only count it."""
-    persistence = await container.remover()
-    return await persistence.apply_retention(body)
+    persistence = await container.patient_persistence()
+    return await persistence.apply_retention(request)

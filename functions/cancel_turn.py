@@ -1,14 +1,13 @@
 """Stops a running turn; what it has written so far is kept as the reply."""
 
-from fastapi import APIRouter, Depends
-
-from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer
+from shared.http.dependencies import CurrentCaller, CurrentContainer
+from shared.http.routing import EndpointRouter
 from shared.models.turns import CancelTurnRequest, CancelTurnResponse
 
-router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["cancel-turn"])
+router = EndpointRouter("cancel-turn")
 
 
-@router.post("/cancel-turn")
+@router.post("")
 async def cancel_turn(
     body: CancelTurnRequest, caller: CurrentCaller, container: CurrentContainer
 ) -> CancelTurnResponse:

@@ -1,35 +1,20 @@
 """What a user's turns came to: counts, times, tokens, and how well they were kept."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Query
-
-from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer
+from shared.http.dependencies import CurrentCaller, CurrentContainer
+from shared.http.routing import EndpointRouter
 from shared.models.analytics import ConversationAnalyticsRequest, ConversationAnalyticsResponse
 
-router = APIRouter(
-    route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["conversation-analytics"]
-)
+router = EndpointRouter("conversation-analytics")
 
 
-@router.get("/conversation-analytics")
-async def conversation_analytics_by_query(
-    query: Annotated[ConversationAnalyticsRequest, Query()],
-    caller: CurrentCaller,
-    container: CurrentContainer,
+@router.api_route("", methods=["GET", "POST"])
+async def conversation_analytics(
+    request: ConversationAnalyticsRequest, caller: CurrentCaller, container: CurrentContainer
 ) -> ConversationAnalyticsResponse:
     """Count the user's own turns in a range, in all and for each of 400 buckets at most."""
     return await container.persistence.conversation_analytics(
-        query,
+        request,
         caller=caller,
-        user_id=caller.acting_for(query.user_id),
+        user_id=caller.acting_for(request.user_id),
         prices=container.settings.model_prices,
     )
-
-
-@router.post("/conversation-analytics")
-async def conversation_analytics(
-    body: ConversationAnalyticsRequest, caller: CurrentCaller, container: CurrentContainer
-) -> ConversationAnalyticsResponse:
-    """Count the user's own turns in a range, in all and for each of 400 buckets at most."""
-    return await conversation_analytics_by_query(body, caller, container)

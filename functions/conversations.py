@@ -1,11 +1,8 @@
 """A user's conversations as a list, and each by itself."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Query
-
 from shared.conversations.cursor import decode_cursor, encode_cursor
-from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer, SignedInUser
+from shared.http.dependencies import CurrentCaller, CurrentContainer, SignedInUser
+from shared.http.routing import EndpointRouter
 from shared.models.base import PlainUuid
 from shared.models.conversations import (
     ConversationResponse,
@@ -17,27 +14,22 @@ from shared.models.conversations import (
     UpdateConversationRequest,
 )
 
-router = APIRouter(
-    prefix="/conversations",
-    route_class=CheckedRoute,
-    dependencies=[Depends(BEARER)],
-    tags=["conversations"],
-)
+router = EndpointRouter("conversations")
 
 
 @router.get("")
 async def list_conversations(
-    query: Annotated[ListConversationsRequest, Query()],
+    request: ListConversationsRequest,
     user: SignedInUser,
     container: CurrentContainer,
 ) -> ListConversationsResponse:
     """Return a page of the user's conversations, newest activity first."""
     page = await container.persistence.list_conversations(
         caller=user,
-        archived=query.archived,
-        project_id=query.project_id,
-        limit=query.limit,
-        place=decode_cursor(ListPlace, query.cursor) if query.cursor else None,
+        archived=request.archived,
+        project_id=request.project_id,
+        limit=request.limit,
+        place=decode_cursor(ListPlace, request.cursor) if request.cursor else None,
     )
     return ListConversationsResponse(
         conversations=page.conversations,
@@ -47,11 +39,11 @@ async def list_conversations(
 
 @router.post("", status_code=201)
 async def create_conversation(
-    body: CreateConversationRequest, user: SignedInUser, container: CurrentContainer
+    request: CreateConversationRequest, user: SignedInUser, container: CurrentContainer
 ) -> ConversationResponse:
     """Start an empty conversation."""
     row = await container.persistence.create_conversation(
-        caller=user, title=body.title, project_id=body.project_id, metadata=body.metadata
+        caller=user, title=request.title, project_id=request.project_id, metadata=request.metadata
     )
     return ConversationResponse(conversation=row)
 
@@ -68,13 +60,13 @@ async def get_conversation(
 @router.patch("/{conversation_id}")
 async def update_conversation(
     conversation_id: PlainUuid,
-    body: UpdateConversationRequest,
+    request: UpdateConversationRequest,
     caller: CurrentCaller,
     container: CurrentContainer,
 ) -> ConversationResponse:
     """Rename a conversation, archive it, or restore it."""
     row = await container.persistence.update_conversation(
-        conversation_id, caller=caller, title=body.title, archived=body.archived
+        conversation_id, caller=caller, title=request.title, archived=request.archived
     )
     return ConversationResponse(conversation=row)
 
@@ -84,6 +76,6 @@ async def delete_conversation(
     conversation_id: PlainUuid, caller: CurrentCaller, container: CurrentContainer
 ) -> DeletedResponse:
     """Delete a conversation with everything in it, for good."""
-    persistence = await container.remover()
+    persistence = await container.patient_persistence()
     await persistence.delete_conversation(conversation_id, caller=caller)
     return DeletedResponse(deleted=conversation_id)

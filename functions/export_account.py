@@ -1,17 +1,16 @@
 """Gives everything out that a user has, as one zip."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Response
 
-from shared.exports import account_archive
+from shared.exports import account_zip
+from shared.http.dependencies import CurrentCaller, CurrentContainer
 from shared.http.download import file_response
-from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer
+from shared.http.routing import EndpointRouter
 from shared.models.transfers import ExportAccountRequest
 
-router = APIRouter(
-    route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["export-account"]
-)
+router = EndpointRouter("export-account")
 
 FILE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -21,21 +20,10 @@ FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/export-account", response_class=Response, responses=FILE)
-async def export_account_by_query(
-    query: Annotated[ExportAccountRequest, Query()],
-    caller: CurrentCaller,
-    container: CurrentContainer,
-) -> Response:
-    """Stream every conversation as JSON and as Markdown, and a manifest with checksums."""
-    user_id = caller.acting_for(query.user_id)
-    return file_response(await account_archive(container.persistence, user_id, caller=caller))
-
-
-@router.post("/export-account", response_class=Response, responses=FILE)
+@router.api_route("", methods=["GET", "POST"], response_class=Response, responses=FILE)
 async def export_account(
-    body: ExportAccountRequest, caller: CurrentCaller, container: CurrentContainer
+    request: ExportAccountRequest, caller: CurrentCaller, container: CurrentContainer
 ) -> Response:
     """Stream every conversation as JSON and as Markdown, and a manifest with checksums."""
-    user_id = caller.acting_for(body.user_id)
-    return file_response(await account_archive(container.persistence, user_id, caller=caller))
+    user_id = caller.acting_for(request.user_id)
+    return file_response(await account_zip(container.persistence, user_id, caller=caller))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from shared.http.routing import CurrentContainer
+from shared.http.dependencies import CurrentContainer
 
 router = APIRouter(tags=["health"])
 

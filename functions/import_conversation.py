@@ -2,25 +2,24 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 
-from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer, GivenKey
+from shared.http.dependencies import CurrentCaller, CurrentContainer, GivenKey
+from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
 from shared.http.upload import read_upload
 from shared.imports.schema import REQUEST_BODY
 from shared.models.base import PlainUuid
 from shared.models.transfers import ImportReport
 
-router = APIRouter(
-    route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["import-conversation"]
-)
+router = EndpointRouter("import-conversation")
 
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
 @router.post(
-    "/import-conversation",
+    "",
     response_model=ImportReport,
     responses=STREAM,
     openapi_extra={"requestBody": REQUEST_BODY},

@@ -2,32 +2,31 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from shared.errors import InvalidRequestError, UnauthorizedError
-from shared.http.routing import (
-    BEARER,
+from shared.http.dependencies import (
     ArrivedAt,
     CallerOrStranger,
-    CheckedRoute,
     CurrentCaller,
     CurrentContainer,
     IdempotencyKey,
 )
+from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
 from shared.models.base import PlainUuid
 from shared.models.turns import MegaMindRequest, MegaMindResponse
 from shared.turns.follow import Place, place_from
 from shared.turns.runner import Turn
 
-router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])
+router = EndpointRouter("mega-mind")
 
 # OpenAPI says it by the answers' media types, and ignores a parameter of this name.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-@router.post("/mega-mind", response_model=MegaMindResponse, responses=STREAM)
+@router.post("", response_model=MegaMindResponse, responses=STREAM)
 async def mega_mind(
     body: MegaMindRequest,
     caller: CallerOrStranger,
@@ -52,7 +51,7 @@ async def mega_mind(
     return await container.turns.run(turn)
 
 
-@router.get("/mega-mind", response_class=Response, responses=STREAM)
+@router.get("", response_class=Response, responses=STREAM)
 async def follow_turn(
     turn_id: Annotated[PlainUuid, Query(alias="turnId")],
     caller: CurrentCaller,

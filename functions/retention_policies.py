@@ -1,10 +1,7 @@
-"""How long conversations are kept: of a user, of a project, of everybody. For the service."""
+"""How long conversations are kept: of a user, of a project, of everyrequest. For the service."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Query
-
-from shared.http.routing import BEARER, CheckedRoute, CurrentContainer, ServiceCaller
+from shared.http.dependencies import CurrentContainer, ServiceCaller
+from shared.http.routing import EndpointRouter
 from shared.models.base import PlainUuid
 from shared.models.conversations import DeletedResponse
 from shared.models.retention import (
@@ -14,30 +11,25 @@ from shared.models.retention import (
     SetRetentionPolicyRequest,
 )
 
-router = APIRouter(
-    prefix="/retention-policies",
-    route_class=CheckedRoute,
-    dependencies=[Depends(BEARER)],
-    tags=["retention-policies"],
-)
+router = EndpointRouter("retention-policies")
 
 
 @router.get("")
 async def list_retention_policies(
-    query: Annotated[ListRetentionPoliciesRequest, Query()],
+    request: ListRetentionPoliciesRequest,
     _: ServiceCaller,
     container: CurrentContainer,
 ) -> RetentionPoliciesResponse:
     """Return the policies, oldest first."""
-    return await container.persistence.list_retention_policies(query)
+    return await container.persistence.list_retention_policies(request)
 
 
 @router.put("")
 async def set_retention_policy(
-    body: SetRetentionPolicyRequest, _: ServiceCaller, container: CurrentContainer
+    request: SetRetentionPolicyRequest, _: ServiceCaller, container: CurrentContainer
 ) -> RetentionPolicyResponse:
     """Set a policy, in the place of the one that its scope had."""
-    return RetentionPolicyResponse(policy=await container.persistence.set_retention_policy(body))
+    return RetentionPolicyResponse(policy=await container.persistence.set_retention_policy(request))
 
 
 @router.delete("/{policy_id}")

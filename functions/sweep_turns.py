@@ -1,14 +1,13 @@
 """Settles turns whose worker is gone, where no pg_cron does it."""
 
-from fastapi import APIRouter, Depends
-
-from shared.http.routing import BEARER, CheckedRoute, CurrentContainer, ServiceCaller
+from shared.http.dependencies import CurrentContainer, ServiceCaller
+from shared.http.routing import EndpointRouter
 from shared.models.turns import SweepTurnsResponse
 
-router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["sweep-turns"])
+router = EndpointRouter("sweep-turns")
 
 
-@router.post("/sweep-turns")
+@router.post("")
 async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTurnsResponse:
     """Settle every turn whose lease is over. For the service key alone."""
     swept = await container.persistence.sweep_turns()

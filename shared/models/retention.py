@@ -82,7 +82,7 @@ class ListLegalHoldsRequest(RequestBody):
 
     user_id: PlainUuid | None = None
     conversation_id: PlainUuid | None = None
-    released: bool = False
+    released: StrictBool = False
 
 
 class PlaceLegalHoldRequest(RequestBody):
