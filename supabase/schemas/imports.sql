@@ -1,18 +1,6 @@
 -- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
--- nothing is. What was imported, from where and when stands in a column of its own, which nobody
+-- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
 -- but commit_import writes: an imported reply can't be passed off as one of ours.
-
-alter table public.conversations
-    add column imported jsonb,
-    add constraint conversations_imported_object check (jsonb_typeof(imported) = 'object');
-
--- What makes a second import of the same thing harmless.
-create unique index conversations_imported_key
-    on public.conversations (user_id, (imported ->> 'source'), (imported ->> 'id'))
-    where imported is not null;
-
-comment on column public.conversations.imported is
-    'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 
 create table public.import_parts (
     id uuid not null default gen_random_uuid(),
@@ -32,9 +20,17 @@ create table public.import_parts (
 );
 
 create index idx_import_parts_user_id on public.import_parts (user_id);
+
 create index idx_import_parts_staged_at on public.import_parts (staged_at);
 
 alter table public.import_parts enable row level security;
+
+-- Tables that only the backend touches. Row-level security without a policy keeps signed-in users
+-- out as well; written out, it is not taken for one that was forgotten.
+create policy withheld on public.import_parts
+    for select
+    to authenticated
+    using (false);
 
 -- Withheld from clients: everything. Withheld from the service: update.
 revoke all on table public.import_parts from public, anon, authenticated, service_role;
@@ -42,21 +38,6 @@ grant select, insert, delete on table public.import_parts to service_role;
 
 comment on table public.import_parts is
     'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
-
--- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
--- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events, since nobody can be listening to a conversation that this transaction makes.
-create or replace trigger messages_assign_place
-    before insert on public.messages
-    for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
-    execute function public.assign_message_place();
-
-create or replace trigger messages_broadcast
-    after insert on public.messages
-    for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
-    execute function public.broadcast_message();
 
 create function public.stage_import(
     import_id uuid,
@@ -243,6 +224,12 @@ begin
 end;
 $$;
 
+revoke all on function public.commit_import(uuid, uuid, integer)
+    from public, anon, authenticated, service_role;
+grant execute on function public.commit_import(uuid, uuid, integer) to service_role;
+comment on function public.commit_import(uuid, uuid, integer) is
+    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+
 create function public.require_whole(conversation_ids uuid[])
 returns void
 language plpgsql
@@ -287,9 +274,3 @@ $$;
 revoke all on function public.require_whole(uuid[]) from public, anon, authenticated, service_role;
 comment on function public.require_whole(uuid[]) is
     'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
-
-revoke all on function public.commit_import(uuid, uuid, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.commit_import(uuid, uuid, integer) to service_role;
-comment on function public.commit_import(uuid, uuid, integer) is
-    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';

@@ -1,7 +1,6 @@
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so an event never tells of something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-
 create function public.broadcast_message()
 returns trigger
 language plpgsql
@@ -33,6 +32,7 @@ comment on function public.broadcast_message() is
 create trigger messages_broadcast
     after insert on public.messages
     for each row
+    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
     execute function public.broadcast_message();
 
 create function public.broadcast_status(
@@ -76,3 +76,37 @@ create policy listen_to_own_conversation on realtime.messages
               and 'conversation:' || conversations.id::text = (select realtime.topic())
         )
     );
+
+-- Live events carry what was said. Realtime drops them by itself after three days; where this
+-- project's owner may, they go at once with their conversation, whoever deletes it. Runs as its
+-- owner, because nobody else may delete them, and never stands in the way of a removal, a limit on
+-- time included. By day, in which the events are kept, and not beyond the life of what is removed.
+create function public.forget_events()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    delete from realtime.messages as m
+    using removed as r
+    where m.topic = 'conversation:' || r.id
+      and m.inserted_at >= greatest(r.created_at, now() - interval '4 days') at time zone 'utc';
+
+    return null;
+exception
+    when query_canceled or others then
+        raise warning 'live events of deleted conversations are left to Realtime: %', sqlstate;
+        return null;
+end;
+$$;
+
+revoke all on function public.forget_events() from public, anon, authenticated, service_role;
+comment on function public.forget_events() is
+    'Removes the live events of conversations that were deleted, as far as that is allowed.';
+
+create trigger conversations_forget_events
+    after delete on public.conversations
+    referencing old table as removed
+    for each statement
+    execute function public.forget_events();

@@ -1,36 +1,5 @@
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
--- Live events carry what was said. Realtime drops them by itself after three days; where this
--- project's owner may, they go at once with their conversation, whoever deletes it. Runs as its
--- owner, because nobody else may delete them, and never stands in the way of a removal.
-create function public.forget_events()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-    delete from realtime.messages as m
-    where m.topic in (select 'conversation:' || r.id from removed as r);
-
-    return null;
-exception
-    when others then
-        raise warning 'live events of deleted conversations are left to Realtime: %', sqlstate;
-        return null;
-end;
-$$;
-
-revoke all on function public.forget_events() from public, anon, authenticated, service_role;
-comment on function public.forget_events() is
-    'Removes the live events of conversations that were deleted, as far as that is allowed.';
-
-create trigger conversations_forget_events
-    after delete on public.conversations
-    referencing old table as removed
-    for each statement
-    execute function public.forget_events();
-
 -- No foreign key on user_id: a receipt outlives the account.
 create table public.erasure_receipts (
     id uuid not null default gen_random_uuid(),
@@ -54,6 +23,11 @@ create table public.erasure_receipts (
 );
 
 alter table public.erasure_receipts enable row level security;
+
+create policy withheld on public.erasure_receipts
+    for select
+    to authenticated
+    using (false);
 
 -- Withheld: everything from clients, who get their receipt as an answer. Nobody deletes one.
 revoke all on table public.erasure_receipts from public, anon, authenticated, service_role;
@@ -88,6 +62,7 @@ set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 declare
+    c_messages constant bigint := 50000;
     v_receipt public.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
@@ -119,17 +94,26 @@ begin
     delete from public.import_parts as p where p.user_id = erase_account.user_id;
     get diagnostics v_parts = row_count;
 
-    select coalesce(array_agg(locked.id), '{}')
+    select coalesce(array_agg(w.id), '{}')
     into v_chosen
     from (
-        select c.id
-        from public.conversations as c
-        where c.user_id = erase_account.user_id
-          and not public.is_held(c.id, c.user_id)
-        order by c.id
-        limit most
-        for update
-    ) as locked;
+        select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
+        from (
+            select o.id, o.last_seq
+            from public.conversations as o
+            where o.user_id = erase_account.user_id
+              and not public.is_held(o.id, o.user_id)
+            order by o.id
+            limit most
+        ) as c
+    ) as w
+    where w.ahead < c_messages;
+
+    perform 1
+    from public.conversations as c
+    where c.id = any(v_chosen)
+    order by c.id
+    for update;
 
     -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
     select coalesce(array_agg(id), '{}')
@@ -138,7 +122,9 @@ begin
     where not public.is_held(id, erase_account.user_id);
 
     update public.erasure_receipts as r
-    set conversations = r.conversations + cardinality(v_chosen),
+    set conversations = r.conversations + (
+            select count(*) from public.conversations as c where c.id = any(v_chosen)
+        ),
         messages = r.messages + (
             select count(*) from public.messages as m where m.conversation_id = any(v_chosen)
         ),

@@ -1,7 +1,6 @@
 -- A limit on turns counts those whose conversation is gone as well: else whoever deletes as they go
 -- would have none. What is kept of such a turn is when it began, and for a day, which is as long as
 -- the longest limit looks back.
-
 create table public.deleted_turns (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
@@ -13,6 +12,7 @@ create table public.deleted_turns (
 );
 
 create index idx_deleted_turns_user_id on public.deleted_turns (user_id, started_at);
+
 create index idx_deleted_turns_started_at on public.deleted_turns (started_at);
 
 alter table public.deleted_turns enable row level security;
@@ -27,7 +27,7 @@ revoke all on table public.deleted_turns from public, anon, authenticated, servi
 grant select on table public.deleted_turns to service_role;
 
 comment on table public.deleted_turns is
-    'When the turns of deleted conversations began, for a day: what the limits of turns count beside those that are there. No policy for insert, update, delete: a trigger alone writes it.';
+    'When turns began whose rows are not there, for a day: those of deleted conversations, and those that were never stored. What the limits of turns count beside the rows that are there. No policy for insert, update, delete: a trigger and count_unstored_turn alone write it, and what is older is removed.';
 
 create function public.forget_deleted_turns()
 returns void
@@ -81,8 +81,7 @@ create trigger turns_note_deleted
     for each statement
     execute function public.note_deleted_turns();
 
--- As before, but for the deleted ones. Grants and comment stay as they are.
-create or replace function public.require_turns_left(
+create function public.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
     turns_per_day integer
@@ -142,3 +141,44 @@ begin
     end loop;
 end;
 $$;
+
+revoke all on function public.require_turns_left(uuid, integer, integer)
+    from public, anon, authenticated, service_role;
+grant execute on function public.require_turns_left(uuid, integer, integer) to service_role;
+comment on function public.require_turns_left(uuid, integer, integer) is
+    'Raises PT429 where a user has begun as many turns as a minute or a day allows; null is no limit.';
+
+-- Runs as its owner: the service may not write what limits count, except for this.
+create function public.count_unstored_turn(
+    user_id uuid,
+    turns_per_minute integer,
+    turns_per_day integer
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    -- Locks the user's limits until the end: of two requests at once, one takes the last place.
+    perform public.require_turns_left(
+        count_unstored_turn.user_id,
+        count_unstored_turn.turns_per_minute,
+        count_unstored_turn.turns_per_day
+    );
+
+    insert into public.deleted_turns (user_id, started_at)
+    values (count_unstored_turn.user_id, now());
+
+    perform public.forget_deleted_turns(); -- those who ask for nothing to be stored may never delete
+    return jsonb_build_object('is_counted', true);
+end;
+$$;
+
+revoke all on function public.count_unstored_turn(uuid, integer, integer)
+    from public, anon, authenticated, service_role;
+grant execute on function public.count_unstored_turn(uuid, integer, integer) to service_role;
+comment on function public.count_unstored_turn(uuid, integer, integer) is
+    'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
