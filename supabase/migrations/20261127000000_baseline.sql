@@ -1,6 +1,7 @@
 -- Written by `make schema` from supabase/schemas. Change the schema there.
 
--- What all the others stand on: two extensions, and the schema of the search index.
+-- What all the others stand on: two extensions, and the schemas beside public. What is in public,
+-- somebody calls or reads over the Data API, which serves no other schema.
 
 create extension if not exists pg_trgm with schema extensions;
 create extension if not exists btree_gin with schema extensions;
@@ -10,6 +11,29 @@ create schema search;
 grant usage on schema search to authenticated;
 
 comment on schema search is 'What search_messages stands on. Not for the Data API to serve.';
+
+create schema private;
+
+-- To authenticated as well: functions that run as the caller use a few of its helpers.
+grant usage on schema private to authenticated, service_role;
+
+comment on schema private is
+    'Helpers, trigger functions and the backend''s own tables. Not for the Data API to serve.';
+
+create function public.ping()
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object('version', '20261127000000');
+$$;
+
+revoke all on function public.ping from public, anon, authenticated, service_role;
+grant execute on function public.ping to service_role;
+comment on function public.ping is
+    'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
 
 -- A conversation is the unit of ownership and of order: everything below hangs on it,
 -- and its row lock is what makes a message's place in it certain.
@@ -45,8 +69,7 @@ create unique index conversations_imported_key
     where imported is not null;
 
 -- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at
-    on public.conversations (updated_at);
+create index idx_conversations_updated_at on public.conversations (updated_at);
 
 alter table public.conversations enable row level security;
 
@@ -92,7 +115,7 @@ comment on column public.conversations.restored_at is
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
 -- whole row at each change: one row that was too deep could then take no message any more.
-create function public.refuse_depth()
+create function private.refuse_depth()
 returns trigger
 language plpgsql
 security invoker
@@ -103,19 +126,18 @@ begin
 end;
 $$;
 
-revoke all on function public.refuse_depth() from public, anon, authenticated, service_role;
-comment on function public.refuse_depth() is
+revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
+comment on function private.refuse_depth is
     'Raises 23514: metadata nests deeper than readers of JSON follow.';
 
 create trigger conversations_refuse_depth
     before insert or update of metadata on public.conversations
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function public.refuse_depth();
+    execute function private.refuse_depth();
 
--- Restoring is a use of a conversation, but no activity in it: it keeps its place in the list, and
--- retention counts its idle days from then.
-create function public.note_restore()
+-- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
+create function private.note_restore()
 returns trigger
 language plpgsql
 security invoker
@@ -127,19 +149,19 @@ begin
 end;
 $$;
 
-revoke all on function public.note_restore() from public, anon, authenticated, service_role;
-comment on function public.note_restore() is
+revoke all on function private.note_restore from public, anon, authenticated, service_role;
+comment on function private.note_restore is
     'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
     for each row
     when (old.archived_at is not null and new.archived_at is null)
-    execute function public.note_restore();
+    execute function private.note_restore();
 
 -- Nothing was archived in the future, nor at a moment that no calendar has: an export could not say
 -- when it was, nor an import take it. Such a moment becomes that of the change.
-create function public.bound_archived_at()
+create function private.bound_archived_at()
 returns trigger
 language plpgsql
 security invoker
@@ -151,15 +173,15 @@ begin
 end;
 $$;
 
-revoke all on function public.bound_archived_at() from public, anon, authenticated, service_role;
-comment on function public.bound_archived_at() is
+revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
+comment on function private.bound_archived_at is
     'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
-    execute function public.bound_archived_at();
+    execute function private.bound_archived_at();
 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what tells two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
@@ -198,11 +220,9 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1)
 );
 
-create index idx_turns_conversation_id
-    on public.turns (conversation_id, user_id);
+create index idx_turns_conversation_id on public.turns (conversation_id, user_id);
 
-create index idx_turns_user_id
-    on public.turns (user_id, started_at);
+create index idx_turns_user_id on public.turns (user_id, started_at);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
@@ -263,8 +283,7 @@ create table public.messages (
 create index idx_messages_conversation_id
     on public.messages (conversation_id, created_at);
 
-create index idx_messages_user_id
-    on public.messages (user_id, created_at);
+create index idx_messages_user_id on public.messages (user_id, created_at);
 
 -- Lets the bounded check find the newest messages without reading the others: messages come in the
 -- order of their created_at, so a few bytes for each megabyte are enough.
@@ -329,10 +348,10 @@ create trigger messages_refuse_depth
     before insert or update of metadata on public.messages
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function public.refuse_depth();
+    execute function private.refuse_depth();
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
-create function public.assign_message_place()
+create function private.assign_message_place()
 returns trigger
 language plpgsql
 security definer
@@ -371,8 +390,8 @@ begin
 end;
 $$;
 
-revoke all on function public.assign_message_place() from public, anon, authenticated, service_role;
-comment on function public.assign_message_place() is
+revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
+comment on function private.assign_message_place is
     'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
 -- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
@@ -382,12 +401,12 @@ create trigger messages_assign_place
     before insert on public.messages
     for each row
     when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
-    execute function public.assign_message_place();
+    execute function private.assign_message_place();
 
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so an event never tells of something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function public.broadcast_message()
+create function private.broadcast_message()
 returns trigger
 language plpgsql
 security definer
@@ -411,17 +430,17 @@ begin
 end;
 $$;
 
-revoke all on function public.broadcast_message() from public, anon, authenticated, service_role;
-comment on function public.broadcast_message() is
+revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
+comment on function private.broadcast_message is
     'Tells the conversation''s topic of a message that this transaction commits.';
 
 create trigger messages_broadcast
     after insert on public.messages
     for each row
     when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
-    execute function public.broadcast_message();
+    execute function private.broadcast_message();
 
-create function public.broadcast_status(
+create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
     status text,
@@ -443,10 +462,9 @@ as $$
     );
 $$;
 
-revoke all on function public.broadcast_status(uuid, uuid, text, text)
-    from public, anon, authenticated, service_role;
-grant execute on function public.broadcast_status(uuid, uuid, text, text) to service_role;
-comment on function public.broadcast_status(uuid, uuid, text, text) is
+revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
+grant execute on function private.broadcast_status to service_role;
+comment on function private.broadcast_status is
     'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
@@ -467,7 +485,7 @@ create policy listen_to_own_conversation on realtime.messages
 -- project's owner may, they go at once with their conversation, whoever deletes it. Runs as its
 -- owner, because nobody else may delete them, and never stands in the way of a removal, a limit on
 -- time included. By day, in which the events are kept, and not beyond the life of what is removed.
-create function public.forget_events()
+create function private.forget_events()
 returns trigger
 language plpgsql
 security definer
@@ -487,48 +505,45 @@ exception
 end;
 $$;
 
-revoke all on function public.forget_events() from public, anon, authenticated, service_role;
-comment on function public.forget_events() is
+revoke all on function private.forget_events from public, anon, authenticated, service_role;
+comment on function private.forget_events is
     'Removes the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events
     after delete on public.conversations
     referencing old table as removed
     for each statement
-    execute function public.forget_events();
+    execute function private.forget_events();
 
--- A limit on turns counts those whose conversation is gone as well: else whoever deletes as they go
--- would have none. What is kept of such a turn is when it began, and for a day, which is as long as
--- the longest limit looks back.
-create table public.deleted_turns (
+-- What a limit on turns counts beside the rows of turns: those whose conversation is gone, else
+-- whoever deletes as they go would have no limit, and those that store nothing. What is kept of such
+-- a turn is when it began, and for a day, which is as long as the longest limit looks back.
+create table private.turn_usage (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
     started_at timestamptz not null,
 
-    constraint deleted_turns_pkey primary key (id),
-    constraint deleted_turns_user_id_fkey foreign key (user_id)
+    constraint turn_usage_pkey primary key (id),
+    constraint turn_usage_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade
 );
 
-create index idx_deleted_turns_user_id on public.deleted_turns (user_id, started_at);
+create index idx_turn_usage_user_id on private.turn_usage (user_id, started_at);
 
-create index idx_deleted_turns_started_at on public.deleted_turns (started_at);
+create index idx_turn_usage_started_at on private.turn_usage (started_at);
 
-alter table public.deleted_turns enable row level security;
+alter table private.turn_usage enable row level security;
 
-create policy withheld on public.deleted_turns
-    for select
-    to authenticated
-    using (false);
+create policy withheld on private.turn_usage for select to authenticated using (false);
 
 -- Withheld from clients: everything. Withheld from the service: all but reading.
-revoke all on table public.deleted_turns from public, anon, authenticated, service_role;
-grant select on table public.deleted_turns to service_role;
+revoke all on table private.turn_usage from public, anon, authenticated, service_role;
+grant select on table private.turn_usage to service_role;
 
-comment on table public.deleted_turns is
-    'When turns began whose rows are not there, for a day: those of deleted conversations, and those that were never stored. What the limits of turns count beside the rows that are there. No policy for insert, update, delete: a trigger and count_unstored_turn alone write it, and what is older is removed.';
+comment on table private.turn_usage is
+    'When turns began that have no row in turns, for a day: those of deleted conversations, and those that store nothing. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
 
-create function public.forget_deleted_turns()
+create function private.forget_turn_usage()
 returns void
 language sql
 volatile
@@ -536,51 +551,49 @@ security definer
 set search_path = ''
 as $$
     -- A few at a time, and none that another deletion is removing.
-    delete from public.deleted_turns
+    delete from private.turn_usage
     where id in (
         select d.id
-        from public.deleted_turns as d
+        from private.turn_usage as d
         where d.started_at <= now() - interval '1 day'
         limit 1000
         for update skip locked
     );
 $$;
 
-revoke all on function public.forget_deleted_turns()
-    from public, anon, authenticated, service_role;
-grant execute on function public.forget_deleted_turns() to service_role;
-comment on function public.forget_deleted_turns() is
-    'Forgets turns of deleted conversations that began more than a day ago.';
+revoke all on function private.forget_turn_usage from public, anon, authenticated, service_role;
+grant execute on function private.forget_turn_usage to service_role;
+comment on function private.forget_turn_usage is 'Removes what no limit looks back to any more.';
 
-create function public.note_deleted_turns()
+create function private.note_turn_usage()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-    insert into public.deleted_turns (user_id, started_at)
+    insert into private.turn_usage (user_id, started_at)
     select r.user_id, r.started_at
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
     where r.started_at > now() - interval '1 day';
 
-    perform public.forget_deleted_turns();
+    perform private.forget_turn_usage();
     return null;
 end;
 $$;
 
-revoke all on function public.note_deleted_turns() from public, anon, authenticated, service_role;
-comment on function public.note_deleted_turns() is
+revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
+comment on function private.note_turn_usage is
     'Keeps for a day when turns began whose conversation is deleted.';
 
-create trigger turns_note_deleted
+create trigger turns_note_usage
     after delete on public.turns
     referencing old table as removed
     for each statement
-    execute function public.note_deleted_turns();
+    execute function private.note_turn_usage();
 
-create function public.require_turns_left(
+create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
     turns_per_day integer
@@ -620,7 +633,7 @@ begin
               and t.started_at > now() - v_limit.period
             union all
             select d.started_at
-            from public.deleted_turns as d
+            from private.turn_usage as d
             where d.user_id = require_turns_left.user_id
               and d.started_at > now() - v_limit.period
         ) as begun
@@ -641,10 +654,9 @@ begin
 end;
 $$;
 
-revoke all on function public.require_turns_left(uuid, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.require_turns_left(uuid, integer, integer) to service_role;
-comment on function public.require_turns_left(uuid, integer, integer) is
+revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
+grant execute on function private.require_turns_left to service_role;
+comment on function private.require_turns_left is
     'Raises PT429 where a user has begun as many turns as a minute or a day allows; null is no limit.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
@@ -662,24 +674,23 @@ as $$
 #variable_conflict use_column
 begin
     -- Locks the user's limits until the end: of two requests at once, one takes the last place.
-    perform public.require_turns_left(
+    perform private.require_turns_left(
         count_unstored_turn.user_id,
         count_unstored_turn.turns_per_minute,
         count_unstored_turn.turns_per_day
     );
 
-    insert into public.deleted_turns (user_id, started_at)
+    insert into private.turn_usage (user_id, started_at)
     values (count_unstored_turn.user_id, now());
 
-    perform public.forget_deleted_turns(); -- those who ask for nothing to be stored may never delete
+    perform private.forget_turn_usage(); -- those who ask for nothing to be stored may never delete
     return jsonb_build_object('is_counted', true);
 end;
 $$;
 
-revoke all on function public.count_unstored_turn(uuid, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.count_unstored_turn(uuid, integer, integer) to service_role;
-comment on function public.count_unstored_turn(uuid, integer, integer) is
+revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
+grant execute on function public.count_unstored_turn to service_role;
+comment on function public.count_unstored_turn is
     'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
 
 -- A summary is one more message. What it covers stays stored, and is shown as ever.
@@ -700,8 +711,7 @@ create table public.summaries (
         references public.conversations (id, user_id) on delete cascade
 );
 
-create index idx_summaries_conversation_id
-    on public.summaries (conversation_id, user_id);
+create index idx_summaries_conversation_id on public.summaries (conversation_id, user_id);
 
 alter table public.summaries enable row level security;
 
@@ -836,10 +846,9 @@ begin
 end;
 $$;
 
-revoke all on function public.load_unsummarised(uuid, integer, bigint)
-    from public, anon, authenticated, service_role;
-grant execute on function public.load_unsummarised(uuid, integer, bigint) to service_role;
-comment on function public.load_unsummarised(uuid, integer, bigint) is
+revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
+grant execute on function public.load_unsummarised to service_role;
+comment on function public.load_unsummarised is
     'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
 
 create function public.write_summary(
@@ -917,19 +926,15 @@ begin
 end;
 $$;
 
-revoke all on function public.write_summary(uuid, uuid, bigint, text, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.write_summary(uuid, uuid, bigint, text, jsonb) to service_role;
-comment on function public.write_summary(uuid, uuid, bigint, text, jsonb) is
+revoke all on function public.write_summary from public, anon, authenticated, service_role;
+grant execute on function public.write_summary to service_role;
+comment on function public.write_summary is
     'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
 
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
--- the newest summary and everything since.
---
--- Tokens are estimated as a third of the bytes in UTF-8, rounded up, and four more for each message:
--- one token for a CJK character, one for three letters of English or code, which really take four or
--- more. A length in bytes is known without reading the text itself. shared/engine/tokens.py counts
--- the same.
+-- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
+-- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
+-- without reading the text itself.
 
 create function public.load_history(
     conversation_id uuid,
@@ -1088,16 +1093,14 @@ begin
 end;
 $$;
 
-revoke all on function public.load_history(uuid, integer, bigint)
-    from public, anon, authenticated, service_role;
-grant execute on function public.load_history(uuid, integer, bigint) to authenticated, service_role;
-comment on function public.load_history(uuid, integer, bigint) is
+revoke all on function public.load_history from public, anon, authenticated, service_role;
+grant execute on function public.load_history to authenticated, service_role;
+comment on function public.load_history is
     'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT404.';
 
-create function public.describe_turn(
+create function private.describe_turn(
     turn_id uuid,
     outcome text,
-    history_limit integer default 0,
     history_tokens integer default null
 )
 returns jsonb
@@ -1111,20 +1114,9 @@ as $$
         'turn', to_jsonb(t) - 'request_hash' - 'draft',
         'conversation', to_jsonb(c),
         'user_message', to_jsonb(u),
-        'reply', to_jsonb(r),
-        'history', (
-            select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]')
-            from (
-                select m.seq, m.role, m.content, m.is_summary
-                from public.messages as m
-                where m.conversation_id = t.conversation_id
-                  and m.seq < u.seq
-                order by m.seq desc
-                limit history_limit
-            ) as h
-        )
+        'reply', to_jsonb(r)
     ) || case
-        when history_tokens is null then '{}'::jsonb
+        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
         else public.load_history(t.conversation_id, history_tokens, u.seq)
     end
     from public.turns as t
@@ -1134,17 +1126,15 @@ as $$
     where t.id = describe_turn.turn_id;
 $$;
 
-revoke all on function public.describe_turn(uuid, text, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.describe_turn(uuid, text, integer, integer)
-    to authenticated, service_role;
-comment on function public.describe_turn(uuid, text, integer, integer) is
-    'A turn with its conversation, its messages and the history before it: the newest messages up to a limit, or, with history_tokens, what load_history gives.';
+revoke all on function private.describe_turn from public, anon, authenticated, service_role;
+grant execute on function private.describe_turn to authenticated, service_role;
+comment on function private.describe_turn is
+    'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
 
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip. Lock order everywhere: the key, the conversation, the turn.
 
-create function public.settle_turn(
+create function private.settle_turn(
     turn_id uuid,
     status text,
     message_id uuid,
@@ -1178,7 +1168,7 @@ begin
         (settle_turn.message_id, v_turn.conversation_id, v_turn.user_id, 'assistant',
          settle_turn.content, settle_turn.generated_code, settle_turn.metadata, v_turn.id);
 
-    perform public.broadcast_status(
+    perform private.broadcast_status(
         v_turn.conversation_id,
         v_turn.id,
         case v_turn.status when 'completed' then 'idle' when 'cancelled' then 'idle' else 'error' end,
@@ -1187,10 +1177,9 @@ begin
 end;
 $$;
 
-revoke all on function public.settle_turn(uuid, text, uuid, text, text, jsonb, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.settle_turn(uuid, text, uuid, text, text, jsonb, jsonb) to service_role;
-comment on function public.settle_turn(uuid, text, uuid, text, text, jsonb, jsonb) is
+revoke all on function private.settle_turn from public, anon, authenticated, service_role;
+grant execute on function private.settle_turn to service_role;
+comment on function private.settle_turn is
     'Closes a running turn with its one reply and tells the topic. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
@@ -1228,12 +1217,12 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     elsif v_turn.reply_message_id = complete_turn.message_id then
         -- The same write again: its answer was lost on the way.
-        return public.describe_turn(v_turn.id, 'completed');
+        return private.describe_turn(v_turn.id, 'completed');
     elsif v_turn.status <> 'running' or v_turn.attempt <> complete_turn.attempt then
-        return public.describe_turn(v_turn.id, 'superseded');
+        return private.describe_turn(v_turn.id, 'superseded');
     end if;
 
-    perform public.settle_turn(
+    perform private.settle_turn(
         turn_id => v_turn.id,
         status => complete_turn.status,
         message_id => complete_turn.message_id,
@@ -1242,18 +1231,16 @@ begin
         metadata => complete_turn.metadata,
         error => complete_turn.error
     );
-    return public.describe_turn(v_turn.id, 'completed');
+    return private.describe_turn(v_turn.id, 'completed');
 end;
 $$;
 
-revoke all on function public.complete_turn(uuid, integer, uuid, text, text, text, jsonb, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.complete_turn(uuid, integer, uuid, text, text, text, jsonb, jsonb)
-    to service_role;
-comment on function public.complete_turn(uuid, integer, uuid, text, text, text, jsonb, jsonb) is
+revoke all on function public.complete_turn from public, anon, authenticated, service_role;
+grant execute on function public.complete_turn to service_role;
+comment on function public.complete_turn is
     'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
-create function public.interrupt_turn(turn_id uuid)
+create function private.interrupt_turn(turn_id uuid)
 returns void
 language plpgsql
 volatile
@@ -1276,7 +1263,7 @@ begin
         v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
     end if;
 
-    perform public.settle_turn(
+    perform private.settle_turn(
         turn_id => v_turn.id,
         status => v_status,
         message_id => gen_random_uuid(),
@@ -1296,15 +1283,15 @@ begin
 end;
 $$;
 
-revoke all on function public.interrupt_turn(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.interrupt_turn(uuid) to service_role;
-comment on function public.interrupt_turn(uuid) is
+revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
+grant execute on function private.interrupt_turn to service_role;
+comment on function private.interrupt_turn is
     'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
 -- The first of the two atomic steps around the AI's work: the user's message is committed and its
 -- turn opened, or what the key led to before is found, in one round trip.
 
-create function public.title_from_request(request text)
+create function private.title_from_request(request text)
 returns text
 language sql
 immutable
@@ -1317,9 +1304,9 @@ as $$
     );
 $$;
 
-revoke all on function public.title_from_request(text) from public, anon, authenticated, service_role;
-grant execute on function public.title_from_request(text) to service_role;
-comment on function public.title_from_request(text) is
+revoke all on function private.title_from_request from public, anon, authenticated, service_role;
+grant execute on function private.title_from_request to service_role;
+comment on function private.title_from_request is
     'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
 create function public.begin_turn(
@@ -1332,10 +1319,9 @@ create function public.begin_turn(
     project_id uuid default null,
     metadata jsonb default '{}',
     lease_seconds integer default 120,
-    history_limit integer default 200,
+    history_tokens integer default 100000,
     turns_per_minute integer default null,
-    turns_per_day integer default null,
-    history_tokens integer default null
+    turns_per_day integer default null
 )
 returns jsonb
 language plpgsql
@@ -1367,16 +1353,16 @@ begin
             and v_turn.attempt = 1
         then
             -- The same call again: its answer was lost on the way, so nobody works on it yet.
-            return public.describe_turn(v_turn.id, 'started', history_limit, history_tokens);
+            return private.describe_turn(v_turn.id, 'started', history_tokens);
         end if;
-        return public.resume_turn(v_turn.id, lease_seconds, history_limit, history_tokens);
+        return private.resume_turn(v_turn.id, lease_seconds, history_tokens);
     end if;
 
-    perform public.require_turns_left(user_id, turns_per_minute, turns_per_day);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
 
     if conversation_id is null then
         insert into public.conversations (user_id, project_id, title)
-        values (begin_turn.user_id, begin_turn.project_id, public.title_from_request(request))
+        values (begin_turn.user_id, begin_turn.project_id, private.title_from_request(request))
         returning id into v_conversation_id;
     else
         select c.id into v_conversation_id
@@ -1396,9 +1382,9 @@ begin
           and t.status = 'running';
 
         if found and v_turn.lease_expires_at > clock_timestamp() then
-            return public.describe_turn(v_turn.id, 'in_progress');
+            return private.describe_turn(v_turn.id, 'in_progress');
         elsif found then
-            perform public.interrupt_turn(v_turn.id);
+            perform private.interrupt_turn(v_turn.id);
         end if;
     end if;
 
@@ -1417,25 +1403,21 @@ begin
         (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
          begin_turn.request, begin_turn.metadata, v_turn.id);
 
-    perform public.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return public.describe_turn(v_turn.id, 'started', history_limit, history_tokens);
+    perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
+    return private.describe_turn(v_turn.id, 'started', history_tokens);
 end;
 $$;
 
-revoke all on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer, integer)
-    to service_role;
-comment on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer, integer) is
-    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history}, and context with history_tokens. Raises PT404, PT422, PT429.';
+revoke all on function public.begin_turn from public, anon, authenticated, service_role;
+grant execute on function public.begin_turn to service_role;
+comment on function public.begin_turn is
+    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, PT422, PT429.';
 
--- A turn that its owner has stopped is stopped for good, also where its worker was gone before it
--- knew: a retry settles it with what it had written, and nobody writes on.
-create function public.resume_turn(
+-- A turn that its owner has stopped is stopped for good, also where its worker never knew.
+create function private.resume_turn(
     turn_id uuid,
     lease_seconds integer,
-    history_limit integer,
-    history_tokens integer default null
+    history_tokens integer
 )
 returns jsonb
 language plpgsql
@@ -1471,10 +1453,10 @@ begin
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where id = v_turn.id;
 
-            perform public.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
-            return public.describe_turn(v_turn.id, 'taken_over', history_limit, history_tokens);
+            perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
+            return private.describe_turn(v_turn.id, 'taken_over', history_tokens);
         end if;
-        perform public.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(v_turn.id);
     end if;
 
     update public.turns
@@ -1482,60 +1464,19 @@ begin
     where id = v_turn.id
     returning * into v_turn;
 
-    return public.describe_turn(
+    return private.describe_turn(
         v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
 
-revoke all on function public.resume_turn(uuid, integer, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.resume_turn(uuid, integer, integer, integer) to service_role;
-comment on function public.resume_turn(uuid, integer, integer, integer) is
+revoke all on function private.resume_turn from public, anon, authenticated, service_role;
+grant execute on function private.resume_turn to service_role;
+comment on function private.resume_turn is
     'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';
 
 -- A turn while it runs: it shows how far it is, it can be stopped, and it ends even if its worker
 -- does not.
-create function public.extend_turn(
-    turn_id uuid,
-    attempt integer,
-    lease_seconds integer,
-    draft_offset integer default 0,
-    draft_tail text default ''
-)
-returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_answer jsonb;
-begin
-    update public.turns
-    set lease_expires_at = clock_timestamp() + make_interval(secs => extend_turn.lease_seconds),
-        draft = case
-            when extend_turn.draft_tail = '' then draft
-            else left(draft, extend_turn.draft_offset) || extend_turn.draft_tail
-        end
-    where id = extend_turn.turn_id
-      and attempt = extend_turn.attempt
-      and status = 'running'
-    returning jsonb_build_object(
-        'is_ours', true, 'cancel_requested', cancel_requested_at is not null
-    )
-    into v_answer;
-
-    return coalesce(v_answer, jsonb_build_object('is_ours', false, 'cancel_requested', false));
-end;
-$$;
-
-revoke all on function public.extend_turn(uuid, integer, integer, integer, text)
-    from public, anon, authenticated, service_role;
-grant execute on function public.extend_turn(uuid, integer, integer, integer, text) to service_role;
-comment on function public.extend_turn(uuid, integer, integer, integer, text) is
-    'A worker''s heartbeat: renews the lease, writes the draft from an offset on (in characters), and tells whether to stop.';
 
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. A heartbeat that is late never shortens a draft, nor leaves a hole in it.
@@ -1604,10 +1545,9 @@ as $$
        );
 $$;
 
-revoke all on function public.extend_turns(jsonb, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.extend_turns(jsonb, integer) to service_role;
-comment on function public.extend_turns(jsonb, integer) is
+revoke all on function public.extend_turns from public, anon, authenticated, service_role;
+grant execute on function public.extend_turns to service_role;
+comment on function public.extend_turns is
     'The heartbeat of a process: for each of beats [{turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
 create function public.load_turn(turn_id uuid)
@@ -1627,7 +1567,7 @@ begin
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
-    return public.describe_turn(
+    return private.describe_turn(
         v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     ) || jsonb_build_object(
         'draft', v_turn.draft,
@@ -1636,9 +1576,9 @@ begin
 end;
 $$;
 
-revoke all on function public.load_turn(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.load_turn(uuid) to authenticated, service_role;
-comment on function public.load_turn(uuid) is
+revoke all on function public.load_turn from public, anon, authenticated, service_role;
+grant execute on function public.load_turn to authenticated, service_role;
+comment on function public.load_turn is
     'A turn with its messages and its draft, as its owner sees it. Raises PT404.';
 
 create function public.cancel_turn(turn_id uuid, user_id uuid default null)
@@ -1671,18 +1611,18 @@ begin
     end if;
 
     if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
-        perform public.interrupt_turn(v_turn.id);
-        return public.describe_turn(v_turn.id, 'replayed');
+        perform private.interrupt_turn(v_turn.id);
+        return private.describe_turn(v_turn.id, 'replayed');
     end if;
-    return public.describe_turn(
+    return private.describe_turn(
         v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
 
-revoke all on function public.cancel_turn(uuid, uuid) from public, anon, authenticated, service_role;
-grant execute on function public.cancel_turn(uuid, uuid) to service_role;
-comment on function public.cancel_turn(uuid, uuid) is
+revoke all on function public.cancel_turn from public, anon, authenticated, service_role;
+grant execute on function public.cancel_turn to service_role;
+comment on function public.cancel_turn is
     'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
 
 create function public.settle_expired_turn(conversation_id uuid)
@@ -1716,14 +1656,14 @@ begin
         return jsonb_build_object('settled', 0);
     end if;
 
-    perform public.interrupt_turn(v_turn_id);
+    perform private.interrupt_turn(v_turn_id);
     return jsonb_build_object('settled', 1);
 end;
 $$;
 
-revoke all on function public.settle_expired_turn(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.settle_expired_turn(uuid) to service_role;
-comment on function public.settle_expired_turn(uuid) is
+revoke all on function public.settle_expired_turn from public, anon, authenticated, service_role;
+grant execute on function public.settle_expired_turn to service_role;
+comment on function public.settle_expired_turn is
     'Settles a conversation''s running turn if its lease is over.';
 
 -- One turn that can't be settled keeps no other from being settled, and a sweep ends before its
@@ -1760,14 +1700,14 @@ begin
         end;
     end loop;
 
-    perform public.forget_deleted_turns();
+    perform private.forget_turn_usage();
     return jsonb_build_object('settled', v_settled);
 end;
 $$;
 
-revoke all on function public.sweep_turns(integer) from public, anon, authenticated, service_role;
-grant execute on function public.sweep_turns(integer) to service_role;
-comment on function public.sweep_turns(integer) is
+revoke all on function public.sweep_turns from public, anon, authenticated, service_role;
+grant execute on function public.sweep_turns to service_role;
+comment on function public.sweep_turns is
     'Settles every turn whose worker is gone. Run each minute by pg_cron where it exists, else by calling sweep-turns.';
 
 -- What a signed-in user reads and manages. All of it runs as the caller, under row-level
@@ -1789,11 +1729,9 @@ as $$
     returning to_jsonb(conversations);
 $$;
 
-revoke all on function public.create_conversation(text, uuid, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.create_conversation(text, uuid, jsonb) to authenticated;
-comment on function public.create_conversation(text, uuid, jsonb) is
-    'Starts an empty conversation of the caller''s.';
+revoke all on function public.create_conversation from public, anon, authenticated, service_role;
+grant execute on function public.create_conversation to authenticated;
+comment on function public.create_conversation is 'Starts an empty conversation of the caller''s.';
 
 create function public.get_conversation(conversation_id uuid)
 returns jsonb
@@ -1818,14 +1756,12 @@ begin
 end;
 $$;
 
-revoke all on function public.get_conversation(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.get_conversation(uuid) to authenticated, service_role;
-comment on function public.get_conversation(uuid) is
-    'One conversation''s row. Raises PT404.';
+revoke all on function public.get_conversation from public, anon, authenticated, service_role;
+grant execute on function public.get_conversation to authenticated, service_role;
+comment on function public.get_conversation is 'One conversation''s row. Raises PT404.';
 
--- A page of a conversation is bounded in bytes, as a page of an export is. Fifty messages of a few
--- megabytes took longer than a call to the store may, so that such a conversation could not be
--- opened at all; and beyond a quarter of a gigabyte there is no jsonb that could hold them.
+-- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
+-- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
 create function public.load_conversation(
     conversation_id uuid,
     page_size integer default 50,
@@ -1942,11 +1878,9 @@ begin
 end;
 $$;
 
-revoke all on function public.load_conversation(uuid, integer, bigint, bigint, uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.load_conversation(uuid, integer, bigint, bigint, uuid)
-    to authenticated, service_role;
-comment on function public.load_conversation(uuid, integer, bigint, bigint, uuid) is
+revoke all on function public.load_conversation from public, anon, authenticated, service_role;
+grant execute on function public.load_conversation to authenticated, service_role;
+comment on function public.load_conversation is
     'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
 
 -- The bounds are values: under a policy no index is asked with a coalesce(). What is known by its id
@@ -2059,11 +1993,9 @@ begin
 end;
 $$;
 
-revoke all on function public.list_conversations(boolean, uuid, integer, timestamptz, uuid, timestamptz)
-    from public, anon, authenticated, service_role;
-grant execute on function public.list_conversations(boolean, uuid, integer, timestamptz, uuid, timestamptz)
-    to authenticated, service_role;
-comment on function public.list_conversations(boolean, uuid, integer, timestamptz, uuid, timestamptz) is
+revoke all on function public.list_conversations from public, anon, authenticated, service_role;
+grant execute on function public.list_conversations to authenticated, service_role;
+comment on function public.list_conversations is
     'Conversations by last activity, newest first. next has the arguments of the page that follows: it goes on with the list as it was at as_of, each conversation once, wherever it has moved to since.';
 
 create function public.update_conversation(
@@ -2098,10 +2030,9 @@ begin
 end;
 $$;
 
-revoke all on function public.update_conversation(uuid, text, boolean)
-    from public, anon, authenticated, service_role;
-grant execute on function public.update_conversation(uuid, text, boolean) to authenticated, service_role;
-comment on function public.update_conversation(uuid, text, boolean) is
+revoke all on function public.update_conversation from public, anon, authenticated, service_role;
+grant execute on function public.update_conversation to authenticated, service_role;
+comment on function public.update_conversation is
     'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
 
 -- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
@@ -2127,25 +2058,10 @@ begin
 end;
 $$;
 
-revoke all on function public.delete_conversation(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.delete_conversation(uuid) to authenticated, service_role;
-comment on function public.delete_conversation(uuid) is
+revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
+grant execute on function public.delete_conversation to authenticated, service_role;
+comment on function public.delete_conversation is
     'Deletes a conversation with its turns and messages, for good. Raises PT404.';
-
-create function public.ping()
-returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-    select jsonb_build_object('now', now());
-$$;
-
-revoke all on function public.ping() from public, anon, authenticated, service_role;
-grant execute on function public.ping() to service_role;
-comment on function public.ping() is
-    'Does nothing but answer: what a deep health check asks.';
 
 -- The index that a search reads: the words of each message, written with it.
 --
@@ -2154,8 +2070,7 @@ comment on function public.ping() is
 -- unused. So the index is a table of its own, in a schema that no API serves. Nobody is granted
 -- it, and one narrow function (find_messages) reads it as its owner.
 
--- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them, or with
--- particles that stick to them.
+-- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them.
 create function search.unspaced_letters()
 returns text
 language sql
@@ -2168,8 +2083,8 @@ as $$
         '\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff';
 $$;
 
-revoke all on function search.unspaced_letters() from public, anon, authenticated, service_role;
-comment on function search.unspaced_letters() is
+revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
+comment on function search.unspaced_letters is
     'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
 create function search.fold_text(source text)
@@ -2197,9 +2112,9 @@ end;
 $$;
 
 -- The only one of these that a caller needs: their snippet is made as themselves.
-revoke all on function search.fold_text(text) from public, anon, authenticated, service_role;
-grant execute on function search.fold_text(text) to authenticated;
-comment on function search.fold_text(text) is
+revoke all on function search.fold_text from public, anon, authenticated, service_role;
+grant execute on function search.fold_text to authenticated;
+comment on function search.fold_text is
     'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
 
 create function search.split_words(source text)
@@ -2222,8 +2137,8 @@ begin
 end;
 $$;
 
-revoke all on function search.split_words(text) from public, anon, authenticated, service_role;
-comment on function search.split_words(text) is
+revoke all on function search.split_words from public, anon, authenticated, service_role;
+comment on function search.split_words is
     'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
 create function search.long_words(words tsvector)
@@ -2238,8 +2153,8 @@ as $$
     where char_length(word) > 3;
 $$;
 
-revoke all on function search.long_words(tsvector) from public, anon, authenticated, service_role;
-comment on function search.long_words(tsvector) is
+revoke all on function search.long_words from public, anon, authenticated, service_role;
+comment on function search.long_words is
     'The words that can have a part of three letters or more, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
@@ -2265,8 +2180,8 @@ as $$
     cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
 $$;
 
-revoke all on function search.split_text(text) from public, anon, authenticated, service_role;
-comment on function search.split_text(text) is
+revoke all on function search.split_text from public, anon, authenticated, service_role;
+comment on function search.split_text is
     'A text in stretches of bounded size, each with the character that it starts at.';
 
 create function search.searched_text(content text, generated_code text)
@@ -2279,9 +2194,9 @@ as $$
     select content || coalesce(E'\n' || generated_code, '');
 $$;
 
-revoke all on function search.searched_text(text, text) from public, anon, authenticated, service_role;
-grant execute on function search.searched_text(text, text) to authenticated;
-comment on function search.searched_text(text, text) is
+revoke all on function search.searched_text from public, anon, authenticated, service_role;
+grant execute on function search.searched_text to authenticated;
+comment on function search.searched_text is
     'What is searched of a message: its text, then its code.';
 
 create table search.documents (
@@ -2355,8 +2270,8 @@ begin
 end;
 $$;
 
-revoke all on function search.index_message() from public, anon, authenticated, service_role;
-comment on function search.index_message() is
+revoke all on function search.index_message from public, anon, authenticated, service_role;
+comment on function search.index_message is
     'Writes a message''s words beside it. Only a repair ever updates a message.';
 
 create trigger messages_index
@@ -2453,8 +2368,8 @@ begin
 end;
 $$;
 
-revoke all on function search.parse_query(text) from public, anon, authenticated, service_role;
-comment on function search.parse_query(text) is
+revoke all on function search.parse_query from public, anon, authenticated, service_role;
+comment on function search.parse_query is
     'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
@@ -2505,8 +2420,8 @@ begin
 end;
 $$;
 
-revoke all on function search.widen_query(uuid, jsonb) from public, anon, authenticated, service_role;
-comment on function search.widen_query(uuid, jsonb) is
+revoke all on function search.widen_query from public, anon, authenticated, service_role;
+comment on function search.widen_query is
     'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
 
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
@@ -2658,11 +2573,9 @@ begin
 end;
 $$;
 
-revoke all on function search.find_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function search.find_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
-    to authenticated;
-comment on function search.find_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb) is
+revoke all on function search.find_messages from public, anon, authenticated, service_role;
+grant execute on function search.find_messages to authenticated;
+comment on function search.find_messages is
     'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
 create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
@@ -2715,10 +2628,9 @@ begin
 end;
 $$;
 
-revoke all on function search.cut_snippet(text, integer, text, text)
-    from public, anon, authenticated, service_role;
-grant execute on function search.cut_snippet(text, integer, text, text) to authenticated;
-comment on function search.cut_snippet(text, integer, text, text) is
+revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
+grant execute on function search.cut_snippet to authenticated;
+comment on function search.cut_snippet is
     'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
@@ -2808,11 +2720,9 @@ exception
 end;
 $$;
 
-revoke all on function public.search_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.search_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
-    to authenticated;
-comment on function public.search_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb) is
+revoke all on function public.search_messages from public, anon, authenticated, service_role;
+grant execute on function public.search_messages to authenticated;
+comment on function public.search_messages is
     'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
 
 -- What an export reads, as the caller, under row-level security. A conversation is exported as of
@@ -2904,11 +2814,9 @@ begin
 end;
 $$;
 
-revoke all on function public.export_messages(uuid, bigint, bigint, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.export_messages(uuid, bigint, bigint, integer, integer)
-    to authenticated, service_role;
-comment on function public.export_messages(uuid, bigint, bigint, integer, integer) is
+revoke all on function public.export_messages from public, anon, authenticated, service_role;
+grant execute on function public.export_messages to authenticated, service_role;
+comment on function public.export_messages is
     'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
 create function public.export_conversations(
@@ -2935,18 +2843,16 @@ as $$
     from page;
 $$;
 
-revoke all on function public.export_conversations(uuid, uuid, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.export_conversations(uuid, uuid, integer)
-    to authenticated, service_role;
-comment on function public.export_conversations(uuid, uuid, integer) is
+revoke all on function public.export_conversations from public, anon, authenticated, service_role;
+grant execute on function public.export_conversations to authenticated, service_role;
+comment on function public.export_conversations is
     'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';
 
 -- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
 -- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
 -- but commit_import writes: an imported reply can't be passed off as one of ours.
 
-create table public.import_parts (
+create table private.import_parts (
     id uuid not null default gen_random_uuid(),
     import_id uuid not null,
     part integer not null,
@@ -2963,24 +2869,20 @@ create table public.import_parts (
     constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
 );
 
-create index idx_import_parts_user_id on public.import_parts (user_id);
+create index idx_import_parts_user_id on private.import_parts (user_id);
 
-create index idx_import_parts_staged_at on public.import_parts (staged_at);
+create index idx_import_parts_staged_at on private.import_parts (staged_at);
 
-alter table public.import_parts enable row level security;
+alter table private.import_parts enable row level security;
 
--- Tables that only the backend touches. Row-level security without a policy keeps signed-in users
--- out as well; written out, it is not taken for one that was forgotten.
-create policy withheld on public.import_parts
-    for select
-    to authenticated
-    using (false);
+-- Written out, so that it isn't taken for one that was forgotten.
+create policy withheld on private.import_parts for select to authenticated using (false);
 
 -- Withheld from clients: everything. Withheld from the service: update.
-revoke all on table public.import_parts from public, anon, authenticated, service_role;
-grant select, insert, delete on table public.import_parts to service_role;
+revoke all on table private.import_parts from public, anon, authenticated, service_role;
+grant select, insert, delete on table private.import_parts to service_role;
 
-comment on table public.import_parts is
+comment on table private.import_parts is
     'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
 
 create function public.stage_import(
@@ -2999,9 +2901,9 @@ as $$
 #variable_conflict use_column
 begin
     -- What a process that died has left.
-    delete from public.import_parts where staged_at < now() - interval '1 hour';
+    delete from private.import_parts where staged_at < now() - interval '1 hour';
 
-    insert into public.import_parts (import_id, part, user_id, conversations, messages)
+    insert into private.import_parts (import_id, part, user_id, conversations, messages)
     values (
         stage_import.import_id, stage_import.part, stage_import.user_id,
         stage_import.conversations, stage_import.messages
@@ -3012,10 +2914,9 @@ begin
 end;
 $$;
 
-revoke all on function public.stage_import(uuid, integer, uuid, jsonb, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.stage_import(uuid, integer, uuid, jsonb, jsonb) to service_role;
-comment on function public.stage_import(uuid, integer, uuid, jsonb, jsonb) is
+revoke all on function public.stage_import from public, anon, authenticated, service_role;
+grant execute on function public.stage_import to service_role;
+comment on function public.stage_import is
     'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
 
 create function public.discard_import(import_id uuid)
@@ -3029,16 +2930,15 @@ as $$
 declare
     v_count integer;
 begin
-    delete from public.import_parts as p where p.import_id = discard_import.import_id;
+    delete from private.import_parts as p where p.import_id = discard_import.import_id;
     get diagnostics v_count = row_count;
     return jsonb_build_object('discarded', v_count);
 end;
 $$;
 
-revoke all on function public.discard_import(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.discard_import(uuid) to service_role;
-comment on function public.discard_import(uuid) is
-    'Forgets the parts of an import that is not to be.';
+revoke all on function public.discard_import from public, anon, authenticated, service_role;
+grant execute on function public.discard_import to service_role;
+comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
 
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
@@ -3058,14 +2958,14 @@ declare
 begin
     -- Two commits of one import queue here.
     perform 1
-    from public.import_parts as p
+    from private.import_parts as p
     where p.import_id = commit_import.import_id
       and p.user_id = commit_import.user_id
     for update;
 
     if (
         select count(*)
-        from public.import_parts as p
+        from private.import_parts as p
         where p.import_id = commit_import.import_id
           and p.user_id = commit_import.user_id
     ) is distinct from commit_import.parts then
@@ -3076,7 +2976,7 @@ begin
     -- Not those that are here already: as themselves, whole, or by an import of the same thing.
     with headers as (
         select p.part, h.place, h.header
-        from public.import_parts as p
+        from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
         where p.import_id = commit_import.import_id
@@ -3127,7 +3027,7 @@ begin
            (message ->> 'created_at')::timestamptz
     from (
         select p.part, m.place, m.message
-        from public.import_parts as p
+        from private.import_parts as p
         cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
         where p.import_id = commit_import.import_id
     ) as staged
@@ -3135,7 +3035,7 @@ begin
     order by part, place;
 
     perform set_config('message_persistence.importing', '', true);
-    perform public.require_whole(v_taken);
+    perform private.require_whole(v_taken);
 
     select coalesce(jsonb_agg(
         jsonb_build_object(
@@ -3150,7 +3050,7 @@ begin
     into v_outcome
     from (
         select p.part, h.place, h.header
-        from public.import_parts as p
+        from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
         where p.import_id = commit_import.import_id
@@ -3163,18 +3063,17 @@ begin
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
 
-    delete from public.import_parts as p where p.import_id = commit_import.import_id;
+    delete from private.import_parts as p where p.import_id = commit_import.import_id;
     return jsonb_build_object('conversations', v_outcome);
 end;
 $$;
 
-revoke all on function public.commit_import(uuid, uuid, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.commit_import(uuid, uuid, integer) to service_role;
-comment on function public.commit_import(uuid, uuid, integer) is
+revoke all on function public.commit_import from public, anon, authenticated, service_role;
+grant execute on function public.commit_import to service_role;
+comment on function public.commit_import is
     'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
 
-create function public.require_whole(conversation_ids uuid[])
+create function private.require_whole(conversation_ids uuid[])
 returns void
 language plpgsql
 stable
@@ -3215,14 +3114,14 @@ begin
 end;
 $$;
 
-revoke all on function public.require_whole(uuid[]) from public, anon, authenticated, service_role;
-comment on function public.require_whole(uuid[]) is
+revoke all on function private.require_whole from public, anon, authenticated, service_role;
+comment on function private.require_whole is
     'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
 
-create function public.bucket_bounds(
+create function private.bucket_bounds(
     starts_at timestamptz,
     ends_at timestamptz,
     bucket text,
@@ -3297,11 +3196,9 @@ exception
 end;
 $$;
 
-revoke all on function public.bucket_bounds(timestamptz, timestamptz, text, text)
-    from public, anon, authenticated, service_role;
-grant execute on function public.bucket_bounds(timestamptz, timestamptz, text, text)
-    to authenticated, service_role;
-comment on function public.bucket_bounds(timestamptz, timestamptz, text, text) is
+revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
+grant execute on function private.bucket_bounds to authenticated, service_role;
+comment on function private.bucket_bounds is
     'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
@@ -3324,7 +3221,7 @@ as $$
 #variable_conflict use_column
 declare
     v_user_id constant uuid := coalesce(user_id, auth.uid());
-    v_bounds constant timestamptz[] := public.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
     v_answer jsonb;
 begin
     with turned as (
@@ -3488,16 +3385,14 @@ begin
 end;
 $$;
 
-revoke all on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb)
-    to authenticated, service_role;
-comment on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb) is
+revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
+grant execute on function public.conversation_analytics to authenticated, service_role;
+comment on function public.conversation_analytics is
     'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';
 
 -- Legal holds: what is held is removed by nobody until the hold is released.
 
-create table public.legal_holds (
+create table private.legal_holds (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
     conversation_id uuid,
@@ -3513,31 +3408,27 @@ create table public.legal_holds (
     constraint legal_holds_reason_length check (char_length(reason) between 1 and 500)
 );
 
-create index idx_legal_holds_user_id
-    on public.legal_holds (user_id);
+create index idx_legal_holds_user_id on private.legal_holds (user_id);
 
 create index idx_legal_holds_conversation_id
-    on public.legal_holds (conversation_id, user_id);
+    on private.legal_holds (conversation_id, user_id);
 
-alter table public.legal_holds enable row level security;
+alter table private.legal_holds enable row level security;
 
-create policy withheld on public.legal_holds
-    for select
-    to authenticated
-    using (false);
+create policy withheld on private.legal_holds for select to authenticated using (false);
 
 -- Withheld: everything from clients, and from the service all but placing and releasing.
-revoke all on table public.legal_holds from public, anon, authenticated, service_role;
-grant select on table public.legal_holds to service_role;
-grant insert (user_id, conversation_id, reason) on table public.legal_holds to service_role;
-grant update (released_at) on table public.legal_holds to service_role;
+revoke all on table private.legal_holds from public, anon, authenticated, service_role;
+grant select on table private.legal_holds to service_role;
+grant insert (user_id, conversation_id, reason) on table private.legal_holds to service_role;
+grant update (released_at) on table private.legal_holds to service_role;
 
-comment on table public.legal_holds is
+comment on table private.legal_holds is
     'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
-comment on column public.legal_holds.released_at is
+comment on column private.legal_holds.released_at is
     'Until then nothing of what is held can be deleted, by anybody.';
 
-create function public.is_held(conversation_id uuid, user_id uuid)
+create function private.is_held(conversation_id uuid, user_id uuid)
 returns boolean
 language sql
 stable
@@ -3546,29 +3437,28 @@ set search_path = ''
 as $$
     select exists (
         select 1
-        from public.legal_holds as h
+        from private.legal_holds as h
         where h.user_id = is_held.user_id
           and (h.conversation_id is null or h.conversation_id = is_held.conversation_id)
           and h.released_at is null
     );
 $$;
 
-revoke all on function public.is_held(uuid, uuid) from public, anon, authenticated, service_role;
-grant execute on function public.is_held(uuid, uuid) to service_role;
-comment on function public.is_held(uuid, uuid) is
-    'Whether a legal hold keeps a conversation of this user''s.';
+revoke all on function private.is_held from public, anon, authenticated, service_role;
+grant execute on function private.is_held to service_role;
+comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
 -- Runs as its owner, because whoever deletes may not see the holds. It is the one place that all
 -- deletions pass: the owner's, the service's, retention, erasure, and that of the account. The row
 -- is locked by then, and placing a hold waits for that lock.
-create function public.refuse_held_removal()
+create function private.refuse_held_removal()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-    if public.is_held(old.id, old.user_id) then
+    if private.is_held(old.id, old.user_id) then
         raise exception 'A legal hold keeps this conversation.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -3576,17 +3466,17 @@ begin
 end;
 $$;
 
-revoke all on function public.refuse_held_removal() from public, anon, authenticated, service_role;
-comment on function public.refuse_held_removal() is
+revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
+comment on function private.refuse_held_removal is
     'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
-    execute function public.refuse_held_removal();
+    execute function private.refuse_held_removal();
 
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
-create function public.refuse_unreleased_removal()
+create function private.refuse_unreleased_removal()
 returns trigger
 language plpgsql
 security invoker
@@ -3601,15 +3491,15 @@ begin
 end;
 $$;
 
-revoke all on function public.refuse_unreleased_removal()
+revoke all on function private.refuse_unreleased_removal
     from public, anon, authenticated, service_role;
-comment on function public.refuse_unreleased_removal() is
+comment on function private.refuse_unreleased_removal is
     'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal
-    before delete on public.legal_holds
+    before delete on private.legal_holds
     for each row
-    execute function public.refuse_unreleased_removal();
+    execute function private.refuse_unreleased_removal();
 
 create function public.place_legal_hold(
     reason text,
@@ -3640,7 +3530,7 @@ begin
         end if;
     end if;
 
-    insert into public.legal_holds (user_id, conversation_id, reason)
+    insert into private.legal_holds (user_id, conversation_id, reason)
     values (v_user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
@@ -3660,10 +3550,9 @@ exception
 end;
 $$;
 
-revoke all on function public.place_legal_hold(text, uuid, uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.place_legal_hold(text, uuid, uuid) to service_role;
-comment on function public.place_legal_hold(text, uuid, uuid) is
+revoke all on function public.place_legal_hold from public, anon, authenticated, service_role;
+grant execute on function public.place_legal_hold to service_role;
+comment on function public.place_legal_hold is
     'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
 
 create function public.list_legal_holds(
@@ -3682,7 +3571,7 @@ as $$
     )
     from (
         select h.*
-        from public.legal_holds as h
+        from private.legal_holds as h
         where (h.released_at is not null) = list_legal_holds.released
           and (list_legal_holds.user_id is null or h.user_id = list_legal_holds.user_id)
           and (
@@ -3694,10 +3583,9 @@ as $$
     ) as h;
 $$;
 
-revoke all on function public.list_legal_holds(uuid, uuid, boolean)
-    from public, anon, authenticated, service_role;
-grant execute on function public.list_legal_holds(uuid, uuid, boolean) to service_role;
-comment on function public.list_legal_holds(uuid, uuid, boolean) is
+revoke all on function public.list_legal_holds from public, anon, authenticated, service_role;
+grant execute on function public.list_legal_holds to service_role;
+comment on function public.list_legal_holds is
     'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
 
 create function public.release_legal_hold(hold_id uuid)
@@ -3711,7 +3599,7 @@ as $$
 declare
     v_hold jsonb;
 begin
-    update public.legal_holds as h
+    update private.legal_holds as h
     set released_at = coalesce(h.released_at, now())
     where h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
@@ -3724,15 +3612,14 @@ begin
 end;
 $$;
 
-revoke all on function public.release_legal_hold(uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.release_legal_hold(uuid) to service_role;
-comment on function public.release_legal_hold(uuid) is
+revoke all on function public.release_legal_hold from public, anon, authenticated, service_role;
+grant execute on function public.release_legal_hold to service_role;
+comment on function public.release_legal_hold is
     'Ends a legal hold; one that has ended stays as it is. Raises PT404.';
 
 -- How long conversations are kept: policies that archive and delete what lies idle.
 
-create table public.retention_policies (
+create table private.retention_policies (
     id uuid not null default gen_random_uuid(),
     user_id uuid,
     project_id uuid,
@@ -3751,26 +3638,23 @@ create table public.retention_policies (
     constraint retention_policies_archive_first check (archive_after_days <= delete_after_days)
 );
 
-alter table public.retention_policies enable row level security;
+alter table private.retention_policies enable row level security;
 
-create policy withheld on public.retention_policies
-    for select
-    to authenticated
-    using (false);
+create policy withheld on private.retention_policies for select to authenticated using (false);
 
 -- Withheld from clients: everything. What is kept of a user is the operator's to say.
-revoke all on table public.retention_policies from public, anon, authenticated, service_role;
-grant select, delete on table public.retention_policies to service_role;
+revoke all on table private.retention_policies from public, anon, authenticated, service_role;
+grant select, delete on table private.retention_policies to service_role;
 grant insert (user_id, project_id, archive_after_days, delete_after_days)
-    on table public.retention_policies to service_role;
+    on table private.retention_policies to service_role;
 grant update (archive_after_days, delete_after_days, updated_at)
-    on table public.retention_policies to service_role;
+    on table private.retention_policies to service_role;
 
-comment on table public.retention_policies is
+comment on table private.retention_policies is
     'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
-comment on column public.retention_policies.user_id is
+comment on column private.retention_policies.user_id is
     'Whose conversations; null with a null project_id is everybody''s.';
-comment on column public.retention_policies.archive_after_days is
+comment on column private.retention_policies.archive_after_days is
     'Null is never. A policy of two nulls keeps what a wider one would remove.';
 
 create function public.set_retention_policy(
@@ -3789,7 +3673,7 @@ as $$
 declare
     v_policy jsonb;
 begin
-    insert into public.retention_policies
+    insert into private.retention_policies
         (user_id, project_id, archive_after_days, delete_after_days)
     values
         (set_retention_policy.user_id, set_retention_policy.project_id,
@@ -3807,10 +3691,9 @@ exception
 end;
 $$;
 
-revoke all on function public.set_retention_policy(uuid, uuid, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.set_retention_policy(uuid, uuid, integer, integer) to service_role;
-comment on function public.set_retention_policy(uuid, uuid, integer, integer) is
+revoke all on function public.set_retention_policy from public, anon, authenticated, service_role;
+grant execute on function public.set_retention_policy to service_role;
+comment on function public.set_retention_policy is
     'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
 
 create function public.list_retention_policies(
@@ -3828,7 +3711,7 @@ as $$
     )
     from (
         select p.*
-        from public.retention_policies as p
+        from private.retention_policies as p
         where (list_retention_policies.user_id is null or p.user_id = list_retention_policies.user_id)
           and (
               list_retention_policies.project_id is null
@@ -3839,10 +3722,10 @@ as $$
     ) as p;
 $$;
 
-revoke all on function public.list_retention_policies(uuid, uuid)
+revoke all on function public.list_retention_policies
     from public, anon, authenticated, service_role;
-grant execute on function public.list_retention_policies(uuid, uuid) to service_role;
-comment on function public.list_retention_policies(uuid, uuid) is
+grant execute on function public.list_retention_policies to service_role;
+comment on function public.list_retention_policies is
     'The retention policies, oldest first, 1,000 at most.';
 
 create function public.delete_retention_policy(policy_id uuid)
@@ -3854,7 +3737,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    delete from public.retention_policies as p
+    delete from private.retention_policies as p
     where p.id = delete_retention_policy.policy_id;
 
     if not found then
@@ -3865,15 +3748,15 @@ begin
 end;
 $$;
 
-revoke all on function public.delete_retention_policy(uuid)
+revoke all on function public.delete_retention_policy
     from public, anon, authenticated, service_role;
-grant execute on function public.delete_retention_policy(uuid) to service_role;
-comment on function public.delete_retention_policy(uuid) is
+grant execute on function public.delete_retention_policy to service_role;
+comment on function public.delete_retention_policy is
     'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
 
 -- Importing is a use of a conversation, as restoring is: its messages keep the times they had, but
 -- its idle days count from the import.
-create function public.retention_due(
+create function private.retention_due(
     due_at timestamptz,
     most integer,
     user_id uuid default null,
@@ -3891,7 +3774,7 @@ as $$
     -- The one policy that applies: the most specific.
     cross join lateral (
         select p.archive_after_days, p.delete_after_days
-        from public.retention_policies as p
+        from private.retention_policies as p
         where p.user_id = c.user_id
            or p.project_id = c.project_id
            or num_nonnulls(p.user_id, p.project_id) = 0
@@ -3913,12 +3796,12 @@ as $$
       -- No policy removes what is younger than this; the index knows what is not.
       and c.updated_at < due_at - make_interval(days => (
           select min(least(p.archive_after_days, p.delete_after_days))
-          from public.retention_policies as p
+          from private.retention_policies as p
       ))
       and (retention_due.user_id is null or c.user_id = retention_due.user_id)
       and (retention_due.project_id is null or c.project_id = retention_due.project_id)
       and (among is null or c.id = any(among))
-      and not public.is_held(c.id, c.user_id)
+      and not private.is_held(c.id, c.user_id)
       and not exists (
           select 1
           from public.turns as t
@@ -3929,11 +3812,9 @@ as $$
     limit most;
 $$;
 
-revoke all on function public.retention_due(timestamptz, integer, uuid, uuid, uuid[])
-    from public, anon, authenticated, service_role;
-grant execute on function public.retention_due(timestamptz, integer, uuid, uuid, uuid[])
-    to service_role;
-comment on function public.retention_due(timestamptz, integer, uuid, uuid, uuid[]) is
+revoke all on function private.retention_due from public, anon, authenticated, service_role;
+grant execute on function private.retention_due to service_role;
+comment on function private.retention_due is
     'What retention is to do by a moment, longest idle first: the one rule, for the dry run and the real one. Leaves out what is held, and what has a running turn.';
 
 -- A batch is bounded in messages too: one that takes longer than its caller waits would be undone
@@ -3974,7 +3855,7 @@ begin
                coalesce(sum(c.last_seq) filter (where due.action = 'delete') over (
                    order by due.place rows between unbounded preceding and 1 preceding
                ), 0) as ahead
-        from public.retention_due(
+        from private.retention_due(
             v_now, most + 1, apply_retention.user_id, apply_retention.project_id
         ) with ordinality as due (conversation_id, action, place)
         join public.conversations as c on c.id = due.conversation_id
@@ -4000,7 +3881,7 @@ begin
         coalesce(array_agg(d.conversation_id) filter (where d.action = 'archive'), '{}'),
         coalesce(array_agg(d.conversation_id) filter (where d.action = 'delete'), '{}')
     into v_archive, v_delete
-    from public.retention_due(
+    from private.retention_due(
         v_now, most, apply_retention.user_id, apply_retention.project_id, v_chosen
     ) as d;
 
@@ -4030,16 +3911,15 @@ begin
 end;
 $$;
 
-revoke all on function public.apply_retention(boolean, integer, uuid, uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.apply_retention(boolean, integer, uuid, uuid) to service_role;
-comment on function public.apply_retention(boolean, integer, uuid, uuid) is
+revoke all on function public.apply_retention from public, anon, authenticated, service_role;
+grant execute on function public.apply_retention to service_role;
+comment on function public.apply_retention is
     'Archives and deletes what the policies say, so many conversations at most, longest idle first; a dry run only counts. Skips what is being written to. Run by pg_cron where it exists, else by calling apply-retention.';
 
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
 -- No foreign key on user_id: a receipt outlives the account.
-create table public.erasure_receipts (
+create table private.erasure_receipts (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
     idempotency_key text not null,
@@ -4060,29 +3940,26 @@ create table public.erasure_receipts (
     constraint erasure_receipts_requested_by_known check (requested_by in ('user', 'service'))
 );
 
-alter table public.erasure_receipts enable row level security;
+alter table private.erasure_receipts enable row level security;
 
-create policy withheld on public.erasure_receipts
-    for select
-    to authenticated
-    using (false);
+create policy withheld on private.erasure_receipts for select to authenticated using (false);
 
 -- Withheld: everything from clients, who get their receipt as an answer. Nobody deletes one.
-revoke all on table public.erasure_receipts from public, anon, authenticated, service_role;
-grant select on table public.erasure_receipts to service_role;
-grant insert (user_id, idempotency_key, requested_by) on table public.erasure_receipts to service_role;
+revoke all on table private.erasure_receipts from public, anon, authenticated, service_role;
+grant select on table private.erasure_receipts to service_role;
+grant insert (user_id, idempotency_key, requested_by) on table private.erasure_receipts to service_role;
 grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
-    on table public.erasure_receipts to service_role;
+    on table private.erasure_receipts to service_role;
 
-comment on table public.erasure_receipts is
+comment on table private.erasure_receipts is
     'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
-comment on column public.erasure_receipts.summaries is
+comment on column private.erasure_receipts.summaries is
     'How many of the messages were summaries.';
-comment on column public.erasure_receipts.import_parts is
+comment on column private.erasure_receipts.import_parts is
     'Parts of files that were being imported.';
-comment on column public.erasure_receipts.held is
+comment on column private.erasure_receipts.held is
     'Conversations that a legal hold kept.';
-comment on column public.erasure_receipts.erased_at is
+comment on column private.erasure_receipts.erased_at is
     'When all of it was done; null while some is left.';
 
 create function public.erase_account(
@@ -4101,19 +3978,19 @@ as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
-    v_receipt public.erasure_receipts;
+    v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
     v_left bigint;
     v_held bigint;
 begin
-    insert into public.erasure_receipts (user_id, idempotency_key, requested_by)
+    insert into private.erasure_receipts (user_id, idempotency_key, requested_by)
     values (erase_account.user_id, erase_account.idempotency_key, erase_account.requested_by)
     on conflict on constraint erasure_receipts_user_id_idempotency_key_key do nothing;
 
     -- Callers with one key queue here.
     select r.* into v_receipt
-    from public.erasure_receipts as r
+    from private.erasure_receipts as r
     where r.user_id = erase_account.user_id
       and r.idempotency_key = erase_account.idempotency_key
     for update;
@@ -4122,14 +3999,14 @@ begin
         return to_jsonb(v_receipt) || jsonb_build_object('remaining', 0);
     end if;
 
-    if public.is_held(null, user_id) then
+    if private.is_held(null, user_id) then
         raise exception 'A legal hold keeps this user''s conversations.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
 
     -- First, since this waits for an import that is being committed: what it made is found below.
     -- One that has yet to be committed finds its parts gone.
-    delete from public.import_parts as p where p.user_id = erase_account.user_id;
+    delete from private.import_parts as p where p.user_id = erase_account.user_id;
     get diagnostics v_parts = row_count;
 
     select coalesce(array_agg(w.id), '{}')
@@ -4140,7 +4017,7 @@ begin
             select o.id, o.last_seq
             from public.conversations as o
             where o.user_id = erase_account.user_id
-              and not public.is_held(o.id, o.user_id)
+              and not private.is_held(o.id, o.user_id)
             order by o.id
             limit most
         ) as c
@@ -4157,9 +4034,9 @@ begin
     select coalesce(array_agg(id), '{}')
     into v_chosen
     from unnest(v_chosen) as id
-    where not public.is_held(id, erase_account.user_id);
+    where not private.is_held(id, erase_account.user_id);
 
-    update public.erasure_receipts as r
+    update private.erasure_receipts as r
     set conversations = r.conversations + (
             select count(*) from public.conversations as c where c.id = any(v_chosen)
         ),
@@ -4183,12 +4060,12 @@ begin
         count(*) filter (where is_held)
     into v_left, v_held
     from (
-        select public.is_held(c.id, c.user_id) as is_held
+        select private.is_held(c.id, c.user_id) as is_held
         from public.conversations as c
         where c.user_id = erase_account.user_id
     ) as kept;
 
-    update public.erasure_receipts as r
+    update private.erasure_receipts as r
     set held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
     where r.id = v_receipt.id
@@ -4198,16 +4075,15 @@ begin
 end;
 $$;
 
-revoke all on function public.erase_account(uuid, text, text, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.erase_account(uuid, text, text, integer) to service_role;
-comment on function public.erase_account(uuid, text, text, integer) is
+revoke all on function public.erase_account from public, anon, authenticated, service_role;
+grant execute on function public.erase_account to service_role;
+comment on function public.erase_account is
     'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
 
 -- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
 -- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
 
-create function public.find_broken(
+create function private.find_broken(
     grace_seconds integer default 120,
     since timestamptz default null
 )
@@ -4372,10 +4248,9 @@ as $$
     select coalesce(jsonb_object_agg(name, ids), '{}') from lists;
 $$;
 
-revoke all on function public.find_broken(integer, timestamptz)
-    from public, anon, authenticated, service_role;
-grant execute on function public.find_broken(integer, timestamptz) to service_role;
-comment on function public.find_broken(integer, timestamptz) is
+revoke all on function private.find_broken from public, anon, authenticated, service_role;
+grant execute on function private.find_broken to service_role;
+comment on function private.find_broken is
     'The ids of what is broken, by the name of the check: of a conversation for seq and created_at, else of the row. With since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
 
 create function public.check_invariants(
@@ -4391,7 +4266,7 @@ set statement_timeout = '10min'
 as $$
     -- Materialized, so that it is found once and not for each check.
     with found (ids) as materialized (
-        select public.find_broken(grace_seconds, since)
+        select private.find_broken(grace_seconds, since)
     )
     select jsonb_build_object('checks', jsonb_agg(
         jsonb_build_object(
@@ -4421,15 +4296,14 @@ as $$
     cross join found;
 $$;
 
-revoke all on function public.check_invariants(integer, timestamptz)
-    from public, anon, authenticated, service_role;
-grant execute on function public.check_invariants(integer, timestamptz) to service_role;
-comment on function public.check_invariants(integer, timestamptz) is
+revoke all on function public.check_invariants from public, anon, authenticated, service_role;
+grant execute on function public.check_invariants to service_role;
+comment on function public.check_invariants is
     'Every check with how many are broken and up to five of their ids. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
-create function public.lock_conversation(conversation_id uuid)
+create function private.lock_conversation(conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4447,11 +4321,11 @@ begin
 end;
 $$;
 
-revoke all on function public.lock_conversation(uuid) from public, anon, authenticated, service_role;
-comment on function public.lock_conversation(uuid) is
+revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
+comment on function private.lock_conversation is
     'Waits until nobody else writes to a conversation; false where there is none.';
 
-create function public.recount_conversation(conversation_id uuid)
+create function private.recount_conversation(conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4460,7 +4334,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not public.lock_conversation(conversation_id) then
+    if not private.lock_conversation(conversation_id) then
         return false;
     end if;
 
@@ -4479,11 +4353,11 @@ begin
 end;
 $$;
 
-revoke all on function public.recount_conversation(uuid) from public, anon, authenticated, service_role;
-comment on function public.recount_conversation(uuid) is
+revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
+comment on function private.recount_conversation is
     'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
-create function public.renumber_conversation(conversation_id uuid)
+create function private.renumber_conversation(conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4492,7 +4366,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not public.lock_conversation(conversation_id) then
+    if not private.lock_conversation(conversation_id) then
         return false;
     end if;
 
@@ -4526,15 +4400,15 @@ begin
     ) as raised
     where m.conversation_id = renumber_conversation.conversation_id;
 
-    return public.recount_conversation(conversation_id);
+    return private.recount_conversation(conversation_id);
 end;
 $$;
 
-revoke all on function public.renumber_conversation(uuid) from public, anon, authenticated, service_role;
-comment on function public.renumber_conversation(uuid) is
+revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
+comment on function private.renumber_conversation is
     'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
-create function public.recover_conversation(conversation_id uuid, user_id uuid)
+create function private.recover_conversation(conversation_id uuid, user_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4576,15 +4450,15 @@ begin
           and t.user_id = recover_conversation.user_id;
     end if;
 
-    return public.recount_conversation(v_id);
+    return private.recount_conversation(v_id);
 end;
 $$;
 
-revoke all on function public.recover_conversation(uuid, uuid) from public, anon, authenticated, service_role;
-comment on function public.recover_conversation(uuid, uuid) is
+revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
+comment on function private.recover_conversation is
     'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
-create function public.drop_second_replies(turn_id uuid)
+create function private.drop_second_replies(turn_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4595,7 +4469,7 @@ as $$
 declare
     v_kept_id uuid;
 begin
-    perform public.lock_conversation(t.conversation_id)
+    perform private.lock_conversation(t.conversation_id)
     from public.turns as t
     where t.id = drop_second_replies.turn_id;
 
@@ -4617,11 +4491,11 @@ begin
 end;
 $$;
 
-revoke all on function public.drop_second_replies(uuid) from public, anon, authenticated, service_role;
-comment on function public.drop_second_replies(uuid) is
+revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
+comment on function private.drop_second_replies is
     'Leaves a turn the reply it points to, else its first; the others stay as messages outside of any turn.';
 
-create function public.answer_turn(turn_id uuid)
+create function private.answer_turn(turn_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4633,7 +4507,7 @@ declare
     v_turn public.turns;
     v_reply public.messages;
 begin
-    perform public.lock_conversation(t.conversation_id)
+    perform private.lock_conversation(t.conversation_id)
     from public.turns as t
     where t.id = answer_turn.turn_id;
 
@@ -4657,7 +4531,7 @@ begin
     limit 1;
 
     if not found then
-        perform public.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(v_turn.id);
         return true;
     end if;
 
@@ -4687,13 +4561,13 @@ begin
 end;
 $$;
 
-revoke all on function public.answer_turn(uuid) from public, anon, authenticated, service_role;
-comment on function public.answer_turn(uuid) is
+revoke all on function private.answer_turn from public, anon, authenticated, service_role;
+comment on function private.answer_turn is
     'Points a turn without a worker, or without the reply it names, to the stored reply that is its own; where there is none, interrupts it.';
 
 -- How what find_broken found is mended: one thing at a time, then all of it in an order that works.
 
-create function public.repair_broken(check_name text, broken_id uuid)
+create function private.repair_broken(check_name text, broken_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4716,13 +4590,13 @@ begin
             select m.conversation_id, m.user_id into v_conversation_id, v_user_id
             from public.messages as m
             where m.id = repair_broken.broken_id;
-            return public.recover_conversation(v_conversation_id, v_user_id);
+            return private.recover_conversation(v_conversation_id, v_user_id);
 
         when 'orphan_turn' then
             select t.conversation_id, t.user_id into v_conversation_id, v_user_id
             from public.turns as t
             where t.id = repair_broken.broken_id;
-            return public.recover_conversation(v_conversation_id, v_user_id);
+            return private.recover_conversation(v_conversation_id, v_user_id);
 
         when 'key_used_twice' then
             update public.turns as t
@@ -4755,24 +4629,24 @@ begin
               and t.id = repair_broken.broken_id;
 
         when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
-            return public.renumber_conversation(broken_id);
+            return private.renumber_conversation(broken_id);
 
         when 'last_seq_wrong' then
-            return public.recount_conversation(broken_id);
+            return private.recount_conversation(broken_id);
 
         when 'turn_with_two_replies' then
-            return public.drop_second_replies(broken_id);
+            return private.drop_second_replies(broken_id);
 
         when 'settled_turn_without_reply', 'turn_without_worker' then
-            return public.answer_turn(broken_id);
+            return private.answer_turn(broken_id);
     end case;
 
     return found;
 end;
 $$;
 
-revoke all on function public.repair_broken(text, uuid) from public, anon, authenticated, service_role;
-comment on function public.repair_broken(text, uuid) is
+revoke all on function private.repair_broken from public, anon, authenticated, service_role;
+comment on function private.repair_broken is
     'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
@@ -4802,14 +4676,14 @@ declare
 begin
     -- What one repair brings to light, the next round mends.
     for v_round in 1..5 loop
-        v_found := public.find_broken(grace_seconds);
+        v_found := private.find_broken(grace_seconds);
         v_is_mended := false;
 
         foreach v_name in array c_order loop
             for v_id in
                 select jsonb_array_elements_text(v_found -> v_name)::uuid
             loop
-                if public.repair_broken(v_name, v_id) then
+                if private.repair_broken(v_name, v_id) then
                     v_is_mended := true;
                     v_counts := v_counts || jsonb_build_object(
                         v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
@@ -4831,9 +4705,9 @@ begin
 end;
 $$;
 
-revoke all on function public.repair_invariants(integer) from public, anon, authenticated, service_role;
-grant execute on function public.repair_invariants(integer) to service_role;
-comment on function public.repair_invariants(integer) is
+revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
+grant execute on function public.repair_invariants to service_role;
+comment on function public.repair_invariants is
     'Mends what check_invariants finds, and says how much of each. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the functions of
@@ -4843,13 +4717,6 @@ do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
         perform cron.schedule('sweep-turns', '* * * * *', 'select public.sweep_turns()');
-    end if;
-end;
-$$;
-
-do $$
-begin
-    if exists (select 1 from pg_extension where extname = 'pg_cron') then
         perform cron.schedule(
             'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
         );

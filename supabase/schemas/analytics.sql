@@ -1,7 +1,7 @@
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
 
-create function public.bucket_bounds(
+create function private.bucket_bounds(
     starts_at timestamptz,
     ends_at timestamptz,
     bucket text,
@@ -76,11 +76,9 @@ exception
 end;
 $$;
 
-revoke all on function public.bucket_bounds(timestamptz, timestamptz, text, text)
-    from public, anon, authenticated, service_role;
-grant execute on function public.bucket_bounds(timestamptz, timestamptz, text, text)
-    to authenticated, service_role;
-comment on function public.bucket_bounds(timestamptz, timestamptz, text, text) is
+revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
+grant execute on function private.bucket_bounds to authenticated, service_role;
+comment on function private.bucket_bounds is
     'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
@@ -103,7 +101,7 @@ as $$
 #variable_conflict use_column
 declare
     v_user_id constant uuid := coalesce(user_id, auth.uid());
-    v_bounds constant timestamptz[] := public.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
     v_answer jsonb;
 begin
     with turned as (
@@ -267,9 +265,7 @@ begin
 end;
 $$;
 
-revoke all on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb)
-    to authenticated, service_role;
-comment on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb) is
+revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
+grant execute on function public.conversation_analytics to authenticated, service_role;
+comment on function public.conversation_analytics is
     'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';

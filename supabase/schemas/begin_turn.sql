@@ -1,7 +1,7 @@
 -- The first of the two atomic steps around the AI's work: the user's message is committed and its
 -- turn opened, or what the key led to before is found, in one round trip.
 
-create function public.title_from_request(request text)
+create function private.title_from_request(request text)
 returns text
 language sql
 immutable
@@ -14,9 +14,9 @@ as $$
     );
 $$;
 
-revoke all on function public.title_from_request(text) from public, anon, authenticated, service_role;
-grant execute on function public.title_from_request(text) to service_role;
-comment on function public.title_from_request(text) is
+revoke all on function private.title_from_request from public, anon, authenticated, service_role;
+grant execute on function private.title_from_request to service_role;
+comment on function private.title_from_request is
     'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
 create function public.begin_turn(
@@ -29,10 +29,9 @@ create function public.begin_turn(
     project_id uuid default null,
     metadata jsonb default '{}',
     lease_seconds integer default 120,
-    history_limit integer default 200,
+    history_tokens integer default 100000,
     turns_per_minute integer default null,
-    turns_per_day integer default null,
-    history_tokens integer default null
+    turns_per_day integer default null
 )
 returns jsonb
 language plpgsql
@@ -64,16 +63,16 @@ begin
             and v_turn.attempt = 1
         then
             -- The same call again: its answer was lost on the way, so nobody works on it yet.
-            return public.describe_turn(v_turn.id, 'started', history_limit, history_tokens);
+            return private.describe_turn(v_turn.id, 'started', history_tokens);
         end if;
-        return public.resume_turn(v_turn.id, lease_seconds, history_limit, history_tokens);
+        return private.resume_turn(v_turn.id, lease_seconds, history_tokens);
     end if;
 
-    perform public.require_turns_left(user_id, turns_per_minute, turns_per_day);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
 
     if conversation_id is null then
         insert into public.conversations (user_id, project_id, title)
-        values (begin_turn.user_id, begin_turn.project_id, public.title_from_request(request))
+        values (begin_turn.user_id, begin_turn.project_id, private.title_from_request(request))
         returning id into v_conversation_id;
     else
         select c.id into v_conversation_id
@@ -93,9 +92,9 @@ begin
           and t.status = 'running';
 
         if found and v_turn.lease_expires_at > clock_timestamp() then
-            return public.describe_turn(v_turn.id, 'in_progress');
+            return private.describe_turn(v_turn.id, 'in_progress');
         elsif found then
-            perform public.interrupt_turn(v_turn.id);
+            perform private.interrupt_turn(v_turn.id);
         end if;
     end if;
 
@@ -114,25 +113,21 @@ begin
         (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
          begin_turn.request, begin_turn.metadata, v_turn.id);
 
-    perform public.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return public.describe_turn(v_turn.id, 'started', history_limit, history_tokens);
+    perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
+    return private.describe_turn(v_turn.id, 'started', history_tokens);
 end;
 $$;
 
-revoke all on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer, integer)
-    to service_role;
-comment on function public.begin_turn(uuid, text, text, text, uuid, uuid, uuid, jsonb, integer, integer, integer, integer, integer) is
-    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history}, and context with history_tokens. Raises PT404, PT422, PT429.';
+revoke all on function public.begin_turn from public, anon, authenticated, service_role;
+grant execute on function public.begin_turn to service_role;
+comment on function public.begin_turn is
+    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, PT422, PT429.';
 
--- A turn that its owner has stopped is stopped for good, also where its worker was gone before it
--- knew: a retry settles it with what it had written, and nobody writes on.
-create function public.resume_turn(
+-- A turn that its owner has stopped is stopped for good, also where its worker never knew.
+create function private.resume_turn(
     turn_id uuid,
     lease_seconds integer,
-    history_limit integer,
-    history_tokens integer default null
+    history_tokens integer
 )
 returns jsonb
 language plpgsql
@@ -168,10 +163,10 @@ begin
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where id = v_turn.id;
 
-            perform public.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
-            return public.describe_turn(v_turn.id, 'taken_over', history_limit, history_tokens);
+            perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
+            return private.describe_turn(v_turn.id, 'taken_over', history_tokens);
         end if;
-        perform public.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(v_turn.id);
     end if;
 
     update public.turns
@@ -179,14 +174,13 @@ begin
     where id = v_turn.id
     returning * into v_turn;
 
-    return public.describe_turn(
+    return private.describe_turn(
         v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
 
-revoke all on function public.resume_turn(uuid, integer, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.resume_turn(uuid, integer, integer, integer) to service_role;
-comment on function public.resume_turn(uuid, integer, integer, integer) is
+revoke all on function private.resume_turn from public, anon, authenticated, service_role;
+grant execute on function private.resume_turn to service_role;
+comment on function private.resume_turn is
     'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';

@@ -1,7 +1,7 @@
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip. Lock order everywhere: the key, the conversation, the turn.
 
-create function public.settle_turn(
+create function private.settle_turn(
     turn_id uuid,
     status text,
     message_id uuid,
@@ -35,7 +35,7 @@ begin
         (settle_turn.message_id, v_turn.conversation_id, v_turn.user_id, 'assistant',
          settle_turn.content, settle_turn.generated_code, settle_turn.metadata, v_turn.id);
 
-    perform public.broadcast_status(
+    perform private.broadcast_status(
         v_turn.conversation_id,
         v_turn.id,
         case v_turn.status when 'completed' then 'idle' when 'cancelled' then 'idle' else 'error' end,
@@ -44,10 +44,9 @@ begin
 end;
 $$;
 
-revoke all on function public.settle_turn(uuid, text, uuid, text, text, jsonb, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.settle_turn(uuid, text, uuid, text, text, jsonb, jsonb) to service_role;
-comment on function public.settle_turn(uuid, text, uuid, text, text, jsonb, jsonb) is
+revoke all on function private.settle_turn from public, anon, authenticated, service_role;
+grant execute on function private.settle_turn to service_role;
+comment on function private.settle_turn is
     'Closes a running turn with its one reply and tells the topic. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
@@ -85,12 +84,12 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     elsif v_turn.reply_message_id = complete_turn.message_id then
         -- The same write again: its answer was lost on the way.
-        return public.describe_turn(v_turn.id, 'completed');
+        return private.describe_turn(v_turn.id, 'completed');
     elsif v_turn.status <> 'running' or v_turn.attempt <> complete_turn.attempt then
-        return public.describe_turn(v_turn.id, 'superseded');
+        return private.describe_turn(v_turn.id, 'superseded');
     end if;
 
-    perform public.settle_turn(
+    perform private.settle_turn(
         turn_id => v_turn.id,
         status => complete_turn.status,
         message_id => complete_turn.message_id,
@@ -99,18 +98,16 @@ begin
         metadata => complete_turn.metadata,
         error => complete_turn.error
     );
-    return public.describe_turn(v_turn.id, 'completed');
+    return private.describe_turn(v_turn.id, 'completed');
 end;
 $$;
 
-revoke all on function public.complete_turn(uuid, integer, uuid, text, text, text, jsonb, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.complete_turn(uuid, integer, uuid, text, text, text, jsonb, jsonb)
-    to service_role;
-comment on function public.complete_turn(uuid, integer, uuid, text, text, text, jsonb, jsonb) is
+revoke all on function public.complete_turn from public, anon, authenticated, service_role;
+grant execute on function public.complete_turn to service_role;
+comment on function public.complete_turn is
     'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
-create function public.interrupt_turn(turn_id uuid)
+create function private.interrupt_turn(turn_id uuid)
 returns void
 language plpgsql
 volatile
@@ -133,7 +130,7 @@ begin
         v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
     end if;
 
-    perform public.settle_turn(
+    perform private.settle_turn(
         turn_id => v_turn.id,
         status => v_status,
         message_id => gen_random_uuid(),
@@ -153,7 +150,7 @@ begin
 end;
 $$;
 
-revoke all on function public.interrupt_turn(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.interrupt_turn(uuid) to service_role;
-comment on function public.interrupt_turn(uuid) is
+revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
+grant execute on function private.interrupt_turn to service_role;
+comment on function private.interrupt_turn is
     'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';

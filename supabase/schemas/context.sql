@@ -1,10 +1,7 @@
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
--- the newest summary and everything since.
---
--- Tokens are estimated as a third of the bytes in UTF-8, rounded up, and four more for each message:
--- one token for a CJK character, one for three letters of English or code, which really take four or
--- more. A length in bytes is known without reading the text itself. shared/engine/tokens.py counts
--- the same.
+-- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
+-- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
+-- without reading the text itself.
 
 create function public.load_history(
     conversation_id uuid,
@@ -163,16 +160,14 @@ begin
 end;
 $$;
 
-revoke all on function public.load_history(uuid, integer, bigint)
-    from public, anon, authenticated, service_role;
-grant execute on function public.load_history(uuid, integer, bigint) to authenticated, service_role;
-comment on function public.load_history(uuid, integer, bigint) is
+revoke all on function public.load_history from public, anon, authenticated, service_role;
+grant execute on function public.load_history to authenticated, service_role;
+comment on function public.load_history is
     'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT404.';
 
-create function public.describe_turn(
+create function private.describe_turn(
     turn_id uuid,
     outcome text,
-    history_limit integer default 0,
     history_tokens integer default null
 )
 returns jsonb
@@ -186,20 +181,9 @@ as $$
         'turn', to_jsonb(t) - 'request_hash' - 'draft',
         'conversation', to_jsonb(c),
         'user_message', to_jsonb(u),
-        'reply', to_jsonb(r),
-        'history', (
-            select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]')
-            from (
-                select m.seq, m.role, m.content, m.is_summary
-                from public.messages as m
-                where m.conversation_id = t.conversation_id
-                  and m.seq < u.seq
-                order by m.seq desc
-                limit history_limit
-            ) as h
-        )
+        'reply', to_jsonb(r)
     ) || case
-        when history_tokens is null then '{}'::jsonb
+        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
         else public.load_history(t.conversation_id, history_tokens, u.seq)
     end
     from public.turns as t
@@ -209,9 +193,7 @@ as $$
     where t.id = describe_turn.turn_id;
 $$;
 
-revoke all on function public.describe_turn(uuid, text, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.describe_turn(uuid, text, integer, integer)
-    to authenticated, service_role;
-comment on function public.describe_turn(uuid, text, integer, integer) is
-    'A turn with its conversation, its messages and the history before it: the newest messages up to a limit, or, with history_tokens, what load_history gives.';
+revoke all on function private.describe_turn from public, anon, authenticated, service_role;
+grant execute on function private.describe_turn to authenticated, service_role;
+comment on function private.describe_turn is
+    'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';

@@ -32,8 +32,7 @@ create unique index conversations_imported_key
     where imported is not null;
 
 -- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at
-    on public.conversations (updated_at);
+create index idx_conversations_updated_at on public.conversations (updated_at);
 
 alter table public.conversations enable row level security;
 
@@ -79,7 +78,7 @@ comment on column public.conversations.restored_at is
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
 -- whole row at each change: one row that was too deep could then take no message any more.
-create function public.refuse_depth()
+create function private.refuse_depth()
 returns trigger
 language plpgsql
 security invoker
@@ -90,19 +89,18 @@ begin
 end;
 $$;
 
-revoke all on function public.refuse_depth() from public, anon, authenticated, service_role;
-comment on function public.refuse_depth() is
+revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
+comment on function private.refuse_depth is
     'Raises 23514: metadata nests deeper than readers of JSON follow.';
 
 create trigger conversations_refuse_depth
     before insert or update of metadata on public.conversations
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function public.refuse_depth();
+    execute function private.refuse_depth();
 
--- Restoring is a use of a conversation, but no activity in it: it keeps its place in the list, and
--- retention counts its idle days from then.
-create function public.note_restore()
+-- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
+create function private.note_restore()
 returns trigger
 language plpgsql
 security invoker
@@ -114,19 +112,19 @@ begin
 end;
 $$;
 
-revoke all on function public.note_restore() from public, anon, authenticated, service_role;
-comment on function public.note_restore() is
+revoke all on function private.note_restore from public, anon, authenticated, service_role;
+comment on function private.note_restore is
     'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
     for each row
     when (old.archived_at is not null and new.archived_at is null)
-    execute function public.note_restore();
+    execute function private.note_restore();
 
 -- Nothing was archived in the future, nor at a moment that no calendar has: an export could not say
 -- when it was, nor an import take it. Such a moment becomes that of the change.
-create function public.bound_archived_at()
+create function private.bound_archived_at()
 returns trigger
 language plpgsql
 security invoker
@@ -138,12 +136,12 @@ begin
 end;
 $$;
 
-revoke all on function public.bound_archived_at() from public, anon, authenticated, service_role;
-comment on function public.bound_archived_at() is
+revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
+comment on function private.bound_archived_at is
     'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
     for each row
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
-    execute function public.bound_archived_at();
+    execute function private.bound_archived_at();

@@ -17,11 +17,9 @@ as $$
     returning to_jsonb(conversations);
 $$;
 
-revoke all on function public.create_conversation(text, uuid, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.create_conversation(text, uuid, jsonb) to authenticated;
-comment on function public.create_conversation(text, uuid, jsonb) is
-    'Starts an empty conversation of the caller''s.';
+revoke all on function public.create_conversation from public, anon, authenticated, service_role;
+grant execute on function public.create_conversation to authenticated;
+comment on function public.create_conversation is 'Starts an empty conversation of the caller''s.';
 
 create function public.get_conversation(conversation_id uuid)
 returns jsonb
@@ -46,14 +44,12 @@ begin
 end;
 $$;
 
-revoke all on function public.get_conversation(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.get_conversation(uuid) to authenticated, service_role;
-comment on function public.get_conversation(uuid) is
-    'One conversation''s row. Raises PT404.';
+revoke all on function public.get_conversation from public, anon, authenticated, service_role;
+grant execute on function public.get_conversation to authenticated, service_role;
+comment on function public.get_conversation is 'One conversation''s row. Raises PT404.';
 
--- A page of a conversation is bounded in bytes, as a page of an export is. Fifty messages of a few
--- megabytes took longer than a call to the store may, so that such a conversation could not be
--- opened at all; and beyond a quarter of a gigabyte there is no jsonb that could hold them.
+-- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
+-- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
 create function public.load_conversation(
     conversation_id uuid,
     page_size integer default 50,
@@ -170,11 +166,9 @@ begin
 end;
 $$;
 
-revoke all on function public.load_conversation(uuid, integer, bigint, bigint, uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.load_conversation(uuid, integer, bigint, bigint, uuid)
-    to authenticated, service_role;
-comment on function public.load_conversation(uuid, integer, bigint, bigint, uuid) is
+revoke all on function public.load_conversation from public, anon, authenticated, service_role;
+grant execute on function public.load_conversation to authenticated, service_role;
+comment on function public.load_conversation is
     'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
 
 -- The bounds are values: under a policy no index is asked with a coalesce(). What is known by its id
@@ -287,11 +281,9 @@ begin
 end;
 $$;
 
-revoke all on function public.list_conversations(boolean, uuid, integer, timestamptz, uuid, timestamptz)
-    from public, anon, authenticated, service_role;
-grant execute on function public.list_conversations(boolean, uuid, integer, timestamptz, uuid, timestamptz)
-    to authenticated, service_role;
-comment on function public.list_conversations(boolean, uuid, integer, timestamptz, uuid, timestamptz) is
+revoke all on function public.list_conversations from public, anon, authenticated, service_role;
+grant execute on function public.list_conversations to authenticated, service_role;
+comment on function public.list_conversations is
     'Conversations by last activity, newest first. next has the arguments of the page that follows: it goes on with the list as it was at as_of, each conversation once, wherever it has moved to since.';
 
 create function public.update_conversation(
@@ -326,10 +318,9 @@ begin
 end;
 $$;
 
-revoke all on function public.update_conversation(uuid, text, boolean)
-    from public, anon, authenticated, service_role;
-grant execute on function public.update_conversation(uuid, text, boolean) to authenticated, service_role;
-comment on function public.update_conversation(uuid, text, boolean) is
+revoke all on function public.update_conversation from public, anon, authenticated, service_role;
+grant execute on function public.update_conversation to authenticated, service_role;
+comment on function public.update_conversation is
     'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
 
 -- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
@@ -355,22 +346,7 @@ begin
 end;
 $$;
 
-revoke all on function public.delete_conversation(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.delete_conversation(uuid) to authenticated, service_role;
-comment on function public.delete_conversation(uuid) is
+revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
+grant execute on function public.delete_conversation to authenticated, service_role;
+comment on function public.delete_conversation is
     'Deletes a conversation with its turns and messages, for good. Raises PT404.';
-
-create function public.ping()
-returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-    select jsonb_build_object('now', now());
-$$;
-
-revoke all on function public.ping() from public, anon, authenticated, service_role;
-grant execute on function public.ping() to service_role;
-comment on function public.ping() is
-    'Does nothing but answer: what a deep health check asks.';

@@ -87,11 +87,9 @@ begin
 end;
 $$;
 
-revoke all on function public.export_messages(uuid, bigint, bigint, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.export_messages(uuid, bigint, bigint, integer, integer)
-    to authenticated, service_role;
-comment on function public.export_messages(uuid, bigint, bigint, integer, integer) is
+revoke all on function public.export_messages from public, anon, authenticated, service_role;
+grant execute on function public.export_messages to authenticated, service_role;
+comment on function public.export_messages is
     'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
 create function public.export_conversations(
@@ -118,9 +116,7 @@ as $$
     from page;
 $$;
 
-revoke all on function public.export_conversations(uuid, uuid, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.export_conversations(uuid, uuid, integer)
-    to authenticated, service_role;
-comment on function public.export_conversations(uuid, uuid, integer) is
+revoke all on function public.export_conversations from public, anon, authenticated, service_role;
+grant execute on function public.export_conversations to authenticated, service_role;
+comment on function public.export_conversations is
     'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';

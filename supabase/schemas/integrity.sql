@@ -1,7 +1,7 @@
 -- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
 -- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
 
-create function public.find_broken(
+create function private.find_broken(
     grace_seconds integer default 120,
     since timestamptz default null
 )
@@ -166,10 +166,9 @@ as $$
     select coalesce(jsonb_object_agg(name, ids), '{}') from lists;
 $$;
 
-revoke all on function public.find_broken(integer, timestamptz)
-    from public, anon, authenticated, service_role;
-grant execute on function public.find_broken(integer, timestamptz) to service_role;
-comment on function public.find_broken(integer, timestamptz) is
+revoke all on function private.find_broken from public, anon, authenticated, service_role;
+grant execute on function private.find_broken to service_role;
+comment on function private.find_broken is
     'The ids of what is broken, by the name of the check: of a conversation for seq and created_at, else of the row. With since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
 
 create function public.check_invariants(
@@ -185,7 +184,7 @@ set statement_timeout = '10min'
 as $$
     -- Materialized, so that it is found once and not for each check.
     with found (ids) as materialized (
-        select public.find_broken(grace_seconds, since)
+        select private.find_broken(grace_seconds, since)
     )
     select jsonb_build_object('checks', jsonb_agg(
         jsonb_build_object(
@@ -215,8 +214,7 @@ as $$
     cross join found;
 $$;
 
-revoke all on function public.check_invariants(integer, timestamptz)
-    from public, anon, authenticated, service_role;
-grant execute on function public.check_invariants(integer, timestamptz) to service_role;
-comment on function public.check_invariants(integer, timestamptz) is
+revoke all on function public.check_invariants from public, anon, authenticated, service_role;
+grant execute on function public.check_invariants to service_role;
+comment on function public.check_invariants is
     'Every check with how many are broken and up to five of their ids. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';

@@ -1,6 +1,6 @@
 -- Legal holds: what is held is removed by nobody until the hold is released.
 
-create table public.legal_holds (
+create table private.legal_holds (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
     conversation_id uuid,
@@ -16,31 +16,27 @@ create table public.legal_holds (
     constraint legal_holds_reason_length check (char_length(reason) between 1 and 500)
 );
 
-create index idx_legal_holds_user_id
-    on public.legal_holds (user_id);
+create index idx_legal_holds_user_id on private.legal_holds (user_id);
 
 create index idx_legal_holds_conversation_id
-    on public.legal_holds (conversation_id, user_id);
+    on private.legal_holds (conversation_id, user_id);
 
-alter table public.legal_holds enable row level security;
+alter table private.legal_holds enable row level security;
 
-create policy withheld on public.legal_holds
-    for select
-    to authenticated
-    using (false);
+create policy withheld on private.legal_holds for select to authenticated using (false);
 
 -- Withheld: everything from clients, and from the service all but placing and releasing.
-revoke all on table public.legal_holds from public, anon, authenticated, service_role;
-grant select on table public.legal_holds to service_role;
-grant insert (user_id, conversation_id, reason) on table public.legal_holds to service_role;
-grant update (released_at) on table public.legal_holds to service_role;
+revoke all on table private.legal_holds from public, anon, authenticated, service_role;
+grant select on table private.legal_holds to service_role;
+grant insert (user_id, conversation_id, reason) on table private.legal_holds to service_role;
+grant update (released_at) on table private.legal_holds to service_role;
 
-comment on table public.legal_holds is
+comment on table private.legal_holds is
     'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
-comment on column public.legal_holds.released_at is
+comment on column private.legal_holds.released_at is
     'Until then nothing of what is held can be deleted, by anybody.';
 
-create function public.is_held(conversation_id uuid, user_id uuid)
+create function private.is_held(conversation_id uuid, user_id uuid)
 returns boolean
 language sql
 stable
@@ -49,29 +45,28 @@ set search_path = ''
 as $$
     select exists (
         select 1
-        from public.legal_holds as h
+        from private.legal_holds as h
         where h.user_id = is_held.user_id
           and (h.conversation_id is null or h.conversation_id = is_held.conversation_id)
           and h.released_at is null
     );
 $$;
 
-revoke all on function public.is_held(uuid, uuid) from public, anon, authenticated, service_role;
-grant execute on function public.is_held(uuid, uuid) to service_role;
-comment on function public.is_held(uuid, uuid) is
-    'Whether a legal hold keeps a conversation of this user''s.';
+revoke all on function private.is_held from public, anon, authenticated, service_role;
+grant execute on function private.is_held to service_role;
+comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
 -- Runs as its owner, because whoever deletes may not see the holds. It is the one place that all
 -- deletions pass: the owner's, the service's, retention, erasure, and that of the account. The row
 -- is locked by then, and placing a hold waits for that lock.
-create function public.refuse_held_removal()
+create function private.refuse_held_removal()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-    if public.is_held(old.id, old.user_id) then
+    if private.is_held(old.id, old.user_id) then
         raise exception 'A legal hold keeps this conversation.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -79,17 +74,17 @@ begin
 end;
 $$;
 
-revoke all on function public.refuse_held_removal() from public, anon, authenticated, service_role;
-comment on function public.refuse_held_removal() is
+revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
+comment on function private.refuse_held_removal is
     'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
-    execute function public.refuse_held_removal();
+    execute function private.refuse_held_removal();
 
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
-create function public.refuse_unreleased_removal()
+create function private.refuse_unreleased_removal()
 returns trigger
 language plpgsql
 security invoker
@@ -104,15 +99,15 @@ begin
 end;
 $$;
 
-revoke all on function public.refuse_unreleased_removal()
+revoke all on function private.refuse_unreleased_removal
     from public, anon, authenticated, service_role;
-comment on function public.refuse_unreleased_removal() is
+comment on function private.refuse_unreleased_removal is
     'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal
-    before delete on public.legal_holds
+    before delete on private.legal_holds
     for each row
-    execute function public.refuse_unreleased_removal();
+    execute function private.refuse_unreleased_removal();
 
 create function public.place_legal_hold(
     reason text,
@@ -143,7 +138,7 @@ begin
         end if;
     end if;
 
-    insert into public.legal_holds (user_id, conversation_id, reason)
+    insert into private.legal_holds (user_id, conversation_id, reason)
     values (v_user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
@@ -163,10 +158,9 @@ exception
 end;
 $$;
 
-revoke all on function public.place_legal_hold(text, uuid, uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.place_legal_hold(text, uuid, uuid) to service_role;
-comment on function public.place_legal_hold(text, uuid, uuid) is
+revoke all on function public.place_legal_hold from public, anon, authenticated, service_role;
+grant execute on function public.place_legal_hold to service_role;
+comment on function public.place_legal_hold is
     'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
 
 create function public.list_legal_holds(
@@ -185,7 +179,7 @@ as $$
     )
     from (
         select h.*
-        from public.legal_holds as h
+        from private.legal_holds as h
         where (h.released_at is not null) = list_legal_holds.released
           and (list_legal_holds.user_id is null or h.user_id = list_legal_holds.user_id)
           and (
@@ -197,10 +191,9 @@ as $$
     ) as h;
 $$;
 
-revoke all on function public.list_legal_holds(uuid, uuid, boolean)
-    from public, anon, authenticated, service_role;
-grant execute on function public.list_legal_holds(uuid, uuid, boolean) to service_role;
-comment on function public.list_legal_holds(uuid, uuid, boolean) is
+revoke all on function public.list_legal_holds from public, anon, authenticated, service_role;
+grant execute on function public.list_legal_holds to service_role;
+comment on function public.list_legal_holds is
     'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
 
 create function public.release_legal_hold(hold_id uuid)
@@ -214,7 +207,7 @@ as $$
 declare
     v_hold jsonb;
 begin
-    update public.legal_holds as h
+    update private.legal_holds as h
     set released_at = coalesce(h.released_at, now())
     where h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
@@ -227,8 +220,7 @@ begin
 end;
 $$;
 
-revoke all on function public.release_legal_hold(uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.release_legal_hold(uuid) to service_role;
-comment on function public.release_legal_hold(uuid) is
+revoke all on function public.release_legal_hold from public, anon, authenticated, service_role;
+grant execute on function public.release_legal_hold to service_role;
+comment on function public.release_legal_hold is
     'Ends a legal hold; one that has ended stays as it is. Raises PT404.';

@@ -27,8 +27,7 @@ create table public.messages (
 create index idx_messages_conversation_id
     on public.messages (conversation_id, created_at);
 
-create index idx_messages_user_id
-    on public.messages (user_id, created_at);
+create index idx_messages_user_id on public.messages (user_id, created_at);
 
 -- Lets the bounded check find the newest messages without reading the others: messages come in the
 -- order of their created_at, so a few bytes for each megabyte are enough.
@@ -93,10 +92,10 @@ create trigger messages_refuse_depth
     before insert or update of metadata on public.messages
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function public.refuse_depth();
+    execute function private.refuse_depth();
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
-create function public.assign_message_place()
+create function private.assign_message_place()
 returns trigger
 language plpgsql
 security definer
@@ -135,8 +134,8 @@ begin
 end;
 $$;
 
-revoke all on function public.assign_message_place() from public, anon, authenticated, service_role;
-comment on function public.assign_message_place() is
+revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
+comment on function private.assign_message_place is
     'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
 -- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
@@ -146,4 +145,4 @@ create trigger messages_assign_place
     before insert on public.messages
     for each row
     when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
-    execute function public.assign_message_place();
+    execute function private.assign_message_place();

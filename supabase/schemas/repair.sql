@@ -1,6 +1,6 @@
 -- How what find_broken found is mended: one thing at a time, then all of it in an order that works.
 
-create function public.repair_broken(check_name text, broken_id uuid)
+create function private.repair_broken(check_name text, broken_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -23,13 +23,13 @@ begin
             select m.conversation_id, m.user_id into v_conversation_id, v_user_id
             from public.messages as m
             where m.id = repair_broken.broken_id;
-            return public.recover_conversation(v_conversation_id, v_user_id);
+            return private.recover_conversation(v_conversation_id, v_user_id);
 
         when 'orphan_turn' then
             select t.conversation_id, t.user_id into v_conversation_id, v_user_id
             from public.turns as t
             where t.id = repair_broken.broken_id;
-            return public.recover_conversation(v_conversation_id, v_user_id);
+            return private.recover_conversation(v_conversation_id, v_user_id);
 
         when 'key_used_twice' then
             update public.turns as t
@@ -62,24 +62,24 @@ begin
               and t.id = repair_broken.broken_id;
 
         when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
-            return public.renumber_conversation(broken_id);
+            return private.renumber_conversation(broken_id);
 
         when 'last_seq_wrong' then
-            return public.recount_conversation(broken_id);
+            return private.recount_conversation(broken_id);
 
         when 'turn_with_two_replies' then
-            return public.drop_second_replies(broken_id);
+            return private.drop_second_replies(broken_id);
 
         when 'settled_turn_without_reply', 'turn_without_worker' then
-            return public.answer_turn(broken_id);
+            return private.answer_turn(broken_id);
     end case;
 
     return found;
 end;
 $$;
 
-revoke all on function public.repair_broken(text, uuid) from public, anon, authenticated, service_role;
-comment on function public.repair_broken(text, uuid) is
+revoke all on function private.repair_broken from public, anon, authenticated, service_role;
+comment on function private.repair_broken is
     'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
@@ -109,14 +109,14 @@ declare
 begin
     -- What one repair brings to light, the next round mends.
     for v_round in 1..5 loop
-        v_found := public.find_broken(grace_seconds);
+        v_found := private.find_broken(grace_seconds);
         v_is_mended := false;
 
         foreach v_name in array c_order loop
             for v_id in
                 select jsonb_array_elements_text(v_found -> v_name)::uuid
             loop
-                if public.repair_broken(v_name, v_id) then
+                if private.repair_broken(v_name, v_id) then
                     v_is_mended := true;
                     v_counts := v_counts || jsonb_build_object(
                         v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
@@ -138,7 +138,7 @@ begin
 end;
 $$;
 
-revoke all on function public.repair_invariants(integer) from public, anon, authenticated, service_role;
-grant execute on function public.repair_invariants(integer) to service_role;
-comment on function public.repair_invariants(integer) is
+revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
+grant execute on function public.repair_invariants to service_role;
+comment on function public.repair_invariants is
     'Mends what check_invariants finds, and says how much of each. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';

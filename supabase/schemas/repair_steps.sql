@@ -1,6 +1,6 @@
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
-create function public.lock_conversation(conversation_id uuid)
+create function private.lock_conversation(conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -18,11 +18,11 @@ begin
 end;
 $$;
 
-revoke all on function public.lock_conversation(uuid) from public, anon, authenticated, service_role;
-comment on function public.lock_conversation(uuid) is
+revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
+comment on function private.lock_conversation is
     'Waits until nobody else writes to a conversation; false where there is none.';
 
-create function public.recount_conversation(conversation_id uuid)
+create function private.recount_conversation(conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -31,7 +31,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not public.lock_conversation(conversation_id) then
+    if not private.lock_conversation(conversation_id) then
         return false;
     end if;
 
@@ -50,11 +50,11 @@ begin
 end;
 $$;
 
-revoke all on function public.recount_conversation(uuid) from public, anon, authenticated, service_role;
-comment on function public.recount_conversation(uuid) is
+revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
+comment on function private.recount_conversation is
     'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
-create function public.renumber_conversation(conversation_id uuid)
+create function private.renumber_conversation(conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -63,7 +63,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not public.lock_conversation(conversation_id) then
+    if not private.lock_conversation(conversation_id) then
         return false;
     end if;
 
@@ -97,15 +97,15 @@ begin
     ) as raised
     where m.conversation_id = renumber_conversation.conversation_id;
 
-    return public.recount_conversation(conversation_id);
+    return private.recount_conversation(conversation_id);
 end;
 $$;
 
-revoke all on function public.renumber_conversation(uuid) from public, anon, authenticated, service_role;
-comment on function public.renumber_conversation(uuid) is
+revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
+comment on function private.renumber_conversation is
     'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
-create function public.recover_conversation(conversation_id uuid, user_id uuid)
+create function private.recover_conversation(conversation_id uuid, user_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -147,15 +147,15 @@ begin
           and t.user_id = recover_conversation.user_id;
     end if;
 
-    return public.recount_conversation(v_id);
+    return private.recount_conversation(v_id);
 end;
 $$;
 
-revoke all on function public.recover_conversation(uuid, uuid) from public, anon, authenticated, service_role;
-comment on function public.recover_conversation(uuid, uuid) is
+revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
+comment on function private.recover_conversation is
     'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
-create function public.drop_second_replies(turn_id uuid)
+create function private.drop_second_replies(turn_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -166,7 +166,7 @@ as $$
 declare
     v_kept_id uuid;
 begin
-    perform public.lock_conversation(t.conversation_id)
+    perform private.lock_conversation(t.conversation_id)
     from public.turns as t
     where t.id = drop_second_replies.turn_id;
 
@@ -188,11 +188,11 @@ begin
 end;
 $$;
 
-revoke all on function public.drop_second_replies(uuid) from public, anon, authenticated, service_role;
-comment on function public.drop_second_replies(uuid) is
+revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
+comment on function private.drop_second_replies is
     'Leaves a turn the reply it points to, else its first; the others stay as messages outside of any turn.';
 
-create function public.answer_turn(turn_id uuid)
+create function private.answer_turn(turn_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -204,7 +204,7 @@ declare
     v_turn public.turns;
     v_reply public.messages;
 begin
-    perform public.lock_conversation(t.conversation_id)
+    perform private.lock_conversation(t.conversation_id)
     from public.turns as t
     where t.id = answer_turn.turn_id;
 
@@ -228,7 +228,7 @@ begin
     limit 1;
 
     if not found then
-        perform public.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(v_turn.id);
         return true;
     end if;
 
@@ -258,6 +258,6 @@ begin
 end;
 $$;
 
-revoke all on function public.answer_turn(uuid) from public, anon, authenticated, service_role;
-comment on function public.answer_turn(uuid) is
+revoke all on function private.answer_turn from public, anon, authenticated, service_role;
+comment on function private.answer_turn is
     'Points a turn without a worker, or without the reply it names, to the stored reply that is its own; where there is none, interrupts it.';

@@ -1,6 +1,6 @@
 -- How long conversations are kept: policies that archive and delete what lies idle.
 
-create table public.retention_policies (
+create table private.retention_policies (
     id uuid not null default gen_random_uuid(),
     user_id uuid,
     project_id uuid,
@@ -19,26 +19,23 @@ create table public.retention_policies (
     constraint retention_policies_archive_first check (archive_after_days <= delete_after_days)
 );
 
-alter table public.retention_policies enable row level security;
+alter table private.retention_policies enable row level security;
 
-create policy withheld on public.retention_policies
-    for select
-    to authenticated
-    using (false);
+create policy withheld on private.retention_policies for select to authenticated using (false);
 
 -- Withheld from clients: everything. What is kept of a user is the operator's to say.
-revoke all on table public.retention_policies from public, anon, authenticated, service_role;
-grant select, delete on table public.retention_policies to service_role;
+revoke all on table private.retention_policies from public, anon, authenticated, service_role;
+grant select, delete on table private.retention_policies to service_role;
 grant insert (user_id, project_id, archive_after_days, delete_after_days)
-    on table public.retention_policies to service_role;
+    on table private.retention_policies to service_role;
 grant update (archive_after_days, delete_after_days, updated_at)
-    on table public.retention_policies to service_role;
+    on table private.retention_policies to service_role;
 
-comment on table public.retention_policies is
+comment on table private.retention_policies is
     'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
-comment on column public.retention_policies.user_id is
+comment on column private.retention_policies.user_id is
     'Whose conversations; null with a null project_id is everybody''s.';
-comment on column public.retention_policies.archive_after_days is
+comment on column private.retention_policies.archive_after_days is
     'Null is never. A policy of two nulls keeps what a wider one would remove.';
 
 create function public.set_retention_policy(
@@ -57,7 +54,7 @@ as $$
 declare
     v_policy jsonb;
 begin
-    insert into public.retention_policies
+    insert into private.retention_policies
         (user_id, project_id, archive_after_days, delete_after_days)
     values
         (set_retention_policy.user_id, set_retention_policy.project_id,
@@ -75,10 +72,9 @@ exception
 end;
 $$;
 
-revoke all on function public.set_retention_policy(uuid, uuid, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.set_retention_policy(uuid, uuid, integer, integer) to service_role;
-comment on function public.set_retention_policy(uuid, uuid, integer, integer) is
+revoke all on function public.set_retention_policy from public, anon, authenticated, service_role;
+grant execute on function public.set_retention_policy to service_role;
+comment on function public.set_retention_policy is
     'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
 
 create function public.list_retention_policies(
@@ -96,7 +92,7 @@ as $$
     )
     from (
         select p.*
-        from public.retention_policies as p
+        from private.retention_policies as p
         where (list_retention_policies.user_id is null or p.user_id = list_retention_policies.user_id)
           and (
               list_retention_policies.project_id is null
@@ -107,10 +103,10 @@ as $$
     ) as p;
 $$;
 
-revoke all on function public.list_retention_policies(uuid, uuid)
+revoke all on function public.list_retention_policies
     from public, anon, authenticated, service_role;
-grant execute on function public.list_retention_policies(uuid, uuid) to service_role;
-comment on function public.list_retention_policies(uuid, uuid) is
+grant execute on function public.list_retention_policies to service_role;
+comment on function public.list_retention_policies is
     'The retention policies, oldest first, 1,000 at most.';
 
 create function public.delete_retention_policy(policy_id uuid)
@@ -122,7 +118,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    delete from public.retention_policies as p
+    delete from private.retention_policies as p
     where p.id = delete_retention_policy.policy_id;
 
     if not found then
@@ -133,15 +129,15 @@ begin
 end;
 $$;
 
-revoke all on function public.delete_retention_policy(uuid)
+revoke all on function public.delete_retention_policy
     from public, anon, authenticated, service_role;
-grant execute on function public.delete_retention_policy(uuid) to service_role;
-comment on function public.delete_retention_policy(uuid) is
+grant execute on function public.delete_retention_policy to service_role;
+comment on function public.delete_retention_policy is
     'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
 
 -- Importing is a use of a conversation, as restoring is: its messages keep the times they had, but
 -- its idle days count from the import.
-create function public.retention_due(
+create function private.retention_due(
     due_at timestamptz,
     most integer,
     user_id uuid default null,
@@ -159,7 +155,7 @@ as $$
     -- The one policy that applies: the most specific.
     cross join lateral (
         select p.archive_after_days, p.delete_after_days
-        from public.retention_policies as p
+        from private.retention_policies as p
         where p.user_id = c.user_id
            or p.project_id = c.project_id
            or num_nonnulls(p.user_id, p.project_id) = 0
@@ -181,12 +177,12 @@ as $$
       -- No policy removes what is younger than this; the index knows what is not.
       and c.updated_at < due_at - make_interval(days => (
           select min(least(p.archive_after_days, p.delete_after_days))
-          from public.retention_policies as p
+          from private.retention_policies as p
       ))
       and (retention_due.user_id is null or c.user_id = retention_due.user_id)
       and (retention_due.project_id is null or c.project_id = retention_due.project_id)
       and (among is null or c.id = any(among))
-      and not public.is_held(c.id, c.user_id)
+      and not private.is_held(c.id, c.user_id)
       and not exists (
           select 1
           from public.turns as t
@@ -197,11 +193,9 @@ as $$
     limit most;
 $$;
 
-revoke all on function public.retention_due(timestamptz, integer, uuid, uuid, uuid[])
-    from public, anon, authenticated, service_role;
-grant execute on function public.retention_due(timestamptz, integer, uuid, uuid, uuid[])
-    to service_role;
-comment on function public.retention_due(timestamptz, integer, uuid, uuid, uuid[]) is
+revoke all on function private.retention_due from public, anon, authenticated, service_role;
+grant execute on function private.retention_due to service_role;
+comment on function private.retention_due is
     'What retention is to do by a moment, longest idle first: the one rule, for the dry run and the real one. Leaves out what is held, and what has a running turn.';
 
 -- A batch is bounded in messages too: one that takes longer than its caller waits would be undone
@@ -242,7 +236,7 @@ begin
                coalesce(sum(c.last_seq) filter (where due.action = 'delete') over (
                    order by due.place rows between unbounded preceding and 1 preceding
                ), 0) as ahead
-        from public.retention_due(
+        from private.retention_due(
             v_now, most + 1, apply_retention.user_id, apply_retention.project_id
         ) with ordinality as due (conversation_id, action, place)
         join public.conversations as c on c.id = due.conversation_id
@@ -268,7 +262,7 @@ begin
         coalesce(array_agg(d.conversation_id) filter (where d.action = 'archive'), '{}'),
         coalesce(array_agg(d.conversation_id) filter (where d.action = 'delete'), '{}')
     into v_archive, v_delete
-    from public.retention_due(
+    from private.retention_due(
         v_now, most, apply_retention.user_id, apply_retention.project_id, v_chosen
     ) as d;
 
@@ -298,8 +292,7 @@ begin
 end;
 $$;
 
-revoke all on function public.apply_retention(boolean, integer, uuid, uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.apply_retention(boolean, integer, uuid, uuid) to service_role;
-comment on function public.apply_retention(boolean, integer, uuid, uuid) is
+revoke all on function public.apply_retention from public, anon, authenticated, service_role;
+grant execute on function public.apply_retention to service_role;
+comment on function public.apply_retention is
     'Archives and deletes what the policies say, so many conversations at most, longest idle first; a dry run only counts. Skips what is being written to. Run by pg_cron where it exists, else by calling apply-retention.';

@@ -1,45 +1,5 @@
 -- A turn while it runs: it shows how far it is, it can be stopped, and it ends even if its worker
 -- does not.
-create function public.extend_turn(
-    turn_id uuid,
-    attempt integer,
-    lease_seconds integer,
-    draft_offset integer default 0,
-    draft_tail text default ''
-)
-returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_answer jsonb;
-begin
-    update public.turns
-    set lease_expires_at = clock_timestamp() + make_interval(secs => extend_turn.lease_seconds),
-        draft = case
-            when extend_turn.draft_tail = '' then draft
-            else left(draft, extend_turn.draft_offset) || extend_turn.draft_tail
-        end
-    where id = extend_turn.turn_id
-      and attempt = extend_turn.attempt
-      and status = 'running'
-    returning jsonb_build_object(
-        'is_ours', true, 'cancel_requested', cancel_requested_at is not null
-    )
-    into v_answer;
-
-    return coalesce(v_answer, jsonb_build_object('is_ours', false, 'cancel_requested', false));
-end;
-$$;
-
-revoke all on function public.extend_turn(uuid, integer, integer, integer, text)
-    from public, anon, authenticated, service_role;
-grant execute on function public.extend_turn(uuid, integer, integer, integer, text) to service_role;
-comment on function public.extend_turn(uuid, integer, integer, integer, text) is
-    'A worker''s heartbeat: renews the lease, writes the draft from an offset on (in characters), and tells whether to stop.';
 
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. A heartbeat that is late never shortens a draft, nor leaves a hole in it.
@@ -108,10 +68,9 @@ as $$
        );
 $$;
 
-revoke all on function public.extend_turns(jsonb, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.extend_turns(jsonb, integer) to service_role;
-comment on function public.extend_turns(jsonb, integer) is
+revoke all on function public.extend_turns from public, anon, authenticated, service_role;
+grant execute on function public.extend_turns to service_role;
+comment on function public.extend_turns is
     'The heartbeat of a process: for each of beats [{turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
 create function public.load_turn(turn_id uuid)
@@ -131,7 +90,7 @@ begin
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
-    return public.describe_turn(
+    return private.describe_turn(
         v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     ) || jsonb_build_object(
         'draft', v_turn.draft,
@@ -140,9 +99,9 @@ begin
 end;
 $$;
 
-revoke all on function public.load_turn(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.load_turn(uuid) to authenticated, service_role;
-comment on function public.load_turn(uuid) is
+revoke all on function public.load_turn from public, anon, authenticated, service_role;
+grant execute on function public.load_turn to authenticated, service_role;
+comment on function public.load_turn is
     'A turn with its messages and its draft, as its owner sees it. Raises PT404.';
 
 create function public.cancel_turn(turn_id uuid, user_id uuid default null)
@@ -175,18 +134,18 @@ begin
     end if;
 
     if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
-        perform public.interrupt_turn(v_turn.id);
-        return public.describe_turn(v_turn.id, 'replayed');
+        perform private.interrupt_turn(v_turn.id);
+        return private.describe_turn(v_turn.id, 'replayed');
     end if;
-    return public.describe_turn(
+    return private.describe_turn(
         v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
 
-revoke all on function public.cancel_turn(uuid, uuid) from public, anon, authenticated, service_role;
-grant execute on function public.cancel_turn(uuid, uuid) to service_role;
-comment on function public.cancel_turn(uuid, uuid) is
+revoke all on function public.cancel_turn from public, anon, authenticated, service_role;
+grant execute on function public.cancel_turn to service_role;
+comment on function public.cancel_turn is
     'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
 
 create function public.settle_expired_turn(conversation_id uuid)
@@ -220,14 +179,14 @@ begin
         return jsonb_build_object('settled', 0);
     end if;
 
-    perform public.interrupt_turn(v_turn_id);
+    perform private.interrupt_turn(v_turn_id);
     return jsonb_build_object('settled', 1);
 end;
 $$;
 
-revoke all on function public.settle_expired_turn(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.settle_expired_turn(uuid) to service_role;
-comment on function public.settle_expired_turn(uuid) is
+revoke all on function public.settle_expired_turn from public, anon, authenticated, service_role;
+grant execute on function public.settle_expired_turn to service_role;
+comment on function public.settle_expired_turn is
     'Settles a conversation''s running turn if its lease is over.';
 
 -- One turn that can't be settled keeps no other from being settled, and a sweep ends before its
@@ -264,12 +223,12 @@ begin
         end;
     end loop;
 
-    perform public.forget_deleted_turns();
+    perform private.forget_turn_usage();
     return jsonb_build_object('settled', v_settled);
 end;
 $$;
 
-revoke all on function public.sweep_turns(integer) from public, anon, authenticated, service_role;
-grant execute on function public.sweep_turns(integer) to service_role;
-comment on function public.sweep_turns(integer) is
+revoke all on function public.sweep_turns from public, anon, authenticated, service_role;
+grant execute on function public.sweep_turns to service_role;
+comment on function public.sweep_turns is
     'Settles every turn whose worker is gone. Run each minute by pg_cron where it exists, else by calling sweep-turns.';

@@ -5,13 +5,6 @@ do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
         perform cron.schedule('sweep-turns', '* * * * *', 'select public.sweep_turns()');
-    end if;
-end;
-$$;
-
-do $$
-begin
-    if exists (select 1 from pg_extension where extname = 'pg_cron') then
         perform cron.schedule(
             'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
         );

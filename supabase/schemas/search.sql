@@ -147,11 +147,9 @@ begin
 end;
 $$;
 
-revoke all on function search.find_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function search.find_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
-    to authenticated;
-comment on function search.find_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb) is
+revoke all on function search.find_messages from public, anon, authenticated, service_role;
+grant execute on function search.find_messages to authenticated;
+comment on function search.find_messages is
     'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
 create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
@@ -204,10 +202,9 @@ begin
 end;
 $$;
 
-revoke all on function search.cut_snippet(text, integer, text, text)
-    from public, anon, authenticated, service_role;
-grant execute on function search.cut_snippet(text, integer, text, text) to authenticated;
-comment on function search.cut_snippet(text, integer, text, text) is
+revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
+grant execute on function search.cut_snippet to authenticated;
+comment on function search.cut_snippet is
     'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
@@ -297,9 +294,7 @@ exception
 end;
 $$;
 
-revoke all on function public.search_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.search_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb)
-    to authenticated;
-comment on function public.search_messages(text, uuid, uuid, text, timestamptz, timestamptz, boolean, integer, jsonb) is
+revoke all on function public.search_messages from public, anon, authenticated, service_role;
+grant execute on function public.search_messages to authenticated;
+comment on function public.search_messages is
     'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';

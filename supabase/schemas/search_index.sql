@@ -5,8 +5,7 @@
 -- unused. So the index is a table of its own, in a schema that no API serves. Nobody is granted
 -- it, and one narrow function (find_messages) reads it as its owner.
 
--- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them, or with
--- particles that stick to them.
+-- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them.
 create function search.unspaced_letters()
 returns text
 language sql
@@ -19,8 +18,8 @@ as $$
         '\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff';
 $$;
 
-revoke all on function search.unspaced_letters() from public, anon, authenticated, service_role;
-comment on function search.unspaced_letters() is
+revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
+comment on function search.unspaced_letters is
     'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
 create function search.fold_text(source text)
@@ -48,9 +47,9 @@ end;
 $$;
 
 -- The only one of these that a caller needs: their snippet is made as themselves.
-revoke all on function search.fold_text(text) from public, anon, authenticated, service_role;
-grant execute on function search.fold_text(text) to authenticated;
-comment on function search.fold_text(text) is
+revoke all on function search.fold_text from public, anon, authenticated, service_role;
+grant execute on function search.fold_text to authenticated;
+comment on function search.fold_text is
     'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
 
 create function search.split_words(source text)
@@ -73,8 +72,8 @@ begin
 end;
 $$;
 
-revoke all on function search.split_words(text) from public, anon, authenticated, service_role;
-comment on function search.split_words(text) is
+revoke all on function search.split_words from public, anon, authenticated, service_role;
+comment on function search.split_words is
     'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
 create function search.long_words(words tsvector)
@@ -89,8 +88,8 @@ as $$
     where char_length(word) > 3;
 $$;
 
-revoke all on function search.long_words(tsvector) from public, anon, authenticated, service_role;
-comment on function search.long_words(tsvector) is
+revoke all on function search.long_words from public, anon, authenticated, service_role;
+comment on function search.long_words is
     'The words that can have a part of three letters or more, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
@@ -116,8 +115,8 @@ as $$
     cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
 $$;
 
-revoke all on function search.split_text(text) from public, anon, authenticated, service_role;
-comment on function search.split_text(text) is
+revoke all on function search.split_text from public, anon, authenticated, service_role;
+comment on function search.split_text is
     'A text in stretches of bounded size, each with the character that it starts at.';
 
 create function search.searched_text(content text, generated_code text)
@@ -130,9 +129,9 @@ as $$
     select content || coalesce(E'\n' || generated_code, '');
 $$;
 
-revoke all on function search.searched_text(text, text) from public, anon, authenticated, service_role;
-grant execute on function search.searched_text(text, text) to authenticated;
-comment on function search.searched_text(text, text) is
+revoke all on function search.searched_text from public, anon, authenticated, service_role;
+grant execute on function search.searched_text to authenticated;
+comment on function search.searched_text is
     'What is searched of a message: its text, then its code.';
 
 create table search.documents (
@@ -206,8 +205,8 @@ begin
 end;
 $$;
 
-revoke all on function search.index_message() from public, anon, authenticated, service_role;
-comment on function search.index_message() is
+revoke all on function search.index_message from public, anon, authenticated, service_role;
+comment on function search.index_message is
     'Writes a message''s words beside it. Only a repair ever updates a message.';
 
 create trigger messages_index

@@ -16,8 +16,7 @@ create table public.summaries (
         references public.conversations (id, user_id) on delete cascade
 );
 
-create index idx_summaries_conversation_id
-    on public.summaries (conversation_id, user_id);
+create index idx_summaries_conversation_id on public.summaries (conversation_id, user_id);
 
 alter table public.summaries enable row level security;
 
@@ -152,10 +151,9 @@ begin
 end;
 $$;
 
-revoke all on function public.load_unsummarised(uuid, integer, bigint)
-    from public, anon, authenticated, service_role;
-grant execute on function public.load_unsummarised(uuid, integer, bigint) to service_role;
-comment on function public.load_unsummarised(uuid, integer, bigint) is
+revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
+grant execute on function public.load_unsummarised to service_role;
+comment on function public.load_unsummarised is
     'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
 
 create function public.write_summary(
@@ -233,8 +231,7 @@ begin
 end;
 $$;
 
-revoke all on function public.write_summary(uuid, uuid, bigint, text, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.write_summary(uuid, uuid, bigint, text, jsonb) to service_role;
-comment on function public.write_summary(uuid, uuid, bigint, text, jsonb) is
+revoke all on function public.write_summary from public, anon, authenticated, service_role;
+grant execute on function public.write_summary to service_role;
+comment on function public.write_summary is
     'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';

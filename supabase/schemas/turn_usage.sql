@@ -1,35 +1,32 @@
--- A limit on turns counts those whose conversation is gone as well: else whoever deletes as they go
--- would have none. What is kept of such a turn is when it began, and for a day, which is as long as
--- the longest limit looks back.
-create table public.deleted_turns (
+-- What a limit on turns counts beside the rows of turns: those whose conversation is gone, else
+-- whoever deletes as they go would have no limit, and those that store nothing. What is kept of such
+-- a turn is when it began, and for a day, which is as long as the longest limit looks back.
+create table private.turn_usage (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
     started_at timestamptz not null,
 
-    constraint deleted_turns_pkey primary key (id),
-    constraint deleted_turns_user_id_fkey foreign key (user_id)
+    constraint turn_usage_pkey primary key (id),
+    constraint turn_usage_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade
 );
 
-create index idx_deleted_turns_user_id on public.deleted_turns (user_id, started_at);
+create index idx_turn_usage_user_id on private.turn_usage (user_id, started_at);
 
-create index idx_deleted_turns_started_at on public.deleted_turns (started_at);
+create index idx_turn_usage_started_at on private.turn_usage (started_at);
 
-alter table public.deleted_turns enable row level security;
+alter table private.turn_usage enable row level security;
 
-create policy withheld on public.deleted_turns
-    for select
-    to authenticated
-    using (false);
+create policy withheld on private.turn_usage for select to authenticated using (false);
 
 -- Withheld from clients: everything. Withheld from the service: all but reading.
-revoke all on table public.deleted_turns from public, anon, authenticated, service_role;
-grant select on table public.deleted_turns to service_role;
+revoke all on table private.turn_usage from public, anon, authenticated, service_role;
+grant select on table private.turn_usage to service_role;
 
-comment on table public.deleted_turns is
-    'When turns began whose rows are not there, for a day: those of deleted conversations, and those that were never stored. What the limits of turns count beside the rows that are there. No policy for insert, update, delete: a trigger and count_unstored_turn alone write it, and what is older is removed.';
+comment on table private.turn_usage is
+    'When turns began that have no row in turns, for a day: those of deleted conversations, and those that store nothing. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
 
-create function public.forget_deleted_turns()
+create function private.forget_turn_usage()
 returns void
 language sql
 volatile
@@ -37,51 +34,49 @@ security definer
 set search_path = ''
 as $$
     -- A few at a time, and none that another deletion is removing.
-    delete from public.deleted_turns
+    delete from private.turn_usage
     where id in (
         select d.id
-        from public.deleted_turns as d
+        from private.turn_usage as d
         where d.started_at <= now() - interval '1 day'
         limit 1000
         for update skip locked
     );
 $$;
 
-revoke all on function public.forget_deleted_turns()
-    from public, anon, authenticated, service_role;
-grant execute on function public.forget_deleted_turns() to service_role;
-comment on function public.forget_deleted_turns() is
-    'Forgets turns of deleted conversations that began more than a day ago.';
+revoke all on function private.forget_turn_usage from public, anon, authenticated, service_role;
+grant execute on function private.forget_turn_usage to service_role;
+comment on function private.forget_turn_usage is 'Removes what no limit looks back to any more.';
 
-create function public.note_deleted_turns()
+create function private.note_turn_usage()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-    insert into public.deleted_turns (user_id, started_at)
+    insert into private.turn_usage (user_id, started_at)
     select r.user_id, r.started_at
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
     where r.started_at > now() - interval '1 day';
 
-    perform public.forget_deleted_turns();
+    perform private.forget_turn_usage();
     return null;
 end;
 $$;
 
-revoke all on function public.note_deleted_turns() from public, anon, authenticated, service_role;
-comment on function public.note_deleted_turns() is
+revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
+comment on function private.note_turn_usage is
     'Keeps for a day when turns began whose conversation is deleted.';
 
-create trigger turns_note_deleted
+create trigger turns_note_usage
     after delete on public.turns
     referencing old table as removed
     for each statement
-    execute function public.note_deleted_turns();
+    execute function private.note_turn_usage();
 
-create function public.require_turns_left(
+create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
     turns_per_day integer
@@ -121,7 +116,7 @@ begin
               and t.started_at > now() - v_limit.period
             union all
             select d.started_at
-            from public.deleted_turns as d
+            from private.turn_usage as d
             where d.user_id = require_turns_left.user_id
               and d.started_at > now() - v_limit.period
         ) as begun
@@ -142,10 +137,9 @@ begin
 end;
 $$;
 
-revoke all on function public.require_turns_left(uuid, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.require_turns_left(uuid, integer, integer) to service_role;
-comment on function public.require_turns_left(uuid, integer, integer) is
+revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
+grant execute on function private.require_turns_left to service_role;
+comment on function private.require_turns_left is
     'Raises PT429 where a user has begun as many turns as a minute or a day allows; null is no limit.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
@@ -163,22 +157,21 @@ as $$
 #variable_conflict use_column
 begin
     -- Locks the user's limits until the end: of two requests at once, one takes the last place.
-    perform public.require_turns_left(
+    perform private.require_turns_left(
         count_unstored_turn.user_id,
         count_unstored_turn.turns_per_minute,
         count_unstored_turn.turns_per_day
     );
 
-    insert into public.deleted_turns (user_id, started_at)
+    insert into private.turn_usage (user_id, started_at)
     values (count_unstored_turn.user_id, now());
 
-    perform public.forget_deleted_turns(); -- those who ask for nothing to be stored may never delete
+    perform private.forget_turn_usage(); -- those who ask for nothing to be stored may never delete
     return jsonb_build_object('is_counted', true);
 end;
 $$;
 
-revoke all on function public.count_unstored_turn(uuid, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.count_unstored_turn(uuid, integer, integer) to service_role;
-comment on function public.count_unstored_turn(uuid, integer, integer) is
+revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
+grant execute on function public.count_unstored_turn to service_role;
+comment on function public.count_unstored_turn is
     'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';

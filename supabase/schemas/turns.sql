@@ -35,11 +35,9 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1)
 );
 
-create index idx_turns_conversation_id
-    on public.turns (conversation_id, user_id);
+create index idx_turns_conversation_id on public.turns (conversation_id, user_id);
 
-create index idx_turns_user_id
-    on public.turns (user_id, started_at);
+create index idx_turns_user_id on public.turns (user_id, started_at);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key

@@ -8,6 +8,7 @@ import pytest
 
 from local import database, schema
 from local.errors import LocalStackError
+from shared.persistence.upkeep import SCHEMA_VERSION
 from tests.integration.catalog import describe, difference
 from tests.support.clients import install_clients
 from tests.support.postgres import Server, programs_of, running_server
@@ -100,6 +101,13 @@ def test_negative_control_the_catalog_shows_a_changed(
 def test_the_baseline_is_what_the_schema_files_are() -> None:
     """Otherwise: run `make schema`."""
     assert schema.BASELINE.read_text() == schema.baseline_text()
+
+
+def test_the_schema_says_its_version(scratch: psycopg.Connection) -> None:
+    """That of the newest migration, which the bundle knows too: the doctor compares the two."""
+    newest = max(database.MIGRATIONS.glob("*.sql")).name.partition("_")[0]
+    said = scratch.execute("select ping() ->> 'version'").fetchone()
+    assert (SCHEMA_VERSION, said) == (newest, (newest,))
 
 
 def test_every_schema_file_is_named_in_the_configuration() -> None:
