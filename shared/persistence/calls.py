@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from shared.errors import SchemaBehindError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from shared.auth import Caller
-    from shared.store import Store
+    from shared.auth.caller import Caller
+    from shared.persistence.rpc import Store
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ import pytest
 import respx
 
 from shared.doctor import NO_REMEDY, REMEDIES, UNREACHABLE, main, table_of
-from shared.models.upkeep import InvariantCheck
-from shared.persistence.upkeep import SCHEMA_VERSION
-from tests.unit.support import URL, unit_settings
+from shared.models.integrity import InvariantCheck
+from shared.persistence.integrity import SCHEMA_VERSION
+from tests.support.unit_settings import URL, unit_settings
 
 
 def check(name: str, *examples: uuid.UUID, repairable: bool = True) -> InvariantCheck:
