@@ -24,8 +24,8 @@ create policy select_own on public.summaries
     for select to authenticated
     using (user_id = (select auth.uid()));
 
--- Withheld from clients: every write. What the AI takes for a summary of ours is told by this
--- table alone: is_summary and metadata may come from anywhere that messages are copied from.
+-- Withheld from clients: every write. Only this table says what the AI may take for a summary of
+-- ours: is_summary and metadata may come from anywhere that messages are copied from.
 revoke all on table public.summaries from public, anon, authenticated, service_role;
 grant select on table public.summaries to authenticated;
 grant select, insert on table public.summaries to service_role;
@@ -35,7 +35,7 @@ comment on table public.summaries is
 comment on column public.summaries.id is
     'The message that is the summary.';
 comment on column public.summaries.through_message_id is
-    'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may number messages anew.';
+    'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
 
 -- The newest summary is found by ids alone: where most conversations are of two messages, the planner
 -- takes every one for as short, and would join all of a long one with itself.
