@@ -13,8 +13,8 @@ async def conversation_analytics(
 ) -> ConversationAnalyticsResponse:
     """Count the user's own turns in a range, in all and for each of 400 buckets at most."""
     return await container.persistence.conversation_analytics(
+        caller.acting_for(request.user_id),
         request,
         caller=caller,
-        user_id=caller.acting_for(request.user_id),
         prices=container.settings.model_prices,
     )

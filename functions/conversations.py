@@ -1,7 +1,7 @@
 """A user's conversations as a list, and each by itself."""
 
 from shared.conversations.cursor import decode_cursor, encode_cursor
-from shared.http.dependencies import CurrentCaller, CurrentContainer, SignedInUser
+from shared.http.dependencies import CurrentCaller, CurrentContainer, SignedInUser, UserInQuery
 from shared.http.routing import EndpointRouter
 from shared.models.base import PlainUuid
 from shared.models.conversations import (
@@ -25,6 +25,7 @@ async def list_conversations(
 ) -> ListConversationsResponse:
     """Return a page of the user's conversations, newest activity first."""
     page = await container.persistence.list_conversations(
+        user.acting_for(None),
         caller=user,
         archived=request.archived,
         project_id=request.project_id,
@@ -43,39 +44,50 @@ async def create_conversation(
 ) -> ConversationResponse:
     """Start an empty conversation."""
     row = await container.persistence.create_conversation(
-        caller=user, title=request.title, project_id=request.project_id, metadata=request.metadata
+        user.acting_for(None),
+        caller=user,
+        title=request.title,
+        project_id=request.project_id,
+        metadata=request.metadata,
     )
     return ConversationResponse(conversation=row)
 
 
 @router.get("/{conversation_id}")
 async def get_conversation(
-    conversation_id: PlainUuid, caller: CurrentCaller, container: CurrentContainer
+    conversation_id: PlainUuid,
+    user_id: UserInQuery,
+    caller: CurrentCaller,
+    container: CurrentContainer,
 ) -> ConversationResponse:
     """Return one conversation without its messages."""
-    row = await container.persistence.get_conversation(conversation_id, caller=caller)
+    row = await container.persistence.get_conversation(user_id, conversation_id, caller=caller)
     return ConversationResponse(conversation=row)
 
 
 @router.patch("/{conversation_id}")
 async def update_conversation(
     conversation_id: PlainUuid,
+    user_id: UserInQuery,
     request: UpdateConversationRequest,
     caller: CurrentCaller,
     container: CurrentContainer,
 ) -> ConversationResponse:
     """Rename a conversation, archive it, or restore it."""
     row = await container.persistence.update_conversation(
-        conversation_id, caller=caller, title=request.title, archived=request.archived
+        user_id, conversation_id, caller=caller, title=request.title, archived=request.archived
     )
     return ConversationResponse(conversation=row)
 
 
 @router.delete("/{conversation_id}")
 async def delete_conversation(
-    conversation_id: PlainUuid, caller: CurrentCaller, container: CurrentContainer
+    conversation_id: PlainUuid,
+    user_id: UserInQuery,
+    caller: CurrentCaller,
+    container: CurrentContainer,
 ) -> DeletedResponse:
     """Delete a conversation with everything in it, for good."""
     persistence = await container.patient_persistence()
-    await persistence.delete_conversation(conversation_id, caller=caller)
+    await persistence.delete_conversation(user_id, conversation_id, caller=caller)
     return DeletedResponse(deleted=conversation_id)

@@ -31,6 +31,7 @@ async def export_conversation(
     """Stream a conversation as it is now; messages that come meanwhile are left out."""
     download = await export(
         container.persistence,
+        caller.acting_for(request.user_id),
         request.conversation_id,
         request.format,
         caller=caller,

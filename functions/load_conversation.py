@@ -13,4 +13,5 @@ async def load_conversation(
     request: LoadConversationRequest, caller: CurrentCaller, container: CurrentContainer
 ) -> LoadConversationResponse:
     """Return the newest page, or the one `before`, `after` or `around` a place."""
-    return await read_conversation(container.persistence, request, caller=caller)
+    user_id = caller.acting_for(request.user_id)
+    return await read_conversation(container.persistence, user_id, request, caller=caller)

@@ -13,4 +13,5 @@ async def search_messages(
     request: SearchMessagesRequest, user: SignedInUser, container: CurrentContainer
 ) -> SearchMessagesResponse:
     """Return the best hits, each with a snippet; words, "phrases", `or` and -exclusions count."""
-    return await find_messages(container.persistence, request, caller=user)
+    user_id = user.acting_for(None)
+    return await find_messages(container.persistence, user_id, request, caller=user)

@@ -38,6 +38,7 @@ SUFFIXES: dict[ExportFormat, str] = {"json": "json", "markdown": "md", "pdf": "p
 
 async def export_conversation(
     persistence: Persistence,
+    user_id: UUID,
     conversation_id: UUID,
     export_format: ExportFormat,
     *,
@@ -49,7 +50,7 @@ async def export_conversation(
     Raises ConversationNotFoundError, and for PDF also PdfNotInstalledError, PdfBusyError and
     PdfTooLargeError.
     """
-    snapshot = await take_snapshot(persistence, conversation_id, caller=caller)
+    snapshot = await take_snapshot(persistence, user_id, conversation_id, caller=caller)
     if export_format == "pdf":
         chunks = await _pdf_document(snapshot, settings)
     else:

@@ -63,7 +63,7 @@ class _AccountZip:
         async for conversation_id in self._conversation_ids():
             try:
                 snapshot = await take_snapshot(
-                    self._persistence, conversation_id, caller=self._caller
+                    self._persistence, self._user_id, conversation_id, caller=self._caller
                 )
             except ConversationNotFoundError:
                 continue  # deleted since its id was read

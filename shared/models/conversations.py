@@ -41,6 +41,7 @@ class LoadConversationRequest(RequestBody):
     before: Seq | None = None
     after: Seq | None = None
     around: PlainUuid | None = None
+    user_id: PlainUuid | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

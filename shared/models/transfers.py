@@ -50,6 +50,7 @@ class ExportConversationRequest(RequestBody):
 
     conversation_id: PlainUuid
     format: ExportFormat = "json"
+    user_id: PlainUuid | None = None
 
 
 class ExportAccountRequest(RequestBody):

@@ -369,8 +369,10 @@ class TurnRunner:
             return given_context([], None)
         if caller is None:
             raise UnauthorizedError
-        if caller.is_service:  # which may read anybody's: here it is this user's or none
-            found = await self._persistence.get_conversation(conversation_id, caller=caller)
+        if caller.is_service and user_id:  # it may read anybody's: here it is this user's or none
+            found = await self._persistence.get_conversation(
+                user_id, conversation_id, caller=caller
+            )
             if found.user_id != user_id:
                 raise ConversationNotFoundError
         stored = await self._persistence.load_history(

@@ -443,10 +443,10 @@ async def test_a_store_that_fails_halfway_leaves_nothing(
 
     stage = Persistence.stage_import
 
-    async def fail_second(self: Any, import_id: Any, **more: Any) -> Any:
+    async def fail_second(self: Any, *ids: Any, **more: Any) -> Any:
         if more["part"]:
             raise StoreUnavailableError
-        return await stage(self, import_id, **more)
+        return await stage(self, *ids, **more)
 
     rows = [{"role": "user", "content": str(n)} for n in range(1500)]
     async with bundle(settings_for(stack), token=user.token) as client:
