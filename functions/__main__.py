@@ -15,7 +15,7 @@ from shared.observability import telemetry
 
 
 def main() -> int:
-    """Check the settings, then serve until told to stop; return the exit code."""
+    """Check the settings, then serve until stopped; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
     parser.add_argument(
         "endpoint", nargs="?", choices=sorted(ENDPOINTS), help="by default all of them"

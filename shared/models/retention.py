@@ -1,4 +1,4 @@
-"""Retention and legal holds: what the service says of them, and is told."""
+"""Retention and legal holds: requests, responses and rows."""
 
 from __future__ import annotations
 
