@@ -38,14 +38,7 @@ create table if not exists auth.users (
     updated_at timestamptz default now()
 );
 
-create or replace function auth.jwt()
-returns jsonb
-language sql
-stable
-as $$
-    select coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb;
-$$;
-
+-- The hosted definitions. Claims come as one object, or each by itself.
 create or replace function auth.uid()
 returns uuid
 language sql
@@ -53,8 +46,8 @@ stable
 as $$
     select coalesce(
         nullif(current_setting('request.jwt.claim.sub', true), ''),
-        nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
-    )::uuid;
+        (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')
+    )::uuid
 $$;
 
 create or replace function auth.role()
@@ -64,6 +57,28 @@ stable
 as $$
     select coalesce(
         nullif(current_setting('request.jwt.claim.role', true), ''),
-        nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role'
-    );
+        (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role')
+    )::text
+$$;
+
+create or replace function auth.email()
+returns text
+language sql
+stable
+as $$
+    select coalesce(
+        nullif(current_setting('request.jwt.claim.email', true), ''),
+        (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'email')
+    )::text
+$$;
+
+create or replace function auth.jwt()
+returns jsonb
+language sql
+stable
+as $$
+    select coalesce(
+        nullif(current_setting('request.jwt.claim', true), ''),
+        nullif(current_setting('request.jwt.claims', true), '')
+    )::jsonb
 $$;

@@ -18,7 +18,8 @@ import pytest
 from filelock import FileLock
 
 from local.database import MIGRATIONS
-from local.settings import LocalSettings, Ports
+from local.ports import Ports
+from local.settings import LocalSettings
 from local.stack import Stack
 
 # Another schema for the shared stack: how the tests are run on the previous release's.
