@@ -9,8 +9,9 @@ import sys
 import uvicorn
 
 from local.realtime.app import create_app
-from local.realtime.limits import FRAME_BYTES
 from local.realtime.settings import Settings, SettingsError
+
+FRAME_BYTES = 5 * 1024 * 1024
 
 
 def main() -> int:
