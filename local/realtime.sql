@@ -96,7 +96,7 @@ $$;
 revoke execute on function realtime.notify_message() from public;
 
 comment on function realtime.notify_message() is
-    'Tells the broadcast server about a row of realtime.messages.';
+    'Notifies the broadcast server of a row of realtime.messages.';
 
 create or replace trigger notify_message
     after insert on realtime.messages

@@ -15,7 +15,7 @@ FRAME_BYTES = 5 * 1024 * 1024
 
 
 def main() -> int:
-    """Serve until told to stop; 2 where a setting is missing."""
+    """Serve until stopped; return 2 where a setting is missing."""
     parser = argparse.ArgumentParser(prog="local.realtime", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="TCP port on 127.0.0.1")
     arguments = parser.parse_args()

@@ -108,9 +108,9 @@ class Channel:
             self._services.hub.send(broadcast, sender=self)
             self._acknowledge(reply(frame, "ok"))
 
-    def _acknowledge(self, answer: Frame) -> None:
-        if self._wants_ack and answer.ref is not None:
-            self.deliver(answer)
+    def _acknowledge(self, response: Frame) -> None:
+        if self._wants_ack and response.ref is not None:
+            self.deliver(response)
 
     async def _is_allowed_to_send(self) -> bool:
         if not self.is_private:

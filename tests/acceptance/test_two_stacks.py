@@ -92,7 +92,7 @@ def api_port() -> int:
 
 
 def send(settings: LocalSettings, text: str) -> dict[str, Any]:
-    """Sign up at a stack, send a message to it, and return the answer."""
+    """Sign up at a stack, send a message to it, and return the response."""
     keys = Keys.from_env_file(settings.env_file)
     assert keys is not None
     body = {"email": f"{text}@example.com", "password": "correct-horse"}

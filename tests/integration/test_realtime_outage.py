@@ -1,4 +1,4 @@
-"""The database is killed and comes back: the server stays up, and says so."""
+"""The database is killed and comes back: the server stays up, and its health shows it."""
 
 from __future__ import annotations
 

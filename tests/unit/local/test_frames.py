@@ -86,7 +86,7 @@ def test_version_one_refuses_what_makes_no_sense(data: str | bytes) -> None:
 
 
 def test_a_lone_surrogate_can_be_passed_on() -> None:
-    """What JavaScript can send, JavaScript gets; its size can be told too."""
+    """What JavaScript can send, JavaScript gets; its size can be counted too."""
     text = '[null,null,"realtime:a","broadcast",{"text":"\\ud83d"}]'
     frame = decode(text, ARRAYS)
     assert encode(frame, ARRAYS) == text
