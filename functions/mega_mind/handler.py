@@ -5,20 +5,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from shared.errors import InvalidRequestError, UnauthorizedError
-from shared.http.events import event_stream, place_from, wants_events
 from shared.http.routing import (
     BEARER,
     ArrivedAt,
-    CallerOf,
     CallerOrStranger,
     CheckedRoute,
+    CurrentCaller,
+    CurrentContainer,
     IdempotencyKey,
-    ServicesOf,
 )
+from shared.http.sse import event_stream, wants_events
 from shared.models.base import PlainUuid
-from shared.models.turns import MegaMindAnswer, MegaMindRequest
-from shared.turn import Turn
-from shared.watch import Place
+from shared.models.turns import MegaMindRequest, MegaMindResponse
+from shared.turns.follow import Place, place_from
+from shared.turns.runner import Turn
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])
 
@@ -27,15 +27,15 @@ Accept = Annotated[str | None, Header(include_in_schema=False)]
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-@router.post("/mega-mind", response_model=MegaMindAnswer, responses=STREAM)
+@router.post("/mega-mind", response_model=MegaMindResponse, responses=STREAM)
 async def mega_mind(
     body: MegaMindRequest,
     caller: CallerOrStranger,
-    services: ServicesOf,
+    container: CurrentContainer,
     arrived_at: ArrivedAt,
     idempotency_key: IdempotencyKey,
     accept: Accept = None,
-) -> MegaMindAnswer | Response:
+) -> MegaMindResponse | Response:
     """Commit the user's message, let the AI work, commit its reply, and return both.
 
     As a stream: `accepted`, `status`, `delta {offset, text}`, `message`, `done` or `error`.
@@ -43,20 +43,20 @@ async def mega_mind(
     """
     user_id = caller.acting_for(body.user_id) if caller else None
     if not body.persist_messages:
-        return await services.turns.run_unstored(body, user_id=user_id, caller=caller)
+        return await container.turns.run_unstored(body, user_id=user_id, caller=caller)
     if user_id is None or caller is None:
         raise UnauthorizedError
     turn = Turn(user_id, idempotency_key, body, caller, arrived_at)
     if wants_events(accept):
-        return event_stream(await services.turns.stream(turn))
-    return await services.turns.run(turn)
+        return event_stream(await container.turns.stream(turn))
+    return await container.turns.run(turn)
 
 
 @router.get("/mega-mind", response_class=Response, responses=STREAM)
 async def follow_turn(
     turn_id: Annotated[PlainUuid, Query(alias="turnId")],
-    caller: CallerOf,
-    services: ServicesOf,
+    caller: CurrentCaller,
+    container: CurrentContainer,
     last_event_id: Annotated[str | None, Header()] = None,
     offset: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
@@ -64,4 +64,4 @@ async def follow_turn(
     if offset is not None and last_event_id is not None:
         raise InvalidRequestError("Give Last-Event-ID or offset, not both.")
     place = Place(offset) if offset is not None else place_from(last_event_id)
-    return event_stream(await services.turns.attach(turn_id, caller=caller, place=place))
+    return event_stream(await container.turns.attach(turn_id, caller=caller, place=place))

@@ -13,9 +13,9 @@ from shared.errors import SchemaBehindError, StoreUnavailableError
 from shared.persistence.previous import IN_OLDER_WORDS
 
 if TYPE_CHECKING:
-    from shared.auth import Caller
+    from shared.auth.caller import Caller
     from shared.persistence.previous import Answer, Arguments
-    from shared.store import Store
+    from shared.persistence.rpc import Store
 
 log = structlog.get_logger(__name__)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.turns import Counted, HeardTurns, Settled, TurnRecord
+from shared.models.turns import CountedTurn, ExtendedTurns, SettledTurns, TurnRecord
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth import Caller
-    from shared.models.turns import Beat
+    from shared.auth.caller import Caller
+    from shared.models.turns import TurnExtension
 
 
 class TurnCalls(Calls):
@@ -57,23 +57,25 @@ class TurnCalls(Calls):
 
     async def count_unstored_turn(
         self, *, user_id: UUID, turns_per_minute: int | None, turns_per_day: int | None
-    ) -> Counted:
+    ) -> CountedTurn:
         """Count a turn of which nothing is stored towards its user's limits.
 
         Raises TooManyTurnsError where none is left.
         """
         return await self._call(
-            Counted,
+            CountedTurn,
             "count_unstored_turn",
             user_id=user_id,
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
         )
 
-    async def extend_turns(self, beats: list[Beat], *, lease_seconds: int) -> HeardTurns:
+    async def extend_turns(
+        self, beats: list[TurnExtension], *, lease_seconds: int
+    ) -> ExtendedTurns:
         """Renew the leases of a process's turns and write their drafts."""
         return await self._call(
-            HeardTurns,
+            ExtendedTurns,
             "extend_turns",
             beats=[beat.model_dump(mode="json") for beat in beats],
             lease_seconds=lease_seconds,
@@ -87,13 +89,15 @@ class TurnCalls(Calls):
         """Ask a turn of this user (None: of anyone) to stop."""
         return await self._call(TurnRecord, "cancel_turn", turn_id=turn_id, user_id=user_id)
 
-    async def settle_expired_turn(self, conversation_id: UUID) -> Settled:
+    async def settle_expired_turn(self, conversation_id: UUID) -> SettledTurns:
         """Settle a conversation's running turn if its lease is over."""
-        return await self._call(Settled, "settle_expired_turn", conversation_id=conversation_id)
+        return await self._call(
+            SettledTurns, "settle_expired_turn", conversation_id=conversation_id
+        )
 
-    async def sweep_turns(self) -> Settled:
+    async def sweep_turns(self) -> SettledTurns:
         """Settle every turn whose lease is over."""
-        return await self._call(Settled, "sweep_turns")
+        return await self._call(SettledTurns, "sweep_turns")
 
     async def complete_turn(
         self,

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.engine.tokens import estimate_tokens
-from tests.integration.turns import make_conversation, make_long_conversation
-from tests.support.bundle import bundle, services_of, settings_for
+from shared.ai.tokens import estimate_tokens
+from tests.support.bundle import bundle, container_of, settings_for
 from tests.support.engines import ScriptedEngine
+from tests.support.sql_calls import make_conversation, make_long_conversation
 from tests.support.summarisers import ScriptedSummariser
 from tests.support.users import User
 
@@ -157,7 +157,7 @@ async def test_a_reply_never_waits_for_a_summary(
         asking = asyncio.create_task(ask(client, conversation))
         await asyncio.wait_for(engine.started.wait(), timeout=20)
         summariser.release.set()
-        await services_of(client).summaries.drain(20)
+        await container_of(client).summaries.drain(20)
         assert len(stored(db, conversation)) == 303
         engine.release.set()
         await asking

@@ -11,11 +11,14 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.canonical import canonical, read_exactly
+from shared.encoding.canonical import canonical
+from shared.encoding.exact import read_exactly
 from shared.imports import importer
-from shared.imports.drafts import MessageDraft
 from shared.imports.ours import checksum_of
-from tests.support.archives import (
+from shared.imports.parsed import ParsedMessage
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ScriptedEngine
+from tests.support.provider_files import (
     CLAUDE_TAKEN,
     GPT_TAKEN,
     as_bytes,
@@ -24,8 +27,6 @@ from tests.support.archives import (
     lines_of,
     zipped,
 )
-from tests.support.bundle import bundle, settings_for
-from tests.support.engines import ScriptedEngine
 from tests.support.sse import read_events
 from tests.support.users import User, functions_client
 
@@ -421,7 +422,7 @@ async def test_a_file_whose_last_conversation_is_refused_by_the_store_leaves_not
     """Whatever goes wrong in a conversation: the ones before it aren't there either."""
     make_row = importer._row
 
-    def same_time(conversation_id: uuid.UUID, message: MessageDraft) -> dict[str, Any]:
+    def same_time(conversation_id: uuid.UUID, message: ParsedMessage) -> dict[str, Any]:
         row = make_row(conversation_id, message)
         is_flat = message.content in {"Flat", "Yes"}
         return row | ({"created_at": "2026-01-01T00:00:00Z"} if is_flat else {})

@@ -49,7 +49,7 @@ async def another_function(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_supabase_js_does_all_it_does_through_envoy(stack: Stack, tmp_path: Path) -> None:
     """Sign up, invoke, join, select, and be refused: each part is where it was."""
     async with self_hosted(stack, tmp_path) as gateway:
-        process = await _node(stack, "story.mjs", gateway)
+        process = await _node(stack, "application.mjs", gateway)
         out, errors = await asyncio.wait_for(process.communicate(), timeout=60)
     assert process.returncode == 0, errors
     seen = json.loads(out)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.engine import unescape
+from shared.encoding.storable import unescape
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine, ScriptedEngine, TypingEngine
 from tests.support.server import served_bundle

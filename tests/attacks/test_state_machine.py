@@ -29,12 +29,12 @@ from hypothesis.stateful import (
 )
 
 from local.stack import Stack
-from shared.engine import EngineEvent, EngineResult, Finished, HistoryMessage, TextDelta
-from shared.engine.protocol import AnalysisReady
-from tests.integration.turns import make_account
+from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage, TextDelta
+from shared.ai.protocol import AnalysisReady
 from tests.support.bundle import settings_for
 from tests.support.engines import ANALYSIS
 from tests.support.server import served_bundle
+from tests.support.sql_calls import make_account
 from tests.support.sse import read_events
 from tests.support.tokens import claims_for, signed
 

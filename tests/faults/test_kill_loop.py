@@ -18,7 +18,7 @@ import pytest
 
 from local.postgres import kill_server
 from local.stack import Stack
-from tests.faults.history import Call, History, check, read_back
+from tests.support.fault_history import Call, History, check, read_back
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.stack import free_ports
 from tests.support.users import User, sign_up

@@ -16,7 +16,10 @@ import pytest
 
 from local.stack import Stack
 from shared.config import Settings
-from tests.faults.turns import (
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ScriptedEngine
+from tests.support.fake_provider import FakeProvider, streaming
+from tests.support.fault_turns import (
     COMPLETED,
     LONG_LEASE,
     RUNNING,
@@ -26,13 +29,10 @@ from tests.faults.turns import (
     turns_of,
     until_answered,
 )
-from tests.support.bundle import bundle, settings_for
-from tests.support.engines import ScriptedEngine
 from tests.support.gateway import second_gateway
+from tests.support.network_faults import Proxy, proxy_to
 from tests.support.sse import read_events
-from tests.support.toxics import Proxy, proxy_to
 from tests.support.users import User
-from tests.unit.engine.test_model_http import FakeProvider, streaming
 
 VERBS: dict[str, dict[str, Any]] = {
     "latency": {"latency": 0.02},

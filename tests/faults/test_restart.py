@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.faults.test_streams import STOPPED, Crowd, crowd_client, key_of, replies_of
+from tests.support.crowd import STOPPED, Crowd, crowd_client, key_of, replies_of
 from tests.support.edge import SECRET, edge_functions
 from tests.support.envoy import envoy_gateway
 from tests.support.process import functions_process

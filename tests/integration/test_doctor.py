@@ -16,9 +16,9 @@ import pytest
 
 from local.settings import ROOT
 from local.stack import Stack
-from tests.integration.turns import as_service
 from tests.support.bundle import bundle, settings_for
 from tests.support.proxy import Proxy, proxy_to, refuses
+from tests.support.sql_calls import as_service
 from tests.support.stack import free_ports, running_stack
 from tests.support.users import User, make_user
 

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from shared.doctor import NO_REMEDY, REMEDIES, main, table_of
-from shared.models.upkeep import InvariantCheck
+from shared.models.integrity import InvariantCheck
 
 
 def check(name: str, *examples: uuid.UUID, repairable: bool = True) -> InvariantCheck:

@@ -8,12 +8,12 @@ import httpx
 import pytest
 import respx
 
-from shared.clients import Clients, create_pool
 from shared.errors import SchemaBehindError
-from shared.models.turns import Beat
+from shared.models.turns import TurnExtension
 from shared.persistence import Persistence
-from shared.store import Store
-from tests.unit.support import URL, unit_settings
+from shared.persistence.clients import Clients, create_pool
+from shared.persistence.rpc import Store
+from tests.support.unit_settings import URL, unit_settings
 
 RPC = f"{URL}/rest/v1/rpc"
 MISSING = {"code": "PGRST202", "message": "Could not find the function", "details": None}
@@ -27,9 +27,9 @@ async def persistence() -> AsyncIterator[Persistence]:
         yield Persistence(Store(Clients(settings, pool), timeout=1))
 
 
-def a_beat() -> Beat:
+def a_beat() -> TurnExtension:
     """A turn's heartbeat."""
-    return Beat(turn_id=uuid.uuid4(), attempt=2, draft_offset=5, draft_tail="more")
+    return TurnExtension(turn_id=uuid.uuid4(), attempt=2, draft_offset=5, draft_tail="more")
 
 
 async def test_heartbeats_go_out_one_by_one_and_a_failed_one_is_left_out(

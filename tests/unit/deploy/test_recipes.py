@@ -10,7 +10,7 @@ import yaml
 
 from local.settings import ROOT
 from shared.config import Settings
-from shared.http.events import KEEPALIVE_SECONDS
+from shared.http.sse import KEEPALIVE_SECONDS
 from tests.support.envoy import RECIPE, SUPABASE, entrypoint
 
 SELF_HOSTED = ROOT / "deploy" / "self-hosted"
