@@ -1,7 +1,8 @@
-"""Where the stack lives, on which ports, and with which keys. Writes .env.local, nothing else."""
+"""Where the stack lives, on which ports, and with which keys: in .local/ and .env.local."""
 
 import secrets
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -87,40 +88,34 @@ class LocalSettings:
         """The database, as its superuser."""
         return f"postgresql://{DB_USER}:{DB_PASSWORD}@127.0.0.1:{self.ports.db}/postgres"
 
+    @cached_property
     def keys(self) -> Keys:
-        """Return the stack's keys, made and kept on first use."""
-        kept = Keys.from_env_file(self.env_file)
-        if kept is None:
-            kept = Keys.generate()
-            self._write(self._environment_with(kept))
-        return kept
+        """The stack's keys: those that an earlier start kept, else new ones."""
+        return Keys.from_env_file(self.env_file) or Keys.generate()
 
     def environment(self) -> dict[str, str]:
         """Return what every part and every client needs to know."""
-        return self._environment_with(self.keys())
+        return {
+            "SUPABASE_URL": self.url,
+            "SUPABASE_PUBLISHABLE_KEY": self.keys.publishable,
+            "SUPABASE_SECRET_KEY": self.keys.secret,
+            "SUPABASE_JWT_SECRET": self.keys.jwt_secret,
+            "SUPABASE_DB_URL": self.db_url,
+        }
 
     def keep(self) -> None:
         """Write the env file and the ports, for the commands and clients that come after."""
-        self._write(self.environment())
+        self._write_env_file()
         self.ports.save(self.ports_file)
 
     def forget_ports(self) -> None:
         """Leave the next start free to choose: nothing runs on these ports."""
         self.ports_file.unlink(missing_ok=True)
 
-    def _environment_with(self, keys: Keys) -> dict[str, str]:
-        return {
-            "SUPABASE_URL": self.url,
-            "SUPABASE_PUBLISHABLE_KEY": keys.publishable,
-            "SUPABASE_SECRET_KEY": keys.secret,
-            "SUPABASE_JWT_SECRET": keys.jwt_secret,
-            "SUPABASE_DB_URL": self.db_url,
-        }
-
-    def _write(self, environment: dict[str, str]) -> None:
+    def _write_env_file(self) -> None:
         """Write the env file in one step, readable by its owner alone."""
         lines = ["# Written by the local stack. Keys for this machine only."]
-        lines += [f"{name}={value}" for name, value in environment.items()]
+        lines += [f"{name}={value}" for name, value in self.environment().items()]
         self.env_file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.env_file.with_name(f"{self.env_file.name}.new")
         unfinished.touch(mode=0o600)

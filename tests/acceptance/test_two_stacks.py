@@ -16,7 +16,7 @@ import pytest
 
 from local import node
 from local.ports import Ports, is_free
-from local.settings import ROOT, Keys, LocalSettings
+from local.settings import ROOT, LocalSettings
 from local.stack import processes_left_in
 from tests.support.stack import temporary_home
 
@@ -93,11 +93,11 @@ def api_port() -> int:
 
 def send(settings: LocalSettings, text: str) -> dict[str, Any]:
     """Sign up at a stack, send a message to it, and return the response."""
-    keys = Keys.from_env_file(settings.env_file)
-    assert keys is not None
     body = {"email": f"{text}@example.com", "password": "correct-horse"}
     with httpx.Client(base_url=settings.url, timeout=30) as client:
-        signed_up = client.post("/auth/v1/signup", json=body, headers={"apikey": keys.publishable})
+        signed_up = client.post(
+            "/auth/v1/signup", json=body, headers={"apikey": settings.keys.publishable}
+        )
         bearer = f"Bearer {signed_up.raise_for_status().json()['access_token']}"
         sent = client.post(
             "/functions/v1/mega-mind", json={"request": text}, headers={"authorization": bearer}
@@ -126,8 +126,9 @@ def test_two_stacks_side_by_side_serve_their_own(checkouts: list[Checkout], api_
     ports = Ports.following(api_port - 11)
     assert processes_left_in(LocalSettings(home, home, ports)) == []
     assert all(map(is_free, (ports.api, ports.db, ports.functions)))
-    assert not (home / "ports.json").exists()
-    assert not (home / "postgres").exists()
+    left = {path.name for path in home.iterdir()}
+    assert left == {"lock"}
+    assert not (second.root / ".env.local").exists()
 
     demo = second.run("-m", "local", "demo", API_PORT=str(api_port))
     assert demo.returncode == 1
