@@ -123,7 +123,7 @@ class Part:
                 raise PartFailedError(f"{self.name} ended at once: {self.last_log_line()}")
             time.sleep(POLL_SECONDS)
         raise PartFailedError(
-            f"{self.name} is not ready after {START_SECONDS} s: see {self.log_file}"
+            f"{self.name} is not ready after {START_SECONDS} s: {self.last_log_line()}"
         )
 
     def last_log_line(self) -> str:

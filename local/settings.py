@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".local"
 PORTS_FILE = HOME / "ports.json"
 
-DB_USER = "postgres"
+# The superuser. The Supabase CLI takes the role of postgres where it is named supabase_admin.
+DB_USER = "admin"
 DB_PASSWORD = "postgres"  # noqa: S105 - the Supabase CLI's own, for a server on 127.0.0.1
 
 
