@@ -136,7 +136,7 @@ async def test_without_https_a_message_is_sent_all_the_same(
         await expect(page.locator(".message-user .message-body")).to_have_text("In the open")
 
 
-async def test_what_the_reader_asks_for_and_does_not_get_is_told(
+async def test_what_the_reader_asks_for_and_does_not_get_is_shown(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
     """Nothing to copy with, no way to stop: each says so, and no error is left lying about."""

@@ -49,7 +49,7 @@ test("what is stored between a load and the join is there once both are done", a
   const store = slowStore(1);
   const chat = open(store.load);
   await vi.waitFor(() => expect(store.asked()).toBe(1));
-  store.count = 2; // heard by nobody: the topic is not joined yet
+  store.count = 2; // broadcast to nobody: the topic is not joined yet
   chat.join();
   store.answer();
   await vi.waitFor(() => expect(store.asked()).toBe(1));

@@ -4,10 +4,10 @@ import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
 import remarkGfm from "remark-gfm";
-import { AsPlainText } from "./AsPlainText";
 import { CodeBlock } from "./CodeBlock";
+import { ErrorBoundary } from "./ErrorBoundary";
 import { LongText } from "./LongText";
-import { isTame } from "./tame";
+import { isWithinLimits } from "./markdownLimits";
 
 const SAFE = /^(https?:|mailto:)/i;
 
@@ -68,9 +68,9 @@ function pathOf({ data }: Element): string | undefined {
 }
 
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
-  if (!isTame(text)) return <LongText text={text} />;
+  if (!isWithinLimits(text)) return <LongText text={text} />;
   return (
-    <AsPlainText text={text}>
+    <ErrorBoundary fallback={<LongText text={text} />}>
       <div className="markdown">
         <ReactMarkdown
           remarkPlugins={[remarkGfm]}
@@ -80,6 +80,6 @@ export const Markdown = memo(function Markdown({ text }: { text: string }) {
           {text}
         </ReactMarkdown>
       </div>
-    </AsPlainText>
+    </ErrorBoundary>
   );
 });

@@ -6,7 +6,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChatError } from "../core/errors";
 import type { TurnState } from "../core/state";
 import type { MessageRow, OutboxEntry } from "../core/types";
-import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import type { UniversalAIChat } from "../hook/chat";
 import { DraftMessage } from "./DraftMessage";
 import { Message } from "./Message";
 import { PendingMessage } from "./PendingMessage";

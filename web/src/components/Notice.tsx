@@ -1,6 +1,6 @@
 /** What the reader should know: no network, no live updates, or that loading has failed. */
 
-import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import type { UniversalAIChat } from "../hook/chat";
 
 export function Notice({ chat }: { chat: UniversalAIChat }) {
   if (chat.connection === "offline") {

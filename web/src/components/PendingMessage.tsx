@@ -2,7 +2,7 @@
 
 import { ClockIcon, ExclamationTriangleIcon, UploadIcon } from "@radix-ui/react-icons";
 import type { OutboxEntry } from "../core/types";
-import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import type { UniversalAIChat } from "../hook/chat";
 import { timeOf } from "./time";
 
 interface PendingMessageProps {

@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { failureOf } from "../core/metadata";
-import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import type { UniversalAIChat } from "../hook/chat";
 
 const WORDS = {
   loading: "Loading the conversation",

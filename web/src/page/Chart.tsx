@@ -65,21 +65,21 @@ export function Chart({ label, days, series }: ChartProps) {
   );
 }
 
-/** The theme that is shown: a canvas has to be painted anew when it changes. */
+/** The theme that is shown: a canvas has to be painted again when it changes. */
 function useTheme(): string {
-  return useSyncExternalStore(watchTheme, () => {
+  return useSyncExternalStore(onThemeChange, () => {
     const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
     return `${document.documentElement.dataset.theme} ${isDark}`;
   });
 }
 
-function watchTheme(told: () => void): () => void {
+function onThemeChange(changed: () => void): () => void {
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const chosen = new MutationObserver(told);
-  system.addEventListener("change", told);
+  const chosen = new MutationObserver(changed);
+  system.addEventListener("change", changed);
   chosen.observe(document.documentElement, { attributeFilter: ["data-theme"] });
   return () => {
-    system.removeEventListener("change", told);
+    system.removeEventListener("change", changed);
     chosen.disconnect();
   };
 }

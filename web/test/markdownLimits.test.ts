@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isTame } from "../src/components/tame";
+import { isWithinLimits } from "../src/components/markdownLimits";
 
 test.each([
   ["emphasis that never ends", "_a*".repeat(20_000)],
@@ -33,7 +33,7 @@ test.each([
   ["lines that end as in the eighties", `\`\`\`\r\`\`\`\r${"[".repeat(20_000)}`],
   ["a space that is no blank line", `${"[".repeat(1_500)}\n\u00a0\n`.repeat(20)],
 ])("%s is not read as markdown", (_, text) => {
-  expect(isTame(text)).toBe(false);
+  expect(isWithinLimits(text)).toBe(false);
 });
 
 test.each([
@@ -44,5 +44,5 @@ test.each([
   ["a line across", "-".repeat(200)],
   ["a quote in a quote", "> > said"],
 ])("%s is", (_, text) => {
-  expect(isTame(text)).toBe(true);
+  expect(isWithinLimits(text)).toBe(true);
 });

@@ -10,7 +10,7 @@ const OPENING = /^(?:`{3,}(?=[^`]*$)|~{3,})/;
 const CLOSING = /^ {0,3}(`{3,}|~{3,})[ \t]*$/;
 const HTML = /^ {0,3}<[a-z/!?]/i;
 
-export function isTame(text: string): boolean {
+export function isWithinLimits(text: string): boolean {
   let markers = 0;
   let columns = 0;
   let cells = 0;
