@@ -115,7 +115,7 @@ export class Conversation {
   }
 
   async loadNewest(): Promise<void> {
-    await this.loading({ isLoading: true }, async () => {
+    await this.loading("isLoading", async () => {
       await this.load("newest", {}).catch(async (error) => {
         const failure = await chatErrorFrom(error);
         this.isRefused = !failure.isPassing;
@@ -127,7 +127,7 @@ export class Conversation {
 
   async loadOlder(): Promise<void> {
     if (!this.snapshot.hasOlder || this.snapshot.isLoadingOlder) return;
-    await this.loading({ isLoadingOlder: true }, async () => {
+    await this.loading("isLoadingOlder", async () => {
       await this.load("older", { before: oldestSeq(this.snapshot) });
     });
   }
@@ -137,7 +137,7 @@ export class Conversation {
   }
 
   async loadAround(messageId: string): Promise<void> {
-    await this.loading({ isLoading: true }, async () => {
+    await this.loading("isLoading", async () => {
       await this.load("around", { around: messageId });
     });
   }
@@ -175,16 +175,16 @@ export class Conversation {
   }
 
   private async loading(
-    busy: Partial<ConversationSnapshot>,
+    flag: "isLoading" | "isLoadingOlder",
     work: () => Promise<void>,
   ): Promise<void> {
-    this.update(busy);
-    const done = { isLoading: false, isLoadingOlder: false };
+    this.update({ [flag]: true });
     try {
       await work();
-      this.update(done);
     } catch (error) {
-      this.update({ ...done, error: await chatErrorFrom(error) });
+      this.update({ error: await chatErrorFrom(error) });
+    } finally {
+      this.update({ [flag]: false });
     }
   }
 
