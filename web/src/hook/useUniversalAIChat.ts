@@ -27,7 +27,7 @@ export function useUniversalAIChat({
   const open = useConversation(client, id);
   const snapshot = useSnapshot(open);
   const entries = useOutbox(client);
-  const unstored = useUnstored(client, projectId);
+  const unstored = useUnstored(client, conversationId, projectId);
 
   const pending = useMemo(
     () =>

@@ -11,29 +11,37 @@ interface Question {
   metadata?: Record<string, unknown>;
 }
 
-/** A chat with one client: another one, which is another user's, begins with nothing. */
+/** A chat with one client, in one place: another user's, or another conversation, begins empty. */
 interface UnstoredChat {
   client: ChatClient;
+  thread: string;
   messages: MessageRow[];
   question: Question | null;
   isAsking: boolean;
   error: ChatError | null;
 }
 
-function begun(client: ChatClient): UnstoredChat {
-  return { client, messages: [], question: null, isAsking: false, error: null };
+function begun(client: ChatClient, thread: string): UnstoredChat {
+  return { client, thread, messages: [], question: null, isAsking: false, error: null };
 }
 
-export function useUnstored(client: ChatClient, projectId?: string): UniversalAIChat {
-  const [chat, setChat] = useState(() => begun(client));
-  if (chat.client !== client) setChat(begun(client));
+export function useUnstored(
+  client: ChatClient,
+  conversationId = "",
+  projectId?: string,
+): UniversalAIChat {
+  const thread = `unstored ${conversationId}`;
+  const [chat, setChat] = useState(() => begun(client, thread));
+  if (chat.client !== client || chat.thread !== thread) setChat(begun(client, thread));
   const { messages, question, isAsking, error } = chat;
 
-  /** Change this client's chat: what comes for an earlier one is dropped. */
+  /** Change this chat: what comes for an earlier one is dropped. */
   const change = useCallback(
     (next: (chat: UnstoredChat) => Partial<UnstoredChat>) =>
-      setChat((now) => (now.client === client ? { ...now, ...next(now) } : now)),
-    [client],
+      setChat((now) =>
+        now.client === client && now.thread === thread ? { ...now, ...next(now) } : now,
+      ),
+    [client, thread],
   );
   const ask = useCallback(
     async ({ request, metadata }: Question) => {
@@ -67,7 +75,7 @@ export function useUnstored(client: ChatClient, projectId?: string): UniversalAI
 
   return useMemo(
     () => ({
-      thread: "unstored",
+      thread,
       conversationId: null,
       conversation: null,
       messages,
@@ -89,7 +97,7 @@ export function useUnstored(client: ChatClient, projectId?: string): UniversalAI
       loadNewest: nothing,
       loadAround: nothing,
     }),
-    [messages, isAsking, error, send, reload],
+    [thread, messages, isAsking, error, send, reload],
   );
 }
 
