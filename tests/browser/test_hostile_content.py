@@ -102,7 +102,7 @@ async def test_hostile_markup_is_shown_and_does_nothing(
     """From the assistant, the user and the system alike; no request leaves, no rule is broken."""
     said = [Said(role, each) for each in MARKUP for role in ("assistant", "user", "system")]
     chat = write_chat(site, visiting_user, said)
-    size = {"width": width, "height": 6000}
+    size = {"width": width, "height": 9000}
     async with visitor(browser, site, viewport=size) as visit:
         page = await open_chat(visit, visiting_user, chat)
         await expect(page.get_by_text("before the image").first).to_be_visible()

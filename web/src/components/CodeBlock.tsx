@@ -6,18 +6,20 @@ import { CopyButton } from "./CopyButton";
 interface CodeBlockProps {
   code: string;
   language: string;
-  path?: string;
+  /** What stands behind the language, such as the path of a file. */
+  info?: string;
 }
 
 const MOST = 50_000; // characters that are coloured
 const LINES = 400; // that are shown at once
 const TURNING = /[\u202a-\u202e\u2066-\u2069]/; // what turns the direction of text
 
-export const CodeBlock = memo(function CodeBlock({ code, language, path }: CodeBlockProps) {
+export const CodeBlock = memo(function CodeBlock({ code, language, info }: CodeBlockProps) {
   const [isWhole, setWhole] = useState(false);
   const shown = isWhole ? code : firstLines(code);
   const colored = useColored(shown, language);
-  const name = path ?? (language || "text");
+  const path = info && /^path=(\S+)$/.exec(info)?.[1];
+  const name = path ?? ([language, info].filter(Boolean).join(" ") || "text");
   return (
     <figure className="code">
       <figcaption>

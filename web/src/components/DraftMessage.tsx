@@ -6,6 +6,7 @@ import type { TurnState } from "../core/state";
 import { Markdown } from "./Markdown";
 
 const LONG = 60_000;
+const COMPLETE = { linkMode: "text-only", htmlTags: false, comparisonOperators: false } as const;
 
 export function DraftMessage({ turn }: { turn: TurnState }) {
   const draft = useDeferredValue(turn.draft);
@@ -16,7 +17,7 @@ export function DraftMessage({ turn }: { turn: TurnState }) {
         {draft.length > LONG ? (
           <p className="plain">{draft.slice(-LONG)}</p>
         ) : draft ? (
-          <Markdown text={remend(draft)} />
+          <Markdown text={remend(draft, COMPLETE)} />
         ) : (
           <span className="waiting" aria-hidden>
             <i />
