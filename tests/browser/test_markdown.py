@@ -40,12 +40,12 @@ async def test_mathematics_is_set_and_copied_as_its_source(
         page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
         await expect(page.locator(".katex")).to_have_count(3)
         await expect(page.get_by_text("for $5 or $10.")).to_be_visible()
-        await expect(page.locator(".formula > code")).to_have_text(
+        await expect(page.locator(".uci-formula > code")).to_have_text(
             [r"$\frac{a$", r"$\href{javascript:hack}{b_1}$"]
         )
         fraction = page.locator(".mfrac").first
         assert (await fraction.bounding_box() or {})["height"] > 15
-        copied = await page.locator(".markdown").evaluate(COPY_ALL)
+        copied = await page.locator(".uci-markdown").evaluate(COPY_ALL)
         assert r"$ x = \frac{1}{2} $" in copied
         assert "$$E = m\n  + c$$" in copied
     assert visit.problems == []

@@ -49,12 +49,12 @@ async def test_a_hundred_switches_leave_the_page_as_a_fresh_one(
         page = await visit.sign_in(visiting_user, f"/#/c/{chats[0]}")
         for number in range(SWITCHES):
             await show(page, chats[number % 3])
-            message = page.locator(".message").filter(has_text="Only in")
+            message = page.locator(".uci-message").filter(has_text="Only in")
             await expect(message).to_have_text(
                 re.compile(f"Only in {('one', 'two', 'three')[number % 3]}")
             )
         expected = await fresh.sign_in(visiting_user, f"/#/c/{chats[(SWITCHES - 1) % 3]}")
-        await expect(expected.locator(".message")).to_be_visible()
+        await expect(expected.locator(".uci-message")).to_be_visible()
         await expect(expected.locator(".chat-header h1")).to_have_text("one")
         assert await view_of(page) == await view_of(expected)
     assert visit.problems == []
@@ -68,13 +68,13 @@ async def test_a_reply_that_is_written_stays_in_its_conversation(
     async with visitor(browser, site) as visit, visitor(browser, site) as fresh:
         page = await visit.sign_in(visiting_user)
         await send(page, "Explain something at length")
-        await page.locator(".message-draft .markdown").wait_for()
+        await page.locator(".uci-message-draft .uci-markdown").wait_for()
         busy = (await page.evaluate("location.hash")).removeprefix("#/c/")
         for _ in range(20):
             await show(page, quiet)
             await expect(page.get_by_text("Nothing happens here")).to_be_visible()
-            await expect(page.locator(".status")).to_have_text("")
-            await expect(page.locator(".message-draft")).to_have_count(0)
+            await expect(page.locator(".uci-status")).to_have_text("")
+            await expect(page.locator(".uci-message-draft")).to_have_count(0)
             await expect(page.get_by_role("button", name="Stop")).to_have_count(0)
             await show(page, busy)
             await expect(page.get_by_text("Explain something at length").first).to_be_visible()

@@ -47,7 +47,7 @@ test("bold ends before full-width punctuation", () => {
 /** The formulas that are found in a text, as they were written. */
 function formulas(markdown: string): string[] {
   const found = htmlOf(markdown).matchAll(
-    /class="formula[^"]*"><span hidden=""><\/span><code>([^<]*)</g,
+    /class="uci-formula[^"]*"><span hidden=""><\/span><code>([^<]*)</g,
   );
   return [...found].map(([, source = ""]) => source);
 }

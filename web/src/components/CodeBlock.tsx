@@ -21,21 +21,21 @@ export const CodeBlock = memo(function CodeBlock({ code, language, info }: CodeB
   const path = info && /^path=(\S+)$/.exec(info)?.[1];
   const name = path ?? ([language, info].filter(Boolean).join(" ") || "text");
   return (
-    <figure className="code">
+    <figure className="uci-code">
       <figcaption>
-        <span className="code-name">{name}</span>
+        <span className="uci-code-name">{name}</span>
         <CopyButton text={code} label={`Copy ${name}`} />
       </figcaption>
       <pre tabIndex={0}>
         <code dir="ltr">{colored ?? shown}</code>
       </pre>
       {TURNING.test(code) && (
-        <p className="code-warning">
+        <p className="uci-code-warning">
           Holds invisible characters that change the order in which it is shown.
         </p>
       )}
       {shown.length < code.length && (
-        <button type="button" className="link" onClick={() => setWhole(true)}>
+        <button type="button" className="uci-link" onClick={() => setWhole(true)}>
           Show all {code.split("\n").length.toLocaleString()} lines
         </button>
       )}

@@ -11,15 +11,15 @@ const COMPLETE = { linkMode: "text-only", htmlTags: false, comparisonOperators: 
 export function DraftMessage({ turn }: { turn: TurnState }) {
   const draft = useDeferredValue(turn.draft);
   return (
-    <article className="message message-assistant message-draft" aria-busy="true">
-      <h3 className="visually-hidden">AI, writing</h3>
-      <div className="message-body" dir="auto">
+    <article className="uci-message uci-message-assistant uci-message-draft" aria-busy="true">
+      <h3 className="uci-visually-hidden">AI, writing</h3>
+      <div className="uci-message-body" dir="auto">
         {draft.length > LONG ? (
-          <p className="plain">{draft.slice(-LONG)}</p>
+          <p className="uci-plain">{draft.slice(-LONG)}</p>
         ) : draft ? (
           <Markdown text={remend(draft, COMPLETE)} />
         ) : (
-          <span className="waiting" aria-hidden>
+          <span className="uci-waiting" aria-hidden>
             <i />
             <i />
             <i />

@@ -28,7 +28,7 @@ export function Formula({ source, formula, isBlock }: FormulaProps) {
     };
   }, [formula, isBlock]);
   return (
-    <span className={isBlock ? "formula formula-block" : "formula"}>
+    <span className={isBlock ? "uci-formula uci-formula-block" : "uci-formula"}>
       <span ref={element} hidden={!isSet} />
       {!isSet && <code>{source}</code>}
     </span>

@@ -50,7 +50,7 @@ const components: Components = {
   },
   table({ children }) {
     return (
-      <section className="table" tabIndex={0} aria-label="Table">
+      <section className="uci-table" tabIndex={0} aria-label="Table">
         <table>{children}</table>
       </section>
     );
@@ -92,14 +92,14 @@ const REMARK = [
   visibleSource,
 ] as Options["remarkPlugins"];
 
-const REHYPE = { footnoteLabelProperties: { className: ["visually-hidden"] } };
+const REHYPE = { footnoteLabelProperties: { className: ["uci-visually-hidden"] } };
 
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
   const source = withMathFences(text);
   if (!isWithinLimits(source)) return <LongText text={text} />;
   return (
     <ErrorBoundary fallback={<LongText text={text} />}>
-      <div className="markdown">
+      <div className="uci-markdown">
         <ReactMarkdown
           remarkPlugins={REMARK}
           remarkRehypeOptions={REHYPE}

@@ -17,8 +17,8 @@ export function StatusLine({ chat }: { chat: UniversalAIChat }) {
   const words = chat.connection === "offline" ? "" : WORDS[chat.status];
   const outcome = useOutcome(chat);
   return (
-    <p className="status" role="status" data-busy={words !== "" || undefined}>
-      {words || <span className="visually-hidden">{outcome}</span>}
+    <p className="uci-status" role="status" data-busy={words !== "" || undefined}>
+      {words || <span className="uci-visually-hidden">{outcome}</span>}
     </p>
   );
 }

@@ -31,13 +31,13 @@ function ChatView({ chat, focusMessageId }: { chat: UniversalAIChat; focusMessag
   );
   const isEmpty = chat.messages.length + chat.pending.length === 0 && chat.status === "ready";
   return (
-    <section className="chat" aria-label="Conversation">
+    <section className="uci" aria-label="Conversation">
       {isEmpty && !chat.error ? (
         <Welcome onPick={send} />
       ) : (
         <MessageList chat={chat} focusMessageId={focusMessageId} sent={sent} />
       )}
-      <div className="chat-foot">
+      <div className="uci-foot">
         <Notice chat={chat} />
         <StatusLine chat={chat} />
         <Composer isBusy={chat.turn !== null} onSend={send} onStop={chat.stop} />

@@ -6,7 +6,13 @@ import "katex/dist/katex.min.css";
 
 /** Set a formula into an element; throws where it can't be read, or asks for more than to be set. */
 export function setFormula(formula: string, element: HTMLElement, displayMode: boolean): void {
-  katex.render(formula, element, { displayMode, strict: false, trust, maxSize: 20, maxExpand: 500 });
+  katex.render(formula, element, {
+    displayMode,
+    strict: false,
+    trust,
+    maxSize: 20,
+    maxExpand: 500,
+  });
 }
 
 /** Links, images and classes are no mathematics. */

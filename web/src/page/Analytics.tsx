@@ -32,9 +32,9 @@ export default function Analytics({ client }: { client: ChatClient }) {
       </header>
       <section className="analytics-body" tabIndex={0} aria-label="Figures">
         {error && (
-          <p className="notice notice-bad" role="alert">
+          <p className="uci-notice uci-notice-bad" role="alert">
             {error.message}{" "}
-            <button type="button" className="link" onClick={() => reload()}>
+            <button type="button" className="uci-link" onClick={() => reload()}>
               Try again
             </button>
           </p>
@@ -69,11 +69,15 @@ function FigureSheet({ response }: { response: AnalyticsResponse }) {
         label="Turns over time"
         days={buckets.map((bucket) => bucket.start)}
         series={[
-          { label: "completed", values: buckets.map((each) => each.completed), color: "--green" },
+          {
+            label: "completed",
+            values: buckets.map((each) => each.completed),
+            color: "--uci-green",
+          },
           {
             label: "not completed",
             values: buckets.map((each) => each.failed + each.cancelled + each.interrupted),
-            color: "--red",
+            color: "--uci-red",
           },
         ]}
       />

@@ -38,7 +38,7 @@ export function Chart({ label, days, series }: ChartProps) {
   return (
     <figure className="chart">
       <div ref={frame} aria-hidden="true" />
-      <table className="visually-hidden">
+      <table className="uci-visually-hidden">
         <caption>{label}</caption>
         <thead>
           <tr>
@@ -100,9 +100,9 @@ function options(element: HTMLElement, series: Series[]): uPlot.Options {
   const color = (name: string) => resolved(element, name);
   const bars = uPlot.paths.bars?.({ size: [0.7, 40], radius: 0.15 });
   const axis = {
-    stroke: color("--soft"),
+    stroke: color("--uci-soft"),
     font: `12px ${styles.fontFamily}`,
-    grid: { stroke: color("--line"), width: 1 },
+    grid: { stroke: color("--uci-line"), width: 1 },
     ticks: { show: false },
   };
   return {

@@ -51,7 +51,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
         {row.title}
       </Link>
       <DropdownMenu.Root modal={false}>
-        <DropdownMenu.Trigger className="icon-button" aria-label={`More about ${row.title}`}>
+        <DropdownMenu.Trigger className="uci-icon-button" aria-label={`More about ${row.title}`}>
           <DotsHorizontalIcon aria-hidden />
         </DropdownMenu.Trigger>
         <DropdownMenu.Portal>
@@ -63,7 +63,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
               {isArchived ? <ResetIcon aria-hidden /> : <ArchiveIcon aria-hidden />}
               {isArchived ? "Restore" : "Archive"}
             </DropdownMenu.Item>
-            <DropdownMenu.Item className="menu-item bad" onSelect={() => setDialog("delete")}>
+            <DropdownMenu.Item className="menu-item uci-bad" onSelect={() => setDialog("delete")}>
               <TrashIcon aria-hidden /> Delete
             </DropdownMenu.Item>
           </DropdownMenu.Content>

@@ -89,7 +89,7 @@ function ConversationNav({ client, archived, onNavigate }: ConversationNavProps)
     return (
       <p className="hint" role="alert">
         {error.message}{" "}
-        <button type="button" className="link" onClick={reload}>
+        <button type="button" className="uci-link" onClick={reload}>
           Try again
         </button>
       </p>

@@ -3,7 +3,7 @@ export function Unavailable() {
   return (
     <p className="hint" role="alert">
       This could not be shown.{" "}
-      <button type="button" className="link" onClick={() => location.reload()}>
+      <button type="button" className="uci-link" onClick={() => location.reload()}>
         Reload the page
       </button>
     </p>

@@ -43,7 +43,7 @@ function Layout({ client, email }: WorkspaceProps) {
     >
       <button
         type="button"
-        className="icon-button menu-button"
+        className="uci-icon-button menu-button"
         aria-label={isOpen ? "Close the menu" : "Open the menu"}
         aria-expanded={isOpen}
         onClick={() => setOpen(!isOpen)}
