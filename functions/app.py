@@ -48,6 +48,7 @@ def make_app(*names: str, settings: Settings | None = None) -> FastAPI:
 
 
 def __getattr__(name: str) -> FastAPI:
+    """Make an application when somebody imports it by its name."""
     endpoint = name.replace("_", "-")
     if name != "app" and endpoint not in ENDPOINTS:
         raise AttributeError(name)

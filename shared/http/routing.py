@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 # Only documents the scheme: verifying is the route's.
 BEARER = HTTPBearer(auto_error=False, description="The signed-in user's access token.")
-
-
-LARGE = 64 * 1024
+LARGE = 64 * 1024  # bytes of a body
 
 
 class CheckedRequest(Request):
@@ -95,7 +93,7 @@ class EndpointRouter(APIRouter):
 
 def _with_query(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Return the handler for FastAPI to give it its request out of the query."""
-    signature = inspect.signature(handler)
+    signature = inspect.signature(handler, eval_str=True)
 
     @wraps(handler)
     async def by_query(**arguments: Any) -> Any:
