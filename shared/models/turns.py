@@ -122,6 +122,7 @@ class CancelTurnRequest(RequestBody):
     )
 
     turn_id: PlainUuid
+    user_id: PlainUuid | None = None
 
 
 class CancelTurnResponse(Envelope):
@@ -155,6 +156,7 @@ class TurnRecord(BaseModel):
 class TurnExtension(BaseModel):
     """What extend_turns takes of one turn: its draft from an offset on, in characters."""
 
+    user_id: UUID
     turn_id: UUID
     attempt: int
     draft_offset: int
@@ -176,7 +178,7 @@ class ExtendedTurns(BaseModel):
 
 
 class CountedTurn(BaseModel):
-    """What count_unstored_turn answers; the previous schema counts nothing."""
+    """What count_unstored_turn answers."""
 
     is_counted: bool
 
