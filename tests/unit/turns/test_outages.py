@@ -101,7 +101,7 @@ async def test_a_begin_whose_answer_is_lost_is_gone_on_with_at_once() -> None:
     assert [row.role for row in store.messages[turn.conversation_id]] == ["user", "assistant"]
 
 
-async def test_a_complete_whose_answer_is_lost_is_done_once() -> None:
+async def test_a_complete_whose_answer_is_lost_is_done_once(ends: list[str]) -> None:
     """Asked again under the same id, the store finds that it is done."""
     store = InMemoryStore()
     store.faults["complete_turn"] = once(answer_lost)
@@ -109,6 +109,7 @@ async def test_a_complete_whose_answer_is_lost_is_done_once() -> None:
     (turn,) = store.turns.values()
     assert (response.replayed, turn.status) == (False, "completed")
     assert len(store.messages[turn.conversation_id]) == 2
+    assert ends == ["completed"]
 
 
 async def test_a_client_that_leaves_while_its_turn_begins_changes_nothing() -> None:

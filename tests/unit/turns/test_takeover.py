@@ -45,7 +45,7 @@ async def test_another_process_takes_over_where_a_worker_died() -> None:
     assert [row.role for row in store.messages[turn.conversation_id]] == ["user", "assistant"]
 
 
-async def test_a_worker_that_lost_its_turn_writes_nothing() -> None:
+async def test_a_worker_that_lost_its_turn_writes_nothing(ends: list[str]) -> None:
     """It learns so from the store, however late: its caller gets the other one's reply."""
     store, slow = InMemoryStore(), ScriptedEngine("Too late.", hold=True)
     sleeper = Process(store, slow, heartbeat_seconds=5)
@@ -60,6 +60,7 @@ async def test_a_worker_that_lost_its_turn_writes_nothing() -> None:
     assert response.replayed
     assert (turn.attempt, turn.status, turn.reply) == (2, "completed", other.message)
     assert len(store.messages[turn.conversation_id]) == 2
+    assert ends == ["completed", "lost"]
 
 
 async def test_a_worker_that_learns_of_its_loss_stops_the_ai() -> None:
