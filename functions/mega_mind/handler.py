@@ -1,4 +1,4 @@
-"""One request to the AI: stored, answered, stored; as one answer or as a stream."""
+"""One request to the AI, and its reply, both stored: as one response or as a stream."""
 
 from typing import Annotated, Any
 

@@ -76,6 +76,9 @@ class TurnCalls(Calls):
         return await self._call(
             ExtendedTurns,
             "extend_turns",
+            # One at a time, and what all running turns live by: had it to wait behind a crowd of
+            # callers, turns would lose their leases to a load that is none of theirs.
+            is_urgent=True,
             beats=[extension.model_dump(mode="json") for extension in extensions],
             lease_seconds=lease_seconds,
         )

@@ -52,7 +52,7 @@ class _Reader:
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to send, or somebody who waits to hear that there isn't."""
+        """Whether there is something to send, or somebody who waits until there isn't."""
         running = self.running
         is_behind = (self.attempt, self.position) != (running.attempt, running.end)
         return self.is_last or is_behind

@@ -37,8 +37,8 @@ def test_what_is_left_out_is_said_where_it_is_missing() -> None:
     assert "3 older messages are left out" in behind.history[1].content
     first = given_context(ROWS[1:], relation(covers_to=0, omitted=1))
     assert "One older message is left out" in first.history[0].content
-    told = first.as_metadata()
-    assert (told["messages"], told["omitted"], told["summaryOf"]) == (2, 1, None)
+    metadata = first.as_metadata()
+    assert (metadata["messages"], metadata["omitted"], metadata["summaryOf"]) == (2, 1, None)
 
 
 def test_long_ones_are_cut_where_not_all_fits() -> None:
@@ -60,7 +60,7 @@ def test_a_history_without_a_budget_is_given_whole() -> None:
     }  # fmt: skip
 
 
-def test_no_history_is_told_as_none() -> None:
+def test_no_history_is_none_in_the_metadata() -> None:
     """The first message of a conversation."""
     assert given_context([], None).as_metadata()["messages"] == 0
     assert given_context([], None).as_metadata()["fromSeq"] is None

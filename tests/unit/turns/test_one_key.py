@@ -150,7 +150,7 @@ async def test_what_stores_nothing_reads_the_conversation_that_it_names() -> Non
 
 
 async def test_a_turn_that_waits_too_long_for_another_process_is_in_progress() -> None:
-    """A retry is told to come back; the turn goes on where it is."""
+    """A retry is to come back; the turn goes on where it is."""
     store = InMemoryStore()
     await begin(store, lease_seconds=3_600)
     clock = asyncio.get_running_loop().time
