@@ -256,6 +256,26 @@ async def test_nobody_else_can_follow_a_turn(stack: Stack, user: User, other_use
     assert running.json() == missing.json() == settled.json() == refused.json()
 
 
+async def test_with_the_service_key_a_turn_is_followed_and_stopped_for_its_user(
+    stack: Stack, user: User, other_user: User
+) -> None:
+    """Who that is has to be said, and is not taken from the turn; a user names nobody else."""
+    turn = (await user.send("Hello")).json()["turnId"]
+    key = stack.settings.environment()["SUPABASE_SECRET_KEY"]
+    seen = []
+    async with functions_client(stack.settings.url, apikey=key) as service:
+        for client, whose in (
+            (service, {}),
+            (service, {"userId": user.id}),
+            (service, {"userId": other_user.id}),
+            (user.functions, {"userId": other_user.id}),
+        ):
+            followed = await client.get("/mega-mind", params={"turnId": turn, **whose})
+            stopped = await client.post("/cancel-turn", json={"turnId": turn, **whose})
+            seen.append((followed.status_code, stopped.status_code))
+    assert seen == [(400, 400), (200, 200), (404, 404), (403, 403)]
+
+
 async def test_a_stopped_turn_keeps_its_partial_text(stack: Stack, user: User) -> None:
     """cancel-turn ends it; the reply is what was written, the turn is cancelled for good."""
     engine = TypingEngine(PIECES)

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from shared.auth.caller import Caller
+from shared.encoding.storable import unescape
 from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError
 from shared.turns.follow import START, Place
 from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
@@ -206,6 +207,20 @@ async def test_a_turn_is_stopped_here_at_once_and_elsewhere_at_its_next_heartbea
         assert (await process.runner.cancel(USER, turn_id)).reply == response.message
         assert (await process.ask()).replayed
     assert engine.runs == 1
+
+
+async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is() -> None:
+    """It can be turned back, also where text beside it only looks like an escape."""
+    pieces = ["It is \\u0000, ", "as in \x00, ", "or \ud83d."]
+    store, engine = InMemoryStore(), TypingEngine(pieces)
+    process = Process(store, engine)
+    asking = process.asking()
+    engine.allow(2)
+    await asyncio.sleep(1)
+    await process.runner.cancel(USER, next(iter(store.turns)))
+    reply = (await asking).message
+    assert reply.metadata["escaped"] is True
+    assert unescape(reply.content) == "".join(pieces[:2])
 
 
 async def test_a_turn_that_was_to_stop_is_not_taken_over() -> None:
