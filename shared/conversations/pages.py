@@ -22,5 +22,5 @@ async def read_conversation(
     page = await persistence.load_conversation(user_id, request, caller=caller)
     if page.open_turn is None or not page.open_turn.is_expired:
         return page
-    await persistence.settle_expired_turn(page.conversation.id)
+    await persistence.settle_expired_turn(user_id, page.conversation.id)
     return await persistence.load_conversation(user_id, request, caller=caller)

@@ -21,7 +21,7 @@ class History(BaseModel):
     """What load_history answers, and begin_turn in the midst of other things."""
 
     history: list[dict[str, Any]]
-    context: HistoryContext
+    context: HistoryContext | None = None
 
 
 class Unsummarised(BaseModel):
