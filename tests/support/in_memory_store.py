@@ -239,10 +239,7 @@ class InMemoryStore:
         self, user_id: UUID, conversation_id: UUID, *, caller: Caller
     ) -> ConversationRow:
         """Read one conversation's row."""
-        found = self._conversations.get(conversation_id)
-        if found is None or caller.user_id not in {None, found.user_id}:
-            raise ConversationNotFoundError
-        return found
+        return self._conversation(user_id, conversation_id)
 
     @_verb
     async def load_history(
