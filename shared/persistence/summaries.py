@@ -17,10 +17,15 @@ class SummaryCalls(Calls):
     """What the AI is given of a conversation, and what stands for the rest."""
 
     async def load_history(
-        self, conversation_id: UUID, *, history_tokens: int, caller: Caller
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+        *,
+        history_tokens: int,
+        caller: Caller,
     ) -> History:
         """Read what the AI is given of a conversation, within a budget."""
-        return await self._call(
+        return await self._call_with_retries(
             History,
             "load_history",
             caller,
@@ -29,10 +34,15 @@ class SummaryCalls(Calls):
         )
 
     async def load_unsummarised(
-        self, conversation_id: UUID, *, history_tokens: int, after: int | None
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+        *,
+        history_tokens: int,
+        after: int | None,
     ) -> Unsummarised:
         """Read the oldest messages that are due for a summary, at most half of the budget."""
-        return await self._call(
+        return await self._call_with_retries(
             Unsummarised,
             "load_unsummarised",
             conversation_id=conversation_id,
@@ -42,6 +52,7 @@ class SummaryCalls(Calls):
 
     async def write_summary(
         self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
         conversation_id: UUID,
         *,
         message_id: UUID,
@@ -50,7 +61,7 @@ class SummaryCalls(Calls):
         metadata: dict[str, Any],
     ) -> WrittenSummary:
         """Add a summary of everything up to a seq; outcome `busy` while a turn runs."""
-        return await self._call(
+        return await self._call_with_retries(
             WrittenSummary,
             "write_summary",
             conversation_id=conversation_id,
