@@ -70,7 +70,7 @@ async def test_turns_are_counted_with_their_tokens_and_their_price(
         "turns": 2, "inputTokens": 2000, "outputTokens": 400, "cost": 0.0065,
     }  # fmt: skip
     assert answer["models"][0]["name"] == "metered"
-    assert answer["intents"] == [{"name": "Answer", "turns": 2}]
+    assert answer["intents"] == [{"name": "explain", "turns": 2}]
     assert figures["persistence"]["replaysDeduplicated"] == 3
     assert figures["persistence"]["timeToFirstPersist"]["measured"] == 3
     assert (
