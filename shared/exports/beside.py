@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 ROLES: Final = {"user": "User", "assistant": "Assistant", "system": "System"}
 _SOURCES: Final = {
-    "anthropic": "Anthropic",
     "chatgpt": "ChatGPT",
     "claude": "Claude",
     "deepseek": "DeepSeek",
@@ -26,8 +25,7 @@ _SOURCES: Final = {
     "librechat": "LibreChat",
     "list": "a list of messages",
     "message-persistence": "an export of this system",
-    "openai": "OpenAI",
-    "openwebui": "Open WebUI",
+    "open-webui": "Open WebUI",
     "sharegpt": "ShareGPT",
     "vercel": "Vercel AI SDK",
 }
@@ -97,7 +95,7 @@ def author_of(row: MessageRow) -> str:
     """Return who a message is from: its role and, of a reply, the model."""
     if row.is_summary:
         return "Summary"
-    model = _text(row.metadata, "engine") or _text(row.metadata, "model")
+    model = _text(row.metadata, "engine") or _text(_imported(row), "model")
     is_named = row.role == "assistant" and model
     return f"{ROLES[row.role]} ({model})" if is_named else ROLES[row.role]
 
@@ -113,6 +111,9 @@ def notices_of(row: MessageRow) -> Iterator[str]:
         yield "This reply was cut off before its end."
     if row.metadata.get("escaped"):
         yield "This message holds characters that are shown as escapes, such as \\u0000."
+    for name, what in (("branches", "messages of other branches"), ("steps", "steps of tools")):
+        if kept := _dicts(_imported(row), name):
+            yield f"The JSON export also has {what}: {len(kept)}."
 
 
 def error_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +136,11 @@ def _files_in(code: str, listed: list[File]) -> list[File]:
         return [File(file.path, file.language or "", file.content) for file in parsed]
     first = listed[0] if listed else File("", "", None)
     return [first._replace(content=code)]
+
+
+def _imported(row: MessageRow) -> dict[str, Any]:
+    imported = row.metadata.get("imported")
+    return imported if isinstance(imported, dict) else {}
 
 
 def _dicts(metadata: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

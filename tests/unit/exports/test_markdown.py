@@ -115,10 +115,28 @@ async def test_what_a_message_has_beside_its_text_is_shown() -> None:
     assert "- A book javascript:alert(1)\n" in document
 
 
+async def test_what_only_the_json_has_is_said() -> None:
+    """Of an imported reply: its model, and how much of other branches and tools there is."""
+    imported = {"model": "gpt-5", "branches": [{}, {}], "steps": [{"type": "search"}]}
+    document = await rendered(message("Here.", metadata={"imported": imported}))
+    assert "## 1. Assistant (gpt-5), " in document
+    assert "*The JSON export also has messages of other branches: 2.*" in document
+    assert "*The JSON export also has steps of tools: 1.*" in document
+
+
 async def test_metadata_that_anybody_wrote_breaks_nothing() -> None:
     """Only what fits is shown."""
     odd = [None, 1, "x", [1], [{"path": 1, "name": [], "url": {}, "title": 5}], {"a": 1}]
-    names = ("files", "attachments", "citations", "reasoning", "error", "engine", "truncated")
+    names = (
+        "files",
+        "attachments",
+        "citations",
+        "reasoning",
+        "error",
+        "engine",
+        "truncated",
+        "imported",
+    )
     for value in odd:
         await rendered(message("Hi", metadata=dict.fromkeys(names, value), generated_code="x"))
 
