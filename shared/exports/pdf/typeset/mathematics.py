@@ -13,6 +13,7 @@ from shared.exports.pdf.typeset.fonts import characters
 
 SIZE: Final = 10  # points, as the text around it
 MAX_CHARS: Final = 2_000
+MAX_FORMULAS: Final = 2_000  # that differ, in one document: each takes 20 ms
 MAX_WIDTH: Final = 700  # of what can be made to fit the page and be read
 MONO_WIDTH: Final = 0.6  # of a letter that is as high as 1
 _FONT: Final = "STIX Two Math"
@@ -35,12 +36,16 @@ class Formula(NamedTuple):
     source_size: float
 
 
-@lru_cache(maxsize=1000)
 def formula(latex: str, source: str) -> Formula | None:
-    """Return LaTeX as a picture; None for what isn't, or can't be set whole.
+    """Return LaTeX as a picture; None for what isn't, can't be set whole, or is one too many.
 
     `source` is the LaTeX between its marks, as it was written.
     """
+    return _drawn(latex, source) if _drawn.cache_info().misses < MAX_FORMULAS else None
+
+
+@lru_cache(maxsize=1000)
+def _drawn(latex: str, source: str) -> Formula | None:
     if len(latex) > MAX_CHARS or any(
         ord(char) not in characters(_FONT) for char in latex if not char.isspace()
     ):

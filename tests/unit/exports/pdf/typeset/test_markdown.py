@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.exports.pdf.typeset import mathematics
 from shared.exports.pdf.typeset.markdown import caption_of, fenced_blocks, markdown_blocks
 from shared.exports.pdf.typeset.text import Characters
 
@@ -158,6 +159,12 @@ def test_mathematics_is_set(text: str, sources: list[str]) -> None:
 def test_what_can_not_be_set_is_shown_as_it_was_written(text: str) -> None:
     """With every backslash."""
     assert text.split() == words(text).replace("p ltr  ", "").split()
+
+
+def test_formulas_are_set_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document of nothing else ends in time: the rest stands as it was written."""
+    monkeypatch.setattr(mathematics, "MAX_FORMULAS", 0)
+    assert words("$x_{17}$") == "p ltr  $x_{17}$"
 
 
 @pytest.mark.parametrize("piece", ["$", "\\(", "\\[\n", "$$\n", "[^", "<sub>", "$a ", "![a](data:"])
