@@ -2,7 +2,7 @@ import "fake-indexeddb/auto";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
 import { ChatClient } from "../src/core/client";
-import { ChatError, errorOfEvent, networkError } from "../src/core/errors";
+import { ChatError, errorOfEvent, networkError, signedOut } from "../src/core/errors";
 import { belongs } from "../src/core/threads";
 import type { SendBody, StreamEvent } from "../src/core/types";
 import { loaded, row } from "./rows";
@@ -117,14 +117,17 @@ test("a message that a limit holds back can be discarded, and what is behind it 
 
 const forbidden = new ChatError({ code: "forbidden", message: "Not the signed-in user." }, 403);
 
-test("a message says whose it is, and waits for its user where another has signed in", async () => {
+test.each([
+  ["another has signed in", forbidden],
+  ["nobody is signed in any more", signedOut()],
+])("a message says whose it is, and waits for its user where %s", async (_, refusal) => {
   const bodies: SendBody[] = [];
   const user = userId();
   const client = tabOf(
     user,
     async function* (body) {
       bodies.push(body);
-      throw forbidden;
+      throw refusal;
     },
     "another",
   );

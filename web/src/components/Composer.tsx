@@ -1,7 +1,8 @@
 /** Where a message is written. What is sent is safe in the browser before the field is cleared. */
 
 import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
-import { type KeyboardEvent, useId, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
+import { directionOf, isBlank } from "../core/text";
 
 /** Whether the field grows with its text by itself, or by its rows. */
 const GROWS = globalThis.CSS?.supports("field-sizing", "content") ?? true;
@@ -9,18 +10,22 @@ const MOST_ROWS = 8;
 
 interface ComposerProps {
   isBusy: boolean;
+  /** What was typed here before, and what is to be typed here again later. */
+  initial: string;
+  onType: (text: string) => void;
   onSend: (text: string) => Promise<void>;
   onStop: () => Promise<void>;
 }
 
-export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
-  const [text, setText] = useState("");
+export function Composer({ isBusy, initial, onType, onSend, onStop }: ComposerProps) {
+  const [text, setText] = useState(initial);
   const field = useRef<HTMLTextAreaElement>(null);
   const help = useId();
-  const isBlank = text.trim() === "";
+  const isEmpty = isBlank(text);
+  useEffect(() => onType(text), [text, onType]);
 
   async function send() {
-    if (isBlank) return;
+    if (isEmpty) return;
     setText("");
     try {
       await onSend(text);
@@ -51,7 +56,7 @@ export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
       <textarea
         ref={field}
         rows={GROWS ? 1 : Math.min(MOST_ROWS, text.split("\n").length)}
-        dir="auto"
+        dir={directionOf(text)}
         value={text}
         aria-label="Your message"
         aria-describedby={help}
@@ -64,7 +69,7 @@ export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
           <StopIcon aria-hidden />
         </button>
       )}
-      <button type="submit" className="uci-round uci-primary" aria-label="Send" disabled={isBlank}>
+      <button type="submit" className="uci-round uci-primary" aria-label="Send" disabled={isEmpty}>
         <ArrowUpIcon aria-hidden />
       </button>
       <p id={help} className="uci-composer-help">

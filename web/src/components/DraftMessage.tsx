@@ -3,6 +3,7 @@
 import { useDeferredValue } from "react";
 import remend from "remend";
 import type { TurnState } from "../core/state";
+import { lastPart } from "../core/text";
 import { Markdown } from "./Markdown";
 
 const LONG = 60_000;
@@ -15,7 +16,7 @@ export function DraftMessage({ turn }: { turn: TurnState }) {
       <h3 className="uci-visually-hidden">AI, writing</h3>
       <div className="uci-message-body" dir="auto">
         {draft.length > LONG ? (
-          <p className="uci-plain">{draft.slice(-LONG)}</p>
+          <p className="uci-plain">{lastPart(draft, LONG)}</p>
         ) : draft ? (
           <Markdown text={remend(draft, COMPLETE)} />
         ) : (

@@ -1,7 +1,8 @@
 /** One stored message, as the row says it. */
 
 import { memo } from "react";
-import { engineOf, failureOf } from "../core/metadata";
+import { engineOf, failureOf, isCut } from "../core/metadata";
+import { isBlank } from "../core/text";
 import type { MessageRow } from "../core/types";
 import { CopyButton } from "./CopyButton";
 import { Files } from "./Files";
@@ -12,11 +13,17 @@ import { timeOf } from "./time";
 interface MessageProps {
   message: MessageRow;
   isFocused?: boolean;
+  /** Ask the AI to go on, where this is the last message. */
+  onContinue?: () => void;
 }
 
 const LONG = 60_000; // characters from which on a message is shown as plain text
 
-export const Message = memo(function Message({ message, isFocused = false }: MessageProps) {
+export const Message = memo(function Message({
+  message,
+  isFocused = false,
+  onContinue,
+}: MessageProps) {
   const { role, content, metadata } = message;
   const isReply = role === "assistant";
   const failure = isReply ? failureOf(metadata) : null;
@@ -26,7 +33,9 @@ export const Message = memo(function Message({ message, isFocused = false }: Mes
       <h3 className="uci-visually-hidden">{labelOf(message)}</h3>
       {message.is_summary && <p className="uci-message-kind">Summary of earlier messages</p>}
       <div className="uci-message-body" dir="auto">
-        {content.length > LONG ? (
+        {isBlank(content) ? (
+          <p className="uci-message-kind">Nothing to see: an empty message.</p>
+        ) : content.length > LONG ? (
           <LongText text={content} />
         ) : role === "user" ? (
           <p className="uci-plain">{content}</p>
@@ -38,6 +47,16 @@ export const Message = memo(function Message({ message, isFocused = false }: Mes
         <p className="uci-message-failure">
           <strong>{failure.type === "cancelled" ? "Stopped." : "Not complete."}</strong>{" "}
           {failure.message !== content && failure.message}
+        </p>
+      )}
+      {isReply && isCut(metadata) && (
+        <p className="uci-message-cut">
+          This reply was cut before its end.{" "}
+          {onContinue && (
+            <button type="button" className="uci-link" onClick={onContinue}>
+              Go on
+            </button>
+          )}
         </p>
       )}
       <Files metadata={metadata} code={message.generated_code} />

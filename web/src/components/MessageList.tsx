@@ -24,9 +24,11 @@ interface MessageListProps {
   focusMessageId?: string;
   /** How many messages were sent from here: each is shown, wherever the reader was. */
   sent: number;
+  /** Ask the AI to go on with a reply that was cut. */
+  onContinue: () => void;
 }
 
-export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
+export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageListProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const items = useItems(chat);
   const virtualizer = useVirtualizer({
@@ -79,7 +81,12 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
                 className="uci-list-item"
                 style={{ transform: `translateY(${place.start}px)` }}
               >
-                <ItemView item={item} chat={chat} focusMessageId={focusMessageId} />
+                <ItemView
+                  item={item}
+                  chat={chat}
+                  focusMessageId={focusMessageId}
+                  onContinue={onContinue}
+                />
               </div>
             );
           })}
@@ -99,10 +106,23 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
   );
 }
 
-function ItemView({ item, chat, focusMessageId }: Omit<MessageListProps, "sent"> & { item: Item }) {
+function ItemView({
+  item,
+  chat,
+  focusMessageId,
+  onContinue,
+}: Omit<MessageListProps, "sent"> & { item: Item }) {
   if (item.kind === "pending") return <PendingMessage entry={item.entry} chat={chat} />;
   if (item.kind === "draft") return <DraftMessage turn={item.turn} />;
-  return <Message message={item.message} isFocused={item.message.id === focusMessageId} />;
+  const { message } = item;
+  const isLast = message === chat.messages.at(-1) && !chat.hasNewer && !chat.pending.length;
+  return (
+    <Message
+      message={message}
+      isFocused={message.id === focusMessageId}
+      onContinue={isLast && !chat.turn ? onContinue : undefined}
+    />
+  );
 }
 
 async function toNewest(chat: UniversalAIChat): Promise<void> {

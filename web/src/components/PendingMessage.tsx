@@ -1,6 +1,7 @@
 /** A message on its way: where it is, and what can be done about it. */
 
 import { ClockIcon, ExclamationTriangleIcon, UploadIcon } from "@radix-ui/react-icons";
+import { firstPart } from "../core/text";
 import type { OutboxEntry } from "../core/types";
 import type { UniversalAIChat } from "../hook/chat";
 import { timeOf } from "./time";
@@ -16,7 +17,7 @@ export function PendingMessage({ entry, chat }: PendingMessageProps) {
     <article className="uci-message uci-message-user uci-message-pending" data-state={entry.state}>
       <h3 className="uci-visually-hidden">You, not stored yet</h3>
       <div className="uci-message-body" dir="auto">
-        <p className="uci-plain">{entry.body.request.slice(0, 60_000)}</p>
+        <p className="uci-plain">{firstPart(entry.body.request, 60_000)}</p>
       </div>
       <footer className="uci-message-foot">
         <StateLine entry={entry} connection={chat.connection} />

@@ -17,11 +17,12 @@ import { useUnstored } from "./useUnstored";
 
 export function useUniversalAIChat({
   client,
-  conversationId,
+  conversationId: given,
   projectId,
   persistMessages = true,
   onConversation,
 }: UniversalAIChatOptions): UniversalAIChat {
+  const conversationId = given?.toLowerCase(); // as the database writes it, and its topics
   const thread = useThread(client, conversationId);
   const id = useSettled(client, thread, conversationId, onConversation);
   const open = useConversation(client, id);

@@ -18,9 +18,11 @@ interface AppProps {
 export function App({ supabase, url }: AppProps) {
   const session = useSession(supabase);
   useFreshPlace(session?.user.id);
+  const wasSignedIn = useRef(false);
+  if (session) wasSignedIn.current = true;
   const client = useChatClient(supabase, url, session?.user.id);
   if (session === undefined) return <main className="alone" aria-busy="true" />;
-  if (session === null) return <SignIn supabase={supabase} />;
+  if (session === null) return <SignIn supabase={supabase} wasSignedIn={wasSignedIn.current} />;
   return (
     <ErrorBoundary fallback={<Unavailable />}>
       <Suspense fallback={<main className="alone" aria-busy="true" />}>

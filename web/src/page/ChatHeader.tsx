@@ -3,7 +3,7 @@
 import type { ChatClient } from "../core/client";
 import { useConversation, useSnapshot } from "../hook/useConversation";
 import { ExportMenu } from "./ExportMenu";
-import { useTitle } from "./title";
+import { titleOf, useTitle } from "./title";
 
 interface ChatHeaderProps {
   client: ChatClient;
@@ -12,7 +12,7 @@ interface ChatHeaderProps {
 
 export function ChatHeader({ client, id }: ChatHeaderProps) {
   const { conversation } = useSnapshot(useConversation(client, id ?? null));
-  const title = id ? (conversation?.title ?? "") : "New conversation";
+  const title = id ? conversation && titleOf(conversation) : "New conversation";
   useTitle(title || "Conversation");
   return (
     <header className="chat-header">

@@ -14,6 +14,7 @@ import { timeOf } from "../components/time";
 import type { ChatClient } from "../core/client";
 import type { ConversationRow } from "../core/types";
 import { ConfirmDialog, PromptDialog } from "./Dialogs";
+import { titleOf } from "./title";
 
 interface ConversationItemProps {
   row: ConversationRow;
@@ -26,6 +27,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
   const [dialog, setDialog] = useState<"rename" | "delete" | null>(null);
   const [isBusy, setBusy] = useState(false);
   const [, go] = useLocation();
+  const title = titleOf(row);
   const isArchived = row.archived_at !== null;
 
   function busy(change: Promise<void>): Promise<void> {
@@ -45,13 +47,13 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
         href={`/c/${row.id}`}
         dir="auto"
         aria-current={isCurrent ? "page" : undefined}
-        title={`${row.title} (${timeOf(row.updated_at)})`}
+        title={`${title} (${timeOf(row.updated_at)})`}
         onClick={onNavigate}
       >
-        {row.title}
+        {title}
       </Link>
       <DropdownMenu.Root modal={false}>
-        <DropdownMenu.Trigger className="uci-icon-button" aria-label={`More about ${row.title}`}>
+        <DropdownMenu.Trigger className="uci-icon-button" aria-label={`More about ${title}`}>
           <DotsHorizontalIcon aria-hidden />
         </DropdownMenu.Trigger>
         <DropdownMenu.Portal>
@@ -84,7 +86,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
           title="Delete this conversation?"
           text={
             <>
-              “<bdi>{row.title}</bdi>” and everything in it will be gone for good.
+              “<bdi>{title}</bdi>” and everything in it will be gone for good.
             </>
           }
           action="Delete"

@@ -6,6 +6,7 @@ import { timeOf } from "../components/time";
 import type { ChatClient } from "../core/client";
 import type { SearchHit } from "../core/types";
 import { useSearch } from "./queries";
+import { titleOf } from "./title";
 
 interface SearchResultsProps {
   client: ChatClient;
@@ -42,7 +43,7 @@ export function SearchResults({ client, q, onNavigate }: SearchResultsProps) {
         {hits.map((hit) => (
           <li key={hit.messageId}>
             <Link href={`/c/${hit.conversationId}/${hit.messageId}`} onClick={onNavigate}>
-              <strong dir="auto">{hit.title}</strong>
+              <strong dir="auto">{titleOf(hit)}</strong>
               <span dir="auto">{marked(hit)}</span>
               <small>
                 {hit.role === "user" ? "You" : "AI"}, {timeOf(hit.createdAt)}

@@ -109,7 +109,7 @@ function ConversationNav({ client, archived, onNavigate }: ConversationNavProps)
             key={row.id}
             row={row}
             client={client}
-            isCurrent={location.startsWith(`/c/${row.id}`)}
+            isCurrent={location.toLowerCase().startsWith(`/c/${row.id}`)}
             onNavigate={onNavigate}
           />
         ))}

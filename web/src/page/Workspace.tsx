@@ -33,7 +33,7 @@ function Layout({ client, email }: WorkspaceProps) {
   const [, conversation] = useRoute("/c/:id");
   const [, hit] = useRoute("/c/:id/:message");
   // One place for every conversation: a new one that gets its id is still the same to the page.
-  const place = hit ?? conversation ?? {};
+  const { id, message } = { message: undefined, ...(hit ?? conversation ?? { id: undefined }) };
   const show = useCallback((id: string) => go(`/c/${id}`, { replace: true }), [go]);
   return (
     <div
@@ -66,7 +66,7 @@ function Layout({ client, email }: WorkspaceProps) {
             </Suspense>
           </ErrorBoundary>
         ) : (
-          <Chat client={client} {...place} onConversation={show} />
+          <Chat client={client} id={id?.toLowerCase()} message={message} onConversation={show} />
         )}
       </main>
     </div>
