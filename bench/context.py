@@ -12,8 +12,8 @@ import psycopg
 
 from bench.turn import report, side_by_side
 from local import database
-from tests.integration.turns import Caller, make_account, make_long_conversation
 from tests.support.postgres import running_server
+from tests.support.sql_calls import Caller, make_account, make_long_conversation
 
 BUDGETS = (1_000, 10_000, 100_000)
 SHORT = 20

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from functions.app import ROUTERS
+from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage
 from shared.config import load_settings
-from shared.engine import EngineEvent, EngineResult, Finished, HistoryMessage
+from shared.container import Container
 from shared.http.application import create_app
-from shared.services import Services
 
 
 class InstantEngine:
@@ -33,7 +33,7 @@ def make_app() -> FastAPI:
     @asynccontextmanager
     async def with_instant_engine(app: FastAPI) -> AsyncIterator[None]:
         async with start(app):
-            app.state.services = Services(settings, engine=InstantEngine())
+            app.state.container = Container(settings, engine=InstantEngine())
             yield
 
     app.router.lifespan_context = with_instant_engine

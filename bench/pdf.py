@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from uuid import UUID
 
-from shared.export.pdf import render_pdf
+from shared.exports.pdf.render import render_pdf
 from shared.models.rows import ConversationRow, MessageRow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

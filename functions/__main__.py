@@ -12,9 +12,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from functions.health.handler import router as health
-from shared import telemetry
 from shared.config import ConfigurationError, Settings, load_settings
-from shared.services import Services
+from shared.container import Container
+from shared.observability import telemetry
 
 FOLDER = Path(__file__).parent
 
@@ -30,7 +30,7 @@ def main() -> int:
         settings = load_settings()
         telemetry.start(settings)
         app = load_app(options.endpoint)
-        app.state.prepare(Services(settings))
+        app.state.prepare(Container(settings))
     except ConfigurationError as exc:
         print(f"configuration error: {exc}", file=sys.stderr)  # noqa: T201 - before logging starts
         return 2

@@ -35,4 +35,4 @@ ROUTERS = (
     health,
 )
 
-app = create_app(*ROUTERS, prepare=lambda services: services.turns)
+app = create_app(*ROUTERS, prepare=lambda container: container.turns)

@@ -14,16 +14,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from shared.config import ConfigurationError, load_settings
-from shared.errors import AppError, StoreUnavailableError
-from shared.gauge import GRACE_SECONDS
-from shared.logs import configure_logging
-from shared.services import Services
+from shared.container import Container
+from shared.errors import AppError, SchemaBehindError, StoreUnavailableError
+from shared.integrity import GRACE_SECONDS
+from shared.observability.logs import configure_logging
+from shared.persistence.integrity import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.config import Settings
-    from shared.models.upkeep import InvariantCheck, InvariantReport, RepairReport
+    from shared.models.integrity import InvariantCheck, InvariantReport, RepairReport
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
 
@@ -73,9 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repaired, found = asyncio.run(_examine(settings, options))
     except (StoreUnavailableError, TimeoutError):
         return _fail(f"the store at {settings.supabase_url} can't be reached", UNREACHABLE)
+    except SchemaBehindError:
+        return _fail(
+            f"the schema at {settings.supabase_url} is older than this: apply the migrations up to"
+            f" {SCHEMA_VERSION} (supabase db push)",
+            UNREACHABLE,
+        )
     except AppError:
         return _fail(
-            f"the store at {settings.supabase_url} refused: are the key and the migrations right?",
+            f"the store at {settings.supabase_url} refused: is the key right?",
             UNREACHABLE,
         )
     _print_report(repaired, found, as_json=options.json)
@@ -109,17 +116,18 @@ async def _examine(
     patient = settings.model_copy(
         update={"store_timeout": max(settings.store_timeout, SCAN_SECONDS)}
     )
-    services = Services(patient)
+    container = Container(patient)
     try:
         # A scan may take its time, but whether anybody is there shows at once.
         async with asyncio.timeout(settings.store_timeout):
-            await services.persistence.ping()
+            if await container.persistence.ping() < SCHEMA_VERSION:
+                raise SchemaBehindError
         repaired = None
         if options.repair:
-            repaired = await services.persistence.repair_invariants(grace_seconds=options.grace)
-        return repaired, await services.persistence.check_invariants(grace_seconds=options.grace)
+            repaired = await container.persistence.repair_invariants(grace_seconds=options.grace)
+        return repaired, await container.persistence.check_invariants(grace_seconds=options.grace)
     finally:
-        await services.aclose()
+        await container.aclose()
 
 
 def _print_report(repaired: RepairReport | None, found: InvariantReport, *, as_json: bool) -> None:

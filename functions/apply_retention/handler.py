@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Depends
 
-from shared.http.routing import BEARER, CheckedRoute, ServiceOf, ServicesOf
-from shared.models.retention import ApplyRetentionAnswer, ApplyRetentionRequest
+from shared.http.routing import BEARER, CheckedRoute, CurrentContainer, ServiceCaller
+from shared.models.retention import ApplyRetentionRequest, ApplyRetentionResponse
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["apply-retention"]
@@ -12,8 +12,8 @@ router = APIRouter(
 
 @router.post("/apply-retention")
 async def apply_retention(
-    body: ApplyRetentionRequest, _: ServiceOf, services: ServicesOf
-) -> ApplyRetentionAnswer:
+    body: ApplyRetentionRequest, _: ServiceCaller, container: CurrentContainer
+) -> ApplyRetentionResponse:
     """Archive and delete what the policies say; on a dry run, only count it."""
-    persistence = await services.remover()
+    persistence = await container.remover()
     return await persistence.apply_retention(body)

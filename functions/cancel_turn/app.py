@@ -3,4 +3,4 @@
 from functions.cancel_turn.handler import router
 from shared.http.application import create_app
 
-app = create_app(router, prepare=lambda services: services.turns)
+app = create_app(router, prepare=lambda container: container.turns)

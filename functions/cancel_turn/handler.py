@@ -2,16 +2,21 @@
 
 from fastapi import APIRouter, Depends
 
-from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
-from shared.models.turns import CancelTurnAnswer, CancelTurnRequest
+from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer
+from shared.models.turns import CancelTurnRequest, CancelTurnResponse
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["cancel-turn"])
 
 
 @router.post("/cancel-turn")
 async def cancel_turn(
-    body: CancelTurnRequest, caller: CallerOf, services: ServicesOf
-) -> CancelTurnAnswer:
-    """Stop a turn for good. One that has ended stays as it is; repeating this changes nothing."""
-    record = await services.turns.cancel(body.turn_id, caller=caller)
-    return CancelTurnAnswer(turn_id=record.turn.id, status=record.turn.status, message=record.reply)
+    body: CancelTurnRequest, caller: CurrentCaller, container: CurrentContainer
+) -> CancelTurnResponse:
+    """Stop a turn for good. One that has ended stays as it is; repeating this changes nothing.
+
+    With the service key `userId` says whose turn it is.
+    """
+    record = await container.turns.cancel(caller.acting_for(body.user_id), body.turn_id)
+    return CancelTurnResponse(
+        turn_id=record.turn.id, status=record.turn.status, message=record.reply
+    )

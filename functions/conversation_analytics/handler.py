@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
-from shared.models.analytics import ConversationAnalyticsAnswer, ConversationAnalyticsRequest
+from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer
+from shared.models.analytics import ConversationAnalyticsRequest, ConversationAnalyticsResponse
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["conversation-analytics"]
@@ -14,20 +14,22 @@ router = APIRouter(
 
 @router.get("/conversation-analytics")
 async def conversation_analytics_by_query(
-    query: Annotated[ConversationAnalyticsRequest, Query()], caller: CallerOf, services: ServicesOf
-) -> ConversationAnalyticsAnswer:
+    query: Annotated[ConversationAnalyticsRequest, Query()],
+    caller: CurrentCaller,
+    container: CurrentContainer,
+) -> ConversationAnalyticsResponse:
     """Count the user's own turns in a range, in all and for each of 400 buckets at most."""
-    return await services.persistence.conversation_analytics(
+    return await container.persistence.conversation_analytics(
         query,
         caller=caller,
         user_id=caller.acting_for(query.user_id),
-        prices=services.settings.model_prices,
+        prices=container.settings.model_prices,
     )
 
 
 @router.post("/conversation-analytics")
 async def conversation_analytics(
-    body: ConversationAnalyticsRequest, caller: CallerOf, services: ServicesOf
-) -> ConversationAnalyticsAnswer:
+    body: ConversationAnalyticsRequest, caller: CurrentCaller, container: CurrentContainer
+) -> ConversationAnalyticsResponse:
     """Count the user's own turns in a range, in all and for each of 400 buckets at most."""
-    return await conversation_analytics_by_query(body, caller, services)
+    return await conversation_analytics_by_query(body, caller, container)

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from shared.cursor import decode_cursor, encode_cursor
-from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf, UserOf
+from shared.conversations.cursor import decode_cursor, encode_cursor
+from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer, SignedInUser
 from shared.models.base import PlainUuid
 from shared.models.conversations import (
-    ConversationAnswer,
+    ConversationResponse,
     CreateConversationRequest,
-    DeletedAnswer,
-    ListConversationsAnswer,
+    DeletedResponse,
     ListConversationsRequest,
+    ListConversationsResponse,
     ListPlace,
     UpdateConversationRequest,
 )
@@ -27,17 +27,19 @@ router = APIRouter(
 
 @router.get("")
 async def list_conversations(
-    query: Annotated[ListConversationsRequest, Query()], user: UserOf, services: ServicesOf
-) -> ListConversationsAnswer:
+    query: Annotated[ListConversationsRequest, Query()],
+    user: SignedInUser,
+    container: CurrentContainer,
+) -> ListConversationsResponse:
     """Return a page of the user's conversations, newest activity first."""
-    page = await services.persistence.list_conversations(
+    page = await container.persistence.list_conversations(
         caller=user,
         archived=query.archived,
         project_id=query.project_id,
         limit=query.limit,
         place=decode_cursor(ListPlace, query.cursor) if query.cursor else None,
     )
-    return ListConversationsAnswer(
+    return ListConversationsResponse(
         conversations=page.conversations,
         next_cursor=encode_cursor(page.next) if page.next else None,
     )
@@ -45,43 +47,43 @@ async def list_conversations(
 
 @router.post("", status_code=201)
 async def create_conversation(
-    body: CreateConversationRequest, user: UserOf, services: ServicesOf
-) -> ConversationAnswer:
+    body: CreateConversationRequest, user: SignedInUser, container: CurrentContainer
+) -> ConversationResponse:
     """Start an empty conversation."""
-    row = await services.persistence.create_conversation(
+    row = await container.persistence.create_conversation(
         caller=user, title=body.title, project_id=body.project_id, metadata=body.metadata
     )
-    return ConversationAnswer(conversation=row)
+    return ConversationResponse(conversation=row)
 
 
 @router.get("/{conversation_id}")
 async def get_conversation(
-    conversation_id: PlainUuid, caller: CallerOf, services: ServicesOf
-) -> ConversationAnswer:
+    conversation_id: PlainUuid, caller: CurrentCaller, container: CurrentContainer
+) -> ConversationResponse:
     """Return one conversation without its messages."""
-    row = await services.persistence.get_conversation(conversation_id, caller=caller)
-    return ConversationAnswer(conversation=row)
+    row = await container.persistence.get_conversation(conversation_id, caller=caller)
+    return ConversationResponse(conversation=row)
 
 
 @router.patch("/{conversation_id}")
 async def update_conversation(
     conversation_id: PlainUuid,
     body: UpdateConversationRequest,
-    caller: CallerOf,
-    services: ServicesOf,
-) -> ConversationAnswer:
+    caller: CurrentCaller,
+    container: CurrentContainer,
+) -> ConversationResponse:
     """Rename a conversation, archive it, or restore it."""
-    row = await services.persistence.update_conversation(
+    row = await container.persistence.update_conversation(
         conversation_id, caller=caller, title=body.title, archived=body.archived
     )
-    return ConversationAnswer(conversation=row)
+    return ConversationResponse(conversation=row)
 
 
 @router.delete("/{conversation_id}")
 async def delete_conversation(
-    conversation_id: PlainUuid, caller: CallerOf, services: ServicesOf
-) -> DeletedAnswer:
+    conversation_id: PlainUuid, caller: CurrentCaller, container: CurrentContainer
+) -> DeletedResponse:
     """Delete a conversation with everything in it, for good."""
-    persistence = await services.remover()
+    persistence = await container.remover()
     await persistence.delete_conversation(conversation_id, caller=caller)
-    return DeletedAnswer(deleted=conversation_id)
+    return DeletedResponse(deleted=conversation_id)

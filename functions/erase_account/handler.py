@@ -2,9 +2,15 @@
 
 from fastapi import APIRouter, Depends
 
-from shared import erasure
-from shared.http.routing import BEARER, CallerOf, CheckedRoute, IdempotencyKey, ServicesOf
-from shared.models.erasure import EraseAccountAnswer, EraseAccountRequest
+from shared.conversations import erasure
+from shared.http.routing import (
+    BEARER,
+    CheckedRoute,
+    CurrentCaller,
+    CurrentContainer,
+    IdempotencyKey,
+)
+from shared.models.erasure import EraseAccountRequest, EraseAccountResponse
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["erase-account"])
 
@@ -12,13 +18,13 @@ router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tag
 @router.post("/erase-account")
 async def erase_account(
     body: EraseAccountRequest,
-    caller: CallerOf,
-    services: ServicesOf,
+    caller: CurrentCaller,
+    container: CurrentContainer,
     idempotency_key: IdempotencyKey,
-) -> EraseAccountAnswer:
+) -> EraseAccountResponse:
     """Delete every conversation of the user's, for good. The account itself is left to Auth."""
     return await erasure.erase_account(
-        await services.remover(),
+        await container.remover(),
         caller.acting_for(body.user_id),
         caller=caller,
         idempotency_key=idempotency_key,

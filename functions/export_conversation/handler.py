@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from shared.export import export_conversation as export
+from shared.exports import export_conversation as export
 from shared.http.download import file_response
-from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
-from shared.models.archive import ExportConversationRequest
+from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer
+from shared.models.transfers import ExportConversationRequest
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["export-conversation"]
@@ -27,22 +27,24 @@ FILE: dict[int | str, dict[str, Any]] = {
 
 @router.get("/export-conversation", response_class=Response, responses=FILE)
 async def export_conversation_by_query(
-    query: Annotated[ExportConversationRequest, Query()], caller: CallerOf, services: ServicesOf
+    query: Annotated[ExportConversationRequest, Query()],
+    caller: CurrentCaller,
+    container: CurrentContainer,
 ) -> Response:
     """Stream a conversation as it is now; messages that come meanwhile are left out."""
     download = await export(
-        services.persistence,
+        container.persistence,
         query.conversation_id,
         query.format,
         caller=caller,
-        settings=services.settings,
+        settings=container.settings,
     )
     return file_response(download)
 
 
 @router.post("/export-conversation", response_class=Response, responses=FILE)
 async def export_conversation(
-    body: ExportConversationRequest, caller: CallerOf, services: ServicesOf
+    body: ExportConversationRequest, caller: CurrentCaller, container: CurrentContainer
 ) -> Response:
     """Stream a conversation as it is now; messages that come meanwhile are left out."""
-    return await export_conversation_by_query(body, caller, services)
+    return await export_conversation_by_query(body, caller, container)

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from shared.http.routing import ServicesOf
+from shared.http.routing import CurrentContainer
 
 router = APIRouter(tags=["health"])
 
 
-class HealthAnswer(BaseModel):
+class HealthResponse(BaseModel):
     """`store` is only there where it was asked for; a store that is down answers 503 instead.
 
     `invariants` is how much is broken, by the doctor's check: a metric, which never makes health
@@ -25,9 +25,12 @@ class HealthAnswer(BaseModel):
 
 
 @router.get("/health", response_model_exclude_none=True)
-async def health(services: ServicesOf, deep: Annotated[bool, Query()] = False) -> HealthAnswer:  # noqa: FBT002 - a query parameter
+async def health(
+    container: CurrentContainer,
+    deep: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+) -> HealthResponse:
     """Answer at once, or with `deep=1` after the store has: two calls to it at most."""
     if not deep:
-        return HealthAnswer()
-    await services.persistence.ping()
-    return HealthAnswer(store="ok", invariants=await services.damage.read())
+        return HealthResponse()
+    await container.persistence.ping()
+    return HealthResponse(store="ok", invariants=await container.damage.read())

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from shared.http.events import event_stream, wants_events
-from shared.http.routing import BEARER, CallerOf, CheckedRoute, GivenKey, ServicesOf
+from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer, GivenKey
+from shared.http.sse import event_stream, wants_events
 from shared.http.upload import read_upload
 from shared.imports.schema import REQUEST_BODY
-from shared.models.archive import ImportReport
 from shared.models.base import PlainUuid
+from shared.models.transfers import ImportReport
 
 router = APIRouter(
     route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["import-conversation"]
@@ -27,8 +27,8 @@ STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream"
 )
 async def import_conversation(
     request: Request,
-    caller: CallerOf,
-    services: ServicesOf,
+    caller: CurrentCaller,
+    container: CurrentContainer,
     key: GivenKey,
     user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None,
     accept: Accept = None,
@@ -41,8 +41,8 @@ async def import_conversation(
     nothing: send the file again.
     """
     owner = caller.acting_for(user_id)
-    upload = await read_upload(request, limit=services.settings.max_import_bytes)
-    job = await services.importer.read(
+    upload = await read_upload(request, limit=container.settings.max_import_bytes)
+    job = await container.importer.read(
         upload.content, is_zip=upload.is_zip, user_id=owner, caller=caller, key=key
     )
     return event_stream(job.events()) if wants_events(accept) else await job.run()

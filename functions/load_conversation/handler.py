@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from shared.conversation import read_conversation
-from shared.http.routing import BEARER, CallerOf, CheckedRoute, ServicesOf
+from shared.conversations.pages import read_conversation
+from shared.http.routing import BEARER, CheckedRoute, CurrentCaller, CurrentContainer
 from shared.models.conversations import (
-    LoadConversationAnswer,
     LoadConversationQuery,
     LoadConversationRequest,
+    LoadConversationResponse,
 )
 
 router = APIRouter(
@@ -19,15 +19,17 @@ router = APIRouter(
 
 @router.get("/load-conversation")
 async def load_conversation_by_query(
-    query: Annotated[LoadConversationQuery, Query()], caller: CallerOf, services: ServicesOf
-) -> LoadConversationAnswer:
+    query: Annotated[LoadConversationQuery, Query()],
+    caller: CurrentCaller,
+    container: CurrentContainer,
+) -> LoadConversationResponse:
     """Return the newest page, or the one `before`, `after` or `around` a place."""
-    return await read_conversation(services.persistence, query, caller=caller)
+    return await read_conversation(container.persistence, query, caller=caller)
 
 
 @router.post("/load-conversation")
 async def load_conversation(
-    body: LoadConversationRequest, caller: CallerOf, services: ServicesOf
-) -> LoadConversationAnswer:
+    body: LoadConversationRequest, caller: CurrentCaller, container: CurrentContainer
+) -> LoadConversationResponse:
     """Return the newest page, or the one `before`, `after` or `around` a place."""
-    return await read_conversation(services.persistence, body, caller=caller)
+    return await read_conversation(container.persistence, body, caller=caller)

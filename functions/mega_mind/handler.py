@@ -1,41 +1,41 @@
-"""One request to the AI: stored, answered, stored; as one answer or as a stream."""
+"""One request to the AI, and its reply, both stored: as one response or as a stream."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from shared.errors import InvalidRequestError, UnauthorizedError
-from shared.http.events import event_stream, place_from, wants_events
 from shared.http.routing import (
     BEARER,
     ArrivedAt,
-    CallerOf,
     CallerOrStranger,
     CheckedRoute,
+    CurrentCaller,
+    CurrentContainer,
     IdempotencyKey,
-    ServicesOf,
 )
+from shared.http.sse import event_stream, wants_events
 from shared.models.base import PlainUuid
-from shared.models.turns import MegaMindAnswer, MegaMindRequest
-from shared.turn import Turn
-from shared.watch import Place
+from shared.models.turns import MegaMindRequest, MegaMindResponse
+from shared.turns.follow import Place, place_from
+from shared.turns.request import TurnRequest
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])
 
-# OpenAPI says it by the answers' media types, and ignores a parameter of this name.
+# OpenAPI says it by the responses' media types, and ignores a parameter of this name.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-@router.post("/mega-mind", response_model=MegaMindAnswer, responses=STREAM)
+@router.post("/mega-mind", response_model=MegaMindResponse, responses=STREAM)
 async def mega_mind(
     body: MegaMindRequest,
     caller: CallerOrStranger,
-    services: ServicesOf,
+    container: CurrentContainer,
     arrived_at: ArrivedAt,
     idempotency_key: IdempotencyKey,
     accept: Accept = None,
-) -> MegaMindAnswer | Response:
+) -> MegaMindResponse | Response:
     """Commit the user's message, let the AI work, commit its reply, and return both.
 
     As a stream: `accepted`, `status`, `delta {offset, text}`, `message`, `done` or `error`.
@@ -43,25 +43,32 @@ async def mega_mind(
     """
     user_id = caller.acting_for(body.user_id) if caller else None
     if not body.persist_messages:
-        return await services.turns.run_unstored(body, user_id=user_id, caller=caller)
+        return await container.turns.unstored.run(body, user_id=user_id, caller=caller)
     if user_id is None or caller is None:
         raise UnauthorizedError
-    turn = Turn(user_id, idempotency_key, body, caller, arrived_at)
+    request = TurnRequest(user_id, idempotency_key, body, caller, arrived_at)
     if wants_events(accept):
-        return event_stream(await services.turns.stream(turn))
-    return await services.turns.run(turn)
+        return event_stream(await container.turns.stream(request))
+    return await container.turns.run(request)
 
 
 @router.get("/mega-mind", response_class=Response, responses=STREAM)
 async def follow_turn(
     turn_id: Annotated[PlainUuid, Query(alias="turnId")],
-    caller: CallerOf,
-    services: ServicesOf,
+    caller: CurrentCaller,
+    container: CurrentContainer,
+    user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None,
     last_event_id: Annotated[str | None, Header()] = None,
     offset: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
-    """Follow a turn that was begun before, from where `Last-Event-ID` or `offset` left it."""
+    """Follow a turn that was begun before, from where `Last-Event-ID` or `offset` left it.
+
+    With the service key `userId` says whose turn it is.
+    """
     if offset is not None and last_event_id is not None:
         raise InvalidRequestError("Give Last-Event-ID or offset, not both.")
     place = Place(offset) if offset is not None else place_from(last_event_id)
-    return event_stream(await services.turns.attach(turn_id, caller=caller, place=place))
+    events = await container.turns.follow(
+        caller.acting_for(user_id), turn_id, caller=caller, place=place
+    )
+    return event_stream(events)

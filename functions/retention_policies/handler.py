@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from shared.http.routing import BEARER, CheckedRoute, ServiceOf, ServicesOf
+from shared.http.routing import BEARER, CheckedRoute, CurrentContainer, ServiceCaller
 from shared.models.base import PlainUuid
-from shared.models.conversations import DeletedAnswer
+from shared.models.conversations import DeletedResponse
 from shared.models.retention import (
     ListRetentionPoliciesRequest,
-    RetentionPoliciesAnswer,
-    RetentionPolicyAnswer,
+    RetentionPoliciesResponse,
+    RetentionPolicyResponse,
     SetRetentionPolicyRequest,
 )
 
@@ -24,24 +24,26 @@ router = APIRouter(
 
 @router.get("")
 async def list_retention_policies(
-    query: Annotated[ListRetentionPoliciesRequest, Query()], _: ServiceOf, services: ServicesOf
-) -> RetentionPoliciesAnswer:
+    query: Annotated[ListRetentionPoliciesRequest, Query()],
+    _: ServiceCaller,
+    container: CurrentContainer,
+) -> RetentionPoliciesResponse:
     """Return the policies, oldest first."""
-    return await services.persistence.list_retention_policies(query)
+    return await container.persistence.list_retention_policies(query)
 
 
 @router.put("")
 async def set_retention_policy(
-    body: SetRetentionPolicyRequest, _: ServiceOf, services: ServicesOf
-) -> RetentionPolicyAnswer:
+    body: SetRetentionPolicyRequest, _: ServiceCaller, container: CurrentContainer
+) -> RetentionPolicyResponse:
     """Set a policy, in the place of the one that its scope had."""
-    return RetentionPolicyAnswer(policy=await services.persistence.set_retention_policy(body))
+    return RetentionPolicyResponse(policy=await container.persistence.set_retention_policy(body))
 
 
 @router.delete("/{policy_id}")
 async def delete_retention_policy(
-    policy_id: PlainUuid, _: ServiceOf, services: ServicesOf
-) -> DeletedAnswer:
+    policy_id: PlainUuid, _: ServiceCaller, container: CurrentContainer
+) -> DeletedResponse:
     """Remove a policy: a wider one applies from then on, or none."""
-    await services.persistence.delete_retention_policy(policy_id)
-    return DeletedAnswer(deleted=policy_id)
+    await container.persistence.delete_retention_policy(policy_id)
+    return DeletedResponse(deleted=policy_id)

@@ -2,14 +2,14 @@
 
 from fastapi import APIRouter, Depends
 
-from shared.http.routing import BEARER, CheckedRoute, ServiceOf, ServicesOf
-from shared.models.turns import SweepAnswer
+from shared.http.routing import BEARER, CheckedRoute, CurrentContainer, ServiceCaller
+from shared.models.turns import SweepTurnsResponse
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["sweep-turns"])
 
 
 @router.post("/sweep-turns")
-async def sweep_turns(_: ServiceOf, services: ServicesOf) -> SweepAnswer:
+async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTurnsResponse:
     """Settle every turn whose lease is over. For the service key alone."""
-    swept = await services.persistence.sweep_turns()
-    return SweepAnswer(settled=swept.settled)
+    swept = await container.persistence.sweep_turns()
+    return SweepTurnsResponse(settled=swept.settled)

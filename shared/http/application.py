@@ -15,15 +15,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from shared import telemetry
 from shared.config import Settings, load_settings
-from shared.crash import arm
+from shared.container import Container
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
-from shared.http.forwarding import ForwardedOnly
-from shared.http.middleware import CatchAll, RequestContext, SettleFirst
-from shared.logs import configure_logging
-from shared.models.base import ErrorAnswer
-from shared.services import Services
+from shared.http.middleware import CatchAll, RequestContext, TurnsBeforeEnd
+from shared.http.signed_forwarding import ForwardedOnly
+from shared.models.base import ErrorResponse
+from shared.observability import telemetry
+from shared.observability.logs import configure_logging
+from shared.turns.failpoints import arm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -47,7 +47,7 @@ RETRY_AFTER = {
 REQUEST_ID = {"description": "The request's id in the log.", "required": True, **TEXT}
 ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {
-        "model": ErrorAnswer,
+        "model": ErrorResponse,
         "description": "The request can't be served as it is.",
         "headers": {
             "x-request-id": REQUEST_ID,
@@ -57,12 +57,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         },
     },
     "5XX": {
-        "model": ErrorAnswer,
+        "model": ErrorResponse,
         "description": "The service or its store is not well; retry.",
         "headers": {"x-request-id": REQUEST_ID, "Retry-After": RETRY_AFTER},
     },
 }
-# FastAPI's own would tell queries, and what was wrong with a body. Ours is shared.telemetry.
+# FastAPI's own would tell queries, and what was wrong with a body. Ours is shared.observability.
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -78,7 +78,7 @@ CORS_HEADERS += ["x-client-info", "x-request-id", "x-retry-count", "x-region"]
 def create_app(
     *routers: APIRouter,
     settings: Settings | None = None,
-    prepare: Callable[[Services], object] | None = None,
+    prepare: Callable[[Container], object] | None = None,
 ) -> FastAPI:
     """Return an application that serves these routers under /functions/v1 and at the root.
 
@@ -96,12 +96,12 @@ def create_app(
         configure_logging(chosen.log_level)
         telemetry.start(chosen)
         arm(chosen.crash_point)
-        services = Services(chosen)
-        app.state.services = services
-        app.state.prepare(services)
+        container = Container(chosen)
+        app.state.container = container
+        app.state.prepare(container)
         log.info("started", engine=chosen.mega_mind_model or "offline")
         yield
-        await services.aclose()
+        await container.aclose()
         telemetry.stop()
 
     app = FastAPI(
@@ -120,7 +120,7 @@ def create_app(
             Middleware(
                 ForwardedOnly, prefix=PREFIX, secrets=lambda: chosen_settings().forward_secrets
             ),
-            Middleware(SettleFirst),
+            Middleware(TurnsBeforeEnd),
             Middleware(CatchAll),
         ],
         exception_handlers={

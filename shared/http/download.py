@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from starlette.responses import StreamingResponse
 
-from shared.export.names import content_disposition
-
 if TYPE_CHECKING:
-    from shared.export.download import Download
+    from shared.exports.download import Download
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -25,3 +26,11 @@ def file_response(download: Download) -> StreamingResponse:
         media_type=download.media_type,
         headers={**HEADERS, "Content-Disposition": content_disposition(download.name)},
     )
+
+
+def content_disposition(name: str) -> str:
+    """Return the header of RFC 6266: a name in ASCII, and the whole one where it isn't that."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = re.sub(r"-{2,}", "-", plain).replace("-.", ".")
+    header = f'attachment; filename="{plain}"'
+    return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"

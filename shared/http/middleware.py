@@ -13,8 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
-from shared import telemetry
 from shared.errors import InternalError
+from shared.observability import telemetry
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -75,8 +75,8 @@ def _seen_of(scope: Scope, status: int) -> dict[str, str | int]:
     return {"method": method, "route": route, "status": status, **failed}
 
 
-class SettleFirst:
-    """Ends an answer only when the turns that its request began have ended.
+class TurnsBeforeEnd:
+    """Ends a response only when the turns that its request began have ended.
 
     For a host that freezes the process between requests: there, nothing works on a turn any more
     once the last byte is sent.
@@ -87,15 +87,15 @@ class SettleFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the request; hold its last piece back for as long as its turns run."""
-        services = scope["app"].state.services if scope["type"] == "http" else None
-        if services is None or not services.settings.is_frozen_between_requests:
+        container = scope["app"].state.container if scope["type"] == "http" else None
+        if container is None or not container.settings.is_frozen_between_requests:
             await self._app(scope, receive, send)
             return
-        older = services.working  # of requests that were cut off: thawed, not ours to wait for
+        older = container.working  # of requests that were cut off: thawed, not ours to wait for
 
         async def send_settled(message: Message) -> None:
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
-            while is_last and (turns := services.working - older):
+            while is_last and (turns := container.working - older):
                 await asyncio.wait(turns)  # for those that begin; then for what works on them
             await send(message)
 

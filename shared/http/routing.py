@@ -12,10 +12,11 @@ from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from shared.auth import Caller
+from shared.auth.caller import Caller
+from shared.container import Container
+from shared.encoding.strict import parse_beside
 from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
-from shared.http.body import parse_beside, read_body, require_plain_json
-from shared.services import Services
+from shared.http.request_body import read_body, require_plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -50,21 +51,21 @@ class CheckedRoute(APIRoute):
         takes_body = self.body_field is not None
 
         async def checked(request: Request) -> Response:
-            services = services_of(request)
-            request.state.caller = await _caller(request, services)
+            container = container_of(request)
+            request.state.caller = await _caller(request, container)
             if not takes_body:
                 return await handle(request)
-            return await handle(await _check_body(request, services.settings.max_body_bytes))
+            return await handle(await _check_body(request, container.settings.max_body_bytes))
 
         return checked
 
 
-async def _caller(request: Request, services: Services) -> Caller | None:
+async def _caller(request: Request, container: Container) -> Caller | None:
     """Return the verified caller; None for a stranger where the demo lets strangers in."""
     shows_nothing = not {"authorization", "apikey"} & set(request.headers.keys())
-    if shows_nothing and services.settings.allow_anonymous_demo:
+    if shows_nothing and container.settings.allow_anonymous_demo:
         return None
-    return await services.authenticator.caller(request.headers)
+    return await container.authenticator.caller(request.headers)
 
 
 async def _check_body(request: Request, limit: int) -> CheckedRequest:
@@ -75,10 +76,10 @@ async def _check_body(request: Request, limit: int) -> CheckedRequest:
     return checked
 
 
-def services_of(request: Request) -> Services:
+def container_of(request: Request) -> Container:
     """Return what this process holds."""
-    services: Services = request.app.state.services
-    return services
+    container: Container = request.app.state.container
+    return container
 
 
 def _caller_or_stranger(request: Request) -> Caller | None:
@@ -137,10 +138,10 @@ def _given_or_new_key(given: GivenKey) -> str:
     return given or uuid4().hex
 
 
-ServicesOf = Annotated[Services, Depends(services_of)]
-CallerOf = Annotated[Caller, Depends(_verified_caller)]
-UserOf = Annotated[Caller, Depends(_signed_in_user)]
-ServiceOf = Annotated[Caller, Depends(_the_service)]
+CurrentContainer = Annotated[Container, Depends(container_of)]
+CurrentCaller = Annotated[Caller, Depends(_verified_caller)]
+SignedInUser = Annotated[Caller, Depends(_signed_in_user)]
+ServiceCaller = Annotated[Caller, Depends(_the_service)]
 CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]
 ArrivedAt = Annotated[float, Depends(_arrived_at)]
 IdempotencyKey = Annotated[str, Depends(_given_or_new_key)]

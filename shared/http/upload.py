@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import UnsupportedMediaTypeError
-from shared.http.body import read_body
+from shared.http.request_body import read_body
 
 if TYPE_CHECKING:
     from starlette.requests import Request

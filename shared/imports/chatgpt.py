@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.branches import Node, flatten
-from shared.imports.drafts import ConversationDraft, fitting_title, moment_of
+from shared.imports.message_tree import Node, flatten
+from shared.imports.parsed import ParsedConversation, fitting_title, moment_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +26,7 @@ CONTEXT_TYPES: Final = frozenset({"user_editable_context", "model_editable_conte
 TEXT_FIELDS: Final = ("text", "result", "content", "summary")
 
 
-def read_chatgpt(conversation: dict[str, Any], now: datetime, source_id: str) -> ConversationDraft:
+def read_chatgpt(conversation: dict[str, Any], now: datetime, source_id: str) -> ParsedConversation:
     """Return a conversation as a draft: the path to its current node."""
     mapping = _object(conversation.get("mapping"))
     nodes = [_node(key, _object(value), now) for key, value in mapping.items()]
@@ -34,7 +34,7 @@ def read_chatgpt(conversation: dict[str, Any], now: datetime, source_id: str) ->
         nodes, _text_or_none(conversation.get("current_node")), source="chatgpt"
     )
     updated_at = moment_of(conversation.get("update_time"), now)
-    return ConversationDraft(
+    return ParsedConversation(
         source_id=source_id,
         title=fitting_title(conversation.get("title"), messages),
         messages=messages,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.branches import Node, flatten
-from shared.imports.drafts import ConversationDraft, fitting_title, moment_of
+from shared.imports.message_tree import Node, flatten
+from shared.imports.parsed import ParsedConversation, fitting_title, moment_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,14 +14,14 @@ ROLES: Final = {"human": "user", "user": "user", "assistant": "assistant"}
 BLOCK_TEXTS: Final = ("text", "thinking", "content", "message")
 
 
-def read_claude(conversation: dict[str, Any], now: datetime, source_id: str) -> ConversationDraft:
+def read_claude(conversation: dict[str, Any], now: datetime, source_id: str) -> ParsedConversation:
     """Return a conversation as a draft: the path to its current leaf, else to the newest."""
     told = conversation.get("chat_messages")
     rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
     nodes = _nodes(rows, now)
     leaf = conversation.get("current_leaf_message_uuid")
     messages, left_out = flatten(nodes, leaf if isinstance(leaf, str) else None, source="claude")
-    return ConversationDraft(
+    return ParsedConversation(
         source_id=source_id,
         title=fitting_title(conversation.get("name"), messages),
         messages=messages,

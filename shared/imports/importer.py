@@ -11,17 +11,17 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from shared.canonical import canonical
+from shared.encoding.canonical import canonical
 from shared.errors import AppError, IdempotencyKeyReusedError
 from shared.imports.reading import read_file
-from shared.models.archive import ImportReport, SkippedConversation, TakenConversation
+from shared.models.transfers import ImportReport, SkippedConversation, TakenConversation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
-    from shared.auth import Caller
-    from shared.imports.drafts import ConversationDraft, ImportFile, MessageDraft
-    from shared.models.archive import ImportOutcome
+    from shared.auth.caller import Caller
+    from shared.imports.parsed import ImportFile, ParsedConversation, ParsedMessage
+    from shared.models.transfers import ImportOutcome
     from shared.persistence import Persistence
 
 log = structlog.get_logger(__name__)
@@ -159,7 +159,7 @@ class ImportJob:
         if part.conversations or part.messages:
             yield part
 
-    def _header(self, conversation_id: UUID, draft: ConversationDraft) -> dict[str, Any]:
+    def _header(self, conversation_id: UUID, draft: ParsedConversation) -> dict[str, Any]:
         newest = draft.messages[-1].at if draft.messages else draft.created_at
         return {
             "id": str(conversation_id),
@@ -197,7 +197,7 @@ class ImportJob:
         return report
 
     def _skipped(
-        self, draft: ConversationDraft, outcome: ImportOutcome | None
+        self, draft: ParsedConversation, outcome: ImportOutcome | None
     ) -> SkippedConversation:
         if outcome is not None and self._source == "list" and not outcome.is_same:
             raise IdempotencyKeyReusedError
@@ -232,7 +232,7 @@ class _Part:
         self._chars += len(row["content"]) + len(row["metadata"]) + len(row["generated_code"] or "")
 
 
-def _row(conversation_id: UUID, message: MessageDraft) -> dict[str, Any]:
+def _row(conversation_id: UUID, message: ParsedMessage) -> dict[str, Any]:
     return {
         "conversation_id": str(conversation_id),
         "role": message.role,

@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.export.document import COVERED_OF_CONVERSATION, COVERED_OF_MESSAGE, VERSION, Checksum
-from shared.imports.drafts import EPOCH, ConversationDraft, MessageDraft
-from shared.models.archive import OurDocument
+from shared.exports.json_document import (
+    COVERED_OF_CONVERSATION,
+    COVERED_OF_MESSAGE,
+    VERSION,
+    Checksum,
+)
+from shared.imports.parsed import EPOCH, ParsedConversation, ParsedMessage
+from shared.models.transfers import OurDocument
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 CLOCKS_MAY_DIFFER = timedelta(days=1)
 
 
-def read_ours(document: dict[str, Any], now: datetime, *, user_id: UUID) -> ConversationDraft:
+def read_ours(document: dict[str, Any], now: datetime, *, user_id: UUID) -> ParsedConversation:
     """Return the document as a draft.
 
     Raises ChecksumMismatchError for one that was changed, and InvalidImportError for one that no
@@ -72,7 +77,7 @@ def _require_order(ours: OurDocument, now: datetime) -> None:
         raise InvalidImportError("A time in the file is before 1970 or still to come.")
 
 
-def _draft(ours: OurDocument, *, is_owner: bool) -> ConversationDraft:
+def _draft(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
     summaries = [message.seq for message in ours.messages if message.is_summary]
     system = [message.seq for message in ours.messages if message.role == "system"]
     provenance = {
@@ -82,11 +87,11 @@ def _draft(ours: OurDocument, *, is_owner: bool) -> ConversationDraft:
         "system": system,
         "origin": _origin(ours.source.imported),
     }
-    return ConversationDraft(
+    return ParsedConversation(
         source_id=f"sha256:{ours.checksum.value}",
         title=ours.conversation.title,
         messages=[
-            MessageDraft(
+            ParsedMessage(
                 "assistant" if message.role == "assistant" else "user",
                 message.content,
                 message.created_at,

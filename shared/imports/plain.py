@@ -6,18 +6,18 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from shared.canonical import canonical
-from shared.imports.drafts import ConversationDraft, MessageDraft, fitting_title, moment_of
+from shared.encoding.canonical import canonical
+from shared.imports.parsed import ParsedConversation, ParsedMessage, fitting_title, moment_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from shared.models.archive import PlainConversation, PlainMessage
+    from shared.models.transfers import PlainConversation, PlainMessage
 
 
 def read_plain(
     conversation: PlainConversation, now: datetime, *, key: str | None
-) -> ConversationDraft:
+) -> ParsedConversation:
     """Return the list as a draft. Its key names it, else its content does."""
     text = canonical(conversation.model_dump()).encode(errors="surrogatepass")
     digest = hashlib.sha256(text).hexdigest()
@@ -25,7 +25,7 @@ def read_plain(
         reason for message in conversation.messages if (reason := _why_left_out(message))
     )
     messages = [
-        MessageDraft(
+        ParsedMessage(
             message.role,
             message.content,
             moment_of(message.timestamp, now, per_second=1000),
@@ -34,7 +34,7 @@ def read_plain(
         for message in conversation.messages
         if not _why_left_out(message)
     ]
-    return ConversationDraft(
+    return ParsedConversation(
         source_id=key or f"sha256:{digest}",
         title=fitting_title(conversation.title, messages),
         messages=messages,

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.canonical import MAX_PLAIN_DIGITS, ExactNumber, canonical
-from shared.engine.text import escape_unstorable
+from shared.encoding.canonical import canonical
+from shared.encoding.exact import MAX_PLAIN_DIGITS, ExactNumber
+from shared.encoding.storable import escape_unstorable
 from shared.errors import InvalidImportError
-from shared.export.document import FORMAT
-from shared.imports.archives import files_in
+from shared.exports.json_document import FORMAT
 from shared.imports.chatgpt import read_chatgpt
 from shared.imports.claude import read_claude
-from shared.imports.drafts import MAX_ID_CHARS, ConversationDraft, ImportFile, set_times
 from shared.imports.ours import read_ours
+from shared.imports.parsed import MAX_ID_CHARS, ImportFile, ParsedConversation, set_times
 from shared.imports.plain import read_plain
-from shared.models.archive import PlainConversation, PlainMessage
+from shared.imports.zip_files import files_in
+from shared.models.transfers import PlainConversation, PlainMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +147,7 @@ def _source_id(conversation: dict[str, Any], *names: str) -> str:
     return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 
-def _make_ready(draft: ConversationDraft, now: datetime) -> None:
+def _make_ready(draft: ParsedConversation, now: datetime) -> None:
     """Make a draft storable. One that is to be stored exactly must be so already."""
     if draft.is_exact:
         _require_storable(draft)
@@ -161,7 +162,7 @@ def _make_ready(draft: ConversationDraft, now: datetime) -> None:
             message.metadata["escaped"] = True
 
 
-def _require_storable(draft: ConversationDraft) -> None:
+def _require_storable(draft: ParsedConversation) -> None:
     def refuse_unstorable(text: str) -> str:
         if escape_unstorable(text)[1]:
             raise InvalidImportError("Text in the file holds NUL or half of a surrogate pair.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.export.document import FORMAT
+from shared.exports.json_document import FORMAT
 
 TEXT = {"type": "string"}
 OBJECT = {"type": "object"}

@@ -114,7 +114,7 @@ class ModelUsage(Envelope):
     cost: float | None
 
 
-class ConversationAnalyticsAnswer(Envelope):
+class ConversationAnalyticsResponse(Envelope):
     """All of the range, each bucket of it, and the 20 most frequent of each kind."""
 
     totals: Figures

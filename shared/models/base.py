@@ -99,7 +99,7 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """Every error, in the shape that Supabase clients know."""
 
     code: str

@@ -86,7 +86,7 @@ class OpenTurn(Envelope):
     is_expired: bool | None = None
 
 
-class LoadConversationAnswer(Envelope):
+class LoadConversationResponse(Envelope):
     """A page of a conversation, oldest message first."""
 
     conversation: ConversationRow
@@ -105,7 +105,7 @@ class ListConversationsRequest(RequestBody):
     cursor: Cursor | None = None
 
 
-class ListConversationsAnswer(Envelope):
+class ListConversationsResponse(Envelope):
     """A page of conversations; `nextCursor` is null on the last one."""
 
     conversations: list[ConversationRow]
@@ -137,13 +137,13 @@ class UpdateConversationRequest(RequestBody):
         return self
 
 
-class ConversationAnswer(Envelope):
+class ConversationResponse(Envelope):
     """One conversation."""
 
     conversation: ConversationRow
 
 
-class DeletedAnswer(Envelope):
+class DeletedResponse(Envelope):
     """What is gone."""
 
     deleted: UUID

@@ -43,7 +43,7 @@ class ErasedRows(RemovedRows):
     import_parts: int
 
 
-class EraseAccountAnswer(Envelope):
+class EraseAccountResponse(Envelope):
     """The receipt.
 
     `held` conversations are kept by a legal hold. `erasedAt` is null while some `remaining` ones

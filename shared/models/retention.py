@@ -65,13 +65,13 @@ class SetRetentionPolicyRequest(RequestBody):
         return self
 
 
-class RetentionPolicyAnswer(Envelope):
+class RetentionPolicyResponse(Envelope):
     """One policy."""
 
     policy: RetentionPolicyRow
 
 
-class RetentionPoliciesAnswer(Envelope):
+class RetentionPoliciesResponse(Envelope):
     """Policies, oldest first, 1,000 at most."""
 
     policies: list[RetentionPolicyRow]
@@ -108,13 +108,13 @@ class PlaceLegalHoldRequest(RequestBody):
         return self
 
 
-class LegalHoldAnswer(Envelope):
+class LegalHoldResponse(Envelope):
     """One legal hold."""
 
     hold: LegalHoldRow
 
 
-class LegalHoldsAnswer(Envelope):
+class LegalHoldsResponse(Envelope):
     """Legal holds, newest first, 1,000 at most."""
 
     holds: list[LegalHoldRow]
@@ -139,7 +139,7 @@ class RemovedRows(Envelope):
     turns: int
 
 
-class ApplyRetentionAnswer(Envelope):
+class ApplyRetentionResponse(Envelope):
     """What was archived and deleted; on a dry run, what a real one would.
 
     `skipped` were being written to. With `more`, another call goes on.

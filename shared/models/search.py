@@ -86,7 +86,7 @@ class Hit(Envelope):
     snippet: Snippet
 
 
-class SearchMessagesAnswer(Envelope):
+class SearchMessagesResponse(Envelope):
     """A page of hits, best first; `nextCursor` is null on the last one.
 
     `parts`: no message has the words, so these have them as parts of longer words.

@@ -1,4 +1,4 @@
-"""Turns: what mega-mind, cancel-turn and sweep-turns take and answer, and the store with them."""
+"""Turns: what mega-mind, cancel-turn and sweep-turns take and return, and the store with them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from shared.models.base import Envelope, Metadata, PlainUuid, RequestBody, _not_blank
-from shared.models.history import HistoryContext
+from shared.models.context import HistoryContext
 from shared.models.rows import ConversationRow, MessageRow, TurnRow, TurnStatus
 
 # Keys of a reply's metadata that are ours; a caller's metadata keeps keys of its own.
@@ -81,7 +81,7 @@ class ExecutionStrategy(Envelope):
     primary_approach: str | None
 
 
-class AnalysisAnswer(Envelope):
+class AnalysisResponse(Envelope):
     """The AI's reading of a request; its values are null where the AI failed before it."""
 
     user_intent: UserIntent
@@ -100,7 +100,7 @@ class UnstoredMessage(Envelope):
     metadata: dict[str, Any]
 
 
-class MegaMindAnswer(Envelope):
+class MegaMindResponse(Envelope):
     """What a turn led to. `duration` is in seconds."""
 
     success: bool
@@ -109,7 +109,7 @@ class MegaMindAnswer(Envelope):
     replayed: bool
     user_message: MessageRow | None
     message: MessageRow | UnstoredMessage
-    analysis: AnalysisAnswer
+    analysis: AnalysisResponse
     files_generated: list[dict[str, Any]]
     duration: float
 
@@ -122,9 +122,10 @@ class CancelTurnRequest(RequestBody):
     )
 
     turn_id: PlainUuid
+    user_id: PlainUuid | None = None
 
 
-class CancelTurnAnswer(Envelope):
+class CancelTurnResponse(Envelope):
     """Where the turn stands: still running until its worker has seen the request."""
 
     turn_id: UUID
@@ -132,14 +133,14 @@ class CancelTurnAnswer(Envelope):
     message: MessageRow | None
 
 
-class SweepAnswer(Envelope):
+class SweepTurnsResponse(Envelope):
     """How many turns without a worker were settled."""
 
     settled: int
 
 
 class TurnRecord(BaseModel):
-    """What begin_turn, complete_turn, load_turn and cancel_turn answer."""
+    """What begin_turn, complete_turn, load_turn and cancel_turn return."""
 
     outcome: Literal["started", "taken_over", "replayed", "in_progress", "completed", "superseded"]
     turn: TurnRow
@@ -152,36 +153,37 @@ class TurnRecord(BaseModel):
     is_expired: bool = False
 
 
-class Beat(BaseModel):
+class TurnExtension(BaseModel):
     """What extend_turns takes of one turn: its draft from an offset on, in characters."""
 
+    user_id: UUID
     turn_id: UUID
     attempt: int
     draft_offset: int
     draft_tail: str
 
 
-class Heard(BaseModel):
-    """What extend_turns answers of one turn: whether it is still this worker's, and is to go on."""
+class ExtendedTurn(BaseModel):
+    """What extend_turns returns of one turn: whether it is still this worker's, and is to go on."""
 
     turn_id: UUID
     is_ours: bool
     cancel_requested: bool
 
 
-class HeardTurns(BaseModel):
-    """What extend_turns answers; a turn that somebody held is left out."""
+class ExtendedTurns(BaseModel):
+    """What extend_turns returns; a turn that somebody held is left out."""
 
-    turns: list[Heard]
+    turns: list[ExtendedTurn]
 
 
-class Counted(BaseModel):
-    """What count_unstored_turn answers; the previous schema counts nothing."""
+class CountedTurn(BaseModel):
+    """What count_unstored_turn returns."""
 
     is_counted: bool
 
 
-class Settled(BaseModel):
-    """What settle_expired_turn and sweep_turns answer."""
+class SettledTurns(BaseModel):
+    """What settle_expired_turn and sweep_turns return."""
 
     settled: int

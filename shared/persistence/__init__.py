@@ -1,13 +1,13 @@
 """One method for each SQL function, by the same name. Knows arguments and answers, nothing else."""
 
 from shared.persistence.analytics import AnalyticsCalls
-from shared.persistence.archive import ArchiveCalls
 from shared.persistence.conversations import ConversationCalls
+from shared.persistence.integrity import IntegrityCalls
 from shared.persistence.retention import RetentionCalls
 from shared.persistence.search import SearchCalls
 from shared.persistence.summaries import SummaryCalls
+from shared.persistence.transfers import TransferCalls
 from shared.persistence.turns import TurnCalls
-from shared.persistence.upkeep import UpkeepCalls
 
 __all__ = ["Persistence"]
 
@@ -15,11 +15,11 @@ __all__ = ["Persistence"]
 class Persistence(
     TurnCalls,
     ConversationCalls,
-    ArchiveCalls,
+    TransferCalls,
     AnalyticsCalls,
     RetentionCalls,
     SearchCalls,
     SummaryCalls,
-    UpkeepCalls,
+    IntegrityCalls,
 ):
-    """The SQL functions of supabase/migrations, typed."""
+    """The SQL functions of supabase/schemas, typed."""

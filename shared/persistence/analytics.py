@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.models.analytics import ConversationAnalyticsAnswer, ConversationAnalyticsRequest
+from shared.models.analytics import ConversationAnalyticsRequest, ConversationAnalyticsResponse
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from shared.auth import Caller
+    from shared.auth.caller import Caller
     from shared.config import ModelPrice
 
 
@@ -25,10 +25,10 @@ class AnalyticsCalls(Calls):
         caller: Caller,
         user_id: UUID,
         prices: Mapping[str, ModelPrice],
-    ) -> ConversationAnalyticsAnswer:
+    ) -> ConversationAnalyticsResponse:
         """Count a user's turns in a range, in all and for each bucket."""
         return await self._call(
-            ConversationAnalyticsAnswer,
+            ConversationAnalyticsResponse,
             "conversation_analytics",
             caller,
             starts_at=request.starts_at,

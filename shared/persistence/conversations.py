@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from shared.models.conversations import (
     ConversationList,
     ListPlace,
-    LoadConversationAnswer,
     LoadConversationRequest,
+    LoadConversationResponse,
 )
 from shared.models.rows import ConversationRow
 from shared.persistence.calls import Calls
@@ -16,7 +16,7 @@ from shared.persistence.calls import Calls
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth import Caller
+    from shared.auth.caller import Caller
 
 
 class ConversationCalls(Calls):
@@ -24,10 +24,10 @@ class ConversationCalls(Calls):
 
     async def load_conversation(
         self, request: LoadConversationRequest, *, caller: Caller
-    ) -> LoadConversationAnswer:
+    ) -> LoadConversationResponse:
         """Read a page of a conversation."""
         return await self._call(
-            LoadConversationAnswer,
+            LoadConversationResponse,
             "load_conversation",
             caller,
             conversation_id=request.conversation_id,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from shared.models.erasure import ErasureReceipt
 from shared.models.retention import (
-    ApplyRetentionAnswer,
     ApplyRetentionRequest,
+    ApplyRetentionResponse,
     LegalHoldRow,
-    LegalHoldsAnswer,
+    LegalHoldsResponse,
     ListLegalHoldsRequest,
     ListRetentionPoliciesRequest,
     PlaceLegalHoldRequest,
-    RetentionPoliciesAnswer,
+    RetentionPoliciesResponse,
     RetentionPolicyRow,
     SetRetentionPolicyRequest,
 )
@@ -39,10 +39,10 @@ class RetentionCalls(Calls):
 
     async def list_retention_policies(
         self, request: ListRetentionPoliciesRequest
-    ) -> RetentionPoliciesAnswer:
+    ) -> RetentionPoliciesResponse:
         """Read the policies."""
         return await self._call(
-            RetentionPoliciesAnswer,
+            RetentionPoliciesResponse,
             "list_retention_policies",
             user_id=request.user_id,
             project_id=request.project_id,
@@ -54,10 +54,10 @@ class RetentionCalls(Calls):
             "delete_retention_policy", {"policy_id": str(policy_id)}, caller=None
         )
 
-    async def apply_retention(self, request: ApplyRetentionRequest) -> ApplyRetentionAnswer:
+    async def apply_retention(self, request: ApplyRetentionRequest) -> ApplyRetentionResponse:
         """Archive and delete what the policies say, or count it."""
         return await self._call(
-            ApplyRetentionAnswer,
+            ApplyRetentionResponse,
             "apply_retention",
             dry_run=request.dry_run,
             most=request.most,
@@ -75,10 +75,10 @@ class RetentionCalls(Calls):
             conversation_id=request.conversation_id,
         )
 
-    async def list_legal_holds(self, request: ListLegalHoldsRequest) -> LegalHoldsAnswer:
+    async def list_legal_holds(self, request: ListLegalHoldsRequest) -> LegalHoldsResponse:
         """Read the holds in force, or those that were released."""
         return await self._call(
-            LegalHoldsAnswer,
+            LegalHoldsResponse,
             "list_legal_holds",
             user_id=request.user_id,
             conversation_id=request.conversation_id,

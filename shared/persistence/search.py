@@ -8,7 +8,7 @@ from shared.models.search import FoundMessages, SearchMessagesRequest, SearchPla
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
-    from shared.auth import Caller
+    from shared.auth.caller import Caller
 
 
 class SearchCalls(Calls):

@@ -12,8 +12,8 @@ import pytest
 
 from functions.app import app
 from local.stack import Stack
-from shared.engine import AnalysisReady, EngineEvent, EngineResult, Finished, HistoryMessage
-from shared.engine.protocol import Usage
+from shared.ai import AnalysisReady, EngineEvent, EngineResult, Finished, HistoryMessage
+from shared.ai.protocol import Usage
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ANALYSIS, FailingEngine, ScriptedEngine
 from tests.support.users import User, functions_client

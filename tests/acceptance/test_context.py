@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.engine.tokens import estimate_tokens
-from tests.integration.turns import make_conversation, make_long_conversation
-from tests.support.bundle import bundle, services_of, settings_for
+from shared.ai.tokens import estimate_tokens
+from tests.support.bundle import bundle, container_of, settings_for
 from tests.support.engines import ScriptedEngine
+from tests.support.sql_calls import make_conversation, make_long_conversation
 from tests.support.summarisers import ScriptedSummariser
 from tests.support.users import User
 
@@ -68,7 +68,9 @@ async def test_a_long_conversation_stays_inside_the_budget_and_loads_whole(
     conversation = make_long_conversation(db, user.id, messages=MESSAGES)
     before = stored(db, conversation)
     engine = ScriptedEngine()
-    settings = settings_for(stack, history_tokens=BUDGET, summary_tokens=500, store_timeout=60)
+    settings = settings_for(
+        stack, history_tokens=BUDGET, summary_tokens=500, store_timeout=60, lease_seconds=130
+    )
     contexts = []
     async with bundle(settings, token=user.token, engine=engine) as client:
         for _ in range(2):
@@ -157,7 +159,7 @@ async def test_a_reply_never_waits_for_a_summary(
         asking = asyncio.create_task(ask(client, conversation))
         await asyncio.wait_for(engine.started.wait(), timeout=20)
         summariser.release.set()
-        await services_of(client).summaries.drain(20)
+        await container_of(client).summaries.drain(20)
         assert len(stored(db, conversation)) == 303
         engine.release.set()
         await asking

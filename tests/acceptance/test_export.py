@@ -16,8 +16,8 @@ from local.stack import Stack
 from shared.imports.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine
+from tests.support.pdf_pages import solid, text_of
 from tests.support.users import User, functions_client
-from tests.unit.export.sheets import solid, text_of
 
 SECRET = "canary-of-an-export"
 
@@ -196,7 +196,7 @@ async def test_pdf_says_where_it_can_not_be_had(
     user: User, monkeypatch: pytest.MonkeyPatch, stack: Stack
 ) -> None:
     """Without the packages it needs: a 501 that says so, after the conversation was found."""
-    monkeypatch.setattr("shared.export.pdf.is_installed", lambda: False)
+    monkeypatch.setattr("shared.exports.pdf.render.is_installed", lambda: False)
     conversation = await conversation_of(user, "Hi")
     async with bundle(settings_for(stack), token=user.token) as client:
         query = {"conversationId": conversation, "format": "pdf"}

@@ -18,13 +18,13 @@ LIVE_STATUSES = ["accepted", "thinking", "generating", "saving", "idle"]
 
 @pytest.fixture(scope="module")
 def javascript(stack: Stack) -> dict[str, Any]:
-    """What supabase-js saw in one run of story.mjs."""
+    """What supabase-js saw in one run of application.mjs."""
     folder = install_clients()
     environment = stack.settings.environment()
     done = subprocess.run(
         [
             str(NODE),
-            str(folder / "story.mjs"),
+            str(folder / "application.mjs"),
             environment["SUPABASE_URL"],
             environment["SUPABASE_PUBLISHABLE_KEY"],
         ],

@@ -11,11 +11,14 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.canonical import canonical, read_exactly
+from shared.encoding.canonical import canonical
+from shared.encoding.exact import read_exactly
 from shared.imports import importer
-from shared.imports.drafts import MessageDraft
 from shared.imports.ours import checksum_of
-from tests.support.archives import (
+from shared.imports.parsed import ParsedMessage
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ScriptedEngine
+from tests.support.provider_files import (
     CLAUDE_TAKEN,
     GPT_TAKEN,
     as_bytes,
@@ -24,8 +27,6 @@ from tests.support.archives import (
     lines_of,
     zipped,
 )
-from tests.support.bundle import bundle, settings_for
-from tests.support.engines import ScriptedEngine
 from tests.support.sse import read_events
 from tests.support.users import User, functions_client
 
@@ -72,7 +73,7 @@ async def said_in(user: User, conversation: str) -> list[tuple[str, str]]:
 
 def broken(db: psycopg.Connection, conversations: list[str]) -> list[str]:
     """Return what the doctor finds in these conversations and their messages."""
-    (found,) = db.execute("select find_broken(1000000)").fetchone() or ({},)
+    (found,) = db.execute("select private.find_broken(1000000)").fetchone() or ({},)
     rows = db.execute(
         "select id::text from messages where conversation_id = any (%s::uuid[])", (conversations,)
     ).fetchall()
@@ -85,7 +86,7 @@ def count_of(db: psycopg.Connection, user: User) -> tuple[Any, ...] | None:
     return db.execute(
         "select (select count(*) from conversations where user_id = %(id)s),"
         " (select count(*) from messages where user_id = %(id)s),"
-        " (select count(*) from import_parts where user_id = %(id)s)",
+        " (select count(*) from private.import_parts where user_id = %(id)s)",
         {"id": user.id},
     ).fetchone()
 
@@ -421,7 +422,7 @@ async def test_a_file_whose_last_conversation_is_refused_by_the_store_leaves_not
     """Whatever goes wrong in a conversation: the ones before it aren't there either."""
     make_row = importer._row
 
-    def same_time(conversation_id: uuid.UUID, message: MessageDraft) -> dict[str, Any]:
+    def same_time(conversation_id: uuid.UUID, message: ParsedMessage) -> dict[str, Any]:
         row = make_row(conversation_id, message)
         is_flat = message.content in {"Flat", "Yes"}
         return row | ({"created_at": "2026-01-01T00:00:00Z"} if is_flat else {})

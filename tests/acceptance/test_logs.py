@@ -1,7 +1,6 @@
 """What the bundle logs: JSON lines that tell what happened, with nobody's words or keys in them."""
 
 import asyncio
-import base64
 import json
 import uuid
 from collections import Counter
@@ -13,6 +12,7 @@ import httpx
 import psycopg
 
 from local.stack import Stack
+from tests.support.hidden_forms import hidden_forms
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.proxy import Proxy, drops_the_answer, proxy_to, replies
 from tests.support.users import User
@@ -155,12 +155,6 @@ async def test_a_client_that_goes_away_while_it_sends_is_no_error_of_ours(
         writer.close()
     lines = [line for line in process.lines() if line.get("request_id") == "gone"]
     assert [(line["event"], line.get("status")) for line in lines] == [("request", 499)]
-
-
-def hidden_forms(secret: str) -> set[str]:
-    """Return a secret as it is, as JSON escapes it, and as base64 would hide it."""
-    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-    return {secret, json.dumps(secret)[1:-1], encoded}
 
 
 async def provoke(client: httpx.AsyncClient, proxy: Proxy, canary: str) -> list[httpx.Response]:

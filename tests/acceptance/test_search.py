@@ -7,7 +7,7 @@ import psycopg
 
 from local.stack import Stack
 from shared.models.search import SearchMessagesRequest
-from tests.integration.turns import make_conversation
+from tests.support.sql_calls import make_conversation
 from tests.support.users import User, functions_client
 
 

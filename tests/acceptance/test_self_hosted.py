@@ -49,7 +49,7 @@ async def another_function(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_supabase_js_does_all_it_does_through_envoy(stack: Stack, tmp_path: Path) -> None:
     """Sign up, invoke, join, select, and be refused: each part is where it was."""
     async with self_hosted(stack, tmp_path) as gateway:
-        process = await _node(stack, "story.mjs", gateway)
+        process = await _node(stack, "application.mjs", gateway)
         out, errors = await asyncio.wait_for(process.communicate(), timeout=60)
     assert process.returncode == 0, errors
     seen = json.loads(out)
@@ -107,7 +107,7 @@ async def test_a_client_that_leaves_envoy_does_not_end_the_turn(
 
 async def test_all_else_goes_where_it_went(stack: Stack, user: User, tmp_path: Path) -> None:
     """Other functions, also those that are called nearly alike, and what was closed."""
-    keys = {"apikey": stack.settings.keys().publishable, "authorization": f"Bearer {user.token}"}
+    keys = {"apikey": stack.settings.keys.publishable, "authorization": f"Bearer {user.token}"}
     async with (
         served_app(another_function) as edge,
         served_bundle(settings_for(stack)) as url,
@@ -172,7 +172,7 @@ async def test_a_service_that_is_away_is_a_503_in_our_shape(
 async def _node(stack: Stack, script: str, gateway: str) -> asyncio.subprocess.Process:
     folder = await asyncio.to_thread(install_clients)
     return await asyncio.create_subprocess_exec(
-        str(NODE), str(folder / script), gateway, stack.settings.keys().publishable,
+        str(NODE), str(folder / script), gateway, stack.settings.keys.publishable,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

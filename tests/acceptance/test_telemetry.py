@@ -12,8 +12,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from local.settings import ROOT
 from local.stack import Stack
-from tests.acceptance.test_logs import hidden_forms
 from tests.support.collector import Collector, running_collector, values
+from tests.support.hidden_forms import hidden_forms
 from tests.support.process import functions_process
 from tests.support.proxy import proxy_to, replies
 from tests.support.users import User
@@ -153,7 +153,7 @@ def test_telemetry_costs_nothing_where_it_is_off(module: str) -> None:
 
 
 HEAVY = (
-    "shared.otlp",
+    "shared.observability.otlp",
     "opentelemetry.sdk",
     "opentelemetry.exporter.otlp",
     "requests",

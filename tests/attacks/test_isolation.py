@@ -17,7 +17,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from local.stack import Stack
-from tests.integration.realtime_stack import RawClient
+from tests.support.realtime_stack import RawClient
 from tests.support.tokens import claims_for, signed
 from tests.support.users import User
 

@@ -18,11 +18,11 @@ import pytest
 
 from functions.app import ROUTERS
 from local.stack import Stack
-from shared.auth import Authenticator
+from shared.auth.authenticator import Authenticator
+from shared.auth.jwks import COOLDOWN_SECONDS, LIFETIME_SECONDS, JwksCache
 from shared.config import Settings
+from shared.container import Container
 from shared.http.application import create_app
-from shared.jwks import COOLDOWN_SECONDS, LIFETIME_SECONDS, JwksCache
-from shared.services import Services
 from tests.support.bundle import settings_for
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.proxy import (
@@ -91,7 +91,7 @@ class Canaries:
             "LOG_LEVEL": "debug",
             "REALTIME_TIMEOUT": "0.3",
             "STORE_TIMEOUT": "1.5",
-            "UNSTORED_SECONDS": "2",
+            "STORE_RETRY_SECONDS": "2",
         }
 
 
@@ -412,13 +412,15 @@ class Clock:
 async def bundle_with_clock(settings: Settings, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the bundle with signing keys that age by this clock."""
     app = create_app(*ROUTERS, settings=settings)
-    services = app.state.services = Services(settings)
+    container = app.state.container = Container(settings)
     address = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
-    services.authenticator = Authenticator(settings, JwksCache(services.http, address, clock=clock))
+    container.authenticator = Authenticator(
+        settings, JwksCache(container.http, address, clock=clock)
+    )
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://bundle") as client:
         yield client
-    await services.aclose()
+    await container.aclose()
 
 
 async def test_signing_keys_rotate_and_outlive_an_outage_of_their_server(

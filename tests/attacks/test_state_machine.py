@@ -29,12 +29,12 @@ from hypothesis.stateful import (
 )
 
 from local.stack import Stack
-from shared.engine import EngineEvent, EngineResult, Finished, HistoryMessage, TextDelta
-from shared.engine.protocol import AnalysisReady
-from tests.integration.turns import make_account
+from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage, TextDelta
+from shared.ai.protocol import AnalysisReady
 from tests.support.bundle import settings_for
 from tests.support.engines import ANALYSIS
 from tests.support.server import served_bundle
+from tests.support.sql_calls import make_account
 from tests.support.sse import read_events
 from tests.support.tokens import claims_for, signed
 
@@ -176,7 +176,9 @@ class Life(RuleBasedStateMachine):
 
     async def _open_process(self) -> str:
         # No heartbeat in the time of a life: a lease is over when the test says so.
-        chosen = settings_for(self.stack, heartbeat_seconds=3600, drain_seconds=2)
+        chosen = settings_for(
+            self.stack, heartbeat_seconds=1000, lease_seconds=3600, drain_seconds=2
+        )
         url = await self.opened.enter_async_context(served_bundle(chosen, engine=self.engine))
         self.processes.append(await self._client(url, self.user_id))
         return url

@@ -15,7 +15,7 @@ from tests.support.process import functions_process
 from tests.support.users import User
 
 # What costs a start much, by who may import it at once. A model is imported when one is configured.
-AI = ("shared.engine", "shared.turn", "shared.worker")
+AI = ("shared.ai", "shared.turns.runner", "shared.turns.worker")
 USERS_OF_AI = {"mega-mind"}
 NEVER = (
     *("anthropic", "google.genai", "openai", "pydantic_ai", "typst"),

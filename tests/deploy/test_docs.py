@@ -22,12 +22,12 @@ NEEDS = re.compile(r"# needs (an account: .+|Docker)")
 # Each command of a block that doesn't say what it needs, and the test that runs it. What make does
 # is run by name here; what it stands for is run by the suite and by .ci/run.
 RUN_BY = {
-    "supabase db push --remote=<postgres url>": "tests/integration/test_supabase_cli.py",
+    "supabase db push --remote=<postgres url>": "tests/cli/test_supabase_cli.py",
     'supabase db query --remote=<postgres url> "select count(*) from messages"': (
-        "tests/integration/test_supabase_cli.py"
+        "tests/cli/test_supabase_cli.py"
     ),
     "supabase gen types --lang python --schema public --remote=<postgres url>": (
-        "tests/integration/test_generated_types.py"
+        "tests/cli/test_generated_types.py"
     ),
     "cfn-lint deploy/lambda/template.yaml": "tests/deploy/test_lambda.py",
     "python -m functions --host 0.0.0.0 --port 8000": "tests/deploy/test_image.py",

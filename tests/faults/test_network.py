@@ -16,7 +16,10 @@ import pytest
 
 from local.stack import Stack
 from shared.config import Settings
-from tests.faults.turns import (
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ScriptedEngine
+from tests.support.fake_provider import FakeProvider, streaming
+from tests.support.fault_turns import (
     COMPLETED,
     LONG_LEASE,
     RUNNING,
@@ -26,13 +29,10 @@ from tests.faults.turns import (
     turns_of,
     until_answered,
 )
-from tests.support.bundle import bundle, settings_for
-from tests.support.engines import ScriptedEngine
 from tests.support.gateway import second_gateway
+from tests.support.network_faults import Proxy, proxy_to
 from tests.support.sse import read_events
-from tests.support.toxics import Proxy, proxy_to
 from tests.support.users import User
-from tests.unit.engine.test_model_http import FakeProvider, streaming
 
 VERBS: dict[str, dict[str, Any]] = {
     "latency": {"latency": 0.02},
@@ -218,7 +218,9 @@ async def test_the_road_behind_the_store_may_break_as_well(
         db_url = stack.settings.db_url.replace(f":{stack.settings.ports.db}/", f":{postgres.port}/")
         async with second_gateway(stack, tmp_path, SUPABASE_DB_URL=db_url) as port:
             url = f"http://127.0.0.1:{port}"
-            settings = settings_for(stack, supabase_url=url, **{**SHORT_LEASE, "store_timeout": 2})
+            settings = settings_for(
+                stack, supabase_url=url, **{**SHORT_LEASE, "store_timeout": 2, "lease_seconds": 5}
+            )
             async with bundle(settings, token=user.token, engine=engine) as client:
                 await until_answered(client, "before")
                 for verb in VERBS:

@@ -17,7 +17,9 @@ import pytest
 
 from local.processes import as_user
 from local.stack import Stack
-from tests.faults.turns import (
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import ScriptedEngine
+from tests.support.fault_turns import (
     COMPLETED,
     LONG_LEASE,
     POLL_SECONDS,
@@ -28,8 +30,6 @@ from tests.faults.turns import (
     turns_of,
     until_answered,
 )
-from tests.support.bundle import bundle, settings_for
-from tests.support.engines import ScriptedEngine
 from tests.support.gateway import second_gateway
 from tests.support.users import User, sign_up
 

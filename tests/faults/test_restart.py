@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.faults.test_streams import STOPPED, Crowd, crowd_client, key_of, replies_of
+from tests.support.crowd import STOPPED, Crowd, crowd_client, key_of, replies_of
 from tests.support.edge import SECRET, edge_functions
 from tests.support.envoy import envoy_gateway
 from tests.support.process import functions_process
@@ -20,7 +20,7 @@ from tests.support.users import User
 
 PAUSE_SECONDS = 0.05
 ASKING_SECONDS = 0.2
-QUICK = {"HEARTBEAT_SECONDS": "0.5", "STORE_TIMEOUT": "4"}
+QUICK = {"HEARTBEAT_SECONDS": "0.5", "STORE_TIMEOUT": "4", "LEASE_SECONDS": "13"}
 
 Hop = Callable[[Stack, Path, int], AbstractAsyncContextManager[str]]
 

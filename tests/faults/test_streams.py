@@ -7,7 +7,6 @@ import asyncio
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -15,83 +14,24 @@ import psutil
 import psycopg
 
 from local.stack import Stack
+from tests.support.crowd import STOPPED, Crowd, crowd_client, key_of, replies_of
 from tests.support.process import functions_process
-from tests.support.sse import Event, read_events, text_of
+from tests.support.sse import text_of
 from tests.support.users import User
 
 STREAMS = int(os.environ.get("FAULT_STREAMS", "100"))
-ENTERING = 50  # of them begin their turn at a time
-STOPPED = 20
 WORD_SECONDS = max(0.1, STREAMS / 1000)  # so that all are open before the first one ends
-WAIT_SECONDS = 0.2
 MOST_BYTES = 1_000_000  # of the process, for each open stream
-PATIENT = {"STORE_TIMEOUT": "60"}  # a busy machine's store is slow, not away
-QUICK = {"HEARTBEAT_SECONDS": "0.1", "STORE_TIMEOUT": "1", "JOIN_SECONDS": "10"}
-
-
-@dataclass
-class Crowd:
-    """Clients that each hold a stream open, and what came on it."""
-
-    client: httpx.AsyncClient
-    streams: list[list[Event]] = field(default_factory=list)
-    open_now: int = 0
-    most_open: int = 0
-    refused: int = 0
-    doors: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENTERING))
-
-    async def stream(self, number: int) -> list[Event]:
-        """Read one stream to its end; what came is kept also where it breaks."""
-        events: list[Event] = []
-        self.streams.append(events)
-        await self.doors.acquire()
-        while not await self._read(number, events):
-            self.refused += 1
-            await asyncio.sleep(WAIT_SECONDS)
-        return events
-
-    async def _read(self, number: int, events: list[Event]) -> bool:
-        """Read what comes; say whether anything did, rather than that the process is busy."""
-        headers = {"accept": "text/event-stream", "idempotency-key": key_of(number)}
-        body = {"request": f"Stream {number}"}
-        async with self.client.stream("POST", "/mega-mind", json=body, headers=headers) as answer:
-            if answer.status_code == 503:
-                return False
-            assert answer.status_code == 200, await answer.aread()
-            async for event in read_events(answer):
-                events.append(event)
-                if event.name == "accepted":
-                    self.doors.release()
-                    self.open_now += 1
-                    self.most_open = max(self.most_open, self.open_now)
-                if event.name == "done":
-                    self.open_now -= 1
-        return True
-
-
-def key_of(number: int) -> str:
-    return f"stream {number}"
-
-
-def crowd_client(url: str, user: User) -> httpx.AsyncClient:
-    """Return a client without a bound on its connections."""
-    return httpx.AsyncClient(
-        base_url=f"{url}/functions/v1",
-        headers={"authorization": f"Bearer {user.token}"},
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        timeout=60,
-    )
-
-
-def replies_of(db: psycopg.Connection, user: User) -> dict[str, list[str]]:
-    """Return the stored replies of each of the user's turns."""
-    rows = db.execute(
-        "select t.id::text, array_agg(m.content) filter (where m.role = 'assistant')"
-        " from turns as t left join messages as m on m.turn_id = t.id"
-        " where t.user_id = %s group by t.id",
-        (user.id,),
-    ).fetchall()
-    return {turn_id: contents or [] for turn_id, contents in rows}
+PATIENT = {
+    "STORE_TIMEOUT": "60",
+    "LEASE_SECONDS": "130",
+}  # a busy machine's store is slow, not away
+QUICK = {
+    "HEARTBEAT_SECONDS": "0.1",
+    "STORE_TIMEOUT": "1",
+    "LEASE_SECONDS": "3",
+    "RETRY_WAIT_SECONDS": "10",
+}
 
 
 class Memory:

@@ -9,7 +9,7 @@ import httpx
 import psycopg
 
 from local.stack import Stack
-from tests.integration.turns import assert_whole, make_conversation
+from tests.support.sql_calls import assert_whole, make_conversation
 from tests.support.users import User
 
 WRITERS_OF_A_KIND = 8

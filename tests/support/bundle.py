@@ -8,10 +8,10 @@ import httpx
 
 from functions.app import ROUTERS
 from local.stack import Stack
+from shared.ai.protocol import Engine, Summariser
 from shared.config import Settings, load_settings
-from shared.engine.protocol import Engine, Summariser
+from shared.container import Container
 from shared.http.application import create_app
-from shared.services import Services
 
 
 def settings_for(stack: Stack, **overrides: Any) -> Settings:
@@ -36,18 +36,18 @@ async def bundle(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the bundle in this process to a client that carries this token."""
     app = create_app(*ROUTERS, settings=settings)
-    app.state.services = Services(settings, engine=engine, summariser=summariser)
+    app.state.container = Container(settings, engine=engine, summariser=summariser)
     transport = httpx.ASGITransport(app=app)
     headers = {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://bundle/functions/v1", headers=headers, timeout=60
     ) as client:
         yield client
-    await app.state.services.aclose()
+    await app.state.container.aclose()
 
 
-def services_of(client: httpx.AsyncClient) -> Services:
+def container_of(client: httpx.AsyncClient) -> Container:
     """Return what the bundle behind this client holds."""
     transport: Any = client._transport
-    services: Services = transport.app.state.services
-    return services
+    container: Container = transport.app.state.container
+    return container

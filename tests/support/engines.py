@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from shared.engine import (
+from shared.ai import (
     Analysis,
     AnalysisReady,
     Complexity,

@@ -9,10 +9,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from functions.app import ROUTERS
+from shared.ai.protocol import Engine
 from shared.config import Settings
-from shared.engine.protocol import Engine
+from shared.container import Container
 from shared.http.application import create_app
-from shared.services import Services
 from tests.support.stack import free_ports
 
 
@@ -20,12 +20,12 @@ from tests.support.stack import free_ports
 async def served_bundle(settings: Settings, *, engine: Engine | None = None) -> AsyncIterator[str]:
     """Serve the bundle and give its URL, with the prefix of the functions."""
     app = create_app(*ROUTERS, settings=settings)
-    services = app.state.services = Services(settings, engine=engine)
+    container = app.state.container = Container(settings, engine=engine)
     try:
         async with served_app(app) as url:
             yield f"{url}/functions/v1"
     finally:
-        await services.aclose()
+        await container.aclose()
 
 
 @asynccontextmanager

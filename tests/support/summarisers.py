@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from shared.engine import HistoryMessage
+from shared.ai import HistoryMessage
 
 
 class ScriptedSummariser:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from starlette.datastructures import Headers
 
 
 def claims_for(user_id: str, **changes: Any) -> dict[str, Any]:
@@ -89,3 +90,13 @@ def ec_key(kid: str) -> SigningKey:
 def jwks(*entries: SigningKey | dict[str, Any]) -> dict[str, Any]:
     """Return the document that lists these keys."""
     return {"keys": [e.jwk() if isinstance(e, SigningKey) else e for e in entries]}
+
+
+def headers_of(*pairs: tuple[str, str]) -> Headers:
+    """Return request headers, in order and with repetitions."""
+    return Headers(raw=[(name.encode(), value.encode("latin-1")) for name, value in pairs])
+
+
+def bearer(token: str) -> Headers:
+    """Return the headers of a request with this token."""
+    return headers_of(("authorization", f"Bearer {token}"))

@@ -7,14 +7,14 @@ from uuid import uuid4
 
 import pytest
 
-from shared.engine.text import unescape
+from shared.encoding.storable import unescape
 from shared.errors import ChecksumMismatchError, InvalidImportError
 from shared.imports.chatgpt import content_text
 from shared.imports.claude import message_text
-from shared.imports.drafts import ImportFile
 from shared.imports.ours import checksum_of
+from shared.imports.parsed import ImportFile
 from shared.imports.reading import read_file
-from tests.support.archives import (
+from tests.support.provider_files import (
     claude_message,
     claude_sample,
     gpt_conversation,

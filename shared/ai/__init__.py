@@ -1,0 +1,111 @@
+"""The AI behind a turn: one protocol, an offline engine, and one that asks a language model."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from shared.ai.guards import guarded, with_reply_limit
+from shared.ai.offline.engine import OfflineEngine
+from shared.ai.offline.summariser import OfflineSummariser
+from shared.ai.protocol import (
+    Analysis,
+    AnalysisReady,
+    Complexity,
+    Engine,
+    EngineError,
+    EngineEvent,
+    EngineResult,
+    Finished,
+    GeneratedFile,
+    HistoryMessage,
+    Summariser,
+    TextDelta,
+    Usage,
+)
+from shared.ai.streams import closing
+from shared.ai.time_limit import with_time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import SecretStr
+
+__all__ = [
+    "Analysis",
+    "AnalysisReady",
+    "Complexity",
+    "Engine",
+    "EngineError",
+    "EngineEvent",
+    "EngineResult",
+    "Finished",
+    "GeneratedFile",
+    "HistoryMessage",
+    "OfflineEngine",
+    "OfflineSummariser",
+    "Summariser",
+    "TextDelta",
+    "Usage",
+    "closing",
+    "create_engine",
+    "create_summariser",
+    "guarded",
+    "with_reply_limit",
+    "with_time_limit",
+]
+
+DEFAULT_TIME_LIMIT: Final = 120.0
+DEFAULT_MAX_REPLY_CHARS: Final = 2_000_000
+
+
+def create_engine(
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    api_key: SecretStr | None = None,
+    offline_delay: float = 0.0,
+    time_limit: float = DEFAULT_TIME_LIMIT,
+    max_reply_chars: int = DEFAULT_MAX_REPLY_CHARS,
+) -> Engine:
+    """Return the engine for these settings, with every promise of the protocol kept.
+
+    No model means the offline engine, with a pause of `offline_delay` seconds before each word.
+    `time_limit` is in seconds, for the whole run. Raise
+    ValueError, in one line, where the model can't be used.
+    """
+    engine: Engine = (
+        _model_engine(model, base_url, api_key) if model else OfflineEngine(delay=offline_delay)
+    )
+    return guarded(with_time_limit(with_reply_limit(engine, max_reply_chars), time_limit))
+
+
+def create_summariser(
+    *, model: str | None = None, base_url: str | None = None, api_key: SecretStr | None = None
+) -> Summariser:
+    """Return what summarises with these settings. Raise ValueError as `create_engine` does."""
+    if model is None:
+        return OfflineSummariser()
+    with _extra_for(model):
+        from shared.ai.model.create import create_model
+        from shared.ai.model.summariser import ModelSummariser
+    return ModelSummariser(create_model(model, base_url=base_url, api_key=api_key), name=model)
+
+
+def _model_engine(model: str, base_url: str | None, api_key: SecretStr | None) -> Engine:
+    with _extra_for(model):
+        from shared.ai.model.create import create_model
+        from shared.ai.model.engine import ModelEngine
+    return ModelEngine(create_model(model, base_url=base_url, api_key=api_key), name=model)
+
+
+@contextmanager
+def _extra_for(model: str) -> Iterator[None]:
+    """Say what to install where an import fails."""
+    try:
+        yield
+    except ImportError as exc:
+        raise ValueError(
+            f"The model {model!r} needs the extra `model`: pip install '.[model]' "
+            "(or message-persistence[model])."
+        ) from exc

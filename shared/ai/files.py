@@ -1,0 +1,95 @@
+"""Files in a reply: fenced code blocks whose info string names a path.
+
+    ```python path=src/app.py
+
+`python src/app.py` and a bare `src/app.py` are understood too. A block without a path is only
+text, and so is one whose path is unsafe or whose closing fence is missing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from shared.ai.protocol import GeneratedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_PATH_CHARS: Final = 255
+
+_OPENING: Final = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*(.*)")
+_ATTRIBUTE: Final = re.compile(r"\b(?:path|file|filename|title)=(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
+_LANGUAGE: Final = re.compile(r"[A-Za-z][\w+#-]*")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|\ud800-\udfff]")
+
+
+class _Block(NamedTuple):
+    info: str
+    content: str
+
+
+def parse_files(markdown: str) -> list[GeneratedFile]:
+    """Return the files of a reply, in order; of two with one path the later counts."""
+    files: dict[str, GeneratedFile] = {}
+    for block in _blocks(markdown):
+        language, path = _parse_info(block.info)
+        if path is not None and is_safe_path(path):
+            files.pop(path, None)
+            files[path] = GeneratedFile(path=path, language=language, content=block.content)
+    return list(files.values())
+
+
+def is_safe_path(path: str) -> bool:
+    """Say whether this is a plain relative path that stays below its root."""
+    if not path or len(path) > MAX_PATH_CHARS or _FORBIDDEN.search(path):
+        return False
+    return all(part not in {"", ".", ".."} for part in path.split("/"))
+
+
+def _blocks(markdown: str) -> Iterator[_Block]:
+    """Yield the closed fenced blocks at the top level of the text."""
+    fence: str | None = None
+    info = ""
+    content: list[str] = []
+    for line in markdown.split("\n"):
+        if fence is None:
+            if (opening := _opening(line)) is not None:
+                fence, info = opening
+                content = []
+        elif _closes(line, fence):
+            yield _Block(info, "".join(content))
+            fence = None
+        else:
+            content.append(f"{line}\n")
+
+
+def _opening(line: str) -> tuple[str, str] | None:
+    match = _OPENING.match(line.rstrip())
+    if match is None:
+        return None
+    fence, info = match.groups()
+    if fence[0] == "`" and "`" in info:
+        return None
+    return fence, info
+
+
+def _closes(line: str, fence: str) -> bool:
+    mark = line.strip()
+    indent = len(line) - len(line.lstrip(" "))
+    return indent <= 3 and len(mark) >= len(fence) and not mark.strip(fence[0])
+
+
+def _parse_info(info: str) -> tuple[str | None, str | None]:
+    """Return the language and the path of an info string, each where there is one."""
+    words = info.split()
+    language = words[0] if words and _LANGUAGE.fullmatch(words[0]) else None
+    if (attribute := _ATTRIBUTE.search(info)) is not None:
+        return language, next(group for group in attribute.groups() if group is not None)
+    candidates = words[1:2] if language is not None else words[:1]
+    path = next((word for word in candidates if _looks_like_path(word)), None)
+    return language, path
+
+
+def _looks_like_path(word: str) -> bool:
+    return "=" not in word and "{" not in word and ("." in word or "/" in word)

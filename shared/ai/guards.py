@@ -1,0 +1,165 @@
+"""Wrappers that make any engine keep the protocol's promises: `guarded` and `with_reply_limit`.
+
+`guarded` belongs outermost: nothing but a cancellation gets past it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from shared.ai.files import parse_files
+from shared.ai.protocol import EngineResult, Finished, TextDelta
+from shared.ai.results import engine_error, failed_result
+from shared.ai.streams import closing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from shared.ai.protocol import Engine, EngineEvent, GeneratedFile, HistoryMessage
+
+_log = structlog.get_logger(__name__)
+
+
+def guarded(engine: Engine) -> Engine:
+    """Return the engine with every exception turned into a failure and its stream kept in order.
+
+    One analysis at the start, then text, then exactly one result that agrees with the text. A
+    blank reply becomes an `empty_reply` failure, a stream without a result a `provider_error`.
+    """
+    return _Guarded(engine)
+
+
+def with_reply_limit(engine: Engine, max_reply_chars: int) -> Engine:
+    """Return the engine with its reply cut at `max_reply_chars` and flagged as truncated."""
+    return _ReplyLimited(engine, max_reply_chars)
+
+
+class _Guarded:
+    """Keeps the text that went by, to complete or correct the result."""
+
+    def __init__(self, inner: Engine) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """Return the inner engine's name."""
+        return self._inner.name
+
+    async def run(
+        self, *, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[EngineEvent]:
+        """Pass the inner events on, and always end with a result."""
+        text: list[str] = []
+        has_started = has_finished = False
+        try:
+            async with closing(self._inner.run(request=request, history=history)) as events:
+                async for event in events:
+                    if isinstance(event, Finished):
+                        has_finished = True
+                        for last in self._ending(event.result, "".join(text)):
+                            yield last
+                        return
+                    if _is_welcome(event, is_first=not has_started):
+                        has_started = True
+                        if isinstance(event, TextDelta):
+                            text.append(event.text)
+                        yield event
+        except Exception as exc:  # noqa: BLE001 - whatever an engine raises is a failed reply
+            # Only the class: a provider's message may hold a key, a URL or the user's text.
+            _log.warning("engine_raised", engine=self.name, error=type(exc).__name__)
+        if not has_finished:
+            error = engine_error("provider_error")
+            yield Finished(failed_result(error, engine=self.name, partial="".join(text)))
+
+    def _ending(self, result: EngineResult, streamed: str) -> Iterator[EngineEvent]:
+        """Yield the text that the result has and the stream lacks, and the result."""
+        missing = _missing_tail(result, streamed)
+        if missing:
+            yield TextDelta(missing)
+        yield Finished(_settled(result, streamed + missing))
+
+
+class _ReplyLimited:
+    """Counts the characters that went by."""
+
+    def __init__(self, inner: Engine, max_reply_chars: int) -> None:
+        self._inner = inner
+        self._max = max_reply_chars
+
+    @property
+    def name(self) -> str:
+        """Return the inner engine's name."""
+        return self._inner.name
+
+    async def run(
+        self, *, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[EngineEvent]:
+        """Pass the inner events on, up to the limit."""
+        text: list[str] = []
+        room = self._max
+        async with closing(self._inner.run(request=request, history=history)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    yield Finished(self._fitted(event.result))
+                    return
+                if isinstance(event, TextDelta):
+                    kept = event.text[:room]
+                    text.append(kept)
+                    room -= len(kept)
+                    if len(kept) < len(event.text):
+                        yield TextDelta(kept)
+                        yield Finished(self._cut("".join(text)))
+                        return
+                yield event
+
+    def _cut(self, message: str) -> EngineResult:
+        return EngineResult(
+            success=True,
+            message=message,
+            files=parse_files(message),
+            engine=self.name,
+            truncated=True,
+        )
+
+    def _fitted(self, result: EngineResult) -> EngineResult:
+        files = _within(result.files, self._max)
+        too_long = len(result.message) > self._max or len(files) < len(result.files)
+        return result.model_copy(
+            update={
+                "message": result.message[: self._max],
+                "files": files,
+                "truncated": result.truncated or too_long,
+            }
+        )
+
+
+def _is_welcome(event: EngineEvent, *, is_first: bool) -> bool:
+    """Say no to empty text, and to an analysis that is not the first event."""
+    return bool(event.text) if isinstance(event, TextDelta) else is_first
+
+
+def _settled(result: EngineResult, text: str) -> EngineResult:
+    """Return the result with the streamed text as its message, good or failed for a reason."""
+    if result.success and text.strip():
+        return result.model_copy(update={"message": text, "error": None})
+    error = result.error or engine_error("empty_reply" if result.success else "provider_error")
+    return failed_result(error, engine=result.engine, partial=text, usage=result.usage)
+
+
+def _missing_tail(result: EngineResult, streamed: str) -> str:
+    """Return the end of a good reply that was not streamed."""
+    if result.success and result.message.startswith(streamed):
+        return result.message[len(streamed) :]
+    return ""
+
+
+def _within(files: list[GeneratedFile], limit: int) -> list[GeneratedFile]:
+    """Return the leading files whose contents fit the limit together."""
+    total = 0
+    for count, file in enumerate(files):
+        total += len(file.content)
+        if total > limit:
+            return files[:count]
+    return files

@@ -1,0 +1,1 @@
+"""The engine and the summariser that ask a language model."""

@@ -1,0 +1,1 @@
+"""The engine and the summariser that need no model and no network."""

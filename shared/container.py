@@ -1,0 +1,149 @@
+"""What a process holds: one pool, one store, one engine. Built once at start-up."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from shared.auth.authenticator import Authenticator
+from shared.auth.jwks import JwksCache
+from shared.config import ConfigurationError, Settings
+from shared.integrity import IntegrityMonitor
+from shared.persistence import Persistence
+from shared.persistence.clients import Clients, create_pool
+from shared.persistence.rpc import Store
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from httpx import AsyncClient
+
+    from shared.ai.protocol import Engine, Summariser
+    from shared.imports.importer import Importer
+    from shared.turns.runner import TurnRunner
+    from shared.turns.summaries import Summaries
+
+
+class Container:
+    """Everything an endpoint may ask for, wired from the settings.
+
+    `engine` and `summariser` take the places of those that the settings name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        engine: Engine | None = None,
+        summariser: Summariser | None = None,
+    ) -> None:
+        self.settings = settings
+        self._engine = engine
+        self._summariser = summariser
+        self.http = create_pool(settings)
+        jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
+        self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
+        self.persistence = Persistence(
+            Store(Clients(settings, self.http), timeout=settings.store_timeout)
+        )
+        self._patient_pools: list[AsyncClient] = []
+        self.damage = IntegrityMonitor(self.persistence)
+
+    @cached_property
+    def turns(self) -> TurnRunner:
+        """The runner of turns. Imported here, since most endpoints need no AI.
+
+        Raises ConfigurationError where the configured model can't be used.
+        """
+        from shared.turns.broadcaster import Broadcaster
+        from shared.turns.wiring import build_runner
+
+        settings = self.settings
+        engine = self._engine or _configured_engine(settings)
+        broadcaster = Broadcaster(self.http, settings)
+        return build_runner(self.persistence, engine, broadcaster, self.summaries, settings)
+
+    @cached_property
+    def importer(self) -> Importer:
+        """The importer of files, whose calls to the store may take longer than others."""
+        from shared.imports.importer import Importer
+
+        return Importer(
+            self._patient_persistence(self.settings.import_timeout),
+            max_bytes=self.settings.max_import_bytes,
+        )
+
+    async def remover(self) -> Persistence:
+        """Return the store for calls that may take long: whether it is there shows at once.
+
+        Raises StoreUnavailableError where it isn't.
+        """
+        await self.persistence.ping()
+        return self._removing
+
+    @cached_property
+    def _removing(self) -> Persistence:
+        return self._patient_persistence(self.settings.removal_timeout)
+
+    def _patient_persistence(self, timeout: float) -> Persistence:
+        patient = self.settings.model_copy(update={"store_timeout": timeout})
+        pool = create_pool(patient)
+        self._patient_pools.append(pool)
+        return Persistence(Store(Clients(patient, pool), timeout=timeout))
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        """The keeper of summaries."""
+        from shared.turns.summaries import Summaries
+
+        return Summaries(
+            self.persistence,
+            self._summariser or _configured_summariser(self.settings),
+            history_tokens=self.settings.history_tokens,
+            summary_tokens=self.settings.summary_tokens,
+            time_limit=self.settings.engine_timeout,
+        )
+
+    @property
+    def working(self) -> frozenset[asyncio.Task[Any]]:
+        """The turns that begin or run in this process."""
+        return self.turns.registry.working if "turns" in self.__dict__ else frozenset()
+
+    async def aclose(self) -> None:
+        """Let running turns and summaries end, then let go of the connections."""
+        if "turns" in self.__dict__:
+            deadline = time.monotonic() + self.settings.drain_seconds
+            await self.turns.registry.drain(self.settings.drain_seconds)
+            await self.summaries.drain(max(deadline - time.monotonic(), 0))
+        for pool in (*self._patient_pools, self.http):
+            await pool.aclose()
+
+
+def _configured_engine(settings: Settings) -> Engine:
+    from shared.ai import create_engine
+
+    try:
+        return create_engine(
+            model=settings.mega_mind_model,
+            base_url=settings.mega_mind_base_url,
+            api_key=settings.mega_mind_api_key,
+            offline_delay=settings.offline_delay,
+            time_limit=settings.engine_timeout,
+            max_reply_chars=settings.max_reply_chars,
+        )
+    except ValueError as exc:
+        raise ConfigurationError(str(exc)) from exc
+
+
+def _configured_summariser(settings: Settings) -> Summariser:
+    from shared.ai import create_summariser
+
+    try:
+        return create_summariser(
+            model=settings.mega_mind_model,
+            base_url=settings.mega_mind_base_url,
+            api_key=settings.mega_mind_api_key,
+        )
+    except ValueError as exc:
+        raise ConfigurationError(str(exc)) from exc

@@ -1,0 +1,1 @@
+"""JSON and text: read strictly, written in one form, made storable."""

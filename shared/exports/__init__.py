@@ -1,0 +1,74 @@
+"""A conversation or a whole account as a file, streamed: a page of the store at a time in memory.
+
+A conversation is exported as of its last_seq at the start. Messages are append-only, so what was
+there then can't change; what is written later is left out. A stream that breaks is broken off,
+never ended: a client sees a transfer that is not complete, and no format is whole without its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.exports.account import account_archive
+from shared.exports.download import Download
+from shared.exports.filenames import conversation_name
+from shared.exports.json_document import json_document
+from shared.exports.markdown import markdown_document
+from shared.exports.snapshot import take_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from shared.auth.caller import Caller
+    from shared.config import Settings
+    from shared.exports.snapshot import Snapshot
+    from shared.models.transfers import ExportFormat
+    from shared.persistence import Persistence
+
+__all__ = ["Download", "account_archive", "export_conversation"]
+
+MEDIA_TYPES: dict[ExportFormat, str] = {
+    "json": "application/json",
+    "markdown": "text/markdown; charset=utf-8",
+    "pdf": "application/pdf",
+}
+SUFFIXES: dict[ExportFormat, str] = {"json": "json", "markdown": "md", "pdf": "pdf"}
+
+
+async def export_conversation(
+    persistence: Persistence,
+    conversation_id: UUID,
+    export_format: ExportFormat,
+    *,
+    caller: Caller,
+    settings: Settings,
+) -> Download:
+    """Return a conversation as a download whose first bytes are ready.
+
+    Raises ConversationNotFoundError, and for PDF also PdfNotInstalledError, PdfBusyError and
+    PdfTooLargeError.
+    """
+    snapshot = await take_snapshot(persistence, conversation_id, caller=caller)
+    if export_format == "pdf":
+        chunks = await _pdf_document(snapshot, settings)
+    else:
+        render = json_document if export_format == "json" else markdown_document
+        chunks = render(snapshot)
+    return await Download.begun(
+        chunks,
+        media_type=MEDIA_TYPES[export_format],
+        name=conversation_name(snapshot.conversation, SUFFIXES[export_format]),
+    )
+
+
+async def _pdf_document(snapshot: Snapshot, settings: Settings) -> AsyncIterator[bytes]:
+    """Render as PDF, which needs packages that a deployment may do without."""
+    from shared.exports.pdf.render import render_pdf
+
+    return await render_pdf(
+        snapshot.conversation,
+        snapshot.messages(),
+        time_limit=settings.pdf_timeout,
+        memory_limit=settings.pdf_memory_bytes,
+    )

@@ -1,0 +1,144 @@
+"""A conversation as PDF, made in a process of its own that ends with the document.
+
+What somebody wrote is set by a compiler, and that takes time and memory: outside of this process
+it can neither stop the others' requests nor take this process down. The typesetter gets rows on
+its standard input, an empty environment, a deadline and a limit of memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING, Final
+
+import structlog
+
+from shared.errors import InternalError, PdfBusyError, PdfNotInstalledError, PdfTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.models.rows import ConversationRow, MessageRow
+
+log = structlog.get_logger(__name__)
+
+AT_A_TIME: Final = 2  # PDFs that one process has made at a time
+RETRY_SECONDS: Final = 10
+CHUNK_BYTES: Final = 256 * 1024
+_ROOT: Final = Path(__file__).resolve().parents[3]
+_WORKER: Final = "shared.exports.pdf.typeset"
+# The packages of the extra `pdf`.
+_NEEDED: Final = (
+    "typst",
+    "pikepdf",
+    "markdown_it",
+    "justmytype_western_core",
+    "justmytype_intl_rtl",
+    "justmytype_intl_cjk",
+)
+_places = asyncio.Semaphore(AT_A_TIME)
+
+
+async def render_pdf(
+    conversation: ConversationRow,
+    messages: AsyncIterator[MessageRow],
+    *,
+    time_limit: float = 140,
+    memory_limit: int = 2 * 1024**3,
+) -> AsyncIterator[bytes]:
+    """Return the PDF of a conversation, chunk by chunk; the messages come in ascending order.
+
+    It is whole before the first chunk. `time_limit` is in seconds, `memory_limit` in bytes.
+    Raises PdfNotInstalledError, PdfBusyError, PdfTooLargeError, and what `messages` raises.
+    """
+    if not is_installed():
+        raise PdfNotInstalledError
+    if _places.locked():
+        raise PdfBusyError(retry_after=RETRY_SECONDS)
+    async with _places:
+        # The folder goes away at once; what was opened in it can be read to its end.
+        with TemporaryDirectory(prefix="pdf-") as folder:
+            target = Path(folder) / "conversation.pdf"
+            try:
+                async with asyncio.timeout(time_limit):
+                    await _typeset(conversation, messages, target, memory_limit)
+            except TimeoutError as exc:
+                raise PdfTooLargeError from exc
+            document = await asyncio.to_thread(target.open, "rb")
+    return _chunks(document)
+
+
+@cache
+def is_installed() -> bool:
+    """Say whether this installation has the extra `pdf`."""
+    return all(find_spec(name) is not None for name in _NEEDED)
+
+
+async def _typeset(
+    conversation: ConversationRow,
+    messages: AsyncIterator[MessageRow],
+    target: Path,
+    memory_limit: int,
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", _WORKER, str(target), str(memory_limit)),
+        cwd=target.parent,
+        env={"PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "RAYON_NUM_THREADS": "2"},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        process_group=0,
+    )
+    try:
+        await _feed(process, conversation, messages)
+        _, reason = await process.communicate()
+    finally:
+        await _end(process)
+    if process.returncode:
+        raise _failure(process.returncode, reason.decode(errors="replace").split())
+
+
+async def _feed(
+    process: asyncio.subprocess.Process,
+    conversation: ConversationRow,
+    messages: AsyncIterator[MessageRow],
+) -> None:
+    """Write the rows; a typesetter that has ended meanwhile says why by its exit status."""
+    if process.stdin is None:
+        raise InternalError
+    with suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(conversation.model_dump_json().encode() + b"\n")
+        async for message in messages:
+            process.stdin.write(message.model_dump_json().encode() + b"\n")
+            await process.stdin.drain()
+    process.stdin.close()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the typesetter and whatever it has started, if they still run."""
+    with suppress(ProcessLookupError):
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    await asyncio.shield(process.wait())
+
+
+def _failure(status: int, reason: list[str]) -> InternalError | PdfTooLargeError:
+    """Return the error for a typesetter that failed: a signal ends it when memory runs out."""
+    if status < 0 or "MemoryError" in reason:
+        log.warning("pdf_out_of_memory", status=status)
+        return PdfTooLargeError()
+    log.error("pdf_failed", status=status, reason=reason[-1:])
+    return InternalError()
+
+
+async def _chunks(document: IO[bytes]) -> AsyncIterator[bytes]:
+    with document:
+        while chunk := await asyncio.to_thread(document.read, CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,1 @@
+"""What a running process says of itself: logs, spans, counts and measures."""

@@ -1,0 +1,202 @@
+"""How a SQL function is called, as the service or as a user, and what its failures mean.
+
+The only place that calls `.rpc()`, and the only one that knows PostgREST's errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import stamina
+import structlog
+from postgrest import APIError
+
+from shared.errors import (
+    AppError,
+    ConversationNotFoundError,
+    ForbiddenError,
+    IdempotencyKeyReusedError,
+    ImportIncompleteError,
+    InternalError,
+    InvalidImportError,
+    InvalidRequestError,
+    LegalHoldError,
+    LegalHoldNotFoundError,
+    MessageNotFoundError,
+    RetentionPolicyNotFoundError,
+    SchemaBehindError,
+    SearchTooBroadError,
+    StoreUnavailableError,
+    TooManyTurnsError,
+    TurnNotFoundError,
+    UnauthorizedError,
+    UserNotFoundError,
+)
+from shared.observability import telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from supabase import AsyncClient
+
+    from shared.auth.caller import Caller
+    from shared.persistence.clients import Clients
+
+log = structlog.get_logger(__name__)
+
+# Whoever writes over the Data API can store any number that jsonb holds, and reads it back written
+# out: up to 131,072 digits in front of the point. Python's own limit would make the row unreadable.
+sys.set_int_max_str_digits(140_000)
+
+# The word that our SQL functions raise in `detail`, beside an SQLSTATE of the form PTnnn.
+RAISED_BY_US: Mapping[str, type[AppError]] = {
+    error.code: error
+    for error in (
+        ConversationNotFoundError,
+        MessageNotFoundError,
+        TurnNotFoundError,
+        UserNotFoundError,
+        RetentionPolicyNotFoundError,
+        LegalHoldNotFoundError,
+        LegalHoldError,
+        InvalidRequestError,
+        IdempotencyKeyReusedError,
+        SearchTooBroadError,
+        TooManyTurnsError,
+        InvalidImportError,
+        ImportIncompleteError,
+    )
+}
+
+# By SQLSTATE: what is wrong with the request itself.
+REFUSED_BY_POSTGRES: Mapping[str, type[AppError]] = {
+    "22P02": InvalidRequestError,  # not a valid value of its type
+    "22P05": InvalidRequestError,  # a character that can't be stored
+    "22021": InvalidRequestError,
+    "22003": InvalidRequestError,  # a number out of range
+    "23514": InvalidRequestError,  # a check constraint
+    "54001": InvalidRequestError,  # nested too deep
+}
+
+# By that name and with these arguments, as far as the Data API has read the schema.
+NO_SUCH_FUNCTION = "PGRST202"
+
+# An account that is gone while its token is still valid.
+DELETED_ACCOUNT = (
+    "conversations_user_id_fkey",
+    "import_parts_user_id_fkey",
+    "deleted_turns_user_id_fkey",
+)
+
+
+# Fewer than the pool has connections: waiting for one there costs far more than waiting here.
+CALLS_AT_ONCE = 40
+
+
+class Store:
+    """Calls SQL functions over the Data API, each within one deadline."""
+
+    def __init__(self, clients: Clients, *, timeout: float, at_once: int = CALLS_AT_ONCE) -> None:
+        self._clients = clients
+        self._timeout = timeout
+        self._free = asyncio.Semaphore(at_once)
+
+    async def call(
+        self,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        caller: Caller | None,
+        attempts: int = 1,
+        is_urgent: bool = False,
+    ) -> Any:
+        """Call a SQL function as this caller (None: as the service) and return its jsonb value.
+
+        With more `attempts` than one, which is for calls that do no harm when repeated, a store
+        that is away is asked again, with jitter, inside the same deadline.
+
+        An urgent call doesn't wait until fewer than `at_once` others are under way.
+
+        Raises the AppError that the failure stands for; StoreUnavailableError where the store
+        didn't give a whole, sensible answer in time, SchemaBehindError where it has no such
+        function.
+        """
+        client = self._client_for(caller)
+        as_user = caller is not None and not caller.is_service
+        place = nullcontext() if is_urgent else self._free
+        try:
+            with telemetry.span("store", function=function):
+                async with asyncio.timeout(self._timeout), place:
+                    async for attempt in stamina.retry_context(
+                        on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
+                    ):
+                        with attempt:
+                            return await _call_once(client, function, arguments, as_user=as_user)
+        except TimeoutError as exc:
+            raise _unavailable(function, "deadline") from exc
+
+    def _client_for(self, caller: Caller | None) -> AsyncClient:
+        if caller is None or caller.token is None:
+            return self._clients.service()
+        return self._clients.as_user(caller.token)
+
+
+async def _call_once(
+    client: AsyncClient, function: str, arguments: Mapping[str, Any], *, as_user: bool
+) -> dict[str, Any]:
+    try:
+        answer = await client.rpc(function, dict(arguments)).execute()
+    except APIError as exc:
+        raise _meaning(exc, function, as_user=as_user) from exc
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+        raise _unavailable(function, type(exc).__name__) from exc
+    except ValueError as exc:  # an answer that isn't the Data API's
+        raise _unavailable(function, type(exc).__name__) from exc
+    if not isinstance(answer.data, dict):
+        raise _unavailable(function, "not an object")
+    return answer.data
+
+
+def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
+    """Translate what the Data API answered: by our word, then SQLSTATE, then constraint."""
+    code = str(exc.code or "")
+    if code.startswith("PT") and (ours := RAISED_BY_US.get(str(exc.details))):
+        return ours(exc.message, retry_after=_seconds_in(exc.hint))
+    if code in REFUSED_BY_POSTGRES:
+        return REFUSED_BY_POSTGRES[code]("A value in the request can't be stored.")
+    if code == "23503" and any(name in (exc.message or "") for name in DELETED_ACCOUNT):
+        return UnauthorizedError()
+    if as_user and code == "42501":
+        return ForbiddenError()
+    if as_user and (code == "401" or code.startswith("PGRST3")):
+        return UnauthorizedError()
+    if code == NO_SUCH_FUNCTION:
+        return SchemaBehindError()
+    if _is_our_mistake(code):
+        log.error("store_call_refused", function=function, sqlstate=code)
+        return InternalError()
+    return _unavailable(function, code)
+
+
+def _seconds_in(hint: str | None) -> int | None:
+    """Return the number in a hint such as "Try again in 37 seconds."."""
+    found = re.search(r"\d+", hint or "")
+    return int(found[0]) if found else None
+
+
+def _is_our_mistake(code: str) -> bool:
+    """Whether the store is well and the call was wrong: a missing grant, a broken rule."""
+    is_sqlstate = len(code) == 5  # a bare HTTP status, such as 429, comes in the same place
+    return (is_sqlstate and code.startswith(("22", "23", "42", "P0"))) or code.startswith(
+        ("PGRST1", "PGRST2")
+    )
+
+
+def _unavailable(function: str, reason: str) -> StoreUnavailableError:
+    log.warning("store_unavailable", function=function, reason=reason)
+    return StoreUnavailableError()

@@ -1,0 +1,70 @@
+"""What the AI is given of a conversation: the stored history, fitted, and word of what it lacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.ai.protocol import HistoryMessage
+from shared.ai.tokens import cut_to_tokens, estimate_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shared.models.context import HistoryContext
+
+CUT: Final = "\n[Cut here: the stored message is longer.]"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A history as an engine takes it, and how it relates to what is stored."""
+
+    history: list[HistoryMessage]
+    covers_to: int  # the newest seq of the summary's, 0 where there is none
+    omitted: int  # messages between the summary and the first that is given
+    shortened: int
+
+    def as_metadata(self) -> dict[str, Any]:
+        """Return what the reply's metadata says of it."""
+        given = [row for row in self.history if not (row.is_summary or row.is_note)]
+        return {
+            "messages": len(given),
+            "fromSeq": given[0].seq if given else None,
+            "summaryOf": {"fromSeq": 1, "toSeq": self.covers_to} if self.covers_to else None,
+            "omitted": self.omitted,
+            "shortened": self.shortened,
+            "tokens": sum(estimate_tokens(row.content) for row in self.history),
+        }
+
+
+def given_context(rows: Sequence[Mapping[str, Any]], context: HistoryContext | None) -> Context:
+    """Return the context that the store's rows make."""
+    history = [HistoryMessage.model_validate(row) for row in rows]
+    if context is None:
+        return Context(history, covers_to=0, omitted=0, shortened=0)
+    given = [
+        fitted(row, context.longest) if row.is_summary or not context.is_whole else row
+        for row in history
+    ]
+    shortened = sum(
+        new != row and not row.is_summary for new, row in zip(given, history, strict=True)
+    )
+    if context.omitted:
+        given.insert(1 if context.covers_to else 0, _note_of(context.omitted))
+    return Context(given, covers_to=context.covers_to, omitted=context.omitted, shortened=shortened)
+
+
+def fitted(row: HistoryMessage, tokens: int) -> HistoryMessage:
+    """Return the row, cut where it takes more tokens than these."""
+    return row.model_copy(update={"content": cut_to_tokens(row.content, tokens, mark=CUT)})
+
+
+def _note_of(omitted: int) -> HistoryMessage:
+    which = "One older message is" if omitted == 1 else f"{omitted} older messages are"
+    return HistoryMessage(
+        seq=0,
+        role="system",
+        content=f"{which} left out here: the conversation is longer than what fits.",
+        is_note=True,
+    )

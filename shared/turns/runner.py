@@ -1,0 +1,164 @@
+"""One turn from request to response: begun, worked on, and its end waited for or followed.
+
+The heart. It knows the order of things; how turns are begun, worked, stored or followed is
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from shared.errors import ReplyNotStoredError, TurnNotFoundError
+from shared.turns.follow import (
+    POLL_SECONDS,
+    START,
+    follow_running,
+    follow_settled,
+    follow_stored,
+)
+from shared.turns.response import stored_response, turn_in_progress, unstored_message
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from uuid import UUID
+
+    from shared.auth.caller import Caller
+    from shared.config import Settings
+    from shared.models.turns import MegaMindResponse, TurnRecord
+    from shared.turns.begin import TurnStarter
+    from shared.turns.follow import Place, TurnEvent
+    from shared.turns.registry import TurnRegistry
+    from shared.turns.request import TurnRequest
+    from shared.turns.running_turn import RunningTurn
+    from shared.turns.store import TurnStore
+    from shared.turns.unstored import UnstoredRuns
+
+
+class TurnRunner:
+    """Runs turns: two round trips to the store each, one before the AI and one after."""
+
+    def __init__(
+        self,
+        store: TurnStore,
+        registry: TurnRegistry,
+        starter: TurnStarter,
+        unstored: UnstoredRuns,
+        settings: Settings,
+    ) -> None:
+        self.registry = registry
+        self.unstored = unstored
+        self._store = store
+        self._starter = starter
+        self._settings = settings
+
+    async def run(self, request: TurnRequest) -> MegaMindResponse:
+        """Run a turn and return its response, or the one its key led to before.
+
+        Raises TurnInProgressError while another turn of the conversation runs,
+        IdempotencyKeyReusedError, ConversationNotFoundError, TooManyTurnsError,
+        StoreUnavailableError where nothing was stored, ReplyNotStoredError where the reply wasn't.
+        """
+        deadline = asyncio.get_running_loop().time() + self._settings.retry_wait_seconds
+        while True:
+            begun, running = await self._starter.begin(request)
+            if running is not None:
+                record = await self._settled(running)
+                is_ours = record.turn.attempt == begun.turn.attempt
+                replayed = begun.outcome == "in_progress" or not is_ours
+                return stored_response(record, replayed=replayed)
+            record = await self._settled_elsewhere(begun, request.caller, deadline)
+            if not record.is_expired:
+                return stored_response(record, replayed=True)
+            # Its worker is gone: begun again under the same key, the turn is taken over.
+
+    async def stream(self, request: TurnRequest) -> AsyncIterator[TurnEvent]:
+        """Run a turn, or find what its key led to, and return its events.
+
+        What `run` would raise before the AI works is raised here, before there is a stream.
+        """
+        record, running = await self._starter.begin(request)
+        if running is not None:
+            return follow_running(running)
+        if record.reply is not None:
+            return follow_settled(record)
+
+        async def take_over(_: TurnRecord) -> RunningTurn | None:
+            return (await self._starter.begin(request)).running
+
+        return self._follow_stored(record, request.caller, place=START, on_expired=take_over)
+
+    async def follow(
+        self, user_id: UUID, turn_id: UUID, *, caller: Caller, place: Place
+    ) -> AsyncIterator[TurnEvent]:
+        """Return the events of a turn that was begun before, from a place in its draft on.
+
+        Raises TurnNotFoundError where the user has none such.
+        """
+        running = self.registry.find(turn_id)
+        if running is None:
+            record = await self._store.load_turn(user_id, turn_id, caller=caller)
+        else:
+            record = running.record
+        if record.turn.user_id != user_id:
+            raise TurnNotFoundError
+        if running is not None:
+            return follow_running(running, place=place)
+
+        async def settle(expired: TurnRecord) -> None:
+            await self._store.settle_expired_turn(user_id, expired.conversation.id)
+
+        return self._follow_stored(record, caller, place=place, on_expired=settle)
+
+    async def cancel(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
+        """Stop a turn: for good at once, and within a heartbeat where it runs elsewhere."""
+        record = await self._store.cancel_turn(user_id, turn_id)
+        running = self.registry.find(turn_id)
+        if running is None:
+            return record
+        running.stop.set()
+        return await self._settled(running)
+
+    async def _settled(self, running: RunningTurn) -> TurnRecord:
+        """Wait for a turn of this process; raise ReplyNotStoredError where storing takes long."""
+        while running.reply is None and not running.settled.done():
+            await running.change.wait()
+        done, _ = await asyncio.wait({running.settled}, timeout=self._settings.store_timeout)
+        if done:
+            return running.settled.result()
+        if running.reply is None:
+            raise turn_in_progress(running.record)
+        raise ReplyNotStoredError(
+            reply=unstored_message(running.reply).model_dump(mode="json"),
+            details={
+                "turnId": str(running.id),
+                "conversationId": str(running.record.conversation.id),
+            },
+        )
+
+    async def _settled_elsewhere(
+        self, record: TurnRecord, caller: Caller, deadline: float
+    ) -> TurnRecord:
+        """Wait for a turn that another process runs, until it is settled or lost, or too late."""
+        clock = asyncio.get_running_loop().time
+        while record.reply is None and not record.is_expired and clock() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+            record = await self._store.load_turn(record.turn.user_id, record.turn.id, caller=caller)
+        return record
+
+    def _follow_stored(
+        self,
+        record: TurnRecord,
+        caller: Caller,
+        *,
+        place: Place,
+        on_expired: Callable[[TurnRecord], Awaitable[RunningTurn | None]],
+    ) -> AsyncIterator[TurnEvent]:
+        return follow_stored(
+            self._store,
+            record,
+            caller=caller,
+            place=place,
+            seconds=self._settings.engine_timeout + self._settings.lease_seconds,
+            on_expired=on_expired,
+        )

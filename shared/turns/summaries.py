@@ -1,0 +1,195 @@
+"""Keeps long conversations summarised: after a reply, in the background, never on the way to one.
+
+Nothing depends on it. A summary that fails, or is lost with its process, is made after a later
+reply; until then the AI learns how many older messages it isn't shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID, uuid4
+
+import structlog
+
+from shared.ai.protocol import HistoryMessage
+from shared.ai.tokens import cut_to_tokens, estimate_tokens
+from shared.encoding.storable import escape_unstorable
+from shared.turns.context import fitted
+
+if TYPE_CHECKING:
+    from shared.ai.protocol import Summariser
+    from shared.models.context import Unsummarised
+    from shared.models.turns import TurnRecord
+    from shared.turns.store import SummaryStore
+
+log = structlog.get_logger(__name__)
+
+COOLDOWN_SECONDS: Final = 600.0
+MAX_AT_ONCE: Final = 4  # conversations that one process summarises at a time
+MAX_ROUNDS: Final = 20  # calls of the summariser after one reply
+MAX_REMEMBERED: Final = 1_000
+STOP_SECONDS: Final = 2.0
+
+ValueT = TypeVar("ValueT")
+
+
+class EmptySummaryError(Exception):
+    """The summariser returned a blank text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A summary that is still to be stored. The id makes storing it twice harmless."""
+
+    id: UUID
+    content: str
+    covers_to: int
+    metadata: dict[str, Any]
+
+
+class Summaries:
+    """Summarises a conversation when half of the budget has come since its last summary."""
+
+    def __init__(
+        self,
+        store: SummaryStore,
+        summariser: Summariser,
+        *,
+        history_tokens: int,
+        summary_tokens: int,
+        time_limit: float,
+    ) -> None:
+        self._store = store
+        self._summariser = summariser
+        self._history_tokens = history_tokens
+        self._summary_tokens = min(summary_tokens, history_tokens // 4)
+        self._time_limit = time_limit
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._unwritten: dict[UUID, Summary] = {}  # made while the next turn was running already
+        self._resting: dict[UUID, float] = {}  # until when a conversation isn't tried again
+
+    def after_reply(self, record: TurnRecord, reply: str) -> None:
+        """Start a summary where one is due, and return at once."""
+        conversation_id = record.conversation.id
+        if (
+            not self._is_due(record, reply)
+            or conversation_id in self._tasks
+            or len(self._tasks) >= MAX_AT_ONCE
+            or _now() < self._resting.get(conversation_id, 0)
+        ):
+            return
+        task = asyncio.create_task(self._keep(record.turn.user_id, conversation_id))
+        self._tasks[conversation_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(conversation_id, None))
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is under way end; what takes longer is made again after a later reply."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=STOP_SECONDS)
+
+    def _is_due(self, record: TurnRecord, reply: str) -> bool:
+        if record.context is None or not self._summary_tokens:
+            return False
+        since = record.context.since_tokens
+        since += estimate_tokens(record.user_message.content) + estimate_tokens(reply)
+        return since > self._history_tokens // 2 or record.conversation.id in self._unwritten
+
+    async def _keep(self, user_id: UUID, conversation_id: UUID) -> None:
+        try:
+            summary = self._unwritten.pop(conversation_id, None)
+            summary = summary or await self._summarise(user_id, conversation_id)
+            if summary is not None:
+                await self._write(user_id, conversation_id, summary)
+        except Exception as exc:  # noqa: BLE001 - nobody waits for it
+            self._rest(conversation_id, exc)
+
+    async def _summarise(self, user_id: UUID, conversation_id: UUID) -> Summary | None:
+        """Return a summary as far as it got, round by round, each upon the one before."""
+        summary: Summary | None = None
+        try:
+            for _ in range(MAX_ROUNDS):
+                page = await self._store.load_unsummarised(
+                    user_id,
+                    conversation_id,
+                    history_tokens=self._history_tokens,
+                    after=summary.covers_to if summary else None,
+                )
+                if page.covers_to is None:
+                    break
+                previous = summary.content if summary else page.previous
+                summary = await self._summary_of(page, previous, page.covers_to)
+                if not page.has_more:
+                    break
+        except Exception as exc:  # noqa: BLE001 - what was made before it is good
+            self._rest(conversation_id, exc)
+        return summary
+
+    async def _summary_of(
+        self, page: Unsummarised, previous: str | None, covers_to: int
+    ) -> Summary:
+        messages = [
+            fitted(HistoryMessage.model_validate(row), page.longest) for row in page.messages
+        ]
+        async with asyncio.timeout(self._time_limit):
+            text = await self._summariser.summarise(
+                messages, previous=previous, tokens=self._summary_tokens
+            )
+        if not text.strip():
+            raise EmptySummaryError
+        storable, is_escaped = escape_unstorable(text.strip())
+        content = cut_to_tokens(storable, self._summary_tokens, mark="...")
+        metadata: dict[str, Any] = {
+            "engine": self._summariser.name,
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+        flags = {"escaped": is_escaped, "truncated": content != storable}
+        metadata |= {name: True for name, is_set in flags.items() if is_set}
+        return Summary(uuid4(), content, covers_to, metadata)
+
+    async def _write(self, user_id: UUID, conversation_id: UUID, summary: Summary) -> None:
+        written = await self._store.write_summary(
+            user_id,
+            conversation_id,
+            message_id=summary.id,
+            covers_to=summary.covers_to,
+            content=summary.content,
+            metadata=summary.metadata,
+        )
+        if written.outcome == "busy":
+            _remember(self._unwritten, conversation_id, summary)
+        log.info(
+            "summary_made",
+            conversation_id=str(conversation_id),
+            covers_to=summary.covers_to,
+            outcome=written.outcome,
+        )
+
+    def _rest(self, conversation_id: UUID, exc: Exception) -> None:
+        """Leave a conversation alone for a while."""
+        _remember(self._resting, conversation_id, _now() + COOLDOWN_SECONDS)
+        log.warning(
+            "summary_failed",
+            conversation_id=str(conversation_id),
+            engine=self._summariser.name,
+            error=type(exc).__name__,  # a provider's words may hold a key or the user's text
+        )
+
+
+def _remember(memory: dict[UUID, ValueT], conversation_id: UUID, value: ValueT) -> None:
+    """Keep a value; the oldest is forgotten where there are too many."""
+    memory.pop(conversation_id, None)
+    memory[conversation_id] = value
+    if len(memory) > MAX_REMEMBERED:
+        del memory[next(iter(memory))]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

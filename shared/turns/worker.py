@@ -1,0 +1,184 @@
+"""Works one turn to its end: lets the AI write, keeps what it writes, stores the reply.
+
+A worker belongs to the server, not to the request that started it: whoever goes away, it goes on.
+It writes the running turn alone; who follows it reads there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import stamina
+import structlog
+
+from shared.encoding.storable import escape_unstorable
+from shared.errors import ConversationNotFoundError, StoreUnavailableError, UnavailableError
+from shared.observability import telemetry
+from shared.turns.context import given_context
+from shared.turns.engine_run import EngineRun
+from shared.turns.failpoints import crash_point
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from shared.ai.protocol import Engine, EngineResult
+    from shared.models.turns import TurnRecord
+    from shared.turns.live_events import LiveEvents
+    from shared.turns.reply import Reply
+    from shared.turns.running_turn import RunningTurn
+    from shared.turns.store import TurnStore
+    from shared.turns.summaries import Summaries
+
+log = structlog.get_logger(__name__)
+
+
+class TurnLostError(Exception):
+    """The turn belongs to another worker now, or is settled: this one has nothing left to do."""
+
+
+class TurnWorker:
+    """What working a turn needs, apart from the turn."""
+
+    def __init__(
+        self,
+        store: TurnStore,
+        engine: Engine,
+        live_events: LiveEvents,
+        summaries: Summaries,
+        *,
+        store_retry_seconds: float,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._live_events = live_events
+        self._summaries = summaries
+        self._store_retry_seconds = store_retry_seconds
+
+    async def work(self, running: RunningTurn) -> None:
+        """Work the turn to its end. Never raises: how it ended is in `running.settled`."""
+        ids = {"turn_id": str(running.id)}
+        try:
+            reply = running.reply or await self._ask_engine(running)
+            running.finish(reply)
+            await self._live_events.finish(running)
+            running.settle(await self._store_reply(running, reply))
+            self._summaries.after_reply(running.record, reply.content)
+        except TurnLostError:
+            running.lost.set()
+            telemetry.count("turns.ended", outcome="lost")
+            log.warning("turn_superseded", **ids, attempt=running.attempt)
+            await self._settle_as_stored(running)
+        except ConversationNotFoundError as exc:
+            log.warning("turn_deleted", **ids, attempt=running.attempt)
+            running.fail(exc)
+        except Exception as exc:
+            log.exception("turn_broke", **ids)
+            running.fail(exc)
+        finally:
+            running.fail(UnavailableError())  # only where nothing else has ended it
+
+    async def _ask_engine(self, running: RunningTurn) -> Reply:
+        """Return the engine's reply, or what there is of it where the owner has stopped it."""
+        context = given_context(running.record.history, running.record.context)
+        with telemetry.span("engine", engine=self._engine.name):
+            running.show("thinking")
+            run = EngineRun(self._engine, running.request, context)
+            result = await _result_or_stop(run, running)
+            crash_point("after_model")
+            return run.reply(result, persisted_after=running.persisted_after)
+
+    async def _store_reply(self, running: RunningTurn, reply: Reply) -> TurnRecord:
+        """Store the reply under one id, again and again while the store is away.
+
+        Raises TurnLostError where another worker has the turn, StoreUnavailableError where the
+        store stayed away too long: then the lease runs out and a retry starts over.
+        """
+        message_id = uuid4()
+        saving = log.bind(
+            message_id=str(message_id),
+            role="assistant",
+            conversation_id=str(running.record.conversation.id),
+            turn_id=str(running.id),
+        )
+        saving.info("message_saving")
+        try:
+            async with asyncio.timeout(self._store_retry_seconds):
+                async for retry in stamina.retry_context(
+                    on=StoreUnavailableError,
+                    attempts=None,
+                    timeout=None,
+                    wait_initial=0.1,
+                    wait_max=3.0,
+                ):
+                    with retry:
+                        done = await self._complete(running, reply, message_id)
+        except TimeoutError as exc:
+            raise StoreUnavailableError from exc
+        crash_point("after_complete")
+        saving.info("message_saved", status=reply.status)
+        error = (reply.error or {}).get("type", "none")
+        telemetry.count("turns.ended", outcome=reply.status, error=error)
+        return done
+
+    async def _complete(self, running: RunningTurn, reply: Reply, message_id: UUID) -> TurnRecord:
+        """Ask once to store the reply, as the attempt that this worker is by now.
+
+        And once more where it was refused as an attempt that has been adopted meanwhile.
+        """
+        while True:
+            attempt = running.attempt
+            done = await self._store.complete_turn(
+                user_id=running.user_id,
+                turn_id=running.id,
+                attempt=attempt,
+                message_id=message_id,
+                status=reply.status,
+                content=reply.content,
+                generated_code=reply.generated_code,
+                metadata=reply.metadata,
+                error=reply.error,
+            )
+            if done.outcome == "completed":
+                return done
+            if attempt == running.attempt:
+                raise TurnLostError
+
+    async def _settle_as_stored(self, running: RunningTurn) -> None:
+        """End with what the store has by now: another worker's reply, or word that it runs."""
+        try:
+            record = await self._store.load_turn(running.user_id, running.id, caller=None)
+            running.settle(record)
+        except Exception as exc:  # noqa: BLE001 - whoever waits for the turn gets it
+            running.fail(exc)
+
+
+async def _result_or_stop(run: EngineRun, running: RunningTurn) -> EngineResult:
+    """Return the run's result, or what there is of it once it is to stop.
+
+    Raises TurnLostError where the turn is another worker's before there is a result.
+    """
+    writing = asyncio.create_task(run.result(on_text=lambda text: _write(running, text)))
+    stopping = asyncio.create_task(running.stop.wait())
+    losing = asyncio.create_task(running.lost.wait())
+    try:
+        await asyncio.wait({writing, stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
+        if losing.done() and not writing.done():
+            raise TurnLostError
+        return writing.result() if writing.done() else run.stopped()
+    finally:
+        stopping.cancel()
+        losing.cancel()
+        writing.cancel()
+        await asyncio.wait({writing}, timeout=2)
+
+
+def _write(running: RunningTurn, text: str) -> None:
+    storable, _ = escape_unstorable(text)
+    if not running.length:
+        running.show("generating")
+        telemetry.measure("turn.first_text", time.monotonic() - running.began_at)
+    running.write(storable)
+    crash_point("mid_stream")

@@ -1,0 +1,108 @@
+"""Our row models against the ones that the Supabase CLI generates from the migrated schema.
+
+`gen types --lang python` is the CLI's own reading of the database: where a column is added, renamed
+or made nullable and the model isn't, this fails.
+"""
+
+import importlib.util
+import sys
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType, NoneType
+from typing import Any, get_args
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from local import database
+from shared.models.rows import ConversationRow, MessageRow, TurnRow
+from tests.support.supabase_cli import Cli
+
+pytest_plugins = ["tests.support.scratch", "tests.support.supabase_cli_plugin"]
+
+# A turn's row is passed on without what only the store needs.
+STORES_OWN = {
+    "cancel_requested_at", "conversation_id", "draft", "error", "finished_at", "reply_message_id",
+    "replays", "request_hash", "started_at", "user_message_id",
+}  # fmt: skip
+ROWS = {
+    "PublicConversations": (ConversationRow, set()),
+    "PublicMessages": (MessageRow, set()),
+    "PublicTurns": (TurnRow, STORES_OWN),
+}
+
+
+@pytest.fixture
+def generated(cli: Cli, shaped_url: str, tmp_path: Path) -> ModuleType:
+    """The module that the CLI writes."""
+    database.migrate(shaped_url)
+    return generate(cli, shaped_url, tmp_path)
+
+
+def generate(cli: Cli, url: str, folder: Path) -> ModuleType:
+    """Let the CLI write its models of a database, and import them."""
+    done = cli.run("gen", "types", "--lang", "python", "--schema", "public", url=url)
+    assert done.returncode == 0, done.stderr
+    path = folder / "generated_types.py"
+    # Behind whatever it says of the connection.
+    path.write_text(done.stdout[done.stdout.index("from __future__") :])
+    spec = importlib.util.spec_from_file_location("generated_types", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["generated_types"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def columns(model: Any) -> dict[str, tuple[str, bool]]:
+    """Return each column's kind, and whether it may be null."""
+    return {name: kind_of(field.annotation) for name, field in model.model_fields.items()}
+
+
+def kind_of(annotation: Any) -> tuple[str, bool]:
+    """Return a column's kind in both worlds: rows pass moments and closed sets on as text."""
+    if "JsonValue" in str(annotation) or "dict[" in str(annotation):
+        return "json", False
+    parts = set(get_args(annotation)) or {annotation}
+    is_nullable = NoneType in parts
+    kinds = {
+        "number" if UUID not in parts and int in parts else "",
+        "uuid" if UUID in parts else "",
+        "flag" if bool in parts else "",
+        "text" if parts & {str, datetime} or all(isinstance(part, str) for part in parts) else "",
+    }
+    return max(kinds) or "json", is_nullable
+
+
+def differences(module: ModuleType) -> dict[str, Any]:
+    """Return, by table, the columns that a row model and the schema don't agree on."""
+    found = {}
+    for name, (model, without) in ROWS.items():
+        told = columns(getattr(module, name))
+        ours, theirs = set(columns(model).items()), set(told.items())
+        odd = {column for column, _ in ours ^ theirs} - without
+        if odd or not without <= told.keys():
+            found[name] = sorted(odd | (without - told.keys()))
+    return found
+
+
+def test_the_row_models_are_the_schemas(generated: ModuleType) -> None:
+    """Names, kinds and nullability of every column."""
+    assert differences(generated) == {}
+
+
+def test_negative_control_a_drifted_column_is_seen(
+    cli: Cli, shaped_url: str, tmp_path: Path
+) -> None:
+    """One that is new, one that may be null now, one that changed its type."""
+    database.migrate(shaped_url)
+    with psycopg.connect(shaped_url) as connection:
+        connection.execute("alter table public.conversations add column pinned boolean")
+        connection.execute("alter table public.messages alter column is_summary drop not null")
+        connection.execute("alter table public.turns rename column attempt to tries")
+    assert differences(generate(cli, shaped_url, tmp_path)) == {
+        "PublicConversations": ["pinned"],
+        "PublicMessages": ["is_summary"],
+        "PublicTurns": ["attempt", "tries"],
+    }

@@ -1,0 +1,199 @@
+"""The SQL of exports and imports: what is staged, what is taken, and what nobody can forge."""
+
+import json
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+
+pytest_plugins = ["tests.support.scratch"]
+
+TIMES = ["2020-01-01T00:00:00Z", "2020-01-01T00:00:01Z"]
+
+
+@pytest.fixture
+def owner(scratch: psycopg.Connection) -> uuid.UUID:
+    """A user."""
+    row = scratch.execute(
+        "insert into auth.users (id) values (gen_random_uuid()) returning id"
+    ).fetchone()
+    assert row is not None
+    return uuid.UUID(str(row[0]))
+
+
+def staged(
+    db: psycopg.Connection, owner: uuid.UUID, *, times: list[str] = TIMES, **imported: Any
+) -> tuple[uuid.UUID, str]:
+    """Stage a conversation of two messages in two parts; return the import's id and its own."""
+    import_id, conversation = uuid.uuid4(), str(uuid.uuid4())
+    header = {
+        "id": conversation, "title": "T", "metadata": "{}", "last_seq": 2,
+        "created_at": TIMES[0], "updated_at": times[-1],
+        "imported": {"source": "list", "id": conversation, **imported},
+    }  # fmt: skip
+    for part, at in enumerate(times):
+        message = {"conversation_id": conversation, "role": "system", "content": str(part),
+                   "metadata": "{}", "created_at": at}  # fmt: skip
+        db.execute(
+            "select stage_import(%s, %s, %s, %s, %s)",
+            (import_id, part, owner, json.dumps([] if part else [header]), json.dumps([message])),
+        )
+    return import_id, conversation
+
+
+def commit(
+    db: psycopg.Connection, import_id: uuid.UUID, owner: uuid.UUID, parts: int = 2
+) -> list[dict[str, Any]]:
+    """Commit an import and return what became of it."""
+    row = db.execute("select commit_import(%s, %s, %s)", (import_id, owner, parts)).fetchone()
+    assert row is not None
+    outcome: list[dict[str, Any]] = row[0]["conversations"]
+    return outcome
+
+
+def test_a_commit_takes_all_parts_in_order_and_leaves_none(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """With the times they had, as a user's rows, and nothing that the doctor would find."""
+    import_id, conversation = staged(scratch, owner)
+    (outcome,) = commit(scratch, import_id, owner)
+    rows = scratch.execute(
+        "select seq, role, is_summary, content, extract(year from created_at)::int from messages"
+        " where conversation_id = %s order by seq",
+        (conversation,),
+    ).fetchall()
+    assert outcome["is_taken"] is True
+    assert rows == [(1, "user", False, "0", 2020), (2, "user", False, "1", 2020)]
+    assert scratch.execute("select count(*) from private.import_parts").fetchone() == (0,)
+    assert scratch.execute("select private.find_broken(0)").fetchone() == ({},)
+
+
+def test_what_follows_an_import_takes_its_place_as_always(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """In the same transaction too: the flag is gone, and events are sent again."""
+    import_id, conversation = staged(scratch, owner)
+    commit(scratch, import_id, owner)
+    row = scratch.execute(
+        "insert into messages (conversation_id, user_id, role, content, seq, created_at)"
+        " values (%s, %s, 'user', 'x', 9, '2020-01-01')"
+        " returning seq, created_at > now() - interval '1 minute'",
+        (conversation, owner),
+    ).fetchone()
+    events = scratch.execute("select count(*) from realtime.messages").fetchone()
+    assert (row, events) == ((3, True), (1,))
+
+
+@pytest.mark.parametrize("columns", ["", ", seq, created_at"])
+def test_a_client_that_sets_the_flag_gains_nothing(
+    scratch: psycopg.Connection, owner: uuid.UUID, columns: str
+) -> None:
+    """It can't name a place and a time, and without them a row is refused."""
+    row = scratch.execute(
+        "insert into conversations (user_id) values (%s) returning id", (owner,)
+    ).fetchone()
+    assert row is not None
+    scratch.execute("select set_config('request.jwt.claims', %s, true)",
+                    (json.dumps({"sub": str(owner), "role": "authenticated"}),))  # fmt: skip
+    scratch.execute("select set_config('message_persistence.importing', 'on', true)")
+    scratch.execute("set local role authenticated")
+    values = ", 5, '2020-01-01'" if columns else ""
+    with pytest.raises((psycopg.errors.NotNullViolation, psycopg.errors.InsufficientPrivilege)):
+        scratch.execute(
+            f"insert into messages (conversation_id, user_id, role, content{columns})"
+            f" values (%s, %s, 'user', 'x'{values})".encode(),
+            (row[0], owner),
+        )
+
+
+@pytest.mark.parametrize(
+    "times", [[TIMES[1], TIMES[0]], [TIMES[0], TIMES[0]]], ids=["backwards", "equal"]
+)
+def test_a_commit_refuses_what_the_doctor_would_find(
+    scratch: psycopg.Connection, owner: uuid.UUID, times: list[str]
+) -> None:
+    """Times that don't grow are an error of whoever staged them."""
+    import_id, _ = staged(scratch, owner, times=times)
+    with pytest.raises(psycopg.Error) as refused:
+        commit(scratch, import_id, owner)
+    assert (refused.value.sqlstate, refused.value.diag.message_detail) == (
+        "PT400", "invalid_import")  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["parts", "owner", "import", "again"])
+def test_a_commit_of_what_is_not_all_there_is_refused(
+    scratch: psycopg.Connection, owner: uuid.UUID, wrong: str
+) -> None:
+    """Too few parts, another's, none, or those of an import that was committed."""
+    import_id, _ = staged(scratch, owner)
+    if wrong == "again":
+        commit(scratch, import_id, owner)
+    with pytest.raises(psycopg.Error) as refused:
+        commit(
+            scratch,
+            uuid.uuid4() if wrong == "import" else import_id,
+            uuid.uuid4() if wrong == "owner" else owner,
+            parts=3 if wrong == "parts" else 2,
+        )
+    assert refused.value.diag.message_detail == "import_incomplete"
+
+
+def test_a_second_import_of_one_thing_names_the_first(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """And says whether it was the same; of another user's it knows nothing."""
+    first, known = staged(scratch, owner, id="one", checksum="a")
+    commit(scratch, first, owner)
+    other = scratch.execute(
+        "insert into auth.users (id) values (gen_random_uuid()) returning id"
+    ).fetchone()
+    assert other is not None
+    outcomes = []
+    for user, checksum in ((owner, "a"), (owner, "b"), (other[0], "a")):
+        import_id, _ = staged(scratch, user, id="one", checksum=checksum)
+        outcomes += commit(scratch, import_id, user)
+    told = [(o["is_taken"], o["known_id"] == known, o["is_same"]) for o in outcomes]
+    assert told == [(False, True, True), (False, True, False), (True, False, True)]
+
+
+def test_staging_is_repeatable_and_forgets_what_was_left_for_an_hour(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """A lost answer changes nothing; parts of a process that died don't stay."""
+    left, _ = staged(scratch, owner)
+    scratch.execute("update private.import_parts set staged_at = now() - interval '61 minutes'")
+    import_id, _ = staged(scratch, owner)
+    scratch.execute("select stage_import(%s, 0, %s, '[]', '[]')", (import_id, owner))
+    rows = scratch.execute(
+        "select import_id, jsonb_array_length(conversations)"
+        " from private.import_parts order by part"
+    ).fetchall()
+    assert rows == [(import_id, 1), (import_id, 0)]
+    assert left != import_id
+    discarded = scratch.execute("select discard_import(%s)", (import_id,)).fetchone()
+    assert discarded == ({"discarded": 2},)
+
+
+def test_a_page_ends_before_it_is_too_large(scratch: psycopg.Connection, owner: uuid.UUID) -> None:
+    """By rows and by bytes; a message that is too large by itself is a page of its own."""
+    row = scratch.execute(
+        "insert into conversations (user_id) values (%s) returning id", (owner,)
+    ).fetchone()
+    assert row is not None
+    scratch.execute(
+        "insert into messages (conversation_id, user_id, role, content)"
+        " select %s, %s, 'user', repeat('x', size) from unnest(array[10, 900, 5000, 10, 10])"
+        " as size",
+        (row[0], owner),
+    )
+
+    def page(after: int, page_size: int = 500, until: int | None = None) -> list[int]:
+        found = scratch.execute(
+            "select export_messages(%s, %s, %s, %s, 1000)", (row[0], after, until, page_size)
+        ).fetchone()
+        assert found is not None
+        return [message["seq"] for message in found[0]["messages"]]
+
+    assert [page(0), page(2), page(3), page(5)] == [[1, 2], [3], [4, 5], []]
+    assert [page(0, 1), page(3, 500, 4)] == [[1], [4]]

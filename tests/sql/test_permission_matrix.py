@@ -1,0 +1,328 @@
+"""Each actor tries each command, table, column and function over the Data API.
+
+What is expected stands in permissions.py.
+"""
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import psycopg
+import psycopg.sql
+import pytest
+import pytest_asyncio
+
+from local.stack import Stack
+from tests.support.catalog import describe, difference
+from tests.support.permissions import (
+    ARGUMENTS,
+    CHANGE,
+    COMMANDS,
+    EMBEDS,
+    FUNCTIONS,
+    NEW_ROW,
+    OF_THE_OWNER,
+    ROW_OF,
+    SAMPLES,
+    TABLES,
+    WRITABLE,
+)
+from tests.support.tenants import ACTORS, SECRET_TEXT, World, make_world, outcome
+
+pytest_plugins = ["tests.support.scratch"]
+
+# One event loop for all, so that those who change nothing can share a world and its connections.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WorldFor = Callable[[bool], Awaitable[World]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(stack: Stack) -> AsyncIterator[World]:
+    """Two new users, of whom one owns a conversation with a running turn."""
+    made = await make_world(stack)
+    yield made
+    await made.aclose()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def untouched(stack: Stack) -> AsyncIterator[World]:
+    """The world of all tests that change nothing in it: they read, or are refused."""
+    made = await make_world(stack)
+    yield made
+    await made.aclose()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world_for(stack: Stack, untouched: World) -> AsyncIterator[WorldFor]:
+    """Give a new world to who will change it, and the one of all others to who won't."""
+    made: list[World] = []
+
+    async def give(is_changed: bool) -> World:
+        if not is_changed:
+            return untouched
+        made.append(await make_world(stack))
+        return made[-1]
+
+    yield give
+    for world in made:
+        await world.aclose()
+
+
+async def test_the_data_api_leaves_the_grants_as_the_migrations_wrote_them(
+    untouched: World, db: psycopg.Connection, catalog: str
+) -> None:
+    """After requests by everybody the catalog is still what the migrations make.
+
+    A Data API that grants by itself makes every other test here lie.
+    """
+    for actor in ACTORS:
+        await untouched.call(actor, "GET", "conversations?limit=1")
+    assert difference(catalog, describe(db)) == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_command_on_a_table(
+    world_for: WorldFor, db: psycopg.Connection, table: str, actor: str, command: str
+) -> None:
+    """The answer is the expected one; what is refused changes nothing and tells nothing."""
+    expected = TABLES[table][actor][COMMANDS.index(command)]
+    is_changing = expected == "done" and command != "select"
+    world = await world_for(is_changing)
+    row = f"{table}?id=eq.{ROW_OF[table](world) if command != 'insert' else None}"
+    before = _owned(db, world)
+    answer = await {
+        "select": lambda: world.call(actor, "GET", row),
+        "insert": lambda: world.call(actor, "POST", table, json=NEW_ROW[table](world)),
+        "update": lambda: world.call(actor, "PATCH", row, json=CHANGE[table]),
+        "delete": lambda: world.call(actor, "DELETE", row),
+    }[command]()
+    assert outcome(answer) == expected, answer.text
+    assert (_owned(db, world) != before) == is_changing
+    if expected != "done":
+        assert SECRET_TEXT not in answer.text
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("function", FUNCTIONS)
+async def test_a_call_of_a_function(
+    world_for: WorldFor, db: psycopg.Connection, function: str, actor: str
+) -> None:
+    """The answer is the expected one; what is refused changes nothing; nobody sees the owner's."""
+    expected = FUNCTIONS[function][actor]
+    world = await world_for(expected == "done")
+    before = _owned(db, world)
+    answer = await world.rpc(actor, function, ARGUMENTS[function](world))
+    assert outcome(answer) == expected, answer.text
+    if expected != "done":
+        assert _owned(db, world) == before
+    if actor in {"anon", "other"}:
+        assert _owned(db, world) == before
+        assert SECRET_TEXT not in answer.text
+        assert world.conversation not in answer.text
+
+
+@pytest.mark.parametrize("embed", EMBEDS)
+async def test_an_embed_shows_what_a_select_shows(untouched: World, embed: str) -> None:
+    """The owner gets both sides, another user no row, anon a refusal, the service everything."""
+    column = "id" if embed.startswith("conversations") else "conversation_id"
+    query = f"{embed}&{column}=eq.{untouched.conversation}"
+    answers = {actor: await untouched.call(actor, "GET", query) for actor in ACTORS}
+    assert {actor: outcome(answer) for actor, answer in answers.items()} == {
+        "anon": "denied", "owner": "done", "other": "none", "service": "done",
+    }, {actor: answer.text for actor, answer in answers.items()}  # fmt: skip
+    name = re.sub(r"!\w+|\(\*\)", "", embed.partition("select=*,")[2])
+    assert all(row[name] for row in answers["owner"].json())
+
+
+async def test_an_embed_does_not_lead_from_ones_own_row_into_anothers(world: World) -> None:
+    """All that another user lists with everything embedded is their own."""
+    mine = (await world.call("other", "POST", "conversations", json={"title": "Mine"})).json()[0]
+    answer = await world.call("other", "GET", "conversations?select=*,messages(*),turns(*)")
+    assert [row["id"] for row in answer.json()] == [mine["id"]]
+    assert SECRET_TEXT not in answer.text
+
+
+@pytest.mark.parametrize(("table", "command"), WRITABLE)
+async def test_a_user_can_write_no_column_but_those_listed(
+    untouched: World, db: psycopg.Connection, table: str, command: str
+) -> None:
+    """Each column of the catalog that isn't listed is refused by itself, in one's own row too."""
+    columns = db.execute(
+        "select attname::text, format_type(atttypid, atttypmod) from pg_attribute"
+        " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+        (f"public.{table}",),
+    ).fetchall()
+    writable = WRITABLE[table, command]
+    assert writable <= {name for name, _ in columns}
+    method, path = ("POST", table) if command == "insert" else (
+        "PATCH", f"{table}?id=eq.{ROW_OF[table](untouched)}")  # fmt: skip
+    before = _owned(db, untouched)
+    base = {k: v for k, v in NEW_ROW[table](untouched).items() if k in writable}
+    refused = {}
+    for name, kind in columns:
+        if name not in writable:
+            row = (base if command == "insert" else {}) | {name: SAMPLES[kind]}
+            refused[name] = outcome(await untouched.call("owner", method, path, json=row))
+    assert set(refused.values()) == {"denied"}, refused
+    assert _owned(db, untouched) == before
+
+
+@pytest.mark.parametrize("given", [{}, {"user_id": "own"}, {"metadata": {"client": "cli"}}])
+async def test_a_users_own_message_is_stored_in_its_place(
+    world: World, given: dict[str, Any]
+) -> None:
+    """With or without user_id, the row gets the owner, the next seq and a later created_at."""
+    row = {"conversation_id": world.conversation, "role": "user", "content": "Hi"} | given
+    if "user_id" in row:
+        row["user_id"] = world.owner.id
+    stored = (await world.call("owner", "POST", "messages", json=row)).json()[0]
+    last = (await world.call("owner", "GET", f"messages?id=eq.{world.free_message}")).json()[0]
+    assert (stored["user_id"], stored["seq"]) == (world.owner.id, last["seq"] + 1)
+    assert stored["created_at"] > last["created_at"]
+    assert (stored["is_summary"], stored["turn_id"]) == (False, None)
+
+
+async def test_several_messages_in_one_insert_take_their_places_in_order(world: World) -> None:
+    """A batch gets consecutive places in the order given, and no two created_at are equal."""
+    rows = [
+        {"conversation_id": world.conversation, "role": "user", "content": str(n)}
+        for n in range(20)
+    ]
+    stored = (await world.call("owner", "POST", "messages", json=rows)).json()
+    in_order = sorted(stored, key=lambda row: row["seq"])
+    assert [row["content"] for row in in_order] == [str(n) for n in range(20)]
+    assert [row["seq"] for row in in_order] == list(range(3, 23))
+    moments = [row["created_at"] for row in in_order]
+    assert moments == sorted(set(moments))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"role": "assistant"},
+        {"role": "system"},
+        {"user_id": "other"},
+        {"conversation_id": "others"},
+        {"conversation_id": "others", "user_id": "other"},
+        {"conversation_id": "missing"},
+    ],
+    ids=str,
+)
+async def test_a_message_that_is_not_ones_own_is_refused(
+    world: World, db: psycopg.Connection, change: dict[str, str]
+) -> None:
+    """Another role, owner or conversation: 42501, nothing stored, no place used up."""
+    others = (await world.call("other", "POST", "conversations", json={"title": "T"})).json()[0]
+    named = {"other": world.other.id, "others": others["id"], "missing": str(uuid.uuid4())}
+    row = {"conversation_id": world.conversation, "role": "user", "content": "x"}
+    row |= {column: named.get(value, value) for column, value in change.items()}
+    before = _owned(db, world)
+    answer = await world.call("owner", "POST", "messages", json=row)
+    stored = db.execute(
+        "select last_seq, (select count(*) from messages where conversation_id = c.id)"
+        " from conversations as c where id = %s",
+        (others["id"],),
+    ).fetchone()
+    assert outcome(answer) == "denied", answer.text
+    assert stored == (0, 0)
+    assert _owned(db, world) == before
+
+
+async def test_anothers_conversation_and_a_missing_one_are_one_answer(world: World) -> None:
+    """Select, embed, insert, update, delete and every function say the very same of both."""
+    missing = str(uuid.uuid4())
+    said = {
+        place: await _everything_said_of(world, place) for place in (world.conversation, missing)
+    }
+    assert said[world.conversation] == said[missing]
+
+
+async def test_an_upsert_can_not_change_a_message(world: World, db: psycopg.Connection) -> None:
+    """Neither merging nor ignoring duplicates gives a client or the service a way in."""
+    before = _owned(db, world)
+    row = NEW_ROW["messages"](world) | {"id": world.message, "content": "Changed"}
+    for actor in ("anon", "owner", "other", "service"):
+        answer = await world.call(
+            actor, "POST", "messages", json=row, prefer="resolution=merge-duplicates"
+        )
+        assert outcome(answer) == "denied", (actor, answer.text)
+    assert _owned(db, world) == before
+
+
+async def test_the_service_can_repeat_an_insert_without_leaving_a_gap(
+    world: World, db: psycopg.Connection
+) -> None:
+    """An insert that ignores duplicates stores nothing the second time and uses up no place."""
+    row = NEW_ROW["messages"](world) | {"id": str(uuid.uuid4()), "role": "system"}
+    for _ in range(2):
+        answer = await world.call(
+            "service", "POST", "messages", json=row, prefer="resolution=ignore-duplicates"
+        )
+        assert answer.is_success, answer.text
+    seqs = db.execute(
+        "select array_agg(m.seq order by m.seq), max(c.last_seq) from messages as m"
+        " join conversations as c on c.id = m.conversation_id where c.id = %s",
+        (world.conversation,),
+    ).fetchone()
+    assert seqs == ([1, 2, 3], 3)
+
+
+@pytest.mark.parametrize(
+    "schema", ["auth", "private", "realtime", "search", "supabase_migrations", "pg_catalog"]
+)
+async def test_no_schema_but_public_is_served(untouched: World, schema: str) -> None:
+    """Asking for another schema by header shows a user nothing of it."""
+    tables = {
+        "auth": "users",
+        "private": "import_parts",
+        "realtime": "messages",
+        "search": "documents",
+        "supabase_migrations": "schema_migrations",
+    }
+    headers = untouched.headers["owner"] | {"accept-profile": schema}
+    answer = await untouched.http.get(
+        f"/rest/v1/{tables.get(schema, 'pg_authid')}?select=*", headers=headers
+    )
+    assert answer.is_client_error or all("seq" in row for row in answer.json()), answer.text
+
+
+async def _everything_said_of(world: World, conversation: str) -> list[tuple[int, str]]:
+    """Return status and body of each call that another user can make with a conversation's id."""
+    row = {"conversation_id": conversation, "role": "user", "content": "x"}
+    calls: list[tuple[str, str, Any]] = [
+        ("GET", f"conversations?id=eq.{conversation}", None),
+        ("GET", f"conversations?id=eq.{conversation}&select=*,messages(*)", None),
+        ("GET", f"messages?conversation_id=eq.{conversation}", None),
+        ("GET", f"turns?conversation_id=eq.{conversation}", None),
+        ("POST", "messages", row),
+        ("POST", "messages", row | {"user_id": world.owner.id}),
+        ("POST", "messages", row | {"role": "assistant"}),
+        ("PATCH", f"conversations?id=eq.{conversation}", {"title": "x"}),
+        ("DELETE", f"conversations?id=eq.{conversation}", None),
+        *(
+            ("POST", f"rpc/{function}", {"conversation_id": conversation})
+            for function, row in FUNCTIONS.items()
+            if row is OF_THE_OWNER
+        ),
+    ]
+    answers = [await world.call("other", method, path, json=body) for method, path, body in calls]
+    return [(answer.status_code, answer.text) for answer in answers]
+
+
+def _owned(db: psycopg.Connection, world: World) -> list[tuple[Any, ...]]:
+    """Return every row of the owner's, in every table."""
+    return [
+        row
+        for table in TABLES
+        for row in db.execute(
+            psycopg.sql.SQL(
+                "select {name}, id::text, to_jsonb(t)::text from public.{table} as t"
+                " where user_id = %s order by id"
+            ).format(name=table, table=psycopg.sql.Identifier(table)),
+            (world.owner.id,),
+        ).fetchall()
+    ]

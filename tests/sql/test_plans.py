@@ -1,0 +1,171 @@
+"""How pages are read: by the rows that they show, however long the rest is and whoever else writes.
+
+On a database with statistics of its own: thousands of other users with a message and a reply each,
+one very long conversation, one very long list.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from local import database
+from tests.support.plans import watched_plans
+from tests.support.postgres import Server
+from tests.support.sql_calls import act_as
+
+pytest_plugins = ["tests.support.scratch"]
+
+USERS = 3000
+LONG = 20_000
+PAGE = 20
+MOST = 10 * PAGE  # a page or a step of a walk, and a row for each
+OTHERS = f"""
+with users as (
+    insert into auth.users (id) select gen_random_uuid() from generate_series(1, {USERS})
+    returning id
+),
+chats as (
+    insert into conversations (user_id, last_seq) select id, 2 from users returning id, user_id
+)
+insert into messages (conversation_id, user_id, role, content, seq, created_at)
+select id, user_id, 'user', 'Message ' || n, n, now() + n * interval '1 microsecond'
+from chats, generate_series(1, 2) as n
+"""
+OWNER = f"""
+with owner as (insert into auth.users (id) values (%(owner)s) returning id),
+chats as (
+    insert into conversations (user_id, updated_at)
+    select id, now() - n * interval '1 minute' from owner, generate_series(1, 3000) as n
+),
+chat as (
+    insert into conversations (id, user_id, last_seq, updated_at)
+    select %(chat)s, id, {LONG}, now() + interval '1 minute' from owner
+    returning id, user_id
+),
+turns as (
+    insert into turns (
+        conversation_id, user_id, idempotency_key, request_hash, status, lease_expires_at,
+        user_message_id, reply_message_id, finished_at
+    )
+    select id, user_id, n, 'hash', 'completed', now(), gen_random_uuid(), gen_random_uuid(), now()
+    from chat, generate_series(1, {LONG} / 2) as n
+)
+insert into messages (conversation_id, user_id, role, content, seq, created_at)
+select id, user_id, 'user', 'Message ' || n, n, now() + n * interval '1 microsecond'
+from chat, generate_series(1, {LONG}) as n
+"""
+SUMMARIES = f"""
+insert into summaries (id, conversation_id, user_id, through_message_id)
+select m.id, m.conversation_id, m.user_id, through.id
+from messages as m
+join messages as through
+    on through.conversation_id = m.conversation_id and through.seq = m.seq - 1
+where m.conversation_id = %(chat)s and m.seq %% ({LONG} / 4) = 0
+"""
+
+
+@dataclass
+class Populated:
+    """A database as its superuser, and whose long conversation is in it."""
+
+    db: psycopg.Connection
+    owner: str
+    chat: str
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["summaries", "no summaries"])
+def populated(bare_server: Server, request: pytest.FixtureRequest) -> Iterator[Populated]:
+    """The database, analysed."""
+    owner, chat = str(uuid.uuid4()), str(uuid.uuid4())
+    with bare_server.database() as url, psycopg.connect(url, autocommit=True) as db:
+        database.shape(url)
+        database.migrate(url)
+        with db.transaction():
+            db.execute("set local session_replication_role = replica")
+            db.execute(OTHERS.encode())
+            db.execute(OWNER.encode(), {"owner": owner, "chat": chat})
+            if request.param:
+                db.execute(SUMMARIES.encode(), {"chat": chat})
+        db.execute("vacuum analyze")
+        act_as(db, owner)
+        yield Populated(db, owner, chat)
+
+
+CALLS = {
+    "newest page": "load_conversation(%(chat)s, 20)",
+    "page before": "load_conversation(%(chat)s, 20, before => 60)",
+    "page after": "load_conversation(%(chat)s, 20, after => 40)",
+    "page around": "load_conversation(%(chat)s, 20, around => %(middle)s)",
+    "export": "export_messages(%(chat)s, 9000, page_size => 20)",
+    "history": "load_history(%(chat)s, 200)",
+}
+
+
+@pytest.mark.parametrize("role", ["authenticated", "service_role"])
+@pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_part_of_a_long_conversation_is_read_by_its_rows(
+    populated: Populated, call: str, plan_kind: str, role: str
+) -> None:
+    """By values that the planner knows, and by ones that it doesn't, as after a few calls."""
+    middle = populated.db.execute(
+        "select id from messages where conversation_id = %s and seq = %s",
+        (populated.chat, LONG // 2 + 1),
+    ).fetchone()
+    assert middle is not None
+    values = {"chat": populated.chat, "middle": middle[0]}
+    assert PAGE <= rows_read(populated.db, call, values, plan_kind, role) <= MOST
+
+
+@pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])
+def test_what_is_due_for_a_summary_is_read_by_its_rows(
+    populated: Populated, plan_kind: str
+) -> None:
+    """The newest that stay as they are, and the oldest of the others."""
+    call = "load_unsummarised(%(chat)s, 200)"
+    assert (
+        0
+        < rows_read(populated.db, call, {"chat": populated.chat}, plan_kind, "service_role")
+        <= MOST
+    )
+
+
+@pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])
+def test_a_deep_page_of_a_list_is_read_by_its_rows(populated: Populated, plan_kind: str) -> None:
+    """From where the page before it ended, past a long conversation that has moved since."""
+    call = (
+        "list_conversations(page_size => 20, before_id => %(id)s,"
+        " as_of => now() - interval '1 second',"
+        " before_updated_at => now() - interval '2500 minutes')"
+    )
+    values = {"id": uuid.uuid4()}
+    assert PAGE <= rows_read(populated.db, call, values, plan_kind, "authenticated") <= MOST
+
+
+def rows_read(
+    db: psycopg.Connection, call: str, values: Mapping[str, Any], plan_kind: str, role: str
+) -> int:
+    """Return how many rows of tables a call read, those that it threw away included."""
+    db.execute(f"set plan_cache_mode = {plan_kind}".encode())
+    with watched_plans(db) as plans:
+        db.execute(f"set role {role}".encode())
+        db.execute(f"select {call}".encode(), values)
+    return sum(_rows_of(plan) for plan in plans)
+
+
+def _rows_of(plan: str) -> int:
+    rows, loops = 0, 0
+    for line in plan.splitlines():
+        if "->" in line or "actual rows" in line:
+            is_table = re.search(r"Scan.* on (messages|conversations|turns)\b", line)
+            found = re.search(r"actual rows=(\d+)\S* loops=(\d+)", line)
+            loops = int(found[2]) if found and is_table else 0
+            rows += int(found[1]) * loops if found else 0
+        elif removed := re.search(r"Rows Removed by .*: (\d+)", line):
+            rows += int(removed[1]) * loops
+    return rows

@@ -1,0 +1,365 @@
+"""The schema gate: what every table, policy and function of ours must keep, new ones included."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import psycopg.sql
+import pytest
+
+from local.database import MIGRATIONS
+from tests.support.schema_gate import LINTS, findings, unwritten_names
+
+pytest_plugins = ["tests.support.scratch"]
+
+SEARCH = (
+    "text,uuid,uuid,text,timestamp with time zone,timestamp with time zone,boolean,integer,jsonb"
+)
+
+# What is allowed all the same, by lint. Everything else that a lint finds is a failure.
+ALLOWED = {
+    # Tables of the backend's own: nobody's rows are anybody's to see.
+    "policy that does not name the caller": {
+        "private.erasure_receipts.withheld",
+        "private.import_parts.withheld",
+        "private.legal_holds.withheld",
+        "private.retention_policies.withheld",
+        "private.turn_usage.withheld",
+    },
+    # Reads and management of one's own, under row-level security.
+    "function granted to signed-in users": {
+        "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "conversation_analytics(timestamp with time zone,timestamp with time zone,text,text,uuid,"
+        "uuid,jsonb)",
+        "create_conversation(text,uuid,jsonb)",
+        "delete_conversation(uuid)",
+        "export_conversations(uuid,uuid,integer)",
+        "export_messages(uuid,bigint,bigint,integer,integer)",
+        "private.describe_turn(uuid,text,integer)",  # of what the caller can see
+        "get_conversation(uuid)",
+        "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid,"
+        "timestamp with time zone)",
+        "load_conversation(uuid,integer,bigint,bigint,uuid)",
+        "load_history(uuid,integer,bigint)",
+        "load_turn(uuid)",
+        f"search_messages({SEARCH})",
+        f"search.find_messages({SEARCH})",  # ids of what is the caller's own
+        "search.cut_snippet(text,integer,text,text)",  # of what it is given
+        "search.fold_text(text)",
+        "search.searched_text(text,text)",
+        "update_conversation(uuid,text,boolean)",
+    },
+    "function that runs as its owner": {
+        "private.assign_message_place()",  # a client may not write its conversation's counter
+        "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
+        "repair_invariants(integer)",  # the service may not change messages, except for this
+        "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
+        "private.note_turn_usage()",  # whoever deletes may not write what their limits count
+        "private.forget_turn_usage()",  # the service only reads what limits count
+        "private.forget_events()",  # nobody else may delete the live events of what is deleted
+        "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
+        "search.index_message()",  # a client may not write the index, its stored message is in it
+        f"search.find_messages({SEARCH})",  # under a policy no search index serves
+        "private.broadcast_message()",  # a client may not send to a topic
+    },
+}
+
+# Inserts that the policy alone must refuse, by table: what is changed in a row that is allowed.
+REFUSED_ROWS: dict[str, list[dict[str, object]]] = {
+    "conversations": [{"user_id": "victim"}],
+    "messages": [
+        {"user_id": "victim"},
+        {"conversation_id": "victim's"},
+        {"conversation_id": "victim's", "user_id": "victim"},
+        {"conversation_id": "missing"},
+        {"role": "assistant"},
+        {"role": "system"},
+        {"role": "system", "is_summary": True},
+        {"is_summary": True},
+        {"turn_id": "any"},
+    ],
+}
+
+# Each breaks the schema in one way, and names the lint that must see it, and what it then says.
+PLANTED = [
+    (
+        "create table public.planted (id uuid constraint planted_pkey primary key)",
+        "table without row-level security",
+        "planted",
+    ),
+    (
+        "create view public.planted as select * from public.messages",
+        "view that runs as its owner",
+        "planted",
+    ),
+    (
+        "drop policy update_own on public.conversations",
+        "command without a policy or a comment that says why",
+        "conversations: update",
+    ),
+    (
+        "comment on table public.turns is 'No policy for insert, update: they are ours to write.'",
+        "command without a policy or a comment that says why",
+        "turns: delete",
+    ),
+    (
+        "create policy planted on public.messages for select using (user_id = (select auth.uid()))",
+        "policy for somebody other than signed-in users",
+        "public.messages.planted",
+    ),
+    (
+        "create policy planted on public.turns for select to authenticated using (true)",
+        "policy that asks nothing",
+        "public.turns.planted",
+    ),
+    (
+        "create policy planted on public.messages for insert to authenticated"
+        " with check ((select auth.uid()) is not null)",
+        "policy that does not name the caller",
+        "public.messages.planted",
+    ),
+    (
+        "create policy planted on public.turns for select to authenticated"
+        " using (user_id = auth.uid())",
+        "policy that asks who is calling once a row",
+        "public.turns.planted",
+    ),
+    (
+        "create policy planted on public.turns for update to authenticated"
+        " using (user_id = (select auth.uid()))",
+        "update policy without a check",
+        "public.turns.planted",
+    ),
+    (
+        "grant select (title) on public.conversations to anon",
+        "table or column granted to anon",
+        "conversations",
+    ),
+    (
+        "grant trigger on public.turns to public",
+        "table or column granted to anon",
+        "turns",
+    ),
+    (
+        "create sequence public.planted; grant usage on sequence public.planted to anon",
+        "sequence granted to anon",
+        "planted",
+    ),
+    ("grant execute on function public.ping() to anon", "function granted to anon", "ping()"),
+    (
+        "grant execute on function public.ping() to authenticated",
+        "function granted to signed-in users",
+        "ping()",
+    ),
+    (
+        "create function public.planted() returns int language sql as 'select 1'",
+        "function with no grants written out",
+        "planted()",
+    ),
+    ("grant execute on function public.ping() to public", "function granted to public", "ping()"),
+    (
+        "alter function public.ping() reset search_path",
+        "function without a pinned search_path",
+        "ping()",
+    ),
+    (
+        "alter function public.ping() set search_path = public",
+        "function without a pinned search_path",
+        "ping()",
+    ),
+    (
+        "alter function public.ping() security definer",
+        "function that runs as its owner",
+        "ping()",
+    ),
+    (
+        "drop index public.idx_conversations_user_id",
+        "foreign key without an index",
+        "conversations.conversations_user_id_fkey",
+    ),
+    (
+        "create table public.planted (id uuid)",
+        "table without a primary key",
+        "planted",
+    ),
+    (
+        "comment on function public.ping() is null",
+        "table or function without a comment",
+        "ping()",
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def migrations() -> str:
+    """The text of every migration."""
+    return "\n".join(Path(script).read_text() for script in sorted(MIGRATIONS.glob("*.sql")))
+
+
+@pytest.mark.parametrize("lint", LINTS)
+def test_the_schema_has_no(db: psycopg.Connection, lint: str) -> None:
+    """On the running stack, this lint finds what is listed as allowed, and nothing else."""
+    assert findings(db, lint) == ALLOWED.get(lint, set())
+
+
+def test_every_constraint_and_index_has_a_deliberate_name(
+    db: psycopg.Connection, migrations: str
+) -> None:
+    """Each name in the catalog is written in a migration, none was made up by Postgres."""
+    assert unwritten_names(db, migrations) == set()
+
+
+@pytest.mark.parametrize("schema", ["public", "private", "search"])
+def test_no_client_may_create_anything(db: psycopg.Connection, schema: str) -> None:
+    """The roles of the Data API can't add tables or functions of their own."""
+    allowed = db.execute(
+        "select role from unnest(array['anon', 'authenticated', 'service_role']) as role"
+        " where has_schema_privilege(role, %s, 'create')",
+        (schema,),
+    ).fetchall()
+    assert allowed == []
+
+
+def test_nobody_but_a_signed_in_user_reaches_the_search_index(db: psycopg.Connection) -> None:
+    """And they the functions alone: the table is granted to no one."""
+    reach = db.execute(
+        "select role, has_schema_privilege(role, 'search', 'usage'),"
+        " has_any_column_privilege(role, 'search.documents', 'select, insert, update, references')"
+        " or has_table_privilege(role, 'search.documents', 'delete, truncate, trigger')"
+        " from unnest(array['anon', 'authenticated', 'service_role']) as role"
+    ).fetchall()
+    assert reach == [
+        ("anon", False, False),
+        ("authenticated", True, False),
+        ("service_role", False, False),
+    ]
+
+
+def test_no_function_has_a_second_form(db: psycopg.Connection) -> None:
+    """A call by named arguments that fits two functions of one name is refused as ambiguous."""
+    doubled = db.execute(
+        "select p.pronamespace::regnamespace::text, p.proname::text from pg_proc as p"
+        " where p.pronamespace::regnamespace::text in ('public', 'private', 'search')"
+        " group by 1, 2 having count(*) > 1"
+    ).fetchall()
+    assert doubled == []
+
+
+def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:
+    """A new table that users may insert into fails here until REFUSED_ROWS has its row."""
+    tables = db.execute(
+        "select distinct tablename::text from pg_policies"
+        " where schemaname = 'public' and cmd in ('INSERT', 'ALL')"
+    ).fetchall()
+    assert {table for (table,) in tables} == set(REFUSED_ROWS)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [(table, change) for table, changes in REFUSED_ROWS.items() for change in changes],
+)
+def test_the_insert_policy_alone_refuses_what_is_not_the_callers(
+    scratch: psycopg.Connection, table: str, change: dict[str, object]
+) -> None:
+    """With every column granted by mistake, the policy still refuses the row."""
+    rows = _people(scratch)
+    row = rows["allowed"][table] | {
+        column: rows["ids"].get(str(value), value) for column, value in change.items()
+    }
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        _insert(scratch, table, row)
+
+
+@pytest.mark.parametrize("table", REFUSED_ROWS)
+def test_the_insert_policy_lets_the_callers_own_row_through(
+    scratch: psycopg.Connection, table: str
+) -> None:
+    """The row that the refused ones differ from is accepted, so they fail for their difference."""
+    _insert(scratch, table, _people(scratch)["allowed"][table])
+
+
+@pytest.mark.parametrize(
+    ("sql", "lint", "finding"), PLANTED, ids=[f"{row[1]} {row[2]}" for row in PLANTED]
+)
+def test_negative_control_the_gate_sees(
+    scratch: psycopg.Connection, sql: str, lint: str, finding: str
+) -> None:
+    """A schema broken on purpose makes the lint say so, and the same schema unbroken did not."""
+    before = findings(scratch, lint)
+    scratch.execute(sql.encode())
+    assert before == ALLOWED.get(lint, set())
+    assert findings(scratch, lint) - before == {finding}
+
+
+def test_negative_control_the_gate_sees_every_lint_once() -> None:
+    """No lint is without a planted mistake."""
+    assert {lint for _, lint, _ in PLANTED} == set(LINTS)
+
+
+def test_negative_control_the_gate_sees_a_name_that_postgres_made_up(
+    scratch: psycopg.Connection, migrations: str
+) -> None:
+    """A check and an index without a name of their own are found."""
+    scratch.execute("alter table public.turns add check (attempt < 1000000)")
+    scratch.execute("create index on public.turns (started_at)")
+    assert unwritten_names(scratch, migrations) == {"turns_attempt_check", "turns_started_at_idx"}
+
+
+def test_negative_control_a_loose_insert_policy_is_seen(scratch: psycopg.Connection) -> None:
+    """A policy that only asks for a signed-in user lets the victim's row through."""
+    scratch.execute(
+        "create policy planted on public.messages for insert to authenticated"
+        " with check ((select auth.uid()) is not null)"
+    )
+    rows = _people(scratch)
+    row = rows["allowed"]["messages"] | {
+        "user_id": rows["ids"]["victim"],
+        "conversation_id": rows["ids"]["victim's"],
+        "role": "system",
+    }
+    _insert(scratch, "messages", row)
+
+
+def _people(scratch: psycopg.Connection) -> dict[str, dict[str, Any]]:
+    """Make a caller and a victim, each with a conversation; sign the caller in for good.
+
+    Returns the ids by name, and for each table a row that the caller may insert.
+    """
+    ids: dict[str, object] = {}
+    for name, chat in (("caller", "caller's"), ("victim", "victim's")):
+        ids[name], ids[chat] = str(uuid.uuid4()), str(uuid.uuid4())
+        scratch.execute("insert into auth.users (id) values (%s)", (ids[name],))
+        scratch.execute(
+            "insert into public.conversations (id, user_id) values (%s, %s)", (ids[chat], ids[name])
+        )
+    ids |= {"missing": str(uuid.uuid4()), "any": str(uuid.uuid4())}
+    scratch.execute("grant insert on all tables in schema public to authenticated")
+    scratch.execute("grant select on auth.users to authenticated")
+    claims = json.dumps({"sub": ids["caller"], "role": "authenticated"})
+    scratch.execute("select set_config('request.jwt.claims', %s, false)", (claims,))
+    allowed: dict[str, dict[str, object]] = {
+        "conversations": {"user_id": ids["caller"], "title": "Mine"},
+        "messages": {
+            "conversation_id": ids["caller's"],
+            "user_id": ids["caller"],
+            "role": "user",
+            "content": "Hello",
+            "is_summary": False,
+            "turn_id": None,
+        },
+    }
+    return {"ids": ids, "allowed": allowed}
+
+
+def _insert(scratch: psycopg.Connection, table: str, row: dict[str, object]) -> None:
+    """Insert a row as the signed-in caller."""
+    insert = psycopg.sql.SQL("insert into public.{} ({}) values ({})").format(
+        psycopg.sql.Identifier(table),
+        psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, row)),
+        psycopg.sql.SQL(", ").join(psycopg.sql.Placeholder() * len(row)),
+    )
+    with scratch.transaction():
+        scratch.execute("set local role authenticated")
+        scratch.execute(insert, list(row.values()))

@@ -1,0 +1,99 @@
+"""A provider of language models on a real HTTP server that speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLAN = {"goal": "Add two numbers", "complexity": "complex", "strategy": "step_by_step"}
+
+
+class FakeProvider(ThreadingHTTPServer):
+    """Answers chat completions as `answer` says, and keeps what it was asked."""
+
+    daemon_threads = True
+    answer: Callable[[Handler], None]
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.may_go_on = threading.Event()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request to the fake provider."""
+
+    protocol_version = "HTTP/1.1"
+    server: FakeProvider
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.append(body)
+        self.server.keys.append(self.headers["authorization"])
+        if body.get("stream"):
+            self.server.answer(self)
+        else:
+            self.send_plan(body["tools"][0]["function"]["name"])
+
+    def send_plan(self, tool: str) -> None:
+        call = {"name": tool, "arguments": json.dumps(PLAN)}
+        calls = [{"id": "1", "type": "function", "function": call}]
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
+        usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+        head = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
+        self.send_json(200, {**head, "choices": [choice], "usage": usage})
+
+    def send_json(self, status: int, body: object) -> None:
+        payload = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def begin_stream(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+
+    def send_chunk(self, data: str) -> None:
+        payload = f"data: {data}\n\n".encode()
+        self.wfile.write(f"{len(payload):x}\r\n".encode() + payload + b"\r\n")
+        self.wfile.flush()
+
+    def send_piece(self, text: str | None, finish_reason: str | None = None) -> None:
+        delta = {"content": text} if text is not None else {}
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        head = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        self.send_chunk(json.dumps({**head, "choices": [choice]}))
+
+    def end_stream(self) -> None:
+        self.send_chunk("[DONE]")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+def streaming(*pieces: str, finish_reason: str | None = "stop") -> Callable[[Handler], None]:
+    def answer(handler: Handler) -> None:
+        handler.begin_stream()
+        for piece in pieces:
+            handler.send_piece(piece)
+        if finish_reason is not None:
+            handler.send_piece(None, finish_reason)
+        handler.end_stream()
+
+    return answer

@@ -1,0 +1,101 @@
+"""Conversations to be set, and what can be read from the PDF that comes of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pypdfium2
+
+from shared.exports.pdf.render import render_pdf
+from shared.models.rows import ConversationRow, MessageRow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+OWNER = UUID(int=1)
+START = datetime(2026, 11, 22, 9, 14, 59, 123456, tzinfo=UTC)
+LAST_ACTIVITY = datetime(2026, 11, 23, 17, 3, 4, 987654, tzinfo=UTC)
+# What an extractor adds to show directions, or stands for a mark that its letter tells already.
+UNSEEN = dict.fromkeys(map(ord, "\u200b\u202a\u202b\u202c\u200e\u200f\ufffe\x0c"))
+
+
+def a_conversation(title: str = "A title") -> ConversationRow:
+    """Return a conversation's row."""
+    return ConversationRow(
+        id=UUID(int=2),
+        user_id=OWNER,
+        project_id=None,
+        title=title,
+        metadata={},
+        last_seq=0,
+        created_at=START.isoformat(),
+        updated_at=LAST_ACTIVITY.isoformat(),
+        archived_at=None,
+    )
+
+
+def messages(*turns: str | tuple[str, str] | dict[str, Any]) -> list[MessageRow]:
+    """Return rows: a text alternates between user and assistant, a pair names its role."""
+    return [_message(seq, turn) for seq, turn in enumerate(turns, 1)]
+
+
+def _message(seq: int, turn: str | tuple[str, str] | dict[str, Any]) -> MessageRow:
+    role = "user" if seq % 2 else "assistant"
+    columns: dict[str, Any] = {
+        "id": UUID(int=100 + seq),
+        "conversation_id": UUID(int=2),
+        "role": role,
+        "content": "",
+        "generated_code": None,
+        "metadata": {},
+        "user_id": OWNER,
+        "is_summary": False,
+        "created_at": (START + timedelta(minutes=seq)).isoformat(),
+        "seq": seq,
+        "turn_id": None,
+    }
+    if isinstance(turn, str):
+        columns["content"] = turn
+    elif isinstance(turn, tuple):
+        columns["role"], columns["content"] = turn
+    else:
+        columns |= turn
+    return MessageRow(**columns)
+
+
+async def from_store(rows: Iterable[MessageRow]) -> AsyncIterator[MessageRow]:
+    """Yield rows one by one, as the store's pages come."""
+    for row in rows:
+        yield row
+
+
+async def pdf_of(*turns: str | tuple[str, str] | dict[str, Any], title: str = "A title") -> bytes:
+    """Return the PDF of a conversation."""
+    chunks = await render_pdf(a_conversation(title), from_store(messages(*turns)))
+    return b"".join([chunk async for chunk in chunks])
+
+
+def text_of(pdf: bytes) -> str:
+    """Return the text of all pages, as a viewer copies it."""
+    with pypdfium2.PdfDocument(pdf) as document:
+        pages = [page.get_textpage().get_text_range() for page in document]
+    return "\n".join(pages).replace("\r\n", "\n").translate(UNSEEN)
+
+
+def pdftotext(pdf: bytes, *options: str) -> str | None:
+    """Return what pdftotext says, where this machine has it."""
+    command = shutil.which("pdftotext")
+    if command is None:
+        return None
+    done = subprocess.run([command, *options, "-", "-"], input=pdf, capture_output=True, check=True)
+    return done.stdout.decode().translate(UNSEEN)
+
+
+def solid(text: str) -> str:
+    """Return a text without its spaces and line breaks, which paper sets anew."""
+    return re.sub(r"\s+", "", text)

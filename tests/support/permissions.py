@@ -1,0 +1,272 @@
+"""Who may do what over the Data API: the answer to each actor, command, table and function.
+
+test_permission_rows.py finds what has no row here, test_permission_matrix.py asks for each answer.
+"""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from tests.support.tenants import SECRET_TEXT, World
+
+COMMANDS = ("select", "insert", "update", "delete")
+
+# done: it happened. none: an empty answer, as if there were no such row. denied: refused.
+TABLES = {
+    # table: actor: select, insert, update, delete
+    "conversations": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("done", "done", "done", "done"),
+        "other": ("none", "denied", "none", "none"),
+        "service": ("done", "done", "done", "done"),
+    },
+    "messages": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("done", "done", "denied", "denied"),
+        "other": ("none", "denied", "denied", "denied"),
+        "service": ("done", "done", "denied", "denied"),
+    },
+    "turns": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("done", "denied", "denied", "denied"),
+        "other": ("none", "denied", "denied", "denied"),
+        "service": ("done", "done", "done", "denied"),
+    },
+    "summaries": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("done", "denied", "denied", "denied"),
+        "other": ("none", "denied", "denied", "denied"),
+        "service": ("done", "done", "denied", "denied"),
+    },
+}
+
+# What each of the four commands is tried with: the owner's row, a new one of theirs, a change.
+ROW_OF: dict[str, Callable[[World], str]] = {
+    "conversations": lambda world: world.conversation,
+    "messages": lambda world: world.message,
+    "turns": lambda world: world.turn,
+    "summaries": lambda world: world.free_message,
+}
+
+NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
+    "conversations": lambda world: {"user_id": world.owner.id, "title": "New"},
+    "messages": lambda world: {
+        "conversation_id": world.conversation,
+        "user_id": world.owner.id,
+        "role": "user",
+        "content": "New",
+    },
+    "turns": lambda world: {
+        "conversation_id": world.conversation,
+        "user_id": world.owner.id,
+        "idempotency_key": uuid.uuid4().hex,
+        "request_hash": "hash",
+        "status": "completed",
+        "lease_expires_at": "2026-11-01T00:00:00+00:00",
+        "finished_at": "2026-11-01T00:00:00+00:00",
+        "user_message_id": world.free_message,
+        "reply_message_id": world.free_message,
+    },
+    "summaries": lambda world: {
+        "id": world.message,
+        "conversation_id": world.conversation,
+        "user_id": world.owner.id,
+        "through_message_id": world.free_message,
+    },
+}
+CHANGE: dict[str, dict[str, Any]] = {
+    "conversations": {"title": "Changed"},
+    "messages": {"content": "Changed"},
+    "turns": {"draft": "Changed"},
+    "summaries": {"created_at": "2026-11-01T00:00:00+00:00"},
+}
+
+# Columns that a signed-in user may write; every other one is refused.
+WRITABLE = {
+    ("conversations", "insert"): {"user_id", "project_id", "title", "metadata"},
+    ("conversations", "update"): {"project_id", "title", "metadata", "archived_at"},
+    ("messages", "insert"): {"conversation_id", "user_id", "role", "content", "metadata"},
+    ("messages", "update"): set(),
+    ("turns", "insert"): set(),
+    ("turns", "update"): set(),
+    ("summaries", "insert"): set(),
+    ("summaries", "update"): set(),
+}
+
+BACKEND = {"anon": "denied", "owner": "denied", "other": "denied", "service": "done"}
+OF_THE_OWNER = {"anon": "denied", "owner": "done", "other": "missing", "service": "done"}
+OF_ANY_USER = {"anon": "denied", "owner": "done", "other": "done", "service": "done"}
+
+FUNCTIONS = {
+    "begin_turn": BACKEND,
+    "cancel_turn": BACKEND,
+    "commit_import": BACKEND,
+    "discard_import": BACKEND,
+    "export_conversations": OF_ANY_USER,  # the ids that the caller may see
+    "export_messages": OF_THE_OWNER,
+    "stage_import": BACKEND,
+    "check_invariants": BACKEND,
+    "complete_turn": BACKEND,
+    "extend_turns": BACKEND,
+    "ping": BACKEND,
+    "repair_invariants": BACKEND,
+    "count_unstored_turn": BACKEND,
+    "settle_expired_turn": BACKEND,
+    "sweep_turns": BACKEND,
+    "create_conversation": OF_ANY_USER | {"service": "denied"},
+    "list_conversations": OF_ANY_USER,
+    "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
+    "load_turn": OF_THE_OWNER,
+    "load_history": OF_THE_OWNER,
+    "load_unsummarised": BACKEND,
+    "write_summary": BACKEND,
+    "delete_conversation": OF_THE_OWNER,
+    "get_conversation": OF_THE_OWNER,
+    "load_conversation": OF_THE_OWNER,
+    "update_conversation": OF_THE_OWNER,
+    "conversation_analytics": OF_ANY_USER,  # what a caller can't see is not counted
+    "apply_retention": BACKEND,
+    "delete_retention_policy": BACKEND | {"service": "missing"},
+    "erase_account": BACKEND,
+    "list_legal_holds": BACKEND,
+    "list_retention_policies": BACKEND,
+    "place_legal_hold": BACKEND,
+    "release_legal_hold": BACKEND | {"service": "missing"},
+    "set_retention_policy": BACKEND,
+}
+
+# The role that a call by each actor runs as; both of the users are `authenticated`.
+ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
+
+# What no API serves, and what a role may do there all the same, because functions that run as their
+# caller do it for them.
+PRIVATE_FUNCTIONS = {
+    "anon": set(),
+    "authenticated": {"bucket_bounds", "describe_turn"},
+    "service_role": {
+        "broadcast_status",
+        "bucket_bounds",
+        "describe_turn",
+        "find_broken",
+        "forget_turn_usage",
+        "interrupt_turn",
+        "is_held",
+        "require_turns_left",
+        "resume_turn",
+        "retention_due",
+        "settle_turn",
+        "title_from_request",
+    },
+}
+PRIVATE_TABLES = {
+    ("service_role", "erasure_receipts", "insert"),
+    ("service_role", "erasure_receipts", "select"),
+    ("service_role", "erasure_receipts", "update"),
+    ("service_role", "import_parts", "delete"),
+    ("service_role", "import_parts", "insert"),
+    ("service_role", "import_parts", "select"),
+    ("service_role", "legal_holds", "insert"),
+    ("service_role", "legal_holds", "select"),
+    ("service_role", "legal_holds", "update"),
+    ("service_role", "retention_policies", "delete"),
+    ("service_role", "retention_policies", "insert"),
+    ("service_role", "retention_policies", "select"),
+    ("service_role", "retention_policies", "update"),
+    ("service_role", "turn_usage", "select"),
+}
+
+ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
+    "begin_turn": lambda world: world.turn_arguments(),
+    "cancel_turn": lambda world: {"turn_id": world.turn},
+    # On a stack that others use: nothing there is old enough to be found.
+    "check_invariants": lambda world: {"grace_seconds": 1_000_000},
+    "commit_import": lambda world: {
+        "import_id": world.import_id,
+        "user_id": world.owner.id,
+        "parts": 1,
+    },
+    "discard_import": lambda world: {"import_id": world.import_id},
+    "export_conversations": lambda world: {"user_id": world.owner.id},
+    "export_messages": lambda world: {"conversation_id": world.conversation},
+    "stage_import": lambda world: {
+        "import_id": str(uuid.uuid4()),
+        "part": 0,
+        "user_id": world.owner.id,
+        "conversations": [],
+        "messages": [],
+    },
+    "repair_invariants": lambda world: {"grace_seconds": 1_000_000},
+    "sweep_turns": lambda world: {"most": 0},
+    "extend_turns": lambda world: {
+        "beats": [{"turn_id": world.turn, "attempt": 1, "draft_offset": 0, "draft_tail": ""}],
+        "lease_seconds": 60,
+    },
+    "load_turn": lambda world: {"turn_id": world.turn},
+    "load_history": lambda world: {"conversation_id": world.conversation},
+    "load_unsummarised": lambda world: {
+        "conversation_id": world.conversation,
+        "history_tokens": 100,
+    },
+    "write_summary": lambda world: {
+        "conversation_id": world.conversation,
+        "message_id": str(uuid.uuid4()),
+        "covers_to": 1,
+        "content": "So far.",
+    },
+    "search_messages": lambda world: {"q": SECRET_TEXT},
+    "count_unstored_turn": lambda world: {
+        "user_id": world.owner.id,
+        "turns_per_minute": 100,
+        "turns_per_day": 100,
+    },
+    "settle_expired_turn": lambda world: {"conversation_id": world.conversation},
+    "complete_turn": lambda world: {
+        "turn_id": world.turn,
+        "attempt": 1,
+        "message_id": str(uuid.uuid4()),
+        "status": "completed",
+        "content": "Done.",
+    },
+    "ping": lambda world: {},
+    "create_conversation": lambda world: {"title": "Mine"},
+    "list_conversations": lambda world: {},
+    "delete_conversation": lambda world: {"conversation_id": world.conversation},
+    "get_conversation": lambda world: {"conversation_id": world.conversation},
+    "load_conversation": lambda world: {"conversation_id": world.conversation},
+    "update_conversation": lambda world: {
+        "conversation_id": world.conversation,
+        "title": "Changed",
+    },
+}
+
+NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
+ARGUMENTS |= {
+    "conversation_analytics": lambda world: NOVEMBER | {"user_id": world.owner.id},
+    "apply_retention": lambda world: {"dry_run": False, "user_id": world.owner.id},
+    "delete_retention_policy": lambda world: {"policy_id": world.message},
+    "erase_account": lambda world: {"user_id": world.owner.id, "idempotency_key": "key"},
+    "list_legal_holds": lambda world: {"user_id": world.owner.id},
+    "list_retention_policies": lambda world: {"user_id": world.owner.id},
+    "place_legal_hold": lambda world: {"user_id": world.owner.id, "reason": "case"},
+    "release_legal_hold": lambda world: {"hold_id": world.message},
+    "set_retention_policy": lambda world: {"user_id": world.owner.id, "archive_after_days": 30},
+}
+
+# A value of its type for each column, to be refused for the column alone.
+SAMPLES: dict[str, Any] = {
+    "uuid": "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11",
+    "text": "user",
+    "jsonb": {},
+    "boolean": False,
+    "bigint": 1,
+    "integer": 1,
+    "timestamp with time zone": "2026-11-01T00:00:00+00:00",
+}
+
+EMBEDS = [
+    "conversations?select=*,messages(*)",
+    "conversations?select=*,turns(*)",
+    # Named, because the local Data API also sees a way over turns.
+    "messages?select=*,conversations!messages_conversation_id_user_id_fkey(*)",
+    "turns?select=*,conversations(*)",
+]

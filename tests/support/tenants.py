@@ -1,0 +1,110 @@
+"""A small world for permission tests: an owner with one of everything, another user, the service.
+
+Every call goes over the real Data API, with the headers a client of that kind sends.
+"""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from local.stack import Stack
+from tests.support.users import User, make_user
+
+ACTORS = ("anon", "owner", "other", "service")
+SECRET_TEXT = "canary-of-the-owner"
+
+
+@dataclass
+class World:
+    """Who there is, and the ids of what the owner has."""
+
+    http: httpx.AsyncClient
+    headers: dict[str, dict[str, str]]
+    owner: User
+    other: User
+    conversation: str
+    message: str
+    free_message: str
+    turn: str
+    import_id: str
+
+    async def call(
+        self, actor: str, method: str, path: str, *, json: Any = None, prefer: str = ""
+    ) -> httpx.Response:
+        """Send one request to the Data API as this actor."""
+        headers = self.headers[actor] | {"prefer": f"return=representation,{prefer}".strip(",")}
+        return await self.http.request(method, f"/rest/v1/{path}", json=json, headers=headers)
+
+    async def rpc(self, actor: str, function: str, arguments: dict[str, Any]) -> httpx.Response:
+        """Call a SQL function as this actor."""
+        return await self.call(actor, "POST", f"rpc/{function}", json=arguments)
+
+    def turn_arguments(self, **changed: Any) -> dict[str, Any]:
+        """Return arguments of begin_turn for a new conversation of the owner's."""
+        return {
+            "user_id": self.owner.id,
+            "idempotency_key": uuid.uuid4().hex,
+            "request_hash": "hash",
+            "request": SECRET_TEXT,
+            "message_id": str(uuid.uuid4()),
+        } | changed
+
+    async def aclose(self) -> None:
+        """Close every client."""
+        for client in (self.http, self.owner.functions, self.other.functions):
+            await client.aclose()
+
+
+async def make_world(stack: Stack) -> World:
+    """Sign two users up; give the first a conversation, a running turn and a message beside it.
+
+    That message is entered as a summary, so that there is a row in every table.
+    """
+    environment = stack.settings.environment()
+    owner, other = await make_user(stack), await make_user(stack)
+    publishable = {"apikey": environment["SUPABASE_PUBLISHABLE_KEY"]}
+    world = World(
+        http=httpx.AsyncClient(base_url=environment["SUPABASE_URL"], timeout=30),
+        headers={
+            "anon": publishable,
+            "owner": publishable | {"authorization": f"Bearer {owner.token}"},
+            "other": publishable | {"authorization": f"Bearer {other.token}"},
+            "service": {"apikey": environment["SUPABASE_SECRET_KEY"]},
+        },
+        owner=owner,
+        other=other,
+        conversation="",
+        message="",
+        free_message="",
+        turn="",
+        import_id=str(uuid.uuid4()),
+    )
+    begun = (await world.rpc("service", "begin_turn", world.turn_arguments())).json()
+    world.conversation = begun["conversation"]["id"]
+    world.message = begun["user_message"]["id"]
+    world.turn = begun["turn"]["id"]
+    row = {"conversation_id": world.conversation, "role": "user", "content": SECRET_TEXT}
+    world.free_message = (await world.call("owner", "POST", "messages", json=row)).json()[0]["id"]
+    part = {"import_id": world.import_id, "part": 0, "user_id": owner.id}
+    await world.rpc("service", "stage_import", part | {"conversations": [], "messages": []})
+    summary = {
+        "id": world.free_message,
+        "conversation_id": world.conversation,
+        "user_id": owner.id,
+        "through_message_id": world.message,
+    }
+    await world.call("service", "POST", "summaries", json=summary)
+    return world
+
+
+def outcome(answer: httpx.Response) -> str:
+    """Put an answer of the Data API in one word: done, none, denied, missing or what else it is."""
+    body = answer.json() if answer.content else None
+    if answer.is_success:
+        return "none" if body == [] else "done"
+    code = body.get("code") if isinstance(body, dict) else None
+    if code == "42501" and answer.status_code in {401, 403}:
+        return "denied"
+    return "missing" if code == "PT404" and answer.status_code == 404 else f"failed with {code}"

@@ -1,0 +1,181 @@
+"""The whole road to a provider: a real HTTP server that speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import threading
+from http.server import ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pydantic_ai.models
+import pytest
+from pydantic import SecretStr
+
+from shared.ai import GeneratedFile, TextDelta, closing, create_engine
+from tests.support.fake_provider import PLAN, FakeProvider, Handler, streaming
+from tests.support.scripted_engine import record, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.ai import Engine
+
+FILE = ["Sure:\n```py", "thon path=a.py\nx = 1\n``", "`\n"]
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
+    monkeypatch.setattr(pydantic_ai.models, "ALLOW_MODEL_REQUESTS", True)
+    server = FakeProvider()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.may_go_on.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def engine_for(provider: FakeProvider, **settings: Any) -> Engine:
+    key = SecretStr("sk-canary-1234")
+    return create_engine(model="openai:m", base_url=provider.base_url, api_key=key, **settings)
+
+
+async def test_a_request_goes_all_the_way_and_back(provider: FakeProvider) -> None:
+    """Analysis, streamed text, the file in it, usage, history, model name and key."""
+    provider.answer = streaming(*FILE)
+    history = rows(("user", "Hi"), ("assistant", "Hello"))
+    recording = await record(engine_for(provider), "Add 1 and 1", history)
+    assert recording.analysis.model_dump(mode="json") == PLAN
+    assert recording.text == recording.result.message == "".join(FILE)
+    assert (recording.result.success, recording.result.truncated) == (True, False)
+    assert recording.result.files == [
+        GeneratedFile(path="a.py", language="python", content="x = 1\n")
+    ]
+    assert recording.result.usage is not None
+    assert recording.result.usage.input_tokens >= 7
+    plan, reply = provider.asked
+    assert (plan["model"], reply["model"]) == ("m", "m")
+    said = [(message["role"], message["content"]) for message in reply["messages"]]
+    assert said[1:] == [("user", "Hi"), ("assistant", "Hello"), ("user", "Add 1 and 1")]
+    assert said[0][0] == "system"
+    assert provider.keys == ["Bearer sk-canary-1234"] * 2
+
+
+async def test_text_arrives_before_the_provider_has_finished(provider: FakeProvider) -> None:
+    """Streaming is live: the server waits until the first piece was read here."""
+
+    def answer(handler: Handler) -> None:
+        handler.begin_stream()
+        handler.send_piece("first ")
+        handler.server.may_go_on.wait()
+        handler.send_piece("last", "stop")
+        handler.end_stream()
+
+    provider.answer = answer
+    async with closing(engine_for(provider).run(request="Hello there", history=())) as events:
+        await anext(events)
+        assert await anext(events) == TextDelta("first ")
+        provider.may_go_on.set()
+        assert await anext(events) == TextDelta("last")
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type"),
+    [
+        (400, "provider_error"),
+        (401, "misconfigured"),
+        (404, "misconfigured"),
+        (429, "rate_limited"),
+        (500, "provider_unavailable"),
+        (503, "provider_unavailable"),
+    ],
+)
+async def test_a_status_becomes_a_reason(
+    provider: FakeProvider, status: int, error_type: str
+) -> None:
+    """What the provider answers decides the word; its body stays inside; retries are few."""
+    error = {"error": {"message": "sk-canary-1234", "type": "x", "code": None}}
+    provider.answer = lambda handler: handler.send_json(status, error)
+    recording = await record(engine_for(provider))
+    assert recording.error_type == error_type
+    assert "canary" not in recording.result.model_dump_json()
+    assert len(provider.asked) <= 3
+
+
+async def test_html_instead_of_an_answer_is_a_failure(provider: FakeProvider) -> None:
+    """A proxy's page with status 200 is no reply."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_json(200, "<html>")
+
+    provider.answer = answer
+    assert not (await record(engine_for(provider))).result.success
+
+
+async def test_a_connection_cut_mid_stream_keeps_the_text(provider: FakeProvider) -> None:
+    """What came before the cut is stored, marked as failed."""
+
+    def answer(handler: Handler) -> None:
+        handler.begin_stream()
+        handler.send_piece("Half")
+        handler.close_connection = True
+
+    provider.answer = answer
+    recording = await record(engine_for(provider))
+    assert (recording.error_type, recording.result.message) == ("provider_unavailable", "Half")
+
+
+async def test_a_stream_that_ends_without_a_reason_is_flagged(provider: FakeProvider) -> None:
+    """A clean end that the model didn't announce may be a cut: the reply says so."""
+    provider.answer = streaming("Half", finish_reason=None)
+    result = (await record(engine_for(provider))).result
+    assert (result.success, result.message, result.truncated) == (True, "Half", True)
+
+
+async def test_a_filtered_answer_is_refused(provider: FakeProvider) -> None:
+    """The provider's filter is told apart from a fault."""
+    provider.answer = streaming("I ", finish_reason="content_filter")
+    recording = await record(engine_for(provider))
+    assert (recording.error_type, recording.result.message) == ("refused", "I ")
+
+
+async def test_an_answer_at_the_token_limit_is_flagged(provider: FakeProvider) -> None:
+    """A reply that the provider cut is good, and says that it is not whole."""
+    provider.answer = streaming("Half", finish_reason="length")
+    result = (await record(engine_for(provider))).result
+    assert (result.success, result.truncated) == (True, True)
+
+
+async def test_an_empty_answer_is_a_failure(provider: FakeProvider) -> None:
+    """A stream of nothing is no reply."""
+    provider.answer = streaming()
+    assert (await record(engine_for(provider))).error_type == "empty_reply"
+
+
+async def test_a_provider_that_hangs_is_timed_out(provider: FakeProvider) -> None:
+    """The total limit holds on a real socket."""
+
+    def answer(handler: Handler) -> None:
+        handler.begin_stream()
+        handler.send_piece("Half")
+        handler.server.may_go_on.wait()
+
+    provider.answer = answer
+    recording = await record(engine_for(provider, time_limit=1.0))
+    assert (recording.error_type, recording.result.message) == ("timeout", "Half")
+
+
+async def test_odd_characters_survive_the_wire(provider: FakeProvider) -> None:
+    """NUL and a lone surrogate in the provider's JSON reach the turn, which escapes them."""
+    provider.answer = streaming("a\x00b", "c\ud83dd", "😀")
+    recording = await record(engine_for(provider))
+    assert recording.text == recording.result.message == "a\x00bc\ud83dd😀"
+
+
+async def test_a_server_that_is_down_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listening is a reason of its own."""
+    monkeypatch.setattr(pydantic_ai.models, "ALLOW_MODEL_REQUESTS", True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as gone:
+        url = f"http://127.0.0.1:{gone.server_port}/v1"
+    recording = await record(create_engine(model="openai:m", base_url=url))
+    assert recording.error_type == "provider_unavailable"

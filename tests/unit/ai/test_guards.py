@@ -1,0 +1,174 @@
+"""The wrappers that keep the protocol's promises for any engine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.ai import (
+    AnalysisReady,
+    EngineError,
+    EngineResult,
+    Finished,
+    GeneratedFile,
+    TextDelta,
+    closing,
+    guarded,
+    with_reply_limit,
+    with_time_limit,
+)
+from tests.support.scripted_engine import READY, HangError, ScriptedEngine, done, record, rows
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.ai import EngineEvent
+
+
+async def test_a_good_run_passes_unchanged() -> None:
+    """The guard adds nothing to an engine that behaves."""
+    script: list[EngineEvent] = [READY, TextDelta("a"), TextDelta("b"), done("ab")]
+    assert (await record(guarded(ScriptedEngine(script)))).events == script
+
+
+@pytest.mark.parametrize("error", [RuntimeError("key sk-1"), KeyError("x"), RecursionError()])
+async def test_any_exception_becomes_a_failure_that_tells_nothing(error: Exception) -> None:
+    """A bug is a failed reply with the text so far, and its message stays inside."""
+    recording = await record(guarded(ScriptedEngine([READY, TextDelta("so far"), error])))
+    assert recording.error_type == "provider_error"
+    assert recording.result.message == "so far"
+    assert "sk-1" not in recording.result.model_dump_json()
+
+
+async def test_a_failure_without_text_says_what_happened() -> None:
+    """The stored reply is a sentence, never blank."""
+    result = (await record(guarded(ScriptedEngine([RuntimeError()])))).result
+    assert result.error is not None
+    assert result.message == result.error.message != ""
+
+
+async def test_a_stream_without_a_result_is_a_failure() -> None:
+    """Every run ends with a result, whatever the engine forgot."""
+    recording = await record(guarded(ScriptedEngine([READY, TextDelta("a")])))
+    assert (recording.error_type, recording.result.message) == ("provider_error", "a")
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_a_blank_reply_is_a_failure(text: str) -> None:
+    """Success means that there is something to read."""
+    recording = await record(guarded(ScriptedEngine([READY, TextDelta(text), done(text)])))
+    assert recording.error_type == "empty_reply"
+    assert recording.result.message.strip()
+
+
+async def test_text_that_was_not_streamed_is_streamed_before_the_result() -> None:
+    """The pieces always make up the message."""
+    recording = await record(guarded(ScriptedEngine([TextDelta("Hel"), done("Hello")])))
+    assert recording.text == recording.result.message == "Hello"
+
+
+async def test_a_result_that_contradicts_the_stream_gives_way() -> None:
+    """What the user saw is what is stored."""
+    recording = await record(guarded(ScriptedEngine([TextDelta("seen"), done("other")])))
+    assert recording.text == recording.result.message == "seen"
+
+
+async def test_every_wrapper_passes_request_and_history_on() -> None:
+    """The engine inside sees exactly what the turn gave."""
+    engine = ScriptedEngine([done("a")])
+    history = rows(("user", "Hi"), ("assistant", "Hello"))
+    await record(guarded(with_time_limit(with_reply_limit(engine, 9), 9)), "Go on", history)
+    assert engine.asked == [("Go on", history)]
+
+
+async def test_nothing_follows_the_result() -> None:
+    """Later events and a second result are dropped, and the engine is closed."""
+    engine = ScriptedEngine([TextDelta("a"), done("a"), TextDelta("b"), done("b")])
+    recording = await record(guarded(engine))
+    assert recording.result.message == "a"
+    assert engine.closed
+
+
+async def test_an_exception_while_closing_adds_no_second_result() -> None:
+    """A failed cleanup behind the result is not a second outcome."""
+
+    class BadlyClosing(ScriptedEngine):
+        async def run(self, **_: object) -> AsyncIterator[EngineEvent]:
+            try:
+                yield done("a")
+            finally:
+                raise RuntimeError
+
+    assert (await record(guarded(BadlyClosing([])))).result.success
+
+
+async def test_an_analysis_comes_first_or_not_at_all() -> None:
+    """A late or second analysis is dropped."""
+    recording = await record(
+        guarded(ScriptedEngine([READY, READY, TextDelta("a"), READY, done("a")]))
+    )
+    assert [isinstance(event, AnalysisReady) for event in recording.events] == [True, False, False]
+
+
+async def test_a_failed_result_keeps_its_error_and_the_text() -> None:
+    """The engine's own word for the failure is passed on."""
+    error = EngineError(type="refused", message="No.")
+    result = EngineResult(success=False, message="", error=error, engine="scripted")
+    recording = await record(guarded(ScriptedEngine([TextDelta("Well, "), Finished(result)])))
+    assert (recording.error_type, recording.result.message) == ("refused", "Well, ")
+
+
+async def test_a_cancellation_goes_through_and_cleans_up() -> None:
+    """Stopping a turn stops its engine."""
+    engine = ScriptedEngine([READY, HangError()])
+    started = asyncio.Event()
+
+    async def consume() -> None:
+        async with closing(guarded(engine).run(request="", history=())) as events:
+            async for _ in events:
+                started.set()
+
+    task = asyncio.create_task(consume())
+    await started.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.closed
+
+
+async def test_a_consumer_that_leaves_early_closes_the_engine() -> None:
+    """Closing the outer stream closes the inner one."""
+    engine = ScriptedEngine([READY, TextDelta("a"), done("a")])
+    async with closing(guarded(with_reply_limit(engine, 10)).run(request="", history=())) as events:
+        await anext(events)
+    assert engine.closed
+
+
+async def test_a_reply_over_the_limit_is_cut_flagged_and_stopped() -> None:
+    """The engine is not read on, and files that were complete are kept."""
+    file = "```py a.py\nx\n```\n"
+    engine = ScriptedEngine([READY, TextDelta(file), TextDelta("y" * 100), HangError()])
+    result = (await record(with_reply_limit(engine, len(file) + 10))).result
+    assert (result.success, result.truncated) == (True, True)
+    assert result.message == file + "y" * 10
+    assert result.files == [GeneratedFile(path="a.py", language="py", content="x\n")]
+    assert engine.closed
+
+
+async def test_a_reply_of_exactly_the_limit_is_whole() -> None:
+    """The last allowed character is still allowed."""
+    result = (
+        await record(with_reply_limit(ScriptedEngine([TextDelta("abc"), done("abc")]), 3))
+    ).result
+    assert (result.message, result.truncated) == ("abc", False)
+
+
+async def test_files_and_messages_in_a_result_are_limited_too() -> None:
+    """What was never streamed can't be larger than what may be."""
+    files = [{"path": f"{n}.py", "language": None, "content": "x" * 6} for n in range(3)]
+    engine = ScriptedEngine([done("y" * 20, files=files)])
+    result = (await record(with_reply_limit(engine, 10))).result
+    assert (len(result.message), len(result.files), result.truncated) == (10, 1, True)

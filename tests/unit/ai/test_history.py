@@ -1,0 +1,72 @@
+"""Stored history on its way to a model: repaired, in copies."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.ai.history import NO_REPLY, repaired
+from shared.ai.protocol import HistoryMessage
+from tests.support.scripted_engine import rows
+
+
+def said(history: list[HistoryMessage]) -> list[tuple[str, str]]:
+    return [(row.role, row.content) for row in history]
+
+
+def test_a_history_that_is_whole_is_left_alone() -> None:
+    """The very same rows."""
+    history = rows(("user", "a"), ("assistant", "b"), ("system", "n"), ("user", "c"))
+    history += rows(("assistant", "d"))
+    assert repaired(history) == history
+
+
+def test_users_in_a_row_are_told_apart() -> None:
+    """Each that was never answered gets a word, the last one too."""
+    history = rows(("user", "a"), ("user", "b"), ("assistant", "c"), ("user", "d"))
+    assert said(repaired(history)) == [
+        ("user", "a"), ("assistant", NO_REPLY), ("user", "b"), ("assistant", "c"),
+        ("user", "d"), ("assistant", NO_REPLY),
+    ]  # fmt: skip
+
+
+def test_a_note_between_two_users_answers_nobody() -> None:
+    """A system row is not a reply."""
+    history = rows(("user", "a"), ("system", "n"), ("user", "b"), ("assistant", "c"))
+    assert [role for role, _ in said(repaired(history))] == [
+        "user", "system", "assistant", "user", "assistant",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("failure", "word"),
+    [
+        ("interrupted", "interrupted"),
+        ("cancelled", "stopped"),
+        ("timeout", "failed"),
+        ("x", "fail"),
+    ],
+)
+def test_a_reply_that_is_not_whole_says_so(failure: str, word: str) -> None:
+    """Its text stays, with a mark behind it."""
+    row = HistoryMessage(seq=2, role="assistant", content="Half of", failure=failure)
+    (_, marked) = repaired([*rows(("user", "a")), row])
+    assert marked.content.startswith("Half of\n\n[This reply")
+    assert word in marked.content
+    assert row.content == "Half of"
+
+
+def test_a_blank_reply_that_failed_is_told() -> None:
+    """The mark is all there is to say."""
+    row = HistoryMessage(seq=2, role="assistant", content="", failure="failed")
+    assert said(repaired([*rows(("user", "a")), row]))[1] == ("assistant", "[This reply failed.]")
+
+
+def test_nothing_stays_nothing() -> None:
+    """An empty history, and one of blanks."""
+    assert repaired([]) == repaired(rows(("user", " "), ("assistant", "\n"))) == []
+
+
+def test_twenty_thousand_unanswered_messages_are_repaired_once_each() -> None:
+    """One word for each, whatever their number."""
+    history = rows(*[("user", "x")] * 20_000)
+    assert len(repaired(history)) == 40_000

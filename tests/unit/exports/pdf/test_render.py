@@ -1,0 +1,385 @@
+"""The PDF of a conversation: what is in it, what it refuses, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pikepdf
+import psutil
+import pypdfium2
+import pytest
+
+from shared.errors import (
+    InternalError,
+    PdfBusyError,
+    PdfNotInstalledError,
+    PdfTooLargeError,
+    StoreUnavailableError,
+)
+from shared.exports.pdf import render as renderer
+from shared.exports.pdf.render import render_pdf
+from shared.exports.pdf.typeset import worker
+from shared.exports.pdf.typeset.markdown import SLICE_LINES
+from tests.support.pdf_pages import (
+    a_conversation,
+    from_store,
+    messages,
+    pdf_of,
+    pdftotext,
+    solid,
+    text_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from shared.models.rows import MessageRow
+
+SCRIPTS = [
+    "Latin: Straße, naïve, Łódź, Việt Nam",
+    "Ελληνικά: Καλημέρα κόσμε",
+    "Кириллица: Привет, мир",
+    "简体中文：你好，世界",
+    "繁體中文：這個問題",
+    "日本語：こんにちは、世界",
+    "한국어: 안녕하세요 세계",
+    "مرحبا بالعالم السلام عليكم",
+    "שלום עולם",
+    "Emoji: 😀 🚀 ❤️ 👍🏽 🇯🇵 👩‍👩‍👧",
+    "Signs: → ≠ ≤ ∑ ∞ ✓ € ─ █",
+]
+LONG_LINE = "const numbers = [" + ",".join(str(number) for number in range(400, 496)) + "];"
+LONG_CODE = "\n".join(f"    line_{number} = call({number})  # {number}" for number in range(2000))
+
+
+def outline_of(pdf: bytes) -> list[tuple[str, int]]:
+    with pypdfium2.PdfDocument(pdf) as document:
+        return [
+            (mark.get_title(), (mark.get_dest() or pytest.fail("leads nowhere")).get_index() or 0)
+            for mark in document.get_toc()
+        ]
+
+
+async def test_every_script_is_legible_and_comes_back_as_it_was_stored() -> None:
+    """Each word of each script can be copied and searched, on both sides of a turn."""
+    pdf = await pdf_of("\n".join(SCRIPTS), "\n\n".join(SCRIPTS), title=SCRIPTS[4])
+    for text in (text_of(pdf), pdftotext(pdf)):
+        words = (text or "").split()
+        missing = [word for line in SCRIPTS for word in line.split() if words.count(word) < 2]
+        assert text is None or not missing
+    assert "U+" not in text_of(pdf)
+
+
+async def test_pdftotext_gives_the_lines_of_a_plain_text_as_they_were() -> None:
+    """Where this machine has it: one line is one line, word for word, both ways of writing."""
+    text = pdftotext(await pdf_of("\n".join(SCRIPTS), "Ok"))
+    if text is None:
+        pytest.skip("there is no pdftotext here; the test above reads the same text")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert [line for line in SCRIPTS if line not in lines] == []
+
+
+async def test_right_to_left_begins_at_the_right() -> None:
+    """A paragraph whose first letter is Hebrew or Arabic stands there; others don't."""
+    pdf = await pdf_of("שלום", "مرحبا\n\nplain")
+    with pypdfium2.PdfDocument(pdf) as document:
+        page = document[0].get_textpage()
+        width = document[0].get_width()
+        for word, is_right in (("שלום", True), ("مرحبا", True), ("plain", False)):
+            index, _ = page.search(word, index=page.count_chars() // 8).get_next() or (0, 0)
+            assert (page.get_charbox(index)[0] > width / 2) is is_right
+
+
+async def test_letters_with_marks_are_there_once() -> None:
+    """A vowel sign is drawn over its letter, and is no reason to copy the letter twice."""
+    for text in (text_of(pdf := await pdf_of("مُحَمَّد שָׁלוֹם q\u0308x", "Ok")), pdftotext(pdf)):
+        if text is not None:
+            assert [text.count(letter) for letter in "حדשםq"] == [1, 0, 1, 1, 1]
+
+
+async def test_long_lines_and_long_code_lose_nothing() -> None:
+    """A line of 400 characters is broken to fit the page; 2,000 lines go over many pages."""
+    assert len(LONG_LINE) >= 400
+    pdf = await pdf_of("Code?", f"```js\n{LONG_LINE}\n```\n\n```py\n{LONG_CODE}\n```")
+    assert solid(LONG_LINE) in solid(text_of(pdf))
+    assert re.findall(r"line_\d+ = call", text_of(pdf)) == re.findall(r"line_\d+ = call", LONG_CODE)
+    assert is_inside_the_page(pdf)
+    if (text := pdftotext(pdf, "-layout")) is not None:
+        code = [" ".join(line.split()) for line in text.splitlines() if "line_" in line]
+        assert code == [" ".join(line.split()) for line in LONG_CODE.splitlines()]
+        assert solid(LONG_LINE) in solid(text)
+
+
+async def test_no_line_of_long_code_is_covered_by_what_follows() -> None:
+    """Where a slice of it ends, too, the lowest parts of letters are seen: here, nothing else."""
+    lines = SLICE_LINES + 20
+    pdf = await pdf_of("Code?", "```\n" + "\n".join(["_" * 60] * lines) + "\n```")
+    assert sum(strokes_at(page, x=280) for page in pypdfium2.PdfDocument(pdf)) == lines
+
+
+def strokes_at(page: pypdfium2.PdfPage, *, x: int) -> int:
+    """Count the dark strokes that cross a page here, from top to bottom."""
+    image = page.render(scale=3, grayscale=True).to_pil()
+    width = 12  # of a glyph at least
+    strip = image.crop((3 * x, 0, 3 * x + width, image.height)).tobytes()
+    is_dark = [min(strip[at : at + width]) < 160 for at in range(0, len(strip), width)]
+    return sum(dark and not above for above, dark in pairwise(is_dark))
+
+
+def is_inside_the_page(pdf: bytes) -> bool:
+    with pypdfium2.PdfDocument(pdf) as document:
+        for page in document:
+            text = page.get_textpage()
+            boxes = (text.get_charbox(index) for index in range(text.count_chars()))
+            if any(right > page.get_width() - 40 for _, _, right, _ in boxes):
+                return False
+    return True
+
+
+HOSTILE = (
+    '#import "@preview/cetz:0.3.0" #read("/etc/passwd") #{1+1} $x^2$ <label> @ref // no /* no */ '
+    "\\u{41} \\ ~ #eval(`1`) #panic() ]]] ((( #set page(width: 1pt)"
+)
+
+
+async def test_hostile_text_is_only_text() -> None:
+    """What the typesetter would run, were it markup, is printed and nothing else."""
+    pdf = await pdf_of(HOSTILE, f"{HOSTILE}\n\n```{HOSTILE}\n{HOSTILE}\n```", title=HOSTILE[:199])
+    assert text_of(pdf).count("#read(") >= 4
+    assert solid(HOSTILE) in solid(text_of(pdf))
+    assert "root:" not in text_of(pdf)
+
+
+async def test_words_without_an_end_stay_on_the_page() -> None:
+    """No text runs over the edge, however long its words are: in prose, in tables, in titles."""
+    word = "w" * 30_000
+    pdf = await pdf_of(word, f"|a|b|\n|-|-|\n|{'x' * 500}|y|", title="t" * 200)
+    assert text_of(pdf).count("w") >= len(word)
+    assert is_inside_the_page(pdf)
+
+
+async def test_what_has_no_glyph_is_shown_by_its_number() -> None:
+    """Neither a private character nor one that turns the order around is dropped."""
+    text = text_of(await pdf_of("a\ue000b \u202ec \u0378", "```\nx\u202ey\n```"))
+    assert "U+E000" in text
+    assert "U+202E" in text
+    assert "U+0378" in text
+    assert "x[U+202E]y" in text
+
+
+async def test_the_outline_has_an_entry_for_each_turn() -> None:
+    """It says how the turn begins and leads to its page."""
+    long = "line\n\n" * 60
+    pdf = await pdf_of("First *question*", long, "Second\nquestion", long, ("system", "A note"))
+    marks = outline_of(pdf)
+    assert [title for title, _ in marks] == [
+        "First *question*",
+        "Second question",
+        "System: A note",
+    ]
+    assert marks[0][1] == 0 < marks[1][1] < marks[2][1]
+
+
+async def test_the_file_says_what_it_is() -> None:
+    """Title, language, tags and the time of the last activity; nobody's name."""
+    content = await pdf_of("A", "B", title="About “PDF” 世界")
+    with pikepdf.open(io.BytesIO(content)) as pdf:
+        assert str(pdf.docinfo["/Title"]) == "About “PDF” 世界"
+        assert str(pdf.docinfo["/CreationDate"]).startswith("D:20261123170304")
+        assert "/Author" not in pdf.docinfo
+        assert str(pdf.Root.Lang) == "en"
+        assert bool(pdf.Root.MarkInfo.Marked)
+    text = text_of(content)
+    assert "22 Nov 2026, 09:15 \u2013 09:16 UTC" in text
+    assert "2 messages · 1 turn" in text
+    assert "1 / 1" in text
+
+
+async def test_every_font_is_embedded() -> None:
+    """The file looks the same on a machine that has none of them."""
+    content = await pdf_of("\n".join(SCRIPTS), "# H\n\n*i* **b** `c`\n\n```\ncode\n```")
+    with pikepdf.open(io.BytesIO(content)) as pdf:
+        fonts = {
+            str(font.BaseFont): is_embedded(font.DescendantFonts[0].FontDescriptor)
+            for page in pdf.pages
+            for font in page.resources.Font.values()
+        }
+    assert len(fonts) >= 8
+    assert all(fonts.values())
+    assert any("NotoSansMono" in name for name in fonts)
+
+
+def is_embedded(descriptor: Any) -> bool:
+    return "/FontFile2" in descriptor or "/FontFile3" in descriptor
+
+
+async def test_the_same_conversation_gives_the_same_bytes() -> None:
+    """Whenever and wherever it is made."""
+    assert await pdf_of("A 世界", "B", "C", "D") == await pdf_of("A 世界", "B", "C", "D")
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("timeout", "This reply failed: It took too long."),
+        ("cancelled", "This reply was stopped before it was complete."),
+        ("interrupted", "This reply was interrupted before it was complete."),
+    ],
+)
+async def test_a_reply_that_failed_says_so(kind: str, sentence: str) -> None:
+    """Below what it had written, if it had."""
+    error = {"type": kind, "message": "It took too long."}
+    reply = {"content": "So far", "metadata": {"success": False, "error": error}}
+    text = text_of(await pdf_of("A", reply))
+    assert text.index("So far") < text.index(sentence)
+
+
+async def test_generated_files_are_shown_with_path_and_language_and_once() -> None:
+    """As code below the reply, but for what the reply shows itself."""
+    files = [{"path": "a.py", "language": "python"}, {"path": "b/c.js", "language": "js"}]
+    code = "```python path=a.py\nfirst()\n```\n\n```js path=b/c.js\nsecond()\n```"
+    metadata = {"success": True, "filesGenerated": files}
+    told = "```python path=a.py\nfirst()\n```"
+    pdf = await pdf_of("A", {"content": told, "generated_code": code, "metadata": metadata})
+    text = text_of(pdf)
+    assert text.count("first()") == text.count("second()") == 1
+    assert "a.py · python" in text
+    assert "b/c.js · js" in text
+
+
+async def test_an_empty_conversation_is_a_page() -> None:
+    """With its title, and the dates of the conversation."""
+    assert "0 messages · 0 turns" in text_of(await pdf_of(title="Nothing yet"))
+
+
+def test_a_long_conversation_in_parts_is_one_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages are numbered through, the outline leads to the right ones, and nothing is missing."""
+    monkeypatch.setattr(worker, "PART_MESSAGES", 4)
+    turns = [f"Turn number {n}\n\n{'filler ' * 700}" for n in range(10)]
+    rows = [a_conversation().model_dump_json(), *(m.model_dump_json() for m in messages(*turns))]
+    worker.typeset((row.encode() for row in rows), tmp_path / "whole.pdf")
+    content = (tmp_path / "whole.pdf").read_bytes()
+    with pypdfium2.PdfDocument(content) as document:
+        pages = [page.get_textpage().get_text_range() for page in document]
+    assert all(f"{at} / {len(pages)}" in page for at, page in enumerate(pages, 1))
+    assert all(
+        f"Turn number {n}" in pages[page]
+        for n, (_, page) in zip((0, 2, 4, 6, 8), outline_of(content), strict=True)
+    )
+    assert "10 messages · 5 turns" in pages[0]
+    assert text_of(content).count("filler") >= 7000
+
+
+async def test_without_the_extra_the_answer_is_501(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment chooses whether it makes PDFs."""
+    monkeypatch.setattr(renderer, "is_installed", lambda: False)
+    with pytest.raises(PdfNotInstalledError) as error:
+        await pdf_of("A")
+    assert (error.value.code, error.value.status) == ("pdf_not_installed", 501)
+
+
+async def test_no_more_than_two_are_made_at_a_time() -> None:
+    """Whoever comes third is told when to come again, and the places are given back."""
+    blocker = asyncio.Event()
+
+    async def waiting() -> AsyncIterator[MessageRow]:
+        await blocker.wait()
+        for message in messages("A"):
+            yield message
+
+    held = [asyncio.create_task(render_pdf(a_conversation(), waiting())) for _ in range(2)]
+    await until(lambda: len(children()) == 2)
+    with pytest.raises(PdfBusyError) as error:
+        await pdf_of("A")
+    assert error.value.headers() == {"Retry-After": "10"}
+    blocker.set()
+    for task in held:
+        assert [chunk async for chunk in await task]
+    assert await pdf_of("A")
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 - a process tells nobody that it has begun
+            await asyncio.sleep(0.01)
+
+
+def children() -> list[psutil.Process]:
+    """Return the typesetters that this process has started and that still run."""
+    mine = psutil.Process().children(recursive=True)
+    return [child for child in mine if _is_typesetter(child)]
+
+
+def _is_typesetter(process: psutil.Process) -> bool:
+    try:
+        return "shared.exports.pdf.typeset" in process.cmdline()
+    except psutil.Error:  # it is gone already
+        return False
+
+
+async def test_who_goes_away_leaves_nothing_running() -> None:
+    """A cancelled request ends its typesetter."""
+    blocker = asyncio.Event()
+
+    async def endless() -> AsyncIterator[MessageRow]:
+        await blocker.wait()
+        yield messages("A")[0]
+
+    task = asyncio.create_task(render_pdf(a_conversation(), endless()))
+    await until(lambda: len(children()) == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert children() == []
+
+
+async def test_what_takes_too_long_is_refused() -> None:
+    """With an error that names another format, and nothing left running."""
+    with pytest.raises(PdfTooLargeError, match="markdown"):
+        await render_pdf(a_conversation(), from_store(messages("A")), time_limit=0.05)
+    assert children() == []
+
+
+async def test_what_takes_too_much_memory_is_refused() -> None:
+    """The typesetter alone runs out of it."""
+    rows = from_store(messages("word " * 200_000))
+    with pytest.raises(PdfTooLargeError):
+        await render_pdf(a_conversation(), rows, memory_limit=320 * 1024**2)
+
+
+async def test_an_error_of_the_store_comes_through() -> None:
+    """It is not turned into one of the typesetter's."""
+
+    async def broken() -> AsyncIterator[MessageRow]:
+        yield messages("A")[0]
+        raise StoreUnavailableError
+
+    with pytest.raises(StoreUnavailableError):
+        await render_pdf(a_conversation(), broken())
+    assert children() == []
+
+
+async def test_a_typesetter_that_breaks_says_nothing_of_what_it_read() -> None:
+    """Its failure is an internal error, without a word of anybody's text."""
+    row = messages("secret words")[0].model_copy(update={"created_at": "no date"})
+    with pytest.raises(InternalError) as error:
+        await render_pdf(a_conversation(), from_store([row]))
+    assert "secret" not in str(error.value.body())
+
+
+def test_nothing_of_the_typesetter_is_imported_by_the_functions() -> None:
+    """An endpoint that makes no PDF pays nothing for those that do, nor does the one that does."""
+    code = "import sys, functions.load_conversation.app, shared.exports.pdf.render as _"
+    code += "; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"typst", "pikepdf", "markdown_it", "shared.exports.pdf.typeset"}

@@ -1,0 +1,105 @@
+"""Server-sent events: their encoding, the pause between them, and the way back in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.errors import StoreUnavailableError
+from shared.http import sse
+from shared.http.sse import event_stream, wants_events
+from shared.turns.follow import START, Place, TurnEvent
+
+
+async def sent(stream: AsyncIterator[TurnEvent]) -> list[bytes]:
+    """Return the chunks of a response to these events."""
+    response = event_stream(stream)
+    assert response.headers["cache-control"] == "no-cache"
+    return [bytes(chunk) async for chunk in response.body_iterator]  # type: ignore[arg-type]
+
+
+async def test_an_event_has_its_name_its_place_and_one_line_of_json() -> None:
+    """Line breaks in the text don't break the event."""
+
+    async def one() -> AsyncIterator[TurnEvent]:
+        yield TurnEvent("delta", {"text": "a\nb\r\nc\u2028d", "offset": 0}, Place(8, 2))
+
+    (chunk,) = await sent(one())
+    assert chunk.startswith(b"event: delta\ndata: {")
+    assert chunk.endswith(b"}\nid: 2.8\n\n")
+    assert chunk.count(b"\n") == 4
+
+
+async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments come until the event does, and the event is not lost."""
+    monkeypatch.setattr(sse, "KEEPALIVE_SECONDS", 0.01)
+    release = asyncio.Event()
+
+    async def late() -> AsyncIterator[TurnEvent]:
+        await release.wait()
+        yield TurnEvent("done", {}, Place())
+
+    chunks = []
+    async for chunk in event_stream(late()).body_iterator:
+        chunks.append(chunk)
+        if len(chunks) == 3:
+            release.set()
+    assert chunks[:3] == [b": ping\n\n"] * 3
+    assert bytes(chunks[-1]).startswith(b"event: done")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, False),
+        ("", False),
+        ("application/json", False),
+        ("*/*", False),
+        ("text/event-stream", True),
+        ("Text/Event-Stream, */*;q=0.1", True),
+        ("application/json, text/event-stream", True),
+        ("text/event-stream;q=0.5", True),
+        ("text/event-stream; charset=utf-8 ; Q=1.000, application/json;q=0.9", True),
+        ("application/json;q=0.5,text/event-stream ; q=0.8", True),
+        ("text/event-stream;q=0", False),
+        ("application/json, text/event-stream; q=0.000", False),
+        ("application/json, text/event-stream;q=0.5", False),
+        ("text/event-stream;q=nonsense", True),
+        ("text/event-streams, x-text/event-stream", False),
+        ("application/json;profile=text/event-stream", False),
+    ],
+)
+def test_a_stream_is_sent_to_those_who_ask_for_one(accept: str | None, *, expected: bool) -> None:
+    """Everybody else gets JSON."""
+    assert wants_events(accept) is expected
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [(StoreUnavailableError(), "store_unavailable"), (RuntimeError("secret"), "internal")],
+)
+async def test_what_goes_wrong_in_a_stream_is_its_last_event(broken: Exception, code: str) -> None:
+    """In the shape of every other error, and nothing internal in it."""
+
+    async def breaking() -> AsyncIterator[TurnEvent]:
+        yield TurnEvent("status", {}, Place(4, 1))
+        raise broken
+
+    _, last = await sent(breaking())
+    assert last.startswith(b"event: error\n")
+    assert last.endswith(b"id: 1.4\n\n")
+    assert f'"code": "{code}'.encode() in last
+    assert b"secret" not in last
+
+
+async def test_what_goes_wrong_before_any_event_moves_nobodys_place() -> None:
+    """Whoever comes back does so with the id they had, and every id that is given is taken."""
+
+    async def breaking() -> AsyncIterator[TurnEvent]:
+        for _ in range(0):
+            yield TurnEvent("status", {}, START)
+        raise StoreUnavailableError
+
+    (only,) = await sent(breaking())
+    assert only.startswith(b"event: error\n")
+    assert b"\nid:" not in only

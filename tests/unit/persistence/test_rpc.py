@@ -1,0 +1,204 @@
+"""What the Data API's failures mean: each becomes the one error that callers are told."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import respx
+from pydantic import TypeAdapter
+
+from shared.auth.caller import Caller
+from shared.errors import AppError, InvalidRequestError, StoreUnavailableError
+from shared.persistence import Persistence
+from shared.persistence.clients import Clients, create_pool
+from shared.persistence.rpc import Store
+from tests.support.unit_settings import SECRET_KEY, URL, unit_settings
+
+USER = Caller(user_id=uuid.uuid4(), token="user-token")
+SERVICE = Caller(user_id=None, token=None)
+FUNCTION = f"{URL}/rest/v1/rpc/a_function"
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Store]:
+    """A store over the Data API that respx plays."""
+    settings = unit_settings()
+    async with create_pool(settings) as pool:
+        yield Store(Clients(settings, pool), timeout=0.2)
+
+
+async def code_of(store: Store, caller: Caller | None) -> str:
+    """Call, and return the code of the error that it raises."""
+    with pytest.raises(AppError) as caught:
+        await store.call("a_function", {}, caller=caller)
+    assert "internals" not in json.dumps(caught.value.body())
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("caller", "apikey", "authorization"),
+    [
+        (None, SECRET_KEY, None),
+        (SERVICE, SECRET_KEY, None),
+        (USER, "sb_publishable_unit", "Bearer user-token"),
+    ],
+    ids=["nobody", "service", "user"],
+)
+async def test_a_call_goes_out_with_the_callers_authority(
+    store: Store, caller: Caller | None, apikey: str, authorization: str | None
+) -> None:
+    """A user's token with the public key, or the service's key; never one with the other."""
+    with respx.mock:
+        route = respx.post(FUNCTION).respond(json={"a": 1})
+        assert await store.call("a_function", {"x": [1]}, caller=caller) == {"a": 1}
+    sent = route.calls.last.request
+    assert json.loads(sent.content) == {"x": [1]}
+    assert sent.headers["apikey"] == apikey
+    if authorization is None:
+        assert sent.headers.get("authorization") in {None, f"Bearer {SECRET_KEY}"}
+    else:
+        assert sent.headers["authorization"] == authorization
+        assert SECRET_KEY not in str(sent.headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "as_user", "as_service"),
+    [
+        # Our functions' own words.
+        (404, {"code": "PT404", "details": "conversation_not_found"},
+         "conversation_not_found", ...),
+        (404, {"code": "PT404", "details": "message_not_found"}, "message_not_found", ...),
+        (422, {"code": "PT422", "details": "idempotency_key_reused"},
+         "idempotency_key_reused", ...),
+        # A word without our SQLSTATE, or an SQLSTATE without our word, is nobody's.
+        (400, {"code": "P0001", "details": "conversation_not_found"}, "internal_error", ...),
+        (404, {"code": "PT404", "details": "another word"}, "store_unavailable", ...),
+        # The request's values.
+        (400, {"code": "22P02"}, "invalid_request", ...),
+        (400, {"code": "22P05"}, "invalid_request", ...),
+        (400, {"code": "22021"}, "invalid_request", ...),
+        (400, {"code": "22003"}, "invalid_request", ...),
+        (400, {"code": "23514"}, "invalid_request", ...),
+        (500, {"code": "54001"}, "invalid_request", ...),
+        # Who is asking.
+        (409, {"code": "23503", "message": 'violates "conversations_user_id_fkey"'},
+         "unauthorized", ...),
+        (403, {"code": "42501"}, "forbidden", "internal_error"),
+        (401, {"code": "PGRST301"}, "unauthorized", "store_unavailable"),
+        (401, {"code": "PGRST303"}, "unauthorized", "store_unavailable"),
+        (401, b"<html>internals</html>", "unauthorized", "store_unavailable"),
+        # Our own mistakes.
+        (404, {"code": "PGRST202"}, "schema_behind", ...),
+        (404, {"code": "PGRST125"}, "internal_error", ...),
+        (404, {"code": "42883"}, "internal_error", ...),
+        (409, {"code": "23505"}, "internal_error", ...),
+        (409, {"code": "23503", "message": "another_fkey"}, "internal_error", ...),
+        (400, {"code": "22012"}, "internal_error", ...),
+        (400, {"code": "P0002"}, "internal_error", ...),
+        # The store is not well.
+        (500, {"code": "40001"}, "store_unavailable", ...),
+        (500, {"code": "40P01"}, "store_unavailable", ...),
+        (500, {"code": "57014"}, "store_unavailable", ...),
+        (500, {"code": "57P01"}, "store_unavailable", ...),
+        (503, {"code": "53300"}, "store_unavailable", ...),
+        (503, {"code": "08006"}, "store_unavailable", ...),
+        (500, {"code": "XX000"}, "store_unavailable", ...),
+        (503, {"code": "PGRST000"}, "store_unavailable", ...),
+        (503, {"code": "PGRST002"}, "store_unavailable", ...),
+        (504, {"code": "PGRST003"}, "store_unavailable", ...),
+        (429, {"message": "internals"}, "store_unavailable", ...),
+        (500, {}, "store_unavailable", ...),
+        (500, [], "store_unavailable", ...),
+        # A status where the code would be, from something in between.
+        (422, b"<html>internals</html>", "store_unavailable", ...),
+        (429, b"<html>internals</html>", "store_unavailable", ...),
+        (502, b"<html>internals</html>", "store_unavailable", ...),
+        (503, b"", "store_unavailable", ...),
+        (302, b"", "store_unavailable", ...),
+        (200, b"<html>internals</html>", "store_unavailable", ...),
+        (200, b'{"cut', "store_unavailable", ...),
+        (200, b"", "store_unavailable", ...),
+        (204, b"", "store_unavailable", ...),
+        (200, b"null", "store_unavailable", ...),
+        (200, b"[]", "store_unavailable", ...),
+        (200, b'"text"', "store_unavailable", ...),
+        (200, b"5", "store_unavailable", ...),
+    ],
+)  # fmt: skip
+async def test_every_failure_has_its_meaning(
+    store: Store, status: int, body: Any, as_user: str, as_service: Any
+) -> None:
+    """By our word, then SQLSTATE, then constraint; for the service, only where it differs."""
+    if isinstance(body, dict):
+        is_ours = "details" in body
+        leaky = {"message": "internals", "details": "internals", "hint": "internals"}
+        body = {**leaky, **({"message": "Our own words."} if is_ours else {}), **body}
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with respx.mock:
+        respx.post(FUNCTION).respond(status, content=content)
+        seen = (await code_of(store, USER), await code_of(store, None))
+    assert seen == (as_user, as_user if as_service is ... else as_service)
+
+
+async def test_our_functions_own_message_is_shown(store: Store) -> None:
+    """It was written to be."""
+    raised = {"code": "PT404", "message": "Gone.", "details": "conversation_not_found"}
+    with respx.mock:
+        respx.post(FUNCTION).respond(404, json=raised)
+        with pytest.raises(AppError, match=r"^Gone\.$"):
+            await store.call("a_function", {}, caller=USER)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ConnectTimeout("slow"),
+        httpx.ReadTimeout("slow"),
+        httpx.ReadError("reset"),
+        httpx.RemoteProtocolError("cut"),
+        httpx.PoolTimeout("full"),
+        httpx.InvalidURL("odd"),
+        OSError("no route"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_a_network_failure_is_tried_once_and_is_a_503(
+    store: Store, failure: Exception
+) -> None:
+    """Whether it ran, nobody knows: only the key makes trying again harmless, so callers do."""
+    with respx.mock:
+        route = respx.post(FUNCTION).mock(side_effect=failure)
+        assert await code_of(store, USER) == "store_unavailable"
+    assert route.call_count == 1
+
+
+async def test_a_number_of_any_length_can_be_read(store: Store) -> None:
+    """What jsonb holds is written out in all its digits: for Python, 4,300 were too many."""
+    digits = "1" + 131_071 * "0"
+    with respx.mock:
+        respx.post(FUNCTION).respond(text=f'{{"n": {digits}}}', content_type="application/json")
+        answer = await store.call("a_function", {}, caller=USER)
+    assert answer == {"n": 10**131_071}
+    assert json.loads(TypeAdapter(dict[str, Any]).dump_json(answer)) == answer
+
+
+async def test_an_answer_of_another_shape_is_a_503_not_a_broken_row(store: Store) -> None:
+    """What comes back is checked against the model before anybody sees it."""
+    with respx.mock:
+        respx.post(f"{URL}/rest/v1/rpc/get_conversation").respond(json={"id": "x"})
+        with pytest.raises(StoreUnavailableError):
+            await Persistence(store).get_conversation(uuid.uuid4(), caller=USER)
+
+
+async def test_a_refused_value_is_not_repeated_to_the_caller(store: Store) -> None:
+    """Postgres quotes the value, and sometimes the row, in its message."""
+    leaky = {"code": "22P02", "message": 'invalid input: "my words"', "details": "row: my words"}
+    with respx.mock:
+        respx.post(FUNCTION).respond(400, json=leaky)
+        with pytest.raises(InvalidRequestError) as caught:
+            await store.call("a_function", {}, caller=USER)
+    assert "my words" not in json.dumps(caught.value.body())

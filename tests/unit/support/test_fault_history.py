@@ -1,0 +1,318 @@
+"""The history checker: silent about a good run, and loud about every planted violation."""
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from typing import get_args
+
+import httpx
+import pytest
+
+from tests.support.fault_history import (
+    Call,
+    History,
+    Kind,
+    Outcome,
+    Row,
+    SqlRows,
+    Violation,
+    VoidRunError,
+    check,
+    outcome_of,
+    read_api,
+)
+
+ALICE, BOB = "alice", "bob"
+ANSWER = {"replayed": False, "userMessage": {"id": "1"}, "message": {"id": "2"}}
+
+
+class World:
+    """A run of three good turns of two users, to be spoiled before it is checked."""
+
+    def __init__(self) -> None:
+        self.history = History(faults=Counter(database=1))
+        self.messages: list[Row] = []
+        self.turns: list[Row] = []
+        self.add_turn(ALICE, "a", "first")
+        self.add_turn(ALICE, "a", "second")
+        self.add_turn(BOB, "b", "third")
+        self.api = {
+            user: [copy.deepcopy(row) for row in self.messages if row["user_id"] == user]
+            for user in (ALICE, BOB)
+        }
+
+    def add_turn(self, user: str, place: str, text: str) -> None:
+        shared = {"conversation_id": place, "user_id": user, "turn_id": f"turn {text}"}
+        before = sum(row["conversation_id"] == place for row in self.messages)
+        asked = {"id": text, "role": "user", "content": text, "seq": before + 1, **shared}
+        reply = {"id": f"re {text}", "role": "assistant", "content": "Yes", "seq": before + 2}
+        self.messages += [asked, {**reply, **shared}]
+        self.turns.append(
+            {
+                "id": f"turn {text}",
+                "conversation_id": place,
+                "user_id": user,
+                "idempotency_key": text,
+                "status": "completed",
+                "user_message_id": text,
+                "reply_message_id": f"re {text}",
+            }
+        )
+        call = self.history.call(text, text, user_id=user, conversation_id=place)
+        call.outcomes.append(Outcome("ok", 200, tuple(copy.deepcopy(self.messages[-2:]))))
+
+    def found(self) -> list[Violation]:
+        return check(self.history, self.api, SqlRows(self.messages, self.turns))
+
+    def kinds(self) -> set[str]:
+        return {violation.kind for violation in self.found()}
+
+    def forget(self, row_id: str) -> None:
+        """Take a row from the table and from every reading."""
+        self.messages[:] = [row for row in self.messages if row["id"] != row_id]
+        self.api = {u: [r for r in rows if r["id"] != row_id] for u, rows in self.api.items()}
+
+    def add_row(self, **changes: object) -> None:
+        """Add a row at the end of Alice's conversation, stored and read."""
+        row = {**self.messages[0], "id": "new", "seq": 5, **changes}
+        self.messages.append(row)
+        self.api[ALICE].append(copy.deepcopy(row))
+
+
+def lose_a_reply(world: World) -> None:
+    world.forget("re second")
+
+
+def lose_it_in_the_api(world: World) -> None:
+    world.api[BOB].pop()
+
+
+def change_a_text(world: World) -> None:
+    world.messages[0]["content"] = world.api[ALICE][0]["content"] = "first?"
+
+
+def lose_what_nobody_was_told_of(world: World) -> None:
+    world.history.calls[2].outcomes[:] = [Outcome("unknown", 503)]
+    world.api[BOB].pop()
+
+
+def store_what_was_refused(world: World) -> None:
+    world.history.calls[2].outcomes[:] = [Outcome("refused", 400), Outcome("refused")]
+
+
+def store_what_nobody_asked(world: World) -> None:
+    world.add_row(content="who said this?")
+
+
+def store_it_elsewhere(world: World) -> None:
+    world.history.calls[0].conversation_id = "another"
+
+
+def read_what_is_not_stored(world: World) -> None:
+    world.api[ALICE].append({**world.messages[0], "id": "new", "seq": 5})
+
+
+def store_a_turn_of_an_unknown_key(world: World) -> None:
+    world.turns.append({**world.turns[0], "id": "turn x", "idempotency_key": "x"})
+
+
+def store_a_request_twice(world: World) -> None:
+    world.add_row()
+
+
+def reply_twice(world: World) -> None:
+    world.add_row(role="assistant", content="No")
+
+
+def begin_twice(world: World) -> None:
+    world.turns.append({**world.turns[0], "id": "turn again"})
+
+
+def read_a_row_twice(world: World) -> None:
+    world.api[BOB].append(world.api[BOB][-1])
+
+
+def skip_a_place(world: World) -> None:
+    for rows in (world.messages, world.api[BOB]):
+        for row in rows:
+            row["seq"] += row["id"] == "re third"
+
+
+def read_out_of_order(world: World) -> None:
+    world.api[ALICE].reverse()
+
+
+def lose_the_message_of_a_reply(world: World) -> None:
+    world.forget("third")
+
+
+def settle_without_a_reply(world: World) -> None:
+    world.turns[2]["reply_message_id"] = None
+
+
+def lose_the_turn(world: World) -> None:
+    world.turns.pop()
+
+
+def read_anothers_row(world: World) -> None:
+    world.api[BOB] += world.api[ALICE]
+
+
+def store_in_anothers_conversation(world: World) -> None:
+    world.messages[-1]["user_id"] = ALICE
+
+
+def answer_in_two_ways(world: World) -> None:
+    told = world.history.calls[0].outcomes[0]
+    other = ({**told.rows[0], "id": "another"}, told.rows[1])
+    world.history.calls[0].outcomes.append(Outcome("ok", 200, other))
+
+
+PLANTED: list[tuple[Callable[[World], None], str]] = [
+    (lose_a_reply, "lost"),
+    (lose_it_in_the_api, "lost"),
+    (change_a_text, "lost"),
+    (lose_what_nobody_was_told_of, "lost"),
+    (store_what_was_refused, "phantom"),
+    (store_what_nobody_asked, "phantom"),
+    (store_it_elsewhere, "phantom"),
+    (read_what_is_not_stored, "phantom"),
+    (store_a_turn_of_an_unknown_key, "phantom"),
+    (store_a_request_twice, "duplicate"),
+    (reply_twice, "duplicate"),
+    (begin_twice, "duplicate"),
+    (read_a_row_twice, "duplicate"),
+    (skip_a_place, "gap"),
+    (read_out_of_order, "gap"),
+    (lose_the_message_of_a_reply, "orphan"),
+    (settle_without_a_reply, "orphan"),
+    (lose_the_turn, "orphan"),
+    (read_anothers_row, "leak"),
+    (store_in_anothers_conversation, "leak"),
+    (answer_in_two_ways, "two_answers"),
+]
+
+
+def test_a_good_run_has_no_violation() -> None:
+    """Nothing is reported where everything is as it was asked and told."""
+    assert World().found() == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind"), PLANTED, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_planted_violation_is_found(plant: Callable[[World], None], kind: str) -> None:
+    """Each way to break a promise is reported under its name."""
+    world = World()
+    plant(world)
+    assert kind in world.kinds()
+
+
+def test_every_kind_of_violation_is_planted_somewhere() -> None:
+    """The list above leaves none of them out."""
+    assert {kind for _, kind in PLANTED} == set(get_args(Kind))
+
+
+def test_what_an_unknown_outcome_left_behind_is_no_violation() -> None:
+    """A key that nobody got an answer for may be stored or not, and its turn may still run."""
+    world = World()
+    world.history.calls[1].outcomes[:] = [Outcome("refused"), Outcome("unknown")]
+    assert world.kinds() == set()
+    world.forget("re second")
+    world.turns[1].update(status="running", reply_message_id=None)
+    assert world.kinds() == set()
+    world.forget("second")
+    del world.turns[1]
+    assert world.kinds() == set()
+
+
+def test_a_run_without_a_fault_is_void() -> None:
+    """Peace proves nothing."""
+    world = World()
+    world.history.faults.clear()
+    with pytest.raises(VoidRunError, match="no fault"):
+        world.found()
+
+
+def test_a_run_that_acknowledged_nothing_is_void() -> None:
+    """There was nothing to lose."""
+    world = World()
+    for call in world.history.calls:
+        call.outcomes.clear()
+    with pytest.raises(VoidRunError, match="acknowledged"):
+        world.found()
+
+
+def test_a_run_that_was_not_read_back_is_void() -> None:
+    """A user without a reading is not a user who lost everything."""
+    world = World()
+    del world.api[BOB]
+    with pytest.raises(VoidRunError, match="bob"):
+        world.found()
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(503), httpx.ConnectError("no"), httpx.Response(401)]
+)
+async def test_a_reading_that_fails_is_void(answer: httpx.Response | Exception) -> None:
+    """An API that can't be read has lost nothing yet."""
+
+    def serve(_: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    transport = httpx.MockTransport(serve)
+    async with httpx.AsyncClient(base_url="http://api", transport=transport) as http:
+        with pytest.raises(VoidRunError):
+            await read_api(History(), {ALICE: http})
+
+
+def test_two_calls_cannot_share_their_text() -> None:
+    """A stored text names the call it came from."""
+    history = History()
+    history.call("k", "text", user_id=ALICE, conversation_id=None)
+    with pytest.raises(ValueError, match="text"):
+        history.call("l", "text", user_id=BOB, conversation_id=None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.Response(200, json=ANSWER), "ok"),
+        (httpx.Response(400), "refused"),
+        (httpx.Response(404), "refused"),
+        (httpx.Response(409), "unknown"),
+        (httpx.Response(429), "unknown"),
+        (httpx.Response(500), "unknown"),
+        (httpx.Response(503), "unknown"),
+    ],
+)
+def test_an_answer_says_what_may_be_stored(answer: httpx.Response, kind: str) -> None:
+    """Only a refusal of the request itself is certain."""
+    assert outcome_of(answer).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.ConnectError("refused"), "refused"),
+        (httpx.ConnectTimeout("slow"), "refused"),
+        (httpx.ReadTimeout("slow"), "unknown"),
+        (httpx.ReadError("reset"), "unknown"),
+        (httpx.RemoteProtocolError("cut"), "unknown"),
+    ],
+)
+async def test_a_connection_that_fails_says_what_may_be_stored(
+    error: httpx.TransportError, kind: str
+) -> None:
+    """Only one that was never made has surely stored nothing."""
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    call = Call("k", "text", ALICE, None)
+    transport = httpx.MockTransport(fail)
+    async with httpx.AsyncClient(base_url="http://api", transport=transport) as http:
+        await call.attempt(http)
+    assert [outcome.kind for outcome in call.outcomes] == [kind]

@@ -1,0 +1,34 @@
+"""The metric of broken invariants: asked for often, looked at seldom."""
+
+from typing import Any
+
+from shared.errors import StoreUnavailableError
+from shared.integrity import FRESH_SECONDS, IntegrityMonitor
+from shared.models.integrity import InvariantReport
+
+
+class FakeStore:
+    """Counts how often it is asked, and fails where told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_down = False
+
+    async def check_invariants(self, **_: Any) -> InvariantReport:
+        """Report one broken thing."""
+        self.asked += 1
+        if self.is_down:
+            raise StoreUnavailableError
+        check = {"name": "seq_gap", "broken": 1, "examples": [], "repairable": True}
+        return InvariantReport.model_validate({"checks": [check]})
+
+
+async def test_however_often_it_is_read_the_store_is_asked_once_a_minute() -> None:
+    """Then again, with what it says by then; a store that is down leaves no counts."""
+    store, now = FakeStore(), [0.0]
+    gauge = IntegrityMonitor(store, clock=lambda: now[0])  # type: ignore[arg-type]
+    assert [await gauge.read() for _ in range(5)] == [{"seq_gap": 1}] * 5
+    assert store.asked == 1
+    now[0], store.is_down = FRESH_SECONDS, True
+    assert await gauge.read() is None
+    assert store.asked == 2

@@ -1,0 +1,241 @@
+"""When a conversation is summarised, and what becomes of a summariser that doesn't do."""
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared.ai.tokens import estimate_tokens
+from shared.errors import StoreUnavailableError
+from shared.models.context import Unsummarised, WrittenSummary
+from shared.models.turns import TurnRecord
+from shared.turns import summaries as summary_module
+from shared.turns.summaries import Summaries
+from tests.support.summarisers import ScriptedSummariser
+
+BUDGET = 400
+
+
+@dataclass
+class FakePersistence:
+    """Has so many messages left that no summary covers, one a part; keeps what is written."""
+
+    parts: int = 1
+    outcome: str = "written"
+    written: list[dict[str, Any]] = field(default_factory=list)
+    is_away: bool = False
+
+    async def load_unsummarised(
+        self,
+        user_id: uuid.UUID,
+        conversation_id: uuid.UUID,
+        *,
+        history_tokens: int,
+        after: int | None,
+    ) -> Unsummarised:
+        if self.is_away:
+            raise StoreUnavailableError
+        place = (after or 0) + 1
+        rows = [{"seq": place, "role": "user", "content": "Hi"}] if place <= self.parts else []
+        return Unsummarised(
+            previous=None,
+            messages=rows,
+            covers_to=place if rows else None,
+            longest=50,
+            has_more=place < self.parts,
+        )
+
+    async def write_summary(
+        self, user_id: uuid.UUID, conversation_id: uuid.UUID, **given: Any
+    ) -> WrittenSummary:
+        if self.outcome == "written":
+            self.written.append(given)
+        return WrittenSummary.model_validate({"outcome": self.outcome})
+
+
+def keeper(
+    persistence: FakePersistence, summariser: ScriptedSummariser, **changed: Any
+) -> Summaries:
+    """Return a keeper of summaries with a small budget."""
+    settings = {"history_tokens": BUDGET, "summary_tokens": 50, "time_limit": 5.0} | changed
+    return Summaries(persistence, summariser, **settings)
+
+
+def begun(since: int = BUDGET, conversation_id: uuid.UUID | None = None) -> TurnRecord:
+    """Return a turn of a conversation in which so many tokens came since its last summary."""
+    now, user_id = "2026-11-22T00:00:00+00:00", str(uuid.uuid4())
+    conversation: dict[str, Any] = {
+        "id": str(conversation_id or uuid.uuid4()), "user_id": user_id, "project_id": None,
+        "title": "T", "metadata": {}, "last_seq": 1, "created_at": now, "updated_at": now,
+        "archived_at": None,
+    }  # fmt: skip
+    turn = {
+        "id": str(uuid.uuid4()), "user_id": user_id, "idempotency_key": "k", "status": "running",
+        "attempt": 1, "lease_expires_at": now,
+    }  # fmt: skip
+    message = {
+        "id": str(uuid.uuid4()), "conversation_id": conversation["id"], "role": "user",
+        "content": "Hello", "generated_code": None, "metadata": {}, "user_id": user_id,
+        "is_summary": False, "created_at": now, "seq": 1, "turn_id": turn["id"],
+    }  # fmt: skip
+    context = {
+        "covers_to": 0, "omitted": 0, "longest": 100, "is_whole": True, "since_tokens": since,
+    }  # fmt: skip
+    record: dict[str, Any] = {
+        "outcome": "started", "turn": turn, "conversation": conversation,
+        "user_message": message, "reply": None, "history": [], "context": context,
+    }  # fmt: skip
+    return TurnRecord.model_validate(record)
+
+
+async def reply_to(summaries: Summaries, turn: TurnRecord | None = None) -> None:
+    """Let a reply be stored, and what follows it in the background end."""
+    summaries.after_reply(turn or begun(), "Reply.")
+    await summaries.drain(10)
+
+
+@pytest.mark.parametrize(("more", "count"), [(0, 0), (1, 1)])
+async def test_half_a_budget_since_the_last_summary_makes_one_due(more: int, count: int) -> None:
+    """The request and the reply count too."""
+    persistence = FakePersistence()
+    turn = estimate_tokens("Hello") + estimate_tokens("Reply.")
+    summaries = keeper(persistence, ScriptedSummariser())
+    await reply_to(summaries, begun(BUDGET // 2 - turn + more))
+    assert len(persistence.written) == count
+
+
+@pytest.mark.parametrize("switched_off", [{"summary_tokens": 0}, {"history_tokens": 0}])
+async def test_summaries_can_be_switched_off(switched_off: dict[str, int]) -> None:
+    """By their own size, or with the history as a whole."""
+    summariser = ScriptedSummariser()
+    await reply_to(keeper(FakePersistence(), summariser, **switched_off))
+    assert summariser.asked == []
+
+
+async def test_a_long_rest_is_summed_up_part_by_part_and_stored_once() -> None:
+    """Each part upon the summary of those before; one row covers them all."""
+    persistence, summariser = FakePersistence(parts=3), ScriptedSummariser()
+    await reply_to(keeper(persistence, summariser))
+    assert summariser.asked == [([1], None), ([2], "Summed up."), ([3], "Summed up.")]
+    assert [row["covers_to"] for row in persistence.written] == [3]
+    assert persistence.written[0]["metadata"]["engine"] == "scripted"
+
+
+async def test_after_one_reply_there_are_so_many_parts_and_no_more() -> None:
+    """What is left is done after the next one."""
+    persistence, summariser = FakePersistence(parts=1_000), ScriptedSummariser()
+    await reply_to(keeper(persistence, summariser))
+    assert len(summariser.asked) == summary_module.MAX_ROUNDS
+    assert persistence.written[0]["covers_to"] == summary_module.MAX_ROUNDS
+
+
+@pytest.mark.parametrize(
+    "summariser",
+    [ScriptedSummariser(error=RuntimeError("sk-secret")), ScriptedSummariser(" \n")],
+    ids=["raises", "blank"],
+)
+async def test_a_failing_summariser_is_logged_once_and_left_alone_for_a_while(
+    summariser: ScriptedSummariser,
+) -> None:
+    """Nothing is written, other conversations are tried, and after a while it is tried again."""
+    persistence = FakePersistence()
+    summaries, turn = keeper(persistence, summariser), begun()
+    with capture_logs() as logs:
+        for _ in range(3):
+            await reply_to(summaries, turn)
+    failures = [entry for entry in logs if entry["event"] == "summary_failed"]
+    assert len(failures) == len(summariser.asked) == 1
+    assert "sk-secret" not in str(logs)
+    assert persistence.written == []
+    await reply_to(summaries, begun())
+    assert len(summariser.asked) == 2
+    await asyncio.sleep(summary_module.COOLDOWN_SECONDS)
+    await reply_to(summaries, turn)
+    assert len(summariser.asked) == 3
+
+
+async def test_a_summariser_that_hangs_is_stopped() -> None:
+    """Its time is limited, and the rest is as with any failure."""
+    persistence, summariser = FakePersistence(), ScriptedSummariser(hold=True)
+    with capture_logs() as logs:
+        await reply_to(keeper(persistence, summariser, time_limit=0.05))
+    assert [entry["error"] for entry in logs if entry["event"] == "summary_failed"] == [
+        "TimeoutError"
+    ]
+    assert persistence.written == []
+
+
+async def test_what_was_made_before_a_failure_is_kept() -> None:
+    """Two good parts are a summary, though the third one fails."""
+    persistence, summariser = FakePersistence(parts=3), ScriptedSummariser()
+
+    def fail_at_the_third() -> None:
+        if len(summariser.asked) == 3:
+            raise RuntimeError
+
+    summariser.on_call = fail_at_the_third
+    await reply_to(keeper(persistence, summariser))
+    assert [row["covers_to"] for row in persistence.written] == [2]
+
+
+async def test_text_that_postgres_cannot_hold_is_escaped_and_a_long_one_cut() -> None:
+    """Both are flagged, and an ordinary one is neither."""
+    stored = []
+    for text in ("a\x00b", "漢" * 10_000, "Fine."):
+        persistence = FakePersistence()
+        await reply_to(keeper(persistence, ScriptedSummariser(text)))
+        stored.append(persistence.written[0])
+    escaped, cut, plain = stored
+    assert escaped["content"] == "a\\u0000b"
+    assert escaped["metadata"]["escaped"] is True
+    assert estimate_tokens(cut["content"]) <= 50
+    assert cut["metadata"]["truncated"] is True
+    assert plain["content"] == "Fine."
+    assert plain["metadata"].keys() == {"engine", "timestamp"}
+
+
+async def test_a_summary_that_comes_while_a_turn_runs_is_stored_after_its_reply() -> None:
+    """Without asking for it again, although not much has come since."""
+    persistence, summariser = FakePersistence(outcome="busy"), ScriptedSummariser()
+    summaries, turn = keeper(persistence, summariser), begun()
+    await reply_to(summaries, turn)
+    persistence.outcome = "written"
+    await reply_to(summaries, begun(0, turn.conversation.id))
+    assert len(summariser.asked) == len(persistence.written) == 1
+
+
+async def test_a_store_that_is_away_costs_nothing() -> None:
+    """It is logged, and that is all."""
+    with capture_logs() as logs:
+        await reply_to(keeper(FakePersistence(is_away=True), ScriptedSummariser()))
+    assert [entry["error"] for entry in logs] == ["StoreUnavailableError"]
+
+
+async def test_a_conversation_is_summarised_by_one_at_a_time() -> None:
+    """A reply that comes meanwhile starts nothing, and so does one too many elsewhere."""
+    summariser = ScriptedSummariser(hold=True)
+    summaries, turn = keeper(FakePersistence(), summariser), begun()
+    for _ in range(3):
+        summaries.after_reply(turn, "Reply.")
+    for _ in range(10):
+        summaries.after_reply(begun(), "Reply.")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(summariser.asked) == summary_module.MAX_AT_ONCE
+    summariser.release.set()
+    await summaries.drain(10)
+
+
+async def test_a_process_that_ends_drops_what_takes_too_long() -> None:
+    """Nothing is written half, and nothing is waited for beyond the time given."""
+    persistence, summariser = FakePersistence(), ScriptedSummariser(hold=True)
+    summaries = keeper(persistence, summariser)
+    summaries.after_reply(begun(), "Reply.")
+    await summariser.started.wait()
+    await summaries.drain(0)
+    summariser.release.set()
+    await asyncio.sleep(0)
+    assert persistence.written == []
