@@ -97,7 +97,7 @@ async def test_who_is_signed_out_sees_it_and_loses_nothing(
         await send(page, "Still mine")
         await expect(page.get_by_text("You are signed out.")).to_be_visible(timeout=10_000)
         await sign_in_on(page, visiting_user)
-        await page.locator(".conversation a").click()
+        await page.locator(".uci-conversation a").click()
         await replies(page)
         await expect(messages_of(page)).to_have_text("Still mine")
 

@@ -3,6 +3,7 @@
 import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import { directionOf, isBlank } from "../core/text";
+import { useTexts } from "./texts";
 
 /** Whether the field grows with its text by itself, or by its rows. */
 const GROWS = globalThis.CSS?.supports("field-sizing", "content") ?? true;
@@ -18,6 +19,7 @@ interface ComposerProps {
 }
 
 export function Composer({ isBusy, initial, onType, onSend, onStop }: ComposerProps) {
+  const texts = useTexts();
   const [text, setText] = useState(initial);
   const field = useRef<HTMLTextAreaElement>(null);
   const help = useId();
@@ -58,22 +60,33 @@ export function Composer({ isBusy, initial, onType, onSend, onStop }: ComposerPr
         rows={GROWS ? 1 : Math.min(MOST_ROWS, text.split("\n").length)}
         dir={directionOf(text)}
         value={text}
-        aria-label="Your message"
+        aria-label={texts.yourMessage}
         aria-describedby={help}
-        placeholder="Write a message"
+        placeholder={texts.writeMessage}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKeyDown}
       />
       {isBusy && (
-        <button type="button" className="uci-round" aria-label="Stop" onClick={() => void onStop()}>
+        <button
+          type="button"
+          className="uci-round"
+          aria-label={texts.stop}
+          onClick={() => void onStop()}
+        >
           <StopIcon aria-hidden />
         </button>
       )}
-      <button type="submit" className="uci-round uci-primary" aria-label="Send" disabled={isEmpty}>
+      <button
+        type="submit"
+        className="uci-round uci-primary"
+        aria-label={texts.send}
+        disabled={isEmpty}
+      >
         <ArrowUpIcon aria-hidden />
       </button>
       <p id={help} className="uci-composer-help">
-        Enter sends, Shift and Enter starts a new line{isBusy && ", Escape stops the reply"}
+        {texts.keys}
+        {isBusy && texts.keyThatStops}
       </p>
     </form>
   );

@@ -2,11 +2,13 @@
 
 import { useState } from "react";
 import { firstPart } from "../core/text";
+import { useTexts } from "./texts";
 
 const FIRST = 12_000;
 const MORE = 200_000;
 
 export function LongText({ text }: { text: string }) {
+  const texts = useTexts();
   const [shown, setShown] = useState(FIRST);
   const rest = text.length - shown;
   return (
@@ -14,7 +16,7 @@ export function LongText({ text }: { text: string }) {
       <p className="uci-plain">{firstPart(text, shown)}</p>
       {rest > 0 && (
         <button type="button" className="uci-link" onClick={() => setShown(shown + MORE)}>
-          Show more ({rest.toLocaleString()} characters left)
+          {texts.showMore(rest.toLocaleString())}
         </button>
       )}
     </>

@@ -9,6 +9,7 @@ import { Files } from "./Files";
 import { LongText } from "./LongText";
 import { Markdown } from "./Markdown";
 import { timeOf } from "./time";
+import { type ChatTexts, useTexts } from "./texts";
 
 interface MessageProps {
   message: MessageRow;
@@ -24,17 +25,18 @@ export const Message = memo(function Message({
   isFocused = false,
   onContinue,
 }: MessageProps) {
+  const texts = useTexts();
   const { role, content, metadata } = message;
   const isReply = role === "assistant";
   const failure = isReply ? failureOf(metadata) : null;
   const engine = isReply ? engineOf(metadata) : "";
   return (
     <article className={`uci-message uci-message-${role}`} data-focused={isFocused || undefined}>
-      <h3 className="uci-visually-hidden">{labelOf(message)}</h3>
-      {message.is_summary && <p className="uci-message-kind">Summary of earlier messages</p>}
+      <h3 className="uci-visually-hidden">{labelOf(message, texts)}</h3>
+      {message.is_summary && <p className="uci-message-kind">{texts.summaryOfEarlier}</p>}
       <div className="uci-message-body" dir="auto">
         {isBlank(content) ? (
-          <p className="uci-message-kind">Nothing to see: an empty message.</p>
+          <p className="uci-message-kind">{texts.empty}</p>
         ) : content.length > LONG ? (
           <LongText text={content} />
         ) : role === "user" ? (
@@ -45,16 +47,16 @@ export const Message = memo(function Message({
       </div>
       {failure && (
         <p className="uci-message-failure">
-          <strong>{failure.type === "cancelled" ? "Stopped." : "Not complete."}</strong>{" "}
+          <strong>{failure.type === "cancelled" ? texts.stopped : texts.notComplete}</strong>{" "}
           {failure.message !== content && failure.message}
         </p>
       )}
       {isReply && isCut(metadata) && (
         <p className="uci-message-cut">
-          This reply was cut before its end.{" "}
+          {texts.cut}{" "}
           {onContinue && (
             <button type="button" className="uci-link" onClick={onContinue}>
-              Go on
+              {texts.goOn}
             </button>
           )}
         </p>
@@ -63,16 +65,16 @@ export const Message = memo(function Message({
       <footer className="uci-message-foot">
         <time dateTime={message.created_at}>{timeOf(message.created_at)}</time>
         {engine && <span dir="auto">{engine}</span>}
-        {isImported(message) && <span>imported</span>}
-        <CopyButton text={content} label="Copy message" />
+        {isImported(message) && <span>{texts.imported}</span>}
+        <CopyButton text={content} label={texts.copyMessage} />
       </footer>
     </article>
   );
 });
 
-function labelOf({ role, is_summary }: MessageRow): string {
-  if (is_summary) return "Summary";
-  return { user: "You", assistant: "AI", system: "System" }[role];
+function labelOf({ role, is_summary }: MessageRow, texts: ChatTexts): string {
+  if (is_summary) return texts.summary;
+  return { user: texts.you, assistant: texts.ai, system: texts.system }[role];
 }
 
 function isImported({ metadata }: MessageRow): boolean {

@@ -10,6 +10,7 @@ import type { UniversalAIChat } from "../hook/chat";
 import { DraftMessage } from "./DraftMessage";
 import { Message } from "./Message";
 import { PendingMessage } from "./PendingMessage";
+import { useTexts } from "./texts";
 
 type Item =
   | { kind: "message"; key: string; message: MessageRow }
@@ -29,6 +30,7 @@ interface MessageListProps {
 }
 
 export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageListProps) {
+  const texts = useTexts();
   const scroller = useRef<HTMLDivElement>(null);
   const items = useItems(chat);
   const virtualizer = useVirtualizer({
@@ -62,11 +64,11 @@ export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageL
         tabIndex={0}
         role="log"
         aria-live="off"
-        aria-label="Messages"
+        aria-label={texts.messages}
       >
         {chat.isLoadingOlder && (
           <p className="uci-list-loading" role="status">
-            Loading older messages
+            {texts.loadingOlder}
           </p>
         )}
         <div className="uci-list-inner" style={{ height: virtualizer.getTotalSize() }}>
@@ -96,7 +98,7 @@ export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageL
         <button
           type="button"
           className="uci-to-end"
-          aria-label="Go to the newest message"
+          aria-label={texts.toNewest}
           onClick={showNewest}
         >
           <ArrowDownIcon aria-hidden />

@@ -2,6 +2,7 @@
 
 import { useCallback, useRef, useState } from "react";
 import type { UniversalAIChat, UniversalAIChatOptions } from "../hook/chat";
+import { useChatContext } from "../hook/context";
 import type { UnsentTexts } from "../core/unsent";
 import { useUniversalAIChat } from "../hook/useUniversalAIChat";
 import { Composer } from "./Composer";
@@ -9,8 +10,7 @@ import { MessageList } from "./MessageList";
 import { Notice } from "./Notice";
 import { StatusLine } from "./StatusLine";
 import { Welcome } from "./Welcome";
-
-const GO_ON = "Go on where your reply was cut.";
+import { useTexts } from "./texts";
 
 export interface UniversalChatInterfaceProps extends UniversalAIChatOptions {
   /** A message to open the conversation at, such as a hit of a search. */
@@ -21,9 +21,10 @@ export function UniversalChatInterface({
   focusMessageId,
   ...options
 }: UniversalChatInterfaceProps) {
+  const { client } = useChatContext();
   const chat = useUniversalAIChat(options);
   // Nothing of one conversation is left in the next: all of the view is made for a thread.
-  const unsent = options.persistMessages === false ? null : options.client.unsent;
+  const unsent = options.persistMessages === false ? null : (client?.unsent ?? null);
   return <ChatView key={chat.thread} chat={chat} unsent={unsent} focusMessageId={focusMessageId} />;
 }
 
@@ -34,15 +35,16 @@ interface ChatViewProps {
 }
 
 function ChatView({ chat, unsent, focusMessageId }: ChatViewProps) {
+  const texts = useTexts();
   const [sent, setSent] = useState(0);
   const send = useCallback(
     (text: string) => chat.send(text).then(() => setSent((count) => count + 1)),
     [chat.send],
   );
-  const goOn = useCallback(() => void send(GO_ON), [send]);
+  const goOn = useCallback(() => void send(texts.goOnRequest), [send, texts]);
   const isEmpty = chat.messages.length + chat.pending.length === 0 && chat.status === "ready";
   return (
-    <section className="uci" aria-label="Conversation">
+    <section className="uci" aria-label={texts.conversation}>
       {isEmpty && !chat.error ? (
         <Welcome onPick={send} />
       ) : (

@@ -28,8 +28,6 @@ export class ChatClient {
   constructor(
     readonly supabase: SupabaseClient,
     readonly userId: string,
-    /** The project's address, for files that are downloaded. */
-    readonly url: string = "",
   ) {
     this.endpoints = new Endpoints(supabase);
     this.outbox = new Outbox(userId);

@@ -11,10 +11,10 @@ import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { timeOf } from "../components/time";
+import { TEXTS, titleOf } from "../components/texts";
 import type { ChatClient } from "../core/client";
 import type { ConversationRow } from "../core/types";
 import { ConfirmDialog, PromptDialog } from "./Dialogs";
-import { titleOf } from "./title";
 
 interface ConversationItemProps {
   row: ConversationRow;
@@ -27,7 +27,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
   const [dialog, setDialog] = useState<"rename" | "delete" | null>(null);
   const [isBusy, setBusy] = useState(false);
   const [, go] = useLocation();
-  const title = titleOf(row);
+  const title = titleOf(row, TEXTS);
   const isArchived = row.archived_at !== null;
 
   function busy(change: Promise<void>): Promise<void> {
@@ -42,9 +42,10 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
   }
 
   return (
-    <li className="conversation" data-current={isCurrent || undefined} aria-busy={isBusy}>
+    <li className="uci-conversation" data-current={isCurrent || undefined} aria-busy={isBusy}>
       <Link
         href={`/c/${row.id}`}
+        className="uci-conversation-name"
         dir="auto"
         aria-current={isCurrent ? "page" : undefined}
         title={`${title} (${timeOf(row.updated_at)})`}

@@ -61,7 +61,7 @@ function Layout({ client, email }: WorkspaceProps) {
       <main className="stage">
         {isAnalytics ? (
           <ErrorBoundary fallback={<Unavailable />}>
-            <Suspense fallback={<p className="hint">Loading</p>}>
+            <Suspense fallback={<p className="uci-hint">Loading</p>}>
               <Analytics client={client} />
             </Suspense>
           </ErrorBoundary>
@@ -85,7 +85,6 @@ function Chat({ client, id, message, onConversation }: ChatProps) {
     <>
       <ChatHeader client={client} id={id} />
       <UniversalChatInterface
-        client={client}
         conversationId={id}
         focusMessageId={message}
         onConversation={onConversation}

@@ -20,11 +20,10 @@ async function readConfig(): Promise<Config> {
 
 readConfig().then(
   ({ supabaseUrl, publishableKey }) => {
-    const url = supabaseUrl || location.origin;
-    const supabase = createPageClient(url, publishableKey);
+    const supabase = createPageClient(supabaseUrl || location.origin, publishableKey);
     root.render(
       <StrictMode>
-        <App supabase={supabase} url={url} />
+        <App supabase={supabase} />
       </StrictMode>,
     );
   },

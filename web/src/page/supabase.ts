@@ -3,7 +3,15 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { storage } from "./storage";
 
+let project = "";
+
+/** Where the project is that this page talks to. */
+export function projectUrl(): string {
+  return project;
+}
+
 export function createPageClient(url: string, publishableKey: string): SupabaseClient {
+  project = url;
   return createClient(url, publishableKey, {
     auth: { storage },
     global: { fetch: fetchByOwnClock },
