@@ -17,8 +17,6 @@ from pydantic import (
 from shared.models.base import (
     Cursor,
     Envelope,
-    JsonLimit,
-    JsonSeq,
     Limit,
     Metadata,
     PlainUuid,
@@ -39,24 +37,17 @@ class LoadConversationRequest(RequestBody):
     )
 
     conversation_id: PlainUuid
-    limit: JsonLimit = 50
-    before: JsonSeq | None = None
-    after: JsonSeq | None = None
+    limit: Limit = 50
+    before: Seq | None = None
+    after: Seq | None = None
     around: PlainUuid | None = None
+    user_id: PlainUuid | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if sum(place is not None for place in (self.before, self.after, self.around)) > 1:
             raise ValueError("only one of before, after and around can be given")
         return self
-
-
-class LoadConversationQuery(LoadConversationRequest):
-    """The same as a query."""
-
-    limit: Limit = 50
-    before: Seq | None = None
-    after: Seq | None = None
 
 
 class Page(Envelope):
@@ -71,8 +62,7 @@ class Page(Envelope):
 class OpenTurn(Envelope):
     """The turn that is still running. `offset` counts the draft's characters (code points).
 
-    Where it `isExpired`, its worker is gone: it is about to be settled. Null is the store's not
-    saying so, as the previous release's schema doesn't.
+    Where it `isExpired`, its worker is gone: it is about to be settled.
     """
 
     turn_id: UUID
@@ -83,7 +73,7 @@ class OpenTurn(Envelope):
     offset: int
     started_at: str
     lease_expires_at: str
-    is_expired: bool | None = None
+    is_expired: bool
 
 
 class LoadConversationResponse(Envelope):
@@ -99,7 +89,7 @@ class LoadConversationResponse(Envelope):
 class ListConversationsRequest(RequestBody):
     """Which conversations, newest activity first."""
 
-    archived: bool = False
+    archived: StrictBool = False
     project_id: PlainUuid | None = None
     limit: Limit = 50
     cursor: Cursor | None = None

@@ -28,7 +28,7 @@ class RetentionCalls(Calls):
 
     async def set_retention_policy(self, request: SetRetentionPolicyRequest) -> RetentionPolicyRow:
         """Set the one policy of a user, of a project, or of everybody."""
-        return await self._call(
+        return await self._call_with_retries(
             RetentionPolicyRow,
             "set_retention_policy",
             user_id=request.user_id,
@@ -41,7 +41,7 @@ class RetentionCalls(Calls):
         self, request: ListRetentionPoliciesRequest
     ) -> RetentionPoliciesResponse:
         """Read the policies."""
-        return await self._call(
+        return await self._call_with_retries(
             RetentionPoliciesResponse,
             "list_retention_policies",
             user_id=request.user_id,
@@ -65,19 +65,19 @@ class RetentionCalls(Calls):
             project_id=request.project_id,
         )
 
-    async def place_legal_hold(self, request: PlaceLegalHoldRequest) -> LegalHoldRow:
+    async def place_legal_hold(self, user_id: UUID, request: PlaceLegalHoldRequest) -> LegalHoldRow:
         """Keep a conversation, or all of a user's, from being removed."""
         return await self._call(
             LegalHoldRow,
             "place_legal_hold",
+            user_id=user_id,
             reason=request.reason,
-            user_id=request.user_id,
             conversation_id=request.conversation_id,
         )
 
     async def list_legal_holds(self, request: ListLegalHoldsRequest) -> LegalHoldsResponse:
         """Read the holds in force, or those that were released."""
-        return await self._call(
+        return await self._call_with_retries(
             LegalHoldsResponse,
             "list_legal_holds",
             user_id=request.user_id,
@@ -85,15 +85,19 @@ class RetentionCalls(Calls):
             released=request.released,
         )
 
-    async def release_legal_hold(self, hold_id: UUID) -> LegalHoldRow:
+    async def release_legal_hold(
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        hold_id: UUID,
+    ) -> LegalHoldRow:
         """End a hold."""
-        return await self._call(LegalHoldRow, "release_legal_hold", hold_id=hold_id)
+        return await self._call_with_retries(LegalHoldRow, "release_legal_hold", hold_id=hold_id)
 
     async def erase_account(
         self, user_id: UUID, *, idempotency_key: str, requested_by: str
     ) -> ErasureReceipt:
         """Delete some of a user's conversations; the same key goes on where it ended."""
-        return await self._call(
+        return await self._call_with_retries(
             ErasureReceipt,
             "erase_account",
             user_id=user_id,
