@@ -87,8 +87,10 @@ async def test_the_specifications_own_lines_run_in_somebody_elses_app(
         )
         await page.get_by_role("button", name="Ask").click()
         await expect(page.locator("aside li")).to_have_text(["user", "assistant"])
+        await page.get_by_placeholder("Schreib etwas").fill("For my eyes")
         await page.evaluate("supabase.auth.signOut({ scope: 'local' })")
         await expect(page.get_by_text("You are signed out.")).to_be_visible()
+        await expect(page.get_by_placeholder("Schreib etwas")).to_have_value("")
         await expect(page.locator(".uci-message")).to_have_count(0)
         await expect(page.locator("aside li")).to_have_count(0)
     assert warnings == []

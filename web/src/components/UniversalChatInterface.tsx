@@ -23,9 +23,16 @@ export function UniversalChatInterface({
 }: UniversalChatInterfaceProps) {
   const { client } = useChatContext();
   const chat = useUniversalAIChat(options);
-  // Nothing of one conversation is left in the next: all of the view is made for a thread.
+  // Nothing of one conversation is left in the next, nor of one user: all of the view is theirs.
   const unsent = options.persistMessages === false ? null : (client?.unsent ?? null);
-  return <ChatView key={chat.thread} chat={chat} unsent={unsent} focusMessageId={focusMessageId} />;
+  return (
+    <ChatView
+      key={`${client?.userId} ${chat.thread}`}
+      chat={chat}
+      unsent={unsent}
+      focusMessageId={focusMessageId}
+    />
+  );
 }
 
 interface ChatViewProps {
