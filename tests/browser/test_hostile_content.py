@@ -142,7 +142,7 @@ async def test_a_hostile_title_is_text_wherever_it_is_shown(
     chat = write_chat(site, visiting_user, [Said("user", "a needle")], title=TITLE)
     async with visitor(browser, site) as visit:
         page = await open_chat(visit, visiting_user, chat)
-        await expect(page.locator(".conversation a")).to_have_text(TITLE)
+        await expect(page.locator(".uci-conversation a")).to_have_text(TITLE)
         await expect(page.get_by_role("heading", level=1)).to_have_text(TITLE)
         await page.get_by_label("Search messages").fill("needle")
         await expect(page.locator(".hits strong")).to_have_text(TITLE)

@@ -108,6 +108,20 @@ test("a token that is refused is renewed once, and the request goes well", async
   expect(refresh).toHaveBeenCalledOnce();
 });
 
+test("without a session it is said that nobody is signed in, to those who follow it too", async () => {
+  const client = createClient("http://stack.test", "key", {
+    auth: { persistSession: false, autoRefreshToken: false },
+    global: { fetch: async () => Response.json({ code: "unauthorized" }, { status: 401 }) },
+  });
+  const events: string[] = [];
+  client.auth.onAuthStateChange((event) => void events.push(event));
+  await expect(new Endpoints(client).list()).rejects.toMatchObject({
+    code: "signed_out",
+    isPassing: false,
+  });
+  expect(events).toContain("SIGNED_OUT");
+});
+
 test("a server that refuses every token is not asked for new ones again and again", async () => {
   const { endpoints, refresh } = endpointsOf(() =>
     Response.json({ code: "unauthorized", message: "No." }, { status: 401 }),
