@@ -151,7 +151,13 @@ begin
                 'turn_id', t.id,
                 'status', t.status,
                 'attempt', t.attempt,
-                'user_message_id', t.user_message_id,
+                'user_message_id', (
+                    select m.id
+                    from public.messages as m
+                    where m.user_id = t.user_id
+                      and m.turn_id = t.id
+                      and m.role = 'user'
+                ),
                 'draft', t.draft,
                 'offset', char_length(t.draft),
                 'started_at', t.started_at,
@@ -159,7 +165,8 @@ begin
                 'is_expired', t.lease_expires_at <= now()
             )
             from public.turns as t
-            where t.conversation_id = v_conversation.id
+            where t.user_id = v_conversation.user_id
+              and t.conversation_id = v_conversation.id
               and t.status = 'running'
         )
     );
