@@ -1649,6 +1649,7 @@ language sql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
     with asked as (
         select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
