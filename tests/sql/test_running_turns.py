@@ -10,6 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from local.stack import Stack
+from tests.support import partitions
 from tests.support.sql_calls import (
     Caller,
     as_service,
@@ -19,6 +20,8 @@ from tests.support.sql_calls import (
     make_account,
     make_conversation,
 )
+
+stack = partitions.stack  # as it is, and in partitions
 
 
 @pytest.fixture
