@@ -202,7 +202,7 @@ create trigger conversations_bound_archived_at
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
     execute function private.bound_archived_at();
 
--- A turn is one accepted request: it is what makes a retry harmless (the key), what tells two
+-- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
     id uuid not null default gen_random_uuid(),
@@ -406,7 +406,7 @@ create trigger messages_assign_place
     execute function private.assign_message_place();
 
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
--- writes the row, so an event never tells of something that was rolled back. They are hints: the
+-- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
 create function private.broadcast_message()
 returns trigger
@@ -434,7 +434,7 @@ $$;
 
 revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
 comment on function private.broadcast_message is
-    'Tells the conversation''s topic of a message that this transaction commits.';
+    'Sends a message that this transaction commits to its conversation''s topic.';
 
 create trigger messages_broadcast
     after insert on public.messages
