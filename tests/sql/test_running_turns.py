@@ -121,7 +121,7 @@ def test_a_heartbeat_of_an_older_attempt_or_a_settled_turn_changes_nothing(
 def test_one_call_is_the_heartbeat_of_many_turns(
     service: Caller, db: psycopg.Connection, account: str
 ) -> None:
-    """Each gets its own answer; what one has lost, and one that is gone, change nothing for others."""
+    """Each gets its own answer; one that is lost or gone changes nothing for the others."""
     mine, stopped, lost = service.begin(account), service.begin(account), service.begin(account)
     service.call("cancel_turn", turn_id=stopped["turn"]["id"], user_id=account)
     gone = extension_of(lost, turn_id=str(uuid.uuid4()))
