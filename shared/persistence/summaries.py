@@ -18,7 +18,7 @@ class SummaryCalls(Calls):
 
     async def load_history(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         history_tokens: int,
@@ -29,13 +29,15 @@ class SummaryCalls(Calls):
             History,
             "load_history",
             caller,
+            is_repeatable=True,
+            user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
         )
 
     async def load_unsummarised(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         history_tokens: int,
@@ -45,6 +47,8 @@ class SummaryCalls(Calls):
         return await self._call(
             Unsummarised,
             "load_unsummarised",
+            is_repeatable=True,
+            user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
             after=after,
@@ -52,7 +56,7 @@ class SummaryCalls(Calls):
 
     async def write_summary(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         message_id: UUID,
@@ -64,6 +68,8 @@ class SummaryCalls(Calls):
         return await self._call(
             WrittenSummary,
             "write_summary",
+            is_repeatable=True,
+            user_id=user_id,
             conversation_id=conversation_id,
             message_id=message_id,
             covers_to=covers_to,

@@ -271,6 +271,29 @@ def test_settling_does_not_wait_for_a_conversation_that_is_being_written(
     }
 
 
+def test_a_sweep_settles_the_turns_of_all_users(
+    service: Caller, db: psycopg.Connection, account: str
+) -> None:
+    """What pg_cron calls: of those that are listed each is settled, and a living one is not."""
+    lost = [service.begin(user_id) for user_id in (account, make_account(db))]
+    living = service.begin(account)
+    for begun in lost:
+        expire(db, begun)
+    listed = service.call("list_expired_turns")["turns"]
+    db.execute("call private.sweep_turns()")
+    states = [
+        db.execute("select status from turns where id = %s", (begun["turn"]["id"],)).fetchone()
+        for begun in (*lost, living)
+    ]
+    for begun in lost:
+        names = {
+            "user_id": begun["turn"]["user_id"],
+            "conversation_id": begun["conversation"]["id"],
+        }
+        assert names in listed
+    assert states == [("interrupted",), ("interrupted",), ("running",)]
+
+
 @pytest.mark.parametrize(("limit", "period"), [("turns_per_minute", 60), ("turns_per_day", 86400)])
 def test_a_limit_says_when_the_next_turn_may_begin(
     service: Caller, db: psycopg.Connection, account: str, limit: str, period: int
