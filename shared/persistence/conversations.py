@@ -56,7 +56,6 @@ class ConversationCalls(Calls):
             page_size=limit,
             before_updated_at=place and place.before_updated_at,
             before_id=place and place.before_id,
-            as_of=place and place.as_of,
         )
 
     async def create_conversation(

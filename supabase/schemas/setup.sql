@@ -32,3 +32,18 @@ revoke all on function public.ping from public, anon, authenticated, service_rol
 grant execute on function public.ping to service_role;
 comment on function public.ping is
     'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+
+-- A caller with a token passes his own id; the service passes that of the user it acts for.
+create function private.require_self(user_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    if auth.uid() is distinct from user_id and current_user <> 'service_role' then
+        raise exception 'Only for yourself.' using errcode = 'PT403', detail = 'forbidden';
+    end if;
+end;
+$$;
