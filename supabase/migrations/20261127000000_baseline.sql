@@ -1729,26 +1729,37 @@ comment on function public.sweep_turns is
 -- security, so none of these functions can show more than a plain select would.
 
 create function public.create_conversation(
+    user_id uuid,
     title text default 'New Chat',
     project_id uuid default null,
     metadata jsonb default '{}'
 )
 returns jsonb
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    insert into public.conversations (title, project_id, metadata)
-    values (create_conversation.title, create_conversation.project_id, create_conversation.metadata)
-    returning to_jsonb(conversations);
+#variable_conflict use_column
+declare
+    v_conversation public.conversations;
+begin
+    perform private.require_self(create_conversation.user_id);
+
+    insert into public.conversations (user_id, title, project_id, metadata)
+    values (create_conversation.user_id, create_conversation.title,
+            create_conversation.project_id, create_conversation.metadata)
+    returning * into v_conversation;
+
+    return to_jsonb(v_conversation);
+end;
 $$;
 
 revoke all on function public.create_conversation from public, anon, authenticated, service_role;
 grant execute on function public.create_conversation to authenticated;
-comment on function public.create_conversation is 'Starts an empty conversation of the caller''s.';
+comment on function public.create_conversation is 'Starts an empty conversation of this user''s.';
 
-create function public.get_conversation(conversation_id uuid)
+create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql
 stable
@@ -1759,9 +1770,12 @@ as $$
 declare
     v_conversation jsonb;
 begin
+    perform private.require_self(get_conversation.user_id);
+
     select to_jsonb(c) into v_conversation
     from public.conversations as c
-    where c.id = get_conversation.conversation_id;
+    where c.user_id = get_conversation.user_id
+      and c.id = get_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -1778,6 +1792,7 @@ comment on function public.get_conversation is 'One conversation''s row. Raises 
 -- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
 -- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
 create function public.load_conversation(
+    user_id uuid,
     conversation_id uuid,
     page_size integer default 50,
     before bigint default null,
@@ -1800,12 +1815,14 @@ declare
     v_oldest bigint;
     v_newest bigint;
     v_around bigint;
-    v_place uuid;
     v_nearest bigint;
 begin
+    perform private.require_self(load_conversation.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = load_conversation.conversation_id;
+    where c.user_id = load_conversation.user_id
+      and c.id = load_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -1814,12 +1831,13 @@ begin
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
-        -- By its id alone: under a policy, a second fact may lead to a slower index.
-        select m.seq, m.conversation_id into v_around, v_place
+        select m.seq into v_around
         from public.messages as m
-        where m.id = load_conversation.around;
+        where m.user_id = load_conversation.user_id
+          and m.conversation_id = load_conversation.conversation_id
+          and m.id = load_conversation.around;
 
-        if v_place is distinct from v_conversation.id then
+        if not found then
             raise exception 'Message not found.'
                 using errcode = 'PT404', detail = 'message_not_found';
         end if;
@@ -1848,7 +1866,8 @@ begin
                ) over nearest_first as bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = load_conversation.user_id
+          and m.conversation_id = load_conversation.conversation_id
           and m.seq between v_first and v_first + v_limit - 1
           and (before is null or m.seq < before)
         window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
@@ -1860,7 +1879,8 @@ begin
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
     from public.messages as m
-    where m.conversation_id = v_conversation.id
+    where m.user_id = load_conversation.user_id
+      and m.conversation_id = load_conversation.conversation_id
       and m.seq between v_oldest and v_newest;
 
     return jsonb_build_object(
@@ -1886,7 +1906,8 @@ begin
                 'is_expired', t.lease_expires_at <= now()
             )
             from public.turns as t
-            where t.conversation_id = v_conversation.id
+            where t.user_id = load_conversation.user_id
+              and t.conversation_id = load_conversation.conversation_id
               and t.status = 'running'
         )
     );
@@ -1974,6 +1995,7 @@ comment on function public.list_conversations is
     'A user''s conversations by last activity, newest first. next has the arguments of the page that follows.';
 
 create function public.update_conversation(
+    user_id uuid,
     conversation_id uuid,
     title text default null,
     archived boolean default null
@@ -1988,13 +2010,16 @@ as $$
 declare
     v_conversation jsonb;
 begin
+    perform private.require_self(update_conversation.user_id);
+
     update public.conversations as c
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, now())
         end
-    where c.id = update_conversation.conversation_id
+    where c.user_id = update_conversation.user_id
+      and c.id = update_conversation.conversation_id
     returning to_jsonb(c) into v_conversation;
 
     if not found then
@@ -2012,7 +2037,7 @@ comment on function public.update_conversation is
 
 -- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
 -- user's statement may on a hosted project. The Data API takes the limit from here.
-create function public.delete_conversation(conversation_id uuid)
+create function public.delete_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql
 volatile
@@ -2022,8 +2047,11 @@ set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 begin
+    perform private.require_self(delete_conversation.user_id);
+
     delete from public.conversations as c
-    where c.id = delete_conversation.conversation_id;
+    where c.user_id = delete_conversation.user_id
+      and c.id = delete_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
