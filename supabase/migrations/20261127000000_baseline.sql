@@ -66,7 +66,7 @@ create table public.conversations (
     restored_at timestamptz,
 
     constraint conversations_pkey primary key (id),
-    constraint conversations_id_user_id_key unique (id, user_id),
+    constraint conversations_user_id_id_key unique (user_id, id),
     constraint conversations_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
     constraint conversations_title_length check (char_length(title) between 1 and 200),
@@ -209,8 +209,6 @@ create table public.turns (
     status text not null default 'running',
     attempt integer not null default 1,
     lease_expires_at timestamptz not null,
-    user_message_id uuid not null,
-    reply_message_id uuid,
     draft text not null default '',
     cancel_requested_at timestamptz,
     error jsonb,
@@ -220,14 +218,11 @@ create table public.turns (
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
-    constraint turns_user_message_id_key unique (user_message_id),
-    constraint turns_reply_message_id_key unique (reply_message_id),
-    constraint turns_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
+    constraint turns_user_id_id_key unique (user_id, id),
+    constraint turns_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
     constraint turns_status_known
         check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
-    constraint turns_settled_has_reply
-        check ((status = 'running') = (reply_message_id is null)),
     constraint turns_settled_has_end
         check ((status = 'running') = (finished_at is null)),
     constraint turns_idempotency_key_length
@@ -235,13 +230,13 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1)
 );
 
-create index idx_turns_conversation_id on public.turns (conversation_id, user_id);
+create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
 
 create index idx_turns_user_id on public.turns (user_id, started_at);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
-    on public.turns (conversation_id)
+    on public.turns (user_id, conversation_id)
     where status = 'running';
 
 alter table public.turns enable row level security;
@@ -284,12 +279,13 @@ create table public.messages (
     turn_id uuid,
 
     constraint messages_pkey primary key (id),
-    constraint messages_conversation_id_seq_key unique (conversation_id, seq),
-    constraint messages_turn_id_role_key unique (turn_id, role),
-    constraint messages_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
-    constraint messages_turn_id_fkey foreign key (turn_id)
-        references public.turns (id) on delete cascade,
+    constraint messages_user_id_id_key unique (user_id, id),
+    constraint messages_user_id_conversation_id_seq_key unique (user_id, conversation_id, seq),
+    constraint messages_user_id_turn_id_role_key unique (user_id, turn_id, role),
+    constraint messages_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
+    constraint messages_user_id_turn_id_fkey foreign key (user_id, turn_id)
+        references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
     constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object')
@@ -305,18 +301,13 @@ create index idx_messages_user_id on public.messages (user_id, created_at);
 create index idx_messages_created_at
     on public.messages using brin (created_at) with (autosummarize = on);
 
--- A page is a range of seq in one conversation, read by its owner: one index knows all three. The
--- planner takes the owner and the conversation for two independent facts, and so a conversation for
--- a row or two, whatever its length: by an index on the first two, a page could cost all of it.
-create index idx_messages_conversation_id_user_id_seq
-    on public.messages (conversation_id, user_id, seq);
-
 alter table public.messages enable row level security;
 
 create policy select_own on public.messages
     for select to authenticated
     using (user_id = (select auth.uid()));
 
+-- That the conversation is the caller's, the foreign key says.
 create policy insert_own_user_row on public.messages
     for insert to authenticated
     with check (
@@ -324,12 +315,6 @@ create policy insert_own_user_row on public.messages
         and role = 'user'
         and not is_summary
         and turn_id is null
-        and exists (
-            select 1
-            from public.conversations
-            where conversations.id = messages.conversation_id
-              and conversations.user_id = (select auth.uid())
-        )
     );
 
 -- Withheld from clients: id, seq, created_at, is_summary, turn_id and generated_code are not
@@ -351,14 +336,6 @@ comment on column public.messages.turn_id is
 comment on column public.messages.user_id is
     'The owner of the conversation, on replies too.';
 
--- A turn never points at a message that is not there. Checked at commit, because a turn and its
--- first message name each other.
-alter table public.turns
-    add constraint turns_user_message_id_fkey foreign key (user_message_id)
-        references public.messages (id) deferrable initially deferred,
-    add constraint turns_reply_message_id_fkey foreign key (reply_message_id)
-        references public.messages (id) deferrable initially deferred;
-
 create trigger messages_refuse_depth
     before insert or update of metadata on public.messages
     for each row
@@ -373,33 +350,41 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_owner uuid;
+    v_last_seq bigint;
+    v_updated_at timestamptz;
 begin
     new.user_id := coalesce(new.user_id, auth.uid());
 
-    select user_id
-    into v_owner
-    from public.conversations
-    where id = new.conversation_id
-      and (new.user_id is null or user_id = new.user_id)
+    select c.last_seq, c.updated_at into v_last_seq, v_updated_at
+    from public.conversations as c
+    where c.user_id = new.user_id
+      and c.id = new.conversation_id
     for no key update;
 
-    if v_owner is null or exists (select 1 from public.messages where id = new.id) then
-        -- No such conversation, or someone else's: the policy (for a client) or the foreign key
-        -- (for the service) refuses the row, with one and the same answer for both cases. Or a
-        -- row that is there already, which `on conflict do nothing` must not use up a place for.
-        new.user_id := coalesce(new.user_id, v_owner);
+    if v_last_seq is null
+        or exists (
+            select 1
+            from public.messages as m
+            where m.user_id = new.user_id
+              and m.id = new.id
+        )
+    then
+        -- No such conversation, or someone else's: the foreign key refuses the row, with one and
+        -- the same answer for both cases. Or a row that is there already, which
+        -- `on conflict do nothing` must not use up a place for.
         new.seq := 0;
         new.created_at := now();
         return new;
     end if;
 
-    update public.conversations
-    set last_seq = last_seq + 1,
-        updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
-    where id = new.conversation_id
-    returning last_seq, updated_at, user_id
-    into new.seq, new.created_at, new.user_id;
+    new.seq := v_last_seq + 1;
+    new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
+
+    update public.conversations as c
+    set last_seq = new.seq,
+        updated_at = new.created_at
+    where c.user_id = new.user_id
+      and c.id = new.conversation_id;
 
     return new;
 end;
@@ -716,17 +701,17 @@ create table public.summaries (
     through_message_id uuid not null,
     created_at timestamptz not null default now(),
 
-    constraint summaries_pkey primary key (id),
-    constraint summaries_through_message_id_key unique (through_message_id),
-    constraint summaries_id_fkey foreign key (id)
-        references public.messages (id) on delete cascade,
-    constraint summaries_through_message_id_fkey foreign key (through_message_id)
-        references public.messages (id) on delete cascade,
-    constraint summaries_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade
+    constraint summaries_pkey primary key (user_id, id),
+    constraint summaries_user_id_through_message_id_key unique (user_id, through_message_id),
+    constraint summaries_user_id_id_fkey foreign key (user_id, id)
+        references public.messages (user_id, id) on delete cascade,
+    constraint summaries_user_id_through_message_id_fkey foreign key (user_id, through_message_id)
+        references public.messages (user_id, id) on delete cascade,
+    constraint summaries_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade
 );
 
-create index idx_summaries_conversation_id on public.summaries (conversation_id, user_id);
+create index idx_summaries_user_id_conversation_id on public.summaries (user_id, conversation_id);
 
 alter table public.summaries enable row level security;
 
@@ -1136,8 +1121,14 @@ as $$
     end
     from public.turns as t
     join public.conversations as c on c.id = t.conversation_id
-    join public.messages as u on u.id = t.user_message_id
-    left join public.messages as r on r.id = t.reply_message_id
+    join public.messages as u
+        on u.user_id = t.user_id
+        and u.turn_id = t.id
+        and u.role = 'user'
+    left join public.messages as r
+        on r.user_id = t.user_id
+        and r.turn_id = t.id
+        and r.role = 'assistant'
     where t.id = describe_turn.turn_id;
 $$;
 
@@ -1170,7 +1161,6 @@ declare
 begin
     update public.turns
     set status = settle_turn.status,
-        reply_message_id = settle_turn.message_id,
         error = settle_turn.error,
         draft = '',
         finished_at = clock_timestamp()
@@ -1230,7 +1220,14 @@ begin
     if not found then
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
-    elsif v_turn.reply_message_id = complete_turn.message_id then
+    elsif exists (
+        select 1
+        from public.messages as m
+        where m.user_id = v_turn.user_id
+          and m.turn_id = v_turn.id
+          and m.role = 'assistant'
+          and m.id = complete_turn.message_id
+    ) then
         -- The same write again: its answer was lost on the way.
         return private.describe_turn(v_turn.id, 'completed');
     elsif v_turn.status <> 'running' or v_turn.attempt <> complete_turn.attempt then
@@ -1363,9 +1360,16 @@ begin
             raise exception 'This idempotency key was used for another request.'
                 using errcode = 'PT422', detail = 'idempotency_key_reused';
         end if;
-        if v_turn.user_message_id = begin_turn.message_id
-            and v_turn.status = 'running'
+        if v_turn.status = 'running'
             and v_turn.attempt = 1
+            and exists (
+                select 1
+                from public.messages as m
+                where m.user_id = v_turn.user_id
+                  and m.turn_id = v_turn.id
+                  and m.role = 'user'
+                  and m.id = begin_turn.message_id
+            )
         then
             -- The same call again: its answer was lost on the way, so nobody works on it yet.
             return private.describe_turn(v_turn.id, 'started', history_tokens);
@@ -1406,10 +1410,10 @@ begin
     v_lease_expires_at := clock_timestamp() + make_interval(secs => lease_seconds);
 
     insert into public.turns
-        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at, user_message_id)
+        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at)
     values
         (v_conversation_id, begin_turn.user_id, begin_turn.idempotency_key,
-         begin_turn.request_hash, v_lease_expires_at, begin_turn.message_id)
+         begin_turn.request_hash, v_lease_expires_at)
     returning * into v_turn;
 
     insert into public.messages
@@ -1898,7 +1902,13 @@ begin
                 'turn_id', t.id,
                 'status', t.status,
                 'attempt', t.attempt,
-                'user_message_id', t.user_message_id,
+                'user_message_id', (
+                    select m.id
+                    from public.messages as m
+                    where m.user_id = t.user_id
+                      and m.turn_id = t.id
+                      and m.role = 'user'
+                ),
                 'draft', t.draft,
                 'offset', char_length(t.draft),
                 'started_at', t.started_at,
@@ -2211,9 +2221,9 @@ create table search.documents (
     created_at timestamptz not null,
     words tsvector not null,
 
-    constraint documents_pkey primary key (message_id, starts_at),
-    constraint documents_message_id_fkey foreign key (message_id)
-        references public.messages (id) on delete cascade
+    constraint documents_pkey primary key (user_id, message_id, starts_at),
+    constraint documents_user_id_message_id_fkey foreign key (user_id, message_id)
+        references public.messages (user_id, id) on delete cascade
 );
 
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
@@ -2254,7 +2264,9 @@ declare
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
 begin
     if tg_op = 'UPDATE' then
-        delete from search.documents where message_id = old.id;
+        delete from search.documents as d
+        where d.user_id = old.user_id
+          and d.message_id = old.id;
     end if;
 
     insert into search.documents
@@ -2791,7 +2803,13 @@ begin
                     'status', t.status,
                     'attempt', t.attempt,
                     'idempotency_key', t.idempotency_key,
-                    'reply_message_id', t.reply_message_id,
+                    'reply_message_id', (
+                        select r.id
+                        from public.messages as r
+                        where r.user_id = t.user_id
+                          and r.turn_id = t.id
+                          and r.role = 'assistant'
+                    ),
                     'draft', t.draft,
                     'error', t.error::text,
                     'started_at', t.started_at,
@@ -2799,7 +2817,9 @@ begin
                     'cancel_requested_at', t.cancel_requested_at
                 )
                 from public.turns as t
-                where t.user_message_id = s.id
+                where t.user_id = s.user_id
+                  and t.id = s.turn_id
+                  and s.role = 'user'
             )
         )
         order by s.seq
@@ -2856,23 +2876,19 @@ comment on function public.export_conversations is
 -- but commit_import writes: an imported reply can't be passed off as one of ours.
 
 create table private.import_parts (
-    id uuid not null default gen_random_uuid(),
+    user_id uuid not null,
     import_id uuid not null,
     part integer not null,
-    user_id uuid not null,
     conversations jsonb not null default '[]',
     messages jsonb not null default '[]',
     staged_at timestamptz not null default now(),
 
-    constraint import_parts_pkey primary key (id),
-    constraint import_parts_import_id_part_key unique (import_id, part),
+    constraint import_parts_pkey primary key (user_id, import_id, part),
     constraint import_parts_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
     constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
     constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
 );
-
-create index idx_import_parts_user_id on private.import_parts (user_id);
 
 create index idx_import_parts_staged_at on private.import_parts (staged_at);
 
@@ -2911,7 +2927,7 @@ begin
         stage_import.import_id, stage_import.part, stage_import.user_id,
         stage_import.conversations, stage_import.messages
     )
-    on conflict on constraint import_parts_import_id_part_key do nothing;
+    on conflict on constraint import_parts_pkey do nothing;
 
     return jsonb_build_object('part', stage_import.part);
 end;
@@ -3254,7 +3270,10 @@ begin
             r.metadata ->> 'complexity' as complexity,
             r.metadata ->> 'strategy' as strategy
         from public.turns as t
-        left join public.messages as r on r.id = t.reply_message_id
+        left join public.messages as r
+            on r.user_id = t.user_id
+            and r.turn_id = t.id
+            and r.role = 'assistant'
         where t.user_id = v_user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
@@ -3406,15 +3425,13 @@ create table private.legal_holds (
     constraint legal_holds_pkey primary key (id),
     constraint legal_holds_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint legal_holds_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
+    constraint legal_holds_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
     constraint legal_holds_reason_length check (char_length(reason) between 1 and 500)
 );
 
-create index idx_legal_holds_user_id on private.legal_holds (user_id);
-
-create index idx_legal_holds_conversation_id
-    on private.legal_holds (conversation_id, user_id);
+create index idx_legal_holds_user_id_conversation_id
+    on private.legal_holds (user_id, conversation_id);
 
 alter table private.legal_holds enable row level security;
 
@@ -4174,20 +4191,16 @@ as $$
                (
                    select m.id
                    from public.messages as m
-                   where m.id = t.user_message_id
-                     and m.role = 'user'
-               ) as request_id,
-               (
-                   select m.id
-                   from public.messages as m
-                   where m.id = t.reply_message_id
-                     and m.role = 'assistant'
+                   where m.user_id = t.user_id
                      and m.turn_id = t.id
-               ) as reply_id,
+                     and m.role = 'user'
+                   limit 1
+               ) as request_id,
                (
                    select count(*)
                    from public.messages as m
-                   where m.turn_id = t.id
+                   where m.user_id = t.user_id
+                     and m.turn_id = t.id
                      and m.role = 'assistant'
                ) as replies,
                (
@@ -4206,7 +4219,7 @@ as $$
         select 'settled_turn_without_reply', id
         from seen_turns
         where status <> 'running'
-          and reply_id is null
+          and replies = 0
         union all
         select 'turn_with_two_replies', id from seen_turns where replies > 1
         union all
@@ -4481,7 +4494,7 @@ begin
     join public.turns as t on t.id = m.turn_id
     where t.id = drop_second_replies.turn_id
       and m.role = 'assistant'
-    order by (m.id = t.reply_message_id) desc, m.seq, m.id
+    order by m.seq, m.id
     limit 1;
 
     update public.messages as m
@@ -4496,7 +4509,7 @@ $$;
 
 revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
 comment on function private.drop_second_replies is
-    'Leaves a turn the reply it points to, else its first; the others stay as messages outside of any turn.';
+    'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
 create function private.answer_turn(turn_id uuid)
 returns boolean
@@ -4528,9 +4541,10 @@ begin
     select m.* into v_reply
     from public.messages as m
     where m.conversation_id = v_turn.conversation_id
+      and m.user_id = v_turn.user_id
+      and m.turn_id = v_turn.id
       and m.role = 'assistant'
-      and (m.turn_id = v_turn.id or m.turn_id is null and m.id = v_turn.reply_message_id)
-    order by m.turn_id nulls last, m.seq
+    order by m.seq
     limit 1;
 
     if not found then
@@ -4538,20 +4552,8 @@ begin
         return true;
     end if;
 
-    -- A turn that claims this one's reply is broken too, and gets its own when it is its turn.
     update public.turns as t
-    set reply_message_id = gen_random_uuid()
-    where t.reply_message_id = v_reply.id
-      and t.id <> v_turn.id;
-
-    update public.messages as m
-    set turn_id = v_turn.id
-    where m.id = v_reply.id
-      and m.turn_id is null;
-
-    update public.turns as t
-    set reply_message_id = v_reply.id,
-        status = case
+    set status = case
             when t.status <> 'running' then t.status
             when v_reply.metadata ->> 'success' = 'true' then 'completed'
             else 'interrupted'
@@ -4566,7 +4568,7 @@ $$;
 
 revoke all on function private.answer_turn from public, anon, authenticated, service_role;
 comment on function private.answer_turn is
-    'Points a turn without a worker, or without the reply it names, to the stored reply that is its own; where there is none, interrupts it.';
+    'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
 -- How what find_broken found is mended: one thing at a time, then all of it in an order that works.
 

@@ -131,7 +131,10 @@ begin
             r.metadata ->> 'complexity' as complexity,
             r.metadata ->> 'strategy' as strategy
         from public.turns as t
-        left join public.messages as r on r.id = t.reply_message_id
+        left join public.messages as r
+            on r.user_id = t.user_id
+            and r.turn_id = t.id
+            and r.role = 'assistant'
         where t.user_id = v_user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at

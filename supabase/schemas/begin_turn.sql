@@ -58,9 +58,16 @@ begin
             raise exception 'This idempotency key was used for another request.'
                 using errcode = 'PT422', detail = 'idempotency_key_reused';
         end if;
-        if v_turn.user_message_id = begin_turn.message_id
-            and v_turn.status = 'running'
+        if v_turn.status = 'running'
             and v_turn.attempt = 1
+            and exists (
+                select 1
+                from public.messages as m
+                where m.user_id = v_turn.user_id
+                  and m.turn_id = v_turn.id
+                  and m.role = 'user'
+                  and m.id = begin_turn.message_id
+            )
         then
             -- The same call again: its answer was lost on the way, so nobody works on it yet.
             return private.describe_turn(v_turn.id, 'started', history_tokens);
@@ -101,10 +108,10 @@ begin
     v_lease_expires_at := clock_timestamp() + make_interval(secs => lease_seconds);
 
     insert into public.turns
-        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at, user_message_id)
+        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at)
     values
         (v_conversation_id, begin_turn.user_id, begin_turn.idempotency_key,
-         begin_turn.request_hash, v_lease_expires_at, begin_turn.message_id)
+         begin_turn.request_hash, v_lease_expires_at)
     returning * into v_turn;
 
     insert into public.messages

@@ -22,7 +22,6 @@ declare
 begin
     update public.turns
     set status = settle_turn.status,
-        reply_message_id = settle_turn.message_id,
         error = settle_turn.error,
         draft = '',
         finished_at = clock_timestamp()
@@ -82,7 +81,14 @@ begin
     if not found then
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
-    elsif v_turn.reply_message_id = complete_turn.message_id then
+    elsif exists (
+        select 1
+        from public.messages as m
+        where m.user_id = v_turn.user_id
+          and m.turn_id = v_turn.id
+          and m.role = 'assistant'
+          and m.id = complete_turn.message_id
+    ) then
         -- The same write again: its answer was lost on the way.
         return private.describe_turn(v_turn.id, 'completed');
     elsif v_turn.status <> 'running' or v_turn.attempt <> complete_turn.attempt then

@@ -188,8 +188,14 @@ as $$
     end
     from public.turns as t
     join public.conversations as c on c.id = t.conversation_id
-    join public.messages as u on u.id = t.user_message_id
-    left join public.messages as r on r.id = t.reply_message_id
+    join public.messages as u
+        on u.user_id = t.user_id
+        and u.turn_id = t.id
+        and u.role = 'user'
+    left join public.messages as r
+        on r.user_id = t.user_id
+        and r.turn_id = t.id
+        and r.role = 'assistant'
     where t.id = describe_turn.turn_id;
 $$;
 

@@ -14,7 +14,7 @@ create table public.conversations (
     restored_at timestamptz,
 
     constraint conversations_pkey primary key (id),
-    constraint conversations_id_user_id_key unique (id, user_id),
+    constraint conversations_user_id_id_key unique (user_id, id),
     constraint conversations_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
     constraint conversations_title_length check (char_length(title) between 1 and 200),

@@ -171,7 +171,13 @@ begin
                 'turn_id', t.id,
                 'status', t.status,
                 'attempt', t.attempt,
-                'user_message_id', t.user_message_id,
+                'user_message_id', (
+                    select m.id
+                    from public.messages as m
+                    where m.user_id = t.user_id
+                      and m.turn_id = t.id
+                      and m.role = 'user'
+                ),
                 'draft', t.draft,
                 'offset', char_length(t.draft),
                 'started_at', t.started_at,

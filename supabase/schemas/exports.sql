@@ -61,7 +61,13 @@ begin
                     'status', t.status,
                     'attempt', t.attempt,
                     'idempotency_key', t.idempotency_key,
-                    'reply_message_id', t.reply_message_id,
+                    'reply_message_id', (
+                        select r.id
+                        from public.messages as r
+                        where r.user_id = t.user_id
+                          and r.turn_id = t.id
+                          and r.role = 'assistant'
+                    ),
                     'draft', t.draft,
                     'error', t.error::text,
                     'started_at', t.started_at,
@@ -69,7 +75,9 @@ begin
                     'cancel_requested_at', t.cancel_requested_at
                 )
                 from public.turns as t
-                where t.user_message_id = s.id
+                where t.user_id = s.user_id
+                  and t.id = s.turn_id
+                  and s.role = 'user'
             )
         )
         order by s.seq

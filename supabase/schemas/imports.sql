@@ -3,23 +3,19 @@
 -- but commit_import writes: an imported reply can't be passed off as one of ours.
 
 create table private.import_parts (
-    id uuid not null default gen_random_uuid(),
+    user_id uuid not null,
     import_id uuid not null,
     part integer not null,
-    user_id uuid not null,
     conversations jsonb not null default '[]',
     messages jsonb not null default '[]',
     staged_at timestamptz not null default now(),
 
-    constraint import_parts_pkey primary key (id),
-    constraint import_parts_import_id_part_key unique (import_id, part),
+    constraint import_parts_pkey primary key (user_id, import_id, part),
     constraint import_parts_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
     constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
     constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
 );
-
-create index idx_import_parts_user_id on private.import_parts (user_id);
 
 create index idx_import_parts_staged_at on private.import_parts (staged_at);
 
@@ -58,7 +54,7 @@ begin
         stage_import.import_id, stage_import.part, stage_import.user_id,
         stage_import.conversations, stage_import.messages
     )
-    on conflict on constraint import_parts_import_id_part_key do nothing;
+    on conflict on constraint import_parts_pkey do nothing;
 
     return jsonb_build_object('part', stage_import.part);
 end;

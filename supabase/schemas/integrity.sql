@@ -89,20 +89,16 @@ as $$
                (
                    select m.id
                    from public.messages as m
-                   where m.id = t.user_message_id
-                     and m.role = 'user'
-               ) as request_id,
-               (
-                   select m.id
-                   from public.messages as m
-                   where m.id = t.reply_message_id
-                     and m.role = 'assistant'
+                   where m.user_id = t.user_id
                      and m.turn_id = t.id
-               ) as reply_id,
+                     and m.role = 'user'
+                   limit 1
+               ) as request_id,
                (
                    select count(*)
                    from public.messages as m
-                   where m.turn_id = t.id
+                   where m.user_id = t.user_id
+                     and m.turn_id = t.id
                      and m.role = 'assistant'
                ) as replies,
                (
@@ -121,7 +117,7 @@ as $$
         select 'settled_turn_without_reply', id
         from seen_turns
         where status <> 'running'
-          and reply_id is null
+          and replies = 0
         union all
         select 'turn_with_two_replies', id from seen_turns where replies > 1
         union all

@@ -11,15 +11,13 @@ create table private.legal_holds (
     constraint legal_holds_pkey primary key (id),
     constraint legal_holds_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint legal_holds_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
+    constraint legal_holds_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
     constraint legal_holds_reason_length check (char_length(reason) between 1 and 500)
 );
 
-create index idx_legal_holds_user_id on private.legal_holds (user_id);
-
-create index idx_legal_holds_conversation_id
-    on private.legal_holds (conversation_id, user_id);
+create index idx_legal_holds_user_id_conversation_id
+    on private.legal_holds (user_id, conversation_id);
 
 alter table private.legal_holds enable row level security;
 

@@ -175,7 +175,7 @@ begin
     join public.turns as t on t.id = m.turn_id
     where t.id = drop_second_replies.turn_id
       and m.role = 'assistant'
-    order by (m.id = t.reply_message_id) desc, m.seq, m.id
+    order by m.seq, m.id
     limit 1;
 
     update public.messages as m
@@ -190,7 +190,7 @@ $$;
 
 revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
 comment on function private.drop_second_replies is
-    'Leaves a turn the reply it points to, else its first; the others stay as messages outside of any turn.';
+    'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
 create function private.answer_turn(turn_id uuid)
 returns boolean
@@ -222,9 +222,10 @@ begin
     select m.* into v_reply
     from public.messages as m
     where m.conversation_id = v_turn.conversation_id
+      and m.user_id = v_turn.user_id
+      and m.turn_id = v_turn.id
       and m.role = 'assistant'
-      and (m.turn_id = v_turn.id or m.turn_id is null and m.id = v_turn.reply_message_id)
-    order by m.turn_id nulls last, m.seq
+    order by m.seq
     limit 1;
 
     if not found then
@@ -232,20 +233,8 @@ begin
         return true;
     end if;
 
-    -- A turn that claims this one's reply is broken too, and gets its own when it is its turn.
     update public.turns as t
-    set reply_message_id = gen_random_uuid()
-    where t.reply_message_id = v_reply.id
-      and t.id <> v_turn.id;
-
-    update public.messages as m
-    set turn_id = v_turn.id
-    where m.id = v_reply.id
-      and m.turn_id is null;
-
-    update public.turns as t
-    set reply_message_id = v_reply.id,
-        status = case
+    set status = case
             when t.status <> 'running' then t.status
             when v_reply.metadata ->> 'success' = 'true' then 'completed'
             else 'interrupted'
@@ -260,4 +249,4 @@ $$;
 
 revoke all on function private.answer_turn from public, anon, authenticated, service_role;
 comment on function private.answer_turn is
-    'Points a turn without a worker, or without the reply it names, to the stored reply that is its own; where there is none, interrupts it.';
+    'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';

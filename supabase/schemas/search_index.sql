@@ -143,9 +143,9 @@ create table search.documents (
     created_at timestamptz not null,
     words tsvector not null,
 
-    constraint documents_pkey primary key (message_id, starts_at),
-    constraint documents_message_id_fkey foreign key (message_id)
-        references public.messages (id) on delete cascade
+    constraint documents_pkey primary key (user_id, message_id, starts_at),
+    constraint documents_user_id_message_id_fkey foreign key (user_id, message_id)
+        references public.messages (user_id, id) on delete cascade
 );
 
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
@@ -186,7 +186,9 @@ declare
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
 begin
     if tg_op = 'UPDATE' then
-        delete from search.documents where message_id = old.id;
+        delete from search.documents as d
+        where d.user_id = old.user_id
+          and d.message_id = old.id;
     end if;
 
     insert into search.documents

@@ -6,17 +6,17 @@ create table public.summaries (
     through_message_id uuid not null,
     created_at timestamptz not null default now(),
 
-    constraint summaries_pkey primary key (id),
-    constraint summaries_through_message_id_key unique (through_message_id),
-    constraint summaries_id_fkey foreign key (id)
-        references public.messages (id) on delete cascade,
-    constraint summaries_through_message_id_fkey foreign key (through_message_id)
-        references public.messages (id) on delete cascade,
-    constraint summaries_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade
+    constraint summaries_pkey primary key (user_id, id),
+    constraint summaries_user_id_through_message_id_key unique (user_id, through_message_id),
+    constraint summaries_user_id_id_fkey foreign key (user_id, id)
+        references public.messages (user_id, id) on delete cascade,
+    constraint summaries_user_id_through_message_id_fkey foreign key (user_id, through_message_id)
+        references public.messages (user_id, id) on delete cascade,
+    constraint summaries_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade
 );
 
-create index idx_summaries_conversation_id on public.summaries (conversation_id, user_id);
+create index idx_summaries_user_id_conversation_id on public.summaries (user_id, conversation_id);
 
 alter table public.summaries enable row level security;
 

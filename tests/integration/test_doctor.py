@@ -41,8 +41,11 @@ CHECKS = {
 
 # Constraints that some damage can't be planted beside; a repair must let them be added again.
 KEYS = {
-    "messages_conversation_id_seq_key": ("messages", "unique (conversation_id, seq)"),
-    "messages_turn_id_role_key": ("messages", "unique (turn_id, role)"),
+    "messages_user_id_conversation_id_seq_key": (
+        "messages",
+        "unique (user_id, conversation_id, seq)",
+    ),
+    "messages_user_id_turn_id_role_key": ("messages", "unique (user_id, turn_id, role)"),
     "turns_user_id_idempotency_key_key": ("turns", "unique (user_id, idempotency_key)"),
 }
 
@@ -75,23 +78,8 @@ class Damage:
 DAMAGES = [
     Damage(
         {"settled_turn_without_reply": 1},
-        ("update turns set reply_message_id = gen_random_uuid() where id = %(first)s",),
-        name="a turn that points past its reply",
-    ),
-    Damage(
-        {"settled_turn_without_reply": 1},
         ("update messages set turn_id = null where turn_id = %(first)s and role = 'assistant'",),
         name="a reply that lost its turn",
-    ),
-    Damage(
-        {"settled_turn_without_reply": 2},
-        (
-            "update turns as t set reply_message_id = o.reply_message_id from turns as o"
-            " where t.conversation_id = %(conversation)s"
-            " and o.conversation_id = t.conversation_id and o.id <> t.id",
-        ),
-        name="two turns that point to each other's reply",
-        without="turns_reply_message_id_key",
     ),
     Damage(
         {"settled_turn_without_reply": 1, "last_seq_wrong": 1},
@@ -106,7 +94,7 @@ DAMAGES = [
             " updated_at + interval '1 microsecond' from conversations where id = %(conversation)s",
             "update conversations set last_seq = 5 where id = %(conversation)s",
         ),
-        without="messages_turn_id_role_key",
+        without="messages_user_id_turn_id_role_key",
     ),
     Damage(
         {"seq_gap": 1},
@@ -130,7 +118,7 @@ DAMAGES = [
             "update messages set seq = 3 where conversation_id = %(conversation)s and seq = 4",
             "update conversations set last_seq = 3 where id = %(conversation)s",
         ),
-        without="messages_conversation_id_seq_key",
+        without="messages_user_id_conversation_id_seq_key",
     ),
     Damage(
         {"last_seq_wrong": 1},
@@ -189,7 +177,7 @@ DAMAGES = [
     Damage(
         {"turn_without_worker": 1},
         (
-            "update turns set status = 'running', reply_message_id = null, finished_at = null,"
+            "update turns set status = 'running', finished_at = null,"
             " lease_expires_at = now() - interval '1 hour' where id = %(second)s",
         ),
         name="a reply that its turn never learned of",
@@ -217,7 +205,7 @@ EVERYTHING_AT_ONCE = (
     "update messages set user_id = %(other)s"
     " where conversation_id = %(conversation)s and role = 'user'",
     "delete from messages where turn_id = %(first)s and role = 'assistant'",
-    "update turns set status = 'running', reply_message_id = null, finished_at = null,"
+    "update turns set status = 'running', finished_at = null,"
     " lease_expires_at = now() - interval '1 hour' where id = %(second)s",
     "update messages set turn_id = gen_random_uuid() where turn_id = %(second)s",
     "delete from conversations where id = %(others)s",
@@ -378,10 +366,7 @@ class constraint_dropped:  # noqa: N801 - reads as a statement
 
     def __init__(self, db: psycopg.Connection, name: str | None) -> None:
         self.db, self.name = db, name
-        self.table, self.definition = {
-            **KEYS,
-            "turns_reply_message_id_key": ("turns", "unique (reply_message_id)"),
-        }.get(name or "", ("", ""))
+        self.table, self.definition = KEYS.get(name or "", ("", ""))
 
     def __enter__(self) -> None:
         if self.name:
@@ -520,7 +505,7 @@ async def test_orphans_of_an_account_that_is_gone_are_left_and_told_of(patient: 
 
 async def test_a_lost_request_is_told_of_and_nothing_is_made_up(patient: Patient) -> None:
     """What a user said can't be had again: it is found, named and left."""
-    patient.plant("update turns set user_message_id = gen_random_uuid() where id = %(first)s")
+    patient.plant("update messages set turn_id = null where turn_id = %(first)s and role = 'user'")
     before = everything_in(patient.db)
     assert patient.repair() == set()
     assert patient.check()["turn_without_message"] == {
@@ -663,7 +648,7 @@ async def test_deep_health_counts_what_is_broken_and_stays_well(
     """Two calls, the usual fields, and each check's count; a shallow one has none of it."""
     patient.plant(
         "update conversations set last_seq = 9 where id = %(conversation)s",
-        "update turns set status = 'running', reply_message_id = null, finished_at = null,"
+        "update turns set status = 'running', finished_at = null,"
         " lease_expires_at = now() - interval '1 hour' where id = %(second)s",
     )
     deep = await deep_health(patient, proxy)
@@ -696,7 +681,7 @@ async def test_a_bounded_check_looks_at_what_was_written_since(patient: Patient)
     assert patient.broken(since=since[0]) == {}
     assert patient.broken() == {"last_seq_wrong": 2}
     patient.plant(
-        "update turns set status = 'running', reply_message_id = null, finished_at = null,"
+        "update turns set status = 'running', finished_at = null,"
         " lease_expires_at = now() - interval '1 hour' where id = %(second)s"
     )
     assert patient.broken(since=since[0]) == {"last_seq_wrong": 1, "turn_without_worker": 1}

@@ -51,10 +51,9 @@ def add_turn(
     start = datetime.fromisoformat(started_at)
     db.execute(
         "insert into turns (id, conversation_id, user_id, idempotency_key, request_hash, status,"
-        " attempt, replays, lease_expires_at, user_message_id, reply_message_id, started_at,"
-        " finished_at) values (%s, %s, %s, %s, 'hash', %s, %s, %s, now(), %s, %s, %s, %s)",
-        (turn, conversation, user_id, turn, status, attempt, replays, request,
-         reply if is_settled else None, start,
+        " attempt, replays, lease_expires_at, started_at,"
+        " finished_at) values (%s, %s, %s, %s, 'hash', %s, %s, %s, now(), %s, %s)",
+        (turn, conversation, user_id, turn, status, attempt, replays, start,
          start + timedelta(seconds=seconds) if is_settled else None),
     )  # fmt: skip
     rows: list[tuple[str, str, dict[str, Any]]] = [(request, "user", {})]
@@ -359,8 +358,8 @@ def test_an_index_finds_the_turns_of_a_range(
     scratch.execute("set local session_replication_role = replica")
     scratch.execute(
         "insert into turns (conversation_id, user_id, idempotency_key, request_hash, status,"
-        " lease_expires_at, user_message_id, reply_message_id, started_at, finished_at)"
-        " select %s, %s, n::text, 'hash', 'completed', now(), gen_random_uuid(), gen_random_uuid(),"
+        " lease_expires_at, started_at, finished_at)"
+        " select %s, %s, n::text, 'hash', 'completed', now(),"
         " timestamptz '2025-01-01Z' + n * interval '1 hour',"
         " timestamptz '2025-01-01Z' + n * interval '1 hour 1 second'"
         " from generate_series(1, 5000) as n",

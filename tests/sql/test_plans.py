@@ -50,9 +50,9 @@ chat as (
 turns as (
     insert into turns (
         conversation_id, user_id, idempotency_key, request_hash, status, lease_expires_at,
-        user_message_id, reply_message_id, finished_at
+        finished_at
     )
-    select id, user_id, n, 'hash', 'completed', now(), gen_random_uuid(), gen_random_uuid(), now()
+    select id, user_id, n, 'hash', 'completed', now(), now()
     from chat, generate_series(1, {LONG} / 2) as n
 )
 insert into messages (conversation_id, user_id, role, content, seq, created_at)

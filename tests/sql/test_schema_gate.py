@@ -71,9 +71,7 @@ REFUSED_ROWS: dict[str, list[dict[str, object]]] = {
     "conversations": [{"user_id": "victim"}],
     "messages": [
         {"user_id": "victim"},
-        {"conversation_id": "victim's"},
         {"conversation_id": "victim's", "user_id": "victim"},
-        {"conversation_id": "missing"},
         {"role": "assistant"},
         {"role": "system"},
         {"role": "system", "is_summary": True},
@@ -270,6 +268,18 @@ def test_the_insert_policy_alone_refuses_what_is_not_the_callers(
     }
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
         _insert(scratch, table, row)
+
+
+def test_the_foreign_key_refuses_what_is_not_the_callers(scratch: psycopg.Connection) -> None:
+    """With every column granted by mistake, another's conversation and none are one answer."""
+    rows = _people(scratch)
+    refused = set()
+    for conversation in ("victim's", "missing"):
+        row = rows["allowed"]["messages"] | {"conversation_id": rows["ids"][conversation]}
+        with pytest.raises(psycopg.errors.ForeignKeyViolation) as caught:
+            _insert(scratch, "messages", row)
+        refused.add((caught.value.diag.message_primary, caught.value.diag.message_detail))
+    assert len(refused) == 1
 
 
 @pytest.mark.parametrize("table", REFUSED_ROWS)

@@ -64,8 +64,6 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "status": "completed",
         "lease_expires_at": "2026-11-01T00:00:00+00:00",
         "finished_at": "2026-11-01T00:00:00+00:00",
-        "user_message_id": world.free_message,
-        "reply_message_id": world.free_message,
     },
     "summaries": lambda world: {
         "id": world.message,
@@ -267,6 +265,6 @@ EMBEDS = [
     "conversations?select=*,messages(*)",
     "conversations?select=*,turns(*)",
     # Named, because the local Data API also sees a way over turns.
-    "messages?select=*,conversations!messages_conversation_id_user_id_fkey(*)",
+    "messages?select=*,conversations!messages_user_id_conversation_id_fkey(*)",
     "turns?select=*,conversations(*)",
 ]

@@ -100,11 +100,13 @@ async def make_world(stack: Stack) -> World:
 
 
 def outcome(answer: httpx.Response) -> str:
-    """Put an answer of the Data API in one word: done, none, denied, missing or what else it is."""
+    """Put an answer of the Data API in a word: done, none, denied, refused, missing or its code."""
     body = answer.json() if answer.content else None
     if answer.is_success:
         return "none" if body == [] else "done"
     code = body.get("code") if isinstance(body, dict) else None
     if code == "42501" and answer.status_code in {401, 403}:
         return "denied"
+    if code == "23503" and answer.status_code == 409:
+        return "refused"
     return "missing" if code == "PT404" and answer.status_code == 404 else f"failed with {code}"
