@@ -2745,6 +2745,7 @@ comment on function public.search_messages is
 -- 1 ... last_seq is a snapshot, however long the reading takes.
 
 create function public.export_messages(
+    user_id uuid,
     conversation_id uuid,
     after bigint default 0,
     until bigint default null,
@@ -2763,9 +2764,12 @@ declare
     v_last bigint;
     v_messages jsonb;
 begin
+    perform private.require_self(export_messages.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = export_messages.conversation_id;
+    where c.user_id = export_messages.user_id
+      and c.id = export_messages.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -2788,7 +2792,8 @@ begin
                ) over (order by m.seq) as bytes_so_far,
                row_number() over (order by m.seq) as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = export_messages.user_id
+          and m.conversation_id = export_messages.conversation_id
           and m.seq > export_messages.after
           and m.seq <= v_last
     )
@@ -2890,8 +2895,6 @@ create table private.import_parts (
     constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
 );
 
-create index idx_import_parts_staged_at on private.import_parts (staged_at);
-
 alter table private.import_parts enable row level security;
 
 -- Written out, so that it isn't taken for one that was forgotten.
@@ -2905,9 +2908,9 @@ comment on table private.import_parts is
     'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
 
 create function public.stage_import(
+    user_id uuid,
     import_id uuid,
     part integer,
-    user_id uuid,
     conversations jsonb,
     messages jsonb
 )
@@ -2920,7 +2923,9 @@ as $$
 #variable_conflict use_column
 begin
     -- What a process that died has left.
-    delete from private.import_parts where staged_at < now() - interval '1 hour';
+    delete from private.import_parts as p
+    where p.user_id = stage_import.user_id
+      and p.staged_at < now() - interval '1 hour';
 
     insert into private.import_parts (import_id, part, user_id, conversations, messages)
     values (
@@ -2938,7 +2943,7 @@ grant execute on function public.stage_import to service_role;
 comment on function public.stage_import is
     'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
 
-create function public.discard_import(import_id uuid)
+create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
 language plpgsql
 volatile
@@ -2949,7 +2954,9 @@ as $$
 declare
     v_count integer;
 begin
-    delete from private.import_parts as p where p.import_id = discard_import.import_id;
+    delete from private.import_parts as p
+    where p.user_id = discard_import.user_id
+      and p.import_id = discard_import.import_id;
     get diagnostics v_count = row_count;
     return jsonb_build_object('discarded', v_count);
 end;
@@ -2962,7 +2969,7 @@ comment on function public.discard_import is 'Forgets the parts of an import tha
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
-create function public.commit_import(import_id uuid, user_id uuid, parts integer)
+create function public.commit_import(user_id uuid, import_id uuid, parts integer)
 returns jsonb
 language plpgsql
 volatile
@@ -2978,15 +2985,15 @@ begin
     -- Two commits of one import queue here.
     perform 1
     from private.import_parts as p
-    where p.import_id = commit_import.import_id
-      and p.user_id = commit_import.user_id
+    where p.user_id = commit_import.user_id
+      and p.import_id = commit_import.import_id
     for update;
 
     if (
         select count(*)
         from private.import_parts as p
-        where p.import_id = commit_import.import_id
-          and p.user_id = commit_import.user_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) is distinct from commit_import.parts then
         raise exception 'The import is not complete any more; import the file again.'
             using errcode = 'PT503', detail = 'import_incomplete';
@@ -2998,7 +3005,8 @@ begin
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ),
     taken as (
         insert into public.conversations
@@ -3020,8 +3028,8 @@ begin
         where not exists (
             select 1
             from public.conversations as c
-            where c.id = (header -> 'imported' ->> 'conversationId')::uuid
-              and c.user_id = commit_import.user_id
+            where c.user_id = commit_import.user_id
+              and c.id = (header -> 'imported' ->> 'conversationId')::uuid
               and c.last_seq >= (header ->> 'last_seq')::bigint
         )
         order by part, place
@@ -3048,13 +3056,14 @@ begin
         select p.part, m.place, m.message
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) as staged
     where (message ->> 'conversation_id')::uuid = any (v_taken)
     order by part, place;
 
     perform set_config('message_persistence.importing', '', true);
-    perform private.require_whole(v_taken);
+    perform private.require_whole(commit_import.user_id, v_taken);
 
     select coalesce(jsonb_agg(
         jsonb_build_object(
@@ -3072,17 +3081,20 @@ begin
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) as headers
     left join public.conversations as original
-        on original.id = (header -> 'imported' ->> 'conversationId')::uuid
-        and original.user_id = commit_import.user_id
+        on original.user_id = commit_import.user_id
+        and original.id = (header -> 'imported' ->> 'conversationId')::uuid
     left join public.conversations as copy
         on copy.user_id = commit_import.user_id
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
 
-    delete from private.import_parts as p where p.import_id = commit_import.import_id;
+    delete from private.import_parts as p
+    where p.user_id = commit_import.user_id
+      and p.import_id = commit_import.import_id;
     return jsonb_build_object('conversations', v_outcome);
 end;
 $$;
@@ -3092,7 +3104,7 @@ grant execute on function public.commit_import to service_role;
 comment on function public.commit_import is
     'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
 
-create function private.require_whole(conversation_ids uuid[])
+create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void
 language plpgsql
 stable
@@ -3115,10 +3127,12 @@ begin
                        o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
                            as is_later
                 from public.messages as o
-                where o.conversation_id = c.id
+                where o.user_id = require_whole.user_id
+                  and o.conversation_id = c.id
             ) as m
         ) as found on true
-        where c.id = any (conversation_ids)
+        where c.user_id = require_whole.user_id
+          and c.id = any (conversation_ids)
           and (
               found.messages <> c.last_seq
               or coalesce(found.first_seq, 1) <> 1

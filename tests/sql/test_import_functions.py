@@ -37,7 +37,7 @@ def staged(
                    "metadata": "{}", "created_at": at}  # fmt: skip
         db.execute(
             "select stage_import(%s, %s, %s, %s, %s)",
-            (import_id, part, owner, json.dumps([] if part else [header]), json.dumps([message])),
+            (owner, import_id, part, json.dumps([] if part else [header]), json.dumps([message])),
         )
     return import_id, conversation
 
@@ -46,7 +46,7 @@ def commit(
     db: psycopg.Connection, import_id: uuid.UUID, owner: uuid.UUID, parts: int = 2
 ) -> list[dict[str, Any]]:
     """Commit an import and return what became of it."""
-    row = db.execute("select commit_import(%s, %s, %s)", (import_id, owner, parts)).fetchone()
+    row = db.execute("select commit_import(%s, %s, %s)", (owner, import_id, parts)).fetchone()
     assert row is not None
     outcome: list[dict[str, Any]] = row[0]["conversations"]
     return outcome
@@ -164,14 +164,14 @@ def test_staging_is_repeatable_and_forgets_what_was_left_for_an_hour(
     left, _ = staged(scratch, owner)
     scratch.execute("update private.import_parts set staged_at = now() - interval '61 minutes'")
     import_id, _ = staged(scratch, owner)
-    scratch.execute("select stage_import(%s, 0, %s, '[]', '[]')", (import_id, owner))
+    scratch.execute("select stage_import(%s, %s, 0, '[]', '[]')", (owner, import_id))
     rows = scratch.execute(
         "select import_id, jsonb_array_length(conversations)"
         " from private.import_parts order by part"
     ).fetchall()
     assert rows == [(import_id, 1), (import_id, 0)]
     assert left != import_id
-    discarded = scratch.execute("select discard_import(%s)", (import_id,)).fetchone()
+    discarded = scratch.execute("select discard_import(%s, %s)", (owner, import_id)).fetchone()
     assert discarded == ({"discarded": 2},)
 
 

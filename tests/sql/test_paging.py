@@ -212,7 +212,7 @@ def test_the_list_of_conversations_pages_without_loss_or_repeat(
         (ids,),
     )
     with as_user(stack.settings.db_url, owner) as user:
-        listed = [row for page in _pages(user, user_id=owner, page_size=4) for row in page]
+        listed = [row for page in _pages(user, page_size=4) for row in page]
     order = [(row["updated_at"], row["id"]) for row in listed]
     assert sorted(row["id"] for row in listed) == sorted(ids)
     assert order == sorted(order, reverse=True)
@@ -235,12 +235,12 @@ def test_a_list_neither_repeats_nor_skips_while_conversations_move(
                (archived, owner))  # fmt: skip
     seen: list[str] = []
     with as_user(stack.settings.db_url, owner) as user:
-        for page in _pages(user, user_id=owner, page_size=4, archived=archived):
+        for page in _pages(user, page_size=4, archived=archived):
             seen += [row["id"] for row in page]
             for conversation in choice.sample(sorted(moved), 6):
                 _write(db, conversation, owner, count=choice.randint(1, 3))
         again = [
-            row["id"] for page in _pages(user, user_id=owner, archived=archived) for row in page
+            row["id"] for page in _pages(user, archived=archived) for row in page
         ]
     assert [each for each in seen if each not in moved] == [
         each for each in unmoved if each not in moved
@@ -390,7 +390,7 @@ def test_pages_of_conversations_with_long_metadata_are_shorter_and_lose_none(sta
     place: dict[str, Any] | None = {}
     with as_user(stack.settings.db_url, owner) as user:
         while place is not None:
-            answer = user.call("list_conversations", user_id=owner, **place)
+            answer = user.call("list_conversations", **place)
             pages.append([row["id"] for row in answer["conversations"]])
             place = answer["next"]
     assert len({each for page in pages for each in page}) == 6

@@ -112,11 +112,11 @@ def populated(bare_server: Server, request: pytest.FixtureRequest) -> Iterator[P
 
 
 CALLS = {
-    "newest page": "load_conversation(%(chat)s, 20)",
-    "page before": "load_conversation(%(chat)s, 20, before => 60)",
-    "page after": "load_conversation(%(chat)s, 20, after => 40)",
-    "page around": "load_conversation(%(chat)s, 20, around => %(middle)s)",
-    "export": "export_messages(%(chat)s, 9000, page_size => 20)",
+    "newest page": "load_conversation(%(owner)s, %(chat)s, 20)",
+    "page before": "load_conversation(%(owner)s, %(chat)s, 20, before => 60)",
+    "page after": "load_conversation(%(owner)s, %(chat)s, 20, after => 40)",
+    "page around": "load_conversation(%(owner)s, %(chat)s, 20, around => %(middle)s)",
+    "export": "export_messages(%(owner)s, %(chat)s, 9000, page_size => 20)",
     "history": "load_history(%(chat)s, 200)",
 }
 
@@ -133,7 +133,7 @@ def test_a_part_of_a_long_conversation_is_read_by_its_rows(
         (populated.chat, LONG // 2 + 1),
     ).fetchone()
     assert middle is not None
-    values = {"chat": populated.chat, "middle": middle[0]}
+    values = {"owner": populated.owner, "chat": populated.chat, "middle": middle[0]}
     assert PAGE <= rows_read(populated.db, call, values, plan_kind, role) <= MOST
 
 
