@@ -2445,6 +2445,7 @@ comment on function search.widen_query is
 -- messages and conversations.
 
 create function search.find_messages(
+    user_id uuid,
     q text,
     conversation_id uuid,
     project_id uuid,
@@ -2466,7 +2467,6 @@ as $$
 declare
     c_ranked constant integer := 1000;
     c_letter constant text := '[' || search.unspaced_letters() || ']';
-    v_user_id constant uuid := auth.uid();
     v_parsed constant jsonb := search.parse_query(q);
     v_query tsquery := (v_parsed ->> 'query')::tsquery;
     v_ranking tsquery := v_query;
@@ -2479,9 +2479,11 @@ declare
     v_pattern text;
     v_focus text;
 begin
+    perform private.require_self(find_messages.user_id);
+
     loop
         if v_is_wide then
-            v_wide := search.widen_query(v_user_id, v_parsed);
+            v_wide := search.widen_query(find_messages.user_id, v_parsed);
             v_query := (v_wide ->> 'query')::tsquery;
             v_ranking := (v_wide ->> 'ranking')::tsquery;
             v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
@@ -2493,7 +2495,7 @@ begin
             select d.message_id, d.starts_at, d.created_at, d.words,
                    row_number() over (order by d.created_at desc, d.message_id desc) as number
             from search.documents as d
-            where d.user_id = v_user_id
+            where d.user_id = find_messages.user_id
               and d.words @@ v_query
               and (find_messages.conversation_id is null
                    or d.conversation_id = find_messages.conversation_id)
@@ -2504,8 +2506,8 @@ begin
               and exists (
                   select 1
                   from public.conversations as c
-                  where c.id = d.conversation_id
-                    and c.user_id = v_user_id
+                  where c.user_id = d.user_id
+                    and c.id = d.conversation_id
                     and (find_messages.project_id is null or c.project_id = find_messages.project_id)
                     and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
               )
@@ -2649,6 +2651,7 @@ comment on function search.cut_snippet is
     'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
+    user_id uuid,
     q text,
     conversation_id uuid default null,
     project_id uuid default null,
@@ -2673,10 +2676,11 @@ declare
     v_hits jsonb;
 begin
     if conversation_id is not null then
-        perform public.get_conversation(conversation_id);
+        perform public.get_conversation(user_id, conversation_id);
     end if;
 
     v_found := search.find_messages(
+        user_id => user_id,
         q => q,
         conversation_id => conversation_id,
         project_id => project_id,
@@ -2719,8 +2723,12 @@ begin
             as hits (message_id uuid, starts_at integer, rank real)
         limit v_page_size
     ) as h
-    join public.messages as m on m.id = h.message_id
-    join public.conversations as c on c.id = m.conversation_id;
+    join public.messages as m
+        on m.user_id = search_messages.user_id
+        and m.id = h.message_id
+    join public.conversations as c
+        on c.user_id = m.user_id
+        and c.id = m.conversation_id;
 
     return jsonb_build_object(
         'hits', v_hits,
@@ -3235,12 +3243,12 @@ comment on function private.bucket_bounds is
     'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
+    user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
     bucket text default 'day',
     time_zone text default 'UTC',
     project_id uuid default null,
-    user_id uuid default null,
     prices jsonb default '{}'
 )
 returns jsonb
@@ -3253,10 +3261,11 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_user_id constant uuid := coalesce(user_id, auth.uid());
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
-    v_answer jsonb;
+    v_figures jsonb;
 begin
+    perform private.require_self(conversation_analytics.user_id);
+
     with turned as (
         select
             width_bucket(t.started_at, v_bounds) as place,
@@ -3270,9 +3279,9 @@ begin
             jsonb_path_query_first(
                 r.metadata, '$.persistedAfter ? (@.type() == "number")'
             )::numeric as persisted_after,
-            case when jsonb_typeof(r.metadata -> 'filesGenerated') = 'array'
-                then jsonb_array_length(r.metadata -> 'filesGenerated')
-            end as files,
+            jsonb_path_query_first(
+                r.metadata, '$.filesGenerated ? (@.type() == "number")'
+            )::numeric as files,
             jsonb_path_query_first(
                 r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
             )::numeric as input_tokens,
@@ -3288,7 +3297,7 @@ begin
             on r.user_id = t.user_id
             and r.turn_id = t.id
             and r.role = 'assistant'
-        where t.user_id = v_user_id
+        where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
           and (
@@ -3296,7 +3305,8 @@ begin
               or exists (
                   select 1
                   from public.conversations as c
-                  where c.id = t.conversation_id
+                  where c.user_id = t.user_id
+                    and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
           )
@@ -3415,9 +3425,9 @@ begin
         ),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
-    into v_answer;
+    into v_figures;
 
-    return v_answer;
+    return v_figures;
 end;
 $$;
 
@@ -3462,7 +3472,7 @@ comment on table private.legal_holds is
 comment on column private.legal_holds.released_at is
     'Until then nothing of what is held can be deleted, by anybody.';
 
-create function private.is_held(conversation_id uuid, user_id uuid)
+create function private.is_held(user_id uuid, conversation_id uuid)
 returns boolean
 language sql
 stable
@@ -3492,7 +3502,7 @@ security definer
 set search_path = ''
 as $$
 begin
-    if private.is_held(old.id, old.user_id) then
+    if private.is_held(old.user_id, old.id) then
         raise exception 'A legal hold keeps this conversation.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -3536,8 +3546,8 @@ create trigger legal_holds_refuse_unreleased_removal
     execute function private.refuse_unreleased_removal();
 
 create function public.place_legal_hold(
+    user_id uuid,
     reason text,
-    user_id uuid default null,
     conversation_id uuid default null
 )
 returns jsonb
@@ -3548,14 +3558,13 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_user_id uuid := user_id;
     v_hold jsonb;
 begin
     if conversation_id is not null then
-        select c.user_id into v_user_id
+        perform 1
         from public.conversations as c
-        where c.id = place_legal_hold.conversation_id
-          and (place_legal_hold.user_id is null or c.user_id = place_legal_hold.user_id)
+        where c.user_id = place_legal_hold.user_id
+          and c.id = place_legal_hold.conversation_id
         for key share;
 
         if not found then
@@ -3565,14 +3574,14 @@ begin
     end if;
 
     insert into private.legal_holds (user_id, conversation_id, reason)
-    values (v_user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
+    values (place_legal_hold.user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
         from public.conversations as c
-        where c.user_id = v_user_id
+        where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;
     end if;
@@ -3622,7 +3631,7 @@ grant execute on function public.list_legal_holds to service_role;
 comment on function public.list_legal_holds is
     'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
 
-create function public.release_legal_hold(hold_id uuid)
+create function public.release_legal_hold(user_id uuid, hold_id uuid)
 returns jsonb
 language plpgsql
 volatile
@@ -3635,7 +3644,8 @@ declare
 begin
     update private.legal_holds as h
     set released_at = coalesce(h.released_at, now())
-    where h.id = release_legal_hold.hold_id
+    where h.user_id = release_legal_hold.user_id
+      and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 
     if not found then
@@ -4033,7 +4043,7 @@ begin
         return to_jsonb(v_receipt) || jsonb_build_object('remaining', 0);
     end if;
 
-    if private.is_held(null, user_id) then
+    if private.is_held(user_id, null) then
         raise exception 'A legal hold keeps this user''s conversations.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -4051,7 +4061,7 @@ begin
             select o.id, o.last_seq
             from public.conversations as o
             where o.user_id = erase_account.user_id
-              and not private.is_held(o.id, o.user_id)
+              and not private.is_held(o.user_id, o.id)
             order by o.id
             limit most
         ) as c
@@ -4060,7 +4070,8 @@ begin
 
     perform 1
     from public.conversations as c
-    where c.id = any(v_chosen)
+    where c.user_id = erase_account.user_id
+      and c.id = any(v_chosen)
     order by c.id
     for update;
 
@@ -4068,33 +4079,47 @@ begin
     select coalesce(array_agg(id), '{}')
     into v_chosen
     from unnest(v_chosen) as id
-    where not private.is_held(id, erase_account.user_id);
+    where not private.is_held(erase_account.user_id, id);
 
     update private.erasure_receipts as r
     set conversations = r.conversations + (
-            select count(*) from public.conversations as c where c.id = any(v_chosen)
+            select count(*)
+            from public.conversations as c
+            where c.user_id = r.user_id
+              and c.id = any(v_chosen)
         ),
         messages = r.messages + (
-            select count(*) from public.messages as m where m.conversation_id = any(v_chosen)
+            select count(*)
+            from public.messages as m
+            where m.user_id = r.user_id
+              and m.conversation_id = any(v_chosen)
         ),
         turns = r.turns + (
-            select count(*) from public.turns as t where t.conversation_id = any(v_chosen)
+            select count(*)
+            from public.turns as t
+            where t.user_id = r.user_id
+              and t.conversation_id = any(v_chosen)
         ),
         summaries = r.summaries + (
-            select count(*) from public.summaries as s where s.conversation_id = any(v_chosen)
+            select count(*)
+            from public.summaries as s
+            where s.user_id = r.user_id
+              and s.conversation_id = any(v_chosen)
         ),
         import_parts = r.import_parts + v_parts
-    where r.id = v_receipt.id;
+    where r.user_id = erase_account.user_id
+      and r.id = v_receipt.id;
 
     delete from public.conversations as c
-    where c.id = any(v_chosen);
+    where c.user_id = erase_account.user_id
+      and c.id = any(v_chosen);
 
     select
         count(*) filter (where not is_held),
         count(*) filter (where is_held)
     into v_left, v_held
     from (
-        select private.is_held(c.id, c.user_id) as is_held
+        select private.is_held(c.user_id, c.id) as is_held
         from public.conversations as c
         where c.user_id = erase_account.user_id
     ) as kept;
@@ -4102,7 +4127,8 @@ begin
     update private.erasure_receipts as r
     set held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.id = v_receipt.id
+    where r.user_id = erase_account.user_id
+      and r.id = v_receipt.id
     returning r.* into v_receipt;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
