@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Depends
 
+from shared.conversations import retention
 from shared.http.routing import BEARER, CheckedRoute, CurrentContainer, ServiceCaller
 from shared.models.retention import ApplyRetentionRequest, ApplyRetentionResponse
 
@@ -15,5 +16,4 @@ async def apply_retention(
     body: ApplyRetentionRequest, _: ServiceCaller, container: CurrentContainer
 ) -> ApplyRetentionResponse:
     """Archive and delete what the policies say; on a dry run, only count it."""
-    persistence = await container.remover()
-    return await persistence.apply_retention(body)
+    return await retention.apply_retention(await container.remover(), body)

@@ -239,9 +239,7 @@ def test_a_list_neither_repeats_nor_skips_while_conversations_move(
             seen += [row["id"] for row in page]
             for conversation in choice.sample(sorted(moved), 6):
                 _write(db, conversation, owner, count=choice.randint(1, 3))
-        again = [
-            row["id"] for page in _pages(user, archived=archived) for row in page
-        ]
+        again = [row["id"] for page in _pages(user, archived=archived) for row in page]
     assert [each for each in seen if each not in moved] == [
         each for each in unmoved if each not in moved
     ]
