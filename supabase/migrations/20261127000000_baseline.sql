@@ -50,6 +50,10 @@ begin
 end;
 $$;
 
+revoke all on function private.require_self from public, anon, authenticated, service_role;
+grant execute on function private.require_self to authenticated, service_role;
+comment on function private.require_self is 'Raises PT403 where a signed-in caller names another user.';
+
 -- A conversation is the unit of ownership and of order: everything below hangs on it,
 -- and its row lock is what makes a message's place in it certain.
 create table public.conversations (
@@ -515,22 +519,22 @@ create trigger conversations_forget_events
     for each statement
     execute function private.forget_events();
 
--- What a limit on turns counts beside the rows of turns: those whose conversation is gone, else
--- whoever deletes as they go would have no limit, and those that store nothing. What is kept of such
--- a turn is when it began, and for a day, which is as long as the longest limit looks back.
+-- What turns leave behind beside their rows: keys that outlive a deleted conversation, so that a late
+-- retry brings nothing back, and moments that a limit counts, else whoever deletes as they go, or has
+-- nothing stored, would have no limit.
 create table private.turn_usage (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
+    key_hash bytea,
     started_at timestamptz not null,
 
     constraint turn_usage_pkey primary key (id),
+    constraint turn_usage_user_id_key_hash_key unique (user_id, key_hash),
     constraint turn_usage_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade
 );
 
 create index idx_turn_usage_user_id on private.turn_usage (user_id, started_at);
-
-create index idx_turn_usage_started_at on private.turn_usage (started_at);
 
 alter table private.turn_usage enable row level security;
 
@@ -541,29 +545,9 @@ revoke all on table private.turn_usage from public, anon, authenticated, service
 grant select on table private.turn_usage to service_role;
 
 comment on table private.turn_usage is
-    'When turns began that have no row in turns, for a day: those of deleted conversations, and those that store nothing. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
-
-create function private.forget_turn_usage()
-returns void
-language sql
-volatile
-security definer
-set search_path = ''
-as $$
-    -- A few at a time, and none that another deletion is removing.
-    delete from private.turn_usage
-    where id in (
-        select d.id
-        from private.turn_usage as d
-        where d.started_at <= now() - interval '1 day'
-        limit 1000
-        for update skip locked
-    );
-$$;
-
-revoke all on function private.forget_turn_usage from public, anon, authenticated, service_role;
-grant execute on function private.forget_turn_usage to service_role;
-comment on function private.forget_turn_usage is 'Removes what no limit looks back to any more.';
+    'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on column private.turn_usage.key_hash is
+    'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
 returns trigger
@@ -572,26 +556,70 @@ security definer
 set search_path = ''
 as $$
 begin
-    insert into private.turn_usage (user_id, started_at)
-    select r.user_id, r.started_at
+    insert into private.turn_usage (user_id, key_hash, started_at)
+    select r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
-    where r.started_at > now() - interval '1 day';
+    on conflict (user_id, key_hash) do nothing;
 
-    perform private.forget_turn_usage();
     return null;
 end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
 comment on function private.note_turn_usage is
-    'Keeps for a day when turns began whose conversation is deleted.';
+    'Keeps the keys of turns whose conversation is deleted, and when they began.';
 
 create trigger turns_note_usage
     after delete on public.turns
     referencing old table as removed
     for each statement
     execute function private.note_turn_usage();
+
+create function private.refuse_used_key(user_id uuid, idempotency_key text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    if exists (
+        select 1
+        from private.turn_usage as u
+        where u.user_id = refuse_used_key.user_id
+          and u.key_hash = sha256(convert_to(idempotency_key, 'utf8'))
+    ) then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+end;
+$$;
+
+revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
+grant execute on function private.refuse_used_key to service_role;
+comment on function private.refuse_used_key is
+    'Raises PT404 where a key led to a turn whose conversation was deleted.';
+
+-- Whose row is locked begins a turn: two at once can't both take the last place.
+create table private.turn_limits (
+    user_id uuid not null,
+
+    constraint turn_limits_pkey primary key (user_id),
+    constraint turn_limits_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.turn_limits enable row level security;
+
+create policy withheld on private.turn_limits for select to authenticated using (false);
+
+-- Withheld from clients: everything. To lock a row, the service needs to be able to update it.
+revoke all on table private.turn_limits from public, anon, authenticated, service_role;
+grant select, insert, update on table private.turn_limits to service_role;
+
+comment on table private.turn_limits is
+    'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
 
 create function private.require_turns_left(
     user_id uuid,
@@ -613,8 +641,14 @@ begin
         return;
     end if;
 
-    -- One at a time for each user: two requests at once can't both take the last place.
-    perform pg_advisory_xact_lock(hashtextextended('turns/' || user_id::text, 0));
+    insert into private.turn_limits (user_id)
+    values (require_turns_left.user_id)
+    on conflict (user_id) do nothing;
+
+    perform 1
+    from private.turn_limits as l
+    where l.user_id = require_turns_left.user_id
+    for update;
 
     for v_limit in
         select *
@@ -624,7 +658,7 @@ begin
         ) as limits (turns, period, name)
         where turns is not null
     loop
-        -- The oldest of the newest turns: when it leaves the period, a place is free.
+        -- When the last of those that fill the period leaves it, a place is free.
         select begun.started_at + v_limit.period into v_next
         from (
             select t.started_at
@@ -632,22 +666,22 @@ begin
             where t.user_id = require_turns_left.user_id
               and t.started_at > now() - v_limit.period
             union all
-            select d.started_at
-            from private.turn_usage as d
-            where d.user_id = require_turns_left.user_id
-              and d.started_at > now() - v_limit.period
+            select u.started_at
+            from private.turn_usage as u
+            where u.user_id = require_turns_left.user_id
+              and u.started_at > now() - v_limit.period
         ) as begun
         order by begun.started_at desc
-        offset greatest(v_limit.turns - 1, 0)
+        offset v_limit.turns
         limit 1;
 
-        if found or v_limit.turns = 0 then
+        if found then
             raise exception 'Too many turns this %.', v_limit.name
                 using errcode = 'PT429',
                       detail = 'too_many_turns',
                       hint = format(
                           'Try again in %s seconds.',
-                          greatest(1, ceil(extract(epoch from coalesce(v_next, now() + v_limit.period) - now())))
+                          greatest(1, ceil(extract(epoch from v_next - now())))
                       );
         end if;
     end loop;
@@ -657,7 +691,7 @@ $$;
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
 comment on function private.require_turns_left is
-    'Raises PT429 where a user has begun as many turns as a minute or a day allows; null is no limit.';
+    'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
@@ -670,20 +704,20 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 begin
-    -- Locks the user's limits until the end: of two requests at once, one takes the last place.
-    perform private.require_turns_left(
-        count_unstored_turn.user_id,
-        count_unstored_turn.turns_per_minute,
-        count_unstored_turn.turns_per_day
-    );
+    -- What no limit looks back to any more.
+    delete from private.turn_usage as u
+    where u.user_id = count_unstored_turn.user_id
+      and u.key_hash is null
+      and u.started_at <= now() - interval '1 day';
 
     insert into private.turn_usage (user_id, started_at)
     values (count_unstored_turn.user_id, now());
 
-    perform private.forget_turn_usage(); -- those who ask for nothing to be stored may never delete
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
     return jsonb_build_object('is_counted', true);
 end;
 $$;
@@ -735,6 +769,7 @@ comment on column public.summaries.through_message_id is
 -- The newest summary is found by ids alone: where most conversations are of two messages, the planner
 -- takes every one for as short, and would join all of a long one with itself.
 create function public.load_unsummarised(
+    user_id uuid,
     conversation_id uuid,
     history_tokens integer,
     after bigint default null
@@ -762,7 +797,10 @@ declare
     v_last bigint;
     v_messages jsonb;
 begin
-    perform 1 from public.conversations as c where c.id = load_unsummarised.conversation_id;
+    perform 1
+    from public.conversations as c
+    where c.user_id = load_unsummarised.user_id
+      and c.id = load_unsummarised.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -771,18 +809,28 @@ begin
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.conversation_id = load_unsummarised.conversation_id;
+    where s.user_id = load_unsummarised.user_id
+      and s.conversation_id = load_unsummarised.conversation_id;
 
     select m.content, through.seq
     into v_previous, v_covered
     from public.summaries as s
     cross join lateral (
-        select * from public.messages where messages.id = s.id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id
+          and messages.id = s.id
+        offset 0
     ) as m
     cross join lateral (
-        select * from public.messages where messages.id = s.through_message_id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id
+          and messages.id = s.through_message_id
+        offset 0
     ) as through
-    where s.conversation_id = load_unsummarised.conversation_id
+    where s.user_id = load_unsummarised.user_id
+      and s.conversation_id = load_unsummarised.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
     order by through.seq desc
@@ -793,7 +841,8 @@ begin
     for v_row in
         select m.seq, octet_length(m.content) as bytes
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.id <> all (v_ours)
         order by m.seq desc
@@ -810,7 +859,8 @@ begin
     for v_row in
         select m.seq, octet_length(m.content) as bytes
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.seq <= v_through
           and m.id <> all (v_ours)
@@ -830,7 +880,8 @@ begin
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.seq <= v_last
           and m.id <> all (v_ours)
@@ -852,6 +903,7 @@ comment on function public.load_unsummarised is
     'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
 
 create function public.write_summary(
+    user_id uuid,
     conversation_id uuid,
     message_id uuid,
     covers_to bigint,
@@ -863,16 +915,17 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_user_id uuid;
     v_through_id uuid;
     v_message jsonb;
 begin
-    select c.user_id into v_user_id
+    perform 1
     from public.conversations as c
-    where c.id = write_summary.conversation_id
+    where c.user_id = write_summary.user_id
+      and c.id = write_summary.conversation_id
     for update;
 
     if not found then
@@ -882,7 +935,8 @@ begin
 
     select m.id into v_through_id
     from public.messages as m
-    where m.conversation_id = write_summary.conversation_id
+    where m.user_id = write_summary.user_id
+      and m.conversation_id = write_summary.conversation_id
       and m.seq = write_summary.covers_to;
 
     if not found then
@@ -893,15 +947,19 @@ begin
     if exists (
         select 1
         from public.summaries as s
-        join public.messages as through on through.id = s.through_message_id
-        where s.conversation_id = write_summary.conversation_id
+        join public.messages as through
+            on through.user_id = s.user_id
+            and through.id = s.through_message_id
+        where s.user_id = write_summary.user_id
+          and s.conversation_id = write_summary.conversation_id
           and through.seq >= write_summary.covers_to
     ) then
         return jsonb_build_object('outcome', 'known');
     elsif exists (
         select 1
         from public.turns as t
-        where t.conversation_id = write_summary.conversation_id
+        where t.user_id = write_summary.user_id
+          and t.conversation_id = write_summary.conversation_id
           and t.status = 'running'
     ) then
         -- Nothing comes between a request and its reply.
@@ -911,7 +969,7 @@ begin
     insert into public.messages as m
         (id, conversation_id, user_id, role, content, metadata, is_summary)
     values
-        (write_summary.message_id, write_summary.conversation_id, v_user_id, 'system',
+        (write_summary.message_id, write_summary.conversation_id, write_summary.user_id, 'system',
          write_summary.content,
          write_summary.metadata || jsonb_build_object(
              'covers', jsonb_build_object('fromSeq', 1, 'toSeq', write_summary.covers_to)
@@ -920,7 +978,7 @@ begin
     returning to_jsonb(m) into v_message;
 
     insert into public.summaries (id, conversation_id, user_id, through_message_id)
-    values (write_summary.message_id, write_summary.conversation_id, v_user_id, v_through_id);
+    values (write_summary.message_id, write_summary.conversation_id, write_summary.user_id, v_through_id);
 
     return jsonb_build_object('outcome', 'written', 'message', v_message);
 end;
@@ -937,6 +995,7 @@ comment on function public.write_summary is
 -- without reading the text itself.
 
 create function public.load_history(
+    user_id uuid,
     conversation_id uuid,
     history_tokens integer default 100000,
     before bigint default null
@@ -969,9 +1028,12 @@ declare
     v_is_whole boolean := false;
     v_messages jsonb;
 begin
+    perform private.require_self(user_id);
+
     select least(before, c.last_seq + 1) into v_before
     from public.conversations as c
-    where c.id = load_history.conversation_id;
+    where c.user_id = load_history.user_id
+      and c.id = load_history.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -980,7 +1042,8 @@ begin
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.conversation_id = load_history.conversation_id;
+    where s.user_id = load_history.user_id
+      and s.conversation_id = load_history.conversation_id;
 
     -- From the summaries to what they cover, by id: there are few of them. The fences keep the
     -- planner from starting at the messages, which it takes for few as well.
@@ -989,12 +1052,21 @@ begin
     into v_summary
     from public.summaries as s
     cross join lateral (
-        select * from public.messages where messages.id = s.id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id
+          and messages.id = s.id
+        offset 0
     ) as m
     cross join lateral (
-        select * from public.messages where messages.id = s.through_message_id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id
+          and messages.id = s.through_message_id
+        offset 0
     ) as through
-    where s.conversation_id = load_history.conversation_id
+    where s.user_id = load_history.user_id
+      and s.conversation_id = load_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
       and through.seq < v_before
@@ -1017,7 +1089,8 @@ begin
         for v_row in
             select m.seq, octet_length(m.content) as bytes
             from public.messages as m
-            where m.conversation_id = load_history.conversation_id
+            where m.user_id = load_history.user_id
+              and m.conversation_id = load_history.conversation_id
               and m.seq >= v_from
               and m.seq < v_until
               and m.id <> all (v_ours)
@@ -1057,7 +1130,8 @@ begin
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
         from public.messages as m
-        where m.conversation_id = load_history.conversation_id
+        where m.user_id = load_history.user_id
+          and m.conversation_id = load_history.conversation_id
           and m.seq >= v_first
           and m.seq < v_before
           and m.id <> all (v_ours)
@@ -1080,7 +1154,11 @@ begin
                 select count(*)
                 from unnest(v_ours) as ours (id)
                 cross join lateral (
-                    select seq from public.messages where messages.id = ours.id offset 0
+                    select seq
+                    from public.messages
+                    where messages.user_id = load_history.user_id
+                      and messages.id = ours.id
+                    offset 0
                 ) as m
                 where m.seq > v_covered
                   and m.seq < v_first
@@ -1096,40 +1174,63 @@ $$;
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
 comment on function public.load_history is
-    'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT404.';
+    'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
+-- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
+    user_id uuid,
     turn_id uuid,
     outcome text,
     history_tokens integer default null
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-    select jsonb_build_object(
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+    v_conversation public.conversations;
+    v_request public.messages;
+    v_reply public.messages;
+begin
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = describe_turn.user_id
+      and t.id = describe_turn.turn_id;
+
+    select c.* into v_conversation
+    from public.conversations as c
+    where c.user_id = describe_turn.user_id
+      and c.id = v_turn.conversation_id;
+
+    select m.* into v_request
+    from public.messages as m
+    where m.user_id = describe_turn.user_id
+      and m.turn_id = describe_turn.turn_id
+      and m.role = 'user';
+
+    if v_turn.status <> 'running' then
+        select m.* into v_reply
+        from public.messages as m
+        where m.user_id = describe_turn.user_id
+          and m.turn_id = describe_turn.turn_id
+          and m.role = 'assistant';
+    end if;
+
+    return jsonb_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(t) - 'request_hash' - 'draft',
-        'conversation', to_jsonb(c),
-        'user_message', to_jsonb(u),
-        'reply', to_jsonb(r)
+        'turn', to_jsonb(v_turn) - 'request_hash' - 'draft',
+        'conversation', v_conversation,
+        'user_message', v_request,
+        'reply', case when v_reply.id is not null then to_jsonb(v_reply) end
     ) || case
         when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(t.conversation_id, history_tokens, u.seq)
-    end
-    from public.turns as t
-    join public.conversations as c on c.id = t.conversation_id
-    join public.messages as u
-        on u.user_id = t.user_id
-        and u.turn_id = t.id
-        and u.role = 'user'
-    left join public.messages as r
-        on r.user_id = t.user_id
-        and r.turn_id = t.id
-        and r.role = 'assistant'
-    where t.id = describe_turn.turn_id;
+        else public.load_history(user_id, v_conversation.id, history_tokens, v_request.seq)
+    end;
+end;
 $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
@@ -1138,9 +1239,10 @@ comment on function private.describe_turn is
     'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
 
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
--- settled, in one round trip. Lock order everywhere: the key, the conversation, the turn.
+-- settled, in one round trip.
 
 create function private.settle_turn(
+    user_id uuid,
     turn_id uuid,
     status text,
     message_id uuid,
@@ -1157,27 +1259,29 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_turn public.turns;
+    v_conversation_id uuid;
 begin
-    update public.turns
+    update public.turns as t
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
         finished_at = clock_timestamp()
-    where id = settle_turn.turn_id
-    returning * into v_turn;
+    where t.user_id = settle_turn.user_id
+      and t.id = settle_turn.turn_id
+    returning t.conversation_id into v_conversation_id;
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
     values
-        (settle_turn.message_id, v_turn.conversation_id, v_turn.user_id, 'assistant',
-         settle_turn.content, settle_turn.generated_code, settle_turn.metadata, v_turn.id);
+        (settle_turn.message_id, v_conversation_id, settle_turn.user_id, 'assistant',
+         settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
+         settle_turn.turn_id);
 
     perform private.broadcast_status(
-        v_turn.conversation_id,
-        v_turn.id,
-        case v_turn.status when 'completed' then 'idle' when 'cancelled' then 'idle' else 'error' end,
-        v_turn.error ->> 'message'
+        v_conversation_id,
+        turn_id,
+        case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
+        settle_turn.error ->> 'message'
     );
 end;
 $$;
@@ -1185,9 +1289,10 @@ $$;
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
 comment on function private.settle_turn is
-    'Closes a running turn with its one reply and tells the topic. The caller holds the conversation''s lock.';
+    'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
+    user_id uuid,
     turn_id uuid,
     attempt integer,
     message_id uuid,
@@ -1202,6 +1307,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -1209,41 +1315,43 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = complete_turn.turn_id)
+    where c.user_id = complete_turn.user_id
+      and c.id = (
+          select t.conversation_id
+          from public.turns as t
+          where t.user_id = complete_turn.user_id
+            and t.id = complete_turn.turn_id
+      )
     for update;
 
     select t.* into v_turn
     from public.turns as t
-    where t.id = complete_turn.turn_id
+    where t.user_id = complete_turn.user_id
+      and t.id = complete_turn.turn_id
     for update;
 
     if not found then
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
-    elsif exists (
+    elsif v_turn.status = 'running' and v_turn.attempt = complete_turn.attempt then
+        perform private.settle_turn(
+            complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
+            complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
+            complete_turn.metadata, complete_turn.error
+        );
+    elsif not exists (
         select 1
         from public.messages as m
-        where m.user_id = v_turn.user_id
-          and m.turn_id = v_turn.id
+        where m.user_id = complete_turn.user_id
+          and m.turn_id = complete_turn.turn_id
           and m.role = 'assistant'
           and m.id = complete_turn.message_id
     ) then
-        -- The same write again: its answer was lost on the way.
-        return private.describe_turn(v_turn.id, 'completed');
-    elsif v_turn.status <> 'running' or v_turn.attempt <> complete_turn.attempt then
-        return private.describe_turn(v_turn.id, 'superseded');
+        return private.describe_turn(user_id, turn_id, 'superseded');
     end if;
 
-    perform private.settle_turn(
-        turn_id => v_turn.id,
-        status => complete_turn.status,
-        message_id => complete_turn.message_id,
-        content => complete_turn.content,
-        generated_code => complete_turn.generated_code,
-        metadata => complete_turn.metadata,
-        error => complete_turn.error
-    );
-    return private.describe_turn(v_turn.id, 'completed');
+    -- Also where the same write came before, and its answer was lost on the way.
+    return private.describe_turn(user_id, turn_id, 'completed');
 end;
 $$;
 
@@ -1252,7 +1360,7 @@ grant execute on function public.complete_turn to service_role;
 comment on function public.complete_turn is
     'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
-create function private.interrupt_turn(turn_id uuid)
+create function private.interrupt_turn(user_id uuid, turn_id uuid)
 returns void
 language plpgsql
 volatile
@@ -1268,7 +1376,10 @@ declare
         'message', 'The reply was interrupted before it was complete.'
     );
 begin
-    select * into strict v_turn from public.turns where id = interrupt_turn.turn_id;
+    select t.* into strict v_turn
+    from public.turns as t
+    where t.user_id = interrupt_turn.user_id
+      and t.id = interrupt_turn.turn_id;
 
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
@@ -1276,13 +1387,15 @@ begin
     end if;
 
     perform private.settle_turn(
-        turn_id => v_turn.id,
+        user_id => interrupt_turn.user_id,
+        turn_id => interrupt_turn.turn_id,
         status => v_status,
         message_id => gen_random_uuid(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
         metadata => jsonb_build_object(
             'success', false,
-            'filesGenerated', '[]'::jsonb,
+            'filesGenerated', 0,
+            'files', '[]'::jsonb,
             'duration', round(extract(epoch from clock_timestamp() - v_turn.started_at), 3),
             'intent', null,
             'complexity', null,
@@ -1340,81 +1453,80 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_conversation_id uuid;
+    v_conversation_id uuid := gen_random_uuid();
     v_turn public.turns;
-    v_lease_expires_at timestamptz;
 begin
-    -- Callers with one key queue here; each then sees what the one before it committed.
-    perform pg_advisory_xact_lock(hashtextextended(user_id::text || '/' || idempotency_key, 0));
-
-    select t.* into v_turn
-    from public.turns as t
-    where t.user_id = begin_turn.user_id
-      and t.idempotency_key = begin_turn.idempotency_key;
-
-    if found then
-        if v_turn.request_hash <> begin_turn.request_hash then
-            raise exception 'This idempotency key was used for another request.'
-                using errcode = 'PT422', detail = 'idempotency_key_reused';
-        end if;
-        if v_turn.status = 'running'
-            and v_turn.attempt = 1
-            and exists (
-                select 1
-                from public.messages as m
-                where m.user_id = v_turn.user_id
-                  and m.turn_id = v_turn.id
-                  and m.role = 'user'
-                  and m.id = begin_turn.message_id
-            )
-        then
-            -- The same call again: its answer was lost on the way, so nobody works on it yet.
-            return private.describe_turn(v_turn.id, 'started', history_tokens);
-        end if;
-        return private.resume_turn(v_turn.id, lease_seconds, history_tokens);
-    end if;
-
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
-
-    if conversation_id is null then
-        insert into public.conversations (user_id, project_id, title)
-        values (begin_turn.user_id, begin_turn.project_id, private.title_from_request(request))
-        returning id into v_conversation_id;
-    else
+    if conversation_id is not null then
         select c.id into v_conversation_id
         from public.conversations as c
-        where c.id = begin_turn.conversation_id
-          and c.user_id = begin_turn.user_id
+        where c.user_id = begin_turn.user_id
+          and c.id = begin_turn.conversation_id
         for update;
+    end if;
 
-        if not found then
-            raise exception 'Conversation not found.'
-                using errcode = 'PT404', detail = 'conversation_not_found';
-        end if;
+    -- Under the lock: whoever came before with this key has committed its turn.
+    if exists (
+        select 1
+        from public.turns as t
+        where t.user_id = begin_turn.user_id
+          and t.idempotency_key = begin_turn.idempotency_key
+    ) then
+        return private.resume_turn(
+            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+        );
+    end if;
 
+    if v_conversation_id is null then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    if conversation_id is not null then
         select t.* into v_turn
         from public.turns as t
-        where t.conversation_id = v_conversation_id
+        where t.user_id = begin_turn.user_id
+          and t.conversation_id = begin_turn.conversation_id
           and t.status = 'running';
 
         if found and v_turn.lease_expires_at > clock_timestamp() then
-            return private.describe_turn(v_turn.id, 'in_progress');
+            return private.describe_turn(user_id, v_turn.id, 'in_progress');
         elsif found then
-            perform private.interrupt_turn(v_turn.id);
+            perform private.interrupt_turn(user_id, v_turn.id);
         end if;
     end if;
 
-    v_lease_expires_at := clock_timestamp() + make_interval(secs => lease_seconds);
+    -- Of callers with one key at once, the index lets one open the turn, and with it the
+    -- conversation that is new.
+    with opened as (
+        insert into public.turns
+            (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+        values
+            (begin_turn.user_id, v_conversation_id, begin_turn.idempotency_key,
+             begin_turn.request_hash, clock_timestamp() + make_interval(secs => lease_seconds))
+        on conflict (user_id, idempotency_key) do nothing
+        returning *
+    ),
+    started as (
+        insert into public.conversations (id, user_id, project_id, title)
+        select o.conversation_id, o.user_id, begin_turn.project_id,
+               private.title_from_request(request)
+        from opened as o
+        where begin_turn.conversation_id is null
+    )
+    select o.* into v_turn from opened as o;
 
-    insert into public.turns
-        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at)
-    values
-        (v_conversation_id, begin_turn.user_id, begin_turn.idempotency_key,
-         begin_turn.request_hash, v_lease_expires_at)
-    returning * into v_turn;
+    if not found then
+        return private.resume_turn(
+            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+        );
+    end if;
+
+    perform private.refuse_used_key(user_id, idempotency_key);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, metadata, turn_id)
@@ -1423,18 +1535,21 @@ begin
          begin_turn.request, begin_turn.metadata, v_turn.id);
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_turn(v_turn.id, 'started', history_tokens);
+    return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
 end;
 $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
 comment on function public.begin_turn is
-    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, PT422, PT429.';
+    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
-    turn_id uuid,
+    user_id uuid,
+    idempotency_key text,
+    request_hash text,
+    message_id uuid,
     lease_seconds integer,
     history_tokens integer
 )
@@ -1450,41 +1565,68 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = resume_turn.turn_id)
+    where c.user_id = resume_turn.user_id
+      and c.id = (
+          select t.conversation_id
+          from public.turns as t
+          where t.user_id = resume_turn.user_id
+            and t.idempotency_key = resume_turn.idempotency_key
+      )
     for update;
 
     select t.* into v_turn
     from public.turns as t
-    where t.id = resume_turn.turn_id
+    where t.user_id = resume_turn.user_id
+      and t.idempotency_key = resume_turn.idempotency_key
     for update;
 
     if not found then
         -- Its conversation was deleted in the meantime.
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
+    elsif v_turn.request_hash <> resume_turn.request_hash then
+        raise exception 'This idempotency key was used for another request.'
+            using errcode = 'PT422', detail = 'idempotency_key_reused';
+    end if;
+
+    if v_turn.status = 'running'
+        and v_turn.attempt = 1
+        and exists (
+            select 1
+            from public.messages as m
+            where m.user_id = resume_turn.user_id
+              and m.turn_id = v_turn.id
+              and m.role = 'user'
+              and m.id = resume_turn.message_id
+        )
+    then
+        -- The same call again: its answer was lost on the way, so nobody works on it yet.
+        return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
     end if;
 
     if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
         if v_turn.cancel_requested_at is null then
-            update public.turns
-            set attempt = attempt + 1,
+            update public.turns as t
+            set attempt = t.attempt + 1,
                 draft = '',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
-            where id = v_turn.id;
+            where t.user_id = resume_turn.user_id
+              and t.id = v_turn.id;
 
             perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
-            return private.describe_turn(v_turn.id, 'taken_over', history_tokens);
+            return private.describe_turn(user_id, v_turn.id, 'taken_over', history_tokens);
         end if;
-        perform private.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(user_id, v_turn.id);
     end if;
 
-    update public.turns
-    set replays = replays + 1
-    where id = v_turn.id
-    returning * into v_turn;
+    update public.turns as t
+    set replays = t.replays + 1
+    where t.user_id = resume_turn.user_id
+      and t.id = v_turn.id
+    returning t.* into v_turn;
 
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
@@ -1492,32 +1634,35 @@ $$;
 revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
 comment on function private.resume_turn is
-    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';
+    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
 
 -- A turn while it runs: it shows how far it is, it can be stopped, and it ends even if its worker
 -- does not.
 
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
--- call a second. A heartbeat that is late never shortens a draft, nor leaves a hole in it.
-create function public.extend_turns(beats jsonb, lease_seconds integer)
+-- call a second. The one function that touches several users in one transaction, therefore: each item
+-- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
+-- draft, nor leaves a hole in it.
+create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
 language sql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
-    with beats as (
-        select b.turn_id, b.attempt, b.draft_offset, b.draft_tail
-        from jsonb_to_recordset(extend_turns.beats)
-            as b (turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+    with asked as (
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
+        from jsonb_to_recordset(extend_turns.extensions)
+            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
     -- so that no other turn waits for it.
     free as (
-        select t.id
+        select t.user_id, t.id
         from public.turns as t
-        join beats as b on b.turn_id = t.id
+        join asked as a on a.user_id = t.user_id and a.turn_id = t.id
         order by t.id
         for update of t skip locked
     ),
@@ -1528,14 +1673,15 @@ as $$
                 + make_interval(secs => extend_turns.lease_seconds),
             draft = case
                 when char_length(t.draft)
-                    not between b.draft_offset and b.draft_offset + char_length(b.draft_tail) - 1
+                    not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
                     then t.draft
-                else left(t.draft, b.draft_offset) || b.draft_tail
+                else left(t.draft, a.draft_offset) || a.draft_tail
             end
-        from beats as b
-        join free as f on f.id = b.turn_id
-        where t.id = b.turn_id
-          and t.attempt = b.attempt
+        from asked as a
+        join free as f on f.user_id = a.user_id and f.id = a.turn_id
+        where t.user_id = a.user_id
+          and t.id = a.turn_id
+          and t.attempt = a.attempt
           and t.status = 'running'
         returning t.id, t.cancel_requested_at is not null as cancel_requested
     )
@@ -1544,7 +1690,7 @@ as $$
         'turns', coalesce(
             jsonb_agg(
                 jsonb_build_object(
-                    'turn_id', b.turn_id,
+                    'turn_id', a.turn_id,
                     'is_ours', e.id is not null,
                     'cancel_requested', coalesce(e.cancel_requested, false)
                 )
@@ -1552,14 +1698,15 @@ as $$
             '[]'
         )
     )
-    from beats as b
-    left join extended as e on e.id = b.turn_id
+    from asked as a
+    left join extended as e on e.id = a.turn_id
     where e.id is not null
        or not exists (
            select 1
            from public.turns as t
-           where t.id = b.turn_id
-             and t.attempt = b.attempt
+           where t.user_id = a.user_id
+             and t.id = a.turn_id
+             and t.attempt = a.attempt
              and t.status = 'running'
        );
 $$;
@@ -1567,9 +1714,9 @@ $$;
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
 comment on function public.extend_turns is
-    'The heartbeat of a process: for each of beats [{turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+    'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
-create function public.load_turn(turn_id uuid)
+create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
 language plpgsql
 stable
@@ -1580,14 +1727,19 @@ as $$
 declare
     v_turn public.turns;
 begin
-    select t.* into v_turn from public.turns as t where t.id = load_turn.turn_id;
+    perform private.require_self(user_id);
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = load_turn.user_id
+      and t.id = load_turn.turn_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     ) || jsonb_build_object(
         'draft', v_turn.draft,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
@@ -1598,14 +1750,15 @@ $$;
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
 comment on function public.load_turn is
-    'A turn with its messages and its draft, as its owner sees it. Raises PT404.';
+    'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
 
-create function public.cancel_turn(turn_id uuid, user_id uuid default null)
+create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -1613,7 +1766,13 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = cancel_turn.turn_id)
+    where c.user_id = cancel_turn.user_id
+      and c.id = (
+          select t.conversation_id
+          from public.turns as t
+          where t.user_id = cancel_turn.user_id
+            and t.id = cancel_turn.turn_id
+      )
     for update;
 
     update public.turns as t
@@ -1621,8 +1780,8 @@ begin
         when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
         else t.cancel_requested_at
     end
-    where t.id = cancel_turn.turn_id
-      and (cancel_turn.user_id is null or t.user_id = cancel_turn.user_id)
+    where t.user_id = cancel_turn.user_id
+      and t.id = cancel_turn.turn_id
     returning t.* into v_turn;
 
     if not found then
@@ -1630,11 +1789,11 @@ begin
     end if;
 
     if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
-        perform private.interrupt_turn(v_turn.id);
-        return private.describe_turn(v_turn.id, 'replayed');
+        perform private.interrupt_turn(user_id, turn_id);
+        return private.describe_turn(user_id, turn_id, 'replayed');
     end if;
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
@@ -1644,12 +1803,13 @@ grant execute on function public.cancel_turn to service_role;
 comment on function public.cancel_turn is
     'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
 
-create function public.settle_expired_turn(conversation_id uuid)
+create function public.settle_expired_turn(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -1658,7 +1818,8 @@ begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
     from public.conversations as c
-    where c.id = settle_expired_turn.conversation_id
+    where c.user_id = settle_expired_turn.user_id
+      and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 
     if not found then
@@ -1667,7 +1828,8 @@ begin
 
     select t.id into v_turn_id
     from public.turns as t
-    where t.conversation_id = settle_expired_turn.conversation_id
+    where t.user_id = settle_expired_turn.user_id
+      and t.conversation_id = settle_expired_turn.conversation_id
       and t.status = 'running'
       and t.lease_expires_at <= clock_timestamp();
 
@@ -1675,7 +1837,7 @@ begin
         return jsonb_build_object('settled', 0);
     end if;
 
-    perform private.interrupt_turn(v_turn_id);
+    perform private.interrupt_turn(user_id, v_turn_id);
     return jsonb_build_object('settled', 1);
 end;
 $$;
@@ -1685,49 +1847,63 @@ grant execute on function public.settle_expired_turn to service_role;
 comment on function public.settle_expired_turn is
     'Settles a conversation''s running turn if its lease is over.';
 
--- One turn that can't be settled keeps no other from being settled, and a sweep ends before its
--- caller does.
-create function public.sweep_turns(most integer default 1000)
+-- A listing: it reads over all users, and settle_expired_turn then writes for one.
+create function public.list_expired_turns(most integer default 1000)
 returns jsonb
-language plpgsql
-volatile
+language sql
+stable
 security invoker
 set search_path = ''
 as $$
-declare
-    c_time constant interval := '3 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_conversation_id uuid;
-    v_settled integer := 0;
-begin
-    for v_conversation_id in
-        select t.conversation_id
+    select jsonb_build_object('turns', coalesce(jsonb_agg(to_jsonb(expired)), '[]'))
+    from (
+        select t.user_id, t.conversation_id
         from public.turns as t
         where t.status = 'running'
           and t.lease_expires_at <= clock_timestamp()
         order by t.lease_expires_at
-        limit sweep_turns.most
+        limit list_expired_turns.most
+    ) as expired;
+$$;
+
+revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
+grant execute on function public.list_expired_turns to service_role;
+comment on function public.list_expired_turns is
+    'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
+
+-- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
+-- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
+-- settings of its own, search_path included: every name in it says its schema.
+create procedure private.sweep_turns()
+language plpgsql
+security invoker
+as $$
+declare
+    c_time constant interval := '30 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_turn jsonb;
+begin
+    for v_turn in
+        select pg_catalog.jsonb_array_elements(public.list_expired_turns() -> 'turns')
     loop
         exit when clock_timestamp() > v_started + c_time;
         begin
-            v_settled := v_settled
-                + (public.settle_expired_turn(v_conversation_id) ->> 'settled')::integer;
+            perform public.settle_expired_turn(
+                (v_turn ->> 'user_id')::uuid, (v_turn ->> 'conversation_id')::uuid
+            );
         exception
             when others then
                 raise warning 'the turn of conversation % is left to the doctor: %',
-                    v_conversation_id, sqlerrm;
+                    v_turn ->> 'conversation_id', sqlerrm;
         end;
+        commit;
     end loop;
-
-    perform private.forget_turn_usage();
-    return jsonb_build_object('settled', v_settled);
 end;
 $$;
 
-revoke all on function public.sweep_turns from public, anon, authenticated, service_role;
-grant execute on function public.sweep_turns to service_role;
-comment on function public.sweep_turns is
-    'Settles every turn whose worker is gone. Run each minute by pg_cron where it exists, else by calling sweep-turns.';
+revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
+comment on procedure private.sweep_turns is
+    'Settles every turn whose worker is gone, one a transaction.';
 
 -- What a signed-in user reads and manages. All of it runs as the caller, under row-level
 -- security, so none of these functions can show more than a plain select would.
@@ -4637,7 +4813,7 @@ begin
     limit 1;
 
     if not found then
-        perform private.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(v_turn.user_id, v_turn.id);
         return true;
     end if;
 
@@ -4810,7 +4986,7 @@ comment on function public.repair_invariants is
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
-        perform cron.schedule('sweep-turns', '* * * * *', 'select public.sweep_turns()');
+        perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
         perform cron.schedule(
             'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
         );

@@ -229,7 +229,7 @@ begin
     limit 1;
 
     if not found then
-        perform private.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(v_turn.user_id, v_turn.id);
         return true;
     end if;
 

@@ -4,7 +4,7 @@
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
-        perform cron.schedule('sweep-turns', '* * * * *', 'select public.sweep_turns()');
+        perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
         perform cron.schedule(
             'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
         );

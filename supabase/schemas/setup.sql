@@ -47,3 +47,7 @@ begin
     end if;
 end;
 $$;
+
+revoke all on function private.require_self from public, anon, authenticated, service_role;
+grant execute on function private.require_self to authenticated, service_role;
+comment on function private.require_self is 'Raises PT403 where a signed-in caller names another user.';

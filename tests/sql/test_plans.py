@@ -117,7 +117,7 @@ CALLS = {
     "page after": "load_conversation(%(owner)s, %(chat)s, 20, after => 40)",
     "page around": "load_conversation(%(owner)s, %(chat)s, 20, around => %(middle)s)",
     "export": "export_messages(%(owner)s, %(chat)s, 9000, page_size => 20)",
-    "history": "load_history(%(chat)s, 200)",
+    "history": "load_history(%(owner)s, %(chat)s, 200)",
 }
 
 
@@ -142,12 +142,9 @@ def test_what_is_due_for_a_summary_is_read_by_its_rows(
     populated: Populated, plan_kind: str
 ) -> None:
     """The newest that stay as they are, and the oldest of the others."""
-    call = "load_unsummarised(%(chat)s, 200)"
-    assert (
-        0
-        < rows_read(populated.db, call, {"chat": populated.chat}, plan_kind, "service_role")
-        <= MOST
-    )
+    call = "load_unsummarised(%(owner)s, %(chat)s, 200)"
+    values = {"owner": populated.owner, "chat": populated.chat}
+    assert 0 < rows_read(populated.db, call, values, plan_kind, "service_role") <= MOST
 
 
 @pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])

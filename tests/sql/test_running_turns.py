@@ -36,13 +36,14 @@ def account(db: psycopg.Connection) -> str:
 
 def beat_of(begun: dict[str, Any], **changed: Any) -> dict[str, Any]:
     """Return the heartbeat of a turn, as begin_turn answered it."""
-    turn = {"turn_id": begun["turn"]["id"], "attempt": begun["turn"]["attempt"]}
+    turn = {"user_id": begun["turn"]["user_id"], "turn_id": begun["turn"]["id"]}
+    turn["attempt"] = begun["turn"]["attempt"]
     return {**turn, "draft_offset": 0, "draft_tail": "", **changed}
 
 
 def beats(service: Caller, *each: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Send these heartbeats in one call; return what is told of each turn, by its id."""
-    answer = service.call("extend_turns", beats=Jsonb(list(each)), lease_seconds=60)
+    answer = service.call("extend_turns", extensions=Jsonb(list(each)), lease_seconds=60)
     return {told.pop("turn_id"): told for told in answer["turns"]}
 
 
@@ -225,7 +226,7 @@ def test_another_users_turn_and_none_are_the_same_answer(
         for wanted in (turn_id, str(uuid.uuid4())):
             for caller, function, more in (
                 (service, "cancel_turn", {"user_id": stranger}),
-                (reading, "load_turn", {}),
+                (reading, "load_turn", {"user_id": stranger}),
             ):
                 with pytest.raises(psycopg.Error) as refused:
                     caller.call(function, turn_id=wanted, **more)
@@ -238,7 +239,7 @@ def test_settling_leaves_a_living_turn_alone(
 ) -> None:
     """Only once its lease is over, and only once."""
     begun = service.begin(account)
-    settle = {"conversation_id": begun["conversation"]["id"]}
+    settle = {"user_id": account, "conversation_id": begun["conversation"]["id"]}
     told = [service.call("settle_expired_turn", **settle)]
     expire(db, begun)
     told += [service.call("settle_expired_turn", **settle) for _ in range(2)]
@@ -255,10 +256,14 @@ def test_settling_does_not_wait_for_a_conversation_that_is_being_written(
     conversation = begun["conversation"]["id"]
     with psycopg.connect(stack.settings.db_url) as writer:
         writer.execute("select 1 from conversations where id = %s for update", (conversation,))
-        meanwhile = service.call("settle_expired_turn", conversation_id=conversation)
+        meanwhile = service.call(
+            "settle_expired_turn", user_id=account, conversation_id=conversation
+        )
         writer.rollback()
     assert meanwhile == {"settled": 0}
-    assert service.call("settle_expired_turn", conversation_id=conversation) == {"settled": 1}
+    assert service.call("settle_expired_turn", user_id=account, conversation_id=conversation) == {
+        "settled": 1
+    }
 
 
 @pytest.mark.parametrize(("limit", "period"), [("turns_per_minute", 60), ("turns_per_day", 86400)])
@@ -284,7 +289,7 @@ def test_a_limit_says_when_the_next_turn_may_begin(
 def test_a_limit_counts_the_turns_of_deleted_conversations(
     stack: Stack, service: Caller, db: psycopg.Connection, account: str, limit: str
 ) -> None:
-    """By their owner or with the service key; a day later nothing is left of them."""
+    """By their owner or with the service key; a day later they don't count any more."""
     two: Any = {limit: 2}
     with as_user(stack.settings.db_url, account) as user:
         for deleting in (user, service):
@@ -297,11 +302,39 @@ def test_a_limit_counts_the_turns_of_deleted_conversations(
         "update private.turn_usage set started_at = now() - interval '1 day' where user_id = %s",
         (account,),
     )
-    begun = service.begin(account, **two)
-    service.call("delete_conversation", conversation_id=begun["conversation"]["id"])
-    kept = db.execute("select count(*) from private.turn_usage where user_id = %s", (account,))
     assert refused.value.sqlstate == "PT429"
-    assert kept.fetchone() == (1,)
+    assert service.begin(account, **two)["outcome"] == "started"
+
+
+@pytest.mark.parametrize("removal", ["deletion", "erasure"])
+def test_a_key_outlives_its_conversation(
+    service: Caller, db: psycopg.Connection, account: str, removal: str
+) -> None:
+    """The same request again is not found and brings nothing back; what is kept has no content."""
+    begun = service.begin(account, idempotency_key="kept", request_hash="hash")
+    service.complete(begun)
+    chat = begun["conversation"]["id"]
+    removing = {
+        "deletion": ("delete_conversation", {"conversation_id": chat}),
+        "erasure": ("erase_account", {"user_id": account, "idempotency_key": "erasure"}),
+    }
+    function, arguments = removing[removal]
+    service.call(function, **arguments)
+    other = make_conversation(db, account)
+    for conversation_id in (None, chat, other):
+        with pytest.raises(psycopg.Error) as refused:
+            service.begin(account, idempotency_key="kept", conversation_id=conversation_id)
+        assert refused.value.sqlstate == "PT404"
+        assert refused.value.diag.message_detail == "conversation_not_found"
+    stored = db.execute(
+        "select (select count(*) from conversations where user_id = %(id)s),"
+        " (select count(*) from turns where user_id = %(id)s),"
+        " (select string_agg(u::text, '') like '%%kept%%' from private.turn_usage as u"
+        " where user_id = %(id)s)",
+        {"id": account},
+    ).fetchone()
+    assert stored == (1, 0, False)
+    assert service.begin(account, idempotency_key="another")["outcome"] == "started"
 
 
 def test_a_limit_counts_what_was_never_stored(

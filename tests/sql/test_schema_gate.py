@@ -26,10 +26,12 @@ ALLOWED = {
         "private.import_parts.withheld",
         "private.legal_holds.withheld",
         "private.retention_policies.withheld",
+        "private.turn_limits.withheld",
         "private.turn_usage.withheld",
     },
     # Reads and management of one's own, under row-level security.
     "function granted to signed-in users": {
+        "private.require_self(uuid)",
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "conversation_analytics(timestamp with time zone,timestamp with time zone,text,text,uuid,"
         "uuid,jsonb)",
@@ -37,13 +39,13 @@ ALLOWED = {
         "delete_conversation(uuid)",
         "export_conversations(uuid,uuid,integer)",
         "export_messages(uuid,bigint,bigint,integer,integer)",
-        "private.describe_turn(uuid,text,integer)",  # of what the caller can see
+        "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
         "get_conversation(uuid)",
         "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid,"
         "timestamp with time zone)",
         "load_conversation(uuid,integer,bigint,bigint,uuid)",
-        "load_history(uuid,integer,bigint)",
-        "load_turn(uuid)",
+        "load_history(uuid,uuid,integer,bigint)",
+        "load_turn(uuid,uuid)",
         f"search_messages({SEARCH})",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
         "search.cut_snippet(text,integer,text,text)",  # of what it is given
@@ -51,13 +53,15 @@ ALLOWED = {
         "search.searched_text(text,text)",
         "update_conversation(uuid,text,boolean)",
     },
+    "function without a pinned search_path": {
+        "private.sweep_turns()",  # commits, and a procedure that does can't have settings
+    },
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
         "repair_invariants(integer)",  # the service may not change messages, except for this
         "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
-        "private.forget_turn_usage()",  # the service only reads what limits count
         "private.forget_events()",  # nobody else may delete the live events of what is deleted
         "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
         "search.index_message()",  # a client may not write the index, its stored message is in it
@@ -173,9 +177,9 @@ PLANTED = [
         "ping()",
     ),
     (
-        "drop index public.idx_conversations_user_id",
+        "drop index public.idx_turns_user_id_conversation_id",
         "foreign key without an index",
-        "conversations.conversations_user_id_fkey",
+        "turns.turns_user_id_conversation_id_fkey",
     ),
     (
         "create table public.planted (id uuid)",

@@ -228,13 +228,19 @@ def test_an_unknown_and_a_foreign_conversation_are_one_answer(
 
 
 @pytest.mark.parametrize("function", ["complete_turn", "resume_turn"])
-def test_an_unknown_turn_is_not_found(service: Caller, function: str) -> None:
+def test_an_unknown_turn_is_not_found(service: Caller, owner: str, function: str) -> None:
     """PT404, also for a turn that was deleted with its conversation."""
-    missing = {"turn": {"id": str(uuid.uuid4()), "attempt": 1}}
+    missing = {"turn": {"id": str(uuid.uuid4()), "user_id": owner, "attempt": 1}}
     calls = {
         "complete_turn": lambda: service.complete(missing),
         "resume_turn": lambda: service.call(
-            "private.resume_turn", turn_id=missing["turn"]["id"], lease_seconds=1, history_tokens=1
+            "private.resume_turn",
+            user_id=owner,
+            idempotency_key="unknown",
+            request_hash="hash",
+            message_id=str(uuid.uuid4()),
+            lease_seconds=1,
+            history_tokens=1,
         ),
     }
     assert _refused(calls[function])[0] == "PT404"
@@ -408,16 +414,19 @@ def test_an_insert_that_is_rolled_back_leaves_no_gap(
 ) -> None:
     """Neither a whole transaction nor a savepoint uses up a place."""
     conversation = make_conversation(db, owner, messages=1)
-    insert = "insert into messages (conversation_id, role, content) values (%s, 'system', %s)"
+    insert = (
+        "insert into messages (user_id, conversation_id, role, content)"
+        " values (%s, %s, 'system', %s)"
+    )
     with as_service(stack.settings.db_url, autocommit=False) as service:
         connection = service.connection
-        connection.execute(insert, (conversation, "lost"))
+        connection.execute(insert, (owner, conversation, "lost"))
         connection.rollback()
         connection.execute("set role service_role")
         with connection.transaction() as savepoint:
-            connection.execute(insert, (conversation, "lost too"))
+            connection.execute(insert, (owner, conversation, "lost too"))
             raise psycopg.Rollback(savepoint)
-        connection.execute(insert, (conversation, "kept"))
+        connection.execute(insert, (owner, conversation, "kept"))
         connection.commit()
     assert assert_whole(db, conversation) == 2
 
@@ -430,12 +439,12 @@ def test_a_repeated_insert_that_does_nothing_leaves_no_gap(
     conversation = make_conversation(db, owner, messages=1)
     ids = [str(uuid.uuid4()) for _ in range(3)]
     insert = (
-        "insert into messages (id, conversation_id, role, content)"
-        f" select unnest(%s::uuid[]), %s, 'system', 'imported' {clause}"
+        "insert into messages (id, user_id, conversation_id, role, content)"
+        f" select unnest(%s::uuid[]), %s, %s, 'system', 'imported' {clause}"
     )
     with as_service(stack.settings.db_url) as service:
         for batch in (ids[:2], ids, [ids[2], ids[2]]):
-            service.connection.execute(insert.encode(), (batch, conversation))
+            service.connection.execute(insert.encode(), (batch, owner, conversation))
     assert assert_whole(db, conversation) == 4
 
 
@@ -453,9 +462,9 @@ def test_a_repeated_insert_without_a_clause_is_refused(
         pytest.raises(psycopg.errors.UniqueViolation, match="messages_pkey"),
     ):
         service.connection.execute(
-            "insert into messages (id, conversation_id, role, content)"
-            " values (%s, %s, 'system', 'again')",
-            (row[0], conversation),
+            "insert into messages (id, user_id, conversation_id, role, content)"
+            " values (%s, %s, %s, 'system', 'again')",
+            (row[0], owner, conversation),
         )
     assert assert_whole(db, conversation) == 1
 

@@ -59,6 +59,7 @@ class Caller:
         return self.call(
             "complete_turn",
             **{
+                "user_id": begun["turn"]["user_id"],
                 "turn_id": begun["turn"]["id"],
                 "attempt": begun["turn"]["attempt"],
                 "message_id": str(uuid.uuid4()),
