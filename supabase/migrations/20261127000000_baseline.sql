@@ -44,7 +44,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-    if auth.uid() is distinct from user_id and current_user <> 'service_role' then
+    -- Where nobody is signed in, the database itself is calling: a schedule, or its owner.
+    if auth.uid() is distinct from user_id
+        and current_user <> 'service_role'
+        and (auth.uid() is not null or current_user = 'authenticated') then
         raise exception 'Only for yourself.' using errcode = 'PT403', detail = 'forbidden';
     end if;
 end;
@@ -2191,6 +2194,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -2229,6 +2233,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -2441,7 +2446,7 @@ declare
 begin
     if tg_op = 'UPDATE' then
         delete from search.documents as d
-        where d.user_id = old.user_id
+        where d.user_id = any (array[old.user_id, new.user_id])
           and d.message_id = old.id;
     end if;
 
@@ -2616,9 +2621,8 @@ comment on function search.widen_query is
     'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
 
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
--- find_messages takes no user: it asks who is calling, and answers nothing but ids and ranks. What a
--- caller sees of a message is then read by search_messages as the caller, under the policies of
--- messages and conversations.
+-- find_messages answers nothing but ids and ranks, of who is calling. What a caller sees of a message
+-- is then read by search_messages as the caller, under the policies of messages and conversations.
 
 create function search.find_messages(
     user_id uuid,
@@ -2851,6 +2855,8 @@ declare
     v_found jsonb;
     v_hits jsonb;
 begin
+    perform private.require_self(user_id);
+
     if conversation_id is not null then
         perform public.get_conversation(user_id, conversation_id);
     end if;
@@ -3037,28 +3043,36 @@ create function public.export_conversations(
     page_size integer default 500
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+declare
+    v_ids jsonb;
+begin
+    perform private.require_self(user_id);
+
     -- By id, which never changes: activity during an export moves nothing over a page's end.
-    with page as (
+    select coalesce(jsonb_agg(page.id order by page.id), '[]')
+    into v_ids
+    from (
         select c.id
         from public.conversations as c
         where c.user_id = export_conversations.user_id
-          and (export_conversations.after is null or c.id > export_conversations.after)
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
-        limit least(greatest(export_conversations.page_size, 1), 1000)
-    )
-    select jsonb_build_object('ids', coalesce(jsonb_agg(page.id order by page.id), '[]'))
-    from page;
+        limit least(greatest(page_size, 1), 1000)
+    ) as page;
+
+    return jsonb_build_object('ids', v_ids);
+end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
 comment on function public.export_conversations is
-    'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';
+    'The ids of a user''s conversations, archived ones too, in pages by id.';
 
 -- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
 -- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
@@ -3106,11 +3120,6 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    -- What a process that died has left.
-    delete from private.import_parts as p
-    where p.user_id = stage_import.user_id
-      and p.staged_at < now() - interval '1 hour';
-
     insert into private.import_parts (import_id, part, user_id, conversations, messages)
     values (
         stage_import.import_id, stage_import.part, stage_import.user_id,
@@ -3133,6 +3142,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -3150,6 +3160,30 @@ revoke all on function public.discard_import from public, anon, authenticated, s
 grant execute on function public.discard_import to service_role;
 comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
 
+-- A listing: it reads over all users, and discard_import then writes for one.
+create function public.list_imports_left_behind(most integer default 100)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
+    from (
+        select p.user_id, p.import_id
+        from private.import_parts as p
+        where p.staged_at < now() - interval '1 hour'
+        group by p.user_id, p.import_id
+        limit list_imports_left_behind.most
+    ) as behind;
+$$;
+
+revoke all on function public.list_imports_left_behind
+    from public, anon, authenticated, service_role;
+grant execute on function public.list_imports_left_behind to service_role;
+comment on function public.list_imports_left_behind is
+    'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
+
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
@@ -3159,6 +3193,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -3731,6 +3766,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -3813,6 +3849,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -3954,6 +3991,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 begin
@@ -4081,6 +4119,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -4242,6 +4281,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -4368,22 +4408,32 @@ comment on function public.erase_account is
 -- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
 -- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
 
+-- What is looked for may stand under a wrong user, so rows are looked up by conversation alone. Runs
+-- as its owner, because nobody is granted the search index, which holds content too. Live events are
+-- not looked at: they are Realtime's, which drops them after three days.
 create function private.find_broken(
+    user_id uuid default null,
     grace_seconds integer default 120,
     since timestamptz default null
 )
 returns jsonb
 language sql
 stable
-security invoker
+security definer
 set search_path = ''
 -- The Data API gives a call this long, where it honours a function's own limit.
 set statement_timeout = '10min'
 -- Compiling so long a query takes seconds, even where there is next to nothing to read.
 set jit = off
 as $$
-    -- With since, a hundred conversations at most of each kind; without, none, and all is read.
-    with newest as (
+    -- With since, a hundred conversations at most of each kind; with a user, that user's; with
+    -- neither, all is read.
+    with asked as (
+        select find_broken.user_id,
+               find_broken.user_id is null and since is null as is_for_all,
+               now() - make_interval(secs => grace_seconds) as lost_since
+    ),
+    newest as (
         select m.conversation_id as id
         from public.messages as m
         where m.created_at between since and 'infinity'
@@ -4396,36 +4446,42 @@ as $$
         from public.turns as t
         where since is not null
           and t.status = 'running'
-          and t.lease_expires_at < now() - make_interval(secs => grace_seconds)
+          and t.lease_expires_at < (select lost_since from asked)
         limit 100
     ),
     sampled as (
         select id from newest
         union
         select id from stuck
+        union
+        select c.id from public.conversations as c where c.user_id = find_broken.user_id
+        union
+        select m.conversation_id from public.messages as m where m.user_id = find_broken.user_id
+        union
+        select t.conversation_id from public.turns as t where t.user_id = find_broken.user_id
     ),
     chosen_conversations as (
-        select c.* from public.conversations as c where since is null
+        select c.* from public.conversations as c where (select is_for_all from asked)
         union all
         select c.* from public.conversations as c where c.id in (select id from sampled)
     ),
     chosen_messages as (
         select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
         from public.messages as m
-        where since is null
+        where (select is_for_all from asked)
         union all
         select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
         from public.messages as m
         where m.conversation_id in (select id from sampled)
     ),
     chosen_turns as (
-        select t.* from public.turns as t where since is null
+        select t.* from public.turns as t where (select is_for_all from asked)
         union all
         select t.* from public.turns as t where t.conversation_id in (select id from sampled)
     ),
     -- What a row names is looked up row by row: a join might read the whole of the other table.
     seen_conversations as (
-        select c.id, c.last_seq,
+        select c.id, c.user_id, c.last_seq,
                (
                    select max(m.seq)
                    from public.messages as m
@@ -4447,7 +4503,7 @@ as $$
         window places as (partition by m.conversation_id order by m.seq, m.created_at, m.id)
     ),
     seen_turns as (
-        select t.id, t.user_id, t.status, t.lease_expires_at,
+        select t.*,
                (
                    select c.user_id
                    from public.conversations as c
@@ -4478,62 +4534,103 @@ as $$
                ) as same_key_id
         from chosen_turns as t
     ),
-    broken (name, id) as (
-        select 'turn_without_message', id from seen_turns where request_id is null
+    broken (name, user_id, id) as (
+        select 'turn_without_message', user_id, id from seen_turns where request_id is null
         union all
-        select 'settled_turn_without_reply', id
+        select 'settled_turn_without_reply', user_id, id
         from seen_turns
         where status <> 'running'
           and replies = 0
         union all
-        select 'turn_with_two_replies', id from seen_turns where replies > 1
+        select 'turn_with_two_replies', user_id, id from seen_turns where replies > 1
         union all
-        select distinct 'seq_gap', conversation_id
+        select 'seq_gap', owner_id, conversation_id
         from seen_messages
         where seq <> coalesce(previous_seq, 0) + 1
           and seq is distinct from previous_seq
         union all
-        select distinct 'seq_tie', conversation_id from seen_messages where seq = previous_seq
+        select 'seq_tie', owner_id, conversation_id from seen_messages where seq = previous_seq
         union all
-        select 'last_seq_wrong', id
+        select 'last_seq_wrong', user_id, id
         from seen_conversations
         where last_seq <> coalesce(newest_seq, 0)
         union all
-        select distinct 'created_at_out_of_order', conversation_id
+        select 'created_at_out_of_order', owner_id, conversation_id
         from seen_messages
         where created_at <= previous_created_at
         union all
-        select 'key_used_twice', id from seen_turns where same_key_id is not null
+        select 'key_used_twice', user_id, id from seen_turns where same_key_id is not null
         union all
-        select 'message_of_another_owner', id from seen_messages where user_id <> owner_id
+        select 'row_of_another_owner', owner_id, conversation_id
+        from seen_messages
+        where user_id <> owner_id
         union all
-        select 'turn_of_another_owner', id from seen_turns where user_id <> owner_id
+        select 'row_of_another_owner', owner_id, conversation_id
+        from seen_turns
+        where user_id <> owner_id
         union all
-        select 'turn_without_worker', id
+        select 'turn_without_worker', user_id, id
         from seen_turns
         where status = 'running'
-          and lease_expires_at < now() - make_interval(secs => grace_seconds)
+          and lease_expires_at < (select lost_since from asked)
         union all
-        select 'orphan_message', id from seen_messages where owner_id is null
+        select 'conversation_missing', user_id, conversation_id
+        from seen_messages
+        where owner_id is null
         union all
-        select 'orphan_turn', id from seen_turns where owner_id is null
+        select 'conversation_missing', user_id, conversation_id
+        from seen_turns
+        where owner_id is null
         union all
-        select 'message_of_unknown_turn', id
+        select 'message_of_unknown_turn', user_id, id
         from seen_messages
         where turn_id is not null
           and known_turn_id is null
+        union all
+        select 'draft_left_behind', user_id, id
+        from seen_turns
+        where status <> 'running'
+          and draft <> ''
+        union all
+        select 'import_left_behind', p.user_id, p.import_id
+        from private.import_parts as p
+        where p.staged_at < now() - interval '1 hour'
+        union all
+        select 'summary_of_no_message', s.user_id, s.id
+        from public.summaries as s
+        where (find_broken.user_id is null or s.user_id = find_broken.user_id)
+          and since is null
+          and not exists (
+              select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+          )
+        union all
+        select 'words_of_no_message', d.user_id, d.message_id
+        from search.documents as d
+        where (find_broken.user_id is null or d.user_id = find_broken.user_id)
+          and since is null
+          and not exists (
+              select 1
+              from public.messages as m
+              where m.user_id = d.user_id
+                and m.id = d.message_id
+          )
     ),
-    lists (name, ids) as (
-        select name, jsonb_agg(id order by id) from broken group by name
+    lists (name, rows) as (
+        select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
+        from (select distinct name, user_id, id from broken) as b
+        where b.user_id is not null
+          and (find_broken.user_id is null or b.user_id = find_broken.user_id)
+        group by b.name
     )
-    select coalesce(jsonb_object_agg(name, ids), '{}') from lists;
+    select coalesce(jsonb_object_agg(name, rows), '{}') from lists;
 $$;
 
 revoke all on function private.find_broken from public, anon, authenticated, service_role;
 grant execute on function private.find_broken to service_role;
 comment on function private.find_broken is
-    'The ids of what is broken, by the name of the check: of a conversation for seq and created_at, else of the row. With since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+    'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
 
+-- A listing: it reads over all users, and repair_invariants then writes for one.
 create function public.check_invariants(
     grace_seconds integer default 120,
     since timestamptz default null
@@ -4546,45 +4643,43 @@ set search_path = ''
 set statement_timeout = '10min'
 as $$
     -- Materialized, so that it is found once and not for each check.
-    with found (ids) as materialized (
-        select private.find_broken(grace_seconds, since)
+    with found (rows) as materialized (
+        select private.find_broken(grace_seconds => grace_seconds, since => since)
     )
-    select jsonb_build_object('checks', jsonb_agg(
-        jsonb_build_object(
-            'name', checks.name,
-            'broken', coalesce(jsonb_array_length(found.ids -> checks.name), 0),
-            'examples', coalesce(jsonb_path_query_array(found.ids -> checks.name, '$[0 to 4]'), '[]'),
-            'repairable', checks.repairable
+    select jsonb_build_object(
+        'checks', jsonb_agg(
+            jsonb_build_object(
+                'name', checks.name,
+                'broken', coalesce(jsonb_array_length(found.rows -> checks.name), 0),
+                'examples',
+                coalesce(jsonb_path_query_array(found.rows -> checks.name, '$[0 to 4].id'), '[]'),
+                'repairable', checks.name <> 'turn_without_message'
+            )
+            order by checks.place
+        ),
+        'users', (
+            select coalesce(jsonb_agg(distinct user_id), '[]')
+            from found, jsonb_path_query(found.rows, '$.*[*].user_id') as user_id
         )
-        order by checks.place
-    ))
-    from (values
-        (1, 'turn_without_message', false),
-        (2, 'settled_turn_without_reply', true),
-        (3, 'turn_with_two_replies', true),
-        (4, 'seq_gap', true),
-        (5, 'seq_tie', true),
-        (6, 'last_seq_wrong', true),
-        (7, 'created_at_out_of_order', true),
-        (8, 'key_used_twice', true),
-        (9, 'message_of_another_owner', true),
-        (10, 'turn_of_another_owner', true),
-        (11, 'turn_without_worker', true),
-        (12, 'orphan_message', true),
-        (13, 'orphan_turn', true),
-        (14, 'message_of_unknown_turn', true)
-    ) as checks (place, name, repairable)
+    )
+    from unnest(array[
+        'turn_without_message', 'settled_turn_without_reply', 'turn_with_two_replies', 'seq_gap',
+        'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
+        'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
+        'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
+        'summary_of_no_message', 'words_of_no_message'
+    ]) with ordinality as checks (name, place)
     cross join found;
 $$;
 
 revoke all on function public.check_invariants from public, anon, authenticated, service_role;
 grant execute on function public.check_invariants to service_role;
 comment on function public.check_invariants is
-    'Every check with how many are broken and up to five of their ids. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+    'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
-create function private.lock_conversation(conversation_id uuid)
+create function private.lock_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4595,7 +4690,8 @@ as $$
 begin
     perform 1
     from public.conversations as c
-    where c.id = lock_conversation.conversation_id
+    where c.user_id = lock_conversation.user_id
+      and c.id = lock_conversation.conversation_id
     for update;
 
     return found;
@@ -4606,7 +4702,7 @@ revoke all on function private.lock_conversation from public, anon, authenticate
 comment on function private.lock_conversation is
     'Waits until nobody else writes to a conversation; false where there is none.';
 
-create function private.recount_conversation(conversation_id uuid)
+create function private.recount_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4615,7 +4711,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(conversation_id) then
+    if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
@@ -4626,9 +4722,11 @@ begin
     from (
         select max(m.seq) as seq, max(m.created_at) as created_at
         from public.messages as m
-        where m.conversation_id = recount_conversation.conversation_id
+        where m.user_id = recount_conversation.user_id
+          and m.conversation_id = recount_conversation.conversation_id
     ) as newest
-    where c.id = recount_conversation.conversation_id;
+    where c.user_id = recount_conversation.user_id
+      and c.id = recount_conversation.conversation_id;
 
     return true;
 end;
@@ -4638,7 +4736,7 @@ revoke all on function private.recount_conversation from public, anon, authentic
 comment on function private.recount_conversation is
     'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
-create function private.renumber_conversation(conversation_id uuid)
+create function private.renumber_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4647,7 +4745,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(conversation_id) then
+    if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
@@ -4667,21 +4765,25 @@ begin
             select m.id, m.seq, m.created_at,
                    row_number() over (order by m.seq, m.created_at, m.id) as place
             from public.messages as m
-            where m.conversation_id = renumber_conversation.conversation_id
+            where m.user_id = renumber_conversation.user_id
+              and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id
+      and m.id = placed.id;
 
     update public.messages as m
     set seq = m.seq - raised.above
     from (
         select max(m.seq) - count(*) as above
         from public.messages as m
-        where m.conversation_id = renumber_conversation.conversation_id
+        where m.user_id = renumber_conversation.user_id
+          and m.conversation_id = renumber_conversation.conversation_id
     ) as raised
-    where m.conversation_id = renumber_conversation.conversation_id;
+    where m.user_id = renumber_conversation.user_id
+      and m.conversation_id = renumber_conversation.conversation_id;
 
-    return private.recount_conversation(conversation_id);
+    return private.recount_conversation(user_id, conversation_id);
 end;
 $$;
 
@@ -4689,7 +4791,7 @@ revoke all on function private.renumber_conversation from public, anon, authenti
 comment on function private.renumber_conversation is
     'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
-create function private.recover_conversation(conversation_id uuid, user_id uuid)
+create function private.recover_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4705,33 +4807,43 @@ begin
         return false;
     end if;
 
-    insert into public.conversations (id, user_id, title)
-    values (v_id, recover_conversation.user_id, 'Recovered')
-    on conflict on constraint conversations_pkey do nothing;
-
+    -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
     if exists (
         select 1
-        from public.conversations as c
-        where c.id = v_id
-          and c.user_id <> recover_conversation.user_id
+        from public.messages as m
+        where m.conversation_id = v_id
+          and m.user_id <> recover_conversation.user_id
+        union all
+        select 1
+        from public.turns as t
+        where t.conversation_id = v_id
+          and t.user_id <> recover_conversation.user_id
     ) then
-        -- Somebody else's rows had the same id and came first: nobody is shown another's.
-        insert into public.conversations (user_id, title)
-        values (recover_conversation.user_id, 'Recovered')
-        returning id into v_id;
+        v_id := gen_random_uuid();
+    end if;
 
+    insert into public.conversations (id, user_id, title)
+    values (v_id, recover_conversation.user_id, 'Recovered')
+    on conflict do nothing;
+
+    if v_id <> recover_conversation.conversation_id then
         update public.messages as m
         set conversation_id = v_id
-        where m.conversation_id = recover_conversation.conversation_id
-          and m.user_id = recover_conversation.user_id;
+        where m.user_id = recover_conversation.user_id
+          and m.conversation_id = recover_conversation.conversation_id;
 
         update public.turns as t
         set conversation_id = v_id
-        where t.conversation_id = recover_conversation.conversation_id
-          and t.user_id = recover_conversation.user_id;
+        where t.user_id = recover_conversation.user_id
+          and t.conversation_id = recover_conversation.conversation_id;
+
+        update public.summaries as s
+        set conversation_id = v_id
+        where s.user_id = recover_conversation.user_id
+          and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(v_id);
+    return private.recount_conversation(user_id, v_id);
 end;
 $$;
 
@@ -4739,7 +4851,8 @@ revoke all on function private.recover_conversation from public, anon, authentic
 comment on function private.recover_conversation is
     'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
-create function private.drop_second_replies(turn_id uuid)
+-- In one statement, since a message names its turn by its user too.
+create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4747,26 +4860,72 @@ security invoker
 set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_kept_id uuid;
 begin
-    perform private.lock_conversation(t.conversation_id)
-    from public.turns as t
-    where t.id = drop_second_replies.turn_id;
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
 
-    select m.id into v_kept_id
-    from public.messages as m
-    join public.turns as t on t.id = m.turn_id
-    where t.id = drop_second_replies.turn_id
-      and m.role = 'assistant'
-    order by m.seq, m.id
-    limit 1;
+    with given as (
+        update public.turns as t
+        set user_id = give_to_owner.user_id,
+            -- The right owner may have used the same key.
+            idempotency_key = case
+                when exists (
+                    select 1
+                    from public.turns as o
+                    where o.user_id = give_to_owner.user_id
+                      and o.idempotency_key = t.idempotency_key
+                ) then left(t.idempotency_key, 218) || '-' || t.id
+                else t.idempotency_key
+            end
+        where t.conversation_id = give_to_owner.conversation_id
+          and t.user_id <> give_to_owner.user_id
+    )
+    update public.messages as m
+    set user_id = give_to_owner.user_id,
+        turn_id = (
+            select t.id
+            from public.turns as t
+            where t.conversation_id = m.conversation_id
+              and t.id = m.turn_id
+        )
+    where m.conversation_id = give_to_owner.conversation_id
+      and m.user_id <> give_to_owner.user_id;
+
+    return true;
+end;
+$$;
+
+revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
+comment on function private.give_to_owner is
+    'Makes all that is in a user''s conversation the user''s own.';
+
+create function private.drop_second_replies(user_id uuid, turn_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    perform private.lock_conversation(t.user_id, t.conversation_id)
+    from public.turns as t
+    where t.user_id = drop_second_replies.user_id
+      and t.id = drop_second_replies.turn_id;
 
     update public.messages as m
     set turn_id = null
-    where m.turn_id = drop_second_replies.turn_id
+    where m.user_id = drop_second_replies.user_id
+      and m.turn_id = drop_second_replies.turn_id
       and m.role = 'assistant'
-      and m.id <> v_kept_id;
+      and m.seq > (
+          select min(o.seq)
+          from public.messages as o
+          where o.user_id = m.user_id
+            and o.turn_id = m.turn_id
+            and o.role = 'assistant'
+      );
 
     return found;
 end;
@@ -4776,7 +4935,7 @@ revoke all on function private.drop_second_replies from public, anon, authentica
 comment on function private.drop_second_replies is
     'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
-create function private.answer_turn(turn_id uuid)
+create function private.settle_by_reply(user_id uuid, turn_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4788,32 +4947,37 @@ declare
     v_turn public.turns;
     v_reply public.messages;
 begin
-    perform private.lock_conversation(t.conversation_id)
+    select t.* into v_turn
     from public.turns as t
-    where t.id = answer_turn.turn_id;
+    where t.user_id = settle_by_reply.user_id
+      and t.id = settle_by_reply.turn_id;
+
+    -- Without a conversation there is no place for a reply.
+    if not private.lock_conversation(user_id, v_turn.conversation_id) then
+        return false;
+    end if;
 
     select t.* into v_turn
     from public.turns as t
-    join public.conversations as c on c.id = t.conversation_id and c.user_id = t.user_id
-    where t.id = answer_turn.turn_id
-    for update of t;
+    where t.user_id = settle_by_reply.user_id
+      and t.id = settle_by_reply.turn_id
+    for update;
 
-    -- Without a conversation there is no place for a reply, and a turn with a lease has a worker.
-    if not found or (v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp()) then
+    -- A turn with a lease has a worker.
+    if v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp() then
         return false;
     end if;
 
     select m.* into v_reply
     from public.messages as m
-    where m.conversation_id = v_turn.conversation_id
-      and m.user_id = v_turn.user_id
-      and m.turn_id = v_turn.id
+    where m.user_id = settle_by_reply.user_id
+      and m.turn_id = settle_by_reply.turn_id
       and m.role = 'assistant'
     order by m.seq
     limit 1;
 
     if not found then
-        perform private.interrupt_turn(v_turn.user_id, v_turn.id);
+        perform private.interrupt_turn(user_id, turn_id);
         return true;
     end if;
 
@@ -4825,19 +4989,21 @@ begin
         end,
         draft = '',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
-    where t.id = v_turn.id;
+    where t.user_id = settle_by_reply.user_id
+      and t.id = settle_by_reply.turn_id;
 
     return true;
 end;
 $$;
 
-revoke all on function private.answer_turn from public, anon, authenticated, service_role;
-comment on function private.answer_turn is
+revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
+comment on function private.settle_by_reply is
     'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
--- How what find_broken found is mended: one thing at a time, then all of it in an order that works.
+-- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
+-- that works.
 
-create function private.repair_broken(check_name text, broken_id uuid)
+create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4845,70 +5011,58 @@ security invoker
 set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_conversation_id uuid;
-    v_user_id uuid;
 begin
     case check_name
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.id = repair_broken.broken_id
-              and not exists (select 1 from public.turns as t where t.id = m.turn_id);
-
-        when 'orphan_message' then
-            select m.conversation_id, m.user_id into v_conversation_id, v_user_id
-            from public.messages as m
-            where m.id = repair_broken.broken_id;
-            return private.recover_conversation(v_conversation_id, v_user_id);
-
-        when 'orphan_turn' then
-            select t.conversation_id, t.user_id into v_conversation_id, v_user_id
-            from public.turns as t
-            where t.id = repair_broken.broken_id;
-            return private.recover_conversation(v_conversation_id, v_user_id);
+            where m.user_id = repair_broken.user_id
+              and m.id = repair_broken.broken_id;
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.id = repair_broken.broken_id;
-
-        when 'message_of_another_owner' then
-            update public.messages as m
-            set user_id = c.user_id
-            from public.conversations as c
-            where c.id = m.conversation_id
-              and m.id = repair_broken.broken_id;
-
-        when 'turn_of_another_owner' then
-            -- The right owner may have used the same key.
-            update public.turns as t
-            set user_id = c.user_id,
-                idempotency_key = case
-                    when exists (
-                        select 1
-                        from public.turns as o
-                        where o.user_id = c.user_id
-                          and o.idempotency_key = t.idempotency_key
-                          and o.id <> t.id
-                    ) then left(t.idempotency_key, 218) || '-' || t.id
-                    else t.idempotency_key
-                end
-            from public.conversations as c
-            where c.id = t.conversation_id
+            where t.user_id = repair_broken.user_id
               and t.id = repair_broken.broken_id;
 
+        when 'conversation_missing' then
+            return private.recover_conversation(user_id, broken_id);
+
+        when 'row_of_another_owner' then
+            return private.give_to_owner(user_id, broken_id);
+
         when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
-            return private.renumber_conversation(broken_id);
+            return private.renumber_conversation(user_id, broken_id);
 
         when 'last_seq_wrong' then
-            return private.recount_conversation(broken_id);
+            return private.recount_conversation(user_id, broken_id);
 
         when 'turn_with_two_replies' then
-            return private.drop_second_replies(broken_id);
+            return private.drop_second_replies(user_id, broken_id);
 
         when 'settled_turn_without_reply', 'turn_without_worker' then
-            return private.answer_turn(broken_id);
+            return private.settle_by_reply(user_id, broken_id);
+
+        when 'draft_left_behind' then
+            update public.turns as t
+            set draft = ''
+            where t.user_id = repair_broken.user_id
+              and t.id = repair_broken.broken_id;
+
+        when 'import_left_behind' then
+            delete from private.import_parts as p
+            where p.user_id = repair_broken.user_id
+              and p.import_id = repair_broken.broken_id;
+
+        when 'summary_of_no_message' then
+            delete from public.summaries as s
+            where s.user_id = repair_broken.user_id
+              and s.id = repair_broken.broken_id;
+
+        when 'words_of_no_message' then
+            delete from search.documents as d
+            where d.user_id = repair_broken.user_id
+              and d.message_id = repair_broken.broken_id;
     end case;
 
     return found;
@@ -4922,21 +5076,22 @@ comment on function private.repair_broken is
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
 -- says, and never deletes one.
-create function public.repair_invariants(grace_seconds integer default 120)
+create function public.repair_invariants(user_id uuid, grace_seconds integer default 120)
 returns jsonb
 language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 declare
     -- Owners and places come before replies, which are inserted where those are right.
     c_order constant text[] := array[
-        'message_of_unknown_turn', 'orphan_message', 'orphan_turn', 'key_used_twice',
-        'message_of_another_owner', 'turn_of_another_owner', 'seq_gap', 'seq_tie',
-        'created_at_out_of_order', 'last_seq_wrong', 'turn_with_two_replies',
-        'settled_turn_without_reply', 'turn_without_worker'
+        'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message'
     ];
     v_found jsonb;
     v_name text;
@@ -4946,14 +5101,14 @@ declare
 begin
     -- What one repair brings to light, the next round mends.
     for v_round in 1..5 loop
-        v_found := private.find_broken(grace_seconds);
+        v_found := private.find_broken(user_id, grace_seconds);
         v_is_mended := false;
 
         foreach v_name in array c_order loop
             for v_id in
-                select jsonb_array_elements_text(v_found -> v_name)::uuid
+                select (jsonb_array_elements(v_found -> v_name) ->> 'id')::uuid
             loop
-                if private.repair_broken(v_name, v_id) then
+                if private.repair_broken(user_id, v_name, v_id) then
                     v_is_mended := true;
                     v_counts := v_counts || jsonb_build_object(
                         v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
@@ -4965,31 +5120,81 @@ begin
         exit when not v_is_mended;
     end loop;
 
-    return jsonb_build_object('repaired', (
-        select jsonb_agg(
-            jsonb_build_object('name', name, 'repaired', coalesce((v_counts ->> name)::integer, 0))
-            order by place
-        )
-        from unnest(c_order) with ordinality as repairs (name, place)
-    ));
+    return jsonb_build_object('repaired', v_counts);
 end;
 $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
 comment on function public.repair_invariants is
-    'Mends what check_invariants finds, and says how much of each. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+    'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
 
--- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the functions of
--- the same names.
+-- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
+-- the same names. Procedures that commit after each user, so that one transaction touches one user,
+-- and one who can't be served keeps no other waiting. A procedure that commits can't have settings of
+-- its own, search_path included: every name in it says its schema.
+
+create procedure private.apply_retention()
+language plpgsql
+security invoker
+as $$
+declare
+    v_user_id uuid;
+begin
+    for v_user_id in
+        select pg_catalog.jsonb_array_elements_text(
+            public.list_users_due_for_retention() -> 'users'
+        )::pg_catalog.uuid
+    loop
+        begin
+            perform public.apply_retention(v_user_id, dry_run => false);
+        exception
+            when others then
+                raise warning 'retention of user % is left for the next time: %', v_user_id, sqlerrm;
+        end;
+        commit;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
+comment on procedure private.apply_retention is
+    'Applies the retention policies, one user a transaction.';
+
+create procedure private.sweep_imports()
+language plpgsql
+security invoker
+as $$
+declare
+    v_import pg_catalog.jsonb;
+begin
+    for v_import in
+        select pg_catalog.jsonb_array_elements(public.list_imports_left_behind() -> 'imports')
+    loop
+        begin
+            perform public.discard_import(
+                (v_import ->> 'user_id')::pg_catalog.uuid,
+                (v_import ->> 'import_id')::pg_catalog.uuid
+            );
+        exception
+            when others then
+                raise warning 'import % is left for the next time: %', v_import ->> 'import_id', sqlerrm;
+        end;
+        commit;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
+comment on procedure private.sweep_imports is
+    'Discards what imports have left behind, one a transaction.';
 
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
         perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
-        perform cron.schedule(
-            'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
-        );
+        perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
+        perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
     end if;
 end;
 $$;

@@ -55,6 +55,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column

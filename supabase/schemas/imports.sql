@@ -44,11 +44,6 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    -- What a process that died has left.
-    delete from private.import_parts as p
-    where p.user_id = stage_import.user_id
-      and p.staged_at < now() - interval '1 hour';
-
     insert into private.import_parts (import_id, part, user_id, conversations, messages)
     values (
         stage_import.import_id, stage_import.part, stage_import.user_id,
@@ -71,6 +66,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -88,6 +84,30 @@ revoke all on function public.discard_import from public, anon, authenticated, s
 grant execute on function public.discard_import to service_role;
 comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
 
+-- A listing: it reads over all users, and discard_import then writes for one.
+create function public.list_imports_left_behind(most integer default 100)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
+    from (
+        select p.user_id, p.import_id
+        from private.import_parts as p
+        where p.staged_at < now() - interval '1 hour'
+        group by p.user_id, p.import_id
+        limit list_imports_left_behind.most
+    ) as behind;
+$$;
+
+revoke all on function public.list_imports_left_behind
+    from public, anon, authenticated, service_role;
+grant execute on function public.list_imports_left_behind to service_role;
+comment on function public.list_imports_left_behind is
+    'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
+
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
@@ -97,6 +117,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column

@@ -117,6 +117,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -199,6 +200,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare

@@ -1,7 +1,6 @@
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
--- find_messages takes no user: it asks who is calling, and answers nothing but ids and ranks. What a
--- caller sees of a message is then read by search_messages as the caller, under the policies of
--- messages and conversations.
+-- find_messages answers nothing but ids and ranks, of who is calling. What a caller sees of a message
+-- is then read by search_messages as the caller, under the policies of messages and conversations.
 
 create function search.find_messages(
     user_id uuid,
@@ -234,6 +233,8 @@ declare
     v_found jsonb;
     v_hits jsonb;
 begin
+    perform private.require_self(user_id);
+
     if conversation_id is not null then
         perform public.get_conversation(user_id, conversation_id);
     end if;

@@ -187,7 +187,7 @@ declare
 begin
     if tg_op = 'UPDATE' then
         delete from search.documents as d
-        where d.user_id = old.user_id
+        where d.user_id = any (array[old.user_id, new.user_id])
           and d.message_id = old.id;
     end if;
 
