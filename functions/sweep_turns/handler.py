@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends
 
 from shared.http.routing import BEARER, CheckedRoute, CurrentContainer, ServiceCaller
 from shared.models.turns import SweepTurnsResponse
+from shared.turns.sweep import sweep_turns as sweep
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["sweep-turns"])
 
@@ -11,5 +12,4 @@ router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tag
 @router.post("/sweep-turns")
 async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTurnsResponse:
     """Settle every turn whose lease is over. For the service key alone."""
-    swept = await container.persistence.sweep_turns()
-    return SweepTurnsResponse(settled=swept.settled)
+    return SweepTurnsResponse(settled=await sweep(container.persistence))

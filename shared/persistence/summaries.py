@@ -17,24 +17,38 @@ class SummaryCalls(Calls):
     """What the AI is given of a conversation, and what stands for the rest."""
 
     async def load_history(
-        self, conversation_id: UUID, *, history_tokens: int, caller: Caller
+        self,
+        user_id: UUID,
+        conversation_id: UUID,
+        *,
+        history_tokens: int,
+        caller: Caller,
     ) -> History:
         """Read what the AI is given of a conversation, within a budget."""
         return await self._call(
             History,
             "load_history",
             caller,
+            is_repeatable=True,
+            user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
         )
 
     async def load_unsummarised(
-        self, conversation_id: UUID, *, history_tokens: int, after: int | None
+        self,
+        user_id: UUID,
+        conversation_id: UUID,
+        *,
+        history_tokens: int,
+        after: int | None,
     ) -> Unsummarised:
         """Read the oldest messages that are due for a summary, at most half of the budget."""
         return await self._call(
             Unsummarised,
             "load_unsummarised",
+            is_repeatable=True,
+            user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
             after=after,
@@ -42,6 +56,7 @@ class SummaryCalls(Calls):
 
     async def write_summary(
         self,
+        user_id: UUID,
         conversation_id: UUID,
         *,
         message_id: UUID,
@@ -53,6 +68,8 @@ class SummaryCalls(Calls):
         return await self._call(
             WrittenSummary,
             "write_summary",
+            is_repeatable=True,
+            user_id=user_id,
             conversation_id=conversation_id,
             message_id=message_id,
             covers_to=covers_to,

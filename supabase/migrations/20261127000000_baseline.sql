@@ -205,7 +205,7 @@ create trigger conversations_bound_archived_at
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
     execute function private.bound_archived_at();
 
--- A turn is one accepted request: it is what makes a retry harmless (the key), what tells two
+-- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
     id uuid not null default gen_random_uuid(),
@@ -279,7 +279,7 @@ create table public.messages (
     content text not null,
     generated_code text,
     metadata jsonb not null default '{}',
-    user_id uuid not null,
+    user_id uuid not null default auth.uid(),
     is_summary boolean not null default false,
     created_at timestamptz not null,
     seq bigint not null,
@@ -360,8 +360,6 @@ declare
     v_last_seq bigint;
     v_updated_at timestamptz;
 begin
-    new.user_id := coalesce(new.user_id, auth.uid());
-
     select c.last_seq, c.updated_at into v_last_seq, v_updated_at
     from public.conversations as c
     where c.user_id = new.user_id
@@ -411,7 +409,7 @@ create trigger messages_assign_place
     execute function private.assign_message_place();
 
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
--- writes the row, so an event never tells of something that was rolled back. They are hints: the
+-- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
 create function private.broadcast_message()
 returns trigger
@@ -439,7 +437,7 @@ $$;
 
 revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
 comment on function private.broadcast_message is
-    'Tells the conversation''s topic of a message that this transaction commits.';
+    'Sends a message that this transaction commits to its conversation''s topic.';
 
 create trigger messages_broadcast
     after insert on public.messages

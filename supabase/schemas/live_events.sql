@@ -1,5 +1,5 @@
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
--- writes the row, so an event never tells of something that was rolled back. They are hints: the
+-- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
 create function private.broadcast_message()
 returns trigger
@@ -27,7 +27,7 @@ $$;
 
 revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
 comment on function private.broadcast_message is
-    'Tells the conversation''s topic of a message that this transaction commits.';
+    'Sends a message that this transaction commits to its conversation''s topic.';
 
 create trigger messages_broadcast
     after insert on public.messages

@@ -6,7 +6,7 @@ create table public.messages (
     content text not null,
     generated_code text,
     metadata jsonb not null default '{}',
-    user_id uuid not null,
+    user_id uuid not null default auth.uid(),
     is_summary boolean not null default false,
     created_at timestamptz not null,
     seq bigint not null,
@@ -87,8 +87,6 @@ declare
     v_last_seq bigint;
     v_updated_at timestamptz;
 begin
-    new.user_id := coalesce(new.user_id, auth.uid());
-
     select c.last_seq, c.updated_at into v_last_seq, v_updated_at
     from public.conversations as c
     where c.user_id = new.user_id

@@ -1,4 +1,4 @@
--- A turn is one accepted request: it is what makes a retry harmless (the key), what tells two
+-- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
     id uuid not null default gen_random_uuid(),

@@ -15,6 +15,7 @@ from local.stack import Stack
 from shared.ai.tokens import estimate_tokens
 from shared.models.context import History
 from shared.turns.context import given_context
+from tests.support import partitions
 from tests.support.sql_calls import (
     Caller,
     as_service,
@@ -26,6 +27,8 @@ from tests.support.sql_calls import (
 )
 
 MESSAGES = int(os.environ.get("CONTEXT_MESSAGES", "5000"))
+
+stack = partitions.stack  # as it is, and in partitions
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class Function:
     is_trigger: bool
     settings: str
     is_public: bool
-    statements: tuple[ast.Node, ...]
+    statements: tuple[Any, ...]
 
 
 def keys_without_the_user(connection: psycopg.Connection) -> set[str]:
@@ -164,11 +164,11 @@ def _references(node: Any, tables: set[str]) -> Iterator[tuple[str, bool]]:
         yield from _references(child, tables)
 
 
-def _name_of(place: ast.RangeVar) -> str:
+def _name_of(place: Any) -> str:
     return f"{place.schemaname}.{place.relname}"
 
 
-def _places(node: Any) -> Iterator[ast.RangeVar]:
+def _places(node: Any) -> Iterator[Any]:
     """Yield the tables of a statement itself, not those of what is nested in it."""
     if isinstance(node, ast.UpdateStmt | ast.DeleteStmt):
         yield node.relation
@@ -202,7 +202,7 @@ def _join_conditions(source: Any) -> Iterator[Any]:
 
 def _conjuncts(condition: Any) -> Iterator[Any]:
     if isinstance(condition, ast.BoolExpr) and condition.boolop == enums.BoolExprType.AND_EXPR:
-        for part in condition.args:
+        for part in condition.args or ():
             yield from _conjuncts(part)
     elif condition is not None:
         yield condition
@@ -210,12 +210,12 @@ def _conjuncts(condition: Any) -> Iterator[Any]:
 
 def _named_in(condition: Any) -> Iterator[str]:
     """Yield the aliases whose user_id this condition sets equal to something."""
-    if isinstance(condition, ast.A_Expr) and condition.name[0].sval == "=":
+    if isinstance(condition, ast.A_Expr) and [name.sval for name in condition.name or ()] == ["="]:
         for side in (condition.lexpr, condition.rexpr):
-            if isinstance(side, ast.ColumnRef) and len(side.fields) == 2:
-                owner, column = (getattr(field, "sval", "") for field in side.fields)
-                if column == "user_id":
-                    yield owner
+            if isinstance(side, ast.ColumnRef):
+                names = [getattr(field, "sval", None) for field in side.fields or ()]
+                if names[1:] == ["user_id"]:
+                    yield str(names[0])
 
 
 def _takes_locks(node: Any) -> bool:
