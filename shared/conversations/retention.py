@@ -1,4 +1,4 @@
-"""Applies the retention policies a user at a time, until it is done or the request has taken long."""
+"""Applies the retention policies a user at a time, until it is done or has taken long."""
 
 from __future__ import annotations
 

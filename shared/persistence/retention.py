@@ -31,6 +31,7 @@ class RetentionCalls(Calls):
         return await self._call(
             RetentionPolicyRow,
             "set_retention_policy",
+            is_repeatable=True,
             user_id=request.user_id,
             project_id=request.project_id,
             archive_after_days=request.archive_after_days,
@@ -44,6 +45,7 @@ class RetentionCalls(Calls):
         return await self._call(
             RetentionPoliciesResponse,
             "list_retention_policies",
+            is_repeatable=True,
             user_id=request.user_id,
             project_id=request.project_id,
         )
@@ -59,7 +61,11 @@ class RetentionCalls(Calls):
     ) -> UsersDueForRetention:
         """List whose conversations a policy archives or deletes by now."""
         return await self._call(
-            UsersDueForRetention, "list_users_due_for_retention", project_id=project_id, most=most
+            UsersDueForRetention,
+            "list_users_due_for_retention",
+            is_repeatable=True,
+            project_id=project_id,
+            most=most,
         )
 
     async def apply_retention(
@@ -75,13 +81,13 @@ class RetentionCalls(Calls):
             project_id=project_id,
         )
 
-    async def place_legal_hold(self, request: PlaceLegalHoldRequest) -> LegalHoldRow:
+    async def place_legal_hold(self, user_id: UUID, request: PlaceLegalHoldRequest) -> LegalHoldRow:
         """Keep a conversation, or all of a user's, from being removed."""
         return await self._call(
             LegalHoldRow,
             "place_legal_hold",
+            user_id=user_id,
             reason=request.reason,
-            user_id=request.user_id,
             conversation_id=request.conversation_id,
         )
 
@@ -90,14 +96,21 @@ class RetentionCalls(Calls):
         return await self._call(
             LegalHoldsResponse,
             "list_legal_holds",
+            is_repeatable=True,
             user_id=request.user_id,
             conversation_id=request.conversation_id,
             released=request.released,
         )
 
-    async def release_legal_hold(self, hold_id: UUID) -> LegalHoldRow:
+    async def release_legal_hold(
+        self,
+        user_id: UUID,
+        hold_id: UUID,
+    ) -> LegalHoldRow:
         """End a hold."""
-        return await self._call(LegalHoldRow, "release_legal_hold", hold_id=hold_id)
+        return await self._call(
+            LegalHoldRow, "release_legal_hold", is_repeatable=True, user_id=user_id, hold_id=hold_id
+        )
 
     async def erase_account(
         self, user_id: UUID, *, idempotency_key: str, requested_by: str
@@ -106,6 +119,7 @@ class RetentionCalls(Calls):
         return await self._call(
             ErasureReceipt,
             "erase_account",
+            is_repeatable=True,
             user_id=user_id,
             idempotency_key=idempotency_key,
             requested_by=requested_by,

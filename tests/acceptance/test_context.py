@@ -199,7 +199,9 @@ async def test_a_summary_is_its_owners_to_see_and_nobodys_to_write(
         as_service = {"authorization": f"Bearer {key}", "apikey": key}
         params = {"conversationId": conversation}
         seen = {
-            "service": await client.get("/load-conversation", params=params, headers=as_service),
+            "service": await client.get(
+                "/load-conversation", params={**params, "userId": user.id}, headers=as_service
+            ),
             "anon": await client.get(
                 "/load-conversation", params=params, headers={"authorization": ""}
             ),

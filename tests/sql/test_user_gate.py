@@ -12,6 +12,9 @@ from tests.support.user_gate import (
 
 pytest_plugins = ["tests.support.scratch"]
 
+KEYS = {
+    "search.documents_pkey",  # one that begins with the user would be read instead of the search's
+}
 # Read over all users, or what is nobody's; one call a user writes then.
 LISTINGS = {
     "list_expired_turns(integer)",
@@ -118,7 +121,7 @@ PLANTED = {
 
 def test_every_key_begins_with_the_user(scratch: psycopg.Connection) -> None:
     """Foreign and unique ones; a primary key may be the id alone."""
-    assert keys_without_the_user(scratch) == set()
+    assert keys_without_the_user(scratch) == KEYS
 
 
 def test_every_function_takes_the_user_first(scratch: psycopg.Connection) -> None:
