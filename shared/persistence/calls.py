@@ -16,33 +16,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Calls that do the same once or twice: reads, and writes under a key.
-REPEATABLE = frozenset(
-    {
-        "begin_turn",
-        "cancel_turn",
-        "discard_import",
-        "export_conversations",
-        "export_messages",
-        "conversation_analytics",
-        "erase_account",
-        "get_conversation",
-        "list_conversations",
-        "list_legal_holds",
-        "list_retention_policies",
-        "load_conversation",
-        "load_history",
-        "load_turn",
-        "release_legal_hold",
-        "set_retention_policy",
-        "search_messages",
-        "settle_expired_turn",
-        "stage_import",
-        "load_unsummarised",
-        "write_summary",
-    }
-)
-ATTEMPTS = 4
+ATTEMPTS = 4  # of a call that does the same once or twice: a read, or a write under a key
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -64,7 +38,7 @@ class Calls:
         **arguments: Any,
     ) -> ModelT:
         plain = {name: _plain(value) for name, value in arguments.items()}
-        attempts = ATTEMPTS if is_repeatable or function in REPEATABLE else 1
+        attempts = ATTEMPTS if is_repeatable else 1
         try:
             answer = await self._store.call(
                 function, plain, caller=caller, attempts=attempts, is_urgent=is_urgent

@@ -44,7 +44,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-    if auth.uid() is distinct from user_id and current_user <> 'service_role' then
+    -- Where nobody is signed in, the database itself is calling: a schedule, or its owner.
+    if auth.uid() is distinct from user_id
+        and current_user <> 'service_role'
+        and (auth.uid() is not null or current_user = 'authenticated') then
         raise exception 'Only for yourself.' using errcode = 'PT403', detail = 'forbidden';
     end if;
 end;
@@ -1907,26 +1910,37 @@ comment on procedure private.sweep_turns is
 -- security, so none of these functions can show more than a plain select would.
 
 create function public.create_conversation(
+    user_id uuid,
     title text default 'New Chat',
     project_id uuid default null,
     metadata jsonb default '{}'
 )
 returns jsonb
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    insert into public.conversations (title, project_id, metadata)
-    values (create_conversation.title, create_conversation.project_id, create_conversation.metadata)
-    returning to_jsonb(conversations);
+#variable_conflict use_column
+declare
+    v_conversation public.conversations;
+begin
+    perform private.require_self(create_conversation.user_id);
+
+    insert into public.conversations (user_id, title, project_id, metadata)
+    values (create_conversation.user_id, create_conversation.title,
+            create_conversation.project_id, create_conversation.metadata)
+    returning * into v_conversation;
+
+    return to_jsonb(v_conversation);
+end;
 $$;
 
 revoke all on function public.create_conversation from public, anon, authenticated, service_role;
 grant execute on function public.create_conversation to authenticated;
-comment on function public.create_conversation is 'Starts an empty conversation of the caller''s.';
+comment on function public.create_conversation is 'Starts an empty conversation of this user''s.';
 
-create function public.get_conversation(conversation_id uuid)
+create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql
 stable
@@ -1937,9 +1951,12 @@ as $$
 declare
     v_conversation jsonb;
 begin
+    perform private.require_self(get_conversation.user_id);
+
     select to_jsonb(c) into v_conversation
     from public.conversations as c
-    where c.id = get_conversation.conversation_id;
+    where c.user_id = get_conversation.user_id
+      and c.id = get_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -1956,6 +1973,7 @@ comment on function public.get_conversation is 'One conversation''s row. Raises 
 -- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
 -- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
 create function public.load_conversation(
+    user_id uuid,
     conversation_id uuid,
     page_size integer default 50,
     before bigint default null,
@@ -1978,12 +1996,14 @@ declare
     v_oldest bigint;
     v_newest bigint;
     v_around bigint;
-    v_place uuid;
     v_nearest bigint;
 begin
+    perform private.require_self(load_conversation.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = load_conversation.conversation_id;
+    where c.user_id = load_conversation.user_id
+      and c.id = load_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -1992,12 +2012,13 @@ begin
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
-        -- By its id alone: under a policy, a second fact may lead to a slower index.
-        select m.seq, m.conversation_id into v_around, v_place
+        select m.seq into v_around
         from public.messages as m
-        where m.id = load_conversation.around;
+        where m.user_id = load_conversation.user_id
+          and m.conversation_id = load_conversation.conversation_id
+          and m.id = load_conversation.around;
 
-        if v_place is distinct from v_conversation.id then
+        if not found then
             raise exception 'Message not found.'
                 using errcode = 'PT404', detail = 'message_not_found';
         end if;
@@ -2026,7 +2047,8 @@ begin
                ) over nearest_first as bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = load_conversation.user_id
+          and m.conversation_id = load_conversation.conversation_id
           and m.seq between v_first and v_first + v_limit - 1
           and (before is null or m.seq < before)
         window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
@@ -2038,7 +2060,8 @@ begin
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
     from public.messages as m
-    where m.conversation_id = v_conversation.id
+    where m.user_id = load_conversation.user_id
+      and m.conversation_id = load_conversation.conversation_id
       and m.seq between v_oldest and v_newest;
 
     return jsonb_build_object(
@@ -2070,8 +2093,8 @@ begin
                 'is_expired', t.lease_expires_at <= now()
             )
             from public.turns as t
-            where t.user_id = v_conversation.user_id
-              and t.conversation_id = v_conversation.id
+            where t.user_id = load_conversation.user_id
+              and t.conversation_id = load_conversation.conversation_id
               and t.status = 'running'
         )
     );
@@ -2083,22 +2106,25 @@ grant execute on function public.load_conversation to authenticated, service_rol
 comment on function public.load_conversation is
     'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
 
--- The bounds are values: under a policy no index is asked with a coalesce(). What is known by its id
--- is looked up by that alone, behind a fence (offset 0). A page has a size in bytes too, since
--- metadata may be long.
+-- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
+-- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
+-- whatever the statistics say there is one plan: it reads the page's rows and no others. A page has
+-- a size in bytes too, since metadata may be long.
 create function public.list_conversations(
+    user_id uuid,
     archived boolean default false,
     project_id uuid default null,
     page_size integer default 50,
     before_updated_at timestamptz default null,
-    before_id uuid default null,
-    as_of timestamptz default null
+    before_id uuid default null
 )
 returns jsonb
 language plpgsql
 stable
 security invoker
 set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -2106,89 +2132,46 @@ declare
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-    v_newest constant timestamptz := coalesce(as_of, 'infinity');
 begin
+    perform private.require_self(list_conversations.user_id);
     return (
-        with unmoved as (
-            select c.id, c.updated_at as place
-            from public.conversations as c
-            where (c.archived_at is not null) = list_conversations.archived
-              and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-              and (c.updated_at, c.id) < (v_before, v_before_id)
-              and c.updated_at <= v_newest
-            order by c.updated_at desc, c.id desc
-            limit v_limit + 1
-        ),
-        moved as (
-            select c.id, stood.place
-            from public.conversations as c
-            cross join lateral (
-                select coalesce(
-                    (
-                        -- In a conversation, created_at grows with seq.
-                        select m.created_at
-                        from public.messages as m
-                        where m.conversation_id = c.id
-                          and m.created_at <= list_conversations.as_of
-                        order by m.seq desc
-                        limit 1
-                    ),
-                    c.created_at
-                ) as place
-            ) as stood
-            where (c.archived_at is not null) = list_conversations.archived
-              and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-              and c.updated_at > list_conversations.as_of
-              -- No page ends behind as_of, so nothing that came later is here. What counts is not
-              -- created_at: an imported conversation may say that its messages are older.
-              and (stood.place, c.id)
-                  < (list_conversations.before_updated_at, list_conversations.before_id)
-        ),
-        page as (
-            select id, place, row_number() over (order by place desc, id desc) as number
-            from (select * from unmoved union all select * from moved) as both_kinds
-            order by place desc, id desc
-            limit v_limit + 1
-        ),
-        sized as (
-            select p.*, sum(c.bytes) over (order by p.number) as bytes_so_far
-            from page as p
-            cross join lateral (
-                select octet_length(metadata::text)
-                    + coalesce(octet_length(imported::text), 0) as bytes
-                from public.conversations
-                where conversations.id = p.id
-                offset 0
+        with page as (
+            select c as conversation,
+                   row_number() over newest_first as number,
+                   sum(octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0))
+                       over newest_first as bytes_so_far
+            from (
+                select *
+                from public.conversations as c
+                where c.user_id = list_conversations.user_id
+                  and (c.archived_at is not null) = list_conversations.archived
+                  and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+                  and (c.updated_at, c.id) < (v_before, v_before_id)
+                order by c.updated_at desc, c.id desc
+                limit v_limit + 1
             ) as c
-            where p.number <= v_limit
+            window newest_first as (order by c.updated_at desc, c.id desc)
         ),
         kept as (
-            select id, place, number
-            from sized
+            select *
+            from page
             where number = 1
-               or bytes_so_far <= c_page_bytes
+               or number <= v_limit and bytes_so_far <= c_page_bytes
         )
         select jsonb_build_object(
-            'conversations', (
-                select coalesce(jsonb_agg(to_jsonb(c) order by k.number), '[]')
-                from kept as k
-                cross join lateral (
-                    select * from public.conversations where conversations.id = k.id offset 0
-                ) as c
-            ),
-            'has_more', (select count(*) from page) > (select count(*) from kept),
-            'next', (
+            'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
+            'has_more', (select count(*) from page) > count(*),
+            'next', case when (select count(*) from page) > count(*) then (
                 select jsonb_build_object(
-                    'before_updated_at', k.place,
-                    'before_id', k.id,
-                    'as_of', coalesce(list_conversations.as_of, (select max(place) from kept))
+                    'before_updated_at', (last.conversation).updated_at,
+                    'before_id', (last.conversation).id
                 )
-                from kept as k
-                where (select count(*) from page) > (select count(*) from kept)
-                order by k.number desc
+                from kept as last
+                order by last.number desc
                 limit 1
-            )
+            ) end
         )
+        from kept as k
     );
 end;
 $$;
@@ -2196,9 +2179,10 @@ $$;
 revoke all on function public.list_conversations from public, anon, authenticated, service_role;
 grant execute on function public.list_conversations to authenticated, service_role;
 comment on function public.list_conversations is
-    'Conversations by last activity, newest first. next has the arguments of the page that follows: it goes on with the list as it was at as_of, each conversation once, wherever it has moved to since.';
+    'A user''s conversations by last activity, newest first. next has the arguments of the page that follows.';
 
 create function public.update_conversation(
+    user_id uuid,
     conversation_id uuid,
     title text default null,
     archived boolean default null
@@ -2208,18 +2192,22 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
     v_conversation jsonb;
 begin
+    perform private.require_self(update_conversation.user_id);
+
     update public.conversations as c
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, now())
         end
-    where c.id = update_conversation.conversation_id
+    where c.user_id = update_conversation.user_id
+      and c.id = update_conversation.conversation_id
     returning to_jsonb(c) into v_conversation;
 
     if not found then
@@ -2237,18 +2225,22 @@ comment on function public.update_conversation is
 
 -- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
 -- user's statement may on a hosted project. The Data API takes the limit from here.
-create function public.delete_conversation(conversation_id uuid)
+create function public.delete_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 begin
+    perform private.require_self(delete_conversation.user_id);
+
     delete from public.conversations as c
-    where c.id = delete_conversation.conversation_id;
+    where c.user_id = delete_conversation.user_id
+      and c.id = delete_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -2399,6 +2391,8 @@ grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is
     'What is searched of a message: its text, then its code.';
 
+-- The key ends with the user: of an index that begins with one, the planner would read all of a user's
+-- words, where what it knows of them is old.
 create table search.documents (
     message_id uuid not null,
     starts_at integer not null,
@@ -2408,7 +2402,7 @@ create table search.documents (
     created_at timestamptz not null,
     words tsvector not null,
 
-    constraint documents_pkey primary key (user_id, message_id, starts_at),
+    constraint documents_pkey primary key (message_id, starts_at, user_id),
     constraint documents_user_id_message_id_fkey foreign key (user_id, message_id)
         references public.messages (user_id, id) on delete cascade
 );
@@ -2452,7 +2446,7 @@ declare
 begin
     if tg_op = 'UPDATE' then
         delete from search.documents as d
-        where d.user_id = old.user_id
+        where d.user_id = any (array[old.user_id, new.user_id])
           and d.message_id = old.id;
     end if;
 
@@ -2627,11 +2621,11 @@ comment on function search.widen_query is
     'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
 
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
--- find_messages takes no user: it asks who is calling, and answers nothing but ids and ranks. What a
--- caller sees of a message is then read by search_messages as the caller, under the policies of
--- messages and conversations.
+-- find_messages answers nothing but ids and ranks, of who is calling. What a caller sees of a message
+-- is then read by search_messages as the caller, under the policies of messages and conversations.
 
 create function search.find_messages(
+    user_id uuid,
     q text,
     conversation_id uuid,
     project_id uuid,
@@ -2653,7 +2647,6 @@ as $$
 declare
     c_ranked constant integer := 1000;
     c_letter constant text := '[' || search.unspaced_letters() || ']';
-    v_user_id constant uuid := auth.uid();
     v_parsed constant jsonb := search.parse_query(q);
     v_query tsquery := (v_parsed ->> 'query')::tsquery;
     v_ranking tsquery := v_query;
@@ -2666,9 +2659,11 @@ declare
     v_pattern text;
     v_focus text;
 begin
+    perform private.require_self(find_messages.user_id);
+
     loop
         if v_is_wide then
-            v_wide := search.widen_query(v_user_id, v_parsed);
+            v_wide := search.widen_query(find_messages.user_id, v_parsed);
             v_query := (v_wide ->> 'query')::tsquery;
             v_ranking := (v_wide ->> 'ranking')::tsquery;
             v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
@@ -2680,7 +2675,7 @@ begin
             select d.message_id, d.starts_at, d.created_at, d.words,
                    row_number() over (order by d.created_at desc, d.message_id desc) as number
             from search.documents as d
-            where d.user_id = v_user_id
+            where d.user_id = find_messages.user_id
               and d.words @@ v_query
               and (find_messages.conversation_id is null
                    or d.conversation_id = find_messages.conversation_id)
@@ -2691,8 +2686,8 @@ begin
               and exists (
                   select 1
                   from public.conversations as c
-                  where c.id = d.conversation_id
-                    and c.user_id = v_user_id
+                  where c.user_id = d.user_id
+                    and c.id = d.conversation_id
                     and (find_messages.project_id is null or c.project_id = find_messages.project_id)
                     and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
               )
@@ -2836,6 +2831,7 @@ comment on function search.cut_snippet is
     'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
+    user_id uuid,
     q text,
     conversation_id uuid default null,
     project_id uuid default null,
@@ -2859,11 +2855,14 @@ declare
     v_found jsonb;
     v_hits jsonb;
 begin
+    perform private.require_self(user_id);
+
     if conversation_id is not null then
-        perform public.get_conversation(conversation_id);
+        perform public.get_conversation(user_id, conversation_id);
     end if;
 
     v_found := search.find_messages(
+        user_id => user_id,
         q => q,
         conversation_id => conversation_id,
         project_id => project_id,
@@ -2906,8 +2905,12 @@ begin
             as hits (message_id uuid, starts_at integer, rank real)
         limit v_page_size
     ) as h
-    join public.messages as m on m.id = h.message_id
-    join public.conversations as c on c.id = m.conversation_id;
+    join public.messages as m
+        on m.user_id = search_messages.user_id
+        and m.id = h.message_id
+    join public.conversations as c
+        on c.user_id = m.user_id
+        and c.id = m.conversation_id;
 
     return jsonb_build_object(
         'hits', v_hits,
@@ -2932,6 +2935,7 @@ comment on function public.search_messages is
 -- 1 ... last_seq is a snapshot, however long the reading takes.
 
 create function public.export_messages(
+    user_id uuid,
     conversation_id uuid,
     after bigint default 0,
     until bigint default null,
@@ -2950,9 +2954,12 @@ declare
     v_last bigint;
     v_messages jsonb;
 begin
+    perform private.require_self(export_messages.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = export_messages.conversation_id;
+    where c.user_id = export_messages.user_id
+      and c.id = export_messages.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -2975,7 +2982,8 @@ begin
                ) over (order by m.seq) as bytes_so_far,
                row_number() over (order by m.seq) as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = export_messages.user_id
+          and m.conversation_id = export_messages.conversation_id
           and m.seq > export_messages.after
           and m.seq <= v_last
     )
@@ -3035,28 +3043,36 @@ create function public.export_conversations(
     page_size integer default 500
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+declare
+    v_ids jsonb;
+begin
+    perform private.require_self(user_id);
+
     -- By id, which never changes: activity during an export moves nothing over a page's end.
-    with page as (
+    select coalesce(jsonb_agg(page.id order by page.id), '[]')
+    into v_ids
+    from (
         select c.id
         from public.conversations as c
         where c.user_id = export_conversations.user_id
-          and (export_conversations.after is null or c.id > export_conversations.after)
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
-        limit least(greatest(export_conversations.page_size, 1), 1000)
-    )
-    select jsonb_build_object('ids', coalesce(jsonb_agg(page.id order by page.id), '[]'))
-    from page;
+        limit least(greatest(page_size, 1), 1000)
+    ) as page;
+
+    return jsonb_build_object('ids', v_ids);
+end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
 comment on function public.export_conversations is
-    'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';
+    'The ids of a user''s conversations, archived ones too, in pages by id.';
 
 -- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
 -- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
@@ -3077,8 +3093,6 @@ create table private.import_parts (
     constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
 );
 
-create index idx_import_parts_staged_at on private.import_parts (staged_at);
-
 alter table private.import_parts enable row level security;
 
 -- Written out, so that it isn't taken for one that was forgotten.
@@ -3092,9 +3106,9 @@ comment on table private.import_parts is
     'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
 
 create function public.stage_import(
+    user_id uuid,
     import_id uuid,
     part integer,
-    user_id uuid,
     conversations jsonb,
     messages jsonb
 )
@@ -3106,9 +3120,6 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    -- What a process that died has left.
-    delete from private.import_parts where staged_at < now() - interval '1 hour';
-
     insert into private.import_parts (import_id, part, user_id, conversations, messages)
     values (
         stage_import.import_id, stage_import.part, stage_import.user_id,
@@ -3125,18 +3136,21 @@ grant execute on function public.stage_import to service_role;
 comment on function public.stage_import is
     'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
 
-create function public.discard_import(import_id uuid)
+create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
     v_count integer;
 begin
-    delete from private.import_parts as p where p.import_id = discard_import.import_id;
+    delete from private.import_parts as p
+    where p.user_id = discard_import.user_id
+      and p.import_id = discard_import.import_id;
     get diagnostics v_count = row_count;
     return jsonb_build_object('discarded', v_count);
 end;
@@ -3146,15 +3160,40 @@ revoke all on function public.discard_import from public, anon, authenticated, s
 grant execute on function public.discard_import to service_role;
 comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
 
+-- A listing: it reads over all users, and discard_import then writes for one.
+create function public.list_imports_left_behind(most integer default 100)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
+    from (
+        select p.user_id, p.import_id
+        from private.import_parts as p
+        where p.staged_at < now() - interval '1 hour'
+        group by p.user_id, p.import_id
+        limit list_imports_left_behind.most
+    ) as behind;
+$$;
+
+revoke all on function public.list_imports_left_behind
+    from public, anon, authenticated, service_role;
+grant execute on function public.list_imports_left_behind to service_role;
+comment on function public.list_imports_left_behind is
+    'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
+
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
-create function public.commit_import(import_id uuid, user_id uuid, parts integer)
+create function public.commit_import(user_id uuid, import_id uuid, parts integer)
 returns jsonb
 language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -3165,15 +3204,15 @@ begin
     -- Two commits of one import queue here.
     perform 1
     from private.import_parts as p
-    where p.import_id = commit_import.import_id
-      and p.user_id = commit_import.user_id
+    where p.user_id = commit_import.user_id
+      and p.import_id = commit_import.import_id
     for update;
 
     if (
         select count(*)
         from private.import_parts as p
-        where p.import_id = commit_import.import_id
-          and p.user_id = commit_import.user_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) is distinct from commit_import.parts then
         raise exception 'The import is not complete any more; import the file again.'
             using errcode = 'PT503', detail = 'import_incomplete';
@@ -3185,7 +3224,8 @@ begin
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ),
     taken as (
         insert into public.conversations
@@ -3207,8 +3247,8 @@ begin
         where not exists (
             select 1
             from public.conversations as c
-            where c.id = (header -> 'imported' ->> 'conversationId')::uuid
-              and c.user_id = commit_import.user_id
+            where c.user_id = commit_import.user_id
+              and c.id = (header -> 'imported' ->> 'conversationId')::uuid
               and c.last_seq >= (header ->> 'last_seq')::bigint
         )
         order by part, place
@@ -3235,13 +3275,14 @@ begin
         select p.part, m.place, m.message
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) as staged
     where (message ->> 'conversation_id')::uuid = any (v_taken)
     order by part, place;
 
     perform set_config('message_persistence.importing', '', true);
-    perform private.require_whole(v_taken);
+    perform private.require_whole(commit_import.user_id, v_taken);
 
     select coalesce(jsonb_agg(
         jsonb_build_object(
@@ -3259,17 +3300,20 @@ begin
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) as headers
     left join public.conversations as original
-        on original.id = (header -> 'imported' ->> 'conversationId')::uuid
-        and original.user_id = commit_import.user_id
+        on original.user_id = commit_import.user_id
+        and original.id = (header -> 'imported' ->> 'conversationId')::uuid
     left join public.conversations as copy
         on copy.user_id = commit_import.user_id
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
 
-    delete from private.import_parts as p where p.import_id = commit_import.import_id;
+    delete from private.import_parts as p
+    where p.user_id = commit_import.user_id
+      and p.import_id = commit_import.import_id;
     return jsonb_build_object('conversations', v_outcome);
 end;
 $$;
@@ -3279,7 +3323,7 @@ grant execute on function public.commit_import to service_role;
 comment on function public.commit_import is
     'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
 
-create function private.require_whole(conversation_ids uuid[])
+create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void
 language plpgsql
 stable
@@ -3302,10 +3346,12 @@ begin
                        o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
                            as is_later
                 from public.messages as o
-                where o.conversation_id = c.id
+                where o.user_id = require_whole.user_id
+                  and o.conversation_id = c.id
             ) as m
         ) as found on true
-        where c.id = any (conversation_ids)
+        where c.user_id = require_whole.user_id
+          and c.id = any (conversation_ids)
           and (
               found.messages <> c.last_seq
               or coalesce(found.first_seq, 1) <> 1
@@ -3408,12 +3454,12 @@ comment on function private.bucket_bounds is
     'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
+    user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
     bucket text default 'day',
     time_zone text default 'UTC',
     project_id uuid default null,
-    user_id uuid default null,
     prices jsonb default '{}'
 )
 returns jsonb
@@ -3426,10 +3472,11 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_user_id constant uuid := coalesce(user_id, auth.uid());
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
-    v_answer jsonb;
+    v_figures jsonb;
 begin
+    perform private.require_self(conversation_analytics.user_id);
+
     with turned as (
         select
             width_bucket(t.started_at, v_bounds) as place,
@@ -3443,9 +3490,9 @@ begin
             jsonb_path_query_first(
                 r.metadata, '$.persistedAfter ? (@.type() == "number")'
             )::numeric as persisted_after,
-            case when jsonb_typeof(r.metadata -> 'filesGenerated') = 'array'
-                then jsonb_array_length(r.metadata -> 'filesGenerated')
-            end as files,
+            jsonb_path_query_first(
+                r.metadata, '$.filesGenerated ? (@.type() == "number")'
+            )::numeric as files,
             jsonb_path_query_first(
                 r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
             )::numeric as input_tokens,
@@ -3461,7 +3508,7 @@ begin
             on r.user_id = t.user_id
             and r.turn_id = t.id
             and r.role = 'assistant'
-        where t.user_id = v_user_id
+        where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
           and (
@@ -3469,7 +3516,8 @@ begin
               or exists (
                   select 1
                   from public.conversations as c
-                  where c.id = t.conversation_id
+                  where c.user_id = t.user_id
+                    and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
           )
@@ -3588,9 +3636,9 @@ begin
         ),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
-    into v_answer;
+    into v_figures;
 
-    return v_answer;
+    return v_figures;
 end;
 $$;
 
@@ -3635,7 +3683,7 @@ comment on table private.legal_holds is
 comment on column private.legal_holds.released_at is
     'Until then nothing of what is held can be deleted, by anybody.';
 
-create function private.is_held(conversation_id uuid, user_id uuid)
+create function private.is_held(user_id uuid, conversation_id uuid)
 returns boolean
 language sql
 stable
@@ -3665,7 +3713,7 @@ security definer
 set search_path = ''
 as $$
 begin
-    if private.is_held(old.id, old.user_id) then
+    if private.is_held(old.user_id, old.id) then
         raise exception 'A legal hold keeps this conversation.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -3709,8 +3757,8 @@ create trigger legal_holds_refuse_unreleased_removal
     execute function private.refuse_unreleased_removal();
 
 create function public.place_legal_hold(
+    user_id uuid,
     reason text,
-    user_id uuid default null,
     conversation_id uuid default null
 )
 returns jsonb
@@ -3718,17 +3766,17 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_user_id uuid := user_id;
     v_hold jsonb;
 begin
     if conversation_id is not null then
-        select c.user_id into v_user_id
+        perform 1
         from public.conversations as c
-        where c.id = place_legal_hold.conversation_id
-          and (place_legal_hold.user_id is null or c.user_id = place_legal_hold.user_id)
+        where c.user_id = place_legal_hold.user_id
+          and c.id = place_legal_hold.conversation_id
         for key share;
 
         if not found then
@@ -3738,14 +3786,14 @@ begin
     end if;
 
     insert into private.legal_holds (user_id, conversation_id, reason)
-    values (v_user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
+    values (place_legal_hold.user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
         from public.conversations as c
-        where c.user_id = v_user_id
+        where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;
     end if;
@@ -3795,12 +3843,13 @@ grant execute on function public.list_legal_holds to service_role;
 comment on function public.list_legal_holds is
     'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
 
-create function public.release_legal_hold(hold_id uuid)
+create function public.release_legal_hold(user_id uuid, hold_id uuid)
 returns jsonb
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -3808,7 +3857,8 @@ declare
 begin
     update private.legal_holds as h
     set released_at = coalesce(h.released_at, now())
-    where h.id = release_legal_hold.hold_id
+    where h.user_id = release_legal_hold.user_id
+      and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 
     if not found then
@@ -3941,6 +3991,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 begin
@@ -3961,75 +4012,106 @@ grant execute on function public.delete_retention_policy to service_role;
 comment on function public.delete_retention_policy is
     'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
 
--- Importing is a use of a conversation, as restoring is: its messages keep the times they had, but
--- its idle days count from the import.
-create function private.retention_due(
-    due_at timestamptz,
-    most integer,
-    user_id uuid default null,
-    project_id uuid default null,
-    among uuid[] default null
-)
-returns table (conversation_id uuid, action text)
+-- The one rule. The policy that applies is the most specific: the user's, else the project's, else
+-- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
+-- they had, but its idle days count from the import.
+create function private.retention_action(conversation public.conversations, due_at timestamptz)
+returns text
 language sql
 stable
 security invoker
 set search_path = ''
 as $$
-    select c.id, case when is_over.delete then 'delete' else 'archive' end
-    from public.conversations as c
-    -- The one policy that applies: the most specific.
-    cross join lateral (
+    select case
+        when idle.since < due_at - make_interval(days => policy.delete_after_days) then 'delete'
+        when conversation.archived_at is null
+            and idle.since < due_at - make_interval(days => policy.archive_after_days) then 'archive'
+    end
+    from (
         select p.archive_after_days, p.delete_after_days
         from private.retention_policies as p
-        where p.user_id = c.user_id
-           or p.project_id = c.project_id
+        where p.user_id = conversation.user_id
+           or p.project_id = conversation.project_id
            or num_nonnulls(p.user_id, p.project_id) = 0
         order by p.user_id nulls last, p.project_id nulls last
         limit 1
     ) as policy
     cross join lateral (
-        select
-            idle.since < due_at - make_interval(days => policy.delete_after_days) as delete,
-            c.archived_at is null
-                and idle.since < due_at - make_interval(days => policy.archive_after_days) as archive
-        from (
-            select greatest(
-                c.updated_at, c.restored_at, (c.imported ->> 'at')::timestamptz
-            ) as since
-        ) as idle
-    ) as is_over
-    where (is_over.delete or is_over.archive)
-      -- No policy removes what is younger than this; the index knows what is not.
-      and c.updated_at < due_at - make_interval(days => (
-          select min(least(p.archive_after_days, p.delete_after_days))
-          from private.retention_policies as p
-      ))
-      and (retention_due.user_id is null or c.user_id = retention_due.user_id)
-      and (retention_due.project_id is null or c.project_id = retention_due.project_id)
-      and (among is null or c.id = any(among))
-      and not private.is_held(c.id, c.user_id)
+        select greatest(
+            conversation.updated_at,
+            conversation.restored_at,
+            (conversation.imported ->> 'at')::timestamptz
+        ) as since
+    ) as idle
+    where not private.is_held(conversation.user_id, conversation.id)
       and not exists (
           select 1
           from public.turns as t
-          where t.conversation_id = c.id
+          where t.user_id = conversation.user_id
+            and t.conversation_id = conversation.id
             and t.status = 'running'
-      )
-    order by c.updated_at, c.id
-    limit most;
+      );
 $$;
 
-revoke all on function private.retention_due from public, anon, authenticated, service_role;
-grant execute on function private.retention_due to service_role;
-comment on function private.retention_due is
-    'What retention is to do by a moment, longest idle first: the one rule, for the dry run and the real one. Leaves out what is held, and what has a running turn.';
+revoke all on function private.retention_action from public, anon, authenticated, service_role;
+grant execute on function private.retention_action to service_role;
+comment on function private.retention_action is
+    'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
--- A batch is bounded in messages too: one that takes longer than its caller waits would be undone
+-- No policy removes what is younger than this; an index knows what is not.
+create function private.retention_bound(due_at timestamptz)
+returns timestamptz
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select due_at - make_interval(days => min(least(p.archive_after_days, p.delete_after_days)))
+    from private.retention_policies as p;
+$$;
+
+revoke all on function private.retention_bound from public, anon, authenticated, service_role;
+grant execute on function private.retention_bound to service_role;
+comment on function private.retention_bound is
+    'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
+
+create function public.list_users_due_for_retention(
+    project_id uuid default null,
+    most integer default 100
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
+    from (
+        select c.user_id, min(c.updated_at) as since
+        from public.conversations as c
+        where c.updated_at < private.retention_bound(now())
+          and (
+              list_users_due_for_retention.project_id is null
+              or c.project_id = list_users_due_for_retention.project_id
+          )
+          and private.retention_action(c, now()) is not null
+        group by c.user_id
+        order by since
+        limit most
+    ) as due;
+$$;
+
+revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
+grant execute on function public.list_users_due_for_retention to service_role;
+comment on function public.list_users_due_for_retention is
+    'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+
+-- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
 create function public.apply_retention(
+    user_id uuid,
     dry_run boolean default true,
     most integer default 500,
-    user_id uuid default null,
     project_id uuid default null
 )
 returns jsonb
@@ -4037,7 +4119,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
-set statement_timeout = '10min'
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -4051,21 +4133,25 @@ declare
     v_removed jsonb;
 begin
     select count(*),
-           coalesce(
-               array_agg(d.conversation_id) filter (where d.place <= most and d.ahead < c_messages),
-               '{}'
-           )
+           coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
     into v_found, v_chosen
     from (
-        select due.conversation_id,
-               due.place,
-               coalesce(sum(c.last_seq) filter (where due.action = 'delete') over (
-                   order by due.place rows between unbounded preceding and 1 preceding
+        select due.id,
+               row_number() over longest_idle_first as place,
+               coalesce(sum(due.last_seq) filter (where due.action = 'delete') over (
+                   longest_idle_first rows between unbounded preceding and 1 preceding
                ), 0) as ahead
-        from private.retention_due(
-            v_now, most + 1, apply_retention.user_id, apply_retention.project_id
-        ) with ordinality as due (conversation_id, action, place)
-        join public.conversations as c on c.id = due.conversation_id
+        from (
+            select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
+            from public.conversations as c
+            where c.user_id = apply_retention.user_id
+              and c.updated_at < private.retention_bound(v_now)
+              and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
+              and private.retention_action(c, v_now) is not null
+            order by c.updated_at, c.id
+            limit most + 1
+        ) as due
+        window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
     v_tried := cardinality(v_chosen);
@@ -4077,35 +4163,50 @@ begin
         from (
             select c.id
             from public.conversations as c
-            where c.id = any(v_chosen)
+            where c.user_id = apply_retention.user_id
+              and c.id = any(v_chosen)
             order by c.id
             for update skip locked
         ) as locked;
     end if;
 
     -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-    select
-        coalesce(array_agg(d.conversation_id) filter (where d.action = 'archive'), '{}'),
-        coalesce(array_agg(d.conversation_id) filter (where d.action = 'delete'), '{}')
+    select coalesce(array_agg(d.id) filter (where d.action = 'archive'), '{}'),
+           coalesce(array_agg(d.id) filter (where d.action = 'delete'), '{}')
     into v_archive, v_delete
-    from private.retention_due(
-        v_now, most, apply_retention.user_id, apply_retention.project_id, v_chosen
+    from (
+        select c.id, private.retention_action(c, v_now) as action
+        from public.conversations as c
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_chosen)
     ) as d;
 
     select jsonb_build_object(
         'conversations', cardinality(v_delete),
-        'messages', (select count(*) from public.messages as m where m.conversation_id = any(v_delete)),
-        'turns', (select count(*) from public.turns as t where t.conversation_id = any(v_delete))
+        'messages', (
+            select count(*)
+            from public.messages as m
+            where m.user_id = apply_retention.user_id
+              and m.conversation_id = any(v_delete)
+        ),
+        'turns', (
+            select count(*)
+            from public.turns as t
+            where t.user_id = apply_retention.user_id
+              and t.conversation_id = any(v_delete)
+        )
     )
     into v_removed;
 
     if not dry_run then
         update public.conversations as c
         set archived_at = v_now
-        where c.id = any(v_archive);
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_archive);
 
         delete from public.conversations as c
-        where c.id = any(v_delete);
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_delete);
     end if;
 
     return jsonb_build_object(
@@ -4121,7 +4222,7 @@ $$;
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
 comment on function public.apply_retention is
-    'Archives and deletes what the policies say, so many conversations at most, longest idle first; a dry run only counts. Skips what is being written to. Run by pg_cron where it exists, else by calling apply-retention.';
+    'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
 
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
@@ -4180,6 +4281,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -4206,7 +4308,7 @@ begin
         return to_jsonb(v_receipt) || jsonb_build_object('remaining', 0);
     end if;
 
-    if private.is_held(null, user_id) then
+    if private.is_held(user_id, null) then
         raise exception 'A legal hold keeps this user''s conversations.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -4224,7 +4326,7 @@ begin
             select o.id, o.last_seq
             from public.conversations as o
             where o.user_id = erase_account.user_id
-              and not private.is_held(o.id, o.user_id)
+              and not private.is_held(o.user_id, o.id)
             order by o.id
             limit most
         ) as c
@@ -4233,7 +4335,8 @@ begin
 
     perform 1
     from public.conversations as c
-    where c.id = any(v_chosen)
+    where c.user_id = erase_account.user_id
+      and c.id = any(v_chosen)
     order by c.id
     for update;
 
@@ -4241,33 +4344,47 @@ begin
     select coalesce(array_agg(id), '{}')
     into v_chosen
     from unnest(v_chosen) as id
-    where not private.is_held(id, erase_account.user_id);
+    where not private.is_held(erase_account.user_id, id);
 
     update private.erasure_receipts as r
     set conversations = r.conversations + (
-            select count(*) from public.conversations as c where c.id = any(v_chosen)
+            select count(*)
+            from public.conversations as c
+            where c.user_id = r.user_id
+              and c.id = any(v_chosen)
         ),
         messages = r.messages + (
-            select count(*) from public.messages as m where m.conversation_id = any(v_chosen)
+            select count(*)
+            from public.messages as m
+            where m.user_id = r.user_id
+              and m.conversation_id = any(v_chosen)
         ),
         turns = r.turns + (
-            select count(*) from public.turns as t where t.conversation_id = any(v_chosen)
+            select count(*)
+            from public.turns as t
+            where t.user_id = r.user_id
+              and t.conversation_id = any(v_chosen)
         ),
         summaries = r.summaries + (
-            select count(*) from public.summaries as s where s.conversation_id = any(v_chosen)
+            select count(*)
+            from public.summaries as s
+            where s.user_id = r.user_id
+              and s.conversation_id = any(v_chosen)
         ),
         import_parts = r.import_parts + v_parts
-    where r.id = v_receipt.id;
+    where r.user_id = erase_account.user_id
+      and r.id = v_receipt.id;
 
     delete from public.conversations as c
-    where c.id = any(v_chosen);
+    where c.user_id = erase_account.user_id
+      and c.id = any(v_chosen);
 
     select
         count(*) filter (where not is_held),
         count(*) filter (where is_held)
     into v_left, v_held
     from (
-        select private.is_held(c.id, c.user_id) as is_held
+        select private.is_held(c.user_id, c.id) as is_held
         from public.conversations as c
         where c.user_id = erase_account.user_id
     ) as kept;
@@ -4275,7 +4392,8 @@ begin
     update private.erasure_receipts as r
     set held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.id = v_receipt.id
+    where r.user_id = erase_account.user_id
+      and r.id = v_receipt.id
     returning r.* into v_receipt;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
@@ -4290,22 +4408,32 @@ comment on function public.erase_account is
 -- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
 -- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
 
+-- What is looked for may stand under a wrong user, so rows are looked up by conversation alone. Runs
+-- as its owner, because nobody is granted the search index, which holds content too. Live events are
+-- not looked at: they are Realtime's, which drops them after three days.
 create function private.find_broken(
+    user_id uuid default null,
     grace_seconds integer default 120,
     since timestamptz default null
 )
 returns jsonb
 language sql
 stable
-security invoker
+security definer
 set search_path = ''
 -- The Data API gives a call this long, where it honours a function's own limit.
 set statement_timeout = '10min'
 -- Compiling so long a query takes seconds, even where there is next to nothing to read.
 set jit = off
 as $$
-    -- With since, a hundred conversations at most of each kind; without, none, and all is read.
-    with newest as (
+    -- With since, a hundred conversations at most of each kind; with a user, that user's; with
+    -- neither, all is read.
+    with asked as (
+        select find_broken.user_id,
+               find_broken.user_id is null and since is null as is_for_all,
+               now() - make_interval(secs => grace_seconds) as lost_since
+    ),
+    newest as (
         select m.conversation_id as id
         from public.messages as m
         where m.created_at between since and 'infinity'
@@ -4318,36 +4446,42 @@ as $$
         from public.turns as t
         where since is not null
           and t.status = 'running'
-          and t.lease_expires_at < now() - make_interval(secs => grace_seconds)
+          and t.lease_expires_at < (select lost_since from asked)
         limit 100
     ),
     sampled as (
         select id from newest
         union
         select id from stuck
+        union
+        select c.id from public.conversations as c where c.user_id = find_broken.user_id
+        union
+        select m.conversation_id from public.messages as m where m.user_id = find_broken.user_id
+        union
+        select t.conversation_id from public.turns as t where t.user_id = find_broken.user_id
     ),
     chosen_conversations as (
-        select c.* from public.conversations as c where since is null
+        select c.* from public.conversations as c where (select is_for_all from asked)
         union all
         select c.* from public.conversations as c where c.id in (select id from sampled)
     ),
     chosen_messages as (
         select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
         from public.messages as m
-        where since is null
+        where (select is_for_all from asked)
         union all
         select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
         from public.messages as m
         where m.conversation_id in (select id from sampled)
     ),
     chosen_turns as (
-        select t.* from public.turns as t where since is null
+        select t.* from public.turns as t where (select is_for_all from asked)
         union all
         select t.* from public.turns as t where t.conversation_id in (select id from sampled)
     ),
     -- What a row names is looked up row by row: a join might read the whole of the other table.
     seen_conversations as (
-        select c.id, c.last_seq,
+        select c.id, c.user_id, c.last_seq,
                (
                    select max(m.seq)
                    from public.messages as m
@@ -4369,7 +4503,7 @@ as $$
         window places as (partition by m.conversation_id order by m.seq, m.created_at, m.id)
     ),
     seen_turns as (
-        select t.id, t.user_id, t.status, t.lease_expires_at,
+        select t.*,
                (
                    select c.user_id
                    from public.conversations as c
@@ -4400,62 +4534,103 @@ as $$
                ) as same_key_id
         from chosen_turns as t
     ),
-    broken (name, id) as (
-        select 'turn_without_message', id from seen_turns where request_id is null
+    broken (name, user_id, id) as (
+        select 'turn_without_message', user_id, id from seen_turns where request_id is null
         union all
-        select 'settled_turn_without_reply', id
+        select 'settled_turn_without_reply', user_id, id
         from seen_turns
         where status <> 'running'
           and replies = 0
         union all
-        select 'turn_with_two_replies', id from seen_turns where replies > 1
+        select 'turn_with_two_replies', user_id, id from seen_turns where replies > 1
         union all
-        select distinct 'seq_gap', conversation_id
+        select 'seq_gap', owner_id, conversation_id
         from seen_messages
         where seq <> coalesce(previous_seq, 0) + 1
           and seq is distinct from previous_seq
         union all
-        select distinct 'seq_tie', conversation_id from seen_messages where seq = previous_seq
+        select 'seq_tie', owner_id, conversation_id from seen_messages where seq = previous_seq
         union all
-        select 'last_seq_wrong', id
+        select 'last_seq_wrong', user_id, id
         from seen_conversations
         where last_seq <> coalesce(newest_seq, 0)
         union all
-        select distinct 'created_at_out_of_order', conversation_id
+        select 'created_at_out_of_order', owner_id, conversation_id
         from seen_messages
         where created_at <= previous_created_at
         union all
-        select 'key_used_twice', id from seen_turns where same_key_id is not null
+        select 'key_used_twice', user_id, id from seen_turns where same_key_id is not null
         union all
-        select 'message_of_another_owner', id from seen_messages where user_id <> owner_id
+        select 'row_of_another_owner', owner_id, conversation_id
+        from seen_messages
+        where user_id <> owner_id
         union all
-        select 'turn_of_another_owner', id from seen_turns where user_id <> owner_id
+        select 'row_of_another_owner', owner_id, conversation_id
+        from seen_turns
+        where user_id <> owner_id
         union all
-        select 'turn_without_worker', id
+        select 'turn_without_worker', user_id, id
         from seen_turns
         where status = 'running'
-          and lease_expires_at < now() - make_interval(secs => grace_seconds)
+          and lease_expires_at < (select lost_since from asked)
         union all
-        select 'orphan_message', id from seen_messages where owner_id is null
+        select 'conversation_missing', user_id, conversation_id
+        from seen_messages
+        where owner_id is null
         union all
-        select 'orphan_turn', id from seen_turns where owner_id is null
+        select 'conversation_missing', user_id, conversation_id
+        from seen_turns
+        where owner_id is null
         union all
-        select 'message_of_unknown_turn', id
+        select 'message_of_unknown_turn', user_id, id
         from seen_messages
         where turn_id is not null
           and known_turn_id is null
+        union all
+        select 'draft_left_behind', user_id, id
+        from seen_turns
+        where status <> 'running'
+          and draft <> ''
+        union all
+        select 'import_left_behind', p.user_id, p.import_id
+        from private.import_parts as p
+        where p.staged_at < now() - interval '1 hour'
+        union all
+        select 'summary_of_no_message', s.user_id, s.id
+        from public.summaries as s
+        where (find_broken.user_id is null or s.user_id = find_broken.user_id)
+          and since is null
+          and not exists (
+              select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+          )
+        union all
+        select 'words_of_no_message', d.user_id, d.message_id
+        from search.documents as d
+        where (find_broken.user_id is null or d.user_id = find_broken.user_id)
+          and since is null
+          and not exists (
+              select 1
+              from public.messages as m
+              where m.user_id = d.user_id
+                and m.id = d.message_id
+          )
     ),
-    lists (name, ids) as (
-        select name, jsonb_agg(id order by id) from broken group by name
+    lists (name, rows) as (
+        select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
+        from (select distinct name, user_id, id from broken) as b
+        where b.user_id is not null
+          and (find_broken.user_id is null or b.user_id = find_broken.user_id)
+        group by b.name
     )
-    select coalesce(jsonb_object_agg(name, ids), '{}') from lists;
+    select coalesce(jsonb_object_agg(name, rows), '{}') from lists;
 $$;
 
 revoke all on function private.find_broken from public, anon, authenticated, service_role;
 grant execute on function private.find_broken to service_role;
 comment on function private.find_broken is
-    'The ids of what is broken, by the name of the check: of a conversation for seq and created_at, else of the row. With since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+    'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
 
+-- A listing: it reads over all users, and repair_invariants then writes for one.
 create function public.check_invariants(
     grace_seconds integer default 120,
     since timestamptz default null
@@ -4468,45 +4643,43 @@ set search_path = ''
 set statement_timeout = '10min'
 as $$
     -- Materialized, so that it is found once and not for each check.
-    with found (ids) as materialized (
-        select private.find_broken(grace_seconds, since)
+    with found (rows) as materialized (
+        select private.find_broken(grace_seconds => grace_seconds, since => since)
     )
-    select jsonb_build_object('checks', jsonb_agg(
-        jsonb_build_object(
-            'name', checks.name,
-            'broken', coalesce(jsonb_array_length(found.ids -> checks.name), 0),
-            'examples', coalesce(jsonb_path_query_array(found.ids -> checks.name, '$[0 to 4]'), '[]'),
-            'repairable', checks.repairable
+    select jsonb_build_object(
+        'checks', jsonb_agg(
+            jsonb_build_object(
+                'name', checks.name,
+                'broken', coalesce(jsonb_array_length(found.rows -> checks.name), 0),
+                'examples',
+                coalesce(jsonb_path_query_array(found.rows -> checks.name, '$[0 to 4].id'), '[]'),
+                'repairable', checks.name <> 'turn_without_message'
+            )
+            order by checks.place
+        ),
+        'users', (
+            select coalesce(jsonb_agg(distinct user_id), '[]')
+            from found, jsonb_path_query(found.rows, '$.*[*].user_id') as user_id
         )
-        order by checks.place
-    ))
-    from (values
-        (1, 'turn_without_message', false),
-        (2, 'settled_turn_without_reply', true),
-        (3, 'turn_with_two_replies', true),
-        (4, 'seq_gap', true),
-        (5, 'seq_tie', true),
-        (6, 'last_seq_wrong', true),
-        (7, 'created_at_out_of_order', true),
-        (8, 'key_used_twice', true),
-        (9, 'message_of_another_owner', true),
-        (10, 'turn_of_another_owner', true),
-        (11, 'turn_without_worker', true),
-        (12, 'orphan_message', true),
-        (13, 'orphan_turn', true),
-        (14, 'message_of_unknown_turn', true)
-    ) as checks (place, name, repairable)
+    )
+    from unnest(array[
+        'turn_without_message', 'settled_turn_without_reply', 'turn_with_two_replies', 'seq_gap',
+        'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
+        'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
+        'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
+        'summary_of_no_message', 'words_of_no_message'
+    ]) with ordinality as checks (name, place)
     cross join found;
 $$;
 
 revoke all on function public.check_invariants from public, anon, authenticated, service_role;
 grant execute on function public.check_invariants to service_role;
 comment on function public.check_invariants is
-    'Every check with how many are broken and up to five of their ids. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+    'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
-create function private.lock_conversation(conversation_id uuid)
+create function private.lock_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4517,7 +4690,8 @@ as $$
 begin
     perform 1
     from public.conversations as c
-    where c.id = lock_conversation.conversation_id
+    where c.user_id = lock_conversation.user_id
+      and c.id = lock_conversation.conversation_id
     for update;
 
     return found;
@@ -4528,7 +4702,7 @@ revoke all on function private.lock_conversation from public, anon, authenticate
 comment on function private.lock_conversation is
     'Waits until nobody else writes to a conversation; false where there is none.';
 
-create function private.recount_conversation(conversation_id uuid)
+create function private.recount_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4537,7 +4711,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(conversation_id) then
+    if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
@@ -4548,9 +4722,11 @@ begin
     from (
         select max(m.seq) as seq, max(m.created_at) as created_at
         from public.messages as m
-        where m.conversation_id = recount_conversation.conversation_id
+        where m.user_id = recount_conversation.user_id
+          and m.conversation_id = recount_conversation.conversation_id
     ) as newest
-    where c.id = recount_conversation.conversation_id;
+    where c.user_id = recount_conversation.user_id
+      and c.id = recount_conversation.conversation_id;
 
     return true;
 end;
@@ -4560,7 +4736,7 @@ revoke all on function private.recount_conversation from public, anon, authentic
 comment on function private.recount_conversation is
     'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
-create function private.renumber_conversation(conversation_id uuid)
+create function private.renumber_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4569,7 +4745,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(conversation_id) then
+    if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
@@ -4589,21 +4765,25 @@ begin
             select m.id, m.seq, m.created_at,
                    row_number() over (order by m.seq, m.created_at, m.id) as place
             from public.messages as m
-            where m.conversation_id = renumber_conversation.conversation_id
+            where m.user_id = renumber_conversation.user_id
+              and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id
+      and m.id = placed.id;
 
     update public.messages as m
     set seq = m.seq - raised.above
     from (
         select max(m.seq) - count(*) as above
         from public.messages as m
-        where m.conversation_id = renumber_conversation.conversation_id
+        where m.user_id = renumber_conversation.user_id
+          and m.conversation_id = renumber_conversation.conversation_id
     ) as raised
-    where m.conversation_id = renumber_conversation.conversation_id;
+    where m.user_id = renumber_conversation.user_id
+      and m.conversation_id = renumber_conversation.conversation_id;
 
-    return private.recount_conversation(conversation_id);
+    return private.recount_conversation(user_id, conversation_id);
 end;
 $$;
 
@@ -4611,7 +4791,7 @@ revoke all on function private.renumber_conversation from public, anon, authenti
 comment on function private.renumber_conversation is
     'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
-create function private.recover_conversation(conversation_id uuid, user_id uuid)
+create function private.recover_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4627,33 +4807,43 @@ begin
         return false;
     end if;
 
-    insert into public.conversations (id, user_id, title)
-    values (v_id, recover_conversation.user_id, 'Recovered')
-    on conflict on constraint conversations_pkey do nothing;
-
+    -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
     if exists (
         select 1
-        from public.conversations as c
-        where c.id = v_id
-          and c.user_id <> recover_conversation.user_id
+        from public.messages as m
+        where m.conversation_id = v_id
+          and m.user_id <> recover_conversation.user_id
+        union all
+        select 1
+        from public.turns as t
+        where t.conversation_id = v_id
+          and t.user_id <> recover_conversation.user_id
     ) then
-        -- Somebody else's rows had the same id and came first: nobody is shown another's.
-        insert into public.conversations (user_id, title)
-        values (recover_conversation.user_id, 'Recovered')
-        returning id into v_id;
+        v_id := gen_random_uuid();
+    end if;
 
+    insert into public.conversations (id, user_id, title)
+    values (v_id, recover_conversation.user_id, 'Recovered')
+    on conflict do nothing;
+
+    if v_id <> recover_conversation.conversation_id then
         update public.messages as m
         set conversation_id = v_id
-        where m.conversation_id = recover_conversation.conversation_id
-          and m.user_id = recover_conversation.user_id;
+        where m.user_id = recover_conversation.user_id
+          and m.conversation_id = recover_conversation.conversation_id;
 
         update public.turns as t
         set conversation_id = v_id
-        where t.conversation_id = recover_conversation.conversation_id
-          and t.user_id = recover_conversation.user_id;
+        where t.user_id = recover_conversation.user_id
+          and t.conversation_id = recover_conversation.conversation_id;
+
+        update public.summaries as s
+        set conversation_id = v_id
+        where s.user_id = recover_conversation.user_id
+          and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(v_id);
+    return private.recount_conversation(user_id, v_id);
 end;
 $$;
 
@@ -4661,7 +4851,8 @@ revoke all on function private.recover_conversation from public, anon, authentic
 comment on function private.recover_conversation is
     'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
-create function private.drop_second_replies(turn_id uuid)
+-- In one statement, since a message names its turn by its user too.
+create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4669,26 +4860,72 @@ security invoker
 set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_kept_id uuid;
 begin
-    perform private.lock_conversation(t.conversation_id)
-    from public.turns as t
-    where t.id = drop_second_replies.turn_id;
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
 
-    select m.id into v_kept_id
-    from public.messages as m
-    join public.turns as t on t.id = m.turn_id
-    where t.id = drop_second_replies.turn_id
-      and m.role = 'assistant'
-    order by m.seq, m.id
-    limit 1;
+    with given as (
+        update public.turns as t
+        set user_id = give_to_owner.user_id,
+            -- The right owner may have used the same key.
+            idempotency_key = case
+                when exists (
+                    select 1
+                    from public.turns as o
+                    where o.user_id = give_to_owner.user_id
+                      and o.idempotency_key = t.idempotency_key
+                ) then left(t.idempotency_key, 218) || '-' || t.id
+                else t.idempotency_key
+            end
+        where t.conversation_id = give_to_owner.conversation_id
+          and t.user_id <> give_to_owner.user_id
+    )
+    update public.messages as m
+    set user_id = give_to_owner.user_id,
+        turn_id = (
+            select t.id
+            from public.turns as t
+            where t.conversation_id = m.conversation_id
+              and t.id = m.turn_id
+        )
+    where m.conversation_id = give_to_owner.conversation_id
+      and m.user_id <> give_to_owner.user_id;
+
+    return true;
+end;
+$$;
+
+revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
+comment on function private.give_to_owner is
+    'Makes all that is in a user''s conversation the user''s own.';
+
+create function private.drop_second_replies(user_id uuid, turn_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    perform private.lock_conversation(t.user_id, t.conversation_id)
+    from public.turns as t
+    where t.user_id = drop_second_replies.user_id
+      and t.id = drop_second_replies.turn_id;
 
     update public.messages as m
     set turn_id = null
-    where m.turn_id = drop_second_replies.turn_id
+    where m.user_id = drop_second_replies.user_id
+      and m.turn_id = drop_second_replies.turn_id
       and m.role = 'assistant'
-      and m.id <> v_kept_id;
+      and m.seq > (
+          select min(o.seq)
+          from public.messages as o
+          where o.user_id = m.user_id
+            and o.turn_id = m.turn_id
+            and o.role = 'assistant'
+      );
 
     return found;
 end;
@@ -4698,7 +4935,7 @@ revoke all on function private.drop_second_replies from public, anon, authentica
 comment on function private.drop_second_replies is
     'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
-create function private.answer_turn(turn_id uuid)
+create function private.settle_by_reply(user_id uuid, turn_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4710,32 +4947,37 @@ declare
     v_turn public.turns;
     v_reply public.messages;
 begin
-    perform private.lock_conversation(t.conversation_id)
+    select t.* into v_turn
     from public.turns as t
-    where t.id = answer_turn.turn_id;
+    where t.user_id = settle_by_reply.user_id
+      and t.id = settle_by_reply.turn_id;
+
+    -- Without a conversation there is no place for a reply.
+    if not private.lock_conversation(user_id, v_turn.conversation_id) then
+        return false;
+    end if;
 
     select t.* into v_turn
     from public.turns as t
-    join public.conversations as c on c.id = t.conversation_id and c.user_id = t.user_id
-    where t.id = answer_turn.turn_id
-    for update of t;
+    where t.user_id = settle_by_reply.user_id
+      and t.id = settle_by_reply.turn_id
+    for update;
 
-    -- Without a conversation there is no place for a reply, and a turn with a lease has a worker.
-    if not found or (v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp()) then
+    -- A turn with a lease has a worker.
+    if v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp() then
         return false;
     end if;
 
     select m.* into v_reply
     from public.messages as m
-    where m.conversation_id = v_turn.conversation_id
-      and m.user_id = v_turn.user_id
-      and m.turn_id = v_turn.id
+    where m.user_id = settle_by_reply.user_id
+      and m.turn_id = settle_by_reply.turn_id
       and m.role = 'assistant'
     order by m.seq
     limit 1;
 
     if not found then
-        perform private.interrupt_turn(v_turn.user_id, v_turn.id);
+        perform private.interrupt_turn(user_id, turn_id);
         return true;
     end if;
 
@@ -4747,19 +4989,21 @@ begin
         end,
         draft = '',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
-    where t.id = v_turn.id;
+    where t.user_id = settle_by_reply.user_id
+      and t.id = settle_by_reply.turn_id;
 
     return true;
 end;
 $$;
 
-revoke all on function private.answer_turn from public, anon, authenticated, service_role;
-comment on function private.answer_turn is
+revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
+comment on function private.settle_by_reply is
     'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
--- How what find_broken found is mended: one thing at a time, then all of it in an order that works.
+-- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
+-- that works.
 
-create function private.repair_broken(check_name text, broken_id uuid)
+create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4767,70 +5011,58 @@ security invoker
 set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_conversation_id uuid;
-    v_user_id uuid;
 begin
     case check_name
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.id = repair_broken.broken_id
-              and not exists (select 1 from public.turns as t where t.id = m.turn_id);
-
-        when 'orphan_message' then
-            select m.conversation_id, m.user_id into v_conversation_id, v_user_id
-            from public.messages as m
-            where m.id = repair_broken.broken_id;
-            return private.recover_conversation(v_conversation_id, v_user_id);
-
-        when 'orphan_turn' then
-            select t.conversation_id, t.user_id into v_conversation_id, v_user_id
-            from public.turns as t
-            where t.id = repair_broken.broken_id;
-            return private.recover_conversation(v_conversation_id, v_user_id);
+            where m.user_id = repair_broken.user_id
+              and m.id = repair_broken.broken_id;
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.id = repair_broken.broken_id;
-
-        when 'message_of_another_owner' then
-            update public.messages as m
-            set user_id = c.user_id
-            from public.conversations as c
-            where c.id = m.conversation_id
-              and m.id = repair_broken.broken_id;
-
-        when 'turn_of_another_owner' then
-            -- The right owner may have used the same key.
-            update public.turns as t
-            set user_id = c.user_id,
-                idempotency_key = case
-                    when exists (
-                        select 1
-                        from public.turns as o
-                        where o.user_id = c.user_id
-                          and o.idempotency_key = t.idempotency_key
-                          and o.id <> t.id
-                    ) then left(t.idempotency_key, 218) || '-' || t.id
-                    else t.idempotency_key
-                end
-            from public.conversations as c
-            where c.id = t.conversation_id
+            where t.user_id = repair_broken.user_id
               and t.id = repair_broken.broken_id;
 
+        when 'conversation_missing' then
+            return private.recover_conversation(user_id, broken_id);
+
+        when 'row_of_another_owner' then
+            return private.give_to_owner(user_id, broken_id);
+
         when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
-            return private.renumber_conversation(broken_id);
+            return private.renumber_conversation(user_id, broken_id);
 
         when 'last_seq_wrong' then
-            return private.recount_conversation(broken_id);
+            return private.recount_conversation(user_id, broken_id);
 
         when 'turn_with_two_replies' then
-            return private.drop_second_replies(broken_id);
+            return private.drop_second_replies(user_id, broken_id);
 
         when 'settled_turn_without_reply', 'turn_without_worker' then
-            return private.answer_turn(broken_id);
+            return private.settle_by_reply(user_id, broken_id);
+
+        when 'draft_left_behind' then
+            update public.turns as t
+            set draft = ''
+            where t.user_id = repair_broken.user_id
+              and t.id = repair_broken.broken_id;
+
+        when 'import_left_behind' then
+            delete from private.import_parts as p
+            where p.user_id = repair_broken.user_id
+              and p.import_id = repair_broken.broken_id;
+
+        when 'summary_of_no_message' then
+            delete from public.summaries as s
+            where s.user_id = repair_broken.user_id
+              and s.id = repair_broken.broken_id;
+
+        when 'words_of_no_message' then
+            delete from search.documents as d
+            where d.user_id = repair_broken.user_id
+              and d.message_id = repair_broken.broken_id;
     end case;
 
     return found;
@@ -4844,21 +5076,22 @@ comment on function private.repair_broken is
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
 -- says, and never deletes one.
-create function public.repair_invariants(grace_seconds integer default 120)
+create function public.repair_invariants(user_id uuid, grace_seconds integer default 120)
 returns jsonb
 language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 declare
     -- Owners and places come before replies, which are inserted where those are right.
     c_order constant text[] := array[
-        'message_of_unknown_turn', 'orphan_message', 'orphan_turn', 'key_used_twice',
-        'message_of_another_owner', 'turn_of_another_owner', 'seq_gap', 'seq_tie',
-        'created_at_out_of_order', 'last_seq_wrong', 'turn_with_two_replies',
-        'settled_turn_without_reply', 'turn_without_worker'
+        'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message'
     ];
     v_found jsonb;
     v_name text;
@@ -4868,14 +5101,14 @@ declare
 begin
     -- What one repair brings to light, the next round mends.
     for v_round in 1..5 loop
-        v_found := private.find_broken(grace_seconds);
+        v_found := private.find_broken(user_id, grace_seconds);
         v_is_mended := false;
 
         foreach v_name in array c_order loop
             for v_id in
-                select jsonb_array_elements_text(v_found -> v_name)::uuid
+                select (jsonb_array_elements(v_found -> v_name) ->> 'id')::uuid
             loop
-                if private.repair_broken(v_name, v_id) then
+                if private.repair_broken(user_id, v_name, v_id) then
                     v_is_mended := true;
                     v_counts := v_counts || jsonb_build_object(
                         v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
@@ -4887,31 +5120,81 @@ begin
         exit when not v_is_mended;
     end loop;
 
-    return jsonb_build_object('repaired', (
-        select jsonb_agg(
-            jsonb_build_object('name', name, 'repaired', coalesce((v_counts ->> name)::integer, 0))
-            order by place
-        )
-        from unnest(c_order) with ordinality as repairs (name, place)
-    ));
+    return jsonb_build_object('repaired', v_counts);
 end;
 $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
 comment on function public.repair_invariants is
-    'Mends what check_invariants finds, and says how much of each. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+    'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
 
--- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the functions of
--- the same names.
+-- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
+-- the same names. Procedures that commit after each user, so that one transaction touches one user,
+-- and one who can't be served keeps no other waiting. A procedure that commits can't have settings of
+-- its own, search_path included: every name in it says its schema.
+
+create procedure private.apply_retention()
+language plpgsql
+security invoker
+as $$
+declare
+    v_user_id uuid;
+begin
+    for v_user_id in
+        select pg_catalog.jsonb_array_elements_text(
+            public.list_users_due_for_retention() -> 'users'
+        )::pg_catalog.uuid
+    loop
+        begin
+            perform public.apply_retention(v_user_id, dry_run => false);
+        exception
+            when others then
+                raise warning 'retention of user % is left for the next time: %', v_user_id, sqlerrm;
+        end;
+        commit;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
+comment on procedure private.apply_retention is
+    'Applies the retention policies, one user a transaction.';
+
+create procedure private.sweep_imports()
+language plpgsql
+security invoker
+as $$
+declare
+    v_import pg_catalog.jsonb;
+begin
+    for v_import in
+        select pg_catalog.jsonb_array_elements(public.list_imports_left_behind() -> 'imports')
+    loop
+        begin
+            perform public.discard_import(
+                (v_import ->> 'user_id')::pg_catalog.uuid,
+                (v_import ->> 'import_id')::pg_catalog.uuid
+            );
+        exception
+            when others then
+                raise warning 'import % is left for the next time: %', v_import ->> 'import_id', sqlerrm;
+        end;
+        commit;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
+comment on procedure private.sweep_imports is
+    'Discards what imports have left behind, one a transaction.';
 
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
         perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
-        perform cron.schedule(
-            'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
-        );
+        perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
+        perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
     end if;
 end;
 $$;

@@ -82,12 +82,12 @@ comment on function private.bucket_bounds is
     'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
+    user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
     bucket text default 'day',
     time_zone text default 'UTC',
     project_id uuid default null,
-    user_id uuid default null,
     prices jsonb default '{}'
 )
 returns jsonb
@@ -100,10 +100,11 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_user_id constant uuid := coalesce(user_id, auth.uid());
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
-    v_answer jsonb;
+    v_figures jsonb;
 begin
+    perform private.require_self(conversation_analytics.user_id);
+
     with turned as (
         select
             width_bucket(t.started_at, v_bounds) as place,
@@ -117,9 +118,9 @@ begin
             jsonb_path_query_first(
                 r.metadata, '$.persistedAfter ? (@.type() == "number")'
             )::numeric as persisted_after,
-            case when jsonb_typeof(r.metadata -> 'filesGenerated') = 'array'
-                then jsonb_array_length(r.metadata -> 'filesGenerated')
-            end as files,
+            jsonb_path_query_first(
+                r.metadata, '$.filesGenerated ? (@.type() == "number")'
+            )::numeric as files,
             jsonb_path_query_first(
                 r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
             )::numeric as input_tokens,
@@ -135,7 +136,7 @@ begin
             on r.user_id = t.user_id
             and r.turn_id = t.id
             and r.role = 'assistant'
-        where t.user_id = v_user_id
+        where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
           and (
@@ -143,7 +144,8 @@ begin
               or exists (
                   select 1
                   from public.conversations as c
-                  where c.id = t.conversation_id
+                  where c.user_id = t.user_id
+                    and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
           )
@@ -262,9 +264,9 @@ begin
         ),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
-    into v_answer;
+    into v_figures;
 
-    return v_answer;
+    return v_figures;
 end;
 $$;
 

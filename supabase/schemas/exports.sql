@@ -3,6 +3,7 @@
 -- 1 ... last_seq is a snapshot, however long the reading takes.
 
 create function public.export_messages(
+    user_id uuid,
     conversation_id uuid,
     after bigint default 0,
     until bigint default null,
@@ -21,9 +22,12 @@ declare
     v_last bigint;
     v_messages jsonb;
 begin
+    perform private.require_self(export_messages.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = export_messages.conversation_id;
+    where c.user_id = export_messages.user_id
+      and c.id = export_messages.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -46,7 +50,8 @@ begin
                ) over (order by m.seq) as bytes_so_far,
                row_number() over (order by m.seq) as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = export_messages.user_id
+          and m.conversation_id = export_messages.conversation_id
           and m.seq > export_messages.after
           and m.seq <= v_last
     )
@@ -106,25 +111,33 @@ create function public.export_conversations(
     page_size integer default 500
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+declare
+    v_ids jsonb;
+begin
+    perform private.require_self(user_id);
+
     -- By id, which never changes: activity during an export moves nothing over a page's end.
-    with page as (
+    select coalesce(jsonb_agg(page.id order by page.id), '[]')
+    into v_ids
+    from (
         select c.id
         from public.conversations as c
         where c.user_id = export_conversations.user_id
-          and (export_conversations.after is null or c.id > export_conversations.after)
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
-        limit least(greatest(export_conversations.page_size, 1), 1000)
-    )
-    select jsonb_build_object('ids', coalesce(jsonb_agg(page.id order by page.id), '[]'))
-    from page;
+        limit least(greatest(page_size, 1), 1000)
+    ) as page;
+
+    return jsonb_build_object('ids', v_ids);
+end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
 comment on function public.export_conversations is
-    'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';
+    'The ids of a user''s conversations, archived ones too, in pages by id.';

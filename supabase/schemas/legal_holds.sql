@@ -34,7 +34,7 @@ comment on table private.legal_holds is
 comment on column private.legal_holds.released_at is
     'Until then nothing of what is held can be deleted, by anybody.';
 
-create function private.is_held(conversation_id uuid, user_id uuid)
+create function private.is_held(user_id uuid, conversation_id uuid)
 returns boolean
 language sql
 stable
@@ -64,7 +64,7 @@ security definer
 set search_path = ''
 as $$
 begin
-    if private.is_held(old.id, old.user_id) then
+    if private.is_held(old.user_id, old.id) then
         raise exception 'A legal hold keeps this conversation.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -108,8 +108,8 @@ create trigger legal_holds_refuse_unreleased_removal
     execute function private.refuse_unreleased_removal();
 
 create function public.place_legal_hold(
+    user_id uuid,
     reason text,
-    user_id uuid default null,
     conversation_id uuid default null
 )
 returns jsonb
@@ -117,17 +117,17 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_user_id uuid := user_id;
     v_hold jsonb;
 begin
     if conversation_id is not null then
-        select c.user_id into v_user_id
+        perform 1
         from public.conversations as c
-        where c.id = place_legal_hold.conversation_id
-          and (place_legal_hold.user_id is null or c.user_id = place_legal_hold.user_id)
+        where c.user_id = place_legal_hold.user_id
+          and c.id = place_legal_hold.conversation_id
         for key share;
 
         if not found then
@@ -137,14 +137,14 @@ begin
     end if;
 
     insert into private.legal_holds (user_id, conversation_id, reason)
-    values (v_user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
+    values (place_legal_hold.user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
         from public.conversations as c
-        where c.user_id = v_user_id
+        where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;
     end if;
@@ -194,12 +194,13 @@ grant execute on function public.list_legal_holds to service_role;
 comment on function public.list_legal_holds is
     'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
 
-create function public.release_legal_hold(hold_id uuid)
+create function public.release_legal_hold(user_id uuid, hold_id uuid)
 returns jsonb
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -207,7 +208,8 @@ declare
 begin
     update private.legal_holds as h
     set released_at = coalesce(h.released_at, now())
-    where h.id = release_legal_hold.hold_id
+    where h.user_id = release_legal_hold.user_id
+      and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 
     if not found then

@@ -134,6 +134,8 @@ grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is
     'What is searched of a message: its text, then its code.';
 
+-- The key ends with the user: of an index that begins with one, the planner would read all of a user's
+-- words, where what it knows of them is old.
 create table search.documents (
     message_id uuid not null,
     starts_at integer not null,
@@ -143,7 +145,7 @@ create table search.documents (
     created_at timestamptz not null,
     words tsvector not null,
 
-    constraint documents_pkey primary key (user_id, message_id, starts_at),
+    constraint documents_pkey primary key (message_id, starts_at, user_id),
     constraint documents_user_id_message_id_fkey foreign key (user_id, message_id)
         references public.messages (user_id, id) on delete cascade
 );
@@ -187,7 +189,7 @@ declare
 begin
     if tg_op = 'UPDATE' then
         delete from search.documents as d
-        where d.user_id = old.user_id
+        where d.user_id = any (array[old.user_id, new.user_id])
           and d.message_id = old.id;
     end if;
 

@@ -42,7 +42,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-    if auth.uid() is distinct from user_id and current_user <> 'service_role' then
+    -- Where nobody is signed in, the database itself is calling: a schedule, or its owner.
+    if auth.uid() is distinct from user_id
+        and current_user <> 'service_role'
+        and (auth.uid() is not null or current_user = 'authenticated') then
         raise exception 'Only for yourself.' using errcode = 'PT403', detail = 'forbidden';
     end if;
 end;

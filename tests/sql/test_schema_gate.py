@@ -15,7 +15,8 @@ from tests.support.schema_gate import LINTS, findings, unwritten_names
 pytest_plugins = ["tests.support.scratch"]
 
 SEARCH = (
-    "text,uuid,uuid,text,timestamp with time zone,timestamp with time zone,boolean,integer,jsonb"
+    "uuid,text,uuid,uuid,text,timestamp with time zone,timestamp with time zone,boolean,integer,"
+    "jsonb"
 )
 
 # What is allowed all the same, by lint. Everything else that a lint finds is a failure.
@@ -33,17 +34,16 @@ ALLOWED = {
     "function granted to signed-in users": {
         "private.require_self(uuid)",
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
-        "conversation_analytics(timestamp with time zone,timestamp with time zone,text,text,uuid,"
+        "conversation_analytics(uuid,timestamp with time zone,timestamp with time zone,text,text,"
         "uuid,jsonb)",
-        "create_conversation(text,uuid,jsonb)",
-        "delete_conversation(uuid)",
+        "create_conversation(uuid,text,uuid,jsonb)",
+        "delete_conversation(uuid,uuid)",
         "export_conversations(uuid,uuid,integer)",
-        "export_messages(uuid,bigint,bigint,integer,integer)",
+        "export_messages(uuid,uuid,bigint,bigint,integer,integer)",
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
-        "get_conversation(uuid)",
-        "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid,"
-        "timestamp with time zone)",
-        "load_conversation(uuid,integer,bigint,bigint,uuid)",
+        "get_conversation(uuid,uuid)",
+        "list_conversations(uuid,boolean,uuid,integer,timestamp with time zone,uuid)",
+        "load_conversation(uuid,uuid,integer,bigint,bigint,uuid)",
         "load_history(uuid,uuid,integer,bigint)",
         "load_turn(uuid,uuid)",
         f"search_messages({SEARCH})",
@@ -51,15 +51,19 @@ ALLOWED = {
         "search.cut_snippet(text,integer,text,text)",  # of what it is given
         "search.fold_text(text)",
         "search.searched_text(text,text)",
-        "update_conversation(uuid,text,boolean)",
+        "update_conversation(uuid,uuid,text,boolean)",
     },
     "function without a pinned search_path": {
-        "private.sweep_turns()",  # commits, and a procedure that does can't have settings
+        # They commit, and a procedure that does can't have settings.
+        "private.apply_retention()",
+        "private.sweep_imports()",
+        "private.sweep_turns()",
     },
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
-        "repair_invariants(integer)",  # the service may not change messages, except for this
+        "private.find_broken(uuid,integer,timestamp with time zone)",  # reads the search index too
+        "repair_invariants(uuid,integer)",  # the service may not change messages, except for this
         "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
         "private.forget_events()",  # nobody else may delete the live events of what is deleted

@@ -100,7 +100,7 @@ FUNCTIONS = {
     "cancel_turn": BACKEND,
     "commit_import": BACKEND,
     "discard_import": BACKEND,
-    "export_conversations": OF_ANY_USER,  # the ids that the caller may see
+    "export_conversations": OF_ANY_USER,
     "export_messages": OF_THE_OWNER,
     "stage_import": BACKEND,
     "check_invariants": BACKEND,
@@ -111,6 +111,8 @@ FUNCTIONS = {
     "count_unstored_turn": BACKEND,
     "settle_expired_turn": BACKEND,
     "list_expired_turns": BACKEND,
+    "list_imports_left_behind": BACKEND,
+    "list_users_due_for_retention": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
@@ -152,7 +154,8 @@ PRIVATE_FUNCTIONS = {
         "require_self",
         "require_turns_left",
         "resume_turn",
-        "retention_due",
+        "retention_action",
+        "retention_bound",
         "settle_turn",
         "title_from_request",
     },
@@ -188,9 +191,15 @@ ARGUMENTS: dict[str, Callable[[World, str], dict[str, Any]]] = {
         "user_id": user_id,
         "parts": 1,
     },
-    "discard_import": lambda world, user_id: {"import_id": world.import_id},
+    "discard_import": lambda world, user_id: {
+        "user_id": user_id,
+        "import_id": world.import_id,
+    },
     "export_conversations": lambda world, user_id: {"user_id": user_id},
-    "export_messages": lambda world, user_id: {"conversation_id": world.conversation},
+    "export_messages": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
     "stage_import": lambda world, user_id: {
         "import_id": str(uuid.uuid4()),
         "part": 0,
@@ -198,8 +207,13 @@ ARGUMENTS: dict[str, Callable[[World, str], dict[str, Any]]] = {
         "conversations": [],
         "messages": [],
     },
-    "repair_invariants": lambda world, user_id: {"grace_seconds": 1_000_000},
+    "repair_invariants": lambda world, user_id: {
+        "user_id": user_id,
+        "grace_seconds": 1_000_000,
+    },
     "list_expired_turns": lambda world, user_id: {"most": 0},
+    "list_imports_left_behind": lambda world, user_id: {"most": 0},
+    "list_users_due_for_retention": lambda world, user_id: {"most": 0},
     "extend_turns": lambda world, user_id: {
         "extensions": [
             {
@@ -229,7 +243,7 @@ ARGUMENTS: dict[str, Callable[[World, str], dict[str, Any]]] = {
         "covers_to": 1,
         "content": "So far.",
     },
-    "search_messages": lambda world, user_id: {"q": SECRET_TEXT},
+    "search_messages": lambda world, user_id: {"user_id": user_id, "q": SECRET_TEXT},
     "count_unstored_turn": lambda world, user_id: {
         "user_id": user_id,
         "turns_per_minute": 100,
@@ -248,12 +262,22 @@ ARGUMENTS: dict[str, Callable[[World, str], dict[str, Any]]] = {
         "content": "Done.",
     },
     "ping": lambda world, user_id: {},
-    "create_conversation": lambda world, user_id: {"title": "Mine"},
-    "list_conversations": lambda world, user_id: {},
-    "delete_conversation": lambda world, user_id: {"conversation_id": world.conversation},
-    "get_conversation": lambda world, user_id: {"conversation_id": world.conversation},
-    "load_conversation": lambda world, user_id: {"conversation_id": world.conversation},
+    "create_conversation": lambda world, user_id: {"user_id": user_id, "title": "Mine"},
+    "list_conversations": lambda world, user_id: {"user_id": user_id},
+    "delete_conversation": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
+    "get_conversation": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
+    "load_conversation": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
     "update_conversation": lambda world, user_id: {
+        "user_id": user_id,
         "conversation_id": world.conversation,
         "title": "Changed",
     },
@@ -268,7 +292,7 @@ ARGUMENTS |= {
     "list_legal_holds": lambda world, user_id: {"user_id": user_id},
     "list_retention_policies": lambda world, user_id: {"user_id": user_id},
     "place_legal_hold": lambda world, user_id: {"user_id": user_id, "reason": "case"},
-    "release_legal_hold": lambda world, user_id: {"hold_id": world.message},
+    "release_legal_hold": lambda world, user_id: {"user_id": user_id, "hold_id": world.message},
     "set_retention_policy": lambda world, user_id: {"user_id": user_id, "archive_after_days": 30},
 }
 
