@@ -323,7 +323,9 @@ def test_a_limit_counts_the_turns_of_deleted_conversations(
         for deleting in (user, service):
             begun = service.begin(account, **two)
             service.complete(begun)
-            deleting.call("delete_conversation", conversation_id=begun["conversation"]["id"])
+            deleting.call(
+                "delete_conversation", user_id=account, conversation_id=begun["conversation"]["id"]
+            )
     with pytest.raises(psycopg.Error) as refused:
         service.begin(account, **two)
     db.execute(
@@ -343,7 +345,7 @@ def test_a_key_outlives_its_conversation(
     service.complete(begun)
     chat = begun["conversation"]["id"]
     removing = {
-        "deletion": ("delete_conversation", {"conversation_id": chat}),
+        "deletion": ("delete_conversation", {"user_id": account, "conversation_id": chat}),
         "erasure": ("erase_account", {"user_id": account, "idempotency_key": "erasure"}),
     }
     function, arguments = removing[removal]
@@ -393,7 +395,7 @@ def test_of_a_deleted_account_no_turn_is_remembered(
     """Neither those of before nor those that go with it."""
     gone = service.begin(account)
     service.complete(gone)
-    service.call("delete_conversation", conversation_id=gone["conversation"]["id"])
+    service.call("delete_conversation", user_id=account, conversation_id=gone["conversation"]["id"])
     service.complete(service.begin(account))
     db.execute("delete from auth.users where id = %s", (account,))
     left = db.execute("select count(*) from private.turn_usage where user_id = %s", (account,))

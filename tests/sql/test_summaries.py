@@ -390,7 +390,7 @@ def test_a_summary_goes_with_its_conversation(
     conversation = make_conversation(db, owner, messages=3)
     summarise(service, conversation, 2)
     assert assert_whole(db, conversation) == 4
-    service.call("delete_conversation", conversation_id=conversation)
+    service.call("delete_conversation", user_id=owner, conversation_id=conversation)
     left = db.execute(
         "select count(*) from summaries where conversation_id = %s", (conversation,)
     ).fetchone()

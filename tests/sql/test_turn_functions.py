@@ -357,9 +357,9 @@ def test_deleting_a_conversation_removes_everything_of_it(
         service.begin(owner, conversation_id=conversation)
         with as_user(stack.settings.db_url, owner) as user:
             caller = user if deleting == "user" else service
-            assert caller.call("delete_conversation", conversation_id=conversation) == {
-                "id": conversation
-            }
+            assert caller.call(
+                "delete_conversation", user_id=owner, conversation_id=conversation
+            ) == {"id": conversation}
         left = db.execute(
             "select (select count(*) from turns where conversation_id = %(id)s)"
             " + (select count(*) from messages where conversation_id = %(id)s)",

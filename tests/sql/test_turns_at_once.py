@@ -142,7 +142,7 @@ def test_writers_and_a_deletion_neither_deadlock_nor_leave_a_row(
         return "wrote"
 
     def delete(service: Caller) -> str:
-        service.call("delete_conversation", conversation_id=chat)
+        service.call("delete_conversation", user_id=owner, conversation_id=chat)
         return "deleted"
 
     ends = _all_at_once(stack, [write] * (THREADS - 1) + [delete])
