@@ -27,11 +27,10 @@ class AnalyticsCalls(Calls):
         prices: Mapping[str, ModelPrice],
     ) -> ConversationAnalyticsResponse:
         """Count a user's turns in a range, in all and for each bucket."""
-        return await self._call(
+        return await self._call_with_retries(
             ConversationAnalyticsResponse,
             "conversation_analytics",
             caller,
-            is_repeatable=True,
             user_id=user_id,
             starts_at=request.starts_at,
             ends_at=request.ends_at,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS = 4  # of a call that does the same once or twice: a read, or a write under a key
+ATTEMPTS = 4
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -33,12 +33,12 @@ class Calls:
         function: str,
         caller: Caller | None = None,
         *,
-        is_repeatable: bool = False,
+        attempts: int = 1,
         is_urgent: bool = False,
         **arguments: Any,
     ) -> ModelT:
+        """Call a function once, and read its answer."""
         plain = {name: _plain(value) for name, value in arguments.items()}
-        attempts = ATTEMPTS if is_repeatable else 1
         try:
             answer = await self._store.call(
                 function, plain, caller=caller, attempts=attempts, is_urgent=is_urgent
@@ -51,6 +51,12 @@ class Calls:
         except ValidationError as exc:
             log.exception("store_answer_unexpected", function=function)
             raise StoreUnavailableError from exc
+
+    async def _call_with_retries(
+        self, model: type[ModelT], function: str, caller: Caller | None = None, **arguments: Any
+    ) -> ModelT:
+        """Call, again where it fails, what does the same twice: a read, or a write under a key."""
+        return await self._call(model, function, caller, attempts=ATTEMPTS, **arguments)
 
 
 def _plain(value: Any) -> Any:

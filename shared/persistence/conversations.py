@@ -30,11 +30,10 @@ class ConversationCalls(Calls):
         caller: Caller,
     ) -> LoadConversationResponse:
         """Read a page of a user's conversation."""
-        return await self._call(
+        return await self._call_with_retries(
             LoadConversationResponse,
             "load_conversation",
             caller,
-            is_repeatable=True,
             user_id=user_id,
             conversation_id=request.conversation_id,
             page_size=request.limit,
@@ -54,11 +53,10 @@ class ConversationCalls(Calls):
         place: ListPlace | None,
     ) -> ConversationList:
         """Read a page of a user's conversations: the first, or the one at a place."""
-        return await self._call(
+        return await self._call_with_retries(
             ConversationList,
             "list_conversations",
             caller,
-            is_repeatable=True,
             user_id=user_id,
             archived=archived,
             project_id=project_id,
@@ -95,11 +93,10 @@ class ConversationCalls(Calls):
         caller: Caller,
     ) -> ConversationRow:
         """Read one conversation's row."""
-        return await self._call(
+        return await self._call_with_retries(
             ConversationRow,
             "get_conversation",
             caller,
-            is_repeatable=True,
             user_id=user_id,
             conversation_id=conversation_id,
         )

@@ -28,10 +28,9 @@ class RetentionCalls(Calls):
 
     async def set_retention_policy(self, request: SetRetentionPolicyRequest) -> RetentionPolicyRow:
         """Set the one policy of a user, of a project, or of everybody."""
-        return await self._call(
+        return await self._call_with_retries(
             RetentionPolicyRow,
             "set_retention_policy",
-            is_repeatable=True,
             user_id=request.user_id,
             project_id=request.project_id,
             archive_after_days=request.archive_after_days,
@@ -42,10 +41,9 @@ class RetentionCalls(Calls):
         self, request: ListRetentionPoliciesRequest
     ) -> RetentionPoliciesResponse:
         """Read the policies."""
-        return await self._call(
+        return await self._call_with_retries(
             RetentionPoliciesResponse,
             "list_retention_policies",
-            is_repeatable=True,
             user_id=request.user_id,
             project_id=request.project_id,
         )
@@ -60,10 +58,9 @@ class RetentionCalls(Calls):
         self, *, project_id: UUID | None, most: int
     ) -> UsersDueForRetention:
         """List whose conversations a policy archives or deletes by now."""
-        return await self._call(
+        return await self._call_with_retries(
             UsersDueForRetention,
             "list_users_due_for_retention",
-            is_repeatable=True,
             project_id=project_id,
             most=most,
         )
@@ -93,10 +90,9 @@ class RetentionCalls(Calls):
 
     async def list_legal_holds(self, request: ListLegalHoldsRequest) -> LegalHoldsResponse:
         """Read the holds in force, or those that were released."""
-        return await self._call(
+        return await self._call_with_retries(
             LegalHoldsResponse,
             "list_legal_holds",
-            is_repeatable=True,
             user_id=request.user_id,
             conversation_id=request.conversation_id,
             released=request.released,
@@ -108,18 +104,17 @@ class RetentionCalls(Calls):
         hold_id: UUID,
     ) -> LegalHoldRow:
         """End a hold."""
-        return await self._call(
-            LegalHoldRow, "release_legal_hold", is_repeatable=True, user_id=user_id, hold_id=hold_id
+        return await self._call_with_retries(
+            LegalHoldRow, "release_legal_hold", user_id=user_id, hold_id=hold_id
         )
 
     async def erase_account(
         self, user_id: UUID, *, idempotency_key: str, requested_by: str
     ) -> ErasureReceipt:
         """Delete some of a user's conversations; the same key goes on where it ended."""
-        return await self._call(
+        return await self._call_with_retries(
             ErasureReceipt,
             "erase_account",
-            is_repeatable=True,
             user_id=user_id,
             idempotency_key=idempotency_key,
             requested_by=requested_by,

@@ -25,11 +25,10 @@ class SearchCalls(Calls):
         place: SearchPlace | None,
     ) -> FoundMessages:
         """Read a page of a user's messages that match: the first, or the one at a place."""
-        return await self._call(
+        return await self._call_with_retries(
             FoundMessages,
             "search_messages",
             caller,
-            is_repeatable=True,
             user_id=user_id,
             q=request.q,
             conversation_id=request.conversation_id,

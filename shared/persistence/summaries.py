@@ -25,11 +25,10 @@ class SummaryCalls(Calls):
         caller: Caller,
     ) -> History:
         """Read what the AI is given of a conversation, within a budget."""
-        return await self._call(
+        return await self._call_with_retries(
             History,
             "load_history",
             caller,
-            is_repeatable=True,
             user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
@@ -44,10 +43,9 @@ class SummaryCalls(Calls):
         after: int | None,
     ) -> Unsummarised:
         """Read the oldest messages that are due for a summary, at most half of the budget."""
-        return await self._call(
+        return await self._call_with_retries(
             Unsummarised,
             "load_unsummarised",
-            is_repeatable=True,
             user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
@@ -65,10 +63,9 @@ class SummaryCalls(Calls):
         metadata: dict[str, Any],
     ) -> WrittenSummary:
         """Add a summary of everything up to a seq; outcome `busy` while a turn runs."""
-        return await self._call(
+        return await self._call_with_retries(
             WrittenSummary,
             "write_summary",
-            is_repeatable=True,
             user_id=user_id,
             conversation_id=conversation_id,
             message_id=message_id,

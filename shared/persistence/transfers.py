@@ -32,11 +32,10 @@ class TransferCalls(Calls):
         until: int | None = None,
     ) -> ExportPage:
         """Read a conversation and its next messages, up to the seq `until`."""
-        return await self._call(
+        return await self._call_with_retries(
             ExportPage,
             "export_messages",
             caller,
-            is_repeatable=True,
             user_id=user_id,
             conversation_id=conversation_id,
             after=after,
@@ -47,11 +46,10 @@ class TransferCalls(Calls):
         self, user_id: UUID, *, caller: Caller, after: UUID | None
     ) -> ConversationIds:
         """Read the next ids of a user's conversations."""
-        return await self._call(
+        return await self._call_with_retries(
             ConversationIds,
             "export_conversations",
             caller,
-            is_repeatable=True,
             user_id=user_id,
             after=after,
         )
@@ -66,10 +64,9 @@ class TransferCalls(Calls):
         messages: list[dict[str, Any]],
     ) -> StagedPart:
         """Keep a part of an import until it is committed."""
-        return await self._call(
+        return await self._call_with_retries(
             StagedPart,
             "stage_import",
-            is_repeatable=True,
             user_id=user_id,
             import_id=import_id,
             part=part,
@@ -95,4 +92,4 @@ class TransferCalls(Calls):
 
     async def list_imports_left_behind(self) -> ImportsLeftBehind:
         """List what processes that died had staged, of all users, a hundred at most."""
-        return await self._call(ImportsLeftBehind, "list_imports_left_behind", is_repeatable=True)
+        return await self._call_with_retries(ImportsLeftBehind, "list_imports_left_behind")

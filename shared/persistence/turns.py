@@ -37,10 +37,9 @@ class TurnCalls(Calls):
 
         `message_id` becomes the row's id where the row is new.
         """
-        return await self._call(
+        return await self._call_with_retries(
             TurnRecord,
             "begin_turn",
-            is_repeatable=True,
             user_id=user_id,
             idempotency_key=idempotency_key,
             request_hash=request_hash,
@@ -86,29 +85,28 @@ class TurnCalls(Calls):
 
     async def load_turn(self, user_id: UUID, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
         """Read a turn with its messages and its draft; as the service where `caller` is None."""
-        return await self._call(
-            TurnRecord, "load_turn", caller, is_repeatable=True, user_id=user_id, turn_id=turn_id
+        return await self._call_with_retries(
+            TurnRecord, "load_turn", caller, user_id=user_id, turn_id=turn_id
         )
 
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
         """Ask a turn of this user to stop."""
-        return await self._call(
-            TurnRecord, "cancel_turn", is_repeatable=True, user_id=user_id, turn_id=turn_id
+        return await self._call_with_retries(
+            TurnRecord, "cancel_turn", user_id=user_id, turn_id=turn_id
         )
 
     async def settle_expired_turn(self, user_id: UUID, conversation_id: UUID) -> SettledTurns:
         """Settle a conversation's running turn if its lease is over."""
-        return await self._call(
+        return await self._call_with_retries(
             SettledTurns,
             "settle_expired_turn",
-            is_repeatable=True,
             user_id=user_id,
             conversation_id=conversation_id,
         )
 
     async def list_expired_turns(self) -> ExpiredTurns:
         """List the turns of all users whose lease is over, a thousand at most."""
-        return await self._call(ExpiredTurns, "list_expired_turns", is_repeatable=True)
+        return await self._call_with_retries(ExpiredTurns, "list_expired_turns")
 
     async def complete_turn(
         self,

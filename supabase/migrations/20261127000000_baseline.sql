@@ -3645,7 +3645,7 @@ $$;
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
 comment on function public.conversation_analytics is
-    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';
+    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
 
 -- Legal holds: what is held is removed by nobody until the hold is released.
 
@@ -4120,6 +4120,7 @@ volatile
 security invoker
 set search_path = ''
 set lock_timeout = '2s'
+set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
 #variable_conflict use_column
 declare
@@ -4282,6 +4283,7 @@ volatile
 security invoker
 set search_path = ''
 set lock_timeout = '2s'
+set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column

@@ -273,4 +273,4 @@ $$;
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
 comment on function public.conversation_analytics is
-    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';
+    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';

@@ -56,6 +56,7 @@ volatile
 security invoker
 set search_path = ''
 set lock_timeout = '2s'
+set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column

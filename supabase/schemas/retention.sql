@@ -244,6 +244,7 @@ volatile
 security invoker
 set search_path = ''
 set lock_timeout = '2s'
+set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
 #variable_conflict use_column
 declare

@@ -158,6 +158,26 @@ def test_a_deep_page_of_a_list_is_read_by_its_rows(populated: Populated, plan_ki
     assert PAGE <= rows_read(populated.db, call, values, plan_kind, "authenticated") <= MOST
 
 
+UPKEEP = {
+    "retention": "apply_retention(%(owner)s, most => 20)",
+    "users due": "list_users_due_for_retention(most => 20)",
+    "expired turns": "list_expired_turns(20)",
+    "a stranger's erasure": "erase_account(gen_random_uuid(), 'key', most => 20)",
+}
+
+
+@pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("call", UPKEEP.values(), ids=UPKEEP)
+def test_a_step_of_upkeep_is_read_by_its_rows(
+    populated: Populated, call: str, plan_kind: str
+) -> None:
+    """However much there is of what is not due yet, and of others."""
+    with populated.db.transaction(force_rollback=True):
+        populated.db.execute("select set_retention_policy(archive_after_days => 2)")
+        values = {"owner": populated.owner}
+        assert rows_read(populated.db, call, values, plan_kind, "service_role") <= MOST
+
+
 def rows_read(
     db: psycopg.Connection, call: str, values: Mapping[str, Any], plan_kind: str, role: str
 ) -> int:
