@@ -188,6 +188,19 @@ class CountedTurn(BaseModel):
 
 
 class SettledTurns(BaseModel):
-    """What settle_expired_turn and sweep_turns return."""
+    """What settle_expired_turn returns."""
 
     settled: int
+
+
+class ExpiredTurn(BaseModel):
+    """Whose turn has no worker any more, and in which conversation."""
+
+    user_id: UUID
+    conversation_id: UUID
+
+
+class ExpiredTurns(BaseModel):
+    """What list_expired_turns returns."""
+
+    turns: list[ExpiredTurn]

@@ -123,7 +123,7 @@ def _lose(db: psycopg.Connection, turn: str) -> None:
     """Put a turn back to where its worker died."""
     with db.transaction():
         db.execute(
-            "update turns set status = 'running', reply_message_id = null, finished_at = null,"
+            "update turns set status = 'running', finished_at = null,"
             " lease_expires_at = now() - interval '1 hour' where id = %s",
             (turn,),
         )

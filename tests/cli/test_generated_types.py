@@ -23,8 +23,8 @@ pytest_plugins = ["tests.support.scratch", "tests.support.supabase_cli_plugin"]
 
 # A turn's row is passed on without what only the store needs.
 STORES_OWN = {
-    "cancel_requested_at", "conversation_id", "draft", "error", "finished_at", "reply_message_id",
-    "replays", "request_hash", "started_at", "user_message_id",
+    "cancel_requested_at", "conversation_id", "draft", "error", "finished_at",
+    "replays", "request_hash", "started_at",
 }  # fmt: skip
 ROWS = {
     "PublicConversations": (ConversationRow, set()),

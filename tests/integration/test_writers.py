@@ -123,8 +123,8 @@ def _roles(db: psycopg.Connection, conversation: str) -> dict[str, int]:
 def _turns_whose_reply_comes_first(db: psycopg.Connection, conversation: str) -> int:
     row = db.execute(
         "select count(*) from turns as t"
-        " join messages as u on u.id = t.user_message_id"
-        " left join messages as r on r.id = t.reply_message_id"
+        " join messages as u on u.turn_id = t.id and u.role = 'user'"
+        " left join messages as r on r.turn_id = t.id and r.role = 'assistant'"
         " where t.conversation_id = %s and not coalesce(r.seq > u.seq, false)",
         (conversation,),
     ).fetchone()

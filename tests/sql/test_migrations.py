@@ -50,7 +50,7 @@ PLANTED = {
     "trigger": "alter table public.messages disable trigger messages_broadcast",
     "index": "drop index public.idx_turns_user_id",
     "deferrability": "alter table public.turns"
-    " alter constraint turns_user_message_id_fkey not deferrable",
+    " alter constraint turns_user_id_conversation_id_fkey deferrable",
     "constraint": "alter table public.turns drop constraint turns_attempt_positive",
     "default of a column": "alter table public.turns alter column replays set default 1",
     "column": "alter table public.turns add column planted integer",

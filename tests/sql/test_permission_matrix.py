@@ -115,7 +115,7 @@ async def test_a_call_of_a_function(
     expected = FUNCTIONS[function][actor]
     world = await world_for(expected == "done")
     before = _owned(db, world)
-    answer = await world.rpc(actor, function, ARGUMENTS[function](world))
+    answer = await world.rpc(actor, function, ARGUMENTS[function](world, world.id_of(actor)))
     assert outcome(answer) == expected, answer.text
     if expected != "done":
         assert _owned(db, world) == before
@@ -123,6 +123,21 @@ async def test_a_call_of_a_function(
         assert _owned(db, world) == before
         assert SECRET_TEXT not in answer.text
         assert world.conversation not in answer.text
+
+
+@pytest.mark.parametrize(
+    "function", [name for name, row in FUNCTIONS.items() if row["other"] != "denied"]
+)
+async def test_nobody_calls_a_function_for_another(
+    untouched: World, db: psycopg.Connection, function: str
+) -> None:
+    """Who signs in names themselves; with another's id a call is refused, and changes nothing."""
+    before = _owned(db, untouched)
+    answer = await untouched.rpc(
+        "other", function, ARGUMENTS[function](untouched, untouched.owner.id)
+    )
+    assert outcome(answer) == "forbidden", answer.text
+    assert _owned(db, untouched) == before
 
 
 @pytest.mark.parametrize("embed", EMBEDS)
@@ -201,21 +216,21 @@ async def test_several_messages_in_one_insert_take_their_places_in_order(world: 
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "expected"),
     [
-        {"role": "assistant"},
-        {"role": "system"},
-        {"user_id": "other"},
-        {"conversation_id": "others"},
-        {"conversation_id": "others", "user_id": "other"},
-        {"conversation_id": "missing"},
+        ({"role": "assistant"}, "denied"),
+        ({"role": "system"}, "denied"),
+        ({"user_id": "other"}, "denied"),
+        ({"conversation_id": "others"}, "refused"),
+        ({"conversation_id": "others", "user_id": "other"}, "denied"),
+        ({"conversation_id": "missing"}, "refused"),
     ],
     ids=str,
 )
 async def test_a_message_that_is_not_ones_own_is_refused(
-    world: World, db: psycopg.Connection, change: dict[str, str]
+    world: World, db: psycopg.Connection, change: dict[str, str], expected: str
 ) -> None:
-    """Another role, owner or conversation: 42501, nothing stored, no place used up."""
+    """By the policy or by the foreign key, nothing stored, no place used up."""
     others = (await world.call("other", "POST", "conversations", json={"title": "T"})).json()[0]
     named = {"other": world.other.id, "others": others["id"], "missing": str(uuid.uuid4())}
     row = {"conversation_id": world.conversation, "role": "user", "content": "x"}
@@ -227,7 +242,7 @@ async def test_a_message_that_is_not_ones_own_is_refused(
         " from conversations as c where id = %s",
         (others["id"],),
     ).fetchone()
-    assert outcome(answer) == "denied", answer.text
+    assert outcome(answer) == expected, answer.text
     assert stored == (0, 0)
     assert _owned(db, world) == before
 
@@ -293,6 +308,7 @@ async def test_no_schema_but_public_is_served(untouched: World, schema: str) -> 
 async def _everything_said_of(world: World, conversation: str) -> list[tuple[int, str]]:
     """Return status and body of each call that another user can make with a conversation's id."""
     row = {"conversation_id": conversation, "role": "user", "content": "x"}
+    own = {"user_id": world.other.id}
     calls: list[tuple[str, str, Any]] = [
         ("GET", f"conversations?id=eq.{conversation}", None),
         ("GET", f"conversations?id=eq.{conversation}&select=*,messages(*)", None),
@@ -304,7 +320,7 @@ async def _everything_said_of(world: World, conversation: str) -> list[tuple[int
         ("PATCH", f"conversations?id=eq.{conversation}", {"title": "x"}),
         ("DELETE", f"conversations?id=eq.{conversation}", None),
         *(
-            ("POST", f"rpc/{function}", {"conversation_id": conversation})
+            ("POST", f"rpc/{function}", {"conversation_id": conversation} | own)
             for function, row in FUNCTIONS.items()
             if row is OF_THE_OWNER
         ),

@@ -217,13 +217,14 @@ def _gaps(api_rows: ApiRows, sql_rows: SqlRows) -> Iterator[Violation]:
 
 def _orphans(sql_rows: SqlRows) -> Iterator[Violation]:
     stored, turns = _by_id(sql_rows.messages), _by_id(sql_rows.turns)
+    in_turns = {(row["turn_id"], row["role"]) for row in stored.values()}
     for row in stored.values():
         if row["turn_id"] not in turns:
             yield Violation("orphan", f"{_named(row)} has no turn")
     for turn in turns.values():
-        if turn["user_message_id"] not in stored:
+        if (turn["id"], "user") not in in_turns:
             yield Violation("orphan", f"turn {turn['id']} has no message")
-        if turn["status"] != "running" and turn["reply_message_id"] not in stored:
+        if turn["status"] != "running" and (turn["id"], "assistant") not in in_turns:
             yield Violation("orphan", f"turn {turn['id']} is {turn['status']} without a reply")
 
 

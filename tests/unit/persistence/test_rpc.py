@@ -101,6 +101,7 @@ async def test_a_call_goes_out_with_the_callers_authority(
         # The store is not well.
         (500, {"code": "40001"}, "store_unavailable", ...),
         (500, {"code": "40P01"}, "store_unavailable", ...),
+        (500, {"code": "55P03"}, "store_unavailable", ...),
         (500, {"code": "57014"}, "store_unavailable", ...),
         (500, {"code": "57P01"}, "store_unavailable", ...),
         (503, {"code": "53300"}, "store_unavailable", ...),

@@ -54,8 +54,6 @@ class World:
                 "user_id": user,
                 "idempotency_key": text,
                 "status": "completed",
-                "user_message_id": text,
-                "reply_message_id": f"re {text}",
             }
         )
         call = self.history.call(text, text, user_id=user, conversation_id=place)
@@ -147,7 +145,7 @@ def lose_the_message_of_a_reply(world: World) -> None:
 
 
 def settle_without_a_reply(world: World) -> None:
-    world.turns[2]["reply_message_id"] = None
+    world.forget("re third")
 
 
 def lose_the_turn(world: World) -> None:
@@ -219,7 +217,7 @@ def test_what_an_unknown_outcome_left_behind_is_no_violation() -> None:
     world.history.calls[1].outcomes[:] = [Outcome("refused"), Outcome("unknown")]
     assert world.kinds() == set()
     world.forget("re second")
-    world.turns[1].update(status="running", reply_message_id=None)
+    world.turns[1].update(status="running")
     assert world.kinds() == set()
     world.forget("second")
     del world.turns[1]
