@@ -88,6 +88,7 @@ async def test_the_offline_engine_counts_no_tokens_and_costs_nothing_known(user:
     }  # fmt: skip
 
 
+@pytest.mark.promise("analytics")
 async def test_24_callers_with_one_key_are_23_replays(stack: Stack, user: User) -> None:
     """However they meet the turn: begun, running or done."""
     engine = ScriptedEngine(hold=True)
@@ -135,6 +136,7 @@ def _lose(db: psycopg.Connection, turn: str) -> None:
         )
 
 
+@pytest.mark.promise("analytics")
 async def test_nobody_sees_anothers_figures(stack: Stack, user: User, other_user: User) -> None:
     """The owner and the service do; another user may not even ask, and has none of them."""
     await user.send("Hello")

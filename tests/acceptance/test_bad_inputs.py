@@ -175,6 +175,10 @@ def contents(db: psycopg.Connection, user: User) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.promise(
+    "strict input",
+    red="NUL let in; a key taken twice; any depth; unknown fields ignored",
+)
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_every_wrong_body_is_a_400_and_changes_nothing(
     user: User, db: psycopg.Connection, endpoint: str
@@ -224,6 +228,7 @@ async def test_good_bodies_close_to_the_limits_are_taken(user: User) -> None:
     assert taken[2].json()["userMessage"]["content"] == "🎉"
 
 
+@pytest.mark.promise("strict input")
 @pytest.mark.parametrize("path", ["/load-conversation", "/conversations", "/search-messages"])
 async def test_every_wrong_query_is_a_400(user: User, path: str) -> None:
     """Limits, places, ids, cursors and filter grammar in each field of each GET."""
@@ -256,6 +261,7 @@ BAD_CURSORS = [
 ]  # fmt: skip
 
 
+@pytest.mark.promise("strict input")
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 async def test_a_conversation_id_in_the_path_that_is_none_is_a_400(user: User, method: str) -> None:
     """Whatever is tried in its place; a path that leads elsewhere is a 404."""
@@ -273,6 +279,7 @@ async def test_a_conversation_id_in_the_path_that_is_none_is_a_400(user: User, m
     assert {name: why for name, why in wrong.items() if why} == {}
 
 
+@pytest.mark.promise("strict input")
 async def test_a_wrong_idempotency_key_is_a_400_and_stores_nothing(
     user: User, db: psycopg.Connection
 ) -> None:
@@ -307,6 +314,7 @@ async def test_a_control_character_in_the_key_never_gets_through(
     assert contents(db, user) == ([], [], [])
 
 
+@pytest.mark.promise("strict input")
 async def test_a_body_that_is_not_plain_json_is_a_415(user: User, db: psycopg.Connection) -> None:
     """Another content type, none, or a compressed body: refused before it is read."""
     packed = gzip.compress(b'{"request": "x"}')
@@ -331,6 +339,7 @@ async def test_a_body_that_is_not_plain_json_is_a_415(user: User, db: psycopg.Co
     assert contents(db, user) == ([], [], [])
 
 
+@pytest.mark.promise("strict input", red="`size > limit + 1`")
 async def test_a_body_one_byte_over_the_limit_is_a_413(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -369,6 +378,7 @@ async def test_a_body_one_byte_over_the_limit_is_a_413(
     assert taken.status_code == 200
 
 
+@pytest.mark.promise("strict input")
 async def test_the_default_limit_counts_eight_mebibytes(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:

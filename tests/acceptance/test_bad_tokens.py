@@ -223,6 +223,7 @@ async def test_a_token_made_like_the_bad_ones_but_good_is_accepted(
     assert stored(db, marker) == len(good)
 
 
+@pytest.mark.promise("bad tokens", red="`aud` not checked")
 async def test_every_kind_of_bad_token_is_the_same_401_and_stores_nothing(
     stack: Stack, forger: Forger, db: psycopg.Connection
 ) -> None:
@@ -233,6 +234,7 @@ async def test_every_kind_of_bad_token_is_the_same_401_and_stores_nothing(
     assert stored(db, marker) == 0
 
 
+@pytest.mark.promise("bad tokens")
 async def test_two_authorization_headers_are_refused(stack: Stack, forger: Forger) -> None:
     """Even where both are good: whoever is in between may have read the other one."""
     url = f"http://127.0.0.1:{stack.settings.ports.functions}"
@@ -246,6 +248,7 @@ async def test_two_authorization_headers_are_refused(stack: Stack, forger: Forge
         assert await refusals(client, tries, "twice") == {}
 
 
+@pytest.mark.promise("bad tokens")
 async def test_a_bad_token_costs_no_call_to_the_store(stack: Stack, forger: Forger) -> None:
     """However bad: all that is ever fetched is the list of signing keys, once."""
     async with proxy_to(stack.settings.url) as proxy:
@@ -297,6 +300,7 @@ async def test_the_service_key_acts_for_a_named_user(
     assert stored(db, "for whom") == 0
 
 
+@pytest.mark.promise("isolation", red="a run that stores nothing reads any conversation")
 async def test_the_service_key_gives_nobodys_history_to_another(
     stack: Stack, user: User, other_user: User, forger: Forger
 ) -> None:
@@ -325,6 +329,7 @@ async def test_the_service_key_has_no_conversations_of_its_own(
     assert (listed.status_code, created.status_code) == (403, 403)
 
 
+@pytest.mark.promise("verified caller", red="`acting_for` takes the claimed user")
 async def test_a_user_naming_another_is_refused_and_nothing_is_stored(
     user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -384,6 +389,7 @@ async def statuses_of(
     return seen
 
 
+@pytest.mark.promise("bad tokens")
 async def test_tokens_signed_by_the_projects_published_keys_are_accepted(
     stack: Stack, user: User, proxy: Proxy
 ) -> None:
@@ -451,6 +457,7 @@ async def test_an_issuer_is_required_of_a_project_that_is_not_local(
     assert [status for status, _ in seen.values()] == [200, 401, 401]
 
 
+@pytest.mark.promise("key rotation")
 async def test_where_no_key_was_ever_fetched_the_answer_is_503_not_401(
     stack: Stack, user: User, proxy: Proxy
 ) -> None:

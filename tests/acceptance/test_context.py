@@ -61,6 +61,7 @@ async def until_summarised(db: psycopg.Connection, conversation: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.promise("context")
 async def test_a_long_conversation_stays_inside_the_budget_and_loads_whole(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -96,6 +97,7 @@ async def test_a_long_conversation_stays_inside_the_budget_and_loads_whole(
     ]  # fmt: skip
 
 
+@pytest.mark.promise("context")
 async def test_while_the_whole_history_fits_there_is_no_summary(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -112,6 +114,7 @@ async def test_while_the_whole_history_fits_there_is_no_summary(
     assert len(stored(db, conversation)) == 452
 
 
+@pytest.mark.promise("context", red="`COOLDOWN_SECONDS = 0`")
 @pytest.mark.parametrize(
     "summariser",
     [
@@ -142,6 +145,7 @@ async def test_a_failing_summariser_changes_nothing_for_the_user(
     assert await loaded(user, conversation) == stored(db, conversation)
 
 
+@pytest.mark.promise("context", red="a finished summary is not kept while a turn runs")
 async def test_a_reply_never_waits_for_a_summary(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -166,6 +170,7 @@ async def test_a_reply_never_waits_for_a_summary(
     assert stored(db, conversation)[-1][2:] == ("Summed up.", True)
 
 
+@pytest.mark.promise("context")
 async def test_two_processes_write_one_summary(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -185,6 +190,7 @@ async def test_two_processes_write_one_summary(
     assert sum(is_summary for *_, is_summary in stored(db, conversation)) == 1
 
 
+@pytest.mark.promise("context", red="the policy of `summaries` without the user")
 async def test_a_summary_is_its_owners_to_see_and_nobodys_to_write(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -232,6 +238,7 @@ async def test_a_summary_is_its_owners_to_see_and_nobodys_to_write(
     assert stored(db, conversation) == before
 
 
+@pytest.mark.promise("context", red="`load_history` believes `is_summary`")
 async def test_what_is_said_in_a_history_stays_in_its_role(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:

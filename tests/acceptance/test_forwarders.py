@@ -114,6 +114,7 @@ async def test_a_turn_goes_through_and_reads_the_same_on_both_sides(
     assert [m["content"] for m in loaded.json()["messages"]] == [request, "".join(PIECES)]
 
 
+@pytest.mark.promise("forwarders")
 async def test_the_first_event_comes_before_the_engine_has_written(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -136,6 +137,7 @@ async def test_the_first_event_comes_before_the_engine_has_written(
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
+@pytest.mark.promise("forwarders")
 async def test_a_client_that_goes_away_does_not_end_the_turn(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -158,6 +160,7 @@ async def test_a_client_that_goes_away_does_not_end_the_turn(
     assert PIECES[0] not in [e["text"] for e in _data(rest.text) if "text" in e]
 
 
+@pytest.mark.promise("forwarders", red="the body read whole by the forwarder")
 async def test_a_body_goes_up_before_it_is_whole(tmp_path: Path) -> None:
     """The client sends a piece only when the backend has the one before it."""
     piece = b"x" * 100_000
@@ -185,6 +188,7 @@ async def test_a_body_goes_up_before_it_is_whole(tmp_path: Path) -> None:
     assert answer.json() == 4 * len(piece)
 
 
+@pytest.mark.promise("forwarders", red="the body read whole by the forwarder")
 async def test_a_body_comes_down_before_it_is_whole(tmp_path: Path) -> None:
     """The backend sends a piece only when the client has the one before it."""
     piece = b"x" * 100_000
@@ -238,6 +242,7 @@ async def test_what_has_come_down_is_not_kept(tmp_path: Path) -> None:
     assert grown < 150_000_000
 
 
+@pytest.mark.promise("forwarders", red="all headers passed on")
 async def test_only_headers_that_matter_go_on(tmp_path: Path) -> None:
     """A client can say neither where it comes from nor that it was forwarded."""
     kept = {
@@ -310,6 +315,7 @@ async def test_a_preflight_is_answered_without_the_backend(
     assert "PATCH" in answer.headers["access-control-allow-methods"]
 
 
+@pytest.mark.promise("forwarders", red="the address in the log")
 async def test_a_backend_that_is_away_is_a_503(tmp_path: Path) -> None:
     """In our own shape, at once, and the log has no word of what was asked."""
     async with edge_functions(_nowhere(), tmp_path) as edge, edge.client() as client:
@@ -319,6 +325,7 @@ async def test_a_backend_that_is_away_is_a_503(tmp_path: Path) -> None:
     assert "canary" not in edge.log.read_text()
 
 
+@pytest.mark.promise("forwarders", red="no limit to the first byte")
 async def test_a_backend_that_hangs_is_a_503_in_time(tmp_path: Path) -> None:
     """Before the platform would give up on the function."""
 
@@ -337,6 +344,7 @@ async def test_a_backend_that_hangs_is_a_503_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - started < 25
 
 
+@pytest.mark.promise("forwarders", red="answers of a host passed on")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -382,6 +390,7 @@ async def test_the_services_own_errors_go_through_as_they_are(
     assert refused.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.promise("forwarders", red="cut anywhere; closed in good order")
 async def test_a_stream_at_its_time_limit_ends_with_an_error_between_events(tmp_path: Path) -> None:
     """Half an event is waited for; then comes `error`, and the end."""
     half = asyncio.Event()
@@ -454,6 +463,7 @@ async def test_the_workers_limit_is_the_first_bytes_too(tmp_path: Path) -> None:
         assert_unavailable(await client.post("/mega-mind", json=_ask()))
 
 
+@pytest.mark.promise("forwarders", red="closed in good order")
 async def test_any_other_body_at_its_time_limit_breaks(tmp_path: Path) -> None:
     """Half of a download must not look like all of it."""
 
@@ -472,6 +482,7 @@ async def test_any_other_body_at_its_time_limit_breaks(tmp_path: Path) -> None:
             await client.get("/conversations")
 
 
+@pytest.mark.promise("forwarders", red="no check at all")
 async def test_whoever_comes_around_the_forwarders_is_refused(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -495,6 +506,7 @@ async def test_whoever_comes_around_the_forwarders_is_refused(
     assert (await user.functions.get("/conversations")).json()["conversations"] == []
 
 
+@pytest.mark.promise("forwarders", red="the path not signed")
 async def test_a_signature_is_for_one_request_and_its_caller(
     stack: Stack, user: User, other_user: User, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import psycopg
+import pytest
 
 from local.stack import Stack
 from tests.support.hidden_forms import hidden_forms
@@ -136,6 +137,7 @@ async def test_the_request_id_is_in_every_line_and_in_the_answer(
         assert done[ids[name]]["duration_ms"] >= 0
 
 
+@pytest.mark.promise("client gone", red="answered with a 500 that nobody reads")
 async def test_a_client_that_goes_away_while_it_sends_is_no_error_of_ours(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -203,6 +205,7 @@ async def provoke(client: httpx.AsyncClient, proxy: Proxy, canary: str) -> list[
     return answers
 
 
+@pytest.mark.promise("secrets")
 async def test_no_log_and_no_error_holds_anybodys_words_or_keys(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:

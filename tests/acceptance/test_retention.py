@@ -132,6 +132,7 @@ async def test_policies_are_set_listed_and_removed(user: User, service: httpx.As
     assert removed[1].json()["code"] == "retention_policy_not_found"
 
 
+@pytest.mark.promise("legal holds")
 async def test_a_hold_wins_on_each_path(
     stack: Stack, db: psycopg.Connection, user: User, service: httpx.AsyncClient
 ) -> None:
@@ -186,6 +187,7 @@ async def test_a_hold_on_a_user_keeps_everything_of_theirs(
     assert (await other_user.functions.delete(f"/conversations/{others}")).status_code == 200
 
 
+@pytest.mark.promise("erasure", red="`erase_account` leaves `import_parts`")
 async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     db: psycopg.Connection, user: User, other_user: User
 ) -> None:
@@ -231,6 +233,7 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     assert (await user.functions.get("/conversations")).json()["conversations"] == []
 
 
+@pytest.mark.promise("erasure")
 async def test_a_turn_that_runs_during_an_erasure_writes_nothing_back(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 
 from local.stack import Stack
 from shared.models.search import SearchMessagesRequest
@@ -52,6 +53,7 @@ async def test_a_hit_leads_to_its_place_in_the_conversation(user: User) -> None:
     assert (posted["parts"], posted["truncated"], posted["nextCursor"]) == (False, False, None)
 
 
+@pytest.mark.promise("search", red="the whole of it in the index")
 async def test_a_message_as_long_as_a_body_may_be_is_stored_and_its_ends_are_found(
     user: User,
 ) -> None:
@@ -69,6 +71,7 @@ async def test_a_message_as_long_as_a_body_may_be_is_stored_and_its_ends_are_fou
     }  # fmt: skip
 
 
+@pytest.mark.promise("search")
 async def test_nobody_finds_what_is_not_their_own(
     stack: Stack, user: User, other_user: User
 ) -> None:
@@ -85,6 +88,7 @@ async def test_nobody_finds_what_is_not_their_own(
     assert (await search(user, "heliotrope"))["hits"] != []
 
 
+@pytest.mark.promise("search", red="archived conversations let in")
 async def test_what_is_archived_is_found_only_when_asked_for(
     user: User, db: psycopg.Connection
 ) -> None:
@@ -131,6 +135,7 @@ async def test_each_filter_narrows(user: User, db: psycopg.Connection) -> None:
     assert await seqs(**{"from": moments[1], "to": moments[2]}) == {(outside, 1)}
 
 
+@pytest.mark.promise("search", red="pages not held to the first one's stretch of time")
 async def test_pages_of_hits_are_whole_while_new_ones_are_written(
     user: User, db: psycopg.Connection
 ) -> None:
@@ -151,6 +156,7 @@ async def test_pages_of_hits_are_whole_while_new_ones_are_written(
     assert ranks == sorted(ranks, reverse=True)
 
 
+@pytest.mark.promise("search", red="pages not held to the first one's stretch of time")
 async def test_pages_of_parts_of_words_are_whole_too(user: User, db: psycopg.Connection) -> None:
     """New words that hold the part change neither the order nor the set."""
     conversation = make_conversation(db, user.id)

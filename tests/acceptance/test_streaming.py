@@ -70,6 +70,7 @@ async def test_a_stream_tells_of_the_turn_from_accept_to_done(stack: Stack, user
     assert statuses[-1] == "idle"
 
 
+@pytest.mark.promise("streams", red="the sentence is sent from the offset of what was written")
 async def test_the_sentence_of_a_failed_reply_is_no_part_of_its_text(
     stack: Stack, user: User
 ) -> None:
@@ -100,6 +101,7 @@ async def test_the_first_event_comes_before_the_engine_has_written(
         await until(stream, "done")
 
 
+@pytest.mark.promise("client gone")
 async def test_a_turn_whose_client_goes_away_is_stored_whole(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -197,6 +199,7 @@ async def test_another_process_can_follow_a_turn(stack: Stack, user: User) -> No
     assert rest[-1].data["replayed"] is True
 
 
+@pytest.mark.promise("take-over")
 async def test_a_follower_reads_anew_where_another_worker_writes_anew(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -230,6 +233,7 @@ async def test_a_follower_reads_anew_where_another_worker_writes_anew(
     assert text_of(again) == "Another one."
 
 
+@pytest.mark.promise("no oracle")
 async def test_nobody_else_can_follow_a_turn(stack: Stack, user: User, other_user: User) -> None:
     """Someone else's turn and one that isn't there are the same 404, running or settled."""
     engine = TypingEngine(PIECES)
@@ -363,6 +367,7 @@ async def test_a_user_can_begin_only_so_many_turns(stack: Stack, user: User) -> 
     assert answers[3].json()["replayed"] is True
 
 
+@pytest.mark.promise("limits", red="`run_unstored` counts nothing; it inserts nothing")
 async def test_what_is_not_stored_counts_as_a_turn_as_well(stack: Stack, user: User) -> None:
     """After a stored turn and after one of its own kind, and before the AI is asked."""
     engine = ScriptedEngine()
@@ -380,6 +385,7 @@ async def test_what_is_not_stored_counts_as_a_turn_as_well(stack: Stack, user: U
     assert engine.requests == ["stored", "unstored", "unstored"]
 
 
+@pytest.mark.promise("limits")
 async def test_a_full_process_refuses_before_anything_is_stored(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -401,6 +407,7 @@ async def test_a_full_process_refuses_before_anything_is_stored(
     assert rows.fetchall() == [("one",)]
 
 
+@pytest.mark.promise("model fails", red="what is kept is the draft, escaped and not flagged")
 async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is(
     stack: Stack, user: User
 ) -> None:
@@ -423,6 +430,7 @@ async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is(
     assert unescape(reply["content"]) == "".join(pieces[:2])
 
 
+@pytest.mark.promise("limits", red="runs that store nothing not counted")
 async def test_runs_that_store_nothing_take_up_room_as_well(stack: Stack, user: User) -> None:
     """The AI works on them as on any turn: a full process refuses them, and is full of them."""
     engine = ScriptedEngine(hold=True)

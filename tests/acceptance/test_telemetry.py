@@ -71,6 +71,7 @@ def children(collector: Collector, parent: Span) -> list[str]:
     ]
 
 
+@pytest.mark.promise("secrets", red="a request's path as an attribute")
 async def test_a_collector_is_told_of_turns_and_of_nobodys_words(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -142,6 +143,7 @@ async def test_a_caller_can_not_set_the_requests_id_in_metadata(user: User) -> N
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
 
 
+@pytest.mark.promise("deployment")
 @pytest.mark.parametrize("module", ["functions.app", "functions.load_conversation.app"])
 def test_telemetry_costs_nothing_where_it_is_off(module: str) -> None:
     """Neither the SDK nor the exporter is imported."""

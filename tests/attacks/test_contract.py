@@ -103,6 +103,8 @@ def door(stack: Stack) -> Iterator[Door]:
     asyncio.run(user.functions.aclose())
 
 
+@pytest.mark.promise("strict input", red="no `Allow` header")
+@pytest.mark.promise("bad tokens")
 @schema.parametrize()
 @SHORT
 def test_no_request_breaks_what_the_document_says(case: Case, door: Door) -> None:
@@ -113,6 +115,7 @@ def test_no_request_breaks_what_the_document_says(case: Case, door: Door) -> Non
 OCTOBER = {"from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z", "bucket": "week"}
 
 
+@pytest.mark.promise("bad tokens", red="a request without a token is let in")
 def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Door) -> None:
     """Every operation with ids that exist: its answer conforms, and a stranger doesn't get it."""
     of = {"conversation_id": ""}
@@ -205,6 +208,7 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.promise("strict input", red="`strict=False`")
 @pytest.mark.parametrize("name", REFUSED)
 async def test_json_has_numbers_and_flags_of_its_own(user: User, name: str) -> None:
     """What only looks like a number or a flag is refused in a body, as the document says."""
@@ -216,6 +220,7 @@ async def test_json_has_numbers_and_flags_of_its_own(user: User, name: str) -> N
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
 
 
+@pytest.mark.promise("strict input")
 async def test_a_query_is_text_and_is_read_as_what_it_means(user: User) -> None:
     """The same values that a body may not have as text are fine in a query."""
     own = (await user.functions.post("/conversations", json={})).json()["conversation"]["id"]
@@ -247,6 +252,7 @@ async def test_a_refusal_has_the_declared_shape_and_headers(user: User, name: st
     assert_declared(answer, method, path)
 
 
+@pytest.mark.promise("store away")
 async def test_a_store_that_is_away_is_answered_as_declared(stack: Stack, user: User) -> None:
     """503 with Retry-After, on every operation that asks the store."""
     nowhere = f"http://127.0.0.1:{free_ports(1)[0]}"
@@ -292,6 +298,7 @@ def test_negative_control_an_answer_that_is_not_declared_is_noticed() -> None:
             assert_declared(bad, "POST", "/mega-mind")
 
 
+@pytest.mark.promise("bad tokens")
 async def test_the_document_names_no_open_door(stack: Stack) -> None:
     """Whatever it doesn't call open asks for a token; only health is open."""
     paths = app.openapi()["paths"]

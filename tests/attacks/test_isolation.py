@@ -92,6 +92,7 @@ async def topic(user: User) -> str:
 JOINS = {"owner": True, "other": False, "anon": False, "expired": False, "service": True}
 
 
+@pytest.mark.promise("isolation", red="the topic policy with `or exists` for `and exists`")
 @pytest.mark.parametrize("actor", ACTORS)
 async def test_only_the_owner_and_the_service_join_the_private_topic(
     gate: Gate, topic: str, actor: str
@@ -104,6 +105,7 @@ async def test_only_the_owner_and_the_service_join_the_private_topic(
         assert reply["response"]["reason"].startswith("Unauthorized: ")
 
 
+@pytest.mark.promise("no oracle")
 async def test_a_topic_of_somebody_else_and_of_nobody_are_refused_alike(
     gate: Gate, topic: str
 ) -> None:
@@ -116,6 +118,7 @@ async def test_a_topic_of_somebody_else_and_of_nobody_are_refused_alike(
     assert told[0].replace(topic, "T") == told[1].replace(nobodys, "T")
 
 
+@pytest.mark.promise("isolation", red="an insert policy on `realtime.messages`")
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("way", ["socket", "batch", "single"])
 async def test_no_client_is_heard_on_the_private_topic(
@@ -148,6 +151,7 @@ async def send_as_service(gate: Gate, topic: str, event: str) -> None:
     assert (await gate.post("service", "", {"messages": [one]})).status_code == 202
 
 
+@pytest.mark.promise("isolation")
 @pytest.mark.parametrize("actor", ["owner", "other", "anon", "service"])
 async def test_the_public_namesake_hears_nothing_of_the_private_topic(
     gate: Gate, user: User, topic: str, actor: str
@@ -170,6 +174,7 @@ async def test_the_public_namesake_hears_nothing_of_the_private_topic(
     assert {event["event"] for event in heard} >= {"message", "status"}
 
 
+@pytest.mark.promise("isolation")
 async def test_what_a_client_says_on_the_public_namesake_is_not_heard_on_the_private_topic(
     gate: Gate, topic: str
 ) -> None:
@@ -183,6 +188,7 @@ async def test_what_a_client_says_on_the_public_namesake_is_not_heard_on_the_pri
         assert (await owner.next_broadcast())["event"] == "last"
 
 
+@pytest.mark.promise("isolation")
 async def test_a_deleted_conversation_can_not_be_joined_any_more(
     gate: Gate, user: User, topic: str
 ) -> None:
@@ -220,6 +226,7 @@ def odd_topics(own: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.promise("isolation")
 async def test_an_odd_topic_is_refused_and_breaks_nothing(gate: Gate, topic: str) -> None:
     """To its owner too, with the word for a refusal, not for a fault; the socket goes on."""
     wrong = {}
@@ -297,6 +304,7 @@ def told(answer: httpx.Response) -> tuple[int, Any, list[str]]:
     return answer.status_code, answer.json(), sorted(answer.headers)
 
 
+@pytest.mark.promise("no oracle", red='`begin_turn` says "Not yours." for one that exists')
 @pytest.mark.parametrize("name", ABOUT)
 async def test_someone_elses_and_a_missing_one_are_the_same_answer(
     other_user: User, turn: dict[str, Any], name: str
@@ -309,6 +317,7 @@ async def test_someone_elses_and_a_missing_one_are_the_same_answer(
     assert answers[0].status_code == 404
 
 
+@pytest.mark.promise("no oracle", red="`begin_turn` takes 50 ms longer for one that exists")
 @pytest.mark.parametrize("name", ABOUT)
 async def test_someone_elses_and_a_missing_one_take_the_same_time(
     other_user: User, turn: dict[str, Any], name: str
@@ -350,6 +359,7 @@ async def test_negative_control_a_difference_in_time_is_measured() -> None:
         assert await apart(ask, client, "foreign") > MOST
 
 
+@pytest.mark.promise("private keys", red="`begin_turn` looks a key up without the user")
 async def test_a_users_key_tells_another_nothing(user: User, other_user: User) -> None:
     """The same key and body, sent by another at the same moment, is a turn of that user's own."""
     both = await asyncio.gather(user.send("Same", key="same"), other_user.send("Same", key="same"))
@@ -358,6 +368,7 @@ async def test_a_users_key_tells_another_nothing(user: User, other_user: User) -
     assert both[0].json()["conversationId"] != both[1].json()["conversationId"]
 
 
+@pytest.mark.promise("isolation")
 async def test_one_user_on_many_sockets_hears_only_their_own(
     gate: Gate, user: User, other_user: User, topic: str
 ) -> None:

@@ -304,6 +304,10 @@ async def first(lines: AsyncIterator[str], start: str) -> AsyncIterator[str]:
             return
 
 
+@pytest.mark.promise(
+    "secrets",
+    red="exceptions logged with their text; the store's own message passed on",
+)
 async def test_no_canary_is_in_any_log_line_or_any_answer(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -331,6 +335,7 @@ async def test_no_canary_is_in_any_log_line_or_any_answer(
     )
 
 
+@pytest.mark.promise("secrets")
 async def test_a_failed_model_leaves_no_canary_in_what_is_stored(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -374,6 +379,7 @@ def three_keys(stack: Stack) -> dict[str, str]:
     return {"default": real, "mobile": canary("sb_secret_"), "jobs": canary("sb_secret_")}
 
 
+@pytest.mark.promise("key rotation", red="only the first of the secret keys is known")
 async def test_each_of_several_secret_keys_is_the_service_until_it_is_removed(
     stack: Stack, user: User, three_keys: dict[str, str], tmp_path: Path
 ) -> None:
@@ -423,6 +429,7 @@ async def bundle_with_clock(settings: Settings, clock: Clock) -> AsyncIterator[h
     await container.aclose()
 
 
+@pytest.mark.promise("key rotation", red="keys forgotten when a fetch fails")
 async def test_signing_keys_rotate_and_outlive_an_outage_of_their_server(
     stack: Stack, user: User
 ) -> None:

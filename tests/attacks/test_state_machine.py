@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 import psycopg
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -629,6 +630,9 @@ BROKEN = {
 }
 
 
+@pytest.mark.promise("gapless order")
+@pytest.mark.promise("one reply")
+@pytest.mark.promise("one key, one effect", red="`begin_turn` does not compare the request")
 def test_whatever_happens_the_store_is_what_the_model_says(stack: Stack) -> None:
     """Random lives of a chat: every answer is foretold, every invariant holds after each step."""
 
@@ -656,6 +660,7 @@ def check(life: Life) -> None:
     life.the_invariants_hold()
 
 
+@pytest.mark.promise("fencing")
 def test_a_worker_that_wakes_up_leaves_the_turn_to_the_one_that_took_it_over(stack: Stack) -> None:
     """Once the first has ended, the second can still be stopped at once."""
     with watched_life(stack) as life:
@@ -667,6 +672,8 @@ def test_a_worker_that_wakes_up_leaves_the_turn_to_the_one_that_took_it_over(sta
         life.cancel(turn)
 
 
+@pytest.mark.promise("whole pages", red="a page one message too long")
+@pytest.mark.promise("safe retry", red="`resume_turn` never takes over")
 def test_every_way_that_a_turn_can_end_is_the_one_that_the_model_says(stack: Stack) -> None:
     """Each rule at least once, in an order in which it has something to do."""
     with watched_life(stack) as life:

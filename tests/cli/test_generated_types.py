@@ -87,6 +87,7 @@ def differences(module: ModuleType) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.promise("deployment")
 def test_the_row_models_are_the_schemas(generated: ModuleType) -> None:
     """Names, kinds and nullability of every column."""
     assert differences(generated) == {}

@@ -55,6 +55,7 @@ def test_a_documented_command_is_one_of_the_clis(cli: Cli, command: str) -> None
         assert [call for call in CALLS[command] if " --remote" not in call] == []
 
 
+@pytest.mark.promise("migrations")
 def test_push_applies_the_migrations_and_then_has_nothing_to_do(cli: Cli, shaped_url: str) -> None:
     """All in order, then an honest no-op; the catalog is the one that the local stack makes."""
     first = cli.ask("db", "push", url=shaped_url)
@@ -97,6 +98,7 @@ def test_a_query_is_answered(cli: Cli, shaped_url: str) -> None:
     assert "0" in done.stdout
 
 
+@pytest.mark.promise("schema gate")
 def test_the_advisors_find_nothing(cli: Cli, shaped_url: str) -> None:
     """Security and performance, down to the level of information."""
     _expose_public(shaped_url)

@@ -34,6 +34,7 @@ def hadolint(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, path], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.promise("deployment")
 def test_hadolint_finds_nothing() -> None:
     """At its strictest, with nothing ignored."""
     done = hadolint(DOCKERFILE)
@@ -65,6 +66,7 @@ def test_what_is_copied_is_let_through_to_the_builder() -> None:
     assert not [path for path in let_through if path.startswith((".env", "local", "tests"))]
 
 
+@pytest.mark.promise("deployment")
 async def test_the_image_answers_and_its_health_check_knows(
     image: Path, stack: Stack, user: User, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def assert_clock_is_off(server: FunctionsProcess, off: int) -> None:
     assert abs((logged - datetime.now(UTC)).total_seconds() - off) < 60
 
 
+@pytest.mark.promise("wrong clock", red="a load compares the lease with the process's clock")
 @OFF
 async def test_a_wrong_clock_neither_settles_a_live_turn_nor_leaves_a_dead_one(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection, tmp_path: Path, off: int
@@ -60,6 +61,7 @@ async def test_a_wrong_clock_neither_settles_a_live_turn_nor_leaves_a_dead_one(
     assert [message["content"] for message in settled["messages"]] == ["Hello", DRAFT]
 
 
+@pytest.mark.promise("wrong clock", red="`iat` is checked")
 @OFF
 async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead_one(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, off: int
@@ -89,6 +91,7 @@ async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead
     assert turns.fetchall() == [("completed", 2)]
 
 
+@pytest.mark.promise("wrong clock", red="`iat` is checked")
 @OFF
 async def test_a_wrong_clock_moves_the_end_of_a_token_and_nothing_else(
     stack: Stack, user: User, tmp_path: Path, off: int

@@ -30,6 +30,7 @@ def story_of(db: psycopg.Connection, user: User) -> Story:
     ).fetchall()
 
 
+@pytest.mark.promise("safe retry")
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_retry_ends_where_the_undisturbed_run_ends(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection, tmp_path: Path, point: str
@@ -55,6 +56,7 @@ async def test_a_retry_ends_where_the_undisturbed_run_ends(
     assert story_of(db, user) == story_of(db, other_user)
 
 
+@pytest.mark.promise("shutdown")
 async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -72,6 +74,7 @@ async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
     assert [status for _, _, status, _ in story_of(db, user)] == ["completed", "completed"]
 
 
+@pytest.mark.promise("shutdown", red="`aclose` without `drain`")
 @pytest.mark.parametrize("drain", ["25", "0.1"], ids=["in time", "too late"])
 async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_stop(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, drain: str

@@ -216,6 +216,7 @@ async def ask_all_again(run: Run) -> None:
     await asyncio.gather(*(repeat() for _ in range(CLIENTS)))
 
 
+@pytest.mark.promise("durable")
 @pytest.mark.timeout(180 + 3 * TURNS)
 async def test_nothing_is_lost_or_doubled_while_both_are_killed_again_and_again(
     broken_stack: Stack, tmp_path: Path
@@ -256,6 +257,7 @@ def report(run: Run, retries: int, swept: int, seconds: float) -> None:
     )
 
 
+@pytest.mark.promise("durable", red="`synchronous_commit = off`, as its second case has it")
 @pytest.mark.parametrize("commits", ["on", "off"])
 async def test_a_crash_loses_nothing_unless_commits_are_not_waited_for(
     broken_stack: Stack, commits: str

@@ -102,6 +102,8 @@ async def test_a_slow_road_to_the_store_only_takes_longer(
     assert turns_of(db, user) == COMPLETED
 
 
+@pytest.mark.promise("take-over", red="a new message id each time")
+@pytest.mark.promise("one key, one effect")
 @pytest.mark.parametrize("verb", [*NOT_ARRIVED, *ANSWER_LOST])
 async def test_a_broken_road_to_the_store_is_a_503_that_the_same_key_heals(
     stack: Stack, user: User, db: psycopg.Connection, store: Proxy, verb: str
@@ -126,6 +128,7 @@ async def test_a_broken_road_to_the_store_is_a_503_that_the_same_key_heals(
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("take-over", red="a new message id each time")
 @pytest.mark.parametrize("verb", ANSWER_LOST)
 async def test_of_many_retries_after_a_lost_answer_one_works_on_the_turn(
     stack: Stack, user: User, db: psycopg.Connection, store: Proxy, verb: str
@@ -145,6 +148,7 @@ async def test_of_many_retries_after_a_lost_answer_one_works_on_the_turn(
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("take-over", red="`stream` settles an expired turn as `attach` does")
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 async def test_a_retry_at_another_process_takes_the_turn_over(
     stack: Stack, user: User, db: psycopg.Connection, store: Proxy, accept: str
@@ -171,6 +175,7 @@ async def test_a_retry_at_another_process_takes_the_turn_over(
     assert (events[-1].name, events[-1].data["success"]) == ("done", True)
 
 
+@pytest.mark.promise("deadlines")
 async def test_a_road_slower_than_the_deadline_is_a_503_in_time(
     stack: Stack, user: User, db: psycopg.Connection, store: Proxy
 ) -> None:
@@ -209,6 +214,7 @@ async def test_a_reply_that_finds_the_road_broken_is_shown_kept_and_stored_later
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("Postgres away", red="a proxy that went down serves what was being connected")
 async def test_the_road_behind_the_store_may_break_as_well(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -234,6 +240,7 @@ async def test_the_road_behind_the_store_may_break_as_well(
     assert len(engine.requests) == 1 + len(VERBS)
 
 
+@pytest.mark.promise("Realtime away")
 async def test_the_road_to_realtime_may_break_in_any_way(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -286,6 +293,7 @@ def with_model(stack: Stack, proxy: Proxy) -> Settings:
     )
 
 
+@pytest.mark.promise("model fails")
 @pytest.mark.parametrize("verb", VERBS)
 async def test_the_road_to_the_model_may_break_as_well(
     stack: Stack, user: User, db: psycopg.Connection, provider: FakeProvider, verb: str
@@ -311,6 +319,7 @@ async def test_the_road_to_the_model_may_break_as_well(
     assert statuses == ["completed" if is_well else "failed", "completed"]
 
 
+@pytest.mark.promise("model fails")
 async def test_a_model_that_is_cut_off_mid_sentence_leaves_what_it_said(
     stack: Stack, user: User, db: psycopg.Connection, provider: FakeProvider
 ) -> None:

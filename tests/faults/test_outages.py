@@ -135,6 +135,9 @@ async def until(is_so: Callable[[], bool]) -> None:
 ONE_TURN = [("completed", 1, ["user", "assistant"])]
 
 
+@pytest.mark.promise("deadlines")
+@pytest.mark.promise("Postgres away")
+@pytest.mark.promise("store away", red="`Store.call` without its deadline")
 @pytest.mark.parametrize("fault", BROKEN)
 async def test_a_broken_store_is_a_503_in_time_and_the_same_key_succeeds_later(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy, fault: str
@@ -159,6 +162,7 @@ async def test_a_broken_store_is_a_503_in_time_and_the_same_key_succeeds_later(
     assert turns_of(db, user) == ONE_TURN
 
 
+@pytest.mark.promise("store away")
 async def test_a_store_that_listens_nowhere_is_a_503_everywhere(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -189,6 +193,8 @@ async def test_a_store_that_listens_nowhere_is_a_503_everywhere(
     assert turns_of(db, user) == ONE_TURN
 
 
+@pytest.mark.promise("store away")
+@pytest.mark.promise("one key, one effect")
 @pytest.mark.parametrize("fault", [resets_mid_body, drops_the_answer])
 async def test_begin_turn_whose_answer_is_lost_ends_in_one_turn(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy, fault: Behaviour
@@ -211,6 +217,8 @@ async def test_begin_turn_whose_answer_is_lost_ends_in_one_turn(
     assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
 
 
+@pytest.mark.promise("deadlines", red="`ATTEMPTS = 1`")
+@pytest.mark.promise("store away", red="`ATTEMPTS = 1`")
 @pytest.mark.parametrize("function", ["begin_turn", "complete_turn"])
 @pytest.mark.parametrize("fault", [resets_mid_body, drops_the_answer])
 async def test_one_lost_answer_is_not_even_noticed(
@@ -256,6 +264,7 @@ async def test_a_reply_that_can_not_be_stored_is_given_away_and_stored_later(
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("take-over", red="a second worker is set to the turn")
 async def test_a_finished_reply_outlives_an_outage_longer_than_its_lease(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:
@@ -283,6 +292,7 @@ async def test_a_finished_reply_outlives_an_outage_longer_than_its_lease(
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("take-over", red="a second worker is set to the turn")
 async def test_a_worker_whose_lease_ran_out_writes_on_as_the_next_attempt(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:
@@ -313,6 +323,10 @@ async def test_a_worker_whose_lease_ran_out_writes_on_as_the_next_attempt(
     assert engine.runs == 1
 
 
+@pytest.mark.promise(
+    "client gone",
+    red="the store is called in the client's own task",
+)
 async def test_a_turn_whose_caller_leaves_while_it_begins_is_worked_on_all_the_same(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:
@@ -330,6 +344,7 @@ async def test_a_turn_whose_caller_leaves_while_it_begins_is_worked_on_all_the_s
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("client gone", red="the store is called in the client's own task")
 async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_all_the_same(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:
@@ -355,6 +370,7 @@ async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_a
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("client gone", red="an exception that nobody fetches")
 async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:
@@ -386,6 +402,7 @@ async def leave(asking: asyncio.Task[Any]) -> None:
     await asyncio.wait({asking})
 
 
+@pytest.mark.promise("store away")
 async def test_complete_turn_whose_every_answer_is_lost_is_replayed(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:
@@ -403,6 +420,7 @@ async def test_complete_turn_whose_every_answer_is_lost_is_replayed(
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("fencing")
 async def test_a_worker_that_wakes_up_past_its_lease_cannot_write(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -425,6 +443,7 @@ async def test_a_worker_that_wakes_up_past_its_lease_cannot_write(
     assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
 
 
+@pytest.mark.promise("fencing", red="`complete_turn` without `attempt`")
 async def test_a_worker_that_wakes_up_while_another_has_the_turn_cannot_write(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -451,6 +470,7 @@ async def test_a_worker_that_wakes_up_while_another_has_the_turn_cannot_write(
     assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
 
 
+@pytest.mark.promise("deadlines")
 async def test_a_turn_costs_two_calls_and_everything_else_one(
     stack: Stack, user: User, proxy: Proxy
 ) -> None:
@@ -500,6 +520,7 @@ async def test_a_turn_costs_two_calls_and_everything_else_one(
     assert set(proxy.calls) - set(proxy.rpc_calls) <= {"broadcast"}
 
 
+@pytest.mark.promise("retention")
 async def test_a_removal_may_take_its_time_but_not_in_finding_nobody(
     stack: Stack, user: User, proxy: Proxy
 ) -> None:
@@ -517,6 +538,7 @@ async def test_a_removal_may_take_its_time_but_not_in_finding_nobody(
     assert took < STORE_TIMEOUT + SLACK
 
 
+@pytest.mark.promise("limits", red="`run_unstored` counts nothing")
 async def test_what_can_not_be_counted_is_not_run(stack: Stack, user: User, proxy: Proxy) -> None:
     """With a limit set, a run that stores nothing needs the store: 503, and the AI isn't asked."""
     engine = ScriptedEngine("Done.")
@@ -547,6 +569,7 @@ async def test_a_refused_request_costs_the_store_nothing(
     assert proxy.calls == []
 
 
+@pytest.mark.promise("model fails")
 async def test_an_ai_that_hangs_ends_as_a_stored_timeout(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -561,6 +584,7 @@ async def test_an_ai_that_hangs_ends_as_a_stored_timeout(
     assert turns_of(db, user) == [("failed", 1, ["user", "assistant"])]
 
 
+@pytest.mark.promise("model fails")
 async def test_a_provider_that_fails_ends_as_a_stored_failure(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -576,6 +600,8 @@ async def test_a_provider_that_fails_ends_as_a_stored_failure(
     assert [status for status, *_ in turns_of(db, user)] == ["failed", "failed", "completed"]
 
 
+@pytest.mark.promise("any text", red="`compose_reply` without its escaper")
+@pytest.mark.promise("model fails", red="`compose_reply` without its escaper")
 @pytest.mark.parametrize(
     "text",
     ["a\x00b", "half \ud83d", "\ude00 the other", "spelled \\u0000 and \x00", "\\\\\x00"],
@@ -593,6 +619,7 @@ async def test_a_reply_that_postgres_cannot_hold_is_stored_escaped(
     assert unescape(reply["content"]) == text
 
 
+@pytest.mark.promise("any text")
 async def test_a_reply_that_only_looks_escaped_is_stored_as_it_is(stack: Stack, user: User) -> None:
     """A backslash, u and four zeros spelled out are just text, and nothing is flagged."""
     text = "write \\u0000 for NUL"

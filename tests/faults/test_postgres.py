@@ -114,6 +114,7 @@ def fill_messages(db: psycopg.Connection, user: User) -> None:
         )
 
 
+@pytest.mark.promise("Postgres away", red="a call to the store may take 60 s")
 async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
     broken_stack: Stack, victim: User, broken_db: psycopg.Connection
 ) -> None:
@@ -133,6 +134,7 @@ async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("Postgres away", red="a caller waits for its reply without a bound")
 async def test_a_reply_that_finds_postgres_stopped_is_given_away_and_stored_later(
     broken_stack: Stack, victim: User, broken_db: psycopg.Connection
 ) -> None:
@@ -153,6 +155,7 @@ async def test_a_reply_that_finds_postgres_stopped_is_given_away_and_stored_late
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("Postgres away", red="the worker tries to store a reply once")
 @needs_prlimit
 async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(
     broken_stack: Stack, victim: User, broken_db: psycopg.Connection
@@ -183,6 +186,7 @@ async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(
     assert sorted(engine.requests) == sorted(["Hello", "Hello", LONG])
 
 
+@pytest.mark.promise("Postgres away", red="`synchronous_commit = off`")
 @needs_prlimit
 async def test_a_log_that_can_not_be_written_loses_nothing_acknowledged(
     broken_stack: Stack, victim: User
@@ -226,6 +230,7 @@ async def gateway_of_its_own(
         yield {"supabase_url": f"http://127.0.0.1:{port}"}
 
 
+@pytest.mark.promise("Postgres away", red="`begin_turn` does not look its key up")
 async def test_connections_that_are_ended_again_and_again_lose_and_double_nothing(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -291,6 +296,7 @@ def locked(stack: Stack, conversation_id: str) -> Iterator[psycopg.Connection]:
         session.rollback()
 
 
+@pytest.mark.promise("Postgres away", red="a call to the store may take 60 s")
 async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -313,6 +319,7 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
     assert len(engine.requests) == 3
 
 
+@pytest.mark.promise("Postgres away", red="a caller waits for its reply without a bound")
 async def test_a_reply_that_finds_its_conversation_locked_is_given_away_and_stored_later(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -335,6 +342,7 @@ async def test_a_reply_that_finds_its_conversation_locked_is_given_away_and_stor
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("Postgres away", red="`ATTEMPTS = 1`")
 async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def turns_of(db: psycopg.Connection, user: User) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
+@pytest.mark.promise("Realtime away")
 @pytest.mark.parametrize(
     "fault",
     [refuses, hangs, replies(429, b"slow down", retry_after="60"), replies(500, b"<html>")],
@@ -76,6 +77,7 @@ async def test_a_dead_realtime_neither_fails_nor_holds_up_a_turn(
     assert turns_of(db, user) == ONE_TURN * 4
 
 
+@pytest.mark.promise("Realtime away", red="the heartbeat writes no draft")
 async def test_a_realtime_that_drops_what_it_accepts_is_missed_by_nobody_who_loads(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:

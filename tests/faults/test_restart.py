@@ -18,6 +18,8 @@ from tests.support.sse import text_of
 from tests.support.stack import free_ports
 from tests.support.users import User
 
+pytestmark = pytest.mark.promise("forwarders", red="the forwarder answers 502")
+
 PAUSE_SECONDS = 0.05
 ASKING_SECONDS = 0.2
 QUICK = {"HEARTBEAT_SECONDS": "0.5", "STORE_TIMEOUT": "4"}

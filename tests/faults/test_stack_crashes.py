@@ -54,6 +54,7 @@ async def at_the_functions(stack: Stack) -> User:
     return user
 
 
+@pytest.mark.promise("durable")
 async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
     own_stack: Stack,
 ) -> None:

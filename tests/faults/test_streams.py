@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 import psycopg
+import pytest
 
 from local.stack import Stack
 from tests.support.crowd import STOPPED, Crowd, crowd_client, key_of, replies_of
@@ -44,6 +45,7 @@ class Memory:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.promise("streams", red="a heartbeat and a request to Realtime for each turn")
 async def test_hundreds_of_streams_at_once_are_all_whole(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -78,6 +80,7 @@ async def test_hundreds_of_streams_at_once_are_all_whole(
     assert each < MOST_BYTES
 
 
+@pytest.mark.promise("shutdown")
 async def test_streams_of_a_process_that_is_told_to_stop_end_well(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:

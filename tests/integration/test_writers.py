@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 
 from local.stack import Stack
 from tests.support.sql_calls import assert_whole, make_conversation
@@ -18,6 +19,7 @@ PATIENCE_SECONDS = 120
 BREATH_SECONDS = 0.05
 
 
+@pytest.mark.promise("gapless order", red="`seq` read and written without the lock")
 async def test_24_writers_of_three_kinds_make_one_order_without_a_gap(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -58,6 +60,7 @@ async def test_24_writers_of_three_kinds_make_one_order_without_a_gap(
     assert _turns_whose_reply_comes_first(db, conversation) == 0
 
 
+@pytest.mark.promise("gapless order")
 async def test_24_direct_inserts_by_several_clients_make_one_order(
     user: User, db: psycopg.Connection
 ) -> None:

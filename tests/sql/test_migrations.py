@@ -16,6 +16,7 @@ pytest_plugins = ["tests.support.scratch"]
 HOW_TO_REFRESH = "run `.venv/bin/python -m tests.support.catalog` if the change is meant"
 
 
+@pytest.mark.promise("migrations", red="another default of `turns.draft`")
 @pytest.mark.parametrize("major", [15, 17, 18])
 def test_migrations_apply_once_and_make_the_expected_catalog(major: int) -> None:
     """On an empty server: all in order, then none, and the catalog is the one in the file."""
@@ -50,6 +51,7 @@ def test_shaping_a_migrated_database_again_changes_nothing(bare_server: Server) 
             assert describe(connection) == EXPECTED.read_text()
 
 
+@pytest.mark.promise("migrations")
 def test_a_migration_that_fails_leaves_nothing_behind(shaped_url: str, tmp_path: Path) -> None:
     """The one before stays and is recorded; of the broken one there is neither table nor record."""
     (tmp_path / "1_first.sql").write_text("create table public.first (id int);")

@@ -70,6 +70,7 @@ def state(db: psycopg.Connection, *conversations: str) -> list[str]:
     return [rows.get(conversation, "gone") for conversation in conversations]
 
 
+@pytest.mark.promise("retention", red="a dry run that removes")
 def test_a_dry_run_counts_exactly_what_the_real_one_does(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -150,6 +151,7 @@ def test_without_a_policy_nothing_is_removed(
     assert state(scratch, old) == ["active"]
 
 
+@pytest.mark.promise("retention", red="idle days counted from `updated_at` alone")
 def test_what_was_restored_is_left_for_as_long_as_something_new(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -167,6 +169,7 @@ def test_what_was_restored_is_left_for_as_long_as_something_new(
     assert (at_once["archived"], kept, state(scratch, old)) == (0, ["active"], ["archived"])
 
 
+@pytest.mark.promise("retention", red="a dry run that removes")
 def test_a_batch_is_as_large_as_asked_for_and_says_whether_there_is_more(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -198,6 +201,7 @@ def test_a_scope_bounds_what_a_run_touches(
     assert state(scratch, *made) == ["gone", "gone", "active"]
 
 
+@pytest.mark.promise("retention", red="holds not in the rule")
 def test_a_running_turn_and_a_hold_keep_a_conversation_from_retention(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -216,6 +220,7 @@ def test_a_running_turn_and_a_hold_keep_a_conversation_from_retention(
     assert state(scratch, running, held) == ["active", "gone"]
 
 
+@pytest.mark.promise("retention", red="no `skip locked`")
 def test_what_is_locked_is_skipped_and_not_waited_for(database_url: str) -> None:
     """A conversation that somebody writes to is left for the next run; the others go."""
     with (
@@ -237,6 +242,7 @@ def test_what_is_locked_is_skipped_and_not_waited_for(database_url: str) -> None
     assert (second["deleted"]["conversations"], second["skipped"]) == (1, 0)
 
 
+@pytest.mark.promise("legal holds", red="the trigger on `conversations` refuses nothing")
 @pytest.mark.parametrize("scope", ["conversation_id", "user_id"])
 @pytest.mark.parametrize("who", WHO_DELETES)
 def test_nobody_removes_what_is_held(
@@ -285,6 +291,7 @@ def test_an_account_with_a_hold_and_nothing_else_can_not_go(
     assert scratch.execute("select count(*) from legal_holds").fetchone() == (0,)
 
 
+@pytest.mark.promise("legal holds", red="holds of a user without the locks")
 def test_a_hold_waits_for_a_removal_that_has_begun(database_url: str) -> None:
     """And then finds nothing to hold: no removal slips through behind a hold that was given."""
     with (
@@ -339,6 +346,7 @@ def test_a_user_of_nobody_has_neither_a_policy_nor_a_hold(service: Caller) -> No
         assert refusal.value.diag.message_detail == "user_not_found"
 
 
+@pytest.mark.promise("erasure", red="a receipt that is done is gone on with")
 def test_an_erasure_goes_on_batch_by_batch_under_one_key(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -362,6 +370,7 @@ def as_if_long(db: psycopg.Connection, *conversations: str) -> None:
     db.execute("update conversations set last_seq = 30000 where id = any(%s)", ([*conversations],))
 
 
+@pytest.mark.promise("retention", red="500 conversations whatever their length")
 def test_a_batch_of_retention_is_bounded_in_messages_too(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -378,6 +387,7 @@ def test_a_batch_of_retention_is_bounded_in_messages_too(
     assert state(scratch, *made) == ["archived"] * 2 + ["gone"] * 3
 
 
+@pytest.mark.promise("retention")
 def test_a_batch_of_an_erasure_is_bounded_in_messages_too(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -406,6 +416,7 @@ def test_an_erasure_leaves_what_is_held_and_says_so(
     assert receipts == (1,)
 
 
+@pytest.mark.promise("erasure", red="live events stay")
 @pytest.mark.parametrize("who", WHO_DELETES)
 def test_live_events_go_with_their_conversation(
     scratch: psycopg.Connection, service: Caller, owner: str, who: str
@@ -421,6 +432,7 @@ def test_live_events_go_with_their_conversation(
     assert left == [(topics[1],)]
 
 
+@pytest.mark.promise("retention")
 def test_events_that_may_not_be_deleted_hold_nothing_up(
     scratch: psycopg.Connection, owner: str
 ) -> None:
@@ -434,6 +446,7 @@ def test_events_that_may_not_be_deleted_hold_nothing_up(
     assert (state(scratch, conversation), left) == (["gone"], (True,))
 
 
+@pytest.mark.promise("retention", red="a cancelled statement not caught")
 def test_events_that_take_too_long_to_delete_hold_nothing_up(
     scratch: psycopg.Connection, owner: str
 ) -> None:
@@ -449,6 +462,7 @@ def test_events_that_take_too_long_to_delete_hold_nothing_up(
     assert state(scratch, conversation) == ["gone"]
 
 
+@pytest.mark.promise("retention", red="depth as a check constraint")
 def test_what_was_too_deep_before_there_was_a_limit_stops_nobody(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -468,6 +482,7 @@ def test_what_was_too_deep_before_there_was_a_limit_stops_nobody(
     assert begun["outcome"] == "started"
 
 
+@pytest.mark.promise("retention", red="any moment taken")
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "10000-01-01", "4000-01-01 BC"])
 def test_nothing_was_archived_at_a_moment_that_no_calendar_has(
     scratch: psycopg.Connection, owner: str, moment: str
@@ -484,6 +499,7 @@ def test_nothing_was_archived_at_a_moment_that_no_calendar_has(
     assert seen == [(True, False), (False, True)]
 
 
+@pytest.mark.promise("retention", red="a sweep that is undone as a whole")
 def test_a_turn_that_can_not_be_settled_keeps_no_other_from_it(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:

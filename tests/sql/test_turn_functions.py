@@ -116,6 +116,7 @@ def test_an_expired_turn_is_taken_over_by_its_key(
     assert service.begin(owner, **KEY)["outcome"] == "in_progress"
 
 
+@pytest.mark.promise("fencing", red="`complete_turn` without `attempt`")
 def test_a_late_worker_is_superseded_while_another_runs(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -163,6 +164,7 @@ def test_the_same_reply_twice_is_one_reply(
     assert assert_whole(db, begun["conversation"]["id"]) == 2
 
 
+@pytest.mark.promise("one reply", red="`complete_turn` takes a settled turn")
 def test_a_second_reply_is_superseded(service: Caller, owner: str, db: psycopg.Connection) -> None:
     """A terminal state is final, for the same attempt too."""
     begun = service.begin(owner)
@@ -288,6 +290,7 @@ def test_an_expired_turn_of_another_key_is_interrupted_with_its_draft(
     assert service.complete(lost)["outcome"] == "superseded"
 
 
+@pytest.mark.promise("one reply")
 def test_a_turn_has_a_reply_exactly_when_it_is_settled(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -328,6 +331,7 @@ def test_a_conversation_never_has_two_running_turns(
         )
 
 
+@pytest.mark.promise("private keys")
 def test_one_users_keys_are_nothing_to_another(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -385,6 +389,7 @@ def test_deleting_a_user_removes_everything_of_theirs(
     assert assert_whole(db, other["conversation"]["id"]) == 1
 
 
+@pytest.mark.promise("wrong clock")
 def test_created_at_grows_although_the_clock_was_ahead(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -555,6 +560,7 @@ def test_a_key_of_no_or_too_many_characters_is_refused(
     assert _refused(lambda: service.begin(owner, idempotency_key=key))[0] == "23514"
 
 
+@pytest.mark.promise("one key, one effect", red="`begin_turn` without the advisory lock")
 def test_one_key_at_once_is_one_turn(stack: Stack, owner: str, db: psycopg.Connection) -> None:
     """Of 24 callers behind a barrier one starts, the others hear of it, and all get an answer."""
     answers = _all_at_once(
@@ -579,6 +585,8 @@ def test_an_expired_turn_is_taken_over_once(
     assert {answer["turn"]["attempt"] for answer in answers} == {2}
 
 
+@pytest.mark.promise("Postgres away")
+@pytest.mark.promise("gapless order", red="`seq` read and written without the lock")
 @pytest.mark.parametrize("conversations", [1, 3])
 def test_mixed_writers_neither_deadlock_nor_leave_a_gap(
     stack: Stack, owner: str, db: psycopg.Connection, conversations: int
@@ -634,6 +642,7 @@ def test_mixed_writers_neither_deadlock_nor_leave_a_gap(
     assert settled[1] == sum(written) - THREADS // 3 * ROUNDS
 
 
+@pytest.mark.promise("Postgres away")
 def test_writers_and_a_deletion_neither_deadlock_nor_leave_a_row(
     stack: Stack, owner: str, db: psycopg.Connection
 ) -> None:

@@ -224,6 +224,7 @@ def test_a_lease_outlasts_missed_heartbeats(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.lease_seconds >= 5 * 2 + 2 * 5
 
 
+@pytest.mark.promise("secrets")
 def test_settings_never_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not when printed, as a log or a traceback would."""
     settings = load(monkeypatch, SUPABASE_JWT_SECRET="j" * 40, MEGA_MIND_API_KEY="model-key")

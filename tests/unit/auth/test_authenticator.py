@@ -110,6 +110,7 @@ async def test_a_good_token_beside_a_secret_key_is_the_user(pool: httpx.AsyncCli
     assert await authenticator(pool).caller(pairs) == Caller(user_id=ME, token=mine)
 
 
+@pytest.mark.promise("wrong clock", red="`iat` is checked")
 async def test_clocks_may_differ_by_the_leeway_and_no_more(pool: httpx.AsyncClient) -> None:
     """For the end and the beginning; the moment of signing may be any."""
     now = int(time.time())
@@ -169,6 +170,7 @@ async def test_without_a_secret_no_hs256_token_is_taken(pool: httpx.AsyncClient)
             await authenticator(pool, settings).caller(bearer(signed(claims, secret, kid="x")))
 
 
+@pytest.mark.promise("verified caller")
 def test_a_user_acts_for_themselves_alone() -> None:
     """Naming oneself changes nothing, naming another is refused."""
     me = Caller(user_id=ME, token="t")

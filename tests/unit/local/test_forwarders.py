@@ -9,6 +9,8 @@ from local import forwarders
 from local.forwarders import CONFIG, FUNCTIONS, ROUTES, write_all
 from local.settings import ROOT
 
+pytestmark = pytest.mark.promise("forwarders")
+
 WRITTEN = (FUNCTIONS, CONFIG, *ROUTES)
 
 

@@ -152,6 +152,7 @@ async def test_our_functions_own_message_is_shown(store: Store) -> None:
             await store.call("a_function", {}, caller=USER)
 
 
+@pytest.mark.promise("deadlines")
 @pytest.mark.parametrize(
     "failure",
     [
@@ -176,6 +177,7 @@ async def test_a_network_failure_is_tried_once_and_is_a_503(
     assert route.call_count == 1
 
 
+@pytest.mark.promise("whole pages", red="Python's own limit of digits")
 async def test_a_number_of_any_length_can_be_read(store: Store) -> None:
     """What jsonb holds is written out in all its digits: for Python, 4,300 were too many."""
     digits = "1" + 131_071 * "0"

@@ -33,6 +33,7 @@ async def heard_on(connection: socket.socket) -> bytes:
     return await asyncio.wait_for(loop.sock_recv(connection, 100), timeout=10)
 
 
+@pytest.mark.promise("Postgres away", red="a proxy that went down serves what was being connected")
 @pytest.mark.parametrize("steps", range(STEPS))
 async def test_nothing_gets_through_a_proxy_that_went_down(echo: int, steps: int) -> None:
     """However far a connection had come by then: it is reset, neither served nor left hanging."""

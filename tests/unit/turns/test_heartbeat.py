@@ -132,6 +132,7 @@ async def test_a_turn_hears_that_it_is_lost_or_is_to_stop(
     assert (well.written, held.written) == (4, 0)
 
 
+@pytest.mark.promise("take-over", red="the attempt not compared")
 async def test_what_is_said_of_an_attempt_is_nothing_to_the_one_that_adopted_it(
     beating: Heartbeat, keeper: Keeper
 ) -> None:
@@ -193,6 +194,7 @@ async def test_without_a_turn_there_is_no_heartbeat(beating: Heartbeat, keeper: 
         await keeper.next_calls()
 
 
+@pytest.mark.promise("streams", red="a heart that is stopping passes for one that beats")
 async def test_a_turn_that_begins_in_the_moment_the_last_one_ends_is_kept_too(
     beating: Heartbeat, keeper: Keeper
 ) -> None:
@@ -205,6 +207,7 @@ async def test_a_turn_that_begins_in_the_moment_the_last_one_ends_is_kept_too(
     assert [beat["turn_id"] for beat in first] == [id_of(turn)]
 
 
+@pytest.mark.promise("limits", red="heartbeats wait for a place")
 async def test_a_heart_beats_on_while_everything_else_stands_in_line(keeper: Keeper) -> None:
     """Callers that the store keeps waiting take no lease away from turns that run."""
     settings = unit_settings()

@@ -33,6 +33,7 @@ def test_it_is_kept_from_its_first_sending_on_and_not_for_longer(
     assert begins.take("k").message_id != first.message_id
 
 
+@pytest.mark.promise("fencing", red="the last one kept")
 def test_of_several_under_one_key_the_first_is_kept() -> None:
     """It is the one that the store let through, whichever of them fails last."""
     begins = InDoubtBegins(seconds=60)

@@ -141,6 +141,7 @@ async def test_events_keep_their_order_and_those_that_wait_go_together(
     assert sent(realtime) == [["thinking"], ["generating", "saving"]]
 
 
+@pytest.mark.promise("Realtime away")
 @pytest.mark.parametrize(
     "failure",
     [
@@ -192,6 +193,7 @@ async def test_a_turn_that_gave_up_waiting_counts_as_a_failure(
     assert playing.count == 1
 
 
+@pytest.mark.promise("streams")
 async def test_turns_share_a_request(broadcaster: Broadcaster, realtime: respx.Route) -> None:
     """However many there are: what they say in one moment goes out at once."""
     turns = [live_turn(broadcaster) for _ in range(50)]
@@ -235,6 +237,7 @@ async def test_many_events_are_paced_and_a_turn_that_ends_does_not_wait_for_that
     assert events[1]["payload"] == {**events[1]["payload"], "offset": 0, "text": "Hello"}
 
 
+@pytest.mark.promise("Realtime away", red="a piece of text is one event, however large")
 async def test_text_that_comes_at_once_goes_out_in_events_that_realtime_carries(
     broadcaster: Broadcaster, realtime: respx.Route
 ) -> None:
@@ -276,6 +279,7 @@ async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound(
     assert playing.count == 1
 
 
+@pytest.mark.promise("deadlines")
 async def test_announcing_waits_for_nothing_and_flushing_only_so_long(
     broadcaster: Broadcaster, realtime: respx.Route
 ) -> None:

@@ -79,6 +79,7 @@ async def test_text_arrives_before_the_provider_has_finished(provider: FakeProvi
         assert await anext(events) == TextDelta("last")
 
 
+@pytest.mark.promise("model fails")
 @pytest.mark.parametrize(
     ("status", "error_type"),
     [
@@ -146,12 +147,14 @@ async def test_an_answer_at_the_token_limit_is_flagged(provider: FakeProvider) -
     assert (result.success, result.truncated) == (True, True)
 
 
+@pytest.mark.promise("model fails")
 async def test_an_empty_answer_is_a_failure(provider: FakeProvider) -> None:
     """A stream of nothing is no reply."""
     provider.answer = streaming()
     assert (await record(engine_for(provider))).error_type == "empty_reply"
 
 
+@pytest.mark.promise("model fails")
 async def test_a_provider_that_hangs_is_timed_out(provider: FakeProvider) -> None:
     """The total limit holds on a real socket."""
 
