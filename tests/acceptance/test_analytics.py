@@ -10,7 +10,6 @@ import httpx
 import psycopg
 import pytest
 
-from functions.app import app
 from local.stack import Stack
 from shared.ai import AnalysisReady, EngineEvent, EngineResult, Finished, HistoryMessage
 from shared.ai.protocol import Usage
@@ -88,20 +87,6 @@ async def test_the_offline_engine_counts_no_tokens_and_costs_nothing_known(user:
     }  # fmt: skip
 
 
-@pytest.mark.promise("analytics")
-async def test_24_callers_with_one_key_are_23_replays(stack: Stack, user: User) -> None:
-    """However they meet the turn: begun, running or done."""
-    engine = ScriptedEngine(hold=True)
-    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
-        send: dict[str, Any] = {"json": {"request": "Once"}, "headers": {"Idempotency-Key": "k"}}
-        callers = [asyncio.create_task(client.post("/mega-mind", **send)) for _ in range(24)]
-        await asyncio.wait_for(engine.started.wait(), timeout=60)
-        engine.release.set()
-        await asyncio.gather(*callers)
-        figures = await totals(client)
-    assert (figures["turns"], figures["persistence"]["replaysDeduplicated"]) == (1, 23)
-
-
 async def test_the_time_to_first_persist_is_of_the_request_that_persisted(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -172,14 +157,6 @@ async def test_a_query_gives_the_same_as_a_body(user: User) -> None:
     assert by_query.json() == by_body.json()
     assert by_body.json()["totals"]["turns"] == 1
     assert by_body.json()["buckets"][0]["start"][14:16] == "30"
-
-
-async def test_the_documents_example_runs(user: User) -> None:
-    """As it stands on the page."""
-    example = app.openapi()["components"]["schemas"]["ConversationAnalyticsRequest"]["example"]
-    answer = await user.functions.post(PATH, json=example)
-    assert answer.status_code == 200
-    assert len(answer.json()["buckets"]) == 31
 
 
 REFUSED: dict[str, dict[str, Any]] = {

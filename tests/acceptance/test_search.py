@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.models.search import SearchMessagesRequest
 from tests.support.sql_calls import make_conversation
 from tests.support.users import User, functions_client
 
@@ -212,11 +210,3 @@ async def test_an_odd_query_is_answered(user: User, db: psycopg.Connection) -> N
     for q in ODD:
         answer = await user.functions.post("/search-messages", json={"q": q})
         assert answer.status_code == 200, (q, answer.text)
-
-
-async def test_the_document_has_an_example_that_runs(user: User) -> None:
-    """The body that the OpenAPI page offers is answered."""
-    answer: httpx.Response = await user.functions.get("/openapi.json")
-    schema = answer.json()["components"]["schemas"][SearchMessagesRequest.__name__]
-    tried = await user.functions.post("/search-messages", json=schema["example"])
-    assert tried.status_code == 200

@@ -14,6 +14,7 @@ from tests.support.engines import TypingEngine
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.tokens import claims_for, signed
 from tests.support.users import User
+from tests.support.waiting import until
 
 SLOW, FAST = -300, 300
 OFF = pytest.mark.parametrize("off", [SLOW, FAST], ids=["slow", "fast"])
@@ -75,8 +76,7 @@ async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead
         server.client(user.token) as client,
     ):
         working = asyncio.create_task(worker.post("/mega-mind", json=body, headers=headers))
-        while not engine.runs:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: engine.runs)
         busy = await client.post("/mega-mind", json=body, headers=headers)
         db.execute("update turns set lease_expires_at = now() where user_id = %s", (user.id,))
         answer = await client.post("/mega-mind", json=body, headers=headers)

@@ -12,6 +12,7 @@ from local.stack import Stack
 from tests.support.process import functions_process
 from tests.support.sse import read_events
 from tests.support.users import User
+from tests.support.waiting import until
 
 # A lease of two seconds: ten heartbeats and twice the store's deadline.
 QUICK = {"HEARTBEAT_SECONDS": "0.05", "STORE_TIMEOUT": "0.75", "JOIN_SECONDS": "30"}
@@ -66,7 +67,8 @@ async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
         server.client(user.token) as client,
     ):
         sending = asyncio.create_task(client.post("/mega-mind", json={"request": "Hello there"}))
-        await until_running(db, user)
+        query = "select from turns where user_id = %s and status = 'running'"
+        await until(lambda: db.execute(query, (user.id,)).fetchone())
         server.process.terminate()
         answer = await sending
         await asyncio.wait_for(server.process.wait(), timeout=40)
@@ -106,10 +108,3 @@ async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_s
     assert (again.status_code, again.json()["replayed"]) == (200, drain == "25")
     assert again.json()["message"]["content"] == whole.json()["message"]["content"]
     assert [status for *_, status, _ in story_of(db, user)] == ["completed"] * 4
-
-
-async def until_running(db: psycopg.Connection, user: User) -> None:
-    """Wait until the user's turn has begun."""
-    query = "select 1 from turns where user_id = %s and status = 'running'"
-    while db.execute(query, (user.id,)).fetchone() is None:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)

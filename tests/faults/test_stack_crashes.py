@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import socket
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,6 @@ from local.settings import Ports
 from local.stack import Stack, processes_left_in
 from tests.support.stack import free_ports, settings_in
 from tests.support.users import User, sign_up
-
-STORE_TIMEOUT = 8
-SLACK = 10
 
 
 def kill(part: Part) -> None:
@@ -80,10 +76,8 @@ async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
     await asyncio.to_thread(kill_server, own_stack.settings)
     assert await asyncio.gather(*senders) == [503] * 4
 
-    started = time.monotonic()
     down = await user.send("while it is down")
     assert (down.status_code, down.json()["code"]) == (503, "store_unavailable")
-    assert time.monotonic() - started < STORE_TIMEOUT + SLACK
     assert (await user.functions.get("/health")).status_code == 200
     assert (await user.functions.get("/health", params={"deep": "1"})).status_code == 503
 

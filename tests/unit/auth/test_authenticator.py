@@ -55,6 +55,7 @@ async def test_a_users_token_is_a_caller_with_that_token(
     assert caller.is_service is False
 
 
+@pytest.mark.promise("key rotation", red="only the first of the secret keys is known")
 @pytest.mark.parametrize("repeats", [False, True])
 async def test_a_secret_key_is_the_service(pool: httpx.AsyncClient, repeats: bool) -> None:
     """Alone or repeated as the bearer; either of two keys while one replaces the other."""

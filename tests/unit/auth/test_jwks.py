@@ -148,6 +148,7 @@ OUTAGES: dict[str, Behaviour] = {
 }
 
 
+@pytest.mark.promise("key rotation", red="keys forgotten when a fetch fails")
 @pytest.mark.parametrize("outage", OUTAGES)
 async def test_in_an_outage_the_old_keys_go_on_serving(
     cache: JwksCache, server: Proxy, clock: Clock, outage: str
