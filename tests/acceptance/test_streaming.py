@@ -13,7 +13,7 @@ from shared.encoding.storable import unescape
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine, ScriptedEngine, TypingEngine
 from tests.support.server import served_bundle
-from tests.support.sse import Event, read_events, text_of
+from tests.support.sse import Event, read_events, text_of, until
 from tests.support.users import User, functions_client, sign_up
 
 PIECES = ["One, ", "two, ", "três, ", "四, ", "five 🎉."]
@@ -36,15 +36,6 @@ async def streaming(
         assert answer.status_code == 200, await answer.aread()
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield read_events(answer)
-
-
-async def until(events: AsyncIterator[Event], name: str) -> list[Event]:
-    seen = []
-    async for event in events:
-        seen.append(event)
-        if event.name == name:
-            return seen
-    raise AssertionError(f"no {name} in {seen}")
 
 
 async def test_a_stream_tells_of_the_turn_from_accept_to_done(stack: Stack, user: User) -> None:

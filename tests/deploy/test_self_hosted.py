@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -22,7 +21,6 @@ from tests.support.clients import install_clients
 from tests.support.engines import TypingEngine
 from tests.support.envoy import envoy_gateway
 from tests.support.server import served_app, served_bundle
-from tests.support.sse import read_events
 from tests.support.stack import free_ports
 from tests.support.users import User, functions_client
 
@@ -85,28 +83,6 @@ async def test_supabase_js_reads_a_stream_through_envoy_as_it_is_written(
     assert names[0] == "accepted"
     assert names.count("delta") == len(PIECES)
     assert names[-2:] == ["message", "done"]
-
-
-@pytest.mark.promise("forwarders")
-async def test_a_client_that_leaves_envoy_does_not_end_the_turn(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
-) -> None:
-    """The reply is stored whole."""
-    engine = TypingEngine(PIECES)
-    headers = {"accept": "text/event-stream"}
-    async with (
-        self_hosted(stack, tmp_path, engine) as gateway,
-        functions_client(gateway, authorization=f"Bearer {user.token}") as client,
-    ):
-        body = {"request": "Count"}
-        async with client.stream("POST", "/mega-mind", json=body, headers=headers) as answer:
-            turn_id = (await anext(read_events(answer))).data["turnId"]
-        engine.allow(len(PIECES) + 1)
-        await client.get("/mega-mind", params={"turnId": turn_id})
-    stored = db.execute(
-        "select content from messages where turn_id = %s and role = 'assistant'", (turn_id,)
-    ).fetchall()
-    assert stored == [("".join(PIECES),)]
 
 
 @pytest.mark.promise(
