@@ -295,8 +295,7 @@ async def first(lines: AsyncIterator[str], start: str) -> AsyncIterator[str]:
 
 
 @pytest.mark.promise(
-    "secrets",
-    red="exceptions logged with their text; the store's own message passed on",
+    "secrets", red="exceptions logged with their text; the store's own message passed on"
 )
 async def test_no_canary_is_in_any_log_line_or_any_answer(
     stack: Stack, user: User, tmp_path: Path

@@ -77,10 +77,7 @@ async def test_older_messages_that_are_gone_are_asked_for_once(
         assert refused <= 2
 
 
-@pytest.mark.promise(
-    "page in trouble",
-    red="messages shown in their own thread alone",
-)
+@pytest.mark.promise("page in trouble", red="messages shown in their own thread alone")
 async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:

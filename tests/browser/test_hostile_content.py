@@ -185,10 +185,7 @@ async def test_direction_marks_stay_where_they_are(
     assert visit.problems == []
 
 
-@pytest.mark.promise(
-    "hostile content",
-    red="all markdown is parsed; any fence closes any other",
-)
+@pytest.mark.promise("hostile content", red="all markdown is parsed; any fence closes any other")
 async def test_a_message_that_is_too_much_stays_a_message(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:

@@ -85,10 +85,7 @@ async def test_supabase_js_reads_a_stream_through_envoy_as_it_is_written(
     assert names[-2:] == ["message", "done"]
 
 
-@pytest.mark.promise(
-    "forwarders",
-    red="a name that only begins alike is taken",
-)
+@pytest.mark.promise("forwarders", red="a name that only begins alike is taken")
 async def test_all_else_goes_where_it_went(stack: Stack, user: User, tmp_path: Path) -> None:
     """Other functions, also those that are called nearly alike, and what was closed."""
     keys = {"apikey": stack.settings.keys().publishable, "authorization": f"Bearer {user.token}"}
