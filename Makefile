@@ -10,7 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve web test test-faults check format forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup dev up down reset status demo doctor serve web test test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -66,6 +66,9 @@ check: lint types imports test ## what CI runs
 format: $(READY) ## format the code
 	@$(RUN)/ruff check --quiet --fix-only .
 	@$(RUN)/ruff format .
+
+schema: $(READY) ## write the baseline migration from supabase/schemas
+	@$(RUN)/python -m local.schema
 
 forwarders: $(READY) ## write a forwarder and a gateway's route for each endpoint
 	@$(RUN)/python -m local.forwarders

@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import psutil
 from filelock import FileLock
@@ -42,7 +41,6 @@ class Stack:
     settings: LocalSettings
     say: Say = _silent
     with_seed: bool = True
-    migrations: Path = database.MIGRATIONS
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def up(self) -> None:
@@ -162,7 +160,7 @@ class Stack:
 
     def _prepare_database(self) -> None:
         database.shape(self.settings.db_url)
-        applied = database.migrate(self.settings.db_url, self.migrations)
+        applied = database.migrate(self.settings.db_url)
         if applied:
             self.say(f"applied {len(applied)} migrations")
         if self.with_seed and database.seed(self.settings.db_url):

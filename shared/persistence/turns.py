@@ -49,7 +49,6 @@ class TurnCalls(Calls):
             project_id=project_id,
             metadata=metadata,
             lease_seconds=lease_seconds,
-            history_limit=0,  # the newest messages, for callers that name no budget
             history_tokens=history_tokens,
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,

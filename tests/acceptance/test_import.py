@@ -73,7 +73,7 @@ async def said_in(user: User, conversation: str) -> list[tuple[str, str]]:
 
 def broken(db: psycopg.Connection, conversations: list[str]) -> list[str]:
     """Return what the doctor finds in these conversations and their messages."""
-    (found,) = db.execute("select find_broken(1000000)").fetchone() or ({},)
+    (found,) = db.execute("select private.find_broken(1000000)").fetchone() or ({},)
     rows = db.execute(
         "select id::text from messages where conversation_id = any (%s::uuid[])", (conversations,)
     ).fetchall()
@@ -86,7 +86,7 @@ def count_of(db: psycopg.Connection, user: User) -> tuple[Any, ...] | None:
     return db.execute(
         "select (select count(*) from conversations where user_id = %(id)s),"
         " (select count(*) from messages where user_id = %(id)s),"
-        " (select count(*) from import_parts where user_id = %(id)s)",
+        " (select count(*) from private.import_parts where user_id = %(id)s)",
         {"id": user.id},
     ).fetchone()
 

@@ -82,7 +82,7 @@ def ids_of(db: psycopg.Connection, user: User) -> list[str]:
         "select id::text from conversations where user_id = %(id)s"
         " union select id::text from messages where user_id = %(id)s"
         " union select id::text from turns where user_id = %(id)s"
-        " union select import_id::text from import_parts where user_id = %(id)s",
+        " union select import_id::text from private.import_parts where user_id = %(id)s",
         {"id": user.id},
     ).fetchall()
     return [row_id for (row_id,) in rows]
@@ -216,7 +216,7 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     receipt = answers[0].json()
     assert imported.json()["skipped"] == []
     assert {
-        "public.conversations", "public.messages", "public.import_parts", "realtime.messages",
+        "public.conversations", "public.messages", "private.import_parts", "realtime.messages",
         "search.documents",
     } <= set(before)  # fmt: skip
     assert places_of(db, canary) == []
@@ -270,7 +270,8 @@ async def test_the_service_erases_a_user_also_after_their_account_is_gone(
     left = places_of(db, canary)
     receipt = (await service.post("/erase-account", json=erase)).json()
     kept = db.execute(
-        "select requested_by, conversations from erasure_receipts where user_id = %s", (user.id,)
+        "select requested_by, conversations from private.erasure_receipts where user_id = %s",
+        (user.id,),
     ).fetchall()
     await user.functions.aclose()
     assert left == []

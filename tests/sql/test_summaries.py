@@ -200,14 +200,13 @@ def service_rows(db: psycopg.Connection, conversation: str) -> list[tuple[int, s
 def test_begin_turn_gives_what_fits_before_the_request(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
-    """With a budget; without one it is the newest messages, as it was before there were budgets."""
+    """The summary, and what came since; all of it where the budget is large."""
     conversation = make_conversation(db, owner, messages=300)
     summarise(service, conversation, 290)
     old = service.begin(owner, conversation_id=conversation)
     service.complete(old, metadata={"success": True})
     new = service.begin(owner, "And now?", conversation_id=conversation, history_tokens=200)
-    assert "context" not in old
-    assert len(old["history"]) == 200
+    assert len(old["history"]) == 300
     assert [row["seq"] for row in new["history"]] == [301, *range(291, 301), 302, 303]
     assert new["context"]["covers_to"] == 290
     assert new["user_message"]["content"] == "And now?"

@@ -29,7 +29,7 @@ SECTIONS = {
     "Schema": {
         "schema gate": "Advisors and lints find nothing, nor do tests of what they don't see.",
         "grants": "Nothing for `anon`; functions are withheld; RLS is on everywhere.",
-        "migrations": "They apply to empty Postgres 15, 17 and 18 and make the expected catalog.",
+        "migrations": "On empty Postgres 15, 17 and 18 they make just what the schema files say.",
     },
     "Persistence": {
         "durable": "What was acknowledged outlives a Postgres that is killed with -9.",
@@ -77,6 +77,7 @@ SECTIONS = {
     "Deployment": {
         "forwarders": "Requests and streams pass real Deno and real Envoy whole, or fail as ours.",
         "deployment": "The image, Lambda and a single endpoint are as documented.",
+        "two versions": "An old and a new bundle share conversations and keys.",
         "documentation": "Commands run or say what they need, and links lead somewhere.",
     },
     "The page": {

@@ -1,6 +1,6 @@
--- What an export reads. Both run as the caller, under row-level security. A conversation is
--- exported as of the last_seq that its first page told: messages are append-only and their seq has
--- no gaps, so 1 ... last_seq is a snapshot, however long the reading takes.
+-- What an export reads, as the caller, under row-level security. A conversation is exported as of
+-- the last_seq that its first page named: messages are append-only and their seq has no gaps, so
+-- 1 ... last_seq is a snapshot, however long the reading takes.
 
 create function public.export_messages(
     conversation_id uuid,
@@ -18,6 +18,7 @@ as $$
 #variable_conflict use_column
 declare
     v_conversation public.conversations;
+    v_last bigint;
     v_messages jsonb;
 begin
     select c.* into v_conversation
@@ -29,23 +30,25 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
+    v_last := least(
+        coalesce(until, v_conversation.last_seq), after + least(greatest(page_size, 1), 1000)
+    );
+
     -- A page has a size in bytes too, so that long messages can't make it a large one: it ends
-    -- before the message that would take it over, unless that is its first. The lengths are known
-    -- without reading the text.
+    -- before the message that would take it over, unless that is its first. Metadata counts as it
+    -- is sent: stored, it is compressed.
     with sized as (
         select m.*,
                sum(
                    octet_length(m.content)
                    + coalesce(octet_length(m.generated_code), 0)
-                   + pg_column_size(m.metadata)
+                   + octet_length(m.metadata::text)
                ) over (order by m.seq) as bytes_so_far,
                row_number() over (order by m.seq) as place
         from public.messages as m
         where m.conversation_id = v_conversation.id
           and m.seq > export_messages.after
-          and m.seq <= coalesce(export_messages.until, v_conversation.last_seq)
-        order by m.seq
-        limit least(greatest(page_size, 1), 1000)
+          and m.seq <= v_last
     )
     -- metadata as text: a number in it may have more digits than readers of JSON keep.
     select coalesce(jsonb_agg(
@@ -84,11 +87,9 @@ begin
 end;
 $$;
 
-revoke all on function public.export_messages(uuid, bigint, bigint, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.export_messages(uuid, bigint, bigint, integer, integer)
-    to authenticated, service_role;
-comment on function public.export_messages(uuid, bigint, bigint, integer, integer) is
+revoke all on function public.export_messages from public, anon, authenticated, service_role;
+grant execute on function public.export_messages to authenticated, service_role;
+comment on function public.export_messages is
     'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
 create function public.export_conversations(
@@ -115,9 +116,7 @@ as $$
     from page;
 $$;
 
-revoke all on function public.export_conversations(uuid, uuid, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.export_conversations(uuid, uuid, integer)
-    to authenticated, service_role;
-comment on function public.export_conversations(uuid, uuid, integer) is
+revoke all on function public.export_conversations from public, anon, authenticated, service_role;
+grant execute on function public.export_conversations to authenticated, service_role;
+comment on function public.export_conversations is
     'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';

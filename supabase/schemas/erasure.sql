@@ -1,38 +1,7 @@
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
--- Live events carry what was said. Realtime drops them by itself after three days; where this
--- project's owner may, they go at once with their conversation, whoever deletes it. Runs as its
--- owner, because nobody else may delete them, and never stands in the way of a removal.
-create function public.forget_events()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-    delete from realtime.messages as m
-    where m.topic in (select 'conversation:' || r.id from removed as r);
-
-    return null;
-exception
-    when others then
-        raise warning 'live events of deleted conversations are left to Realtime: %', sqlstate;
-        return null;
-end;
-$$;
-
-revoke all on function public.forget_events() from public, anon, authenticated, service_role;
-comment on function public.forget_events() is
-    'Removes the live events of conversations that were deleted, as far as that is allowed.';
-
-create trigger conversations_forget_events
-    after delete on public.conversations
-    referencing old table as removed
-    for each statement
-    execute function public.forget_events();
-
 -- No foreign key on user_id: a receipt outlives the account.
-create table public.erasure_receipts (
+create table private.erasure_receipts (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
     idempotency_key text not null,
@@ -53,24 +22,26 @@ create table public.erasure_receipts (
     constraint erasure_receipts_requested_by_known check (requested_by in ('user', 'service'))
 );
 
-alter table public.erasure_receipts enable row level security;
+alter table private.erasure_receipts enable row level security;
+
+create policy withheld on private.erasure_receipts for select to authenticated using (false);
 
 -- Withheld: everything from clients, who get their receipt as an answer. Nobody deletes one.
-revoke all on table public.erasure_receipts from public, anon, authenticated, service_role;
-grant select on table public.erasure_receipts to service_role;
-grant insert (user_id, idempotency_key, requested_by) on table public.erasure_receipts to service_role;
+revoke all on table private.erasure_receipts from public, anon, authenticated, service_role;
+grant select on table private.erasure_receipts to service_role;
+grant insert (user_id, idempotency_key, requested_by) on table private.erasure_receipts to service_role;
 grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
-    on table public.erasure_receipts to service_role;
+    on table private.erasure_receipts to service_role;
 
-comment on table public.erasure_receipts is
+comment on table private.erasure_receipts is
     'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
-comment on column public.erasure_receipts.summaries is
+comment on column private.erasure_receipts.summaries is
     'How many of the messages were summaries.';
-comment on column public.erasure_receipts.import_parts is
+comment on column private.erasure_receipts.import_parts is
     'Parts of files that were being imported.';
-comment on column public.erasure_receipts.held is
+comment on column private.erasure_receipts.held is
     'Conversations that a legal hold kept.';
-comment on column public.erasure_receipts.erased_at is
+comment on column private.erasure_receipts.erased_at is
     'When all of it was done; null while some is left.';
 
 create function public.erase_account(
@@ -88,19 +59,20 @@ set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 declare
-    v_receipt public.erasure_receipts;
+    c_messages constant bigint := 50000;
+    v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
     v_left bigint;
     v_held bigint;
 begin
-    insert into public.erasure_receipts (user_id, idempotency_key, requested_by)
+    insert into private.erasure_receipts (user_id, idempotency_key, requested_by)
     values (erase_account.user_id, erase_account.idempotency_key, erase_account.requested_by)
     on conflict on constraint erasure_receipts_user_id_idempotency_key_key do nothing;
 
     -- Callers with one key queue here.
     select r.* into v_receipt
-    from public.erasure_receipts as r
+    from private.erasure_receipts as r
     where r.user_id = erase_account.user_id
       and r.idempotency_key = erase_account.idempotency_key
     for update;
@@ -109,36 +81,47 @@ begin
         return to_jsonb(v_receipt) || jsonb_build_object('remaining', 0);
     end if;
 
-    if public.is_held(null, user_id) then
+    if private.is_held(null, user_id) then
         raise exception 'A legal hold keeps this user''s conversations.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
 
     -- First, since this waits for an import that is being committed: what it made is found below.
     -- One that has yet to be committed finds its parts gone.
-    delete from public.import_parts as p where p.user_id = erase_account.user_id;
+    delete from private.import_parts as p where p.user_id = erase_account.user_id;
     get diagnostics v_parts = row_count;
 
-    select coalesce(array_agg(locked.id), '{}')
+    select coalesce(array_agg(w.id), '{}')
     into v_chosen
     from (
-        select c.id
-        from public.conversations as c
-        where c.user_id = erase_account.user_id
-          and not public.is_held(c.id, c.user_id)
-        order by c.id
-        limit most
-        for update
-    ) as locked;
+        select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
+        from (
+            select o.id, o.last_seq
+            from public.conversations as o
+            where o.user_id = erase_account.user_id
+              and not private.is_held(o.id, o.user_id)
+            order by o.id
+            limit most
+        ) as c
+    ) as w
+    where w.ahead < c_messages;
+
+    perform 1
+    from public.conversations as c
+    where c.id = any(v_chosen)
+    order by c.id
+    for update;
 
     -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
     select coalesce(array_agg(id), '{}')
     into v_chosen
     from unnest(v_chosen) as id
-    where not public.is_held(id, erase_account.user_id);
+    where not private.is_held(id, erase_account.user_id);
 
-    update public.erasure_receipts as r
-    set conversations = r.conversations + cardinality(v_chosen),
+    update private.erasure_receipts as r
+    set conversations = r.conversations + (
+            select count(*) from public.conversations as c where c.id = any(v_chosen)
+        ),
         messages = r.messages + (
             select count(*) from public.messages as m where m.conversation_id = any(v_chosen)
         ),
@@ -159,12 +142,12 @@ begin
         count(*) filter (where is_held)
     into v_left, v_held
     from (
-        select public.is_held(c.id, c.user_id) as is_held
+        select private.is_held(c.id, c.user_id) as is_held
         from public.conversations as c
         where c.user_id = erase_account.user_id
     ) as kept;
 
-    update public.erasure_receipts as r
+    update private.erasure_receipts as r
     set held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
     where r.id = v_receipt.id
@@ -174,8 +157,7 @@ begin
 end;
 $$;
 
-revoke all on function public.erase_account(uuid, text, text, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.erase_account(uuid, text, text, integer) to service_role;
-comment on function public.erase_account(uuid, text, text, integer) is
+revoke all on function public.erase_account from public, anon, authenticated, service_role;
+grant execute on function public.erase_account to service_role;
+comment on function public.erase_account is
     'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';

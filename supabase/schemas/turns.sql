@@ -1,6 +1,5 @@
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what tells two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
-
 create table public.turns (
     id uuid not null default gen_random_uuid(),
     conversation_id uuid not null,
@@ -17,6 +16,7 @@ create table public.turns (
     error jsonb,
     started_at timestamptz not null default now(),
     finished_at timestamptz,
+    replays integer not null default 0,
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
@@ -35,10 +35,9 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1)
 );
 
-create index idx_turns_conversation_id
-    on public.turns (conversation_id, user_id);
-create index idx_turns_user_id
-    on public.turns (user_id, started_at);
+create index idx_turns_conversation_id on public.turns (conversation_id, user_id);
+
+create index idx_turns_user_id on public.turns (user_id, started_at);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
@@ -67,3 +66,5 @@ comment on column public.turns.draft is
     'The reply so far, while it is being written.';
 comment on column public.turns.cancel_requested_at is
     'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.replays is
+    'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';

@@ -1,72 +1,7 @@
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
 
--- Raised under locks that a replay takes anyway. No index holds it, so raising it is one new
--- version of a small row in its page.
-alter table public.turns
-    add column replays integer not null default 0;
-
-comment on column public.turns.replays is
-    'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
-
-create or replace function public.resume_turn(
-    turn_id uuid,
-    lease_seconds integer,
-    history_limit integer,
-    history_tokens integer default null
-)
-returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_turn public.turns;
-begin
-    perform 1
-    from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = resume_turn.turn_id)
-    for update;
-
-    select t.* into v_turn
-    from public.turns as t
-    where t.id = resume_turn.turn_id
-    for update;
-
-    if not found then
-        -- Its conversation was deleted in the meantime.
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    elsif v_turn.status <> 'running' or v_turn.lease_expires_at > clock_timestamp() then
-        update public.turns
-        set replays = replays + 1
-        where id = v_turn.id;
-
-        return public.describe_turn(
-            v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-        );
-    end if;
-
-    update public.turns
-    set attempt = attempt + 1,
-        draft = '',
-        lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
-    where id = v_turn.id;
-
-    perform public.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
-    return public.describe_turn(v_turn.id, 'taken_over', history_limit, history_tokens);
-end;
-$$;
-
-revoke all on function public.resume_turn(uuid, integer, integer, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.resume_turn(uuid, integer, integer, integer) to service_role;
-comment on function public.resume_turn(uuid, integer, integer, integer) is
-    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';
-
-create function public.bucket_bounds(
+create function private.bucket_bounds(
     starts_at timestamptz,
     ends_at timestamptz,
     bucket text,
@@ -141,11 +76,9 @@ exception
 end;
 $$;
 
-revoke all on function public.bucket_bounds(timestamptz, timestamptz, text, text)
-    from public, anon, authenticated, service_role;
-grant execute on function public.bucket_bounds(timestamptz, timestamptz, text, text)
-    to authenticated, service_role;
-comment on function public.bucket_bounds(timestamptz, timestamptz, text, text) is
+revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
+grant execute on function private.bucket_bounds to authenticated, service_role;
+comment on function private.bucket_bounds is
     'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
@@ -168,7 +101,7 @@ as $$
 #variable_conflict use_column
 declare
     v_user_id constant uuid := coalesce(user_id, auth.uid());
-    v_bounds constant timestamptz[] := public.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
     v_answer jsonb;
 begin
     with turned as (
@@ -332,9 +265,7 @@ begin
 end;
 $$;
 
-revoke all on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb)
-    to authenticated, service_role;
-comment on function public.conversation_analytics(timestamptz, timestamptz, text, text, uuid, uuid, jsonb) is
+revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
+grant execute on function public.conversation_analytics to authenticated, service_role;
+comment on function public.conversation_analytics is
     'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';

@@ -1,8 +1,7 @@
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so an event never tells of something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-
-create function public.broadcast_message()
+create function private.broadcast_message()
 returns trigger
 language plpgsql
 security definer
@@ -26,16 +25,17 @@ begin
 end;
 $$;
 
-revoke all on function public.broadcast_message() from public, anon, authenticated, service_role;
-comment on function public.broadcast_message() is
+revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
+comment on function private.broadcast_message is
     'Tells the conversation''s topic of a message that this transaction commits.';
 
 create trigger messages_broadcast
     after insert on public.messages
     for each row
-    execute function public.broadcast_message();
+    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    execute function private.broadcast_message();
 
-create function public.broadcast_status(
+create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
     status text,
@@ -57,10 +57,9 @@ as $$
     );
 $$;
 
-revoke all on function public.broadcast_status(uuid, uuid, text, text)
-    from public, anon, authenticated, service_role;
-grant execute on function public.broadcast_status(uuid, uuid, text, text) to service_role;
-comment on function public.broadcast_status(uuid, uuid, text, text) is
+revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
+grant execute on function private.broadcast_status to service_role;
+comment on function private.broadcast_status is
     'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
@@ -76,3 +75,37 @@ create policy listen_to_own_conversation on realtime.messages
               and 'conversation:' || conversations.id::text = (select realtime.topic())
         )
     );
+
+-- Live events carry what was said. Realtime drops them by itself after three days; where this
+-- project's owner may, they go at once with their conversation, whoever deletes it. Runs as its
+-- owner, because nobody else may delete them, and never stands in the way of a removal, a limit on
+-- time included. By day, in which the events are kept, and not beyond the life of what is removed.
+create function private.forget_events()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    delete from realtime.messages as m
+    using removed as r
+    where m.topic = 'conversation:' || r.id
+      and m.inserted_at >= greatest(r.created_at, now() - interval '4 days') at time zone 'utc';
+
+    return null;
+exception
+    when query_canceled or others then
+        raise warning 'live events of deleted conversations are left to Realtime: %', sqlstate;
+        return null;
+end;
+$$;
+
+revoke all on function private.forget_events from public, anon, authenticated, service_role;
+comment on function private.forget_events is
+    'Removes the live events of conversations that were deleted, as far as that is allowed.';
+
+create trigger conversations_forget_events
+    after delete on public.conversations
+    referencing old table as removed
+    for each statement
+    execute function private.forget_events();

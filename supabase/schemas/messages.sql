@@ -1,5 +1,4 @@
 -- Messages are the record: append-only, in one total order for each conversation.
-
 create table public.messages (
     id uuid not null default gen_random_uuid(),
     conversation_id uuid not null,
@@ -27,18 +26,19 @@ create table public.messages (
 
 create index idx_messages_conversation_id
     on public.messages (conversation_id, created_at);
-create index idx_messages_user_id
-    on public.messages (user_id, created_at);
-create index idx_messages_conversation_id_user_id
-    on public.messages (conversation_id, user_id);
 
--- A turn never points at a message that is not there. Checked at commit, because a turn and its
--- first message name each other.
-alter table public.turns
-    add constraint turns_user_message_id_fkey foreign key (user_message_id)
-        references public.messages (id) deferrable initially deferred,
-    add constraint turns_reply_message_id_fkey foreign key (reply_message_id)
-        references public.messages (id) deferrable initially deferred;
+create index idx_messages_user_id on public.messages (user_id, created_at);
+
+-- Lets the bounded check find the newest messages without reading the others: messages come in the
+-- order of their created_at, so a few bytes for each megabyte are enough.
+create index idx_messages_created_at
+    on public.messages using brin (created_at) with (autosummarize = on);
+
+-- A page is a range of seq in one conversation, read by its owner: one index knows all three. The
+-- planner takes the owner and the conversation for two independent facts, and so a conversation for
+-- a row or two, whatever its length: by an index on the first two, a page could cost all of it.
+create index idx_messages_conversation_id_user_id_seq
+    on public.messages (conversation_id, user_id, seq);
 
 alter table public.messages enable row level security;
 
@@ -69,8 +69,33 @@ grant select on table public.messages to authenticated;
 grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
 grant select, insert on table public.messages to service_role;
 
+comment on table public.messages is
+    'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
+comment on column public.messages.seq is
+    'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
+comment on column public.messages.created_at is
+    'Strictly grows within a conversation, so ordering by it is ordering by seq.';
+comment on column public.messages.turn_id is
+    'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.user_id is
+    'The owner of the conversation, on replies too.';
+
+-- A turn never points at a message that is not there. Checked at commit, because a turn and its
+-- first message name each other.
+alter table public.turns
+    add constraint turns_user_message_id_fkey foreign key (user_message_id)
+        references public.messages (id) deferrable initially deferred,
+    add constraint turns_reply_message_id_fkey foreign key (reply_message_id)
+        references public.messages (id) deferrable initially deferred;
+
+create trigger messages_refuse_depth
+    before insert or update of metadata on public.messages
+    for each row
+    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
+    execute function private.refuse_depth();
+
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
-create function public.assign_message_place()
+create function private.assign_message_place()
 returns trigger
 language plpgsql
 security definer
@@ -109,22 +134,15 @@ begin
 end;
 $$;
 
-revoke all on function public.assign_message_place() from public, anon, authenticated, service_role;
-comment on function public.assign_message_place() is
+revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
+comment on function private.assign_message_place is
     'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
+-- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
+-- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
+-- there events, since nobody can be listening to a conversation that this transaction makes.
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    execute function public.assign_message_place();
-
-comment on table public.messages is
-    'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
-comment on column public.messages.seq is
-    'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
-comment on column public.messages.created_at is
-    'Strictly grows within a conversation, so ordering by it is ordering by seq.';
-comment on column public.messages.turn_id is
-    'The turn that wrote this row; null for rows written outside one.';
-comment on column public.messages.user_id is
-    'The owner of the conversation, on replies too.';
+    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    execute function private.assign_message_place();

@@ -1,20 +1,8 @@
 -- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
--- nothing is. What was imported, from where and when stands in a column of its own, which nobody
+-- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
 -- but commit_import writes: an imported reply can't be passed off as one of ours.
 
-alter table public.conversations
-    add column imported jsonb,
-    add constraint conversations_imported_object check (jsonb_typeof(imported) = 'object');
-
--- What makes a second import of the same thing harmless.
-create unique index conversations_imported_key
-    on public.conversations (user_id, (imported ->> 'source'), (imported ->> 'id'))
-    where imported is not null;
-
-comment on column public.conversations.imported is
-    'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
-
-create table public.import_parts (
+create table private.import_parts (
     id uuid not null default gen_random_uuid(),
     import_id uuid not null,
     part integer not null,
@@ -31,32 +19,21 @@ create table public.import_parts (
     constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
 );
 
-create index idx_import_parts_user_id on public.import_parts (user_id);
-create index idx_import_parts_staged_at on public.import_parts (staged_at);
+create index idx_import_parts_user_id on private.import_parts (user_id);
 
-alter table public.import_parts enable row level security;
+create index idx_import_parts_staged_at on private.import_parts (staged_at);
+
+alter table private.import_parts enable row level security;
+
+-- Written out, so that it isn't taken for one that was forgotten.
+create policy withheld on private.import_parts for select to authenticated using (false);
 
 -- Withheld from clients: everything. Withheld from the service: update.
-revoke all on table public.import_parts from public, anon, authenticated, service_role;
-grant select, insert, delete on table public.import_parts to service_role;
+revoke all on table private.import_parts from public, anon, authenticated, service_role;
+grant select, insert, delete on table private.import_parts to service_role;
 
-comment on table public.import_parts is
+comment on table private.import_parts is
     'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
-
--- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
--- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events, since nobody can be listening to a conversation that this transaction makes.
-create or replace trigger messages_assign_place
-    before insert on public.messages
-    for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
-    execute function public.assign_message_place();
-
-create or replace trigger messages_broadcast
-    after insert on public.messages
-    for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
-    execute function public.broadcast_message();
 
 create function public.stage_import(
     import_id uuid,
@@ -74,9 +51,9 @@ as $$
 #variable_conflict use_column
 begin
     -- What a process that died has left.
-    delete from public.import_parts where staged_at < now() - interval '1 hour';
+    delete from private.import_parts where staged_at < now() - interval '1 hour';
 
-    insert into public.import_parts (import_id, part, user_id, conversations, messages)
+    insert into private.import_parts (import_id, part, user_id, conversations, messages)
     values (
         stage_import.import_id, stage_import.part, stage_import.user_id,
         stage_import.conversations, stage_import.messages
@@ -87,10 +64,9 @@ begin
 end;
 $$;
 
-revoke all on function public.stage_import(uuid, integer, uuid, jsonb, jsonb)
-    from public, anon, authenticated, service_role;
-grant execute on function public.stage_import(uuid, integer, uuid, jsonb, jsonb) to service_role;
-comment on function public.stage_import(uuid, integer, uuid, jsonb, jsonb) is
+revoke all on function public.stage_import from public, anon, authenticated, service_role;
+grant execute on function public.stage_import to service_role;
+comment on function public.stage_import is
     'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
 
 create function public.discard_import(import_id uuid)
@@ -104,16 +80,15 @@ as $$
 declare
     v_count integer;
 begin
-    delete from public.import_parts as p where p.import_id = discard_import.import_id;
+    delete from private.import_parts as p where p.import_id = discard_import.import_id;
     get diagnostics v_count = row_count;
     return jsonb_build_object('discarded', v_count);
 end;
 $$;
 
-revoke all on function public.discard_import(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.discard_import(uuid) to service_role;
-comment on function public.discard_import(uuid) is
-    'Forgets the parts of an import that is not to be.';
+revoke all on function public.discard_import from public, anon, authenticated, service_role;
+grant execute on function public.discard_import to service_role;
+comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
 
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
@@ -133,14 +108,14 @@ declare
 begin
     -- Two commits of one import queue here.
     perform 1
-    from public.import_parts as p
+    from private.import_parts as p
     where p.import_id = commit_import.import_id
       and p.user_id = commit_import.user_id
     for update;
 
     if (
         select count(*)
-        from public.import_parts as p
+        from private.import_parts as p
         where p.import_id = commit_import.import_id
           and p.user_id = commit_import.user_id
     ) is distinct from commit_import.parts then
@@ -151,7 +126,7 @@ begin
     -- Not those that are here already: as themselves, whole, or by an import of the same thing.
     with headers as (
         select p.part, h.place, h.header
-        from public.import_parts as p
+        from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
         where p.import_id = commit_import.import_id
@@ -202,7 +177,7 @@ begin
            (message ->> 'created_at')::timestamptz
     from (
         select p.part, m.place, m.message
-        from public.import_parts as p
+        from private.import_parts as p
         cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
         where p.import_id = commit_import.import_id
     ) as staged
@@ -210,7 +185,7 @@ begin
     order by part, place;
 
     perform set_config('message_persistence.importing', '', true);
-    perform public.require_whole(v_taken);
+    perform private.require_whole(v_taken);
 
     select coalesce(jsonb_agg(
         jsonb_build_object(
@@ -225,7 +200,7 @@ begin
     into v_outcome
     from (
         select p.part, h.place, h.header
-        from public.import_parts as p
+        from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
         where p.import_id = commit_import.import_id
@@ -238,12 +213,17 @@ begin
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
 
-    delete from public.import_parts as p where p.import_id = commit_import.import_id;
+    delete from private.import_parts as p where p.import_id = commit_import.import_id;
     return jsonb_build_object('conversations', v_outcome);
 end;
 $$;
 
-create function public.require_whole(conversation_ids uuid[])
+revoke all on function public.commit_import from public, anon, authenticated, service_role;
+grant execute on function public.commit_import to service_role;
+comment on function public.commit_import is
+    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+
+create function private.require_whole(conversation_ids uuid[])
 returns void
 language plpgsql
 stable
@@ -284,12 +264,6 @@ begin
 end;
 $$;
 
-revoke all on function public.require_whole(uuid[]) from public, anon, authenticated, service_role;
-comment on function public.require_whole(uuid[]) is
+revoke all on function private.require_whole from public, anon, authenticated, service_role;
+comment on function private.require_whole is
     'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
-
-revoke all on function public.commit_import(uuid, uuid, integer)
-    from public, anon, authenticated, service_role;
-grant execute on function public.commit_import(uuid, uuid, integer) to service_role;
-comment on function public.commit_import(uuid, uuid, integer) is
-    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';

@@ -1,95 +1,9 @@
--- Words beside Chinese, Japanese, Korean and Thai letters: a Latin word between such letters was
--- found but not marked, and its snippet was the message's beginning, wherever the word was; and a
--- Latin word or number followed by one such letter was not found where the text goes on with
--- another. Both functions are as before otherwise, and keep their grants and comments.
+-- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
+-- find_messages takes no user: it asks who is calling, and answers nothing but ids and ranks. What a
+-- caller sees of a message is then read by search_messages as the caller, under the policies of
+-- messages and conversations.
 
-create or replace function search.parse_query(q text)
-returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-as $$
-declare
-    c_letter constant text := '[' || search.unspaced_letters() || ']';
-    v_token text[];
-    v_words text;
-    v_last text;
-    v_start tsquery;
-    v_term tsquery;
-    v_side tsquery := ''; -- of an `or`
-    v_query tsquery := '';
-    v_is_positive boolean := false;
-    v_terms text[] := '{}';
-begin
-    if char_length(q) > 1000 then
-        raise exception 'q is longer than 1000 characters.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    end if;
-
-    -- Groups: a minus, what is in quotes, a word without. A quote that nothing closes is passed over.
-    for v_token in
-        select regexp_matches(q || ' or ', '(-?)(?:"([^"]*)"|([^\s"]+))', 'g')
-    loop
-        if lower(v_token[3]) = 'or' and v_token[1] = '' then
-            if numnode(v_side) > 0 and not v_is_positive then
-                raise exception 'q needs a word to look for beside those to leave out.'
-                    using errcode = 'PT400', detail = 'invalid_request';
-            end if;
-            v_query := v_query || v_side;
-            v_side := '';
-            v_is_positive := false;
-            continue;
-        end if;
-
-        v_words := btrim(search.split_words(coalesce(v_token[2], v_token[3])));
-        -- Where it ends in a pair of letters, the text may go on: its last letter is no word there.
-        v_words := regexp_replace(v_words, '(' || c_letter || '{2})\s+' || c_letter || '$', '\1');
-        -- So may it where it ends in one letter by itself: 10 and a month are found before a day.
-        v_last := substring(v_words from '(?:^|\s)(' || c_letter || ')$');
-        v_term := phraseto_tsquery('pg_catalog.simple', rtrim(v_words, coalesce(v_last, '')));
-        if v_last is not null then
-            v_start := (quote_literal(v_last) || ':*')::tsquery;
-            v_term := case when numnode(v_term) = 0 then v_start else v_term <-> v_start end;
-        end if;
-        continue when numnode(v_term) = 0;
-
-        if v_token[1] = '-' then
-            v_side := v_side && !!v_term;
-        else
-            v_side := v_side && v_term;
-            v_is_positive := true;
-            v_terms := v_terms || array(
-                select (regexp_matches(
-                    search.fold_text(coalesce(v_token[2], v_token[3])),
-                    c_letter || '+|(?:(?!' || c_letter || ')[[:alnum:]])+', 'g'
-                ))[1]
-            );
-        end if;
-    end loop;
-
-    if numnode(v_query) = 0 then
-        raise exception 'q has no word to look for.'
-            using errcode = 'PT400', detail = 'invalid_request';
-    end if;
-    return jsonb_build_object(
-        'query', v_query::text,
-        'words', (
-            select coalesce(jsonb_agg(distinct term), '[]')
-            from unnest(v_terms) as term
-            where term !~ c_letter
-              and octet_length(term) < 2047 -- a longer one is in no index and fits in no tsquery
-        ),
-        'runs', (
-            select coalesce(jsonb_agg(distinct term), '[]')
-            from unnest(v_terms) as term
-            where term ~ c_letter
-        )
-    );
-end;
-$$;
-
-create or replace function search.find_messages(
+create function search.find_messages(
     q text,
     conversation_id uuid,
     project_id uuid,
@@ -232,3 +146,155 @@ begin
     );
 end;
 $$;
+
+revoke all on function search.find_messages from public, anon, authenticated, service_role;
+grant execute on function search.find_messages to authenticated;
+comment on function search.find_messages is
+    'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
+
+create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+    c_stretch constant integer := 64256;
+    c_length constant integer := 240;
+    c_before constant integer := 60;
+    v_text text := substr(source, starts_at, c_stretch);
+    v_folded text;
+    v_start integer;
+    v_from integer := 1;
+    v_to integer;
+    v_marks jsonb := '[]';
+begin
+    if octet_length(v_text) > char_length(v_text) then
+        v_text := normalize(v_text, NFC);
+    end if;
+    v_folded := search.fold_text(v_text);
+    if char_length(v_folded) <> char_length(v_text) then
+        -- Accents that no letter of their own has: found all the same, but not marked.
+        v_folded := regexp_replace(lower(v_text), '[^[:alnum:]]', ' ', 'g');
+    end if;
+
+    v_start := coalesce(
+        nullif(regexp_instr(v_folded, focus), 0), nullif(regexp_instr(v_folded, pattern), 0), 1
+    );
+    v_start := greatest(v_start - c_before, 1);
+    v_folded := substr(v_folded, v_start, c_length);
+    loop
+        v_from := regexp_instr(v_folded, pattern, v_from);
+        exit when v_from = 0;
+        v_to := regexp_instr(v_folded, pattern, v_from, 1, 1);
+        v_marks := v_marks || jsonb_build_object('start', v_from - 1, 'end', v_to - 1);
+        v_from := v_to;
+    end loop;
+
+    return jsonb_build_object(
+        'text', substr(v_text, v_start, c_length),
+        'marks', v_marks,
+        'has_before', starts_at > 1 or v_start > 1,
+        'has_after', v_start - 1 + c_length < char_length(v_text)
+            or starts_at - 1 + c_stretch < char_length(source)
+    );
+end;
+$$;
+
+revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
+grant execute on function search.cut_snippet to authenticated;
+comment on function search.cut_snippet is
+    'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
+
+create function public.search_messages(
+    q text,
+    conversation_id uuid default null,
+    project_id uuid default null,
+    role text default null,
+    since timestamptz default null,
+    until timestamptz default null,
+    archived boolean default false,
+    page_size integer default 20,
+    page_after jsonb default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s' -- PostgREST makes it the call's own
+as $$
+#variable_conflict use_column
+declare
+    v_page_size constant integer := least(greatest(page_size, 1), 200);
+    v_found jsonb;
+    v_hits jsonb;
+begin
+    if conversation_id is not null then
+        perform public.get_conversation(conversation_id);
+    end if;
+
+    v_found := search.find_messages(
+        q => q,
+        conversation_id => conversation_id,
+        project_id => project_id,
+        role => role,
+        since => since,
+        until => until,
+        archived => archived,
+        page_size => v_page_size,
+        page_after => page_after
+    );
+
+    select coalesce(
+        jsonb_agg(
+            jsonb_build_object(
+                'message_id', m.id,
+                'conversation_id', c.id,
+                'title', c.title,
+                'project_id', c.project_id,
+                'archived_at', c.archived_at,
+                'seq', m.seq,
+                'role', m.role,
+                'created_at', m.created_at,
+                'rank', h.rank,
+                'snippet', search.cut_snippet(
+                    search.searched_text(m.content, m.generated_code),
+                    h.starts_at,
+                    v_found ->> 'pattern',
+                    v_found ->> 'focus'
+                )
+            )
+            order by h.rank desc, m.created_at desc, m.id desc
+        ),
+        '[]'
+    )
+    into v_hits
+    from (
+        -- The limit tells the planner how few they are: each is then looked up by its key.
+        select *
+        from jsonb_to_recordset(v_found -> 'hits')
+            as hits (message_id uuid, starts_at integer, rank real)
+        limit v_page_size
+    ) as h
+    join public.messages as m on m.id = h.message_id
+    join public.conversations as c on c.id = m.conversation_id;
+
+    return jsonb_build_object(
+        'hits', v_hits,
+        'parts', v_found -> 'parts',
+        'cut', v_found -> 'cut',
+        'next', v_found -> 'next'
+    );
+exception
+    when query_canceled then
+        raise exception 'The search takes too long: narrow it.'
+            using errcode = 'PT422', detail = 'search_too_broad';
+end;
+$$;
+
+revoke all on function public.search_messages from public, anon, authenticated, service_role;
+grant execute on function public.search_messages to authenticated;
+comment on function public.search_messages is
+    'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
