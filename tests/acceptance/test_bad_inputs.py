@@ -96,7 +96,8 @@ MEGA_MIND = {
     **spoiled(ASK, "metadata", [None, [], "x", 5, {str(n): n for n in range(101)}]),
     **{f"reserved {key}": body(request="x", metadata={key: "mine"})
        for key in ("success", "filesGenerated", "duration", "intent", "complexity", "strategy",
-                   "timestamp", "error", "projectId", "engine", "usage", "escaped", "truncated")},
+                   "timestamp", "error", "projectId", "engine", "usage", "escaped", "truncated",
+                   "requestId")},
     "no request": b"{}",
 }  # fmt: skip
 LOAD = {"conversationId": SOME_ID}
@@ -128,8 +129,8 @@ NOT_MOMENTS: list[Any] = [
     "1763800000", "infinity", *FILTER_GRAMMAR,
 ]  # fmt: skip
 NOT_QUERIES: list[Any] = [
-    "", " ", "-", "or", "OR or", '"', '""', "-word", "word or -other", "(&|!:*)", "🎉", "x" * 1001,
-    '"' * 10_000, 5, None, [], {},
+    "", " ", "-", "or", "OR or", '"', '""', "-word", "word or -other", "(&|!:*)", "the or -a", "%_%_",
+    "\\", "🎉", "x" * 1001, '"' * 10_000, 5, None, [], {},
 ]  # fmt: skip
 FIND = {"q": "word"}
 SEARCH_MESSAGES = {

@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from local.settings import ROOT
 from local.stack import Stack
 from tests.support.collector import Collector, running_collector, values
-from tests.support.hidden_forms import hidden_forms
+from tests.support.leaks import leaks
 from tests.support.process import functions_process
 from tests.support.proxy import proxy_to, replies
 from tests.support.users import User
@@ -103,10 +103,10 @@ async def test_a_collector_is_told_of_turns_and_of_nobodys_words(
     assert collector.total("request.duration", route="/mega-mind", status=200) == 2
 
     environment = stack.settings.environment()
-    secrets = [canary, user.token, user.id, *environment.values()]
-    secrets.remove(environment["SUPABASE_URL"])
+    del environment["SUPABASE_URL"]
+    secrets = {"words": canary, "token": user.token, "user": user.id, **environment}
     for body in collector.bodies:
-        assert [s for s in secrets for form in hidden_forms(s) if form.encode() in body] == []
+        assert leaks(body.decode("latin-1"), secrets) == []
     assert all(headers["x-tenant"] == "one" for headers in collector.headers)
 
 
@@ -135,12 +135,6 @@ async def test_a_requests_id_is_found_in_its_row(user: User, db: psycopg.Connect
     assert found == [("user", sent.json()["userMessage"]["id"])]
     other = await user.send("y")
     assert other.json()["userMessage"]["metadata"]["requestId"] == other.headers["x-request-id"]
-
-
-async def test_a_caller_can_not_set_the_requests_id_in_metadata(user: User) -> None:
-    """It would stand for another request."""
-    refused = await user.send("x", metadata={"requestId": "someone-elses"})
-    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.promise("deployment")

@@ -240,26 +240,6 @@ async def test_an_odd_topic_is_refused_and_breaks_nothing(gate: Gate, topic: str
         assert (await gate.join(client, "owner", topic))["status"] == "ok"
 
 
-async def test_an_odd_topic_can_be_posted_to_without_a_fault(gate: Gate, topic: str) -> None:
-    """Over HTTP a client gets a refusal or the 202 of a send that is dropped, never a 5xx."""
-    statuses = {}
-    for name, odd in odd_topics(topic).items():
-        path = f"/{quote(odd, safe='', errors='surrogatepass')}/events/forged?private=true"
-        one = {"topic": odd, "event": "forged", "payload": {}, "private": True}
-        for way, post in (
-            ("single", gate.post("owner", path, {})),
-            ("batch", gate.post("owner", "", {"messages": [one]})),
-        ):
-            statuses[name, way] = (await post).status_code
-    assert {key: status for key, status in statuses.items() if status >= 500} == {}
-    assert {status for (_, way), status in statuses.items() if way == "single"} <= {
-        403,
-        404,
-        414,
-        422,
-    }
-
-
 # Someone else's and a missing one: the same answer, in the same time.
 
 Ask: TypeAlias = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]

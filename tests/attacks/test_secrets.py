@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from local.stack import Stack
+from tests.support.leaks import leaks
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.proxy import (
     Behaviour,
@@ -83,18 +84,6 @@ class Canaries:
             "STORE_TIMEOUT": "1.5",
             "UNSTORED_SECONDS": "2",
         }
-
-
-def disguises(secret: str) -> set[str]:
-    """Return a secret as it is, as JSON and URLs spell it, and inside of base64."""
-    # Three offsets, since base64 of a text depends on where in it the secret stands.
-    inside = {base64.b64encode(b"x" * shift + secret.encode()).decode()[4:-4] for shift in range(3)}
-    return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), *inside}
-
-
-def leaks(text: str, secrets: dict[str, str]) -> list[str]:
-    """Return the names of what is in the text, plain or in disguise."""
-    return [name for name, secret in secrets.items() if any(d in text for d in disguises(secret))]
 
 
 def undisguised(real: dict[str, str]) -> Behaviour:

@@ -17,8 +17,7 @@ import pytest
 
 from local.settings import ROOT
 from local.stack import Stack
-from tests.deploy.test_image import begin_and_leave
-from tests.support.process import functions_process
+from tests.support.process import begin_and_leave, functions_process
 from tests.support.users import User
 
 

@@ -97,6 +97,7 @@ async def test_anything_else_is_nobody(
         await authenticator(pool).caller(headers_of(*pairs))
 
 
+@pytest.mark.promise("bad tokens")
 async def test_a_second_authorization_header_is_refused(pool: httpx.AsyncClient) -> None:
     """Even the same one twice."""
     one = ("authorization", f"Bearer {token()}")

@@ -64,6 +64,7 @@ async def test_a_call_goes_out_with_the_callers_authority(
         assert SECRET_KEY not in str(sent.headers)
 
 
+@pytest.mark.promise("store away")
 @pytest.mark.parametrize(
     ("status", "body", "as_user", "as_service"),
     [
