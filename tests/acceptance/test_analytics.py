@@ -122,24 +122,16 @@ def _lose(db: psycopg.Connection, turn: str) -> None:
 
 
 @pytest.mark.promise("analytics")
-async def test_nobody_sees_anothers_figures(stack: Stack, user: User, other_user: User) -> None:
+async def test_nobody_sees_anothers_figures(
+    stack: Stack, user: User, other_user: User, service: httpx.AsyncClient
+) -> None:
     """The owner and the service do; another user may not even ask, and has none of them."""
     await user.send("Hello")
-    environment = stack.settings.environment()
-    async with (
-        functions_client(
-            environment["SUPABASE_URL"], apikey=environment["SUPABASE_SECRET_KEY"]
-        ) as service,
-        functions_client(environment["SUPABASE_URL"]) as stranger,
-    ):
-        seen = [await totals(client, userId=user.id) for client in (user.functions, service)]
-        named = around_now(userId=user.id)
-        refused = [
-            (await client.post(PATH, json=body)).status_code
-            for client, body in (
-                (other_user.functions, named), (stranger, named), (service, around_now()),
-            )
-        ]  # fmt: skip
+    seen = [await totals(client, userId=user.id) for client in (user.functions, service)]
+    named = around_now(userId=user.id)
+    async with functions_client(stack.settings.url) as stranger:
+        asked = ((other_user.functions, named), (stranger, named), (service, around_now()))
+        refused = [(await client.post(PATH, json=body)).status_code for client, body in asked]
     assert [figures["turns"] for figures in seen] == [1, 1]
     assert refused == [403, 401, 400]
     assert (await totals(other_user.functions))["turns"] == 0

@@ -129,8 +129,8 @@ NOT_MOMENTS: list[Any] = [
     "1763800000", "infinity", *FILTER_GRAMMAR,
 ]  # fmt: skip
 NOT_QUERIES: list[Any] = [
-    "", " ", "-", "or", "OR or", '"', '""', "-word", "word or -other", "(&|!:*)", "the or -a", "%_%_",
-    "\\", "🎉", "x" * 1001, '"' * 10_000, 5, None, [], {},
+    "", " ", "-", "or", "OR or", '"', '""', "-word", "word or -other", "(&|!:*)", "the or -a",
+    "%_%_", "\\", "🎉", "x" * 1001, '"' * 10_000, 5, None, [], {},
 ]  # fmt: skip
 FIND = {"q": "word"}
 SEARCH_MESSAGES = {

@@ -270,30 +270,26 @@ async def test_the_service_key_acts_for_a_named_user(
 
 @pytest.mark.promise("isolation", red="a run that stores nothing reads any conversation")
 async def test_the_service_key_gives_nobodys_history_to_another(
-    stack: Stack, user: User, other_user: User, forger: Forger
+    user: User, other_user: User, service: httpx.AsyncClient
 ) -> None:
     """Acting for one user, a conversation of another's is none, stored or not."""
     theirs = (await other_user.send("A secret plan")).json()["conversationId"]
     body = {"request": "Go on", "userId": user.id, "conversationId": theirs}
-    async with functions_client(stack.settings.url, apikey=forger.secret_key) as client:
-        answers = [
-            await client.post("/mega-mind", json={**body, "persistMessages": persist})
-            for persist in (True, False)
-        ]
-        own = {**body, "userId": other_user.id, "persistMessages": False}
-        allowed = await client.post("/mega-mind", json=own)
+    answers = [
+        await service.post("/mega-mind", json={**body, "persistMessages": persist})
+        for persist in (True, False)
+    ]
+    own = {**body, "userId": other_user.id, "persistMessages": False}
+    allowed = await service.post("/mega-mind", json=own)
     assert [answer.status_code for answer in answers] == [404, 404]
     assert answers[0].json() == answers[1].json()
     assert "A secret plan" in allowed.json()["message"]["content"]
 
 
-async def test_the_service_key_has_no_conversations_of_its_own(
-    stack: Stack, forger: Forger
-) -> None:
+async def test_the_service_key_has_no_conversations_of_its_own(service: httpx.AsyncClient) -> None:
     """Listing and creating are a signed-in user's: 403, not somebody's rows."""
-    async with functions_client(stack.settings.url, apikey=forger.secret_key) as client:
-        listed = await client.get("/conversations")
-        created = await client.post("/conversations", json={})
+    listed = await service.get("/conversations")
+    created = await service.post("/conversations", json={})
     assert (listed.status_code, created.status_code) == (403, 403)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -18,16 +17,6 @@ from tests.support.engines import TypingEngine
 from tests.support.users import User, functions_client, sign_up
 
 CONFIRMED = {"confirm": "erase"}
-
-
-@pytest.fixture
-async def service(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    """The functions as the service calls them."""
-    environment = stack.settings.environment()
-    async with functions_client(
-        environment["SUPABASE_URL"], apikey=environment["SUPABASE_SECRET_KEY"]
-    ) as client:
-        yield client
 
 
 async def start(user: User, request: str = "Hello", **body: Any) -> str:

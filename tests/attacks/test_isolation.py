@@ -175,20 +175,6 @@ async def test_the_public_namesake_hears_nothing_of_the_private_topic(
 
 
 @pytest.mark.promise("isolation")
-async def test_what_a_client_says_on_the_public_namesake_is_not_heard_on_the_private_topic(
-    gate: Gate, topic: str
-) -> None:
-    """Anyone may shout next door; the owner's room stays quiet."""
-    async with gate.socket("owner") as owner, gate.socket("other") as other:
-        await gate.join(owner, "owner", topic)
-        await gate.join(other, "other", topic, private=False)
-        ref = await other.broadcast(topic, "forged", {})
-        assert (await other.reply_to(ref))["status"] == "ok"
-        await send_as_service(gate, topic, "last")
-        assert (await owner.next_broadcast())["event"] == "last"
-
-
-@pytest.mark.promise("isolation")
 async def test_a_deleted_conversation_can_not_be_joined_any_more(
     gate: Gate, user: User, topic: str
 ) -> None:

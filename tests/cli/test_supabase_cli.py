@@ -108,16 +108,6 @@ def test_the_advisors_find_nothing(cli: Cli, shaped_url: str) -> None:
     assert cli.findings(shaped_url) == {}
 
 
-@pytest.mark.parametrize("kind", ["security", "performance"])
-def test_the_advisors_would_not_stop_a_build(cli: Cli, shaped_url: str, kind: str) -> None:
-    """At the level of warnings nothing is left out, and the command itself says all is well."""
-    _expose_public(shaped_url)
-    database.migrate(shaped_url)
-    level = ("--level", "warn", "--fail-on", "warn")
-    done = cli.run("db", "advisors", "--type", kind, *level, url=shaped_url)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_negative_control_the_advisors_see_a_mistake(cli: Cli, shaped_url: str) -> None:
     """A table without row-level security, an open search_path, a bare auth.uid(), a bare key."""
     _expose_public(shaped_url)

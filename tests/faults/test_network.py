@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pydantic_ai.models
 import pytest
 
 from local.stack import Stack
 from shared.config import Settings
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
-from tests.support.fake_provider import FakeProvider, streaming
+from tests.support.fake_provider import FakeProvider, running_provider, streaming
 from tests.support.fault_turns import (
     COMPLETED,
     LONG_LEASE,
@@ -249,26 +248,12 @@ async def test_the_road_to_realtime_may_break_in_any_way(
     assert turns_of(db, user) == COMPLETED * len(VERBS)
 
 
-class QuietProvider(FakeProvider):
-    """A model's server that says nothing about connections that break."""
-
-    def handle_error(self, *_: object) -> None:
-        """Stay silent."""
-
-
 @pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
+def provider() -> Iterator[FakeProvider]:
     """A model's server, which answers at once."""
-    monkeypatch.setattr(pydantic_ai.models, "ALLOW_MODEL_REQUESTS", True)
-    server = QuietProvider()
-    server.answer = streaming("One, ", "two, ", "three.")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.may_go_on.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running_provider() as server:
+        server.answer = streaming("One, ", "two, ", "three.")
+        yield server
 
 
 def with_model(stack: Stack, proxy: Proxy) -> Settings:

@@ -4,13 +4,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.support.permissions import (
-    FUNCTIONS,
-    PRIVATE_FUNCTIONS,
-    PRIVATE_TABLES,
-    ROLES,
-    TABLES,
-)
+from tests.support.permissions import FUNCTIONS, PRIVATE_FUNCTIONS, PRIVATE_TABLES, ROLES, TABLES
 from tests.support.tenants import ACTORS
 
 

@@ -3,19 +3,14 @@
 `check` is a pure function; `read_back` fetches what it compares.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import httpx
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import psycopg
+import psycopg
 
 Row: TypeAlias = dict[str, Any]
 ApiRows: TypeAlias = "Mapping[str, Sequence[Row]]"  # by the user who read them, as they came

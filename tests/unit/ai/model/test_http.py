@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared.ai import GeneratedFile, TextDelta, closing, create_engine
-from tests.support.fake_provider import PLAN, FakeProvider, Handler, streaming
+from tests.support.fake_provider import PLAN, FakeProvider, Handler, running_provider, streaming
 from tests.support.scripted_engine import record, rows
 
 if TYPE_CHECKING:
@@ -23,16 +22,9 @@ FILE = ["Sure:\n```py", "thon path=a.py\nx = 1\n``", "`\n"]
 
 
 @pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    monkeypatch.setattr(pydantic_ai.models, "ALLOW_MODEL_REQUESTS", True)
-    server = FakeProvider()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.may_go_on.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def provider() -> Iterator[FakeProvider]:
+    with running_provider() as server:
+        yield server
 
 
 def engine_for(provider: FakeProvider, **settings: Any) -> Engine:
