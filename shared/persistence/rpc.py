@@ -90,7 +90,7 @@ NO_SUCH_FUNCTION = "PGRST202"
 DELETED_ACCOUNT = (
     "conversations_user_id_fkey",
     "import_parts_user_id_fkey",
-    "deleted_turns_user_id_fkey",
+    "turn_usage_user_id_fkey",
 )
 
 

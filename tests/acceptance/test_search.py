@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 

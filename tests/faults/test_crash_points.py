@@ -67,7 +67,7 @@ async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
         server.client(user.token) as client,
     ):
         sending = asyncio.create_task(client.post("/mega-mind", json={"request": "Hello there"}))
-        query = "select from turns where user_id = %s and status = 'running'"
+        query = "select 1 from turns where user_id = %s and status = 'running'"
         await until(lambda: db.execute(query, (user.id,)).fetchone())
         server.process.terminate()
         answer = await sending
