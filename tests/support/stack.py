@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from local.settings import LocalSettings, Ports
+from local.ports import Ports
+from local.settings import LocalSettings
 from local.stack import Stack
 
 

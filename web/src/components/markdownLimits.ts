@@ -8,9 +8,8 @@ const DELIMITERS = /^[ \t>|:-]+$/;
 // At the start of a line alone: further in, a fence may be a list's and end with it.
 const OPENING = /^(?:`{3,}(?=[^`]*$)|~{3,})/;
 const CLOSING = /^ {0,3}(`{3,}|~{3,})[ \t]*$/;
-const HTML = /^ {0,3}<[a-z/!?]/i;
 
-export function isTame(text: string): boolean {
+export function isWithinLimits(text: string): boolean {
   let markers = 0;
   let columns = 0;
   let cells = 0;
@@ -22,7 +21,7 @@ export function isTame(text: string): boolean {
     }
     cells += columns;
     columns = Math.max(columns, columnsOf(line));
-    markers += line.match(/[*_~[\]]/g)?.length ?? 0;
+    markers += line.match(/[*_~[\]$\\]/g)?.length ?? 0;
     if (markers > MARKERS || cells > CELLS) return false;
   }
   return true;
@@ -37,14 +36,12 @@ function columnsOf(line: string): number {
 /** The lines outside of fenced code, in which nothing is read. */
 function* withoutCode(lines: string[]): Generator<string> {
   let fence = "";
-  let isHtml = false; // what looks like a fence in it is none, and its end is hard to tell
   for (const line of lines) {
     if (fence) {
       if (CLOSING.exec(line)?.[1]?.startsWith(fence)) fence = "";
       continue;
     }
-    isHtml ||= HTML.test(line);
-    fence = (!isHtml && OPENING.exec(line)?.[0]) || "";
+    fence = OPENING.exec(line)?.[0] ?? "";
     if (!fence) yield line;
   }
 }

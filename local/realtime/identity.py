@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from local.realtime.errors import TokenError
-from local.realtime.limits import TOKEN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,8 +57,6 @@ class Tokens:
         raise TokenError("InvalidJWTToken", "The API key is not one of this project")
 
     def _verified_claims(self, token: str) -> dict[str, Any]:
-        if len(token) > TOKEN_BYTES:
-            raise TokenError("MalformedJWT", "The token provided is too long")
         try:
             return jwt.decode(
                 token,

@@ -9,8 +9,8 @@ import jwt
 import pytest
 
 from local.realtime.errors import TokenError
+from local.realtime.identity import Identity, Tokens
 from local.realtime.settings import Settings, SettingsError
-from local.realtime.tokens import Identity, Tokens
 
 SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 SETTINGS = Settings("postgresql://", SECRET, "sb_publishable_a", "sb_secret_b")
@@ -42,7 +42,6 @@ def test_identify_returns_the_verified_claims() -> None:
         ("", "MalformedJWT"),
         ("a.b.c", "MalformedJWT"),
         ("سلام", "MalformedJWT"),
-        ("x" * 8193, "MalformedJWT"),
         ("sb_secret_a", "InvalidJWTToken"),
         (_token("another-secret-of-32-bytes-or-more!"), "JwtSignatureError"),
         (_token(exp=1), "InvalidJWTToken"),
