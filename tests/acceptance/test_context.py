@@ -28,9 +28,9 @@ async def ask(
         "/mega-mind", json={"request": request, "conversationId": conversation, **body}
     )
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    assert told["success"] is True
-    return told
+    response: dict[str, Any] = answer.json()
+    assert response["success"] is True
+    return response
 
 
 def stored(db: psycopg.Connection, conversation: str) -> list[tuple[int, str, str, bool]]:

@@ -17,7 +17,7 @@ from tests.support.proxy import proxy_to, replies
 from tests.support.users import User
 
 
-def told_of(lines: list[dict[str, Any]], event: str) -> Counter[tuple[str, str]]:
+def counts_of(lines: list[dict[str, Any]], event: str) -> Counter[tuple[str, str]]:
     """Count an event for each message id and role."""
     return Counter((line["message_id"], line["role"]) for line in lines if line["event"] == event)
 
@@ -47,8 +47,8 @@ async def test_every_message_is_logged_as_saving_and_saved_exactly_once(
     lines = process.lines()
     stored = stored_ids(db, user)
     assert len(stored) == 6
-    assert told_of(lines, "message_saving") == dict.fromkeys(stored, 1)
-    assert told_of(lines, "message_saved") == dict.fromkeys(stored, 1)
+    assert counts_of(lines, "message_saving") == dict.fromkeys(stored, 1)
+    assert counts_of(lines, "message_saved") == dict.fromkeys(stored, 1)
     saved = [line for line in lines if line["event"] == "message_saved"]
     assert {line["turn_id"] for line in saved} == {a.json()["turnId"] for a in answers}
     assert {line["conversation_id"] for line in saved} == {
@@ -80,7 +80,7 @@ async def test_what_was_never_stored_is_never_logged_as_saved(
         assert (await ask("other")).status_code == 422
     lines = process.lines()
     stored = stored_ids(db, user)
-    saving, saved = told_of(lines, "message_saving"), told_of(lines, "message_saved")
+    saving, saved = counts_of(lines, "message_saving"), counts_of(lines, "message_saved")
     assert len(stored) == 2
     assert saved == dict.fromkeys(stored, 1)
     assert set(saving.values()) == {1}
@@ -123,7 +123,7 @@ async def test_the_request_id_is_in_every_line_and_in_the_answer(
         name: [line["event"] for line in lines if line["request_id"] == request_id]
         for name, request_id in ids.items()
     }
-    assert all(told.count("request") == 1 for told in events.values())
+    assert all(names.count("request") == 1 for names in events.values())
     assert {"message_saving", "message_saved", "broadcast_failed"} <= set(events["turn"])
     assert "store_unavailable" in events["store down"]
     assert "token_refused" in events["bad token"]

@@ -226,7 +226,7 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
 async def test_a_turn_that_runs_during_an_erasure_writes_nothing_back(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
-    """Its worker ends, its caller is told, and neither its draft nor its reply is stored."""
+    """Its worker ends, its caller learns it, and neither its draft nor its reply is stored."""
     canary = f"canary{uuid.uuid4().hex}"
     engine = TypingEngine([f"{canary} ", "and more"])
     settings = settings_for(stack, heartbeat_seconds=0.05)

@@ -1,4 +1,4 @@
-"""Telemetry: what a real collector is told of a turn, and what it never is."""
+"""Telemetry: what a real collector is sent of a turn, and what it never is."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 async def observed(
     stack: Stack, user: User, folder: Path, canary: str, **settings: str
 ) -> Collector:
-    """Return what is told of a turn, its replay, a load, a refusal and a store that is away."""
+    """Return what is sent of a turn, its replay, a load, a refusal and a store that is away."""
     with running_collector() as collector:
         async with (
             proxy_to(stack.settings.url) as proxy,
@@ -58,8 +58,8 @@ async def observed(
 
 def routes(collector: Collector) -> list[tuple[str, int]]:
     """Return each request's route and status, in order."""
-    told = [values(span.attributes) for span in collector.named("request")]
-    return [(span["route"], span["status"]) for span in told]
+    seen = [values(span.attributes) for span in collector.named("request")]
+    return [(span["route"], span["status"]) for span in seen]
 
 
 def children(collector: Collector, parent: Span) -> list[str]:
@@ -72,7 +72,7 @@ def children(collector: Collector, parent: Span) -> list[str]:
 
 
 @pytest.mark.promise("secrets", red="a request's path as an attribute")
-async def test_a_collector_is_told_of_turns_and_of_nobodys_words(
+async def test_a_collector_is_sent_turns_and_nobodys_words(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
     """Spans from the request through the store to the AI, metrics, and not one canary."""
@@ -113,7 +113,7 @@ async def test_a_collector_is_told_of_turns_and_of_nobodys_words(
 async def test_a_collector_that_is_away_costs_no_turn(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
-    """Nobody listens: the turn is stored all the same, and the process ends when it is told to."""
+    """Nobody listens: the turn is stored all the same, and the process ends when it is asked to."""
     nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     async with (
         functions_process(stack, tmp_path, **nowhere) as process,

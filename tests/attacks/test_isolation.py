@@ -114,14 +114,14 @@ async def test_a_topic_of_somebody_else_and_of_nobody_are_refused_alike(
     async with gate.socket("other") as client:
         foreign = await gate.join(client, "other", topic)
         missing = await gate.join(client, "other", nobodys)
-    told = [json.dumps(reply["response"]) for reply in (foreign, missing)]
-    assert told[0].replace(topic, "T") == told[1].replace(nobodys, "T")
+    refusals = [json.dumps(reply["response"]) for reply in (foreign, missing)]
+    assert refusals[0].replace(topic, "T") == refusals[1].replace(nobodys, "T")
 
 
 @pytest.mark.promise("isolation", red="an insert policy on `realtime.messages`")
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("way", ["socket", "batch", "single"])
-async def test_no_client_is_heard_on_the_private_topic(
+async def test_no_client_can_send_on_the_private_topic(
     gate: Gate, topic: str, actor: str, way: str
 ) -> None:
     """Not even the owner, by any of three ways; the service is, by each."""
@@ -137,10 +137,10 @@ async def test_no_client_is_heard_on_the_private_topic(
         else:
             await gate.post(actor, f"/{quote(topic)}/events/forged?private=true", {"by": actor})
         await send_as_service(gate, topic, "last")
-        heard = [await listener.next_broadcast()]
-        while heard[-1]["event"] != "last":
-            heard.append(await listener.next_broadcast())
-    assert [event["event"] for event in heard] == (
+        received = [await listener.next_broadcast()]
+        while received[-1]["event"] != "last":
+            received.append(await listener.next_broadcast())
+    assert [event["event"] for event in received] == (
         ["forged", "last"] if actor == "service" else ["last"]
     )
 
@@ -153,25 +153,25 @@ async def send_as_service(gate: Gate, topic: str, event: str) -> None:
 
 @pytest.mark.promise("isolation")
 @pytest.mark.parametrize("actor", ["owner", "other", "anon", "service"])
-async def test_the_public_namesake_hears_nothing_of_the_private_topic(
+async def test_the_public_namesake_receives_nothing_of_the_private_topic(
     gate: Gate, user: User, topic: str, actor: str
 ) -> None:
-    """A whole turn goes by, told to the owner on the private topic, and here is not a word."""
+    """A whole turn goes by, with events for the owner on the private topic, and none here."""
     conversation_id = topic.removeprefix("conversation:")
     async with gate.socket("owner") as owner, gate.socket(actor) as client:
         await gate.join(owner, "owner", topic)
         assert (await gate.join(client, actor, topic, private=False))["status"] == "ok"
         assert (await user.send("Secret", conversationId=conversation_id)).status_code == 200
-        heard = [await owner.next_broadcast()]
-        while heard[-1]["payload"].get("status") != "idle":
-            heard.append(await owner.next_broadcast())
+        received = [await owner.next_broadcast()]
+        while received[-1]["payload"].get("status") != "idle":
+            received.append(await owner.next_broadcast())
         await send_as_service(gate, topic, "last")
         await owner.wait_for(lambda frame: frame["payload"].get("event") == "last")
         # What is sent publicly now comes behind all that could have come before.
         public = {"topic": topic, "event": "public", "payload": {}, "private": False}
         await gate.post("service", "", {"messages": [public]})
         assert (await client.next_broadcast())["event"] == "public"
-    assert {event["event"] for event in heard} >= {"message", "status"}
+    assert {event["event"] for event in received} >= {"message", "status"}
 
 
 @pytest.mark.promise("isolation")
@@ -265,7 +265,7 @@ async def turn(user: User) -> dict[str, Any]:
     return answer
 
 
-def told(answer: httpx.Response) -> tuple[int, Any, list[str]]:
+def visible(answer: httpx.Response) -> tuple[int, Any, list[str]]:
     """Return all of an answer that could tell two apart: status, body, names of headers."""
     return answer.status_code, answer.json(), sorted(answer.headers)
 
@@ -279,7 +279,7 @@ async def test_someone_elses_and_a_missing_one_are_the_same_answer(
     foreign = turn["turnId" if name in ABOUT_A_TURN else "conversationId"]
     ask = ABOUT[name]
     answers = [await ask(other_user.functions, of) for of in (foreign, str(uuid.uuid4()))]
-    assert told(answers[0]) == told(answers[1])
+    assert visible(answers[0]) == visible(answers[1])
     assert answers[0].status_code == 404
 
 
@@ -313,7 +313,7 @@ async def apart(ask: Ask, client: httpx.AsyncClient, foreign: str) -> float:
 
 
 async def test_negative_control_a_difference_in_time_is_measured() -> None:
-    """An answer that works twice as long for the one than for the other is told apart."""
+    """An answer that works twice as long for the one than for the other is noticed."""
 
     async def ask(_: httpx.AsyncClient, of: str) -> httpx.Response:
         rounds = 2000 if of == "foreign" else 1000
@@ -335,10 +335,10 @@ async def test_a_users_key_tells_another_nothing(user: User, other_user: User) -
 
 
 @pytest.mark.promise("isolation")
-async def test_one_user_on_many_sockets_hears_only_their_own(
+async def test_one_user_on_many_sockets_receives_only_their_own(
     gate: Gate, user: User, other_user: User, topic: str
 ) -> None:
-    """Two users at once, each on the topic of their own: neither hears the other's turn."""
+    """Two users at once, each on the topic of their own: neither receives the other's turn."""
     others = f"conversation:{(await other_user.send('Hi')).json()['conversationId']}"
     async with AsyncExitStack() as opened:
         sockets = {
@@ -353,8 +353,8 @@ async def test_one_user_on_many_sockets_hears_only_their_own(
         )
         for actor, own, foreign in (("owner", topic, others), ("other", others, topic)):
             await send_as_service(gate, own, "last")
-            heard: list[dict[str, Any]] = []
-            while not heard or heard[-1]["payload"]["event"] != "last":
-                heard.append(await sockets[actor].next_event("broadcast"))
-            assert {frame["topic"] for frame in heard} == {f"realtime:{own}"}
-            assert foreign.removeprefix("conversation:") not in json.dumps(heard)
+            received: list[dict[str, Any]] = []
+            while not received or received[-1]["payload"]["event"] != "last":
+                received.append(await sockets[actor].next_event("broadcast"))
+            assert {frame["topic"] for frame in received} == {f"realtime:{own}"}
+            assert foreign.removeprefix("conversation:") not in json.dumps(received)

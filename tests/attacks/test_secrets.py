@@ -261,15 +261,15 @@ async def stopped_while_it_runs(scene: Scene) -> None:
         await completions("A late reply.")(exchange)
 
     scene.model.on_everything(waits)
-    told: list[str] = []
+    begun: list[str] = []
     for ending in ("cancel", "hang up"):
         body = {"request": scene.canaries.words}
         async with scene.client.stream("POST", "/mega-mind", json=body, headers=STREAM) as answer:
             lines = answer.aiter_lines()
             accepted = next(iter([line async for line in first(lines, "data: ")]))
-            told.append(json.loads(accepted.removeprefix("data: "))["turnId"])
+            begun.append(json.loads(accepted.removeprefix("data: "))["turnId"])
         if ending == "cancel":
-            await scene.ask("POST", "/cancel-turn", json={"turnId": told[0]})
+            await scene.ask("POST", "/cancel-turn", json={"turnId": begun[0]})
     scene.process.process.terminate()
     release.set()
     await asyncio.wait_for(scene.process.process.wait(), timeout=60)
@@ -289,7 +289,7 @@ async def first(lines: AsyncIterator[str], start: str) -> AsyncIterator[str]:
 async def test_no_canary_is_in_any_log_line_or_any_answer(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
-    """At debug level, through every kind of turn and error; only the caller hears their words."""
+    """At debug level, through every kind of turn and error; the caller alone sees their words."""
     async with scene_of(stack, user, tmp_path) as scene:
         await good_and_failing_turns(scene)
         conversation_id = scene.answers[0].json()["conversationId"]
@@ -332,8 +332,8 @@ async def test_a_failed_model_leaves_no_canary_in_what_is_stored(
     assert len(rows) == 4
     assert leaks(json.dumps(rows), scene.canaries.secrets()) == []
     failed = [row for row in rows if row["role"] == "assistant"]
-    told = [(row["content"], row["metadata"]["error"]) for row in failed]
-    assert leaks(json.dumps(told), {"words": scene.canaries.words}) == []
+    errors = [(row["content"], row["metadata"]["error"]) for row in failed]
+    assert leaks(json.dumps(errors), {"words": scene.canaries.words}) == []
 
 
 def test_negative_control_a_leak_is_found_in_each_disguise() -> None:

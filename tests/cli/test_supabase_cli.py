@@ -49,9 +49,9 @@ def test_the_cli_is_the_version_that_is_locked(cli: Cli) -> None:
 @pytest.mark.parametrize("command", CALLS)
 def test_a_documented_command_is_one_of_the_clis(cli: Cli, command: str) -> None:
     """And says `--remote` where it would go to this machine otherwise, whatever is linked."""
-    told = cli.run(*command.split()[1:], "--help").stdout
-    assert f"\n  {command} " in told
-    if "Local by default" in told:
+    shown = cli.run(*command.split()[1:], "--help").stdout
+    assert f"\n  {command} " in shown
+    if "Local by default" in shown:
         assert [call for call in CALLS[command] if " --remote" not in call] == []
 
 

@@ -48,8 +48,8 @@ def commands(page: Path) -> list[str]:
         if NEEDS.match(block):
             continue
         lines = block.replace("\\\n", " ").splitlines()
-        told = (re.sub(r"\s+# .*", "", line).strip() for line in lines)
-        found += [line.removeprefix(".venv/bin/") for line in told if line and line[0] != "#"]
+        bare = (re.sub(r"\s+# .*", "", line).strip() for line in lines)
+        found += [line.removeprefix(".venv/bin/") for line in bare if line and line[0] != "#"]
     return found
 
 

@@ -67,7 +67,7 @@ async def test_a_wrong_clock_neither_settles_a_live_turn_nor_leaves_a_dead_one(
 async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead_one(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, off: int
 ) -> None:
-    """While another process works, its key is told to wait; once that one is gone, it is done."""
+    """While another process works, its key has to wait; once that one is gone, it is done."""
     engine = TypingEngine(["One."])
     body, headers = {"request": "Count"}, {"idempotency-key": "k"}
     async with (

@@ -19,10 +19,10 @@ QUICK = {"HEARTBEAT_SECONDS": "0.05", "STORE_TIMEOUT": "0.75", "JOIN_SECONDS": "
 # Slow enough for a heartbeat to fall into the AI's work.
 POINTS = ["before_begin", "after_begin", "mid_model", "mid_stream", "after_model", "after_complete"]
 
-Story = list[tuple[str, str, str, int]]
+Ending = list[tuple[str, str, str, int]]
 
 
-def story_of(db: psycopg.Connection, user: User) -> Story:
+def ending_of(db: psycopg.Connection, user: User) -> Ending:
     """Every message of a user, and how its turn ended."""
     return db.execute(
         "select m.role, m.content, t.status, m.seq from messages m"
@@ -54,11 +54,11 @@ async def test_a_retry_ends_where_the_undisturbed_run_ends(
         await undisturbed.post("/mega-mind", json=body, headers=headers)
     assert code == -signal.SIGKILL
     assert answer.status_code == 200
-    assert story_of(db, user) == story_of(db, other_user)
+    assert ending_of(db, user) == ending_of(db, other_user)
 
 
 @pytest.mark.promise("shutdown")
-async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
+async def test_a_process_that_is_asked_to_stop_lets_its_turns_end(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
     """SIGTERM during a turn: its answer still comes, and its reply is stored."""
@@ -73,12 +73,12 @@ async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
         answer = await sending
         await asyncio.wait_for(server.process.wait(), timeout=40)
     assert answer.status_code == 200
-    assert [status for _, _, status, _ in story_of(db, user)] == ["completed", "completed"]
+    assert [status for _, _, status, _ in ending_of(db, user)] == ["completed", "completed"]
 
 
 @pytest.mark.promise("shutdown", red="`aclose` without `drain`")
 @pytest.mark.parametrize("drain", ["25", "0.1"], ids=["in time", "too late"])
-async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_stop(
+async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_asked_to_stop(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, drain: str
 ) -> None:
     """SIGTERM with nobody connected: the reply is stored whole, or left to be taken over."""
@@ -94,10 +94,10 @@ async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_s
             async for event in read_events(answer):
                 if event.name == "delta":
                     break
-        running = story_of(db, user)
+        running = ending_of(db, user)
         server.process.terminate()
         code = await asyncio.wait_for(server.process.wait(), timeout=40)
-        left = story_of(db, user)
+        left = ending_of(db, user)
     again = await user.send("Hello there", key="left")
     whole = await user.send("Hello there")
     assert code in {0, -signal.SIGTERM}
@@ -107,4 +107,4 @@ async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_s
     )
     assert (again.status_code, again.json()["replayed"]) == (200, drain == "25")
     assert again.json()["message"]["content"] == whole.json()["message"]["content"]
-    assert [status for *_, status, _ in story_of(db, user)] == ["completed"] * 4
+    assert [status for *_, status, _ in ending_of(db, user)] == ["completed"] * 4

@@ -37,7 +37,7 @@ SLOW_AI = {"OFFLINE_DELAY": "0.01", "DRAIN_SECONDS": "5"}
 
 @dataclass
 class Run:
-    """A process that is killed and replaced, its clients, and what they were told."""
+    """A process that is killed and replaced, its clients, and what they were answered."""
 
     stack: Stack
     folder: Path

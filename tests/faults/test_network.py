@@ -59,15 +59,15 @@ STORED_BEHIND: dict[str, tuple[list[Any], ...]] = {
 async def poison(proxy: Proxy, verb: str) -> None:
     """Let the proxy misbehave in this way from now on."""
     for name, value in VERBS[verb].items():
-        setattr(proxy.toxics, name, value)
+        setattr(proxy.faults, name, value)
     if verb == "down":
         await proxy.down()
 
 
 async def heal(proxy: Proxy, verb: str) -> None:
     """Let it behave again, after making sure that it did not."""
-    assert proxy.toxics.bites[verb] > 0
-    proxy.toxics.clear()
+    assert proxy.faults.bites[verb] > 0
+    proxy.faults.clear()
     if verb == "down":
         await proxy.up()
     else:
@@ -148,12 +148,12 @@ async def test_of_many_retries_after_a_lost_answer_one_works_on_the_turn(
     assert engine.requests == ["Hello"]
 
 
-@pytest.mark.promise("take-over", red="`stream` settles an expired turn as `attach` does")
+@pytest.mark.promise("take-over", red="`stream` settles an expired turn as `follow` does")
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 async def test_a_retry_at_another_process_takes_the_turn_over(
     stack: Stack, user: User, db: psycopg.Connection, store: Proxy, accept: str
 ) -> None:
-    """Asked within the lost worker's lease, it waits for its end and then begins anew."""
+    """Asked within the lost worker's lease, it waits for its end and then begins again."""
     engine = ScriptedEngine("Done.")
     settings = through(stack, store, **SHORT_LEASE)
     async with bundle(settings, token=user.token, engine=engine) as client:

@@ -195,15 +195,15 @@ async def test_a_turn_whose_caller_leaves_while_it_begins_is_worked_on_all_the_s
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:
     """Gone between the commit and its answer; a process that ends waits for both."""
-    begun, told = asyncio.Event(), asyncio.Event()
+    begun, answer = asyncio.Event(), asyncio.Event()
     engine = ScriptedEngine("Done.")
     settings = behind(proxy, stack, store_timeout=10, drain_seconds=25)
     async with bundle(settings, token=user.token, engine=engine) as client:
-        proxy.on("begin_turn", answers_after(begun, told))
+        proxy.on("begin_turn", answers_after(begun, answer))
         asking = asyncio.create_task(ask(client))
         await asyncio.wait_for(begun.wait(), timeout=20)
         await leave(asking)
-        asyncio.get_running_loop().call_later(0.2, told.set)
+        asyncio.get_running_loop().call_later(0.2, answer.set)
     assert turns_of(db, user) == COMPLETED
     assert engine.requests == ["Hello"]
 
@@ -213,7 +213,7 @@ async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_a
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
 ) -> None:
     """A stream that waited for the end of a lease is the one that takes the turn over."""
-    begun, told = asyncio.Event(), asyncio.Event()
+    begun, answer = asyncio.Event(), asyncio.Event()
     engine = ScriptedEngine("Done.")
     settings = behind(proxy, stack, store_timeout=5)
     async with bundle(settings, token=user.token, engine=engine) as client:
@@ -225,11 +225,11 @@ async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_a
         body = {"request": "Hello"}
         watching = asyncio.create_task(client.post("/mega-mind", json=body, headers=headers))
         await until(lambda: "load_turn" in proxy.rpc_calls)
-        proxy.on("begin_turn", answers_after(begun, told))
+        proxy.on("begin_turn", answers_after(begun, answer))
         expire_leases(db, user)
         await asyncio.wait_for(begun.wait(), timeout=20)
         await leave(watching)
-        told.set()
+        answer.set()
         await until(lambda: turns_of(db, user) == TAKEN_OVER)
     assert engine.requests == ["Hello"]
 
@@ -293,7 +293,7 @@ async def test_a_worker_that_wakes_up_past_its_lease_cannot_write(
 async def test_a_worker_that_wakes_up_while_another_has_the_turn_cannot_write(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
-    """It is told to wait, and the reply is the other's."""
+    """It has to wait, and the reply is the other's."""
     slow, other = ScriptedEngine("Too late.", hold=True), ScriptedEngine("Mine.", hold=True)
     settings = settings_for(stack)
     async with (

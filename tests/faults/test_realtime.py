@@ -60,8 +60,8 @@ async def test_a_realtime_that_drops_what_it_accepts_is_missed_by_nobody_who_loa
         shown = [await load_until(client, user, db, "", seconds=20)]
         for count in range(1, len(PIECES) + 1):
             engine.allow()
-            told = "".join(PIECES[:count])
-            shown.append(await load_until(client, user, db, told, seconds=20))
+            text = "".join(PIECES[:count])
+            shown.append(await load_until(client, user, db, text, seconds=20))
         engine.allow()
         answer = (await asking).json()
         first = {"conversationId": answer["conversationId"], "after": 0}

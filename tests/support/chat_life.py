@@ -44,7 +44,7 @@ class Life(Player):
 
     @rule(target=turns, turn=turns)
     def retry(self, turn: Turn) -> Any:
-        """The same key and body: replayed, joined, taken over, or begun anew where all is gone."""
+        """The same key and body: replayed, joined, taken over, or begun again where all is gone."""
         turn = self.known[turn.key]
         if turn.chat.is_deleted:
             chat = turn.chat if "conversationId" in turn.body else Chat()
@@ -120,14 +120,14 @@ class Life(Player):
             assert problem(answer) == (404, "turn_not_found")
             return
         assert answer.status_code == 200, answer.text
-        told, was_running = answer.json(), turn.status == "running"
+        body, was_running = answer.json(), turn.status == "running"
         if was_running:
             turn.settle("cancelled", STOPPED if turn.is_expired else BEGUN)
             self._put_to_sleep(turn)
-        assert (told["turnId"], told["status"]) == (turn.id, turn.status)
+        assert (body["turnId"], body["status"]) == (turn.id, turn.status)
         if was_running:
-            self._acknowledge(turn, told["message"])
-        assert told["message"]["content"] == self._content_of_reply(turn)
+            self._acknowledge(turn, body["message"])
+        assert body["message"]["content"] == self._content_of_reply(turn)
 
     @rule(
         turn=turns,

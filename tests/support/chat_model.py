@@ -11,9 +11,9 @@ STOPPED = "The reply was stopped."
 NOTHING = str(uuid.UUID(int=0))
 
 
-def reply_to(request: str, told: int) -> str:
+def reply_to(request: str, before: int) -> str:
     """Return what the engine says to a request after so many messages."""
-    return f"{BEGUN}After {told}: {request}"
+    return f"{BEGUN}After {before}: {request}"
 
 
 @dataclass(eq=False)
@@ -24,7 +24,7 @@ class Turn:
     body: dict[str, Any]
     chat: "Chat"
     id: str = ""
-    told: int = 0
+    before: int = 0  # messages, as the AI is given them
     status: str = "running"
     attempt: int = 1
     is_expired: bool = False

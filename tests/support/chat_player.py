@@ -25,7 +25,7 @@ ResultT = TypeVar("ResultT")
 
 
 class GatedEngine:
-    """Replies with what it was asked and how much it was told before; waits where it is held."""
+    """Replies with what it was asked and how many messages came before; waits where it is held."""
 
     name = "gated"
 
@@ -161,7 +161,7 @@ class Player(RuleBasedStateMachine):
                 assert int(answer.headers["retry-after"]) >= 1
             return multiple()
         self._interrupt_lost(chat)
-        turn = Turn(key, body, chat, told=len(chat.messages))
+        turn = Turn(key, body, chat, before=len(chat.messages))
         chat.messages.append(("user", body["request"]))
         self.known[key] = turn
         chat.turns.append(turn)
@@ -182,13 +182,13 @@ class Player(RuleBasedStateMachine):
             return
         answer = self.run(self._ask(turn.body, turn.key, self._process_of(turn)))
         assert answer.status_code == 200, answer.text
-        told = answer.json()
-        turn.id, turn.chat.id = told["turnId"], told["conversationId"]
-        turn.settle("completed", reply_to(turn.body["request"], turn.told))
-        assert (told["success"], told["replayed"]) == (True, replayed)
-        assert told["userMessage"]["content"] == turn.body["request"]
-        assert told["message"]["content"] == turn.chat.messages[-1][1]
-        self._acknowledge(turn, told["message"], told["userMessage"])
+        body = answer.json()
+        turn.id, turn.chat.id = body["turnId"], body["conversationId"]
+        turn.settle("completed", reply_to(turn.body["request"], turn.before))
+        assert (body["success"], body["replayed"]) == (True, replayed)
+        assert body["userMessage"]["content"] == turn.body["request"]
+        assert body["message"]["content"] == turn.chat.messages[-1][1]
+        self._acknowledge(turn, body["message"], body["userMessage"])
 
     async def _hang_up(self, turn: Turn) -> None:
         request, process = turn.body["request"], self._process_of(turn)
@@ -216,20 +216,20 @@ class Player(RuleBasedStateMachine):
         *_, message, done = [event async for event in read_events(answer)]
         assert (message.name, done.name) == ("message", "done")
         turn.gate = None
-        turn.settle("completed", reply_to(turn.body["request"], turn.told))
+        turn.settle("completed", reply_to(turn.body["request"], turn.before))
         assert message.data["content"] == turn.chat.messages[-1][1]
         self._acknowledge(turn, message.data)
 
     def _replay(self, turn: Turn) -> Any:
         answer = self.run(self._ask(turn.body, turn.key))
         assert answer.status_code == 200, answer.text
-        told = answer.json()
-        assert (told["turnId"], told["replayed"]) == (turn.id, True)
-        assert told["success"] == (turn.status == "completed")
-        assert told["message"]["content"] == self._content_of_reply(turn)
+        body = answer.json()
+        assert (body["turnId"], body["replayed"]) == (turn.id, True)
+        assert body["success"] == (turn.status == "completed")
+        assert body["message"]["content"] == self._content_of_reply(turn)
         if turn.reply is not None:
-            assert told["message"] == turn.reply
-        self._acknowledge(turn, told["message"], told["userMessage"])
+            assert body["message"] == turn.reply
+        self._acknowledge(turn, body["message"], body["userMessage"])
         return multiple()
 
     def _join(self, turn: Turn) -> Any:

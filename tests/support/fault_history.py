@@ -1,4 +1,4 @@
-"""What clients asked for and were told under faults, held against what is stored afterwards.
+"""What clients asked for and were answered under faults, held against what is stored afterwards.
 
 `check` is a pure function; `read_back` fetches what it compares.
 """
@@ -234,9 +234,9 @@ def _leaks(api_rows: ApiRows, sql_rows: SqlRows) -> Iterator[Violation]:
 
 
 def _two_answers(history: History) -> Iterator[Violation]:
-    told: defaultdict[tuple[str, str], list[tuple[Row, ...]]] = defaultdict(list)
+    answered: defaultdict[tuple[str, str], list[tuple[Row, ...]]] = defaultdict(list)
     for call, outcome in history.acknowledged():
-        rows = told[call.user_id, call.key]
+        rows = answered[call.user_id, call.key]
         if rows and rows[0] != outcome.rows:
             yield Violation("two_answers", f"key {call.key} was answered in two ways")
         rows.append(outcome.rows)
@@ -270,8 +270,10 @@ async def read_back(
 async def read_api(history: History, clients: Mapping[str, httpx.AsyncClient]) -> ApiRows:
     """Let every user read every conversation there is, page by page; others' should be empty."""
     listed = await asyncio.gather(*(_conversations(http) for http in clients.values()))
-    told = {row["conversation_id"] for _, outcome in history.acknowledged() for row in outcome.rows}
-    everything = sorted(told.union(*listed))
+    known = {
+        row["conversation_id"] for _, outcome in history.acknowledged() for row in outcome.rows
+    }
+    everything = sorted(known.union(*listed))
     readings = await asyncio.gather(*(_messages(http, everything) for http in clients.values()))
     return dict(zip(clients, readings, strict=True))
 

@@ -19,7 +19,7 @@ OLD, NEW = rsa_key("old"), ec_key("new")
 
 
 class Clock:
-    """A clock that moves when told to."""
+    """A clock that a test moves."""
 
     now = 0.0
 

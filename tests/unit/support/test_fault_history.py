@@ -26,7 +26,7 @@ ALICE, BOB = "alice", "bob"
 ANSWER = {"replayed": False, "userMessage": {"id": "1"}, "message": {"id": "2"}}
 
 
-class World:
+class Spoiled:
     """A run of three good turns of two users, to be spoiled before it is checked."""
 
     def __init__(self) -> None:
@@ -79,27 +79,27 @@ class World:
         self.api[ALICE].append(copy.deepcopy(row))
 
 
-def change_a_text(world: World) -> None:
-    world.messages[0]["content"] = world.api[ALICE][0]["content"] = "first?"
+def change_a_text(run: Spoiled) -> None:
+    run.messages[0]["content"] = run.api[ALICE][0]["content"] = "first?"
 
 
-def lose_what_nobody_was_answered(world: World) -> None:
-    world.history.calls[2].outcomes[:] = [Outcome("unknown", 503)]
-    world.api[BOB].pop()
+def lose_what_nobody_was_answered(run: Spoiled) -> None:
+    run.history.calls[2].outcomes[:] = [Outcome("unknown", 503)]
+    run.api[BOB].pop()
 
 
-def skip_a_place(world: World) -> None:
-    for row in (*world.messages, *world.api[BOB]):
+def skip_a_place(run: Spoiled) -> None:
+    for row in (*run.messages, *run.api[BOB]):
         row["seq"] += row["id"] == "re third"
 
 
-def answer_in_two_ways(world: World) -> None:
-    told = world.history.calls[0].outcomes[0]
-    other = ({**told.rows[0], "id": "another"}, told.rows[1])
-    world.history.calls[0].outcomes.append(Outcome("ok", 200, other))
+def answer_in_two_ways(run: Spoiled) -> None:
+    outcome = run.history.calls[0].outcomes[0]
+    other = ({**outcome.rows[0], "id": "another"}, outcome.rows[1])
+    run.history.calls[0].outcomes.append(Outcome("ok", 200, other))
 
 
-PLANTED: dict[str, tuple[Kind, Callable[[World], object]]] = {
+PLANTED: dict[str, tuple[Kind, Callable[[Spoiled], object]]] = {
     "a reply is lost": ("lost", lambda w: w.forget("re second")),
     "it is lost in the API": ("lost", lambda w: w.api[BOB].pop()),
     "a text is changed": ("lost", change_a_text),
@@ -131,17 +131,17 @@ PLANTED: dict[str, tuple[Kind, Callable[[World], object]]] = {
 
 
 def test_a_good_run_has_no_violation() -> None:
-    """Nothing is reported where everything is as it was asked and told."""
-    assert World().found() == []
+    """Nothing is reported where everything is as it was asked and answered."""
+    assert Spoiled().found() == []
 
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_violation_is_found(name: str) -> None:
     """Each way to break a promise is reported under its kind."""
     kind, plant = PLANTED[name]
-    world = World()
-    plant(world)
-    assert kind in world.kinds()
+    run = Spoiled()
+    plant(run)
+    assert kind in run.kinds()
 
 
 def test_every_kind_of_violation_is_planted_somewhere() -> None:
@@ -151,40 +151,40 @@ def test_every_kind_of_violation_is_planted_somewhere() -> None:
 
 def test_what_an_unknown_outcome_left_behind_is_no_violation() -> None:
     """A key that nobody got an answer for may be stored or not, and its turn may still run."""
-    world = World()
-    world.history.calls[1].outcomes[:] = [Outcome("refused"), Outcome("unknown")]
-    assert world.kinds() == set()
-    world.forget("re second")
-    world.turns[1].update(status="running", reply_message_id=None)
-    assert world.kinds() == set()
-    world.forget("second")
-    del world.turns[1]
-    assert world.kinds() == set()
+    run = Spoiled()
+    run.history.calls[1].outcomes[:] = [Outcome("refused"), Outcome("unknown")]
+    assert run.kinds() == set()
+    run.forget("re second")
+    run.turns[1].update(status="running", reply_message_id=None)
+    assert run.kinds() == set()
+    run.forget("second")
+    del run.turns[1]
+    assert run.kinds() == set()
 
 
 def test_a_run_without_a_fault_is_void() -> None:
     """Peace proves nothing."""
-    world = World()
-    world.history.faults.clear()
+    run = Spoiled()
+    run.history.faults.clear()
     with pytest.raises(VoidRunError, match="no fault"):
-        world.found()
+        run.found()
 
 
 def test_a_run_that_acknowledged_nothing_is_void() -> None:
     """There was nothing to lose."""
-    world = World()
-    for call in world.history.calls:
+    run = Spoiled()
+    for call in run.history.calls:
         call.outcomes.clear()
     with pytest.raises(VoidRunError, match="acknowledged"):
-        world.found()
+        run.found()
 
 
 def test_a_run_that_was_not_read_back_is_void() -> None:
     """A user without a reading is not a user who lost everything."""
-    world = World()
-    del world.api[BOB]
+    run = Spoiled()
+    del run.api[BOB]
     with pytest.raises(VoidRunError, match="bob"):
-        world.found()
+        run.found()
 
 
 @pytest.mark.parametrize(

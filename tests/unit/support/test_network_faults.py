@@ -14,12 +14,12 @@ STEPS = 12  # of the event loop, until a connection has been made for sure
 
 @pytest.fixture
 async def echo() -> AsyncIterator[int]:
-    """The port of a server that says what it hears."""
+    """The port of a server that sends back what it is sent."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
-            while heard := await reader.read(100):
-                writer.write(heard)
+            while data := await reader.read(100):
+                writer.write(data)
         writer.close()
 
     async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
