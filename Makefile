@@ -10,7 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve web test test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup dev up down reset status demo doctor serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -56,6 +56,12 @@ web: $(READY) ## the page with hot reload, beside `make up`
 
 test: $(READY) ## every test
 	@$(RUN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+quick: $(READY) ## every test that needs no stack, in less than a minute
+	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not stack" tests/unit tests/contract
+
+mutations: $(READY) ## break the heart in known ways; each has to turn its tests red
+	@$(RUN)/python -m tests.mutations
 
 test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200)
 	@FAULT_TURNS=$(or $(TURNS),1000) FAULT_STREAMS=$(or $(STREAMS),200) \

@@ -6,7 +6,6 @@ import json
 import re
 from functools import cached_property
 from ipaddress import ip_address
-from math import ceil
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -111,10 +111,17 @@ class Settings(BaseSettings):
     heartbeat_seconds: Seconds = Field(
         default=1, description="How often a running turn writes its draft and renews its lease."
     )
-    unstored_seconds: Seconds = Field(
+    lease_seconds: int = Field(
+        default=26,
+        gt=0,
+        le=3600,
+        validate_default=True,
+        description="How long a worker owns a turn after each heartbeat.",
+    )
+    store_retry_seconds: Seconds = Field(
         default=600, description="How long a finished reply is kept while it can't be stored."
     )
-    join_seconds: Seconds = Field(
+    retry_wait_seconds: Seconds = Field(
         default=20, description="How long a retry waits for its turn that runs elsewhere."
     )
     drain_seconds: Seconds = Field(
@@ -171,13 +178,13 @@ class Settings(BaseSettings):
     otel_metric_export_interval: int = Field(
         default=60_000, gt=0, description="Milliseconds between two exports of metrics."
     )
-    settle_first: bool = Field(
+    freezes_between_requests: bool = Field(
         default=False,
-        description="An answer ends only once the turns it began have: for hosts that freeze"
-        " a process between requests. On AWS Lambda always so.",
+        description="The host freezes a process between requests: a response ends only once the"
+        " turns that it began have. On AWS Lambda always so.",
     )
     aws_lambda_function_name: str | None = Field(
-        default=None, description="Set by AWS Lambda itself; switches SETTLE_FIRST on."
+        default=None, description="Set by AWS Lambda itself; switches FREEZES_BETWEEN_REQUESTS on."
     )
 
     @field_validator("supabase_url", "otel_exporter_otlp_endpoint")
@@ -186,6 +193,17 @@ class Settings(BaseSettings):
         if value is not None and not _is_plain_url(value):
             raise ValueError("is not an http(s) URL")
         return value.rstrip("/") if value else None
+
+    @field_validator("lease_seconds")
+    @classmethod
+    def _outlasts_heartbeats(cls, value: int, info: ValidationInfo) -> int:
+        """Refuse a lease that one missed heartbeat would end; a wrong setting has its own line."""
+        least = 3 * info.data.get("heartbeat_seconds", 0) + info.data.get("store_timeout", 0)
+        if value < least:
+            raise ValueError(
+                f"is less than 3 x HEARTBEAT_SECONDS + STORE_TIMEOUT, which is {least:g}"
+            )
+        return value
 
     @field_validator("supabase_publishable_key", mode="before")
     @classmethod
@@ -239,18 +257,13 @@ class Settings(BaseSettings):
 
     @cached_property
     def is_frozen_between_requests(self) -> bool:
-        """Whether nothing runs here once an answer has ended."""
-        return self.settle_first or self.aws_lambda_function_name is not None
+        """Whether nothing runs here once a response has ended."""
+        return self.freezes_between_requests or self.aws_lambda_function_name is not None
 
     @cached_property
     def secret_key(self) -> SecretStr:
         """The key the service itself uses: the newest."""
         return self.supabase_secret_keys[0]
-
-    @cached_property
-    def lease_seconds(self) -> int:
-        """How long a worker owns a turn after each heartbeat: some may fail in between."""
-        return ceil(10 * self.heartbeat_seconds + 2 * self.store_timeout)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -12,8 +12,11 @@ router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tag
 async def cancel_turn(
     body: CancelTurnRequest, caller: CurrentCaller, container: CurrentContainer
 ) -> CancelTurnResponse:
-    """Stop a turn for good. One that has ended stays as it is; repeating this changes nothing."""
-    record = await container.turns.cancel(body.turn_id, caller=caller)
+    """Stop a turn for good. One that has ended stays as it is; repeating this changes nothing.
+
+    With the service key `userId` says whose turn it is.
+    """
+    record = await container.turns.cancel(caller.acting_for(body.user_id), body.turn_id)
     return CancelTurnResponse(
         turn_id=record.turn.id, status=record.turn.status, message=record.reply
     )

@@ -1,4 +1,4 @@
-"""One request to the AI: stored, answered, stored; as one answer or as a stream."""
+"""One request to the AI, and its reply, both stored: as one response or as a stream."""
 
 from typing import Annotated, Any
 
@@ -18,11 +18,11 @@ from shared.http.sse import event_stream, wants_events
 from shared.models.base import PlainUuid
 from shared.models.turns import MegaMindRequest, MegaMindResponse
 from shared.turns.follow import Place, place_from
-from shared.turns.runner import Turn
+from shared.turns.request import TurnRequest
 
 router = APIRouter(route_class=CheckedRoute, dependencies=[Depends(BEARER)], tags=["mega-mind"])
 
-# OpenAPI says it by the answers' media types, and ignores a parameter of this name.
+# OpenAPI says it by the responses' media types, and ignores a parameter of this name.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
@@ -43,13 +43,13 @@ async def mega_mind(
     """
     user_id = caller.acting_for(body.user_id) if caller else None
     if not body.persist_messages:
-        return await container.turns.run_unstored(body, user_id=user_id, caller=caller)
+        return await container.turns.unstored.run(body, user_id=user_id, caller=caller)
     if user_id is None or caller is None:
         raise UnauthorizedError
-    turn = Turn(user_id, idempotency_key, body, caller, arrived_at)
+    request = TurnRequest(user_id, idempotency_key, body, caller, arrived_at)
     if wants_events(accept):
-        return event_stream(await container.turns.stream(turn))
-    return await container.turns.run(turn)
+        return event_stream(await container.turns.stream(request))
+    return await container.turns.run(request)
 
 
 @router.get("/mega-mind", response_class=Response, responses=STREAM)
@@ -57,11 +57,18 @@ async def follow_turn(
     turn_id: Annotated[PlainUuid, Query(alias="turnId")],
     caller: CurrentCaller,
     container: CurrentContainer,
+    user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None,
     last_event_id: Annotated[str | None, Header()] = None,
     offset: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
-    """Follow a turn that was begun before, from where `Last-Event-ID` or `offset` left it."""
+    """Follow a turn that was begun before, from where `Last-Event-ID` or `offset` left it.
+
+    With the service key `userId` says whose turn it is.
+    """
     if offset is not None and last_event_id is not None:
         raise InvalidRequestError("Give Last-Event-ID or offset, not both.")
     place = Place(offset) if offset is not None else place_from(last_event_id)
-    return event_stream(await container.turns.attach(turn_id, caller=caller, place=place))
+    events = await container.turns.follow(
+        caller.acting_for(user_id), turn_id, caller=caller, place=place
+    )
+    return event_stream(events)

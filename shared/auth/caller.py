@@ -31,7 +31,7 @@ class Caller:
         """
         if self.user_id is None:
             if claimed is None:
-                raise InvalidRequestError("With the service key, userId says who the user is.")
+                raise InvalidRequestError("With the service key, say whose: userId.")
             return claimed
         if claimed is not None and claimed != self.user_id:
             raise ForbiddenError("userId is not the signed-in user.")

@@ -20,5 +20,5 @@ async def read_conversation(
     page = await persistence.load_conversation(request, caller=caller)
     if page.open_turn is None or page.open_turn.is_expired is False:
         return page
-    await persistence.settle_expired_turn(page.conversation.id)
+    await persistence.settle_expired_turn(page.conversation.user_id, page.conversation.id)
     return await persistence.load_conversation(request, caller=caller)

@@ -75,8 +75,8 @@ def _seen_of(scope: Scope, status: int) -> dict[str, str | int]:
     return {"method": method, "route": route, "status": status, **failed}
 
 
-class SettleFirst:
-    """Ends an answer only when the turns that its request began have ended.
+class TurnsBeforeEnd:
+    """Ends a response only when the turns that its request began have ended.
 
     For a host that freezes the process between requests: there, nothing works on a turn any more
     once the last byte is sent.

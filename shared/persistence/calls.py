@@ -54,12 +54,20 @@ class Calls:
         self._store = store
 
     async def _call(
-        self, model: type[ModelT], function: str, caller: Caller | None = None, **arguments: Any
+        self,
+        model: type[ModelT],
+        function: str,
+        caller: Caller | None = None,
+        *,
+        is_urgent: bool = False,
+        **arguments: Any,
     ) -> ModelT:
         plain = {name: _plain(value) for name, value in arguments.items()}
         attempts = ATTEMPTS if function in REPEATABLE else 1
         try:
-            answer = await self._store.call(function, plain, caller=caller, attempts=attempts)
+            answer = await self._store.call(
+                function, plain, caller=caller, attempts=attempts, is_urgent=is_urgent
+            )
         except SchemaBehindError:
             log.warning("schema_behind", function=function)
             raise

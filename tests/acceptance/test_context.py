@@ -69,7 +69,9 @@ async def test_a_long_conversation_stays_inside_the_budget_and_loads_whole(
     conversation = make_long_conversation(db, user.id, messages=MESSAGES)
     before = stored(db, conversation)
     engine = ScriptedEngine()
-    settings = settings_for(stack, history_tokens=BUDGET, summary_tokens=500, store_timeout=60)
+    settings = settings_for(
+        stack, history_tokens=BUDGET, summary_tokens=500, store_timeout=60, lease_seconds=130
+    )
     contexts = []
     async with bundle(settings, token=user.token, engine=engine) as client:
         for _ in range(2):

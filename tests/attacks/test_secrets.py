@@ -82,7 +82,7 @@ class Canaries:
             "LOG_LEVEL": "debug",
             "REALTIME_TIMEOUT": "0.3",
             "STORE_TIMEOUT": "1.5",
-            "UNSTORED_SECONDS": "2",
+            "STORE_RETRY_SECONDS": "2",
         }
 
 

@@ -137,7 +137,7 @@ async def test_a_finished_reply_outlives_an_outage_longer_than_its_lease(
 ) -> None:
     """The retry that finds the lease over lets the process store what it has, as attempt 2."""
     engine = ScriptedEngine("First.", hold=True)
-    settings = behind(proxy, stack, heartbeat_seconds=0.2, unstored_seconds=60)
+    settings = behind(proxy, stack, heartbeat_seconds=0.2, store_retry_seconds=60)
     async with bundle(settings, token=user.token, engine=engine) as client:
         asking = asyncio.create_task(ask(client))
         await asyncio.wait_for(engine.started.wait(), timeout=20)

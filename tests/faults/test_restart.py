@@ -22,7 +22,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.promise("forwarders", red="the forwarder answers 502")
 
 ASKING_SECONDS = 0.2
-QUICK = {"HEARTBEAT_SECONDS": "0.5", "STORE_TIMEOUT": "4"}
+QUICK = {"HEARTBEAT_SECONDS": "0.5", "STORE_TIMEOUT": "4", "LEASE_SECONDS": "13"}
 
 Hop = Callable[[Stack, Path, int], AbstractAsyncContextManager[str]]
 

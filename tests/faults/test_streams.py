@@ -21,7 +21,10 @@ from tests.support.users import User
 STREAMS = int(os.environ.get("FAULT_STREAMS", "100"))
 WORD_SECONDS = max(0.1, STREAMS / 1000)  # so that all are open before the first one ends
 MOST_BYTES = 1_000_000  # of the process, for each open stream
-PATIENT = {"STORE_TIMEOUT": "60"}  # a busy machine's store is slow, not away
+PATIENT = {
+    "STORE_TIMEOUT": "60",
+    "LEASE_SECONDS": "130",
+}  # a busy machine's store is slow, not away
 
 
 class Memory:

@@ -7,7 +7,7 @@ import pytest
 
 from shared.auth.caller import Caller
 from shared.models.turns import MegaMindRequest
-from shared.turns.runner import Turn
+from shared.turns.request import TurnRequest
 
 CONVERSATION = "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"
 
@@ -16,7 +16,7 @@ def fingerprint(key: str = "k", user_id: uuid.UUID | None = None, **body: Any) -
     """Return the hash of a request with this body."""
     request = MegaMindRequest.model_validate({"request": "Hello", **body})
     user_id = user_id or uuid.uuid4()
-    return Turn(user_id, key, request, Caller(user_id, token="t")).request_hash()
+    return TurnRequest(user_id, key, request, Caller(user_id, token="t")).fingerprint()
 
 
 @pytest.mark.parametrize(
