@@ -166,31 +166,6 @@ async def test_one_users_key_is_not_anothers(
     assert rows_of(db, other_user) == (1, ["user", "assistant"])
 
 
-async def test_a_second_request_in_a_busy_conversation_is_told_to_wait(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """409 under another key; another conversation is free, and so is this one afterwards."""
-    engine = ScriptedEngine("Done.", hold=True)
-    created = await user.functions.post("/conversations", json={})
-    busy = {"conversationId": created.json()["conversation"]["id"]}
-    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
-        running = asyncio.create_task(ask(client, "1", **busy))
-        await asyncio.wait_for(engine.started.wait(), timeout=20)
-        refused = await ask(client, "2", request="Me too", **busy)
-        elsewhere = await user.send("Elsewhere")
-        open_turn = (await user.load(busy["conversationId"])).json()["openTurn"]
-        engine.release.set()
-        first = await running
-        after = await ask(client, "2", request="Me too", **busy)
-    assert (refused.status_code, refused.json()["code"]) == (409, "turn_in_progress")
-    assert refused.json()["details"]["turnId"] == first.json()["turnId"] == open_turn["turnId"]
-    assert refused.json()["hint"]
-    assert elsewhere.status_code == 200
-    assert (after.status_code, after.json()["replayed"]) == (200, False)
-    stored = (await user.load(busy["conversationId"])).json()["messages"]
-    assert [row["content"] for row in stored] == ["Once", "Done.", "Me too", "Done."]
-
-
 async def test_repeating_a_failed_turn_replays_the_failure(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:

@@ -128,26 +128,6 @@ async def test_a_broken_road_to_the_store_is_a_503_that_the_same_key_heals(
     assert engine.requests == ["Hello"]
 
 
-@pytest.mark.promise("take-over", red="a new message id each time")
-@pytest.mark.parametrize("verb", ANSWER_LOST)
-async def test_of_many_retries_after_a_lost_answer_one_works_on_the_turn(
-    stack: Stack, user: User, db: psycopg.Connection, store: Proxy, verb: str
-) -> None:
-    """The others are given what it led to."""
-    engine = ScriptedEngine("Done.")
-    settings = through(stack, store, **LONG_LEASE)
-    async with bundle(settings, token=user.token, engine=engine) as client:
-        await poison(store, verb)
-        refused = await ask(client)
-        await heal(store, verb)
-        answers = await asyncio.gather(*(until_answered(client) for _ in range(8)))
-    assert refused.status_code == 503
-    assert [answer.status_code for answer in answers] == [200] * 8
-    assert len({answer.json()["message"]["id"] for answer in answers}) == 1
-    assert turns_of(db, user) == COMPLETED
-    assert engine.requests == ["Hello"]
-
-
 @pytest.mark.promise("take-over", red="`stream` settles an expired turn as `follow` does")
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 async def test_a_retry_at_another_process_takes_the_turn_over(

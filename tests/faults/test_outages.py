@@ -1,7 +1,6 @@
 """What breaks outside: what the caller sees, what is stored, and how it heals."""
 
 import asyncio
-import gc
 import uuid
 from typing import Any
 
@@ -13,8 +12,8 @@ from local.stack import Stack
 from shared.ai import with_time_limit
 from shared.config import Settings
 from shared.encoding.storable import unescape
-from tests.support.bundle import bundle, container_of, settings_for
-from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
+from tests.support.bundle import bundle, settings_for
+from tests.support.engines import HangingEngine, ScriptedEngine
 from tests.support.fault_turns import (
     COMPLETED,
     TAKEN_OVER,
@@ -25,7 +24,6 @@ from tests.support.fault_turns import (
 )
 from tests.support.proxy import (
     Behaviour,
-    Exchange,
     Proxy,
     answers_after,
     drips,
@@ -38,7 +36,6 @@ from tests.support.proxy import (
     replies,
     resets_mid_body,
 )
-from tests.support.sse import read_events, text_of
 from tests.support.users import User
 from tests.support.waiting import BOUND, until
 
@@ -76,12 +73,6 @@ def assert_unavailable(answer: httpx.Response) -> None:
     """Check that the answer is the one clear 503."""
     assert (answer.status_code, answer.json()) == (503, UNAVAILABLE)
     assert int(answer.headers["retry-after"]) > 0
-
-
-def draft_of(db: psycopg.Connection, user: User) -> str:
-    """Return what the store has of the user's one turn's draft."""
-    found = db.execute("select draft from turns where user_id = %s", (user.id,)).fetchone()
-    return str(found[0]) if found else ""
 
 
 @pytest.mark.promise("deadlines")
@@ -159,55 +150,6 @@ async def test_a_finished_reply_outlives_an_outage_longer_than_its_lease(
     assert engine.requests == ["Hello"]
 
 
-@pytest.mark.promise("take-over", red="a second worker is set to the turn")
-async def test_a_worker_whose_lease_ran_out_writes_on_as_the_next_attempt(
-    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
-) -> None:
-    """The AI runs once, whoever watches reads on, and the store has the draft from its start."""
-    engine = TypingEngine(["One, ", "two, ", "three."])
-    settings = behind(proxy, stack, heartbeat_seconds=0.2)
-    async with bundle(settings, token=user.token, engine=engine) as client:
-        headers = {"idempotency-key": "k", "accept": "text/event-stream"}
-        body = {"request": "Hello"}
-        watching = asyncio.create_task(client.post("/mega-mind", json=body, headers=headers))
-        engine.allow(1)
-        await until(lambda: draft_of(db, user) == "One, ")
-        proxy.on("extend_turns", refuses)
-        expire_leases(db, user)
-        retrying = asyncio.create_task(ask(client))
-        await until(lambda: turns_of(db, user) == [("running", 2, ["user"])])
-        emptied = draft_of(db, user)
-        proxy.heal()
-        engine.allow(1)
-        await until(lambda: draft_of(db, user) == "One, two, ")
-        engine.allow(2)
-        answer = await retrying
-        events = [event async for event in read_events(await watching)]
-    assert emptied == ""
-    assert answer.json()["message"]["content"] == text_of(events) == "One, two, three."
-    assert [event.data["attempt"] for event in events if event.name == "accepted"] == [1]
-    assert turns_of(db, user) == TAKEN_OVER
-    assert engine.runs == 1
-
-
-@pytest.mark.promise("client gone", red="the store is called in the client's own task")
-async def test_a_turn_whose_caller_leaves_while_it_begins_is_worked_on_all_the_same(
-    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
-) -> None:
-    """Gone between the commit and its answer; a process that ends waits for both."""
-    begun, answer = asyncio.Event(), asyncio.Event()
-    engine = ScriptedEngine("Done.")
-    settings = behind(proxy, stack, store_timeout=10, drain_seconds=25)
-    async with bundle(settings, token=user.token, engine=engine) as client:
-        proxy.on("begin_turn", answers_after(begun, answer))
-        asking = asyncio.create_task(ask(client))
-        await asyncio.wait_for(begun.wait(), timeout=20)
-        await leave(asking)
-        asyncio.get_running_loop().call_later(0.2, answer.set)
-    assert turns_of(db, user) == COMPLETED
-    assert engine.requests == ["Hello"]
-
-
 @pytest.mark.promise("client gone", red="the store is called in the client's own task")
 async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_all_the_same(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
@@ -234,59 +176,10 @@ async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_a
     assert engine.requests == ["Hello"]
 
 
-@pytest.mark.promise("client gone", red="an exception that nobody fetches")
-async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error(
-    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
-) -> None:
-    """Nothing is left of it: no task, no turn, no exception that nobody has seen."""
-    asked = asyncio.Event()
-    unseen: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
-
-    async def says_so_and_hangs(_: Exchange) -> None:
-        asked.set()
-        await asyncio.Event().wait()
-
-    settings = behind(proxy, stack, drain_seconds=25)
-    async with bundle(settings, token=user.token) as client:
-        proxy.on("begin_turn", says_so_and_hangs)
-        asking = asyncio.create_task(ask(client))
-        await asyncio.wait_for(asked.wait(), timeout=20)
-        await leave(asking)
-        was_working = len(container_of(client).working)
-        await until(lambda: not container_of(client).working)
-    del asking  # and with it what its traceback holds
-    gc.collect()
-    assert (was_working, turns_of(db, user), unseen) == (1, [], [])
-
-
 async def leave(asking: asyncio.Task[Any]) -> None:
     """Go away as a client does, whose request is cancelled with it."""
     asking.cancel()
     await asyncio.wait({asking})
-
-
-@pytest.mark.promise("fencing")
-async def test_a_worker_that_wakes_up_past_its_lease_cannot_write(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """Another took over and replied; the sleeper gives back that reply instead of its own."""
-    slow, quick = ScriptedEngine("Too late.", hold=True), ScriptedEngine("In time.")
-    settings = settings_for(stack)
-    async with (
-        bundle(settings, token=user.token, engine=slow) as sleeper,
-        bundle(settings, token=user.token, engine=quick) as other,
-    ):
-        sleeping = asyncio.create_task(ask(sleeper))
-        await asyncio.wait_for(slow.started.wait(), timeout=20)
-        expire_leases(db, user)
-        answer = await ask(other)
-        slow.release.set()
-        late = await sleeping
-    assert answer.json()["message"]["content"] == "In time."
-    assert (late.status_code, late.json()["replayed"]) == (200, True)
-    assert late.json()["message"] == answer.json()["message"]
-    assert turns_of(db, user) == TAKEN_OVER
 
 
 @pytest.mark.promise("fencing", red="`complete_turn` without `attempt`")

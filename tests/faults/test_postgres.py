@@ -309,29 +309,6 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
     assert len(engine.requests) == 3
 
 
-@pytest.mark.promise("Postgres away", red="a caller waits for its reply without a bound")
-async def test_a_reply_that_finds_its_conversation_locked_is_given_away_and_stored_later(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """The lease is kept meanwhile; the worker stores the reply when the lock is gone."""
-    engine = ScriptedEngine("Done.", hold=True)
-    async with bundle(settings_for(stack, **LONG_LEASE), token=user.token, engine=engine) as client:
-        asking = asyncio.create_task(ask(client))
-        await asyncio.wait_for(engine.started.wait(), timeout=20)
-        row = db.execute("select id from conversations where user_id = %s", (user.id,)).fetchone()
-        assert row is not None
-        with locked(stack, row[0]):
-            engine.release.set()
-            refused = await asyncio.wait_for(asking, BOUND)
-            stored = turns_of(db, user)
-        answer = await until_answered(client)
-    assert (refused.status_code, refused.json()["code"]) == (503, "reply_not_stored")
-    assert stored == RUNNING
-    assert (answer.status_code, answer.json()["message"]["content"]) == (200, "Done.")
-    assert turns_of(db, user) == COMPLETED
-    assert engine.requests == ["Hello"]
-
-
 @pytest.mark.promise("Postgres away", red="`ATTEMPTS = 1`")
 async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path

@@ -24,7 +24,7 @@ MOST_BYTES = 1_000_000  # of the process, for each open stream
 PATIENT = {
     "STORE_TIMEOUT": "60",
     "LEASE_SECONDS": "130",
-}  # a busy machine's store is slow, not away
+}
 
 
 class Memory:
