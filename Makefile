@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 4
 
-# The tests start many processes, each of which would compile the whole bundle anew.
+# The tests start many processes, each of which would compile the whole bundle again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -17,7 +17,7 @@ help: ## this list
 
 setup: $(READY) ## the Python environment, as locked
 
-# The stamp comes last, so an environment that was left half made is made anew.
+# The stamp comes last, so an environment that was left half made is made again.
 $(READY): requirements/dev.txt requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
@@ -89,7 +89,7 @@ types: $(READY)
 imports: $(READY)
 	@$(RUN)/lint-imports
 
-lock: $(READY) ## write the lock files anew after a change in pyproject.toml
+lock: $(READY) ## write the lock files after a change in pyproject.toml
 	@$(RUN)/python requirements/lock.py
 
 docs: $(READY) ## write the tables of settings and of promises from where they stand

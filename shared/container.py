@@ -70,23 +70,23 @@ class Container:
         from shared.imports.importer import Importer
 
         return Importer(
-            self._patient_persistence(self.settings.import_timeout),
+            self._persistence_within(self.settings.import_timeout),
             max_bytes=self.settings.max_import_bytes,
         )
 
-    async def remover(self) -> Persistence:
-        """Return the store for calls that may take long: whether it is there shows at once.
+    async def patient_persistence(self) -> Persistence:
+        """Return the store for removals, which may take long: whether it is there shows at once.
 
         Raises StoreUnavailableError where it isn't.
         """
         await self.persistence.ping()
-        return self._removing
+        return self._removals
 
     @cached_property
-    def _removing(self) -> Persistence:
-        return self._patient_persistence(self.settings.removal_timeout)
+    def _removals(self) -> Persistence:
+        return self._persistence_within(self.settings.removal_timeout)
 
-    def _patient_persistence(self, timeout: float) -> Persistence:
+    def _persistence_within(self, timeout: float) -> Persistence:
         patient = self.settings.model_copy(update={"store_timeout": timeout})
         pool = create_pool(patient)
         self._patient_pools.append(pool)

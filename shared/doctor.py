@@ -33,8 +33,8 @@ SCAN_SECONDS = 600  # as long as the SQL functions give themselves
 REMEDIES = {
     "settled_turn_without_reply": "point it to its reply, or store an interrupted one",
     "turn_with_two_replies": "keep one, leave the other outside of the turn",
-    "seq_gap": "number the messages anew, in their order",
-    "seq_tie": "number the messages anew, in their order",
+    "seq_gap": "number the messages again, in their order",
+    "seq_tie": "number the messages again, in their order",
     "last_seq_wrong": "set it to the newest message's",
     "created_at_out_of_order": "make it grow by a microsecond where it doesn't",
     "key_used_twice": "add the turn's id to the later key",

@@ -24,7 +24,7 @@ class Caller:
         return self.user_id is None
 
     def acting_for(self, claimed: UUID | None) -> UUID:
-        """Return the user this request is for.
+        """Return the user this request is for: the one place that decides whose data it is about.
 
         A user may only name themselves (ForbiddenError); the service must name someone
         (InvalidRequestError).

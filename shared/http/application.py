@@ -62,7 +62,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "headers": {"x-request-id": REQUEST_ID, "Retry-After": RETRY_AFTER},
     },
 }
-# FastAPI's own would tell queries, and what was wrong with a body. Ours is shared.observability.
+# FastAPI's own would export queries, and what was wrong with a body. Ours is shared.observability.
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,

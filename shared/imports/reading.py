@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from decimal import Decimal
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from shared.encoding.canonical import canonical
-from shared.encoding.exact import MAX_PLAIN_DIGITS, ExactNumber
-from shared.encoding.storable import escape_unstorable
+from shared.encoding.storable import escape_unstorable, map_texts
+from shared.encoding.strict import JsonRules, parse_json
 from shared.errors import InvalidImportError
 from shared.exports.json_document import FORMAT
 from shared.imports.chatgpt import read_chatgpt
@@ -24,14 +22,21 @@ from shared.imports.zip_files import files_in
 from shared.models.transfers import PlainConversation, PlainMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
 MAX_CONVERSATIONS = 50_000
 MAX_MESSAGES = 500_000
-MAX_DEPTH = 128  # of metadata: what the database takes
-MAX_DIGITS = 16_000  # before or behind the point: within what jsonb holds
+RULES = JsonRules(
+    subject="file",
+    error=InvalidImportError,
+    encoding="utf-8-sig",
+    max_depth=None,
+    max_values=None,
+    max_digits=16_000,  # within what jsonb holds
+    is_exact=True,
+    must_be_storable=False,  # it is made so
+)
 PLAIN_LIST = TypeAdapter(list[PlainMessage])
 
 
@@ -56,42 +61,7 @@ def read_file(
 
 
 def _parse(content: bytes) -> Any:
-    try:
-        return json.loads(
-            content.decode("utf-8-sig"),
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
-            parse_float=_number,
-            parse_int=_integer,
-        )
-    except UnicodeDecodeError:
-        raise InvalidImportError("The file is not UTF-8.") from None
-    except json.JSONDecodeError as exc:
-        raise InvalidImportError(
-            f"The file is not valid JSON at character {exc.pos}: it may have been cut off."
-        ) from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise InvalidImportError("A JSON object in the file names a key twice.")
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidImportError(f"{name} is not a JSON number.")
-
-
-def _integer(text: str) -> int | ExactNumber:
-    return int(text) if len(text) <= MAX_PLAIN_DIGITS else _number(text)
-
-
-def _number(text: str) -> ExactNumber:
-    exponent = text.lower().partition("e")[2]
-    if len(text) > MAX_DIGITS or len(exponent) > 6 or abs(Decimal(text).adjusted()) > MAX_DIGITS:
-        raise InvalidImportError("A number in the file is too large.")
-    return ExactNumber(text)
+    return parse_json(content, RULES)
 
 
 def _listed(document: Any) -> list[Any]:
@@ -157,7 +127,7 @@ def _make_ready(draft: ParsedConversation, now: datetime) -> None:
     draft.title = escape_unstorable(draft.title)[0][:200]
     for message in draft.messages:
         message.content, is_escaped = escape_unstorable(message.content)
-        message.metadata = _each_text(message.metadata, lambda text: escape_unstorable(text)[0])
+        message.metadata = map_texts(message.metadata, lambda text: escape_unstorable(text)[0])
         if is_escaped:
             message.metadata["escaped"] = True
 
@@ -172,20 +142,7 @@ def _require_storable(draft: ParsedConversation) -> None:
     for message in draft.messages:
         values += [message.content, message.generated_code, message.metadata]
     for value in values:
-        _each_text(value, refuse_unstorable)
-
-
-def _each_text(value: Any, change: Callable[[str], str], depth: int = 1) -> Any:
-    """Return a JSON value with every text in it changed, names too."""
-    if depth > MAX_DEPTH:
-        raise InvalidImportError("The file is nested too deep.")
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {change(name): _each_text(item, change, depth + 1) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_each_text(item, change, depth + 1) for item in value]
-    return value
+        map_texts(value, refuse_unstorable)
 
 
 def _require_bounds(read: ImportFile) -> None:

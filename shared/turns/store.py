@@ -74,7 +74,9 @@ class TurnStore(Protocol):
     ) -> CountedTurn:
         """Count a turn of which nothing is stored towards its user's limits."""
 
-    async def get_conversation(self, conversation_id: UUID, *, caller: Caller) -> ConversationRow:
+    async def get_conversation(
+        self, user_id: UUID, conversation_id: UUID, *, caller: Caller
+    ) -> ConversationRow:
         """Read a conversation's row."""
 
     async def load_history(

@@ -64,7 +64,7 @@ class UnstoredRuns:
         if user_id is None or caller is None:
             raise UnauthorizedError
         if caller.is_service:  # which may read anybody's: here it is this user's or none
-            found = await self._store.get_conversation(conversation_id, caller=caller)
+            found = await self._store.get_conversation(user_id, conversation_id, caller=caller)
             if found.user_id != user_id:
                 raise ConversationNotFoundError
         stored = await self._store.load_history(

@@ -12,7 +12,7 @@ import pytest
 
 from local.stack import Stack
 from shared.encoding.canonical import canonical
-from shared.encoding.exact import read_exactly
+from shared.encoding.strict import STORED, parse_json
 from shared.imports import importer
 from shared.imports.ours import checksum_of
 from shared.imports.parsed import ParsedMessage
@@ -61,7 +61,7 @@ async def exported(user: User, conversation: str) -> dict[str, Any]:
     answer = await user.functions.get(
         "/export-conversation", params={"conversationId": conversation}
     )
-    document: dict[str, Any] = read_exactly(answer.text)
+    document: dict[str, Any] = parse_json(answer.text, STORED)
     return document
 
 
@@ -453,10 +453,10 @@ async def test_a_store_that_fails_halfway_leaves_nothing(
 
     stage = Persistence.stage_import
 
-    async def fail_second(self: Any, import_id: Any, **more: Any) -> Any:
+    async def fail_second(self: Any, *ids: Any, **more: Any) -> Any:
         if more["part"]:
             raise StoreUnavailableError
-        return await stage(self, import_id, **more)
+        return await stage(self, *ids, **more)
 
     rows = [{"role": "user", "content": str(n)} for n in range(1500)]
     async with bundle(settings_for(stack), token=user.token) as client:

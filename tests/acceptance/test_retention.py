@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from functools import partial
 from typing import Any
 
 import httpx
@@ -128,7 +129,10 @@ async def test_a_hold_wins_on_each_path(
     """The owner's delete over both roads, the service's, retention, erasure, the account's end."""
     held = await start(user)
     forget(db, held, 99)
-    hold = await service.post("/legal-holds", json={"conversationId": held, "reason": "case 7"})
+    mine = {"userId": user.id}
+    hold = await service.post(
+        "/legal-holds", json={"conversationId": held, "reason": "case 7", **mine}
+    )
     await service.put("/retention-policies", json={"userId": user.id, "deleteAfterDays": 1})
     environment = stack.settings.environment()
     secret = {"apikey": environment["SUPABASE_SECRET_KEY"]}
@@ -140,7 +144,7 @@ async def test_a_hold_wins_on_each_path(
     async with httpx.AsyncClient(base_url=environment["SUPABASE_URL"], timeout=60) as http:
         refused = [
             await user.functions.delete(path),
-            await service.delete(path),
+            await service.delete(path, params=mine),
             await http.delete(f"/rest/v1/conversations?id=eq.{held}", headers=own),
             await http.delete(f"/rest/v1/conversations?id=eq.{held}", headers=secret),
         ]
@@ -157,7 +161,7 @@ async def test_a_hold_wins_on_each_path(
     assert len((await user.load(held)).json()["messages"]) == 2
 
     hold_id = hold.json()["hold"]["id"]
-    released = await service.delete(f"/legal-holds/{hold_id}")
+    released = await service.delete(f"/legal-holds/{hold_id}", params=mine)
     assert (hold.status_code, released.json()["hold"]["released_at"] is None) == (201, False)
     assert (await user.functions.delete(path)).status_code == 200
 
@@ -320,7 +324,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
     ("POST", "/legal-holds", {"userId": SOME, "reason": " "}, 400),
     ("POST", "/legal-holds", {"userId": SOME, "reason": "x" * 501}, 400),
     ("POST", "/legal-holds", {"userId": SOME, "reason": "x"}, 404),
-    ("POST", "/legal-holds", {"conversationId": SOME, "reason": "x"}, 404),
+    ("POST", "/legal-holds", {"userId": SOME, "conversationId": SOME, "reason": "x"}, 404),
     ("POST", "/apply-retention", {"dryRun": "no"}, 400),
     ("POST", "/apply-retention", {"most": 0}, 400),
     ("POST", "/apply-retention", {"most": 5001}, 400),
@@ -333,7 +337,7 @@ async def test_what_makes_no_sense_is_refused(service: httpx.AsyncClient) -> Non
         answer = await service.request(method, path, json=body)
         assert answer.status_code == status, (body, answer.text)
         assert set(answer.json()) == {"code", "message", "details", "hint"}
-    gone = await service.delete(f"/legal-holds/{SOME}")
+    gone = await service.delete(f"/legal-holds/{SOME}", params={"userId": SOME})
     assert (gone.status_code, gone.json()["code"]) == (404, "legal_hold_not_found")
 
 
@@ -341,6 +345,7 @@ async def test_the_documents_examples_run(user: User, service: httpx.AsyncClient
     """As they stand on the page, bounded to one user."""
     schemas = app.openapi()["components"]["schemas"]
     mine = {"userId": user.id}
+    held = partial(service.get, "/legal-holds", params=mine)
     answers = [
         await service.put(
             "/retention-policies", json=schemas["SetRetentionPolicyRequest"]["example"] | mine
@@ -349,8 +354,9 @@ async def test_the_documents_examples_run(user: User, service: httpx.AsyncClient
             "/apply-retention", json=schemas["ApplyRetentionRequest"]["example"] | mine
         ),
         await service.post("/legal-holds", json=schemas["PlaceLegalHoldRequest"]["example"] | mine),
-        await service.delete("/legal-holds/{}".format(
-            (await service.get("/legal-holds", params=mine)).json()["holds"][0]["id"])),
+        await service.delete(
+            f"/legal-holds/{(await held()).json()['holds'][0]['id']}", params=mine
+        ),
         await user.functions.post("/erase-account", json=schemas["EraseAccountRequest"]["example"]),
     ]  # fmt: skip
     assert [answer.status_code for answer in answers] == [200, 200, 201, 200, 200]

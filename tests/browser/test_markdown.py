@@ -44,7 +44,9 @@ async def test_mathematics_is_set_and_copied_as_its_source(
             [r"$\frac{a$", r"$\href{javascript:hack}{b_1}$"]
         )
         fraction = page.locator(".mfrac").first
-        assert (await fraction.bounding_box() or {})["height"] > 15
+        box = await fraction.bounding_box()
+        assert box is not None
+        assert box["height"] > 15
         copied = await page.locator(".uci-markdown").evaluate(COPY_ALL)
         assert r"$ x = \frac{1}{2} $" in copied
         assert "$$E = m\n  + c$$" in copied

@@ -111,8 +111,8 @@ async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
         store = Persistence(Store(Clients(settings, pool), timeout=30))
         caller = Caller(UUID(owner.id), owner.token)
 
-        async def delete(conversation_id: UUID) -> object:
-            return await store.delete_conversation(conversation_id, caller=caller)
+        async def delete(conversation_id: UUID) -> None:
+            await store.delete_conversation(UUID(owner.id), conversation_id, caller=caller)
 
         yield Road(store, caller, Caller(UUID(stranger.id), stranger.token), delete)
     for user in (owner, stranger):
@@ -152,7 +152,7 @@ async def test_a_key_belongs_to_one_request_of_one_user(road: Road) -> None:
 async def test_the_same_call_again_is_begun_as_the_first_time(road: Road) -> None:
     """Under the id of its message, for as long as nobody has taken it over."""
     message_id = uuid4()
-    same = {"idempotency_key": "k", "message_id": message_id}
+    same: dict[str, Any] = {"idempotency_key": "k", "message_id": message_id}
     first, second = await road.begin(**same), await road.begin(**same)
     assert (second.outcome, second.turn.id) == ("started", first.turn.id)
     await road.extend(first, lease_seconds=0)
@@ -170,7 +170,7 @@ async def test_of_many_at_once_under_one_key_one_begins(road: Road) -> None:
 async def test_a_conversation_runs_one_turn_at_a_time(road: Road) -> None:
     """A second one is shown the first; a stranger's or a missing conversation isn't found."""
     first = await road.begin(idempotency_key="one")
-    chat = {"conversation_id": first.conversation.id}
+    chat: dict[str, Any] = {"conversation_id": first.conversation.id}
     second = await road.begin(**chat)
     assert (second.outcome, second.turn.idempotency_key) == ("in_progress", "one")
     await road.complete(first)
@@ -284,7 +284,7 @@ async def test_only_a_turn_whose_lease_is_over_is_settled(road: Road) -> None:
 
 async def test_only_so_many_turns_may_begin(road: Road) -> None:
     """What stores nothing counts too, a known key doesn't; the error says when to come back."""
-    limits: dict[str, int | None] = {"turns_per_minute": 2, "turns_per_day": None}
+    limits: dict[str, Any] = {"turns_per_minute": 2, "turns_per_day": None}
     await road.begin(idempotency_key="k", **limits)
     assert (await road.store.count_unstored_turn(user_id=road.user_id, **limits)).is_counted
     for refused in (

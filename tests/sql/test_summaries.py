@@ -149,9 +149,9 @@ def test_one_long_message_does_not_push_out_the_others(
     assert sum(len(json.dumps(row, ensure_ascii=False)) for row in stored.history) < 4_000
     context = given_context(stored.history, stored.context)
     assert [row.seq for row in context.history] == list(range(1, 9))
-    assert context.told()["tokens"] <= 1_000
-    assert context.told()["shortened"] == 2
-    assert context.told()["omitted"] == 0
+    assert context.as_metadata()["tokens"] <= 1_000
+    assert context.as_metadata()["shortened"] == 2
+    assert context.as_metadata()["omitted"] == 0
 
 
 @pytest.mark.promise("context", red="`omitted` without the summaries in between")

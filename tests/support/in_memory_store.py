@@ -235,12 +235,11 @@ class InMemoryStore:
         return CountedTurn(is_counted=True)
 
     @_verb
-    async def get_conversation(self, conversation_id: UUID, *, caller: Caller) -> ConversationRow:
+    async def get_conversation(
+        self, user_id: UUID, conversation_id: UUID, *, caller: Caller
+    ) -> ConversationRow:
         """Read one conversation's row."""
-        found = self._conversations.get(conversation_id)
-        if found is None or caller.user_id not in {None, found.user_id}:
-            raise ConversationNotFoundError
-        return found
+        return self._conversation(user_id, conversation_id)
 
     @_verb
     async def load_history(
