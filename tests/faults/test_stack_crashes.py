@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import socket
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,10 @@ import httpx
 import psutil
 import pytest
 
-from local.errors import PortTakenError
-from local.ports import Ports
 from local.postgres import kill_server
 from local.processes import Part
 from local.stack import Stack, processes_left_in
-from tests.support.stack import free_ports, settings_in
+from tests.support.stack import settings_in
 from tests.support.users import User, sign_up
 
 
@@ -136,36 +132,3 @@ async def test_an_interrupted_first_start_is_healed_by_the_next(tmp_path: Path) 
     finally:
         stack.down()
     assert bystander.is_running()
-
-
-@pytest.mark.parametrize("name", ["db", "api", "functions", "realtime"])
-def test_a_taken_port_is_named(tmp_path: Path, name: str) -> None:
-    """One line: which port, for which part, who has it, and how to choose another."""
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = holder.getsockname()[1]
-        ports = Ports(
-            **dict(zip(("api", "db", "functions", "realtime"), free_ports(4), strict=True))
-        )
-        settings = replace(settings_in(tmp_path), ports=replace(ports, **{name: port}))
-        part = next(p for p in Stack(settings).parts if p.name == name)
-        with pytest.raises(PortTakenError) as caught:
-            part.begin()
-        assert part.process() is None
-    message = str(caught.value)
-    assert str(port) in message
-    assert "API_PORT=" in message
-    assert f"pid {os.getpid()}" in message
-    assert "\n" not in message
-
-
-def test_a_stack_whose_database_port_is_taken_does_not_start(tmp_path: Path) -> None:
-    """`up` as a whole says so, and leaves nothing running."""
-    settings = settings_in(tmp_path / "stack")
-    stack = Stack(settings, with_seed=False)
-    with (
-        socket.create_server(("127.0.0.1", settings.ports.db)),
-        pytest.raises(PortTakenError, match=str(settings.ports.db)),
-    ):
-        stack.up()
-    assert processes_left_in(settings) == []
-    stack.down()
