@@ -25,7 +25,6 @@ from tests.support.fault_turns import (
 from tests.support.proxy import (
     Behaviour,
     Proxy,
-    answers_after,
     drips,
     drops_the_answer,
     hangs,
@@ -148,38 +147,6 @@ async def test_a_finished_reply_outlives_an_outage_longer_than_its_lease(
     assert (answer.status_code, answer.json()["message"]["content"]) == (200, "First.")
     assert turns_of(db, user) == TAKEN_OVER
     assert engine.requests == ["Hello"]
-
-
-@pytest.mark.promise("client gone", red="the store is called in the client's own task")
-async def test_a_turn_whose_watcher_leaves_while_it_is_taken_over_is_worked_on_all_the_same(
-    stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy
-) -> None:
-    """A stream that waited for the end of a lease is the one that takes the turn over."""
-    begun, answer = asyncio.Event(), asyncio.Event()
-    engine = ScriptedEngine("Done.")
-    settings = behind(proxy, stack, store_timeout=5)
-    async with bundle(settings, token=user.token, engine=engine) as client:
-        proxy.on("begin_turn", drops_the_answer)
-        assert_unavailable(await ask(client))
-        proxy.heal()
-    async with bundle(settings, token=user.token, engine=engine) as client:
-        headers = {"idempotency-key": "k", "accept": "text/event-stream"}
-        body = {"request": "Hello"}
-        watching = asyncio.create_task(client.post("/mega-mind", json=body, headers=headers))
-        await until(lambda: "load_turn" in proxy.rpc_calls)
-        proxy.on("begin_turn", answers_after(begun, answer))
-        expire_leases(db, user)
-        await asyncio.wait_for(begun.wait(), timeout=20)
-        await leave(watching)
-        answer.set()
-        await until(lambda: turns_of(db, user) == TAKEN_OVER)
-    assert engine.requests == ["Hello"]
-
-
-async def leave(asking: asyncio.Task[Any]) -> None:
-    """Go away as a client does, whose request is cancelled with it."""
-    asking.cancel()
-    await asyncio.wait({asking})
 
 
 @pytest.mark.promise("fencing", red="`complete_turn` without `attempt`")
