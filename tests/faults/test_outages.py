@@ -241,22 +241,6 @@ async def test_a_removal_may_take_its_time_but_not_in_finding_nobody(
     assert_unavailable(away)
 
 
-@pytest.mark.promise("limits", red="`run_unstored` counts nothing")
-async def test_what_can_not_be_counted_is_not_run(stack: Stack, user: User, proxy: Proxy) -> None:
-    """With a limit set, a run that stores nothing needs the store: 503, and the AI isn't asked."""
-    engine = ScriptedEngine("Done.")
-    settings = behind(proxy, stack, turns_per_minute=1)
-    async with bundle(settings, token=user.token, engine=engine) as client:
-        proxy.on("count_unstored_turn", refuses)
-        refused = await ask(client, persistMessages=False)
-        asked = list(engine.requests)
-        proxy.heal()
-        answer = await ask(client, persistMessages=False)
-    assert_unavailable(refused)
-    assert (asked, answer.status_code) == ([], 200)
-    assert proxy.rpc_calls == ["count_unstored_turn"] * 2
-
-
 async def test_a_refused_request_costs_the_store_nothing(
     stack: Stack, user: User, proxy: Proxy
 ) -> None:
