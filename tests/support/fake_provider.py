@@ -1,14 +1,13 @@
 """A provider of language models on a real HTTP server that speaks OpenAI's protocol."""
 
-from __future__ import annotations
-
 import json
 import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+import pydantic_ai.models
 
 PLAN = {"intent": "create_function", "complexity": "complex", "strategy": "step_by_step"}
 
@@ -17,13 +16,16 @@ class FakeProvider(ThreadingHTTPServer):
     """Answers chat completions as `answer` says, and keeps what it was asked."""
 
     daemon_threads = True
-    answer: Callable[[Handler], None]
+    answer: Callable[["Handler"], None]
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.may_go_on = threading.Event()
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing about connections that break."""
 
     @property
     def base_url(self) -> str:
@@ -91,6 +93,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
+
+
+@contextmanager
+def running_provider() -> Iterator[FakeProvider]:
+    """Run a provider, which the engines of this process may ask."""
+    server = FakeProvider()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        with pydantic_ai.models.override_allow_model_requests(True):
+            yield server
+    finally:
+        server.may_go_on.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def streaming(

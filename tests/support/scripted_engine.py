@@ -1,15 +1,15 @@
 """Engines that play a script, and a reader of their events."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from shared.ai import (
     Analysis,
     AnalysisReady,
     Complexity,
+    Engine,
+    EngineEvent,
     EngineResult,
     Finished,
     HistoryMessage,
@@ -17,11 +17,6 @@ from shared.ai import (
     TextDelta,
     closing,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from shared.ai import Engine, EngineEvent
 
 READY = AnalysisReady(
     Analysis(intent=Intent.OTHER, complexity=Complexity.SIMPLE, strategy="direct_answer")

@@ -55,6 +55,7 @@ async def test_a_stream_without_a_result_is_a_failure() -> None:
     assert (recording.error_type, recording.result.message) == ("provider_error", "a")
 
 
+@pytest.mark.promise("model fails")
 @pytest.mark.parametrize("text", ["", " \n"])
 async def test_a_blank_reply_is_a_failure(text: str) -> None:
     """Success means that there is something to read."""
@@ -151,6 +152,7 @@ async def test_a_consumer_that_leaves_early_closes_the_engine() -> None:
     assert engine.closed
 
 
+@pytest.mark.promise("model fails")
 async def test_a_reply_over_the_limit_is_cut_flagged_and_stopped() -> None:
     """The engine is not read on, and files that were complete are kept."""
     file = "```py a.py\nx\n```\n"

@@ -10,6 +10,8 @@ from shared.exports.markdown import markdown_document
 from shared.exports.snapshot import Snapshot
 from shared.models.transfers import ConversationExport, MessageExport
 
+pytestmark = pytest.mark.promise("exports", red="text is not quoted")
+
 AT = "2026-11-22T10:00:00.5+02:00"
 
 

@@ -295,6 +295,7 @@ async def test_a_model_that_hangs_is_timed_out_with_its_text_kept() -> None:
     assert is_closed.is_set()
 
 
+@pytest.mark.promise("model fails")
 async def test_ten_megabytes_are_cut_at_the_limit() -> None:
     """The provider's stream is left as soon as the reply is long enough."""
     sent: list[int] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared.ai import GeneratedFile, TextDelta, closing, create_engine
-from tests.support.fake_provider import PLAN, FakeProvider, Handler, streaming
+from tests.support.fake_provider import PLAN, FakeProvider, Handler, running_provider, streaming
 from tests.support.scripted_engine import record, rows
 
 if TYPE_CHECKING:
@@ -23,16 +22,9 @@ FILE = ["Sure:\n```py", "thon path=a.py\nx = 1\n``", "`\n"]
 
 
 @pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    monkeypatch.setattr(pydantic_ai.models, "ALLOW_MODEL_REQUESTS", True)
-    server = FakeProvider()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.may_go_on.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def provider() -> Iterator[FakeProvider]:
+    with running_provider() as server:
+        yield server
 
 
 def engine_for(provider: FakeProvider, **settings: Any) -> Engine:
@@ -78,6 +70,7 @@ async def test_text_arrives_before_the_provider_has_finished(provider: FakeProvi
         assert TextDelta("last") in [event async for event in events]
 
 
+@pytest.mark.promise("model fails")
 @pytest.mark.parametrize(
     ("status", "error_type"),
     [
@@ -186,12 +179,14 @@ async def test_an_answer_at_the_token_limit_is_flagged(provider: FakeProvider) -
     assert (result.success, result.finish_reason) == (True, "length")
 
 
+@pytest.mark.promise("model fails")
 async def test_an_empty_answer_is_a_failure(provider: FakeProvider) -> None:
     """A stream of nothing is no reply."""
     provider.answer = streaming()
     assert (await record(engine_for(provider))).error_type == "empty_reply"
 
 
+@pytest.mark.promise("model fails")
 async def test_a_provider_that_hangs_is_timed_out(provider: FakeProvider) -> None:
     """The total limit holds on a real socket."""
 
