@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from pathlib import Path
+import shutil
 from typing import Any
 
 import httpx
@@ -13,7 +13,7 @@ import pytest
 from local.postgres import kill_server
 from local.processes import Part
 from local.stack import Stack, processes_left_in
-from tests.support.stack import settings_in
+from tests.support.stack import settings_in, temporary_home
 from tests.support.users import User, sign_up
 
 
@@ -98,9 +98,9 @@ async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
     await user.functions.aclose()
 
 
-async def test_an_interrupted_first_start_is_healed_by_the_next(tmp_path: Path) -> None:
+async def test_an_interrupted_first_start_is_healed_by_the_next() -> None:
     """Half-made folders, pid files that are lost, broken, or name another program."""
-    stack = Stack(settings_in(tmp_path / "stack"), with_seed=False)
+    stack = Stack(settings_in(temporary_home()), with_seed=False)
     home = stack.settings.home
     for folder in ("postgres.new/base", "postgres/base"):
         (home / folder).mkdir(parents=True)
@@ -131,4 +131,5 @@ async def test_an_interrupted_first_start_is_healed_by_the_next(tmp_path: Path) 
         await user.functions.aclose()
     finally:
         stack.down()
+        shutil.rmtree(home, ignore_errors=True)
     assert bystander.is_running()
