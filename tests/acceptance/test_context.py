@@ -226,7 +226,10 @@ async def test_a_summary_is_its_owners_to_see_and_nobodys_to_write(
             rest.from_("messages").insert(forged | {"role": "system"}),
             rest.from_("messages").insert(forged | {"role": "user", "is_summary": True}),
             rest.from_("summaries").insert(pointer | {"id": row["id"], "user_id": attacker.id}),
-            rest.rpc("write_summary", summary | {"conversation_id": conversation}),
+            rest.rpc(
+                "write_summary",
+                summary | {"user_id": attacker.id, "conversation_id": conversation},
+            ),
         ]
         for attempt in attempts:
             with pytest.raises(Exception, match="42501"):

@@ -214,9 +214,9 @@ async def test_a_follower_reads_anew_where_another_worker_writes_anew(
             db.execute("update turns set attempt = 2, draft = 'Another' where id = %s", (turn_id,))
             second = await until(stream, "delta")
             db.execute(
-                "select complete_turn(%s, 2, gen_random_uuid(), 'completed', 'Another one.',"
+                "select complete_turn(%s, %s, 2, gen_random_uuid(), 'completed', 'Another one.',"
                 " null, '{\"success\": true}')",
-                (turn_id,),
+                (user.id, turn_id),
             )
             rest = await until(stream, "done")
         headers = {"last-event-id": first[-1].id}
