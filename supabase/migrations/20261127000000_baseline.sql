@@ -17,31 +17,23 @@ create schema private;
 -- To authenticated as well: functions that run as the caller use a few of its helpers.
 grant usage on schema private to authenticated, service_role;
 
-comment on schema private is
-    'Helpers, trigger functions and the backend''s own tables. Not for the Data API to serve.';
+comment on schema private is 'Helpers, trigger functions and the backend''s own tables. Not for the Data API to serve.';
 
 create function public.ping()
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('version', '20261127000000');
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
 grant execute on function public.ping to service_role;
-comment on function public.ping is
-    'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+comment on function public.ping is 'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
 
 -- A caller with a token passes his own id; the service passes that of the user it acts for.
 create function private.require_self(user_id uuid)
 returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 begin
     -- Where nobody is signed in, the database itself is calling: a schedule, or its owner.
@@ -123,25 +115,18 @@ grant insert (id, user_id, project_id, title, metadata, archived_at) on table pu
     to service_role;
 grant update (project_id, title, metadata, archived_at) on table public.conversations to service_role;
 
-comment on table public.conversations is
-    'One conversation between a user and the AI. Owned by user_id alone.';
-comment on column public.conversations.last_seq is
-    'The seq of the newest message; 0 while there is none.';
-comment on column public.conversations.updated_at is
-    'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
-comment on column public.conversations.imported is
-    'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
-comment on column public.conversations.restored_at is
-    'When it last came back from the archive. Written by the database.';
+comment on table public.conversations is 'One conversation between a user and the AI. Owned by user_id alone.';
+comment on column public.conversations.last_seq is 'The seq of the newest message; 0 while there is none.';
+comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
+comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
+comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
 -- whole row at each change: one row that was too deep could then take no message any more.
 create function private.refuse_depth()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     raise exception 'Metadata nests too deep.' using errcode = '23514';
@@ -149,8 +134,7 @@ end;
 $$;
 
 revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
-comment on function private.refuse_depth is
-    'Raises 23514: metadata nests deeper than readers of JSON follow.';
+comment on function private.refuse_depth is 'Raises 23514: metadata nests deeper than readers of JSON follow.';
 
 create trigger conversations_refuse_depth
     before insert or update of metadata on public.conversations
@@ -161,9 +145,7 @@ create trigger conversations_refuse_depth
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     new.restored_at := now();
@@ -172,8 +154,7 @@ end;
 $$;
 
 revoke all on function private.note_restore from public, anon, authenticated, service_role;
-comment on function private.note_restore is
-    'Writes down when a conversation came back from the archive, whoever restored it.';
+comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
@@ -185,9 +166,7 @@ create trigger conversations_note_restore
 -- when it was, nor an import take it. Such a moment becomes that of the change.
 create function private.bound_archived_at()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     new.archived_at := now();
@@ -196,8 +175,7 @@ end;
 $$;
 
 revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
-comment on function private.bound_archived_at is
-    'Puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
@@ -258,18 +236,12 @@ revoke all on table public.turns from public, anon, authenticated, service_role;
 grant select on table public.turns to authenticated;
 grant select, insert, update on table public.turns to service_role;
 
-comment on table public.turns is
-    'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
-comment on column public.turns.attempt is
-    'Grows when another worker takes over. A write that names an older attempt is refused.';
-comment on column public.turns.lease_expires_at is
-    'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
-comment on column public.turns.draft is
-    'The reply so far, while it is being written.';
-comment on column public.turns.cancel_requested_at is
-    'When its owner asked to stop it; the worker sees that at its next heartbeat.';
-comment on column public.turns.replays is
-    'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
+comment on table public.turns is 'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
+comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
+comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
+comment on column public.turns.draft is 'The reply so far, while it is being written.';
+comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
 -- Messages are the record: append-only, in one total order for each conversation.
 create table public.messages (
@@ -332,16 +304,11 @@ grant select on table public.messages to authenticated;
 grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
 grant select, insert on table public.messages to service_role;
 
-comment on table public.messages is
-    'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
-comment on column public.messages.seq is
-    'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
-comment on column public.messages.created_at is
-    'Strictly grows within a conversation, so ordering by it is ordering by seq.';
-comment on column public.messages.turn_id is
-    'The turn that wrote this row; null for rows written outside one.';
-comment on column public.messages.user_id is
-    'The owner of the conversation, on replies too.';
+comment on table public.messages is 'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
+comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
+comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
+comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
 create trigger messages_refuse_depth
     before insert or update of metadata on public.messages
@@ -352,9 +319,7 @@ create trigger messages_refuse_depth
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
     v_last_seq bigint;
@@ -362,16 +327,14 @@ declare
 begin
     select c.last_seq, c.updated_at into v_last_seq, v_updated_at
     from public.conversations as c
-    where c.user_id = new.user_id
-      and c.id = new.conversation_id
+    where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
 
     if v_last_seq is null
         or exists (
             select 1
             from public.messages as m
-            where m.user_id = new.user_id
-              and m.id = new.id
+            where m.user_id = new.user_id and m.id = new.id
         )
     then
         -- No such conversation, or someone else's: the foreign key refuses the row, with one and
@@ -388,16 +351,14 @@ begin
     update public.conversations as c
     set last_seq = new.seq,
         updated_at = new.created_at
-    where c.user_id = new.user_id
-      and c.id = new.conversation_id;
+    where c.user_id = new.user_id and c.id = new.conversation_id;
 
     return new;
 end;
 $$;
 
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
-comment on function private.assign_message_place is
-    'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
+comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
 -- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
@@ -413,9 +374,7 @@ create trigger messages_assign_place
 -- tables are the truth, and realtime.send turns its own failures into warnings.
 create function private.broadcast_message()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
@@ -436,8 +395,7 @@ end;
 $$;
 
 revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
-comment on function private.broadcast_message is
-    'Sends a message that this transaction commits to its conversation''s topic.';
+comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
 
 create trigger messages_broadcast
     after insert on public.messages
@@ -452,10 +410,7 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql
-volatile
-security invoker
-set search_path = ''
+language sql volatile security invoker set search_path = ''
 as $$
     select realtime.send(
         jsonb_strip_nulls(jsonb_build_object(
@@ -469,8 +424,7 @@ $$;
 
 revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is
-    'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send.
@@ -492,9 +446,7 @@ create policy listen_to_own_conversation on realtime.messages
 -- time included. By day, in which the events are kept, and not beyond the life of what is removed.
 create function private.forget_events()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
     delete from realtime.messages as m
@@ -511,8 +463,7 @@ end;
 $$;
 
 revoke all on function private.forget_events from public, anon, authenticated, service_role;
-comment on function private.forget_events is
-    'Removes the live events of conversations that were deleted, as far as that is allowed.';
+comment on function private.forget_events is 'Removes the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events
     after delete on public.conversations
@@ -545,16 +496,12 @@ create policy withheld on private.turn_usage for select to authenticated using (
 revoke all on table private.turn_usage from public, anon, authenticated, service_role;
 grant select on table private.turn_usage to service_role;
 
-comment on table private.turn_usage is
-    'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
-comment on column private.turn_usage.key_hash is
-    'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
+comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on column private.turn_usage.key_hash is 'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
     insert into private.turn_usage (user_id, key_hash, started_at)
@@ -568,8 +515,7 @@ end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
-comment on function private.note_turn_usage is
-    'Keeps the keys of turns whose conversation is deleted, and when they began.';
+comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, and when they began.';
 
 create trigger turns_note_usage
     after delete on public.turns
@@ -579,10 +525,7 @@ create trigger turns_note_usage
 
 create function private.refuse_used_key(user_id uuid, idempotency_key text)
 returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 begin
     if exists (
@@ -599,8 +542,7 @@ $$;
 
 revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
 grant execute on function private.refuse_used_key to service_role;
-comment on function private.refuse_used_key is
-    'Raises PT404 where a key led to a turn whose conversation was deleted.';
+comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
 
 -- Whose row is locked begins a turn: two at once can't both take the last place.
 create table private.turn_limits (
@@ -619,8 +561,7 @@ create policy withheld on private.turn_limits for select to authenticated using 
 revoke all on table private.turn_limits from public, anon, authenticated, service_role;
 grant select, insert, update on table private.turn_limits to service_role;
 
-comment on table private.turn_limits is
-    'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
+comment on table private.turn_limits is 'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
 
 create function private.require_turns_left(
     user_id uuid,
@@ -628,10 +569,7 @@ create function private.require_turns_left(
     turns_per_day integer
 )
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -691,8 +629,7 @@ $$;
 
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
-comment on function private.require_turns_left is
-    'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
+comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
@@ -701,10 +638,7 @@ create function public.count_unstored_turn(
     turns_per_day integer
 )
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -725,8 +659,7 @@ $$;
 
 revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
 grant execute on function public.count_unstored_turn to service_role;
-comment on function public.count_unstored_turn is
-    'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
 
 -- A summary is one more message. What it covers stays stored, and is shown as ever.
 create table public.summaries (
@@ -760,12 +693,9 @@ revoke all on table public.summaries from public, anon, authenticated, service_r
 grant select on table public.summaries to authenticated;
 grant select, insert on table public.summaries to service_role;
 
-comment on table public.summaries is
-    'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
-comment on column public.summaries.id is
-    'The message that is the summary.';
-comment on column public.summaries.through_message_id is
-    'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
+comment on table public.summaries is 'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
+comment on column public.summaries.id is 'The message that is the summary.';
+comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
 
 -- The newest summary is found by ids alone: where most conversations are of two messages, the planner
 -- takes every one for as short, and would join all of a long one with itself.
@@ -776,10 +706,7 @@ create function public.load_unsummarised(
     after bigint default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -800,8 +727,7 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.user_id = load_unsummarised.user_id
-      and c.id = load_unsummarised.conversation_id;
+    where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -819,15 +745,13 @@ begin
     cross join lateral (
         select *
         from public.messages
-        where messages.user_id = s.user_id
-          and messages.id = s.id
+        where messages.user_id = s.user_id and messages.id = s.id
         offset 0
     ) as m
     cross join lateral (
         select *
         from public.messages
-        where messages.user_id = s.user_id
-          and messages.id = s.through_message_id
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
         offset 0
     ) as through
     where s.user_id = load_unsummarised.user_id
@@ -900,8 +824,7 @@ $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is
-    'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
 
 create function public.write_summary(
     user_id uuid,
@@ -912,10 +835,7 @@ create function public.write_summary(
     metadata jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -925,8 +845,7 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.user_id = write_summary.user_id
-      and c.id = write_summary.conversation_id
+    where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
 
     if not found then
@@ -936,8 +855,7 @@ begin
 
     select m.id into v_through_id
     from public.messages as m
-    where m.user_id = write_summary.user_id
-      and m.conversation_id = write_summary.conversation_id
+    where m.user_id = write_summary.user_id and m.conversation_id = write_summary.conversation_id
       and m.seq = write_summary.covers_to;
 
     if not found then
@@ -949,8 +867,7 @@ begin
         select 1
         from public.summaries as s
         join public.messages as through
-            on through.user_id = s.user_id
-            and through.id = s.through_message_id
+            on through.user_id = s.user_id and through.id = s.through_message_id
         where s.user_id = write_summary.user_id
           and s.conversation_id = write_summary.conversation_id
           and through.seq >= write_summary.covers_to
@@ -987,8 +904,7 @@ $$;
 
 revoke all on function public.write_summary from public, anon, authenticated, service_role;
 grant execute on function public.write_summary to service_role;
-comment on function public.write_summary is
-    'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
+comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
 
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
 -- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
@@ -1002,10 +918,7 @@ create function public.load_history(
     before bigint default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1033,8 +946,7 @@ begin
 
     select least(before, c.last_seq + 1) into v_before
     from public.conversations as c
-    where c.user_id = load_history.user_id
-      and c.id = load_history.conversation_id;
+    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -1043,8 +955,7 @@ begin
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.user_id = load_history.user_id
-      and s.conversation_id = load_history.conversation_id;
+    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id;
 
     -- From the summaries to what they cover, by id: there are few of them. The fences keep the
     -- planner from starting at the messages, which it takes for few as well.
@@ -1055,19 +966,16 @@ begin
     cross join lateral (
         select *
         from public.messages
-        where messages.user_id = s.user_id
-          and messages.id = s.id
+        where messages.user_id = s.user_id and messages.id = s.id
         offset 0
     ) as m
     cross join lateral (
         select *
         from public.messages
-        where messages.user_id = s.user_id
-          and messages.id = s.through_message_id
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
         offset 0
     ) as through
-    where s.user_id = load_history.user_id
-      and s.conversation_id = load_history.conversation_id
+    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
       and through.seq < v_before
@@ -1157,8 +1065,7 @@ begin
                 cross join lateral (
                     select seq
                     from public.messages
-                    where messages.user_id = load_history.user_id
-                      and messages.id = ours.id
+                    where messages.user_id = load_history.user_id and messages.id = ours.id
                     offset 0
                 ) as m
                 where m.seq > v_covered
@@ -1174,8 +1081,7 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is
-    'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -1185,10 +1091,7 @@ create function private.describe_turn(
     history_tokens integer default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1199,25 +1102,21 @@ declare
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = describe_turn.user_id
-      and t.id = describe_turn.turn_id;
+    where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
 
     select c.* into v_conversation
     from public.conversations as c
-    where c.user_id = describe_turn.user_id
-      and c.id = v_turn.conversation_id;
+    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
 
     select m.* into v_request
     from public.messages as m
-    where m.user_id = describe_turn.user_id
-      and m.turn_id = describe_turn.turn_id
+    where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
       and m.role = 'user';
 
     if v_turn.status <> 'running' then
         select m.* into v_reply
         from public.messages as m
-        where m.user_id = describe_turn.user_id
-          and m.turn_id = describe_turn.turn_id
+        where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
           and m.role = 'assistant';
     end if;
 
@@ -1236,8 +1135,7 @@ $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is
-    'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
 
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip.
@@ -1253,10 +1151,7 @@ create function private.settle_turn(
     error jsonb default null
 )
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1267,8 +1162,7 @@ begin
         error = settle_turn.error,
         draft = '',
         finished_at = clock_timestamp()
-    where t.user_id = settle_turn.user_id
-      and t.id = settle_turn.turn_id
+    where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
     returning t.conversation_id into v_conversation_id;
 
     insert into public.messages
@@ -1289,8 +1183,7 @@ $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is
-    'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -1304,10 +1197,7 @@ create function public.complete_turn(
     error jsonb default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -1320,15 +1210,13 @@ begin
       and c.id = (
           select t.conversation_id
           from public.turns as t
-          where t.user_id = complete_turn.user_id
-            and t.id = complete_turn.turn_id
+          where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
       )
     for update;
 
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = complete_turn.user_id
-      and t.id = complete_turn.turn_id
+    where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
     for update;
 
     if not found then
@@ -1343,8 +1231,7 @@ begin
     elsif not exists (
         select 1
         from public.messages as m
-        where m.user_id = complete_turn.user_id
-          and m.turn_id = complete_turn.turn_id
+        where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
           and m.role = 'assistant'
           and m.id = complete_turn.message_id
     ) then
@@ -1358,15 +1245,11 @@ $$;
 
 revoke all on function public.complete_turn from public, anon, authenticated, service_role;
 grant execute on function public.complete_turn to service_role;
-comment on function public.complete_turn is
-    'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
+comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
 create function private.interrupt_turn(user_id uuid, turn_id uuid)
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1379,8 +1262,7 @@ declare
 begin
     select t.* into strict v_turn
     from public.turns as t
-    where t.user_id = interrupt_turn.user_id
-      and t.id = interrupt_turn.turn_id;
+    where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
@@ -1411,18 +1293,14 @@ $$;
 
 revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is
-    'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
 -- The first of the two atomic steps around the AI's work: the user's message is committed and its
 -- turn opened, or what the key led to before is found, in one round trip.
 
 create function private.title_from_request(request text)
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select coalesce(
         nullif(btrim(left(regexp_replace(btrim(left(request, 400)), '\s+', ' ', 'g'), 80)), ''),
@@ -1432,8 +1310,7 @@ $$;
 
 revoke all on function private.title_from_request from public, anon, authenticated, service_role;
 grant execute on function private.title_from_request to service_role;
-comment on function private.title_from_request is
-    'The title of a conversation that starts with this request: its first 80 characters on one line.';
+comment on function private.title_from_request is 'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
 create function public.begin_turn(
     user_id uuid,
@@ -1450,10 +1327,7 @@ create function public.begin_turn(
     turns_per_day integer default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -1464,8 +1338,7 @@ begin
     if conversation_id is not null then
         select c.id into v_conversation_id
         from public.conversations as c
-        where c.user_id = begin_turn.user_id
-          and c.id = begin_turn.conversation_id
+        where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
         for update;
     end if;
 
@@ -1489,8 +1362,7 @@ begin
     if conversation_id is not null then
         select t.* into v_turn
         from public.turns as t
-        where t.user_id = begin_turn.user_id
-          and t.conversation_id = begin_turn.conversation_id
+        where t.user_id = begin_turn.user_id and t.conversation_id = begin_turn.conversation_id
           and t.status = 'running';
 
         if found and v_turn.lease_expires_at > clock_timestamp() then
@@ -1542,8 +1414,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is
-    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -1555,10 +1426,7 @@ create function private.resume_turn(
     history_tokens integer
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1595,8 +1463,7 @@ begin
         and exists (
             select 1
             from public.messages as m
-            where m.user_id = resume_turn.user_id
-              and m.turn_id = v_turn.id
+            where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
               and m.role = 'user'
               and m.id = resume_turn.message_id
         )
@@ -1611,8 +1478,7 @@ begin
             set attempt = t.attempt + 1,
                 draft = '',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
-            where t.user_id = resume_turn.user_id
-              and t.id = v_turn.id;
+            where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
             perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
             return private.describe_turn(user_id, v_turn.id, 'taken_over', history_tokens);
@@ -1622,8 +1488,7 @@ begin
 
     update public.turns as t
     set replays = t.replays + 1
-    where t.user_id = resume_turn.user_id
-      and t.id = v_turn.id
+    where t.user_id = resume_turn.user_id and t.id = v_turn.id
     returning t.* into v_turn;
 
     return private.describe_turn(
@@ -1634,8 +1499,7 @@ $$;
 
 revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
-comment on function private.resume_turn is
-    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
+comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
 
 -- A turn while it runs: it shows how far it is, it can be stopped, and it ends even if its worker
 -- does not.
@@ -1646,10 +1510,7 @@ comment on function private.resume_turn is
 -- draft, nor leaves a hole in it.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
-language sql
-volatile
-security invoker
-set search_path = ''
+language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
@@ -1680,8 +1541,7 @@ as $$
             end
         from asked as a
         join free as f on f.user_id = a.user_id and f.id = a.turn_id
-        where t.user_id = a.user_id
-          and t.id = a.turn_id
+        where t.user_id = a.user_id and t.id = a.turn_id
           and t.attempt = a.attempt
           and t.status = 'running'
         returning t.id, t.cancel_requested_at is not null as cancel_requested
@@ -1705,8 +1565,7 @@ as $$
        or not exists (
            select 1
            from public.turns as t
-           where t.user_id = a.user_id
-             and t.id = a.turn_id
+           where t.user_id = a.user_id and t.id = a.turn_id
              and t.attempt = a.attempt
              and t.status = 'running'
        );
@@ -1714,15 +1573,11 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is
-    'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1732,8 +1587,7 @@ begin
 
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = load_turn.user_id
-      and t.id = load_turn.turn_id;
+    where t.user_id = load_turn.user_id and t.id = load_turn.turn_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
@@ -1750,15 +1604,11 @@ $$;
 
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
-comment on function public.load_turn is
-    'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
+comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -1771,8 +1621,7 @@ begin
       and c.id = (
           select t.conversation_id
           from public.turns as t
-          where t.user_id = cancel_turn.user_id
-            and t.id = cancel_turn.turn_id
+          where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
       )
     for update;
 
@@ -1781,8 +1630,7 @@ begin
         when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
         else t.cancel_requested_at
     end
-    where t.user_id = cancel_turn.user_id
-      and t.id = cancel_turn.turn_id
+    where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.* into v_turn;
 
     if not found then
@@ -1801,15 +1649,11 @@ $$;
 
 revoke all on function public.cancel_turn from public, anon, authenticated, service_role;
 grant execute on function public.cancel_turn to service_role;
-comment on function public.cancel_turn is
-    'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
+comment on function public.cancel_turn is 'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
 
 create function public.settle_expired_turn(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -1819,8 +1663,7 @@ begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
     from public.conversations as c
-    where c.user_id = settle_expired_turn.user_id
-      and c.id = settle_expired_turn.conversation_id
+    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 
     if not found then
@@ -1845,16 +1688,12 @@ $$;
 
 revoke all on function public.settle_expired_turn from public, anon, authenticated, service_role;
 grant execute on function public.settle_expired_turn to service_role;
-comment on function public.settle_expired_turn is
-    'Settles a conversation''s running turn if its lease is over.';
+comment on function public.settle_expired_turn is 'Settles a conversation''s running turn if its lease is over.';
 
 -- A listing: it reads over all users, and settle_expired_turn then writes for one.
 create function public.list_expired_turns(most integer default 1000)
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('turns', coalesce(jsonb_agg(to_jsonb(expired)), '[]'))
     from (
@@ -1869,15 +1708,13 @@ $$;
 
 revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
 grant execute on function public.list_expired_turns to service_role;
-comment on function public.list_expired_turns is
-    'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
+comment on function public.list_expired_turns is 'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
 
 -- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
 -- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
 -- settings of its own, search_path included: every name in it says its schema.
 create procedure private.sweep_turns()
-language plpgsql
-security invoker
+language plpgsql security invoker
 as $$
 declare
     c_time constant interval := '30 seconds';
@@ -1903,8 +1740,7 @@ end;
 $$;
 
 revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
-comment on procedure private.sweep_turns is
-    'Settles every turn whose worker is gone, one a transaction.';
+comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';
 
 -- What a signed-in user reads and manages. All of it runs as the caller, under row-level
 -- security, so none of these functions can show more than a plain select would.
@@ -1916,10 +1752,7 @@ create function public.create_conversation(
     metadata jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1942,10 +1775,7 @@ comment on function public.create_conversation is 'Starts an empty conversation 
 
 create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1955,8 +1785,7 @@ begin
 
     select to_jsonb(c) into v_conversation
     from public.conversations as c
-    where c.user_id = get_conversation.user_id
-      and c.id = get_conversation.conversation_id;
+    where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -1981,10 +1810,7 @@ create function public.load_conversation(
     around uuid default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -2002,8 +1828,7 @@ begin
 
     select c.* into v_conversation
     from public.conversations as c
-    where c.user_id = load_conversation.user_id
-      and c.id = load_conversation.conversation_id;
+    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -2082,8 +1907,7 @@ begin
                 'user_message_id', (
                     select m.id
                     from public.messages as m
-                    where m.user_id = t.user_id
-                      and m.turn_id = t.id
+                    where m.user_id = t.user_id and m.turn_id = t.id
                       and m.role = 'user'
                 ),
                 'draft', t.draft,
@@ -2103,8 +1927,7 @@ $$;
 
 revoke all on function public.load_conversation from public, anon, authenticated, service_role;
 grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is
-    'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
 
 -- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
 -- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
@@ -2119,10 +1942,7 @@ create function public.list_conversations(
     before_id uuid default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 set enable_sort = off
 set enable_bitmapscan = off
 as $$
@@ -2178,8 +1998,7 @@ $$;
 
 revoke all on function public.list_conversations from public, anon, authenticated, service_role;
 grant execute on function public.list_conversations to authenticated, service_role;
-comment on function public.list_conversations is
-    'A user''s conversations by last activity, newest first. next has the arguments of the page that follows.';
+comment on function public.list_conversations is 'A user''s conversations by last activity, newest first. next has the arguments of the page that follows.';
 
 create function public.update_conversation(
     user_id uuid,
@@ -2188,10 +2007,7 @@ create function public.update_conversation(
     archived boolean default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -2206,8 +2022,7 @@ begin
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, now())
         end
-    where c.user_id = update_conversation.user_id
-      and c.id = update_conversation.conversation_id
+    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
     returning to_jsonb(c) into v_conversation;
 
     if not found then
@@ -2220,17 +2035,13 @@ $$;
 
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
-comment on function public.update_conversation is
-    'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
+comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
 
 -- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
 -- user's statement may on a hosted project. The Data API takes the limit from here.
 create function public.delete_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
@@ -2239,8 +2050,7 @@ begin
     perform private.require_self(delete_conversation.user_id);
 
     delete from public.conversations as c
-    where c.user_id = delete_conversation.user_id
-      and c.id = delete_conversation.conversation_id;
+    where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -2252,8 +2062,7 @@ $$;
 
 revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
 grant execute on function public.delete_conversation to authenticated, service_role;
-comment on function public.delete_conversation is
-    'Deletes a conversation with its turns and messages, for good. Raises PT404.';
+comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';
 
 -- The index that a search reads: the words of each message, written with it.
 --
@@ -2265,10 +2074,7 @@ comment on function public.delete_conversation is
 -- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them.
 create function search.unspaced_letters()
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select '\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007'
         '\u3040-\u30ff\u3130-\u318f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff'
@@ -2276,15 +2082,11 @@ as $$
 $$;
 
 revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
-comment on function search.unspaced_letters is
-    'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
+comment on function search.unspaced_letters is 'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
 create function search.fold_text(source text)
 returns text
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     v_text text := lower(source);
@@ -2306,15 +2108,11 @@ $$;
 -- The only one of these that a caller needs: their snippet is made as themselves.
 revoke all on function search.fold_text from public, anon, authenticated, service_role;
 grant execute on function search.fold_text to authenticated;
-comment on function search.fold_text is
-    'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
+comment on function search.fold_text is 'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
 
 create function search.split_words(source text)
 returns text
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     v_text text := search.fold_text(source);
@@ -2330,15 +2128,11 @@ end;
 $$;
 
 revoke all on function search.split_words from public, anon, authenticated, service_role;
-comment on function search.split_words is
-    'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
+comment on function search.split_words is 'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
 create function search.long_words(words tsvector)
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select coalesce(string_agg(word, ' '), '')
     from unnest(tsvector_to_array(words)) as word
@@ -2346,8 +2140,7 @@ as $$
 $$;
 
 revoke all on function search.long_words from public, anon, authenticated, service_role;
-comment on function search.long_words is
-    'The words that can have a part of three letters or more, for the trigram index.';
+comment on function search.long_words is 'The words that can have a part of three letters or more, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
 -- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
@@ -2356,10 +2149,7 @@ comment on function search.long_words is
 -- into the next one, so that no word and no short phrase is cut in two.
 create function search.split_text(source text)
 returns table (starts_at integer, stretch text)
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select n * size + 1, substr(source, n * size + 1, size + 256)
     from (
@@ -2373,25 +2163,20 @@ as $$
 $$;
 
 revoke all on function search.split_text from public, anon, authenticated, service_role;
-comment on function search.split_text is
-    'A text in stretches of bounded size, each with the character that it starts at.';
+comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
 
 create function search.searched_text(content text, generated_code text)
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select content || coalesce(E'\n' || generated_code, '');
 $$;
 
 revoke all on function search.searched_text from public, anon, authenticated, service_role;
 grant execute on function search.searched_text to authenticated;
-comment on function search.searched_text is
-    'What is searched of a message: its text, then its code.';
+comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
--- The key ends with the user: of an index that begins with one, the planner would read all of a user's
+-- The key does not begin with the user: of an index that begins with one, the planner would read all of a user's
 -- words, where what it knows of them is old.
 create table search.documents (
     message_id uuid not null,
@@ -2402,7 +2187,7 @@ create table search.documents (
     created_at timestamptz not null,
     words tsvector not null,
 
-    constraint documents_pkey primary key (message_id, starts_at, user_id),
+    constraint documents_pkey primary key (message_id, user_id, starts_at),
     constraint documents_user_id_message_id_fkey foreign key (user_id, message_id)
         references public.messages (user_id, id) on delete cascade
 );
@@ -2422,19 +2207,15 @@ create policy select_own on search.documents
 
 revoke all on table search.documents from public, anon, authenticated, service_role;
 
-comment on table search.documents is
-    'The words of each message, written with it and deleted with it. No policy for insert, update, delete: only a trigger writes. Granted to nobody: only find_messages reads it.';
-comment on column search.documents.starts_at is
-    'The character of the message''s text and code, one after the other, that these words start at.';
+comment on table search.documents is 'The words of each message, written with it and deleted with it. No policy for insert, update, delete: only a trigger writes. Granted to nobody: only find_messages reads it.';
+comment on column search.documents.starts_at is 'The character of the message''s text and code, one after the other, that these words start at.';
 
 -- Runs as its owner, because who writes a message may not write the index. Of a very long message the
 -- first megabyte is found, and its end: eight megabytes of words took longer than a call to the store
 -- may, and such a message could not be stored at all.
 create function search.index_message()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 set client_min_messages = warning -- a word over 2 kB is left out with a notice
 as $$
 declare
@@ -2467,8 +2248,7 @@ end;
 $$;
 
 revoke all on function search.index_message from public, anon, authenticated, service_role;
-comment on function search.index_message is
-    'Writes a message''s words beside it. Only a repair ever updates a message.';
+comment on function search.index_message is 'Writes a message''s words beside it. Only a repair ever updates a message.';
 
 create trigger messages_index
     after insert or update of id, conversation_id, user_id, role, content, generated_code, created_at
@@ -2480,10 +2260,7 @@ create trigger messages_index
 
 create function search.parse_query(q text)
 returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     c_letter constant text := '[' || search.unspaced_letters() || ']';
@@ -2565,17 +2342,13 @@ end;
 $$;
 
 revoke all on function search.parse_query from public, anon, authenticated, service_role;
-comment on function search.parse_query is
-    'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
+comment on function search.parse_query is 'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
 -- thousand stretches are looked at for each word, and a hundred words taken.
 create function search.widen_query(user_id uuid, parsed jsonb)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     v_word text;
@@ -2617,8 +2390,7 @@ end;
 $$;
 
 revoke all on function search.widen_query from public, anon, authenticated, service_role;
-comment on function search.widen_query is
-    'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
+comment on function search.widen_query is 'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
 
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
 -- find_messages answers nothing but ids and ranks, of who is calling. What a caller sees of a message
@@ -2637,10 +2409,7 @@ create function search.find_messages(
     page_after jsonb
 )
 returns jsonb
-language plpgsql
-stable
-security definer
-set search_path = ''
+language plpgsql stable security definer set search_path = ''
 set plan_cache_mode = force_custom_plan -- what is looked for decides which index serves
 as $$
 #variable_conflict use_column
@@ -2686,8 +2455,7 @@ begin
               and exists (
                   select 1
                   from public.conversations as c
-                  where c.user_id = d.user_id
-                    and c.id = d.conversation_id
+                  where c.user_id = d.user_id and c.id = d.conversation_id
                     and (find_messages.project_id is null or c.project_id = find_messages.project_id)
                     and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
               )
@@ -2772,15 +2540,11 @@ $$;
 
 revoke all on function search.find_messages from public, anon, authenticated, service_role;
 grant execute on function search.find_messages to authenticated;
-comment on function search.find_messages is
-    'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
+comment on function search.find_messages is 'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
 create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
 returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     c_stretch constant integer := 64256;
@@ -2827,8 +2591,7 @@ $$;
 
 revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
 grant execute on function search.cut_snippet to authenticated;
-comment on function search.cut_snippet is
-    'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
+comment on function search.cut_snippet is 'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
     user_id uuid,
@@ -2843,10 +2606,7 @@ create function public.search_messages(
     page_after jsonb default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 set statement_timeout = '5s' -- PostgREST makes it the call's own
 as $$
 #variable_conflict use_column
@@ -2906,11 +2666,9 @@ begin
         limit v_page_size
     ) as h
     join public.messages as m
-        on m.user_id = search_messages.user_id
-        and m.id = h.message_id
+        on m.user_id = search_messages.user_id and m.id = h.message_id
     join public.conversations as c
-        on c.user_id = m.user_id
-        and c.id = m.conversation_id;
+        on c.user_id = m.user_id and c.id = m.conversation_id;
 
     return jsonb_build_object(
         'hits', v_hits,
@@ -2927,8 +2685,7 @@ $$;
 
 revoke all on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages to authenticated;
-comment on function public.search_messages is
-    'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
+comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
 
 -- What an export reads, as the caller, under row-level security. A conversation is exported as of
 -- the last_seq that its first page named: messages are append-only and their seq has no gaps, so
@@ -2943,10 +2700,7 @@ create function public.export_messages(
     page_bytes integer default 1000000
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -2958,8 +2712,7 @@ begin
 
     select c.* into v_conversation
     from public.conversations as c
-    where c.user_id = export_messages.user_id
-      and c.id = export_messages.conversation_id;
+    where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -3001,8 +2754,7 @@ begin
                     'reply_message_id', (
                         select r.id
                         from public.messages as r
-                        where r.user_id = t.user_id
-                          and r.turn_id = t.id
+                        where r.user_id = t.user_id and r.turn_id = t.id
                           and r.role = 'assistant'
                     ),
                     'draft', t.draft,
@@ -3012,8 +2764,7 @@ begin
                     'cancel_requested_at', t.cancel_requested_at
                 )
                 from public.turns as t
-                where t.user_id = s.user_id
-                  and t.id = s.turn_id
+                where t.user_id = s.user_id and t.id = s.turn_id
                   and s.role = 'user'
             )
         )
@@ -3034,8 +2785,7 @@ $$;
 
 revoke all on function public.export_messages from public, anon, authenticated, service_role;
 grant execute on function public.export_messages to authenticated, service_role;
-comment on function public.export_messages is
-    'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
+comment on function public.export_messages is 'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
 create function public.export_conversations(
     user_id uuid,
@@ -3043,10 +2793,7 @@ create function public.export_conversations(
     page_size integer default 500
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     v_ids jsonb;
@@ -3071,8 +2818,7 @@ $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
-comment on function public.export_conversations is
-    'The ids of a user''s conversations, archived ones too, in pages by id.';
+comment on function public.export_conversations is 'The ids of a user''s conversations, archived ones too, in pages by id.';
 
 -- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
 -- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
@@ -3102,8 +2848,7 @@ create policy withheld on private.import_parts for select to authenticated using
 revoke all on table private.import_parts from public, anon, authenticated, service_role;
 grant select, insert, delete on table private.import_parts to service_role;
 
-comment on table private.import_parts is
-    'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+comment on table private.import_parts is 'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
 
 create function public.stage_import(
     user_id uuid,
@@ -3113,10 +2858,7 @@ create function public.stage_import(
     messages jsonb
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -3133,15 +2875,11 @@ $$;
 
 revoke all on function public.stage_import from public, anon, authenticated, service_role;
 grant execute on function public.stage_import to service_role;
-comment on function public.stage_import is
-    'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+comment on function public.stage_import is 'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
 
 create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -3163,10 +2901,7 @@ comment on function public.discard_import is 'Forgets the parts of an import tha
 -- A listing: it reads over all users, and discard_import then writes for one.
 create function public.list_imports_left_behind(most integer default 100)
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
     from (
@@ -3178,21 +2913,16 @@ as $$
     ) as behind;
 $$;
 
-revoke all on function public.list_imports_left_behind
-    from public, anon, authenticated, service_role;
+revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
 grant execute on function public.list_imports_left_behind to service_role;
-comment on function public.list_imports_left_behind is
-    'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
+comment on function public.list_imports_left_behind is 'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
 
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
 create function public.commit_import(user_id uuid, import_id uuid, parts integer)
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
@@ -3320,15 +3050,11 @@ $$;
 
 revoke all on function public.commit_import from public, anon, authenticated, service_role;
 grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is
-    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
 
 create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 begin
     if exists (
@@ -3346,8 +3072,7 @@ begin
                        o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
                            as is_later
                 from public.messages as o
-                where o.user_id = require_whole.user_id
-                  and o.conversation_id = c.id
+                where o.user_id = require_whole.user_id and o.conversation_id = c.id
             ) as m
         ) as found on true
         where c.user_id = require_whole.user_id
@@ -3367,8 +3092,7 @@ end;
 $$;
 
 revoke all on function private.require_whole from public, anon, authenticated, service_role;
-comment on function private.require_whole is
-    'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
+comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
@@ -3380,10 +3104,7 @@ create function private.bucket_bounds(
     time_zone text
 )
 returns timestamptz[]
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     c_most constant integer := 400;
@@ -3450,8 +3171,7 @@ $$;
 
 revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
 grant execute on function private.bucket_bounds to authenticated, service_role;
-comment on function private.bucket_bounds is
-    'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
+comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
     user_id uuid,
@@ -3463,10 +3183,7 @@ create function public.conversation_analytics(
     prices jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 -- Compiling so long a query takes longer than running it.
 set jit = off
 as $$
@@ -3505,8 +3222,7 @@ begin
             r.metadata ->> 'strategy' as strategy
         from public.turns as t
         left join public.messages as r
-            on r.user_id = t.user_id
-            and r.turn_id = t.id
+            on r.user_id = t.user_id and r.turn_id = t.id
             and r.role = 'assistant'
         where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
@@ -3516,8 +3232,7 @@ begin
               or exists (
                   select 1
                   from public.conversations as c
-                  where c.user_id = t.user_id
-                    and c.id = t.conversation_id
+                  where c.user_id = t.user_id and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
           )
@@ -3644,8 +3359,7 @@ $$;
 
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
-comment on function public.conversation_analytics is
-    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
+comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
 
 -- Legal holds: what is held is removed by nobody until the hold is released.
 
@@ -3678,17 +3392,12 @@ grant select on table private.legal_holds to service_role;
 grant insert (user_id, conversation_id, reason) on table private.legal_holds to service_role;
 grant update (released_at) on table private.legal_holds to service_role;
 
-comment on table private.legal_holds is
-    'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.legal_holds.released_at is
-    'Until then nothing of what is held can be deleted, by anybody.';
+comment on table private.legal_holds is 'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.legal_holds.released_at is 'Until then nothing of what is held can be deleted, by anybody.';
 
 create function private.is_held(user_id uuid, conversation_id uuid)
 returns boolean
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select exists (
         select 1
@@ -3708,9 +3417,7 @@ comment on function private.is_held is 'Whether a legal hold keeps a conversatio
 -- is locked by then, and placing a hold waits for that lock.
 create function private.refuse_held_removal()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
     if private.is_held(old.user_id, old.id) then
@@ -3722,8 +3429,7 @@ end;
 $$;
 
 revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
-comment on function private.refuse_held_removal is
-    'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
+comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
@@ -3733,9 +3439,7 @@ create trigger conversations_refuse_held_removal
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
 create function private.refuse_unreleased_removal()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     if old.released_at is null then
@@ -3746,10 +3450,8 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_unreleased_removal
-    from public, anon, authenticated, service_role;
-comment on function private.refuse_unreleased_removal is
-    'Raises PT409 where a hold that was not released is to be deleted.';
+revoke all on function private.refuse_unreleased_removal from public, anon, authenticated, service_role;
+comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal
     before delete on private.legal_holds
@@ -3762,10 +3464,7 @@ create function public.place_legal_hold(
     conversation_id uuid default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -3775,8 +3474,7 @@ begin
     if conversation_id is not null then
         perform 1
         from public.conversations as c
-        where c.user_id = place_legal_hold.user_id
-          and c.id = place_legal_hold.conversation_id
+        where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
         for key share;
 
         if not found then
@@ -3807,8 +3505,7 @@ $$;
 
 revoke all on function public.place_legal_hold from public, anon, authenticated, service_role;
 grant execute on function public.place_legal_hold to service_role;
-comment on function public.place_legal_hold is
-    'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
+comment on function public.place_legal_hold is 'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
 
 create function public.list_legal_holds(
     user_id uuid default null,
@@ -3816,10 +3513,7 @@ create function public.list_legal_holds(
     released boolean default false
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object(
         'holds', coalesce(jsonb_agg(to_jsonb(h) order by h.placed_at desc, h.id desc), '[]')
@@ -3840,15 +3534,11 @@ $$;
 
 revoke all on function public.list_legal_holds from public, anon, authenticated, service_role;
 grant execute on function public.list_legal_holds to service_role;
-comment on function public.list_legal_holds is
-    'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
+comment on function public.list_legal_holds is 'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
 
 create function public.release_legal_hold(user_id uuid, hold_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -3857,8 +3547,7 @@ declare
 begin
     update private.legal_holds as h
     set released_at = coalesce(h.released_at, now())
-    where h.user_id = release_legal_hold.user_id
-      and h.id = release_legal_hold.hold_id
+    where h.user_id = release_legal_hold.user_id and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 
     if not found then
@@ -3871,8 +3560,7 @@ $$;
 
 revoke all on function public.release_legal_hold from public, anon, authenticated, service_role;
 grant execute on function public.release_legal_hold to service_role;
-comment on function public.release_legal_hold is
-    'Ends a legal hold; one that has ended stays as it is. Raises PT404.';
+comment on function public.release_legal_hold is 'Ends a legal hold; one that has ended stays as it is. Raises PT404.';
 
 -- How long conversations are kept: policies that archive and delete what lies idle.
 
@@ -3907,12 +3595,9 @@ grant insert (user_id, project_id, archive_after_days, delete_after_days)
 grant update (archive_after_days, delete_after_days, updated_at)
     on table private.retention_policies to service_role;
 
-comment on table private.retention_policies is
-    'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.retention_policies.user_id is
-    'Whose conversations; null with a null project_id is everybody''s.';
-comment on column private.retention_policies.archive_after_days is
-    'Null is never. A policy of two nulls keeps what a wider one would remove.';
+comment on table private.retention_policies is 'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.retention_policies.user_id is 'Whose conversations; null with a null project_id is everybody''s.';
+comment on column private.retention_policies.archive_after_days is 'Null is never. A policy of two nulls keeps what a wider one would remove.';
 
 create function public.set_retention_policy(
     user_id uuid default null,
@@ -3921,10 +3606,7 @@ create function public.set_retention_policy(
     delete_after_days integer default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -3950,18 +3632,14 @@ $$;
 
 revoke all on function public.set_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.set_retention_policy to service_role;
-comment on function public.set_retention_policy is
-    'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
+comment on function public.set_retention_policy is 'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
 
 create function public.list_retention_policies(
     user_id uuid default null,
     project_id uuid default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object(
         'policies', coalesce(jsonb_agg(to_jsonb(p) order by p.created_at, p.id), '[]')
@@ -3979,18 +3657,13 @@ as $$
     ) as p;
 $$;
 
-revoke all on function public.list_retention_policies
-    from public, anon, authenticated, service_role;
+revoke all on function public.list_retention_policies from public, anon, authenticated, service_role;
 grant execute on function public.list_retention_policies to service_role;
-comment on function public.list_retention_policies is
-    'The retention policies, oldest first, 1,000 at most.';
+comment on function public.list_retention_policies is 'The retention policies, oldest first, 1,000 at most.';
 
 create function public.delete_retention_policy(policy_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -4006,21 +3679,16 @@ begin
 end;
 $$;
 
-revoke all on function public.delete_retention_policy
-    from public, anon, authenticated, service_role;
+revoke all on function public.delete_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.delete_retention_policy to service_role;
-comment on function public.delete_retention_policy is
-    'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
+comment on function public.delete_retention_policy is 'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
 
 -- The one rule. The policy that applies is the most specific: the user's, else the project's, else
 -- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
 -- they had, but its idle days count from the import.
 create function private.retention_action(conversation public.conversations, due_at timestamptz)
 returns text
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select case
         when idle.since < due_at - make_interval(days => policy.delete_after_days) then 'delete'
@@ -4047,24 +3715,19 @@ as $$
       and not exists (
           select 1
           from public.turns as t
-          where t.user_id = conversation.user_id
-            and t.conversation_id = conversation.id
+          where t.user_id = conversation.user_id and t.conversation_id = conversation.id
             and t.status = 'running'
       );
 $$;
 
 revoke all on function private.retention_action from public, anon, authenticated, service_role;
 grant execute on function private.retention_action to service_role;
-comment on function private.retention_action is
-    'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
+comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
 -- No policy removes what is younger than this; an index knows what is not.
 create function private.retention_bound(due_at timestamptz)
 returns timestamptz
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select due_at - make_interval(days => min(least(p.archive_after_days, p.delete_after_days)))
     from private.retention_policies as p;
@@ -4072,18 +3735,14 @@ $$;
 
 revoke all on function private.retention_bound from public, anon, authenticated, service_role;
 grant execute on function private.retention_bound to service_role;
-comment on function private.retention_bound is
-    'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
+comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
 create function public.list_users_due_for_retention(
     project_id uuid default null,
     most integer default 100
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
     from (
@@ -4103,8 +3762,7 @@ $$;
 
 revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
 grant execute on function public.list_users_due_for_retention to service_role;
-comment on function public.list_users_due_for_retention is
-    'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
 
 -- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
@@ -4115,10 +3773,7 @@ create function public.apply_retention(
     project_id uuid default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
@@ -4222,8 +3877,7 @@ $$;
 
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
-comment on function public.apply_retention is
-    'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
+comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
 
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
@@ -4260,16 +3914,11 @@ grant insert (user_id, idempotency_key, requested_by) on table private.erasure_r
 grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
     on table private.erasure_receipts to service_role;
 
-comment on table private.erasure_receipts is
-    'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.erasure_receipts.summaries is
-    'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is
-    'Parts of files that were being imported.';
-comment on column private.erasure_receipts.held is
-    'Conversations that a legal hold kept.';
-comment on column private.erasure_receipts.erased_at is
-    'When all of it was done; null while some is left.';
+comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
+comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 
 create function public.erase_account(
     user_id uuid,
@@ -4278,10 +3927,7 @@ create function public.erase_account(
     most integer default 500
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 set statement_timeout = '10min'
@@ -4374,8 +4020,7 @@ begin
               and s.conversation_id = any(v_chosen)
         ),
         import_parts = r.import_parts + v_parts
-    where r.user_id = erase_account.user_id
-      and r.id = v_receipt.id;
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
 
     delete from public.conversations as c
     where c.user_id = erase_account.user_id
@@ -4394,8 +4039,7 @@ begin
     update private.erasure_receipts as r
     set held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.user_id = erase_account.user_id
-      and r.id = v_receipt.id
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id
     returning r.* into v_receipt;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
@@ -4404,8 +4048,7 @@ $$;
 
 revoke all on function public.erase_account from public, anon, authenticated, service_role;
 grant execute on function public.erase_account to service_role;
-comment on function public.erase_account is
-    'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
 
 -- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
 -- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
@@ -4419,10 +4062,7 @@ create function private.find_broken(
     since timestamptz default null
 )
 returns jsonb
-language sql
-stable
-security definer
-set search_path = ''
+language sql stable security definer set search_path = ''
 -- The Data API gives a call this long, where it honours a function's own limit.
 set statement_timeout = '10min'
 -- Compiling so long a query takes seconds, even where there is next to nothing to read.
@@ -4514,16 +4154,14 @@ as $$
                (
                    select m.id
                    from public.messages as m
-                   where m.user_id = t.user_id
-                     and m.turn_id = t.id
+                   where m.user_id = t.user_id and m.turn_id = t.id
                      and m.role = 'user'
                    limit 1
                ) as request_id,
                (
                    select count(*)
                    from public.messages as m
-                   where m.user_id = t.user_id
-                     and m.turn_id = t.id
+                   where m.user_id = t.user_id and m.turn_id = t.id
                      and m.role = 'assistant'
                ) as replies,
                (
@@ -4613,8 +4251,7 @@ as $$
           and not exists (
               select 1
               from public.messages as m
-              where m.user_id = d.user_id
-                and m.id = d.message_id
+              where m.user_id = d.user_id and m.id = d.message_id
           )
     ),
     lists (name, rows) as (
@@ -4629,8 +4266,7 @@ $$;
 
 revoke all on function private.find_broken from public, anon, authenticated, service_role;
 grant execute on function private.find_broken to service_role;
-comment on function private.find_broken is
-    'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+comment on function private.find_broken is 'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
 
 -- A listing: it reads over all users, and repair_invariants then writes for one.
 create function public.check_invariants(
@@ -4638,10 +4274,7 @@ create function public.check_invariants(
     since timestamptz default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 set statement_timeout = '10min'
 as $$
     -- Materialized, so that it is found once and not for each check.
@@ -4676,24 +4309,19 @@ $$;
 
 revoke all on function public.check_invariants from public, anon, authenticated, service_role;
 grant execute on function public.check_invariants to service_role;
-comment on function public.check_invariants is
-    'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+comment on function public.check_invariants is 'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
 create function private.lock_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
     perform 1
     from public.conversations as c
-    where c.user_id = lock_conversation.user_id
-      and c.id = lock_conversation.conversation_id
+    where c.user_id = lock_conversation.user_id and c.id = lock_conversation.conversation_id
     for update;
 
     return found;
@@ -4701,15 +4329,11 @@ end;
 $$;
 
 revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
-comment on function private.lock_conversation is
-    'Waits until nobody else writes to a conversation; false where there is none.';
+comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
 
 create function private.recount_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -4727,23 +4351,18 @@ begin
         where m.user_id = recount_conversation.user_id
           and m.conversation_id = recount_conversation.conversation_id
     ) as newest
-    where c.user_id = recount_conversation.user_id
-      and c.id = recount_conversation.conversation_id;
+    where c.user_id = recount_conversation.user_id and c.id = recount_conversation.conversation_id;
 
     return true;
 end;
 $$;
 
 revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
-comment on function private.recount_conversation is
-    'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
+comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -4771,8 +4390,7 @@ begin
               and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.user_id = renumber_conversation.user_id
-      and m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id and m.id = placed.id;
 
     update public.messages as m
     set seq = m.seq - raised.above
@@ -4790,15 +4408,11 @@ end;
 $$;
 
 revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
-comment on function private.renumber_conversation is
-    'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
+comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
 create function private.recover_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -4850,16 +4464,12 @@ end;
 $$;
 
 revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
-comment on function private.recover_conversation is
-    'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
+comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
 -- In one statement, since a message names its turn by its user too.
 create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -4899,33 +4509,26 @@ end;
 $$;
 
 revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
-comment on function private.give_to_owner is
-    'Makes all that is in a user''s conversation the user''s own.';
+comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
 
 create function private.drop_second_replies(user_id uuid, turn_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
     perform private.lock_conversation(t.user_id, t.conversation_id)
     from public.turns as t
-    where t.user_id = drop_second_replies.user_id
-      and t.id = drop_second_replies.turn_id;
+    where t.user_id = drop_second_replies.user_id and t.id = drop_second_replies.turn_id;
 
     update public.messages as m
     set turn_id = null
-    where m.user_id = drop_second_replies.user_id
-      and m.turn_id = drop_second_replies.turn_id
+    where m.user_id = drop_second_replies.user_id and m.turn_id = drop_second_replies.turn_id
       and m.role = 'assistant'
       and m.seq > (
           select min(o.seq)
           from public.messages as o
-          where o.user_id = m.user_id
-            and o.turn_id = m.turn_id
+          where o.user_id = m.user_id and o.turn_id = m.turn_id
             and o.role = 'assistant'
       );
 
@@ -4934,15 +4537,11 @@ end;
 $$;
 
 revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
-comment on function private.drop_second_replies is
-    'Leaves a turn its first reply; the others stay as messages outside of any turn.';
+comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
 create function private.settle_by_reply(user_id uuid, turn_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -4951,8 +4550,7 @@ declare
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = settle_by_reply.user_id
-      and t.id = settle_by_reply.turn_id;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 
     -- Without a conversation there is no place for a reply.
     if not private.lock_conversation(user_id, v_turn.conversation_id) then
@@ -4961,8 +4559,7 @@ begin
 
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = settle_by_reply.user_id
-      and t.id = settle_by_reply.turn_id
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
     for update;
 
     -- A turn with a lease has a worker.
@@ -4972,8 +4569,7 @@ begin
 
     select m.* into v_reply
     from public.messages as m
-    where m.user_id = settle_by_reply.user_id
-      and m.turn_id = settle_by_reply.turn_id
+    where m.user_id = settle_by_reply.user_id and m.turn_id = settle_by_reply.turn_id
       and m.role = 'assistant'
     order by m.seq
     limit 1;
@@ -4991,26 +4587,21 @@ begin
         end,
         draft = '',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
-    where t.user_id = settle_by_reply.user_id
-      and t.id = settle_by_reply.turn_id;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 
     return true;
 end;
 $$;
 
 revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
-comment on function private.settle_by_reply is
-    'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
+comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
 -- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
 -- that works.
 
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -5018,14 +4609,12 @@ begin
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.user_id = repair_broken.user_id
-              and m.id = repair_broken.broken_id;
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.user_id = repair_broken.user_id
-              and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
 
         when 'conversation_missing' then
             return private.recover_conversation(user_id, broken_id);
@@ -5048,8 +4637,7 @@ begin
         when 'draft_left_behind' then
             update public.turns as t
             set draft = ''
-            where t.user_id = repair_broken.user_id
-              and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
 
         when 'import_left_behind' then
             delete from private.import_parts as p
@@ -5058,8 +4646,7 @@ begin
 
         when 'summary_of_no_message' then
             delete from public.summaries as s
-            where s.user_id = repair_broken.user_id
-              and s.id = repair_broken.broken_id;
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
 
         when 'words_of_no_message' then
             delete from search.documents as d
@@ -5072,18 +4659,14 @@ end;
 $$;
 
 revoke all on function private.repair_broken from public, anon, authenticated, service_role;
-comment on function private.repair_broken is
-    'Mends one thing that a check found; false where it could not.';
+comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
 -- says, and never deletes one.
 create function public.repair_invariants(user_id uuid, grace_seconds integer default 120)
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
@@ -5128,8 +4711,7 @@ $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
-comment on function public.repair_invariants is
-    'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+comment on function public.repair_invariants is 'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
 -- the same names. Procedures that commit after each user, so that one transaction touches one user,
@@ -5137,8 +4719,7 @@ comment on function public.repair_invariants is
 -- its own, search_path included: every name in it says its schema.
 
 create procedure private.apply_retention()
-language plpgsql
-security invoker
+language plpgsql security invoker
 as $$
 declare
     v_user_id uuid;
@@ -5160,12 +4741,10 @@ end;
 $$;
 
 revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
-comment on procedure private.apply_retention is
-    'Applies the retention policies, one user a transaction.';
+comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction.';
 
 create procedure private.sweep_imports()
-language plpgsql
-security invoker
+language plpgsql security invoker
 as $$
 declare
     v_import pg_catalog.jsonb;
@@ -5188,8 +4767,7 @@ end;
 $$;
 
 revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
-comment on procedure private.sweep_imports is
-    'Discards what imports have left behind, one a transaction.';
+comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
 do $$
 begin

@@ -8,10 +8,7 @@ create function private.bucket_bounds(
     time_zone text
 )
 returns timestamptz[]
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     c_most constant integer := 400;
@@ -78,8 +75,7 @@ $$;
 
 revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
 grant execute on function private.bucket_bounds to authenticated, service_role;
-comment on function private.bucket_bounds is
-    'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
+comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
     user_id uuid,
@@ -91,10 +87,7 @@ create function public.conversation_analytics(
     prices jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 -- Compiling so long a query takes longer than running it.
 set jit = off
 as $$
@@ -133,8 +126,7 @@ begin
             r.metadata ->> 'strategy' as strategy
         from public.turns as t
         left join public.messages as r
-            on r.user_id = t.user_id
-            and r.turn_id = t.id
+            on r.user_id = t.user_id and r.turn_id = t.id
             and r.role = 'assistant'
         where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
@@ -144,8 +136,7 @@ begin
               or exists (
                   select 1
                   from public.conversations as c
-                  where c.user_id = t.user_id
-                    and c.id = t.conversation_id
+                  where c.user_id = t.user_id and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
           )
@@ -272,5 +263,4 @@ $$;
 
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
-comment on function public.conversation_analytics is
-    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
+comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';

@@ -3,10 +3,7 @@
 
 create function private.title_from_request(request text)
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select coalesce(
         nullif(btrim(left(regexp_replace(btrim(left(request, 400)), '\s+', ' ', 'g'), 80)), ''),
@@ -16,8 +13,7 @@ $$;
 
 revoke all on function private.title_from_request from public, anon, authenticated, service_role;
 grant execute on function private.title_from_request to service_role;
-comment on function private.title_from_request is
-    'The title of a conversation that starts with this request: its first 80 characters on one line.';
+comment on function private.title_from_request is 'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
 create function public.begin_turn(
     user_id uuid,
@@ -34,10 +30,7 @@ create function public.begin_turn(
     turns_per_day integer default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -48,8 +41,7 @@ begin
     if conversation_id is not null then
         select c.id into v_conversation_id
         from public.conversations as c
-        where c.user_id = begin_turn.user_id
-          and c.id = begin_turn.conversation_id
+        where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
         for update;
     end if;
 
@@ -73,8 +65,7 @@ begin
     if conversation_id is not null then
         select t.* into v_turn
         from public.turns as t
-        where t.user_id = begin_turn.user_id
-          and t.conversation_id = begin_turn.conversation_id
+        where t.user_id = begin_turn.user_id and t.conversation_id = begin_turn.conversation_id
           and t.status = 'running';
 
         if found and v_turn.lease_expires_at > clock_timestamp() then
@@ -126,8 +117,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is
-    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -139,10 +129,7 @@ create function private.resume_turn(
     history_tokens integer
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -179,8 +166,7 @@ begin
         and exists (
             select 1
             from public.messages as m
-            where m.user_id = resume_turn.user_id
-              and m.turn_id = v_turn.id
+            where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
               and m.role = 'user'
               and m.id = resume_turn.message_id
         )
@@ -195,8 +181,7 @@ begin
             set attempt = t.attempt + 1,
                 draft = '',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
-            where t.user_id = resume_turn.user_id
-              and t.id = v_turn.id;
+            where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
             perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
             return private.describe_turn(user_id, v_turn.id, 'taken_over', history_tokens);
@@ -206,8 +191,7 @@ begin
 
     update public.turns as t
     set replays = t.replays + 1
-    where t.user_id = resume_turn.user_id
-      and t.id = v_turn.id
+    where t.user_id = resume_turn.user_id and t.id = v_turn.id
     returning t.* into v_turn;
 
     return private.describe_turn(
@@ -218,5 +202,4 @@ $$;
 
 revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
-comment on function private.resume_turn is
-    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
+comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';

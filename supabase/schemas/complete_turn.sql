@@ -12,10 +12,7 @@ create function private.settle_turn(
     error jsonb default null
 )
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -26,8 +23,7 @@ begin
         error = settle_turn.error,
         draft = '',
         finished_at = clock_timestamp()
-    where t.user_id = settle_turn.user_id
-      and t.id = settle_turn.turn_id
+    where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
     returning t.conversation_id into v_conversation_id;
 
     insert into public.messages
@@ -48,8 +44,7 @@ $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is
-    'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -63,10 +58,7 @@ create function public.complete_turn(
     error jsonb default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -79,15 +71,13 @@ begin
       and c.id = (
           select t.conversation_id
           from public.turns as t
-          where t.user_id = complete_turn.user_id
-            and t.id = complete_turn.turn_id
+          where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
       )
     for update;
 
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = complete_turn.user_id
-      and t.id = complete_turn.turn_id
+    where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
     for update;
 
     if not found then
@@ -102,8 +92,7 @@ begin
     elsif not exists (
         select 1
         from public.messages as m
-        where m.user_id = complete_turn.user_id
-          and m.turn_id = complete_turn.turn_id
+        where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
           and m.role = 'assistant'
           and m.id = complete_turn.message_id
     ) then
@@ -117,15 +106,11 @@ $$;
 
 revoke all on function public.complete_turn from public, anon, authenticated, service_role;
 grant execute on function public.complete_turn to service_role;
-comment on function public.complete_turn is
-    'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
+comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
 create function private.interrupt_turn(user_id uuid, turn_id uuid)
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -138,8 +123,7 @@ declare
 begin
     select t.* into strict v_turn
     from public.turns as t
-    where t.user_id = interrupt_turn.user_id
-      and t.id = interrupt_turn.turn_id;
+    where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
@@ -170,5 +154,4 @@ $$;
 
 revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is
-    'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';

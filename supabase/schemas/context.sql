@@ -10,10 +10,7 @@ create function public.load_history(
     before bigint default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -41,8 +38,7 @@ begin
 
     select least(before, c.last_seq + 1) into v_before
     from public.conversations as c
-    where c.user_id = load_history.user_id
-      and c.id = load_history.conversation_id;
+    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -51,8 +47,7 @@ begin
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.user_id = load_history.user_id
-      and s.conversation_id = load_history.conversation_id;
+    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id;
 
     -- From the summaries to what they cover, by id: there are few of them. The fences keep the
     -- planner from starting at the messages, which it takes for few as well.
@@ -63,19 +58,16 @@ begin
     cross join lateral (
         select *
         from public.messages
-        where messages.user_id = s.user_id
-          and messages.id = s.id
+        where messages.user_id = s.user_id and messages.id = s.id
         offset 0
     ) as m
     cross join lateral (
         select *
         from public.messages
-        where messages.user_id = s.user_id
-          and messages.id = s.through_message_id
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
         offset 0
     ) as through
-    where s.user_id = load_history.user_id
-      and s.conversation_id = load_history.conversation_id
+    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
       and through.seq < v_before
@@ -165,8 +157,7 @@ begin
                 cross join lateral (
                     select seq
                     from public.messages
-                    where messages.user_id = load_history.user_id
-                      and messages.id = ours.id
+                    where messages.user_id = load_history.user_id and messages.id = ours.id
                     offset 0
                 ) as m
                 where m.seq > v_covered
@@ -182,8 +173,7 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is
-    'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -193,10 +183,7 @@ create function private.describe_turn(
     history_tokens integer default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -207,25 +194,21 @@ declare
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = describe_turn.user_id
-      and t.id = describe_turn.turn_id;
+    where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
 
     select c.* into v_conversation
     from public.conversations as c
-    where c.user_id = describe_turn.user_id
-      and c.id = v_turn.conversation_id;
+    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
 
     select m.* into v_request
     from public.messages as m
-    where m.user_id = describe_turn.user_id
-      and m.turn_id = describe_turn.turn_id
+    where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
       and m.role = 'user';
 
     if v_turn.status <> 'running' then
         select m.* into v_reply
         from public.messages as m
-        where m.user_id = describe_turn.user_id
-          and m.turn_id = describe_turn.turn_id
+        where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
           and m.role = 'assistant';
     end if;
 
@@ -244,5 +227,4 @@ $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is
-    'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';

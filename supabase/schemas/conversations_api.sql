@@ -8,10 +8,7 @@ create function public.create_conversation(
     metadata jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -34,10 +31,7 @@ comment on function public.create_conversation is 'Starts an empty conversation 
 
 create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -47,8 +41,7 @@ begin
 
     select to_jsonb(c) into v_conversation
     from public.conversations as c
-    where c.user_id = get_conversation.user_id
-      and c.id = get_conversation.conversation_id;
+    where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -73,10 +66,7 @@ create function public.load_conversation(
     around uuid default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -94,8 +84,7 @@ begin
 
     select c.* into v_conversation
     from public.conversations as c
-    where c.user_id = load_conversation.user_id
-      and c.id = load_conversation.conversation_id;
+    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -174,8 +163,7 @@ begin
                 'user_message_id', (
                     select m.id
                     from public.messages as m
-                    where m.user_id = t.user_id
-                      and m.turn_id = t.id
+                    where m.user_id = t.user_id and m.turn_id = t.id
                       and m.role = 'user'
                 ),
                 'draft', t.draft,
@@ -195,8 +183,7 @@ $$;
 
 revoke all on function public.load_conversation from public, anon, authenticated, service_role;
 grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is
-    'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
 
 -- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
 -- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
@@ -211,10 +198,7 @@ create function public.list_conversations(
     before_id uuid default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 set enable_sort = off
 set enable_bitmapscan = off
 as $$
@@ -270,8 +254,7 @@ $$;
 
 revoke all on function public.list_conversations from public, anon, authenticated, service_role;
 grant execute on function public.list_conversations to authenticated, service_role;
-comment on function public.list_conversations is
-    'A user''s conversations by last activity, newest first. next has the arguments of the page that follows.';
+comment on function public.list_conversations is 'A user''s conversations by last activity, newest first. next has the arguments of the page that follows.';
 
 create function public.update_conversation(
     user_id uuid,
@@ -280,10 +263,7 @@ create function public.update_conversation(
     archived boolean default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -298,8 +278,7 @@ begin
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, now())
         end
-    where c.user_id = update_conversation.user_id
-      and c.id = update_conversation.conversation_id
+    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
     returning to_jsonb(c) into v_conversation;
 
     if not found then
@@ -312,17 +291,13 @@ $$;
 
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
-comment on function public.update_conversation is
-    'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
+comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
 
 -- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
 -- user's statement may on a hosted project. The Data API takes the limit from here.
 create function public.delete_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
@@ -331,8 +306,7 @@ begin
     perform private.require_self(delete_conversation.user_id);
 
     delete from public.conversations as c
-    where c.user_id = delete_conversation.user_id
-      and c.id = delete_conversation.conversation_id;
+    where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -344,5 +318,4 @@ $$;
 
 revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
 grant execute on function public.delete_conversation to authenticated, service_role;
-comment on function public.delete_conversation is
-    'Deletes a conversation with its turns and messages, for good. Raises PT404.';
+comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';

@@ -33,16 +33,11 @@ grant insert (user_id, idempotency_key, requested_by) on table private.erasure_r
 grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
     on table private.erasure_receipts to service_role;
 
-comment on table private.erasure_receipts is
-    'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.erasure_receipts.summaries is
-    'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is
-    'Parts of files that were being imported.';
-comment on column private.erasure_receipts.held is
-    'Conversations that a legal hold kept.';
-comment on column private.erasure_receipts.erased_at is
-    'When all of it was done; null while some is left.';
+comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
+comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 
 create function public.erase_account(
     user_id uuid,
@@ -51,10 +46,7 @@ create function public.erase_account(
     most integer default 500
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 set statement_timeout = '10min'
@@ -147,8 +139,7 @@ begin
               and s.conversation_id = any(v_chosen)
         ),
         import_parts = r.import_parts + v_parts
-    where r.user_id = erase_account.user_id
-      and r.id = v_receipt.id;
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
 
     delete from public.conversations as c
     where c.user_id = erase_account.user_id
@@ -167,8 +158,7 @@ begin
     update private.erasure_receipts as r
     set held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.user_id = erase_account.user_id
-      and r.id = v_receipt.id
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id
     returning r.* into v_receipt;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
@@ -177,5 +167,4 @@ $$;
 
 revoke all on function public.erase_account from public, anon, authenticated, service_role;
 grant execute on function public.erase_account to service_role;
-comment on function public.erase_account is
-    'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';

@@ -11,10 +11,7 @@ create function public.export_messages(
     page_bytes integer default 1000000
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -26,8 +23,7 @@ begin
 
     select c.* into v_conversation
     from public.conversations as c
-    where c.user_id = export_messages.user_id
-      and c.id = export_messages.conversation_id;
+    where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -69,8 +65,7 @@ begin
                     'reply_message_id', (
                         select r.id
                         from public.messages as r
-                        where r.user_id = t.user_id
-                          and r.turn_id = t.id
+                        where r.user_id = t.user_id and r.turn_id = t.id
                           and r.role = 'assistant'
                     ),
                     'draft', t.draft,
@@ -80,8 +75,7 @@ begin
                     'cancel_requested_at', t.cancel_requested_at
                 )
                 from public.turns as t
-                where t.user_id = s.user_id
-                  and t.id = s.turn_id
+                where t.user_id = s.user_id and t.id = s.turn_id
                   and s.role = 'user'
             )
         )
@@ -102,8 +96,7 @@ $$;
 
 revoke all on function public.export_messages from public, anon, authenticated, service_role;
 grant execute on function public.export_messages to authenticated, service_role;
-comment on function public.export_messages is
-    'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
+comment on function public.export_messages is 'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
 create function public.export_conversations(
     user_id uuid,
@@ -111,10 +104,7 @@ create function public.export_conversations(
     page_size integer default 500
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     v_ids jsonb;
@@ -139,5 +129,4 @@ $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
-comment on function public.export_conversations is
-    'The ids of a user''s conversations, archived ones too, in pages by id.';
+comment on function public.export_conversations is 'The ids of a user''s conversations, archived ones too, in pages by id.';

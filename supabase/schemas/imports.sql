@@ -26,8 +26,7 @@ create policy withheld on private.import_parts for select to authenticated using
 revoke all on table private.import_parts from public, anon, authenticated, service_role;
 grant select, insert, delete on table private.import_parts to service_role;
 
-comment on table private.import_parts is
-    'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+comment on table private.import_parts is 'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
 
 create function public.stage_import(
     user_id uuid,
@@ -37,10 +36,7 @@ create function public.stage_import(
     messages jsonb
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -57,15 +53,11 @@ $$;
 
 revoke all on function public.stage_import from public, anon, authenticated, service_role;
 grant execute on function public.stage_import to service_role;
-comment on function public.stage_import is
-    'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+comment on function public.stage_import is 'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
 
 create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -87,10 +79,7 @@ comment on function public.discard_import is 'Forgets the parts of an import tha
 -- A listing: it reads over all users, and discard_import then writes for one.
 create function public.list_imports_left_behind(most integer default 100)
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
     from (
@@ -102,21 +91,16 @@ as $$
     ) as behind;
 $$;
 
-revoke all on function public.list_imports_left_behind
-    from public, anon, authenticated, service_role;
+revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
 grant execute on function public.list_imports_left_behind to service_role;
-comment on function public.list_imports_left_behind is
-    'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
+comment on function public.list_imports_left_behind is 'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
 
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
 create function public.commit_import(user_id uuid, import_id uuid, parts integer)
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
@@ -244,15 +228,11 @@ $$;
 
 revoke all on function public.commit_import from public, anon, authenticated, service_role;
 grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is
-    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
 
 create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 begin
     if exists (
@@ -270,8 +250,7 @@ begin
                        o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
                            as is_later
                 from public.messages as o
-                where o.user_id = require_whole.user_id
-                  and o.conversation_id = c.id
+                where o.user_id = require_whole.user_id and o.conversation_id = c.id
             ) as m
         ) as found on true
         where c.user_id = require_whole.user_id
@@ -291,5 +270,4 @@ end;
 $$;
 
 revoke all on function private.require_whole from public, anon, authenticated, service_role;
-comment on function private.require_whole is
-    'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
+comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';

@@ -10,10 +10,7 @@ create function private.find_broken(
     since timestamptz default null
 )
 returns jsonb
-language sql
-stable
-security definer
-set search_path = ''
+language sql stable security definer set search_path = ''
 -- The Data API gives a call this long, where it honours a function's own limit.
 set statement_timeout = '10min'
 -- Compiling so long a query takes seconds, even where there is next to nothing to read.
@@ -105,16 +102,14 @@ as $$
                (
                    select m.id
                    from public.messages as m
-                   where m.user_id = t.user_id
-                     and m.turn_id = t.id
+                   where m.user_id = t.user_id and m.turn_id = t.id
                      and m.role = 'user'
                    limit 1
                ) as request_id,
                (
                    select count(*)
                    from public.messages as m
-                   where m.user_id = t.user_id
-                     and m.turn_id = t.id
+                   where m.user_id = t.user_id and m.turn_id = t.id
                      and m.role = 'assistant'
                ) as replies,
                (
@@ -204,8 +199,7 @@ as $$
           and not exists (
               select 1
               from public.messages as m
-              where m.user_id = d.user_id
-                and m.id = d.message_id
+              where m.user_id = d.user_id and m.id = d.message_id
           )
     ),
     lists (name, rows) as (
@@ -220,8 +214,7 @@ $$;
 
 revoke all on function private.find_broken from public, anon, authenticated, service_role;
 grant execute on function private.find_broken to service_role;
-comment on function private.find_broken is
-    'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+comment on function private.find_broken is 'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
 
 -- A listing: it reads over all users, and repair_invariants then writes for one.
 create function public.check_invariants(
@@ -229,10 +222,7 @@ create function public.check_invariants(
     since timestamptz default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 set statement_timeout = '10min'
 as $$
     -- Materialized, so that it is found once and not for each check.
@@ -267,5 +257,4 @@ $$;
 
 revoke all on function public.check_invariants from public, anon, authenticated, service_role;
 grant execute on function public.check_invariants to service_role;
-comment on function public.check_invariants is
-    'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+comment on function public.check_invariants is 'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';

@@ -59,16 +59,11 @@ grant select on table public.messages to authenticated;
 grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
 grant select, insert on table public.messages to service_role;
 
-comment on table public.messages is
-    'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
-comment on column public.messages.seq is
-    'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
-comment on column public.messages.created_at is
-    'Strictly grows within a conversation, so ordering by it is ordering by seq.';
-comment on column public.messages.turn_id is
-    'The turn that wrote this row; null for rows written outside one.';
-comment on column public.messages.user_id is
-    'The owner of the conversation, on replies too.';
+comment on table public.messages is 'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
+comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
+comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
+comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
 create trigger messages_refuse_depth
     before insert or update of metadata on public.messages
@@ -79,9 +74,7 @@ create trigger messages_refuse_depth
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
     v_last_seq bigint;
@@ -89,16 +82,14 @@ declare
 begin
     select c.last_seq, c.updated_at into v_last_seq, v_updated_at
     from public.conversations as c
-    where c.user_id = new.user_id
-      and c.id = new.conversation_id
+    where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
 
     if v_last_seq is null
         or exists (
             select 1
             from public.messages as m
-            where m.user_id = new.user_id
-              and m.id = new.id
+            where m.user_id = new.user_id and m.id = new.id
         )
     then
         -- No such conversation, or someone else's: the foreign key refuses the row, with one and
@@ -115,16 +106,14 @@ begin
     update public.conversations as c
     set last_seq = new.seq,
         updated_at = new.created_at
-    where c.user_id = new.user_id
-      and c.id = new.conversation_id;
+    where c.user_id = new.user_id and c.id = new.conversation_id;
 
     return new;
 end;
 $$;
 
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
-comment on function private.assign_message_place is
-    'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
+comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
 -- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are

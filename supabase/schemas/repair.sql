@@ -3,10 +3,7 @@
 
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -14,14 +11,12 @@ begin
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.user_id = repair_broken.user_id
-              and m.id = repair_broken.broken_id;
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.user_id = repair_broken.user_id
-              and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
 
         when 'conversation_missing' then
             return private.recover_conversation(user_id, broken_id);
@@ -44,8 +39,7 @@ begin
         when 'draft_left_behind' then
             update public.turns as t
             set draft = ''
-            where t.user_id = repair_broken.user_id
-              and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
 
         when 'import_left_behind' then
             delete from private.import_parts as p
@@ -54,8 +48,7 @@ begin
 
         when 'summary_of_no_message' then
             delete from public.summaries as s
-            where s.user_id = repair_broken.user_id
-              and s.id = repair_broken.broken_id;
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
 
         when 'words_of_no_message' then
             delete from search.documents as d
@@ -68,18 +61,14 @@ end;
 $$;
 
 revoke all on function private.repair_broken from public, anon, authenticated, service_role;
-comment on function private.repair_broken is
-    'Mends one thing that a check found; false where it could not.';
+comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
 -- says, and never deletes one.
 create function public.repair_invariants(user_id uuid, grace_seconds integer default 120)
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
@@ -124,5 +113,4 @@ $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
-comment on function public.repair_invariants is
-    'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+comment on function public.repair_invariants is 'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';

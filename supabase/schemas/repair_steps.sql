@@ -2,17 +2,13 @@
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
 create function private.lock_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
     perform 1
     from public.conversations as c
-    where c.user_id = lock_conversation.user_id
-      and c.id = lock_conversation.conversation_id
+    where c.user_id = lock_conversation.user_id and c.id = lock_conversation.conversation_id
     for update;
 
     return found;
@@ -20,15 +16,11 @@ end;
 $$;
 
 revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
-comment on function private.lock_conversation is
-    'Waits until nobody else writes to a conversation; false where there is none.';
+comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
 
 create function private.recount_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -46,23 +38,18 @@ begin
         where m.user_id = recount_conversation.user_id
           and m.conversation_id = recount_conversation.conversation_id
     ) as newest
-    where c.user_id = recount_conversation.user_id
-      and c.id = recount_conversation.conversation_id;
+    where c.user_id = recount_conversation.user_id and c.id = recount_conversation.conversation_id;
 
     return true;
 end;
 $$;
 
 revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
-comment on function private.recount_conversation is
-    'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
+comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -90,8 +77,7 @@ begin
               and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.user_id = renumber_conversation.user_id
-      and m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id and m.id = placed.id;
 
     update public.messages as m
     set seq = m.seq - raised.above
@@ -109,15 +95,11 @@ end;
 $$;
 
 revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
-comment on function private.renumber_conversation is
-    'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
+comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
 create function private.recover_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -169,16 +151,12 @@ end;
 $$;
 
 revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
-comment on function private.recover_conversation is
-    'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
+comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
 -- In one statement, since a message names its turn by its user too.
 create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
@@ -218,33 +196,26 @@ end;
 $$;
 
 revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
-comment on function private.give_to_owner is
-    'Makes all that is in a user''s conversation the user''s own.';
+comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
 
 create function private.drop_second_replies(user_id uuid, turn_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
     perform private.lock_conversation(t.user_id, t.conversation_id)
     from public.turns as t
-    where t.user_id = drop_second_replies.user_id
-      and t.id = drop_second_replies.turn_id;
+    where t.user_id = drop_second_replies.user_id and t.id = drop_second_replies.turn_id;
 
     update public.messages as m
     set turn_id = null
-    where m.user_id = drop_second_replies.user_id
-      and m.turn_id = drop_second_replies.turn_id
+    where m.user_id = drop_second_replies.user_id and m.turn_id = drop_second_replies.turn_id
       and m.role = 'assistant'
       and m.seq > (
           select min(o.seq)
           from public.messages as o
-          where o.user_id = m.user_id
-            and o.turn_id = m.turn_id
+          where o.user_id = m.user_id and o.turn_id = m.turn_id
             and o.role = 'assistant'
       );
 
@@ -253,15 +224,11 @@ end;
 $$;
 
 revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
-comment on function private.drop_second_replies is
-    'Leaves a turn its first reply; the others stay as messages outside of any turn.';
+comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
 create function private.settle_by_reply(user_id uuid, turn_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -270,8 +237,7 @@ declare
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = settle_by_reply.user_id
-      and t.id = settle_by_reply.turn_id;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 
     -- Without a conversation there is no place for a reply.
     if not private.lock_conversation(user_id, v_turn.conversation_id) then
@@ -280,8 +246,7 @@ begin
 
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = settle_by_reply.user_id
-      and t.id = settle_by_reply.turn_id
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
     for update;
 
     -- A turn with a lease has a worker.
@@ -291,8 +256,7 @@ begin
 
     select m.* into v_reply
     from public.messages as m
-    where m.user_id = settle_by_reply.user_id
-      and m.turn_id = settle_by_reply.turn_id
+    where m.user_id = settle_by_reply.user_id and m.turn_id = settle_by_reply.turn_id
       and m.role = 'assistant'
     order by m.seq
     limit 1;
@@ -310,13 +274,11 @@ begin
         end,
         draft = '',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
-    where t.user_id = settle_by_reply.user_id
-      and t.id = settle_by_reply.turn_id;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 
     return true;
 end;
 $$;
 
 revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
-comment on function private.settle_by_reply is
-    'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
+comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';

@@ -31,12 +31,9 @@ grant insert (user_id, project_id, archive_after_days, delete_after_days)
 grant update (archive_after_days, delete_after_days, updated_at)
     on table private.retention_policies to service_role;
 
-comment on table private.retention_policies is
-    'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.retention_policies.user_id is
-    'Whose conversations; null with a null project_id is everybody''s.';
-comment on column private.retention_policies.archive_after_days is
-    'Null is never. A policy of two nulls keeps what a wider one would remove.';
+comment on table private.retention_policies is 'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.retention_policies.user_id is 'Whose conversations; null with a null project_id is everybody''s.';
+comment on column private.retention_policies.archive_after_days is 'Null is never. A policy of two nulls keeps what a wider one would remove.';
 
 create function public.set_retention_policy(
     user_id uuid default null,
@@ -45,10 +42,7 @@ create function public.set_retention_policy(
     delete_after_days integer default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -74,18 +68,14 @@ $$;
 
 revoke all on function public.set_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.set_retention_policy to service_role;
-comment on function public.set_retention_policy is
-    'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
+comment on function public.set_retention_policy is 'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
 
 create function public.list_retention_policies(
     user_id uuid default null,
     project_id uuid default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object(
         'policies', coalesce(jsonb_agg(to_jsonb(p) order by p.created_at, p.id), '[]')
@@ -103,18 +93,13 @@ as $$
     ) as p;
 $$;
 
-revoke all on function public.list_retention_policies
-    from public, anon, authenticated, service_role;
+revoke all on function public.list_retention_policies from public, anon, authenticated, service_role;
 grant execute on function public.list_retention_policies to service_role;
-comment on function public.list_retention_policies is
-    'The retention policies, oldest first, 1,000 at most.';
+comment on function public.list_retention_policies is 'The retention policies, oldest first, 1,000 at most.';
 
 create function public.delete_retention_policy(policy_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -130,21 +115,16 @@ begin
 end;
 $$;
 
-revoke all on function public.delete_retention_policy
-    from public, anon, authenticated, service_role;
+revoke all on function public.delete_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.delete_retention_policy to service_role;
-comment on function public.delete_retention_policy is
-    'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
+comment on function public.delete_retention_policy is 'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
 
 -- The one rule. The policy that applies is the most specific: the user's, else the project's, else
 -- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
 -- they had, but its idle days count from the import.
 create function private.retention_action(conversation public.conversations, due_at timestamptz)
 returns text
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select case
         when idle.since < due_at - make_interval(days => policy.delete_after_days) then 'delete'
@@ -171,24 +151,19 @@ as $$
       and not exists (
           select 1
           from public.turns as t
-          where t.user_id = conversation.user_id
-            and t.conversation_id = conversation.id
+          where t.user_id = conversation.user_id and t.conversation_id = conversation.id
             and t.status = 'running'
       );
 $$;
 
 revoke all on function private.retention_action from public, anon, authenticated, service_role;
 grant execute on function private.retention_action to service_role;
-comment on function private.retention_action is
-    'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
+comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
 -- No policy removes what is younger than this; an index knows what is not.
 create function private.retention_bound(due_at timestamptz)
 returns timestamptz
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select due_at - make_interval(days => min(least(p.archive_after_days, p.delete_after_days)))
     from private.retention_policies as p;
@@ -196,18 +171,14 @@ $$;
 
 revoke all on function private.retention_bound from public, anon, authenticated, service_role;
 grant execute on function private.retention_bound to service_role;
-comment on function private.retention_bound is
-    'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
+comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
 create function public.list_users_due_for_retention(
     project_id uuid default null,
     most integer default 100
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
     from (
@@ -227,8 +198,7 @@ $$;
 
 revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
 grant execute on function public.list_users_due_for_retention to service_role;
-comment on function public.list_users_due_for_retention is
-    'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
 
 -- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
@@ -239,10 +209,7 @@ create function public.apply_retention(
     project_id uuid default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
@@ -346,5 +313,4 @@ $$;
 
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
-comment on function public.apply_retention is
-    'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
+comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';

@@ -7,10 +7,7 @@
 -- draft, nor leaves a hole in it.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
-language sql
-volatile
-security invoker
-set search_path = ''
+language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
@@ -41,8 +38,7 @@ as $$
             end
         from asked as a
         join free as f on f.user_id = a.user_id and f.id = a.turn_id
-        where t.user_id = a.user_id
-          and t.id = a.turn_id
+        where t.user_id = a.user_id and t.id = a.turn_id
           and t.attempt = a.attempt
           and t.status = 'running'
         returning t.id, t.cancel_requested_at is not null as cancel_requested
@@ -66,8 +62,7 @@ as $$
        or not exists (
            select 1
            from public.turns as t
-           where t.user_id = a.user_id
-             and t.id = a.turn_id
+           where t.user_id = a.user_id and t.id = a.turn_id
              and t.attempt = a.attempt
              and t.status = 'running'
        );
@@ -75,15 +70,11 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is
-    'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -93,8 +84,7 @@ begin
 
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = load_turn.user_id
-      and t.id = load_turn.turn_id;
+    where t.user_id = load_turn.user_id and t.id = load_turn.turn_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
@@ -111,15 +101,11 @@ $$;
 
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
-comment on function public.load_turn is
-    'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
+comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -132,8 +118,7 @@ begin
       and c.id = (
           select t.conversation_id
           from public.turns as t
-          where t.user_id = cancel_turn.user_id
-            and t.id = cancel_turn.turn_id
+          where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
       )
     for update;
 
@@ -142,8 +127,7 @@ begin
         when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
         else t.cancel_requested_at
     end
-    where t.user_id = cancel_turn.user_id
-      and t.id = cancel_turn.turn_id
+    where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.* into v_turn;
 
     if not found then
@@ -162,15 +146,11 @@ $$;
 
 revoke all on function public.cancel_turn from public, anon, authenticated, service_role;
 grant execute on function public.cancel_turn to service_role;
-comment on function public.cancel_turn is
-    'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
+comment on function public.cancel_turn is 'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
 
 create function public.settle_expired_turn(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -180,8 +160,7 @@ begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
     from public.conversations as c
-    where c.user_id = settle_expired_turn.user_id
-      and c.id = settle_expired_turn.conversation_id
+    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 
     if not found then
@@ -206,16 +185,12 @@ $$;
 
 revoke all on function public.settle_expired_turn from public, anon, authenticated, service_role;
 grant execute on function public.settle_expired_turn to service_role;
-comment on function public.settle_expired_turn is
-    'Settles a conversation''s running turn if its lease is over.';
+comment on function public.settle_expired_turn is 'Settles a conversation''s running turn if its lease is over.';
 
 -- A listing: it reads over all users, and settle_expired_turn then writes for one.
 create function public.list_expired_turns(most integer default 1000)
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('turns', coalesce(jsonb_agg(to_jsonb(expired)), '[]'))
     from (
@@ -230,15 +205,13 @@ $$;
 
 revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
 grant execute on function public.list_expired_turns to service_role;
-comment on function public.list_expired_turns is
-    'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
+comment on function public.list_expired_turns is 'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
 
 -- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
 -- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
 -- settings of its own, search_path included: every name in it says its schema.
 create procedure private.sweep_turns()
-language plpgsql
-security invoker
+language plpgsql security invoker
 as $$
 declare
     c_time constant interval := '30 seconds';
@@ -264,5 +237,4 @@ end;
 $$;
 
 revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
-comment on procedure private.sweep_turns is
-    'Settles every turn whose worker is gone, one a transaction.';
+comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';

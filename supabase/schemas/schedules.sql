@@ -4,8 +4,7 @@
 -- its own, search_path included: every name in it says its schema.
 
 create procedure private.apply_retention()
-language plpgsql
-security invoker
+language plpgsql security invoker
 as $$
 declare
     v_user_id uuid;
@@ -27,12 +26,10 @@ end;
 $$;
 
 revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
-comment on procedure private.apply_retention is
-    'Applies the retention policies, one user a transaction.';
+comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction.';
 
 create procedure private.sweep_imports()
-language plpgsql
-security invoker
+language plpgsql security invoker
 as $$
 declare
     v_import pg_catalog.jsonb;
@@ -55,8 +52,7 @@ end;
 $$;
 
 revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
-comment on procedure private.sweep_imports is
-    'Discards what imports have left behind, one a transaction.';
+comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
 do $$
 begin

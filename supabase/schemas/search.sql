@@ -15,10 +15,7 @@ create function search.find_messages(
     page_after jsonb
 )
 returns jsonb
-language plpgsql
-stable
-security definer
-set search_path = ''
+language plpgsql stable security definer set search_path = ''
 set plan_cache_mode = force_custom_plan -- what is looked for decides which index serves
 as $$
 #variable_conflict use_column
@@ -64,8 +61,7 @@ begin
               and exists (
                   select 1
                   from public.conversations as c
-                  where c.user_id = d.user_id
-                    and c.id = d.conversation_id
+                  where c.user_id = d.user_id and c.id = d.conversation_id
                     and (find_messages.project_id is null or c.project_id = find_messages.project_id)
                     and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
               )
@@ -150,15 +146,11 @@ $$;
 
 revoke all on function search.find_messages from public, anon, authenticated, service_role;
 grant execute on function search.find_messages to authenticated;
-comment on function search.find_messages is
-    'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
+comment on function search.find_messages is 'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
 create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
 returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     c_stretch constant integer := 64256;
@@ -205,8 +197,7 @@ $$;
 
 revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
 grant execute on function search.cut_snippet to authenticated;
-comment on function search.cut_snippet is
-    'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
+comment on function search.cut_snippet is 'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
     user_id uuid,
@@ -221,10 +212,7 @@ create function public.search_messages(
     page_after jsonb default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 set statement_timeout = '5s' -- PostgREST makes it the call's own
 as $$
 #variable_conflict use_column
@@ -284,11 +272,9 @@ begin
         limit v_page_size
     ) as h
     join public.messages as m
-        on m.user_id = search_messages.user_id
-        and m.id = h.message_id
+        on m.user_id = search_messages.user_id and m.id = h.message_id
     join public.conversations as c
-        on c.user_id = m.user_id
-        and c.id = m.conversation_id;
+        on c.user_id = m.user_id and c.id = m.conversation_id;
 
     return jsonb_build_object(
         'hits', v_hits,
@@ -305,5 +291,4 @@ $$;
 
 revoke all on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages to authenticated;
-comment on function public.search_messages is
-    'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
+comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';

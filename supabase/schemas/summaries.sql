@@ -30,12 +30,9 @@ revoke all on table public.summaries from public, anon, authenticated, service_r
 grant select on table public.summaries to authenticated;
 grant select, insert on table public.summaries to service_role;
 
-comment on table public.summaries is
-    'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
-comment on column public.summaries.id is
-    'The message that is the summary.';
-comment on column public.summaries.through_message_id is
-    'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
+comment on table public.summaries is 'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
+comment on column public.summaries.id is 'The message that is the summary.';
+comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
 
 -- The newest summary is found by ids alone: where most conversations are of two messages, the planner
 -- takes every one for as short, and would join all of a long one with itself.
@@ -46,10 +43,7 @@ create function public.load_unsummarised(
     after bigint default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -70,8 +64,7 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.user_id = load_unsummarised.user_id
-      and c.id = load_unsummarised.conversation_id;
+    where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -89,15 +82,13 @@ begin
     cross join lateral (
         select *
         from public.messages
-        where messages.user_id = s.user_id
-          and messages.id = s.id
+        where messages.user_id = s.user_id and messages.id = s.id
         offset 0
     ) as m
     cross join lateral (
         select *
         from public.messages
-        where messages.user_id = s.user_id
-          and messages.id = s.through_message_id
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
         offset 0
     ) as through
     where s.user_id = load_unsummarised.user_id
@@ -170,8 +161,7 @@ $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is
-    'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
 
 create function public.write_summary(
     user_id uuid,
@@ -182,10 +172,7 @@ create function public.write_summary(
     metadata jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -195,8 +182,7 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.user_id = write_summary.user_id
-      and c.id = write_summary.conversation_id
+    where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
 
     if not found then
@@ -206,8 +192,7 @@ begin
 
     select m.id into v_through_id
     from public.messages as m
-    where m.user_id = write_summary.user_id
-      and m.conversation_id = write_summary.conversation_id
+    where m.user_id = write_summary.user_id and m.conversation_id = write_summary.conversation_id
       and m.seq = write_summary.covers_to;
 
     if not found then
@@ -219,8 +204,7 @@ begin
         select 1
         from public.summaries as s
         join public.messages as through
-            on through.user_id = s.user_id
-            and through.id = s.through_message_id
+            on through.user_id = s.user_id and through.id = s.through_message_id
         where s.user_id = write_summary.user_id
           and s.conversation_id = write_summary.conversation_id
           and through.seq >= write_summary.covers_to
@@ -257,5 +241,4 @@ $$;
 
 revoke all on function public.write_summary from public, anon, authenticated, service_role;
 grant execute on function public.write_summary to service_role;
-comment on function public.write_summary is
-    'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
+comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';

@@ -23,16 +23,12 @@ create policy withheld on private.turn_usage for select to authenticated using (
 revoke all on table private.turn_usage from public, anon, authenticated, service_role;
 grant select on table private.turn_usage to service_role;
 
-comment on table private.turn_usage is
-    'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
-comment on column private.turn_usage.key_hash is
-    'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
+comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on column private.turn_usage.key_hash is 'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
     insert into private.turn_usage (user_id, key_hash, started_at)
@@ -46,8 +42,7 @@ end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
-comment on function private.note_turn_usage is
-    'Keeps the keys of turns whose conversation is deleted, and when they began.';
+comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, and when they began.';
 
 create trigger turns_note_usage
     after delete on public.turns
@@ -57,10 +52,7 @@ create trigger turns_note_usage
 
 create function private.refuse_used_key(user_id uuid, idempotency_key text)
 returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 begin
     if exists (
@@ -77,8 +69,7 @@ $$;
 
 revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
 grant execute on function private.refuse_used_key to service_role;
-comment on function private.refuse_used_key is
-    'Raises PT404 where a key led to a turn whose conversation was deleted.';
+comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
 
 -- Whose row is locked begins a turn: two at once can't both take the last place.
 create table private.turn_limits (
@@ -97,8 +88,7 @@ create policy withheld on private.turn_limits for select to authenticated using 
 revoke all on table private.turn_limits from public, anon, authenticated, service_role;
 grant select, insert, update on table private.turn_limits to service_role;
 
-comment on table private.turn_limits is
-    'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
+comment on table private.turn_limits is 'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
 
 create function private.require_turns_left(
     user_id uuid,
@@ -106,10 +96,7 @@ create function private.require_turns_left(
     turns_per_day integer
 )
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -169,8 +156,7 @@ $$;
 
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
-comment on function private.require_turns_left is
-    'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
+comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
@@ -179,10 +165,7 @@ create function public.count_unstored_turn(
     turns_per_day integer
 )
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
@@ -203,5 +186,4 @@ $$;
 
 revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
 grant execute on function public.count_unstored_turn to service_role;
-comment on function public.count_unstored_turn is
-    'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';

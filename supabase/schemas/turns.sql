@@ -51,15 +51,9 @@ revoke all on table public.turns from public, anon, authenticated, service_role;
 grant select on table public.turns to authenticated;
 grant select, insert, update on table public.turns to service_role;
 
-comment on table public.turns is
-    'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
-comment on column public.turns.attempt is
-    'Grows when another worker takes over. A write that names an older attempt is refused.';
-comment on column public.turns.lease_expires_at is
-    'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
-comment on column public.turns.draft is
-    'The reply so far, while it is being written.';
-comment on column public.turns.cancel_requested_at is
-    'When its owner asked to stop it; the worker sees that at its next heartbeat.';
-comment on column public.turns.replays is
-    'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
+comment on table public.turns is 'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
+comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
+comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
+comment on column public.turns.draft is 'The reply so far, while it is being written.';
+comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
