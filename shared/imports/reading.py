@@ -15,11 +15,11 @@ from shared.encoding.exact import MAX_PLAIN_DIGITS, ExactNumber
 from shared.encoding.storable import escape_unstorable
 from shared.errors import InvalidImportError
 from shared.exports.json_document import FORMAT
-from shared.imports.chatgpt import read_chatgpt
-from shared.imports.claude import read_claude
-from shared.imports.ours import read_ours
+from shared.imports.formats.chatgpt import read_chatgpt
+from shared.imports.formats.claude import read_claude
+from shared.imports.formats.messages import read_plain
+from shared.imports.formats.ours import read_ours
 from shared.imports.parsed import MAX_ID_CHARS, ImportFile, ParsedConversation, set_times
-from shared.imports.plain import read_plain
 from shared.imports.zip_files import files_in
 from shared.models.transfers import PlainConversation, PlainMessage
 

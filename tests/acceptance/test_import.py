@@ -14,7 +14,7 @@ from local.stack import Stack
 from shared.encoding.canonical import canonical
 from shared.encoding.exact import read_exactly
 from shared.imports import importer
-from shared.imports.ours import checksum_of
+from shared.imports.formats.ours import checksum_of
 from shared.imports.parsed import ParsedMessage
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine

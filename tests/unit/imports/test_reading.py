@@ -9,9 +9,9 @@ import pytest
 
 from shared.encoding.storable import unescape
 from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.imports.chatgpt import content_text
-from shared.imports.claude import message_text
-from shared.imports.ours import checksum_of
+from shared.imports.formats.chatgpt import content_text
+from shared.imports.formats.claude import message_text
+from shared.imports.formats.ours import checksum_of
 from shared.imports.parsed import ImportFile
 from shared.imports.reading import read_file
 from tests.support.provider_files import (

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.imports.message_tree import Node, flatten
+from shared.imports.tree import Node, flatten
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.message_tree import Node, flatten
 from shared.imports.parsed import ParsedConversation, fitting_title, moment_of
+from shared.imports.tree import Node, flatten
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,0 +1,1 @@
+"""The formats of files that come in: one module each."""
