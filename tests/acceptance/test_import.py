@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -13,9 +13,8 @@ import pytest
 from local.stack import Stack
 from shared.encoding.canonical import canonical
 from shared.encoding.exact import read_exactly
-from shared.imports import importer
 from shared.imports.formats.ours import checksum_of
-from shared.imports.parsed import ParsedMessage
+from shared.imports.reader import ReadUpload
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
 from tests.support.provider_files import (
@@ -306,18 +305,19 @@ async def test_a_plain_list_is_named_by_its_key_or_its_content(
 
 
 async def test_chatgpts_archive_comes_in_order(user: User, db: psycopg.Connection) -> None:
-    """The active path; hidden and empty ones counted, steps and branches kept aside."""
+    """The active path; empty ones counted, and what was kept beside the words."""
     report = (await send(user, gpt_sample())).json()
     (taken,) = report["taken"]
     messages = (await user.load(taken["conversationId"])).json()["messages"]
-    assert report["source"] == "chatgpt"
+    assert report["sources"] == ["chatgpt"]
     assert [(m["role"], m["content"]) for m in messages] == GPT_TAKEN
-    assert taken["leftOut"] == {"system": 1, "hidden": 1, "empty": 1}
+    assert taken["leftOut"] == {"empty": 1}
+    assert taken["kept"] == {"attachment": 1, "branch": 2, "reasoning": 1, "system": 2}
     first, answer = (messages[n]["metadata"]["imported"] for n in (0, 1))
     assert [branch["content"] for branch in first["branches"]] == [
         "The first try", "To the first try",
     ]  # fmt: skip
-    assert [step["type"] for step in answer["steps"]] == ["thoughts", "code", "execution_output"]
+    assert messages[1]["metadata"]["reasoning"] == "S\n\nHmm"
     assert (answer["model"], answer["source"]) == ("gpt-x", "chatgpt")
     assert broken(db, [taken["conversationId"]]) == []
 
@@ -390,10 +390,6 @@ BAD: dict[str, bytes] = {
     "a number": b"5",
     "another object": b'{"hello": 1}',
     "a list of anything": b"[1, 2]",
-    "an unknown role": as_bytes([{"role": "tool", "content": "x"}]),
-    "an unknown field": as_bytes([{"role": "user", "content": "x", "user_id": "y"}]),
-    "content that is no text": as_bytes([{"role": "user", "content": ["x"]}]),
-    "a mixed list": as_bytes([*gpt_sample(), *LIST]),
     "a name twice": b'[{"role": "user", "role": "assistant", "content": "x"}]',
     "NaN": b'[{"role": "user", "content": "x", "timestamp": NaN}]',
     "a huge number": b'[{"role": "user", "content": "x", "timestamp": 1e999999999}]',
@@ -420,14 +416,15 @@ async def test_a_file_whose_last_conversation_is_refused_by_the_store_leaves_not
     stack: Stack, user: User, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever goes wrong in a conversation: the ones before it aren't there either."""
-    make_row = importer._row
+    parts_of = ReadUpload.parts
 
-    def same_time(conversation_id: uuid.UUID, message: ParsedMessage) -> dict[str, Any]:
-        row = make_row(conversation_id, message)
-        is_flat = message.content in {"Flat", "Yes"}
-        return row | ({"created_at": "2026-01-01T00:00:00Z"} if is_flat else {})
+    async def same_times(upload: ReadUpload) -> AsyncIterator[dict[str, Any]]:
+        async for part in parts_of(upload):
+            for row in part["messages"][-2:]:
+                row["created_at"] = "2026-01-01T00:00:00Z"
+            yield part
 
-    monkeypatch.setattr(importer, "_row", same_time)
+    monkeypatch.setattr(ReadUpload, "parts", same_times)
     async with bundle(settings_for(stack), token=user.token) as client:
         answer = await client.post("/import-conversation", json=claude_sample())
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_import")

@@ -82,8 +82,8 @@ def gpt_sample() -> list[dict[str, Any]]:
 
 
 GPT_TAKEN = [
-    ("user", "[image]\n\nWhat is this?"),
-    ("assistant", "A cat."),
+    ("user", "[image: file-1]\n\nWhat is this?"),
+    ("assistant", "```python\nlook()\n```\n\n```\na cat\n```\n\nA cat."),
     ("user", "Thanks"),
     ("assistant", "You're welcome"),
 ]

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.parsed import ParsedConversation, fitting_title, moment_of
-from shared.imports.tree import Node, flatten
+from shared.imports.blocks import read_blocks
+from shared.imports.formats.claude_artifacts import Artifacts
+from shared.imports.parsed import as_object, as_objects, as_text, source_id
+from shared.imports.said import Said, fenced, media_kind
+from shared.imports.tree import TOP, Node, flatten
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from shared.imports.parsed import Notes, ParsedConversation
 
 ROLES: Final = {"human": "user", "user": "user", "assistant": "assistant"}
-BLOCK_TEXTS: Final = ("text", "thinking", "content", "message")
+ABOVE_THE_FIRST: Final = "00000000-0000-4000-8000-000000000000"
+NOT_SHOWN: Final = re.compile(
+    r"(?:```\n)?This block is not supported on your current device yet\.\n?(?:```)?"
+)
+CUT: Final = frozenset({"user_canceled", "max_tokens"})
 
 
-def read_claude(conversation: dict[str, Any], now: datetime, source_id: str) -> ParsedConversation:
-    """Return a conversation as a draft: the path to its current leaf, else to the newest."""
-    told = conversation.get("chat_messages")
-    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
-    nodes = _nodes(rows, now)
-    leaf = conversation.get("current_leaf_message_uuid")
-    messages, left_out = flatten(nodes, leaf if isinstance(leaf, str) else None, source="claude")
-    return ParsedConversation(
-        source_id=source_id,
-        title=fitting_title(conversation.get("name"), messages),
-        messages=messages,
-        created_at=moment_of(conversation.get("created_at"), now),
-        left_out=left_out,
+def is_claude(entry: dict[str, Any]) -> bool:
+    """Say whether an entry is a conversation of Claude's."""
+    return "chat_messages" in entry
+
+
+def read_claude(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
+    """Return the path to the conversation's current leaf, else to the newest."""
+    nodes = _nodes(as_objects(entry.get("chat_messages")), notes)
+    leaf = as_text(entry.get("current_leaf_message_uuid"))
+    project = as_object(entry.get("project"))
+    return notes.conversation(
+        "claude",
+        source_id(entry, "uuid"),
+        entry.get("name"),
+        flatten(nodes, leaf, source="claude", notes=notes),
+        created_at=entry.get("created_at"),
+        more={
+            "model": as_text(entry.get("model")),
+            "summary": as_text(entry.get("summary")),
+            "project": as_text(project.get("name")),
+        },
     )
 
 
-def _nodes(rows: list[dict[str, Any]], now: datetime) -> list[Node]:
+def _nodes(rows: list[dict[str, Any]], notes: Notes) -> list[Node]:
     """Return a node for each message. Without any parents the list is the path.
 
     Another message of the same id gets one of its own; the same one again is left out.
@@ -38,73 +54,63 @@ def _nodes(rows: list[dict[str, Any]], now: datetime) -> list[Node]:
     is_tree = any(isinstance(row.get("parent_message_uuid"), str) for row in rows)
     nodes: list[Node] = []
     known: dict[str, dict[str, Any]] = {}
+    artifacts = Artifacts()
     for place, row in enumerate(rows):
-        uuid = row.get("uuid")
-        key = uuid if isinstance(uuid, str) else f"#{place}"
+        key = as_text(row.get("uuid")) or f"#{place}"
         if known.setdefault(key, row) is not row:
             if known[key] == row:
                 continue
             key = f"{key}#{place}"
         before = nodes[-1].id if nodes else None
-        parent = row.get("parent_message_uuid") if is_tree else before
-        nodes.append(_node(key, parent, row, now))
+        parent = as_text(row.get("parent_message_uuid")) if is_tree else before
+        nodes.append(
+            _node(key, TOP if parent == ABOVE_THE_FIRST else parent, row, notes, artifacts)
+        )
     return nodes
 
 
-def _node(key: str, parent: Any, row: dict[str, Any], now: datetime) -> Node:
-    above = parent if isinstance(parent, str) else None
-    at = moment_of(row.get("created_at"), now)
-    role = ROLES.get(str(row.get("sender")))
-    if role is None:
-        return Node(key, above, "hidden", at=at, left_out="unknown role")
-    text = message_text(row)
-    if not text.strip():
-        return Node(key, above, "hidden", at=at, left_out="empty")
-    return Node(key, above, "message", role, text, at, _details(row))
+def _node(
+    key: str, parent: str | None, row: dict[str, Any], notes: Notes, artifacts: Artifacts
+) -> Node:
+    node = Node(key, parent, "message", ROLES.get(str(row.get("sender")), ""))
+    node.at = notes.moment(row.get("created_at"))
+    node.said = _said(row, artifacts)
+    if not node.said:
+        node.kind, node.left_out = "hidden", "empty"
+    elif not node.role:
+        node.kind = "step"
+        node.said.step(type="unknown role", role=row.get("sender"), content=node.said.content())
+        node.said.texts = []
+    elif node.role == "assistant" and not node.said.is_shown:
+        node.said.is_cut = True
+    return node
 
 
-def message_text(row: dict[str, Any]) -> str:
-    """Return what a message says: its text blocks, else its text, else what is attached."""
-    texts = [block["text"] for block in _blocks(row) if _says(block)]
-    if any(text.strip() for text in texts):
-        return "\n\n".join(texts)
-    text = row.get("text")
-    if isinstance(text, str) and text.strip():
-        return text
-    return "\n\n".join(filter(None, map(_attached_text, _attachments(row))))
+def _said(row: dict[str, Any], artifacts: Artifacts) -> Said:
+    said = Said()
+    read_blocks(row.get("content") or [], said, use_tool=artifacts.use)
+    if not said.texts:
+        said.say(as_text(row.get("text")))
+    said.texts = [text for text in map(_shown, said.texts) if text]
+    artifacts.take_tags(said)
+    for attached in (*as_objects(row.get("attachments")), *as_objects(row.get("files"))):
+        _attach(attached, said)
+    if row.get("stop_reason") in CUT:
+        said.is_cut = True
+    return said
 
 
-def _says(block: dict[str, Any]) -> bool:
-    return block.get("type") == "text" and isinstance(block.get("text"), str)
+def _shown(text: str) -> str:
+    return NOT_SHOWN.sub("", text).strip() if "This block is not supp" in text else text
 
 
-def _attached_text(attachment: dict[str, Any]) -> str:
-    extracted = attachment.get("extracted_content")
-    if isinstance(extracted, str) and extracted.strip():
-        return extracted
-    name = attachment.get("file_name")
-    return f"[{name}]" if isinstance(name, str) and name else ""
-
-
-def _details(row: dict[str, Any]) -> dict[str, Any]:
-    steps = [_step(block) for block in _blocks(row) if block.get("type") != "text"]
-    attachments = _attachments(row)
-    details = {"blocks": steps, "attachments": attachments}
-    return {name: value for name, value in details.items() if value}
-
-
-def _step(block: dict[str, Any]) -> dict[str, Any]:
-    kept = ("type", "name", "input", *BLOCK_TEXTS)
-    return {name: block[name] for name in kept if block.get(name) is not None}
-
-
-def _blocks(row: dict[str, Any]) -> list[dict[str, Any]]:
-    return _objects(row.get("content"))
-
-
-def _attachments(row: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*_objects(row.get("attachments")), *_objects(row.get("files"))]
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+def _attach(attached: dict[str, Any], said: Said) -> None:
+    """Add an attachment; its text is part of what was said, since the AI read it."""
+    name = as_text(attached.get("file_name")) or as_text(attached.get("name"))
+    words = as_text(attached.get("extracted_content")) or ""
+    is_all = not said.texts
+    mark = said.attach(media_kind(None, name), name)
+    if words.strip():
+        said.say(words if is_all else f"{name or 'Attached text'}:\n\n{fenced(words)}")
+    elif is_all:
+        said.say(mark)
