@@ -6,18 +6,18 @@ RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 4
 
-# The tests start many processes, each of which would compile the whole bundle anew.
+# The tests start many processes, each of which would compile the whole bundle again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve web test test-faults check format forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup dev up down reset status demo doctor serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
 
 setup: $(READY) ## the Python environment, as locked
 
-# The stamp comes last, so an environment that was left half made is made anew.
+# The stamp comes last, so an environment that was left half made is made again.
 $(READY): requirements/dev.txt requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
@@ -57,6 +57,12 @@ web: $(READY) ## the page with hot reload, beside `make up`
 test: $(READY) ## every test
 	@$(RUN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+quick: $(READY) ## every test that needs no stack, in less than a minute
+	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not stack" tests/unit tests/contract
+
+mutations: $(READY) ## break the heart in known ways; each has to turn its tests red
+	@$(RUN)/python -m tests.mutations
+
 test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200)
 	@FAULT_TURNS=$(or $(TURNS),1000) FAULT_STREAMS=$(or $(STREAMS),200) \
 		$(RUN)/pytest -s tests/faults/test_kill_loop.py tests/faults/test_streams.py
@@ -66,6 +72,9 @@ check: lint types imports test ## what CI runs
 format: $(READY) ## format the code
 	@$(RUN)/ruff check --quiet --fix-only .
 	@$(RUN)/ruff format .
+
+schema: $(READY) ## write the baseline migration from supabase/schemas
+	@$(RUN)/python -m local.schema
 
 forwarders: $(READY) ## write a forwarder and a gateway's route for each endpoint
 	@$(RUN)/python -m local.forwarders
@@ -80,10 +89,10 @@ types: $(READY)
 imports: $(READY)
 	@$(RUN)/lint-imports
 
-lock: $(READY) ## write the lock files anew after a change in pyproject.toml
+lock: $(READY) ## write the lock files after a change in pyproject.toml
 	@$(RUN)/python requirements/lock.py
 
-docs: $(READY) ## write docs/configuration.md anew after a change in shared/config.py
+docs: $(READY) ## write docs/configuration.md after a change in shared/config.py
 	@$(RUN)/python docs/configuration_page.py
 
 bench: $(READY) ## what a turn costs, as ratios

@@ -2,7 +2,7 @@
 
 From a fresh process to its first answer: the bundle, each endpoint alone, and an empty app on the
 same HTTP layer with the same Supabase client. The sides take turns; the figures are medians. CPU
-time is told as well: it is what other work on the machine disturbs least. Bytecode is warm.
+time is given as well: it is what other work on the machine disturbs least. Bytecode is warm.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from functions.__main__ import endpoints
+from functions.app import ENDPOINTS
 from local.settings import ROOT
 
 EMPTY = """
@@ -65,7 +65,7 @@ def sides() -> Iterator[tuple[str, list[str]]]:
     """Yield what is started, by name."""
     yield EMPTY_APP, ["-c", EMPTY]
     yield "the bundle", ["-m", "functions", "--port"]
-    for endpoint in endpoints():
+    for endpoint in ENDPOINTS:
         yield endpoint, ["-m", "functions", endpoint, "--port"]
 
 

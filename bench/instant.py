@@ -5,11 +5,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from functions.app import ROUTERS
+from functions import app as bundle
 from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage
 from shared.config import load_settings
 from shared.container import Container
-from shared.http.application import create_app
 
 
 class InstantEngine:
@@ -27,7 +26,7 @@ class InstantEngine:
 def make_app() -> FastAPI:
     """Return the bundle, at its usual addresses."""
     settings = load_settings()
-    app = create_app(*ROUTERS, settings=settings)
+    app = bundle.make_app(settings=settings)
     start = app.router.lifespan_context
 
     @asynccontextmanager

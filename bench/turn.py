@@ -30,7 +30,7 @@ BEGIN = """
 select public.begin_turn(
     user_id => %(user)s, idempotency_key => %(key)s, request_hash => 'bench', request => 'Hello',
     message_id => %(message)s, conversation_id => %(conversation)s,
-    history_limit => 0, history_tokens => 100000
+    history_tokens => 100000
 )
 """
 COMPLETE = """

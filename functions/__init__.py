@@ -1,1 +1,1 @@
-"""The bundle: one folder an endpoint."""
+"""The bundle: one module an endpoint, by its name."""

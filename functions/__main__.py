@@ -3,56 +3,36 @@
 import argparse
 import os
 import sys
-from importlib import import_module
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 
-from functions.health.handler import router as health
+from functions.app import ENDPOINTS, make_app
 from shared.config import ConfigurationError, Settings, load_settings
 from shared.container import Container
 from shared.observability import telemetry
 
-FOLDER = Path(__file__).parent
-
 
 def main() -> int:
-    """Check the settings, then serve until told to stop; return the exit code."""
+    """Check the settings, then serve until stopped; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
-    parser.add_argument("endpoint", nargs="?", choices=endpoints(), help="by default all of them")
+    parser.add_argument(
+        "endpoint", nargs="?", choices=sorted(ENDPOINTS), help="by default all of them"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=os.environ.get("PORT") or "8000")
     options = parser.parse_args()
     try:
         settings = load_settings()
         telemetry.start(settings)
-        app = load_app(options.endpoint)
+        app = make_app(*filter(None, [options.endpoint]))
         app.state.prepare(Container(settings))
     except ConfigurationError as exc:
         print(f"configuration error: {exc}", file=sys.stderr)  # noqa: T201 - before logging starts
         return 2
     uvicorn.run(app, host=options.host, port=options.port, **server_options(settings))
     return 0
-
-
-def endpoints() -> list[str]:
-    """Return the endpoints that can be served alone, by their addresses."""
-    return sorted(path.parent.name.replace("_", "-") for path in FOLDER.glob("*/app.py"))
-
-
-def load_app(endpoint: str | None) -> FastAPI:
-    """Import one endpoint's application with only what it needs, or the bundle's.
-
-    One alone answers `health` as well: whoever runs it asks there whether it lives.
-    """
-    alone = f".{endpoint.replace('-', '_')}" if endpoint else ""
-    app: FastAPI = import_module(f"functions{alone}.app").app
-    if endpoint not in {None, "health"}:
-        app.include_router(health)
-    return app
 
 
 def server_options(settings: Settings) -> dict[str, Any]:

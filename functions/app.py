@@ -1,38 +1,56 @@
-"""The bundle: every endpoint on one ASGI application."""
+"""The table of endpoints, and the ASGI applications that are made of it.
 
-from functions.apply_retention.handler import router as apply_retention
-from functions.cancel_turn.handler import router as cancel_turn
-from functions.conversation_analytics.handler import router as conversation_analytics
-from functions.conversations.handler import router as conversations
-from functions.erase_account.handler import router as erase_account
-from functions.export_account.handler import router as export_account
-from functions.export_conversation.handler import router as export_conversation
-from functions.health.handler import router as health
-from functions.import_conversation.handler import router as import_conversation
-from functions.legal_holds.handler import router as legal_holds
-from functions.load_conversation.handler import router as load_conversation
-from functions.mega_mind.handler import router as mega_mind
-from functions.retention_policies.handler import router as retention_policies
-from functions.search_messages.handler import router as search_messages
-from functions.sweep_turns.handler import router as sweep_turns
+`app` serves all of them. A host that deploys one alone takes it by its name, and imports only what
+that one needs: `uvicorn functions.app:load_conversation`.
+"""
+
+from importlib import import_module
+
+from fastapi import FastAPI
+
+from shared.config import Settings
 from shared.http.application import create_app
 
-ROUTERS = (
-    mega_mind,
-    cancel_turn,
-    load_conversation,
-    conversations,
-    export_conversation,
-    export_account,
-    import_conversation,
-    conversation_analytics,
-    erase_account,
-    apply_retention,
-    retention_policies,
-    legal_holds,
-    search_messages,
-    sweep_turns,
-    health,
+# An endpoint's address is its name here, and its module the same with underscores. What else each
+# needs to be reached is written from this table: `make forwarders`.
+ENDPOINTS = (
+    "mega-mind",
+    "cancel-turn",
+    "load-conversation",
+    "conversations",
+    "export-conversation",
+    "export-account",
+    "import-conversation",
+    "conversation-analytics",
+    "erase-account",
+    "apply-retention",
+    "retention-policies",
+    "legal-holds",
+    "search-messages",
+    "sweep-turns",
+    "health",
 )
 
-app = create_app(*ROUTERS, prepare=lambda container: container.turns)
+
+def make_app(*names: str, settings: Settings | None = None) -> FastAPI:
+    """Return an application of these endpoints, by default of all, importing no others.
+
+    One alone answers `health` as well: whoever runs it asks there whether it lives.
+    """
+    served = dict.fromkeys((*names, "health")) if names else ENDPOINTS
+    routers = [import_module(f"functions.{name.replace('-', '_')}").router for name in served]
+    needs_ai = "mega-mind" in served
+    return create_app(
+        *routers,
+        settings=settings,
+        prepare=(lambda container: container.turns) if needs_ai else None,
+    )
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Make an application when somebody imports it by its name."""
+    endpoint = name.replace("_", "-")
+    if name != "app" and endpoint not in ENDPOINTS:
+        raise AttributeError(name)
+    made = globals()[name] = make_app() if name == "app" else make_app(endpoint)
+    return made

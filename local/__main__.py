@@ -41,8 +41,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=commands)
     name = parser.parse_args().command
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends as orderly as Ctrl-C
     try:
-        commands[name](Stack(LocalSettings.default(), say=say))
+        chooses_ports = name in {"up", "dev", "demo"}
+        settings = LocalSettings.default() if chooses_ports else LocalSettings.running()
+        commands[name](Stack(settings, say=say))
     except LocalStackError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
@@ -59,6 +62,7 @@ def say(line: str) -> None:
 def up(stack: Stack) -> None:
     """Start the stack in the background and say where it is."""
     started = time.monotonic()
+    stack.require_free_ports()
     page = build_page_meanwhile()
     stack.up()
     _wait_for_page(page)
@@ -86,15 +90,15 @@ def _wait_for_page(page: "Future[bool]") -> None:
 
 def dev(stack: Stack) -> None:
     """Start the stack, watch it, and stop it on Ctrl-C; say so at once when a part dies."""
+    up(stack)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     try:
-        up(stack)
         print("Ctrl-C stops it.", flush=True)
         while not stopped.wait(timeout=0.5):
             for part in stack.dead_parts():
                 raise LocalStackError(
-                    f"{part.name} has died: {part.last_words()}. Run `make dev` again."
+                    f"{part.name} has died: {part.last_log_line()}. Run `make dev` again."
                 )
     except KeyboardInterrupt:
         print()
@@ -105,7 +109,7 @@ def dev(stack: Stack) -> None:
 def status(stack: Stack) -> None:
     """Say of each part whether it answers."""
     for part in stack.parts:
-        state = "ready" if part.process() and part.is_ready() else "down"
+        state = "ready" if part.answers() else "down"
         print(f"{part.name:10} {state:6} port {part.port}")
 
 

@@ -72,11 +72,18 @@ def seed(db_url: str) -> bool:
     return True
 
 
+# As on hosted projects, where supautils lets postgres make policies on tables that aren't its own.
+BECOME_OWNER = "grant supabase_realtime_admin to postgres; set local role postgres"
+BECOME_ADMIN = "reset role; revoke supabase_realtime_admin from postgres"
+
+
 def _apply(connection: psycopg.Connection, script: Path, version: str, name: str) -> None:
     text = script.read_text()
     try:
         with connection.transaction():
+            connection.execute(BECOME_OWNER)
             connection.execute(text.encode())
+            connection.execute(BECOME_ADMIN)
             connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, name, statements)"
                 " values (%s, %s, %s)",

@@ -59,20 +59,20 @@ def _keep_the_promise(stack: Stack) -> None:
 
 def _sign_up(client: httpx.Client, stack: Stack) -> str:
     email = f"demo-{uuid.uuid4().hex[:8]}@example.com"
-    answer = client.post(
+    response = client.post(
         "/auth/v1/signup",
         headers={"apikey": stack.settings.environment()["SUPABASE_PUBLISHABLE_KEY"]},
         json={"email": email, "password": uuid.uuid4().hex},
     )
-    answer.raise_for_status()
-    client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    response.raise_for_status()
+    client.headers["authorization"] = f"Bearer {response.json()['access_token']}"
     return email
 
 
 def _send(stack: Stack, client: httpx.Client, **body: Any) -> dict[str, Any]:
-    answer = client.post("/functions/v1/mega-mind", json=body)
-    answer.raise_for_status()
-    turn: dict[str, Any] = answer.json()
+    response = client.post("/functions/v1/mega-mind", json=body)
+    response.raise_for_status()
+    turn: dict[str, Any] = response.json()
     stack.say(f"you: {turn['userMessage']['content']}")
     stack.say(f"AI:  {turn['message']['content'].splitlines()[0]}")
     return turn

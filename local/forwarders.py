@@ -1,15 +1,16 @@
 """Writes what each endpoint needs outside of Python: python -m local.forwarders.
 
 A forwarder in supabase/functions, its `verify_jwt = false`, and its name in the gateways' routes.
-The list of endpoints is the bundle's own document.
+The endpoints are those of functions/app.py.
 """
 
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from textwrap import indent
 
-from functions.app import app
+from functions.app import ENDPOINTS
 from local.settings import ROOT
 from shared.http.application import PREFIX
 
@@ -44,15 +45,9 @@ MOST_LETTERS = 55
 FIRST = "health"  # whose route is written by hand, with what all have in common
 
 
-def endpoints() -> list[str]:
-    """Return the name of every endpoint: the first part of each address in the document."""
-    paths = app.openapi()["paths"]
-    return sorted({path.removeprefix(f"{PREFIX}/").split("/")[0] for path in paths})
-
-
-def write_all(root: Path = ROOT) -> None:
+def write_all(root: Path = ROOT, endpoints: Collection[str] = ENDPOINTS) -> None:
     """Write the files of every endpoint, and remove those of endpoints that are gone."""
-    names = endpoints()
+    names = sorted(endpoints)
     for gone in {path.parent for path in (root / FUNCTIONS).glob("*/index.ts")}:
         if gone.name not in names:
             shutil.rmtree(gone)

@@ -71,13 +71,17 @@ def prepare_data_folder(settings: LocalSettings) -> bool:
         _remove_orphans(data)
         return False
     settings.home.mkdir(parents=True, exist_ok=True)
-    draft = settings.home / "postgres.new"
-    shutil.rmtree(draft, ignore_errors=True)
+    unfinished = settings.home / "postgres.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
     shutil.rmtree(data, ignore_errors=True)
-    draft.mkdir(mode=0o700)
-    _give_to_system_user(draft)
-    _run_initdb(draft)
-    draft.rename(data)
+    unfinished.mkdir(mode=0o700)
+    try:
+        _give_to_system_user(unfinished)
+        _run_initdb(unfinished)
+    except BaseException:
+        shutil.rmtree(unfinished)
+        raise
+    unfinished.rename(data)
     return True
 
 

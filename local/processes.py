@@ -1,10 +1,10 @@
 """Background processes that outlive the command that started them, found again by a pid file."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 
-from local.errors import PartFailedError, PortTakenError
+from local.errors import PartFailedError
+from local.ports import is_listening, require_free_port
 
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -49,18 +50,31 @@ class Part:
 
     def process(self) -> psutil.Process | None:
         """Return the running process that an earlier start left, if it is still that one."""
+        record = self._record()
         try:
-            known = json.loads(self.pid_file.read_text())
-            process = psutil.Process(known["pid"])
-            same = abs(process.create_time() - known["created"]) < 1
-        except (OSError, ValueError, KeyError, psutil.Error):
+            process = psutil.Process(record["pid"])
+            same = abs(process.create_time() - record["created"]) < 1
+        except (KeyError, TypeError, psutil.Error):
             return None
         return process if same and is_alive(process) else None
 
+    def running_port(self) -> int | None:
+        """Return the port that the running process was started on; None where none runs."""
+        return self._record().get("port") if self.process() is not None else None
+
+    def is_current(self) -> bool:
+        """Say whether the last start was with this command and this environment."""
+        return self._record().get("fingerprint") == self._fingerprint()
+
+    def answers(self) -> bool:
+        """Say whether it is ready, and whether it is this part that answers on the port."""
+        process = self.process()
+        return process is not None and is_listening(process, self.port) and self.is_ready()
+
     def begin(self) -> bool:
-        """Start the process unless it runs and answers; return whether it had to be started."""
+        """Start the process unless it runs as described; return whether it had to be started."""
         if self.process() is not None:
-            if self._recovers():
+            if self.is_current() and self._recovers():
                 return False
             self.stop()
         require_free_port(self.port, self.name)
@@ -70,7 +84,7 @@ class Part:
     def _recovers(self) -> bool:
         """Say whether a running part answers: a part it needs may have come back just now."""
         deadline = time.monotonic() + RECOVERY_SECONDS
-        while not self.is_ready():
+        while not self.answers():
             if time.monotonic() > deadline or self.process() is None:
                 return False
             time.sleep(POLL_SECONDS)
@@ -91,23 +105,28 @@ class Part:
                 start_new_session=True,
                 **as_user(self.user),
             )
-        created = psutil.Process(child.pid).create_time()
-        self.pid_file.write_text(json.dumps({"pid": child.pid, "created": created}))
+        record = {
+            "pid": child.pid,
+            "created": psutil.Process(child.pid).create_time(),
+            "port": self.port,
+            "fingerprint": self._fingerprint(),
+        }
+        self.pid_file.write_text(json.dumps(record))
 
     def wait_until_ready(self) -> None:
         """Return once the part answers; raise PartFailedError if it ends or takes too long."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if self.is_ready():
+            if self.answers():
                 return
             if self.process() is None:
-                raise PartFailedError(f"{self.name} ended at once: {self.last_words()}")
+                raise PartFailedError(f"{self.name} ended at once: {self.last_log_line()}")
             time.sleep(POLL_SECONDS)
         raise PartFailedError(
-            f"{self.name} is not ready after {START_SECONDS} s: see {self.log_file}"
+            f"{self.name} is not ready after {START_SECONDS} s: {self.last_log_line()}"
         )
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         """Return the last line of the log, which is where a program says why it ended."""
         lines = self.log_file.read_text(errors="replace").strip().splitlines() or ["no output"]
         return f"{lines[-1][:300]} (log: {self.log_file})"
@@ -118,6 +137,17 @@ class Part:
         if process is not None:
             stop_processes(process, self.stop_signal)
         self.pid_file.unlink(missing_ok=True)
+
+    def _record(self) -> dict[str, Any]:
+        try:
+            record = json.loads(self.pid_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def _fingerprint(self) -> str:
+        started_with = [list(self.command), sorted(self.environment.items()), str(self.cwd)]
+        return hashlib.sha256(json.dumps(started_with).encode()).hexdigest()
 
 
 def as_user(name: str | None) -> dict[str, Any]:
@@ -150,29 +180,3 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
-
-
-def require_free_port(port: int, name: str) -> None:
-    """Raise PortTakenError, naming the holder where it can be seen, unless the port is free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            pass
-        else:
-            return
-    raise PortTakenError(
-        f"Port {port}, which {name} needs, is taken{_holder_of(port)}: "
-        f"stop that program or choose another with {name.upper()}_PORT."
-    )
-
-
-def _holder_of(port: int) -> str:
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            listening = connection.status == psutil.CONN_LISTEN
-            here = connection.laddr and connection.laddr.port == port
-            if listening and here and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    return ""

@@ -4,7 +4,8 @@
 
 create schema if not exists realtime;
 
-grant usage on schema realtime to anon, authenticated, service_role;
+alter schema realtime owner to supabase_realtime_admin;
+grant usage on schema realtime to postgres, anon, authenticated, service_role;
 
 -- One row for each broadcast that SQL sends, and the object of every Realtime policy:
 -- a visible row means "may listen", an insertable one "may send".
@@ -26,8 +27,13 @@ create index if not exists messages_inserted_at_topic_idx
 
 alter table realtime.messages enable row level security;
 
+alter table realtime.messages owner to supabase_realtime_admin;
 revoke all on table realtime.messages from public;
-grant select, insert, update on table realtime.messages to anon, authenticated, service_role;
+grant select, insert, update on table realtime.messages
+    to postgres, anon, authenticated, service_role;
+
+-- Hosted projects grant no delete: there live events stay until Realtime drops them.
+grant delete on table realtime.messages to postgres;
 
 comment on table realtime.messages is
     'Broadcasts sent from SQL, kept for 72 hours; its policies decide who may join and send.';
@@ -41,7 +47,7 @@ as $$
     select nullif(current_setting('realtime.topic', true), '');
 $$;
 
-grant execute on function realtime.topic() to anon, authenticated, service_role;
+grant execute on function realtime.topic() to postgres, anon, authenticated, service_role;
 
 comment on function realtime.topic() is
     'The topic that is being joined or sent to, without its prefix; null outside of a policy.';
@@ -75,7 +81,7 @@ end;
 $$;
 
 grant execute on function realtime.send(jsonb, text, text, boolean)
-    to anon, authenticated, service_role;
+    to postgres, anon, authenticated, service_role;
 
 comment on function realtime.send(jsonb, text, text, boolean) is
     'Broadcasts a payload to a topic once this transaction commits.';
@@ -96,7 +102,7 @@ $$;
 revoke execute on function realtime.notify_message() from public;
 
 comment on function realtime.notify_message() is
-    'Tells the broadcast server about a row of realtime.messages.';
+    'Notifies the broadcast server of a row of realtime.messages.';
 
 create or replace trigger notify_message
     after insert on realtime.messages

@@ -30,11 +30,11 @@ def project_environment(status: str) -> dict[str, str]:
 
     Raises LocalStackError where one is missing.
     """
-    told = dotenv_values(stream=io.StringIO(status))
-    missing = [name for name in NAMES if not told.get(name)]
+    printed = dotenv_values(stream=io.StringIO(status))
+    missing = [name for name in NAMES if not printed.get(name)]
     if missing:
-        raise LocalStackError(f"`supabase status` did not tell {', '.join(missing)}.")
-    return {ours: str(told[theirs]) for theirs, ours in NAMES.items()}
+        raise LocalStackError(f"`supabase status` did not print {', '.join(missing)}.")
+    return {ours: str(printed[theirs]) for theirs, ours in NAMES.items()}
 
 
 def _status() -> str:

@@ -1,33 +1,21 @@
-"""Where the stack lives, on which ports, and with which keys. Writes .env.local, nothing else."""
+"""Where the stack lives, on which ports, and with which keys: in .local/ and .env.local."""
 
-import os
 import secrets
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from dotenv import dotenv_values
 
+from local.ports import API_PORT, Ports
+
 ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".local"
+PORTS_FILE = HOME / "ports.json"
 
-DB_USER = "postgres"
+# The superuser. The Supabase CLI takes the role of postgres where it is named supabase_admin.
+DB_USER = "admin"
 DB_PASSWORD = "postgres"  # noqa: S105 - the Supabase CLI's own, for a server on 127.0.0.1
-
-
-@dataclass(frozen=True)
-class Ports:
-    """The TCP ports of the stack, all on 127.0.0.1. The first two are the Supabase CLI's."""
-
-    api: int = 54321
-    db: int = 54322
-    functions: int = 54331
-    realtime: int = 54332
-
-    @classmethod
-    def from_environment(cls) -> "Ports":
-        """Read API_PORT, DB_PORT, FUNCTIONS_PORT and REALTIME_PORT, each with its default."""
-        names = [field.name for field in fields(cls)]
-        chosen = {name: os.environ.get(f"{name.upper()}_PORT", "") for name in names}
-        return cls(**{name: int(port) for name, port in chosen.items() if port})
 
 
 @dataclass(frozen=True)
@@ -72,10 +60,24 @@ class LocalSettings:
 
     @classmethod
     def default(cls) -> "LocalSettings":
-        """The project's own stack: .local/ and .env.local."""
+        """This checkout's stack, on the ports that are asked for, else on those it has."""
+        return cls._of_checkout(Ports.wanted() or Ports.load(PORTS_FILE))
+
+    @classmethod
+    def running(cls) -> "LocalSettings":
+        """This checkout's stack as it runs, whatever ports are asked for now."""
+        return cls._of_checkout(Ports.load(PORTS_FILE) or Ports.wanted())
+
+    @classmethod
+    def _of_checkout(cls, ports: Ports | None) -> "LocalSettings":
         return cls(
-            home=ROOT / ".local", env_file=ROOT / ".env.local", ports=Ports.from_environment()
+            home=HOME, env_file=ROOT / ".env.local", ports=ports or Ports.following(API_PORT)
         )
+
+    @property
+    def ports_file(self) -> Path:
+        """Where the ports of a stack that was started are kept until it is stopped."""
+        return self.home / PORTS_FILE.name
 
     @property
     def url(self) -> str:
@@ -87,37 +89,36 @@ class LocalSettings:
         """The database, as its superuser."""
         return f"postgresql://{DB_USER}:{DB_PASSWORD}@127.0.0.1:{self.ports.db}/postgres"
 
+    @cached_property
     def keys(self) -> Keys:
-        """Return the stack's keys, made and kept on first use."""
-        kept = Keys.from_env_file(self.env_file)
-        if kept is None:
-            kept = Keys.generate()
-            self._write(self._environment_with(kept))
-        return kept
+        """The stack's keys: those that an earlier start kept, else new ones."""
+        return Keys.from_env_file(self.env_file) or Keys.generate()
 
     def environment(self) -> dict[str, str]:
         """Return what every part and every client needs to know."""
-        return self._environment_with(self.keys())
-
-    def write_env_file(self) -> None:
-        """Write the env file anew, with today's ports."""
-        self._write(self.environment())
-
-    def _environment_with(self, keys: Keys) -> dict[str, str]:
         return {
             "SUPABASE_URL": self.url,
-            "SUPABASE_PUBLISHABLE_KEY": keys.publishable,
-            "SUPABASE_SECRET_KEY": keys.secret,
-            "SUPABASE_JWT_SECRET": keys.jwt_secret,
+            "SUPABASE_PUBLISHABLE_KEY": self.keys.publishable,
+            "SUPABASE_SECRET_KEY": self.keys.secret,
+            "SUPABASE_JWT_SECRET": self.keys.jwt_secret,
             "SUPABASE_DB_URL": self.db_url,
         }
 
-    def _write(self, environment: dict[str, str]) -> None:
+    def keep(self) -> None:
+        """Write the env file and the ports, for the commands and clients that come after."""
+        self._write_env_file()
+        self.ports.save(self.ports_file)
+
+    def forget_ports(self) -> None:
+        """Leave the next start free to choose: nothing runs on these ports."""
+        self.ports_file.unlink(missing_ok=True)
+
+    def _write_env_file(self) -> None:
         """Write the env file in one step, readable by its owner alone."""
         lines = ["# Written by the local stack. Keys for this machine only."]
-        lines += [f"{name}={value}" for name, value in environment.items()]
+        lines += [f"{name}={value}" for name, value in self.environment().items()]
         self.env_file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.env_file.with_name(f"{self.env_file.name}.new")
-        draft.touch(mode=0o600)
-        draft.write_text("\n".join(lines) + "\n")
-        draft.replace(self.env_file)
+        unfinished = self.env_file.with_name(f"{self.env_file.name}.new")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text("\n".join(lines) + "\n")
+        unfinished.replace(self.env_file)

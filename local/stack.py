@@ -5,6 +5,8 @@ starts whatever is down and leaves alone whatever answers.
 """
 
 import contextlib
+import os
+import re
 import shutil
 import sys
 import time
@@ -13,17 +15,18 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import psutil
+from dotenv import dotenv_values
 from filelock import FileLock
 
 from local import database, node, postgres
 from local.errors import PartFailedError
+from local.ports import require_free_port
 from local.processes import POLL_SECONDS, RECOVERY_SECONDS, Part
 from local.settings import ROOT, LocalSettings
 
-WHOLE_SECONDS = 20
+HEALTH_SECONDS = 20
 
 Say = Callable[[str], None]
 
@@ -34,7 +37,7 @@ def _silent(_: str) -> None:
 
 @dataclass
 class Stack:
-    """One local stack. `say` is told what happens, a line at a time.
+    """One local stack. `say` is called with a line for each thing that happens.
 
     `environment` is set for each of its parts, beside the stack's own.
     """
@@ -42,22 +45,32 @@ class Stack:
     settings: LocalSettings
     say: Say = _silent
     with_seed: bool = True
-    migrations: Path = database.MIGRATIONS
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def up(self) -> None:
         """Start whatever is down and return when all of it answers.
 
-        Raises LocalStackError with one clear line where a port is taken or a part fails.
+        Raises LocalStackError with one clear line where a port is taken or a part fails; what
+        this call has started is stopped then.
         """
         with self._lock():
-            self.settings.write_env_file()
+            self.require_free_ports()
             self._install()
-            self._start_database()
-            self._start(self.gateway)
-            self._prepare_database()
-            self._start(self.realtime, self.functions)
-            self._require_whole()
+            with self._undone_on_failure():
+                self.settings.keep()
+                self._stop_changed_parts()
+                self._start_database()
+                self._start(self.gateway)
+                self._prepare_database()
+                self._start(self.realtime, self.functions)
+                self._require_health()
+
+    def require_free_ports(self) -> None:
+        """Raise PortTakenError for the first port that is neither free nor this stack's own."""
+        own = {part.running_port() for part in self.parts}
+        for part in self.parts:
+            if part.port not in own:
+                require_free_port(part.port, part.name)
 
     def down(self) -> None:
         """Stop every part; the data stays."""
@@ -66,6 +79,7 @@ class Stack:
                 if part.process() is not None:
                     self.say(f"stopping {part.name}")
                 part.stop()
+            self.settings.forget_ports()
 
     def reset(self) -> None:
         """Stop every part and remove the data; the keys stay."""
@@ -119,9 +133,18 @@ class Stack:
             [sys.executable, "-m", "functions", "--port", str(port)],
             port=port,
             ready_path="/functions/v1/health",
+            environment=_given_settings(),
         )
 
-    def _part(self, name: str, command: list[str], *, port: int, ready_path: str) -> Part:
+    def _part(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        port: int,
+        ready_path: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> Part:
         ports = self.settings.ports
         return Part(
             name=name,
@@ -132,6 +155,7 @@ class Stack:
             log_dir=self.settings.home / "logs",
             cwd=ROOT,
             environment={
+                **(environment or {}),
                 **self.settings.environment(),
                 **self.environment,
                 "API_PORT": str(ports.api),
@@ -149,6 +173,27 @@ class Stack:
         with FileLock(self.settings.home / "lock"):
             yield
 
+    @contextlib.contextmanager
+    def _undone_on_failure(self) -> Iterator[None]:
+        """Stop what was started in here when the rest fails or is interrupted."""
+        before = {part.name: part.process() for part in self.parts}
+        try:
+            yield
+        except BaseException:
+            for part in reversed(self.parts):
+                if part.process() is None or part.process() != before[part.name]:
+                    part.stop()
+            if len(self.dead_parts()) == len(self.parts):
+                self.settings.forget_ports()
+            raise
+
+    def _stop_changed_parts(self) -> None:
+        """Stop what runs with another environment: on other ports, or with other settings."""
+        for part in reversed(self.parts):
+            if part.process() is not None and not part.is_current():
+                self.say(f"stopping {part.name}: its settings have changed")
+                part.stop()
+
     def _install(self) -> None:
         if node.install_gateway():
             self.say("installed the gateway's packages")
@@ -162,25 +207,25 @@ class Stack:
 
     def _prepare_database(self) -> None:
         database.shape(self.settings.db_url)
-        applied = database.migrate(self.settings.db_url, self.migrations)
+        applied = database.migrate(self.settings.db_url)
         if applied:
             self.say(f"applied {len(applied)} migrations")
         if self.with_seed and database.seed(self.settings.db_url):
             self.say("added the example conversation")
 
-    def _require_whole(self) -> None:
+    def _require_health(self) -> None:
         """Ask the functions for the store behind them: each part between has to work for that."""
-        if self._is_whole(RECOVERY_SECONDS):
+        if self._becomes_healthy(RECOVERY_SECONDS):
             return
         # After a crash of the database the Data API may be left with connections that hang.
         self.gateway.stop()
         self._start(self.gateway)
-        if not self._is_whole(WHOLE_SECONDS):
+        if not self._becomes_healthy(HEALTH_SECONDS):
             raise PartFailedError(
                 "The functions can't reach the store: see the logs, or try `make reset`."
             )
 
-    def _is_whole(self, seconds: float) -> bool:
+    def _becomes_healthy(self, seconds: float) -> bool:
         url = f"{self.settings.url}/functions/v1/health?deep=1"
         deadline = time.monotonic() + seconds
         while not _answers(url):
@@ -196,6 +241,13 @@ class Stack:
             part.wait_until_ready()
         for part in waiting:
             self.say(f"started {part.name} on port {part.port}")
+
+
+def _given_settings() -> dict[str, str]:
+    """Return the bundle's settings that stand in the environment or in .env."""
+    names = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    given = {**dotenv_values(ROOT / ".env"), **os.environ}
+    return {name: value for name in names if (value := given.get(name)) is not None}
 
 
 def _answers(url: str) -> bool:

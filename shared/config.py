@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import re
 from functools import cached_property
 from ipaddress import ip_address
-from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-KEY = re.compile(r"[!-~]+")  # what fits in a header
-Seconds = Annotated[float, Field(gt=0, le=3600)]
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from shared.setting_types import FirstKey, HttpUrl, Keys, Listed, LongSecrets, Prices, Seconds
 
 
 class ConfigurationError(Exception):
     """A setting is missing or wrong; the message is one line that names it."""
-
-
-class ModelPrice(BaseModel):
-    """What a million tokens of a model cost, in a currency of one's own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: Price
-    output: Price
 
 
 class Settings(BaseSettings):
@@ -49,14 +34,14 @@ class Settings(BaseSettings):
         env_file=(".env", ".env.local"), extra="ignore", env_ignore_empty=True, frozen=True
     )
 
-    supabase_url: str = Field(description="The project's URL, without a path.")
-    supabase_publishable_key: SecretStr = Field(
+    supabase_url: HttpUrl = Field(description="The project's URL, without a path.")
+    supabase_publishable_key: FirstKey = Field(
         validation_alias=AliasChoices(
             "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY"
         ),
         description="The public API key.",
     )
-    supabase_secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    supabase_secret_keys: Keys = Field(
         min_length=1,
         validation_alias=AliasChoices(
             "SUPABASE_SECRET_KEY", "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY"
@@ -83,7 +68,7 @@ class Settings(BaseSettings):
         default=None, description="An OpenAI-compatible server, such as Ollama."
     )
     mega_mind_api_key: SecretStr | None = Field(default=None, description="The provider's key.")
-    model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
+    model_prices: Prices = Field(
         default_factory=dict, description="Prices of a million tokens, by the engine's name."
     )
     offline_delay: float = Field(
@@ -111,10 +96,17 @@ class Settings(BaseSettings):
     heartbeat_seconds: Seconds = Field(
         default=1, description="How often a running turn writes its draft and renews its lease."
     )
-    unstored_seconds: Seconds = Field(
+    lease_seconds: int = Field(
+        default=26,
+        gt=0,
+        le=3600,
+        validate_default=True,
+        description="How long a worker owns a turn after each heartbeat.",
+    )
+    store_retry_seconds: Seconds = Field(
         default=600, description="How long a finished reply is kept while it can't be stored."
     )
-    join_seconds: Seconds = Field(
+    retry_wait_seconds: Seconds = Field(
         default=20, description="How long a retry waits for its turn that runs elsewhere."
     )
     drain_seconds: Seconds = Field(
@@ -146,20 +138,18 @@ class Settings(BaseSettings):
     import_timeout: Seconds = Field(
         default=120, description="Deadline of the call that commits an import."
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Listed = Field(
         default=("*",), description="Origins that browsers may call from, separated by commas."
     )
-    forward_secrets: Annotated[tuple[Annotated[SecretStr, Field(min_length=32)], ...], NoDecode] = (
-        Field(
-            default=(),
-            description="Only requests that a forwarder signed with one of these, separated by "
-            "commas, are served; unset: all are.",
-        )
+    forward_secrets: LongSecrets = Field(
+        default=(),
+        description="Only requests that a forwarder signed with one of these, separated by "
+        "commas, are served; unset: all are.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least that is logged."
     )
-    otel_exporter_otlp_endpoint: str | None = Field(
+    otel_exporter_otlp_endpoint: HttpUrl | None = Field(
         default=None, description="An OTLP/HTTP collector for traces and metrics; unset: off."
     )
     otel_exporter_otlp_headers: SecretStr | None = Field(
@@ -171,52 +161,25 @@ class Settings(BaseSettings):
     otel_metric_export_interval: int = Field(
         default=60_000, gt=0, description="Milliseconds between two exports of metrics."
     )
-    settle_first: bool = Field(
+    freezes_between_requests: bool = Field(
         default=False,
-        description="An answer ends only once the turns it began have: for hosts that freeze"
-        " a process between requests. On AWS Lambda always so.",
+        description="The host freezes a process between requests: a response ends only once the"
+        " turns that it began have. On AWS Lambda always so.",
     )
     aws_lambda_function_name: str | None = Field(
-        default=None, description="Set by AWS Lambda itself; switches SETTLE_FIRST on."
+        default=None, description="Set by AWS Lambda itself; switches FREEZES_BETWEEN_REQUESTS on."
     )
 
-    @field_validator("supabase_url", "otel_exporter_otlp_endpoint")
+    @field_validator("lease_seconds")
     @classmethod
-    def _is_http_url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_plain_url(value):
-            raise ValueError("is not an http(s) URL")
-        return value.rstrip("/") if value else None
-
-    @field_validator("supabase_publishable_key", mode="before")
-    @classmethod
-    def _first_key(cls, value: Any) -> Any:
-        return _keys_from(value)[0]
-
-    @field_validator("supabase_secret_keys", mode="before")
-    @classmethod
-    def _all_keys(cls, value: Any) -> Any:
-        return _keys_from(value)
-
-    @field_validator("model_prices", mode="before")
-    @classmethod
-    def _parse_prices(cls, value: Any) -> Any:
-        try:
-            prices = json.loads(value) if isinstance(value, str) else value
-            return {name: ModelPrice.model_validate(price) for name, price in prices.items()}
-        except (ValueError, AttributeError):
-            raise ValueError('is not JSON such as {"model": {"input": 1, "output": 2}}') from None
-
-    @field_validator("cors_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: Any) -> Any:
-        return _listed(value)
-
-    @field_validator("forward_secrets", mode="before")
-    @classmethod
-    def _split_secrets(cls, value: Any) -> Any:
-        if value and not _listed(value):  # a lone comma must not open the door
-            raise ValueError("holds no secret")
-        return _listed(value)
+    def _outlasts_heartbeats(cls, value: int, info: ValidationInfo) -> int:
+        """Refuse a lease that one missed heartbeat would end; a wrong setting has its own line."""
+        least = 3 * info.data.get("heartbeat_seconds", 0) + info.data.get("store_timeout", 0)
+        if value < least:
+            raise ValueError(
+                f"is less than 3 x HEARTBEAT_SECONDS + STORE_TIMEOUT, which is {least:g}"
+            )
+        return value
 
     @cached_property
     def is_local(self) -> bool:
@@ -239,18 +202,13 @@ class Settings(BaseSettings):
 
     @cached_property
     def is_frozen_between_requests(self) -> bool:
-        """Whether nothing runs here once an answer has ended."""
-        return self.settle_first or self.aws_lambda_function_name is not None
+        """Whether nothing runs here once a response has ended."""
+        return self.freezes_between_requests or self.aws_lambda_function_name is not None
 
     @cached_property
     def secret_key(self) -> SecretStr:
         """The key the service itself uses: the newest."""
         return self.supabase_secret_keys[0]
-
-    @cached_property
-    def lease_seconds(self) -> int:
-        """How long a worker owns a turn after each heartbeat: some may fail in between."""
-        return ceil(10 * self.heartbeat_seconds + 2 * self.store_timeout)
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -259,40 +217,6 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as exc:
         raise ConfigurationError(_one_line(exc)) from None
-
-
-def _keys_from(value: Any) -> tuple[Any, ...]:
-    """Accept one key, or hosted functions' JSON object of named keys."""
-    if not isinstance(value, str):
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
-    keys: list[Any] = [value.strip()]
-    if value.lstrip().startswith("{"):
-        try:
-            keys = list(json.loads(value).values())
-        except json.JSONDecodeError:
-            raise ValueError("is neither a key nor a JSON object of keys") from None
-    # A blank one would let in whoever sends a blank one.
-    if not keys or not all(isinstance(key, str) and KEY.fullmatch(key) for key in keys):
-        raise ValueError("holds no key")
-    return tuple(keys)
-
-
-def _listed(value: Any) -> Any:
-    """Split what is separated by commas."""
-    if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-    return value
-
-
-def _is_plain_url(value: str) -> bool:
-    """Whether this is an address that paths can be added to."""
-    try:
-        parts = urlsplit(value)
-        has_valid_port = parts.port != 0
-    except ValueError:
-        return False
-    is_http = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    return is_http and has_valid_port and not re.search(r"[\s?#]", value)
 
 
 def _one_line(exc: ValidationError) -> str:

@@ -56,26 +56,13 @@ class Container:
 
         Raises ConfigurationError where the configured model can't be used.
         """
-        from shared.turns.heartbeat import Heartbeat
-        from shared.turns.live_events import Broadcaster
-        from shared.turns.runner import TurnRunner
-        from shared.turns.worker import TurnWorker
+        from shared.turns.broadcaster import Broadcaster
+        from shared.turns.wiring import build_runner
 
         settings = self.settings
         engine = self._engine or _configured_engine(settings)
-        worker = TurnWorker(
-            self.persistence,
-            engine,
-            Broadcaster(self.http, settings),
-            Heartbeat(
-                self.persistence,
-                lease_seconds=settings.lease_seconds,
-                interval=settings.heartbeat_seconds,
-            ),
-            self.summaries,
-            unstored_seconds=settings.unstored_seconds,
-        )
-        return TurnRunner(self.persistence, engine, worker, settings)
+        broadcaster = Broadcaster(self.http, settings)
+        return build_runner(self.persistence, engine, broadcaster, self.summaries, settings)
 
     @cached_property
     def importer(self) -> Importer:
@@ -83,23 +70,23 @@ class Container:
         from shared.imports.importer import Importer
 
         return Importer(
-            self._patient_persistence(self.settings.import_timeout),
+            self._persistence_within(self.settings.import_timeout),
             max_bytes=self.settings.max_import_bytes,
         )
 
-    async def remover(self) -> Persistence:
-        """Return the store for calls that may take long: whether it is there shows at once.
+    async def patient_persistence(self) -> Persistence:
+        """Return the store for removals, which may take long: whether it is there shows at once.
 
         Raises StoreUnavailableError where it isn't.
         """
         await self.persistence.ping()
-        return self._removing
+        return self._removals
 
     @cached_property
-    def _removing(self) -> Persistence:
-        return self._patient_persistence(self.settings.removal_timeout)
+    def _removals(self) -> Persistence:
+        return self._persistence_within(self.settings.removal_timeout)
 
-    def _patient_persistence(self, timeout: float) -> Persistence:
+    def _persistence_within(self, timeout: float) -> Persistence:
         patient = self.settings.model_copy(update={"store_timeout": timeout})
         pool = create_pool(patient)
         self._patient_pools.append(pool)
@@ -121,13 +108,13 @@ class Container:
     @property
     def working(self) -> frozenset[asyncio.Task[Any]]:
         """The turns that begin or run in this process."""
-        return self.turns.working if "turns" in self.__dict__ else frozenset()
+        return self.turns.registry.working if "turns" in self.__dict__ else frozenset()
 
     async def aclose(self) -> None:
         """Let running turns and summaries end, then let go of the connections."""
         if "turns" in self.__dict__:
             deadline = time.monotonic() + self.settings.drain_seconds
-            await self.turns.drain(self.settings.drain_seconds)
+            await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
         for pool in (*self._patient_pools, self.http):
             await pool.aclose()

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from shared.config import ConfigurationError, load_settings
 from shared.container import Container
-from shared.errors import AppError, StoreUnavailableError
+from shared.errors import AppError, SchemaBehindError, StoreUnavailableError
 from shared.integrity import GRACE_SECONDS
 from shared.observability.logs import configure_logging
+from shared.persistence.integrity import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,8 @@ SCAN_SECONDS = 600  # as long as the SQL functions give themselves
 REMEDIES = {
     "settled_turn_without_reply": "point it to its reply, or store an interrupted one",
     "turn_with_two_replies": "keep one, leave the other outside of the turn",
-    "seq_gap": "number the messages anew, in their order",
-    "seq_tie": "number the messages anew, in their order",
+    "seq_gap": "number the messages again, in their order",
+    "seq_tie": "number the messages again, in their order",
     "last_seq_wrong": "set it to the newest message's",
     "created_at_out_of_order": "make it grow by a microsecond where it doesn't",
     "key_used_twice": "add the turn's id to the later key",
@@ -73,9 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repaired, found = asyncio.run(_examine(settings, options))
     except (StoreUnavailableError, TimeoutError):
         return _fail(f"the store at {settings.supabase_url} can't be reached", UNREACHABLE)
+    except SchemaBehindError:
+        return _fail(
+            f"the schema at {settings.supabase_url} is older than this: apply the migrations up to"
+            f" {SCHEMA_VERSION} (supabase db push)",
+            UNREACHABLE,
+        )
     except AppError:
         return _fail(
-            f"the store at {settings.supabase_url} refused: are the key and the migrations right?",
+            f"the store at {settings.supabase_url} refused: is the key right?",
             UNREACHABLE,
         )
     _print_report(repaired, found, as_json=options.json)
@@ -113,7 +120,8 @@ async def _examine(
     try:
         # A scan may take its time, but whether anybody is there shows at once.
         async with asyncio.timeout(settings.store_timeout):
-            await container.persistence.ping()
+            if await container.persistence.ping() < SCHEMA_VERSION:
+                raise SchemaBehindError
         repaired = None
         if options.repair:
             repaired = await container.persistence.repair_invariants(grace_seconds=options.grace)

@@ -34,6 +34,7 @@ export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKe
     postgresOptions: { types, max: 20, onnotice: () => {} },
   });
   leaveGrantsAlone(connection);
+  leaveAuthFunctionsAlone(connection);
   overlookSchema(connection, "realtime");
   const app = new App({
     connection,
@@ -55,6 +56,11 @@ export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKe
 /** Lite grants every table to every role before its first query; here the migrations say who may what. */
 function leaveGrantsAlone(connection) {
   connection.ensureRlsContext = async () => true;
+}
+
+/** Lite would write auth.uid() and its like at each start, blind to claims given as one object. */
+function leaveAuthFunctionsAlone(connection) {
+  connection.config.baseSchema = "create schema if not exists auth;";
 }
 
 /** Lite resolves an embedded table by its bare name, so realtime.messages shadows public.messages. */

@@ -12,20 +12,20 @@ const unavailable = (part) => ({
   hint: "Run `make up`: it starts whatever is down.",
 });
 
-function answer(res, status, body) {
+function respond(res, status, body) {
   if (res.headersSent) return res.destroy();
   res.writeHead(status, { "content-type": "application/json", "access-control-allow-origin": "*" });
   res.end(JSON.stringify(body));
 }
 
-function answerWithoutPage(req, res) {
+function respondWithoutPage(req, res) {
   if (req.url === "/") {
-    return answer(res, 200, {
+    return respond(res, 200, {
       parts: ["/auth/v1", "/rest/v1", "/realtime/v1", "/functions/v1"],
       docs: "/functions/v1/docs",
     });
   }
-  return answer(res, 404, {
+  return respond(res, 404, {
     code: "not_found",
     message: "There is nothing at this address.",
     details: null,
@@ -59,9 +59,9 @@ export function createGateway({ dataApi, functionsUrl, realtimeUrl, webDist, pub
     if (upstream) {
       return proxy
         .web(req, res, { target: upstream.target })
-        .catch(() => answer(res, 503, unavailable(upstream.part)));
+        .catch(() => respond(res, 503, unavailable(upstream.part)));
     }
-    return servePage(req, res, () => answerWithoutPage(req, res));
+    return servePage(req, res, () => respondWithoutPage(req, res));
   });
 
   server.on("upgrade", (req, socket, head) => {

@@ -30,7 +30,7 @@ function setHeaders(res) {
  * @param {{folder: string, publishableKey: string}} page
  */
 export function createPage({ folder, publishableKey }) {
-  // Looked up anew each time: the page may be built after the gateway has started.
+  // Looked up each time: the page may be built after the gateway has started.
   const serveFiles = sirv(folder, { dev: true, etag: true, setHeaders });
   return (req, res, next) => {
     const wantsPage = req.method === "GET" || req.method === "HEAD";

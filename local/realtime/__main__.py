@@ -9,12 +9,13 @@ import sys
 import uvicorn
 
 from local.realtime.app import create_app
-from local.realtime.limits import FRAME_BYTES
 from local.realtime.settings import Settings, SettingsError
+
+FRAME_BYTES = 5 * 1024 * 1024
 
 
 def main() -> int:
-    """Serve until told to stop; 2 where a setting is missing."""
+    """Serve until stopped; return 2 where a setting is missing."""
     parser = argparse.ArgumentParser(prog="local.realtime", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="TCP port on 127.0.0.1")
     arguments = parser.parse_args()

@@ -10,13 +10,12 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from local.realtime.errors import DatabaseDownError, TokenError
-from local.realtime.frames import CODECS
+from local.realtime.connection import Connection
+from local.realtime.errors import RealtimeError, TokenError
+from local.realtime.frames import OBJECTS, VERSIONS
+from local.realtime.http import BATCH_PATH, respond_to_error, send_batch, send_event
 from local.realtime.listener import Listener
-from local.realtime.messages import Refusal
-from local.realtime.rest import answer_refusal, send_batch, send_event
 from local.realtime.services import Services
-from local.realtime.socket import Socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
     from local.realtime.settings import Settings
 
-DEFAULT_VERSION = "1.0.0"
-
 
 def create_app(settings: Settings) -> Starlette:
     """Make the server; its listener starts and ends with the app's lifespan."""
@@ -35,14 +32,10 @@ def create_app(settings: Settings) -> Starlette:
         routes=[
             WebSocketRoute("/realtime/v1/websocket", open_socket),
             Route("/realtime/v1/health", health, methods=["GET"]),
-            Route("/realtime/v1/api/broadcast", send_batch, methods=["POST"]),
-            Route("/realtime/v1/api/broadcast/{names:path}", send_event, methods=["POST"]),
+            Route(BATCH_PATH, send_batch, methods=["POST"]),
+            Route(f"{BATCH_PATH}/{{names:path}}", send_event, methods=["POST"]),
         ],
-        exception_handlers={
-            TokenError: answer_refusal,
-            Refusal: answer_refusal,
-            DatabaseDownError: answer_refusal,
-        },
+        exception_handlers={RealtimeError: respond_to_error},
         lifespan=_lifespan,
     )
     app.state.services = Services.build(settings)
@@ -51,7 +44,8 @@ def create_app(settings: Settings) -> Starlette:
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    listening = asyncio.create_task(Listener(app.state.services).run())
+    services: Services = app.state.services
+    listening = asyncio.create_task(Listener(services.database, services.hub).run())
     try:
         yield
     finally:
@@ -71,24 +65,17 @@ async def health(request: Request) -> Response:
 async def open_socket(websocket: WebSocket) -> None:
     """Check the key and the protocol version before the upgrade, then serve the connection."""
     services: Services = websocket.app.state.services
-    query = websocket.query_params
-    version = query.get("vsn", DEFAULT_VERSION)
-    if version not in CODECS:
-        await _refuse(websocket, 400, "vsn must be one of " + ", ".join(CODECS))
+    version = websocket.query_params.get("vsn", OBJECTS)
+    if version not in VERSIONS:
+        await _refuse(websocket, 400, "vsn must be one of " + ", ".join(VERSIONS))
         return
     try:
-        identity = services.tokens.identify(_api_key(websocket))
+        identity = services.tokens.identify(websocket.query_params.get("apikey", ""))
     except TokenError as exc:
         await _refuse(websocket, 401, str(exc))
         return
     await websocket.accept()
-    await Socket(websocket, services, codec=CODECS[version], identity=identity).run()
-
-
-def _api_key(websocket: WebSocket) -> str:
-    headers = websocket.headers
-    query_key = websocket.query_params.get("apikey")
-    return query_key or headers.get("x-api-key") or headers.get("apikey") or ""
+    await Connection(websocket, services, version=version, identity=identity).run()
 
 
 async def _refuse(websocket: WebSocket, status: int, text: str) -> None:

@@ -9,10 +9,13 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from local.realtime.errors import DatabaseDownError
-from local.realtime.limits import POOL_CONNECTIONS, POOL_SECONDS, STATEMENT_MILLISECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+POOL_CONNECTIONS = 8
+POOL_SECONDS = 3.0  # clients give a join 10 s
+STATEMENT_MILLISECONDS = 3_000
 
 Connection: TypeAlias = "psycopg.AsyncConnection[tuple[Any, ...]]"
 

@@ -2,14 +2,15 @@
 
 RealtimeError
 ├── FrameError              the socket's bytes make no sense: it is closed
-├── TokenError              code and text for a join reply, a 401, a shutdown
-├── JoinRefusedError        a join is answered with its reason
-├── ChannelShutdownError    a member is told why, and put out
-├── ChannelFaultError       a member is asked to join again
-└── DatabaseDownError       Postgres can't be asked now
+├── HttpError               a request is answered with a status and a body
+└── RefusedError            a code and a text, for the reply to a join or the end of a membership
+    ├── TokenError          the token is not accepted
+    └── DatabaseDownError   Postgres can't be asked now
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class RealtimeError(Exception):
@@ -20,8 +21,17 @@ class FrameError(RealtimeError):
     """The frame can't be read."""
 
 
-class TokenError(RealtimeError):
-    """The token is not accepted."""
+class HttpError(RealtimeError):
+    """The request can't be served."""
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(f"{status}: {body}")
+        self.status = status
+        self.body = body
+
+
+class RefusedError(RealtimeError):
+    """The caller may not become or stay a member."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(f"{code}: {text}")
@@ -29,24 +39,9 @@ class TokenError(RealtimeError):
         self.text = text
 
 
-class JoinRefusedError(RealtimeError):
-    """The join is refused; the message is the reason that the client sees."""
-
-    def __init__(self, reason: str, *, disconnects: bool = False) -> None:
-        super().__init__(reason)
-        self.disconnects = disconnects
+class TokenError(RefusedError):
+    """The token is not accepted."""
 
 
-class ChannelShutdownError(RealtimeError):
-    """The member must go; the message says why."""
-
-
-class ChannelFaultError(RealtimeError):
-    """The member must join again."""
-
-
-class DatabaseDownError(RealtimeError):
+class DatabaseDownError(RefusedError):
     """The database can't be asked now."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(f"{code}: {text}")

@@ -1,22 +1,22 @@
-"""The envelopes of both protocol versions. Knows nothing of what the events mean."""
+"""The envelopes of both protocol versions, and the replies that clients wait for."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
-from local.realtime.binary import decode_push, encode_broadcast
 from local.realtime.errors import FrameError
-from local.realtime.jsontext import JsonError, dump_json, load_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Ref: TypeAlias = str | int | None
-Wire: TypeAlias = str | bytes
+
+TOPIC_PREFIX = "realtime:"
+OBJECTS, ARRAYS = "1.0.0", "2.0.0"  # the protocol's versions, by what a text frame is
+VERSIONS = (OBJECTS, ARRAYS)
 
 _FIELDS = ("join_ref", "ref", "topic", "event", "payload")
+_PUSH_KIND, _JSON_ENCODING = 3, 1
+_PUSH_HEADER = 7  # kind, the lengths of join_ref, ref, topic, event and meta, encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,106 +30,80 @@ class Frame:
     join_ref: Ref = None
 
 
-class Codec(Protocol):
-    """One protocol version."""
-
-    def decode(self, data: Wire) -> Frame:
-        """Read a client's frame, or raise FrameError."""
-
-    def encode(self, frame: Frame) -> Wire | None:
-        """Write a frame; None where this version has no way to say it."""
-
-
-class ObjectCodec:
-    """Version 1.0.0: a JSON object in a text frame."""
-
-    def decode(self, data: Wire) -> Frame:
-        """Read an object with topic, event, payload, ref and join_ref."""
-        value = _load_text(data)
-        if not isinstance(value, dict):
-            raise FrameError("a frame of version 1.0.0 is a JSON object")
+def decode(data: str | bytes, version: str) -> Frame:
+    """Read a client's frame, or raise FrameError."""
+    if isinstance(data, bytes):
+        if version == OBJECTS:
+            raise FrameError("version 1.0.0 has no binary frames")
+        return _decode_push(data)
+    value = load_json(data)
+    if version == OBJECTS and isinstance(value, dict):
         return _checked(*(value.get(name) for name in _FIELDS))
-
-    def encode(self, frame: Frame) -> str | None:
-        """Write an object; `ref` is always there, as the Python client insists. No raw bytes."""
-        if _raw_body(frame) is not None:
-            return None
-        return _dump_text(
-            {
-                "topic": frame.topic,
-                "event": frame.event,
-                "payload": frame.payload,
-                "ref": frame.ref,
-            }
-        )
-
-
-class ArrayCodec:
-    """Version 2.0.0: a JSON array in a text frame, or a broadcast in a binary one."""
-
-    def decode(self, data: Wire) -> Frame:
-        """Read an array of five, or a binary user broadcast."""
-        if isinstance(data, bytes):
-            return _push_frame(data)
-        value = _load_text(data)
-        if not isinstance(value, list) or len(value) != 5:
-            raise FrameError("a frame of version 2.0.0 is a JSON array of five")
+    if version == ARRAYS and isinstance(value, list) and len(value) == len(_FIELDS):
         return _checked(*value)
-
-    def encode(self, frame: Frame) -> Wire | None:
-        """Write an array; a broadcast of raw bytes goes out as a binary frame."""
-        body = _raw_body(frame)
-        if body is None:
-            return _dump_text([frame.join_ref, frame.ref, frame.topic, frame.event, frame.payload])
-        meta = frame.payload.get("meta")
-        return encode_broadcast(
-            topic=frame.topic,
-            event=frame.payload["event"],
-            meta=dump_json(meta) if meta else "",
-            body=body,
-        )
+    raise FrameError("a text frame is an object in version 1.0.0, an array of five in 2.0.0")
 
 
-CODECS: Mapping[str, Codec] = MappingProxyType({"1.0.0": ObjectCodec(), "2.0.0": ArrayCodec()})
+def encode(frame: Frame, version: str) -> str:
+    """Write a frame for a client. The Python one insists on `ref`, also where it is null."""
+    if version == ARRAYS:
+        return _dump([frame.join_ref, frame.ref, frame.topic, frame.event, frame.payload])
+    fields = {"topic": frame.topic, "event": frame.event, "payload": frame.payload}
+    return _dump({**fields, "ref": frame.ref})
+
+
+def reply(frame: Frame, status: str, **response: Any) -> Frame:
+    """Answer a frame with `ok` or `error`."""
+    payload = {"status": status, "response": response}
+    return Frame(frame.topic, "phx_reply", payload, ref=frame.ref, join_ref=frame.join_ref)
+
+
+def load_json(text: str | bytes) -> Any:
+    """Parse JSON that can be written again: no NaN, nothing infinite, nothing nested too deeply."""
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError) as exc:
+        raise FrameError("not JSON") from exc
+    return value
+
+
+def size_of(payload: Any) -> int:
+    """Count the octets of a payload as JSON in UTF-8."""
+    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+    return len(text.encode(errors="surrogatepass"))
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _checked(join_ref: Any, ref: Any, topic: Any, event: Any, payload: Any) -> Frame:
     if not isinstance(topic, str) or not isinstance(event, str):
         raise FrameError("topic and event are strings")
-    for value in (join_ref, ref):
-        if isinstance(value, bool) or not isinstance(value, str | int | None):
-            raise FrameError("a ref is a string, a number or null")
+    if not all(isinstance(value, str | int | None) for value in (join_ref, ref)):
+        raise FrameError("a ref is a string, a number or null")
     return Frame(topic, event, payload, ref=ref, join_ref=join_ref)
 
 
-def _push_frame(data: bytes) -> Frame:
-    push = decode_push(data)
+def _decode_push(data: bytes) -> Frame:
+    """Read a binary broadcast, which is how supabase-js sends: five lengths, five names, a body."""
+    if len(data) < _PUSH_HEADER or data[0] != _PUSH_KIND or data[6] != _JSON_ENCODING:
+        raise FrameError("the only binary frame taken is a broadcast of JSON")
+    lengths, rest = data[1:6], data[_PUSH_HEADER:]
+    if sum(lengths) > len(rest):
+        raise FrameError("a binary frame is shorter than its header says")
+    names = []
+    for length in lengths:
+        names.append(_text(rest[:length]))
+        rest = rest[length:]
+    join_ref, ref, topic, event, _meta = names
+    payload = {"type": "broadcast", "event": event, "payload": load_json(rest)}
+    return Frame(topic, "broadcast", payload, ref=ref or None, join_ref=join_ref or None)
+
+
+def _text(data: bytes) -> str:
     try:
-        body = load_json(push.body) if push.is_json else push.body
-    except JsonError as exc:
-        raise FrameError("the body of a binary push is not the JSON it claims to be") from exc
-    payload = {"type": "broadcast", "event": push.event, "payload": body}
-    return Frame(push.topic, "broadcast", payload, push.ref or None, push.join_ref or None)
-
-
-def _load_text(data: Wire) -> Any:
-    if isinstance(data, bytes):
-        raise FrameError("version 1.0.0 has no binary frames")
-    try:
-        return load_json(data)
-    except JsonError as exc:
-        raise FrameError("a text frame is JSON") from exc
-
-
-def _dump_text(value: Any) -> str | None:
-    try:
-        return dump_json(value)
-    except RecursionError:
-        return None
-
-
-def _raw_body(frame: Frame) -> bytes | None:
-    if frame.event != "broadcast" or not isinstance(frame.payload, dict):
-        return None
-    body = frame.payload.get("payload")
-    return body if isinstance(body, bytes) else None
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise FrameError("the names in a binary frame are UTF-8") from exc

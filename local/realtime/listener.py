@@ -6,33 +6,42 @@ Lives as long as the server: a lost database is tried again for ever, with growi
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from local.realtime.errors import DatabaseDownError
-from local.realtime.history import load_broadcasts, prune
-from local.realtime.limits import (
-    LISTENER_CHECK_SECONDS,
-    PENDING_NOTIFICATIONS,
-    RECONNECT_SECONDS,
-)
+from local.realtime.hub import PAYLOAD_BYTES, Broadcast
 
 if TYPE_CHECKING:
-    from local.realtime.database import Connection
-    from local.realtime.services import Services
+    from local.realtime.database import Database
+    from local.realtime.hub import Hub
+
+CHECK_SECONDS = 10.0  # without a notification, before the connection is tried
+RECONNECT_SECONDS = (0.1, 2.0)  # the first and the longest pause
+DAYS_KEPT = 3
 
 logger = logging.getLogger(__name__)
 
-_EXPECTED = (psycopg.Error, OSError, TimeoutError, DatabaseDownError)
+_LOAD = """
+    select topic, event, private, payload::text
+      from realtime.messages
+     where id = %s and extension = 'broadcast' and event is not null
+"""
+_PRUNE = """
+    delete from realtime.messages
+     where inserted_at < timezone('utc', now()) - make_interval(days => %s)
+"""
 
 
 class Listener:
     """Holds the one connection that listens; opens the pool with it and closes it after."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, database: Database, hub: Hub) -> None:
+        self._database = database
+        self._hub = hub
         self._pause, self._longest_pause = RECONNECT_SECONDS
 
     async def run(self) -> None:
@@ -40,45 +49,34 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except* _EXPECTED as group:
-                logger.warning("The database is away: %s", _first_line(group))
-            except* Exception:
+            except (psycopg.Error, OSError, TimeoutError, DatabaseDownError) as exc:
+                logger.warning("The database is away: %s", exc)
+            except Exception:
                 logger.exception("The listener failed and starts again")
             finally:
-                await self._services.database.close()
+                await self._database.close()
             await asyncio.sleep(self._pause)
             self._pause = min(self._pause * 2, self._longest_pause)
 
     async def _listen(self) -> None:
-        async with await self._services.database.connect() as connection:
+        async with await self._database.connect() as connection:
             await connection.execute("listen realtime_messages")
-            await prune(connection)
-            await self._services.database.open()
+            await connection.execute(_PRUNE, (DAYS_KEPT,))
+            await self._database.open()
             self._pause = RECONNECT_SECONDS[0]
-            ids: asyncio.Queue[str] = asyncio.Queue(PENDING_NOTIFICATIONS)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._collect(connection, ids))
-                tasks.create_task(self._deliver(ids))
+            while True:
+                async for notification in connection.notifies(timeout=CHECK_SECONDS):
+                    await self._deliver(notification.payload)
+                await connection.execute("select 1")
 
-    async def _collect(self, connection: Connection, ids: asyncio.Queue[str]) -> None:
-        while True:
-            async for notification in connection.notifies(timeout=LISTENER_CHECK_SECONDS):
-                if ids.full():
-                    ids.get_nowait()
-                ids.put_nowait(notification.payload)
-            await connection.execute("select 1")
-
-    async def _deliver(self, ids: asyncio.Queue[str]) -> None:
-        while True:
-            batch = [await ids.get()]
-            while not ids.empty():
-                batch.append(ids.get_nowait())
-            for broadcast in await load_broadcasts(self._services.database, batch):
-                self._services.hub.send(broadcast)
-
-
-def _first_line(group: BaseExceptionGroup[BaseException]) -> str:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    async def _deliver(self, row_id: str) -> None:
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_LOAD, (row_id,))).fetchone()
+        if row is None:
+            return
+        topic, event, is_private, payload = row
+        if len((payload or "").encode()) > PAYLOAD_BYTES:
+            logger.warning("Broadcast %s is skipped: more than %d bytes", row_id, PAYLOAD_BYTES)
+            return
+        broadcast = Broadcast(topic, event, json.loads(payload or "{}"), bool(is_private), row_id)
+        self._hub.send(broadcast)

@@ -1,32 +1,30 @@
-"""The parts that every request and socket of one server shares."""
+"""The parts that every request and connection of one server shares."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local.realtime.authorization import Authorizer
 from local.realtime.database import Database
 from local.realtime.hub import Hub
-from local.realtime.tokens import Tokens
+from local.realtime.identity import Tokens
+from local.realtime.policies import Policies
 
 if TYPE_CHECKING:
     from local.realtime.settings import Settings
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Services:
-    """One server's parts; `connections` counts its open sockets."""
+    """One server's parts."""
 
-    settings: Settings
     tokens: Tokens
     database: Database
-    authorizer: Authorizer
+    policies: Policies
     hub: Hub
-    connections: int = 0
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
         """Make the parts; nothing is opened yet."""
         database = Database(settings.db_url)
-        return cls(settings, Tokens(settings), database, Authorizer(database), Hub())
+        return cls(Tokens(settings), database, Policies(database), Hub())

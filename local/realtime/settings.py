@@ -1,4 +1,4 @@
-"""What the server is told: keys and the database. Only this module reads the environment."""
+"""The server's keys and its database. Only this module reads the environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class Settings:
     jwt_secret: str = field(repr=False)
     publishable_key: str = field(repr=False)
     secret_key: str = field(repr=False)
-    private_only: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -31,7 +30,6 @@ class Settings:
             jwt_secret=_required(environ, "SUPABASE_JWT_SECRET"),
             publishable_key=_required(environ, "SUPABASE_PUBLISHABLE_KEY"),
             secret_key=_required(environ, "SUPABASE_SECRET_KEY"),
-            private_only=environ.get("REALTIME_PRIVATE_ONLY", "").lower() in {"1", "true"},
         )
 
 

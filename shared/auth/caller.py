@@ -24,14 +24,14 @@ class Caller:
         return self.user_id is None
 
     def acting_for(self, claimed: UUID | None) -> UUID:
-        """Return the user this request is for.
+        """Return the user this request is for: the one place that decides whose data it is about.
 
         A user may only name themselves (ForbiddenError); the service must name someone
         (InvalidRequestError).
         """
         if self.user_id is None:
             if claimed is None:
-                raise InvalidRequestError("With the service key, userId says who the user is.")
+                raise InvalidRequestError("With the service key, say whose: userId.")
             return claimed
         if claimed is not None and claimed != self.user_id:
             raise ForbiddenError("userId is not the signed-in user.")

@@ -58,7 +58,7 @@ class JwksCache:
         return self._keys.get(kid)
 
     def _is_due(self) -> bool:
-        """Whether to fetch anew for a key that is known: nobody does while another does so."""
+        """Whether to fetch again for a key that is known: nobody does while another does so."""
         is_old = self._is_older_than(self._fetched_at, LIFETIME_SECONDS)
         return is_old and not self._lock.locked()
 

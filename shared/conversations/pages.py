@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from shared.auth.caller import Caller
     from shared.models.conversations import LoadConversationRequest, LoadConversationResponse
     from shared.persistence import Persistence
 
 
 async def read_conversation(
-    persistence: Persistence, request: LoadConversationRequest, *, caller: Caller
+    persistence: Persistence, user_id: UUID, request: LoadConversationRequest, *, caller: Caller
 ) -> LoadConversationResponse:
     """Return a page; where the open turn's lease may be over, have it settled and read again.
 
     Whether it is over is what the store says: no clock of this process is asked.
     """
-    page = await persistence.load_conversation(request, caller=caller)
+    page = await persistence.load_conversation(user_id, request, caller=caller)
     if page.open_turn is None or page.open_turn.is_expired is False:
         return page
-    await persistence.settle_expired_turn(page.conversation.id)
-    return await persistence.load_conversation(request, caller=caller)
+    await persistence.settle_expired_turn(user_id, page.conversation.id)
+    return await persistence.load_conversation(user_id, request, caller=caller)

@@ -14,7 +14,13 @@ spelled out: store the flag, and call `unescape` only on a text that was flagged
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_DEPTH: Final = 128  # of a JSON value: what the database takes
 
 _ESCAPE: Final = r"u(?:0000|d[89abcdef][0-9a-f]{2})"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -38,21 +44,35 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(_unescape, text)
 
 
+def map_texts(value: Any, change: Callable[[str], str], *, depth: int = MAX_DEPTH) -> Any:
+    """Return a JSON value with every text in it changed, names too.
+
+    Raises RecursionError where it is nested deeper than `depth`.
+    """
+    if not depth:
+        raise RecursionError
+    if isinstance(value, str):
+        return change(value)
+    inner = partial(map_texts, change=change, depth=depth - 1)
+    if isinstance(value, dict):
+        return {change(name): inner(item) for name, item in value.items()}
+    return [inner(item) for item in value] if isinstance(value, list) else value
+
+
 class Escaper:
-    """Escapes every string in a JSON value and remembers whether it had to."""
+    """Escapes every text in JSON values and remembers whether it had to."""
 
     def __init__(self) -> None:
         self.has_escaped = False
 
     def __call__(self, value: Any) -> Any:
-        """Return the value with every string in it escaped, names too."""
-        if isinstance(value, str):
-            escaped, changed = escape_unstorable(value)
-            self.has_escaped = self.has_escaped or changed
-            return escaped
-        if isinstance(value, dict):
-            return {self(key): self(item) for key, item in value.items()}
-        return [self(item) for item in value] if isinstance(value, list) else value
+        """Return the value with every text in it escaped, names too."""
+        return map_texts(value, self._escape)
+
+    def _escape(self, text: str) -> str:
+        escaped, has_changed = escape_unstorable(text)
+        self.has_escaped = self.has_escaped or has_changed
+        return escaped
 
 
 def _escape(match: re.Match[str]) -> str:

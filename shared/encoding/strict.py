@@ -1,90 +1,127 @@
-"""Reads JSON strictly: what parsers disagree on, or Postgres can't store, is refused."""
+"""Reads JSON strictly: what parsers disagree on is refused, and what the caller does not allow."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from shared.encoding.exact import MAX_PLAIN_DIGITS, ExactNumber
 from shared.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_DEPTH = 64
-MAX_DIGITS = 4300  # of an integer
-MAX_VALUES = 100_000  # text may be long, but nothing that is sent here has that many parts
-LARGE = 64 * 1024
+
+@dataclass(frozen=True, slots=True)
+class JsonRules:
+    """What a document may hold, and how a refusal is worded. None is no limit."""
+
+    subject: str = "request body"
+    error: type[InvalidRequestError] = InvalidRequestError
+    encoding: str = "utf-8"
+    max_depth: int | None = 64
+    max_values: int | None = 100_000  # text may be long, but no request has that many parts
+    max_digits: int = 4300  # of a number, before or behind its point
+    is_exact: bool = False  # numbers keep every digit that they were written with
+    must_be_storable: bool = True  # Postgres stores neither NUL nor half of a surrogate pair
 
 
-async def parse_beside(body: bytes) -> Any:
-    """Parse as `parse_json`; a large body in a thread, so that no other request waits for it."""
-    return parse_json(body) if len(body) < LARGE else await asyncio.to_thread(parse_json, body)
+REQUEST = JsonRules()
+# What the store answers was checked when it came, and may hold any number that jsonb does.
+STORED = JsonRules(
+    subject="stored value",
+    max_depth=None,
+    max_values=None,
+    max_digits=140_000,
+    is_exact=True,
+    must_be_storable=False,
+)
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(content: bytes | str, rules: JsonRules = REQUEST) -> Any:
     """Parse one JSON document.
 
-    Raises InvalidRequestError for anything that isn't UTF-8 JSON, for duplicate keys, NaN and
-    infinite numbers, NUL and lone surrogates in text, nesting deeper than 64, and more values
-    than requests have.
+    Raises the rules' error for anything that isn't JSON in their encoding, for duplicate keys, NaN
+    and infinite numbers, and for what the rules don't allow.
     """
     try:
-        value = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_integer,
-        )
+        text = content if isinstance(content, str) else content.decode(rules.encoding)
+        value = decoder(rules).decode(text)
     except RecursionError:
-        raise InvalidRequestError("The JSON is nested too deep.") from None
+        raise rules.error(f"The {rules.subject} is nested too deep.") from None
     except UnicodeDecodeError:
-        raise InvalidRequestError("The request body is not UTF-8.") from None
+        raise rules.error(f"The {rules.subject} is not UTF-8.") from None
     except json.JSONDecodeError as exc:
-        where = f" at character {exc.pos}"
-        raise InvalidRequestError(f"The request body is not valid JSON{where}.") from None
-    _require_storable(value)
+        raise rules.error(
+            f"The {rules.subject} is not valid JSON at character {exc.pos}."
+        ) from None
+    if rules.max_depth or rules.max_values or rules.must_be_storable:
+        _require_allowed(rules, value)
     return value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def decoder(rules: JsonRules) -> json.JSONDecoder:
+    """Return what reads JSON by these rules, but for depth, count and text that can't be stored."""
+    return json.JSONDecoder(
+        object_pairs_hook=partial(_object, rules),
+        parse_constant=partial(_refuse_constant, rules),
+        parse_float=partial(_exact if rules.is_exact else _finite, rules),
+        parse_int=partial(_integer, rules),
+    )
+
+
+def _object(rules: JsonRules, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise InvalidRequestError("A JSON object names a key twice.")
+        raise rules.error("A JSON object names a key twice.")
     return value
 
 
-def _refuse_constant(name: str) -> Any:
-    raise InvalidRequestError(f"{name} is not a JSON number.")
+def _refuse_constant(rules: JsonRules, name: str) -> NoReturn:
+    raise rules.error(f"{name} is not a JSON number.")
 
 
-def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise InvalidRequestError("A number is too large.")
-    return int(text)
+def _integer(rules: JsonRules, text: str) -> int | ExactNumber:
+    if len(text) > rules.max_digits:
+        raise rules.error("A number is too large.")
+    return ExactNumber(text) if rules.is_exact and len(text) > MAX_PLAIN_DIGITS else int(text)
 
 
-def _finite(text: str) -> float:
+def _finite(rules: JsonRules, text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise InvalidRequestError("A number is too large.")
+        raise rules.error("A number is too large.")
     return number
 
 
-def _require_storable(value: Any) -> None:
+def _exact(rules: JsonRules, text: str) -> ExactNumber:
+    exponent = text.lower().partition("e")[2]
+    if (
+        len(text) > rules.max_digits
+        or len(exponent) > 6
+        or abs(Decimal(text).adjusted()) > rules.max_digits
+    ):
+        raise rules.error("A number is too large.")
+    return ExactNumber(text)
+
+
+def _require_allowed(rules: JsonRules, value: Any) -> None:
     """Look at every value, level by level."""
     level, depth, count = [value], 1, 0
     while level:
         count += len(level)
-        if depth > MAX_DEPTH:
-            raise InvalidRequestError("The JSON is nested too deep.")
-        if count > MAX_VALUES:
-            raise InvalidRequestError(f"The JSON holds more than {MAX_VALUES} values.")
-        for text in chain.from_iterable(map(_texts_in, level)):
-            _require_storable_text(text)
+        if rules.max_depth and depth > rules.max_depth:
+            raise rules.error(f"The {rules.subject} is nested too deep.")
+        if rules.max_values and count > rules.max_values:
+            raise rules.error(f"The {rules.subject} holds more than {rules.max_values} values.")
+        if rules.must_be_storable:
+            for text in chain.from_iterable(map(_texts_in, level)):
+                _require_storable(rules, text)
         level, depth = list(chain.from_iterable(map(_items_of, level))), depth + 1
 
 
@@ -96,10 +133,10 @@ def _items_of(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _require_storable_text(text: str) -> None:
+def _require_storable(rules: JsonRules, text: str) -> None:
     if "\x00" in text:
-        raise InvalidRequestError("Text may not hold the NUL character.")
+        raise rules.error("Text may not hold the NUL character.")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidRequestError("Text may not hold half of a surrogate pair.") from None
+        raise rules.error("Text may not hold half of a surrogate pair.") from None

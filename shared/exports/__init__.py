@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.exports.account import account_archive
+from shared.exports.account import account_zip
 from shared.exports.download import Download
 from shared.exports.filenames import conversation_name
 from shared.exports.json_document import json_document
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shared.models.transfers import ExportFormat
     from shared.persistence import Persistence
 
-__all__ = ["Download", "account_archive", "export_conversation"]
+__all__ = ["Download", "account_zip", "export_conversation"]
 
 MEDIA_TYPES: dict[ExportFormat, str] = {
     "json": "application/json",
@@ -38,6 +38,7 @@ SUFFIXES: dict[ExportFormat, str] = {"json": "json", "markdown": "md", "pdf": "p
 
 async def export_conversation(
     persistence: Persistence,
+    user_id: UUID,
     conversation_id: UUID,
     export_format: ExportFormat,
     *,
@@ -49,7 +50,7 @@ async def export_conversation(
     Raises ConversationNotFoundError, and for PDF also PdfNotInstalledError, PdfBusyError and
     PdfTooLargeError.
     """
-    snapshot = await take_snapshot(persistence, conversation_id, caller=caller)
+    snapshot = await take_snapshot(persistence, user_id, conversation_id, caller=caller)
     if export_format == "pdf":
         chunks = await _pdf_document(snapshot, settings)
     else:

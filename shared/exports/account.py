@@ -2,7 +2,7 @@
 
 Python's own zipfile writes it: onto a stream that can't seek it puts sizes behind the data, and
 needs no more memory than a page of messages and a line for each file. Every conversation is there
-as JSON and as Markdown, then a manifest of what should be there: an archive without it was cut off.
+as JSON and as Markdown, then a manifest of what should be there: a zip without it was cut off.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ VERSION = 1
 FIRST_ZIP_MOMENT = datetime(1980, 1, 1, tzinfo=UTC)  # a zip knows none before
 
 
-async def account_archive(persistence: Persistence, user_id: UUID, *, caller: Caller) -> Download:
+async def account_zip(persistence: Persistence, user_id: UUID, *, caller: Caller) -> Download:
     """Return a user's conversations, archived ones too, as a download."""
     now = datetime.now(UTC)
     return await Download.begun(
-        _Archive(persistence, user_id, caller, now).chunks(),
+        _AccountZip(persistence, user_id, caller, now).chunks(),
         media_type="application/zip",
         name=f"conversations-{now:%Y-%m-%d}.zip",
     )
 
 
-class _Archive:
+class _AccountZip:
     """The zip, entry by entry, with the manifest that grows beside it."""
 
     def __init__(
@@ -59,11 +59,11 @@ class _Archive:
         self._counts = {"conversations": 0, "archived": 0, "messages": 0, "turns": 0}
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the archive's bytes."""
+        """Yield the zip's bytes."""
         async for conversation_id in self._conversation_ids():
             try:
                 snapshot = await take_snapshot(
-                    self._persistence, conversation_id, caller=self._caller
+                    self._persistence, self._user_id, conversation_id, caller=self._caller
                 )
             except ConversationNotFoundError:
                 continue  # deleted since its id was read

@@ -53,16 +53,20 @@ class Snapshot:
                 return
             page = (
                 await self.persistence.export_messages(
-                    self.conversation.id, caller=self.caller, after=after, until=last_seq
+                    self.conversation.user_id,
+                    self.conversation.id,
+                    caller=self.caller,
+                    after=after,
+                    until=last_seq,
                 )
             ).messages
 
 
 async def take_snapshot(
-    persistence: Persistence, conversation_id: UUID, *, caller: Caller
+    persistence: Persistence, user_id: UUID, conversation_id: UUID, *, caller: Caller
 ) -> Snapshot:
     """Read a conversation's row and its first messages."""
-    page = await persistence.export_messages(conversation_id, caller=caller)
+    page = await persistence.export_messages(user_id, conversation_id, caller=caller)
     return Snapshot(page.conversation, page.messages, persistence, caller)
 
 

@@ -18,7 +18,7 @@ from starlette.routing import Match
 from shared.config import Settings, load_settings
 from shared.container import Container
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
-from shared.http.middleware import CatchAll, RequestContext, SettleFirst
+from shared.http.middleware import CatchAll, RequestContext, TurnsBeforeEnd
 from shared.http.signed_forwarding import ForwardedOnly
 from shared.models.base import ErrorResponse
 from shared.observability import telemetry
@@ -62,7 +62,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "headers": {"x-request-id": REQUEST_ID, "Retry-After": RETRY_AFTER},
     },
 }
-# FastAPI's own would tell queries, and what was wrong with a body. Ours is shared.observability.
+# FastAPI's own would export queries, and what was wrong with a body. Ours is shared.observability.
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -120,7 +120,7 @@ def create_app(
             Middleware(
                 ForwardedOnly, prefix=PREFIX, secrets=lambda: chosen_settings().forward_secrets
             ),
-            Middleware(SettleFirst),
+            Middleware(TurnsBeforeEnd),
             Middleware(CatchAll),
         ],
         exception_handlers={

@@ -52,12 +52,12 @@ class RequestContext:
 
         with (
             structlog.contextvars.bound_contextvars(request_id=request_id),
-            telemetry.span("request", headers=headers) as seen,
+            telemetry.span("request", headers=headers) as attributes,
         ):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                seen |= _seen_of(scope, status)
+                attributes |= _span_attributes(scope, status)
                 log.info(
                     "request",
                     method=scope["method"],
@@ -67,16 +67,16 @@ class RequestContext:
                 )
 
 
-def _seen_of(scope: Scope, status: int) -> dict[str, str | int]:
-    """Return what telemetry is told of a request: no word of its address is the caller's."""
+def _span_attributes(scope: Scope, status: int) -> dict[str, str | int]:
+    """Return the attributes of a request's span: no word of its address is the caller's."""
     route = getattr(scope.get("route"), "path", "none")
     method = scope["method"] if route != "none" else "any"
     failed = {"error": str(status)} if status >= 500 else {}
     return {"method": method, "route": route, "status": status, **failed}
 
 
-class SettleFirst:
-    """Ends an answer only when the turns that its request began have ended.
+class TurnsBeforeEnd:
+    """Ends a response only when the turns that its request began have ended.
 
     For a host that freezes the process between requests: there, nothing works on a turn any more
     once the last byte is sent.

@@ -1,30 +1,36 @@
-"""What happens before a handler: the caller is verified, then the body is read strictly.
+"""An endpoint's routes: the caller is verified, then the body is read strictly, then it is handled.
 
 In that order, so that a stranger learns nothing about what a valid body would be.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import uuid4
 
-from fastapi import Depends, Header, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from pydantic import WrapValidator
 
-from shared.auth.caller import Caller
-from shared.container import Container
-from shared.encoding.strict import parse_beside
-from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
+from shared.encoding.strict import parse_json
+from shared.http.dependencies import container_of
 from shared.http.request_body import read_body, require_plain_json
+from shared.models.base import RequestBody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from starlette.responses import Response
 
+    from shared.auth.caller import Caller
+    from shared.container import Container
+
 # Only documents the scheme: verifying is the route's.
 BEARER = HTTPBearer(auto_error=False, description="The signed-in user's access token.")
+LARGE = 64 * 1024  # bytes of a body
 
 
 class CheckedRequest(Request):
@@ -60,6 +66,56 @@ class CheckedRoute(APIRoute):
         return checked
 
 
+class EndpointRouter(APIRouter):
+    """The routes of one endpoint, at the address that is its name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            prefix=f"/{name}",
+            tags=[name],
+            route_class=CheckedRoute,
+            dependencies=[Depends(BEARER)],
+        )
+
+    def add_api_route(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: Iterable[str] | None = None,
+        **options: Any,
+    ) -> None:
+        """Add a route for each method: GET takes a request as its query, the others as a body."""
+        for method in methods or ["GET"]:
+            handler = _with_query(endpoint) if method == "GET" else endpoint
+            super().add_api_route(path, handler, methods=[method], **options)
+
+
+def _with_query(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the handler for FastAPI to give it its request out of the query."""
+    signature = inspect.signature(handler, eval_str=True)
+
+    @wraps(handler)
+    async def by_query(**arguments: Any) -> Any:
+        return await handler(**arguments)
+
+    by_query.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[
+            parameter.replace(annotation=_in_query(parameter.annotation))
+            for parameter in signature.parameters.values()
+        ]
+    )
+    return by_query
+
+
+def _in_query(annotation: Any) -> Any:
+    """Return how a request is read out of a query, where a number or a flag is text like all."""
+    if not (inspect.isclass(annotation) and issubclass(annotation, RequestBody)):
+        return annotation
+    from_text = WrapValidator(lambda values, _: annotation.model_validate_strings(values))
+    return Annotated[annotation, from_text, Query()]
+
+
 async def _caller(request: Request, container: Container) -> Caller | None:
     """Return the verified caller; None for a stranger where the demo lets strangers in."""
     shows_nothing = not {"authorization", "apikey"} & set(request.headers.keys())
@@ -72,76 +128,10 @@ async def _check_body(request: Request, limit: int) -> CheckedRequest:
     require_plain_json(request)
     checked = CheckedRequest(request.scope, request.receive)
     checked.checked_body = await read_body(request, limit=limit)
-    checked.checked_json = await parse_beside(checked.checked_body)
+    checked.checked_json = await _parse(checked.checked_body)
     return checked
 
 
-def container_of(request: Request) -> Container:
-    """Return what this process holds."""
-    container: Container = request.app.state.container
-    return container
-
-
-def _caller_or_stranger(request: Request) -> Caller | None:
-    caller: Caller | None = request.state.caller
-    return caller
-
-
-def _verified_caller(request: Request) -> Caller:
-    caller = _caller_or_stranger(request)
-    if caller is None:
-        raise UnauthorizedError
-    return caller
-
-
-def _signed_in_user(request: Request) -> Caller:
-    caller = _verified_caller(request)
-    if caller.is_service:
-        raise ForbiddenError("Only a signed-in user can do that, not the service.")
-    return caller
-
-
-def _the_service(request: Request) -> Caller:
-    caller = _verified_caller(request)
-    if not caller.is_service:
-        raise ForbiddenError("Only the service can do that.")
-    return caller
-
-
-def _arrived_at(request: Request) -> float:
-    arrived_at: float = request.state.arrived_at
-    return arrived_at
-
-
-def _given_key(
-    request: Request,
-    given: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x20-\x7e]+$",
-            description="Repeating a request under its key gives the stored answer.",
-        ),
-    ] = None,
-) -> str | None:
-    if len(set(request.headers.getlist("idempotency-key"))) > 1:
-        raise InvalidRequestError("A request has one Idempotency-Key; this one has several.")
-    return given
-
-
-GivenKey = Annotated[str | None, Depends(_given_key)]
-
-
-def _given_or_new_key(given: GivenKey) -> str:
-    return given or uuid4().hex
-
-
-CurrentContainer = Annotated[Container, Depends(container_of)]
-CurrentCaller = Annotated[Caller, Depends(_verified_caller)]
-SignedInUser = Annotated[Caller, Depends(_signed_in_user)]
-ServiceCaller = Annotated[Caller, Depends(_the_service)]
-CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]
-ArrivedAt = Annotated[float, Depends(_arrived_at)]
-IdempotencyKey = Annotated[str, Depends(_given_or_new_key)]
+async def _parse(body: bytes) -> Any:
+    """Parse a body; a large one in a thread, so that no other request waits for it."""
+    return parse_json(body) if len(body) < LARGE else await asyncio.to_thread(parse_json, body)

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import codecs
 import json
-import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from shared.encoding.exact import MAX_PLAIN_DIGITS, ExactNumber
+from shared.encoding.strict import JsonRules, decoder
 from shared.errors import InvalidImportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHUNK_BYTES: Final = 256 * 1024
-MAX_DIGITS: Final = 16_000  # before or behind the point: within what jsonb holds
 MAX_UNREADABLE: Final = 100
 LONGEST_TOKEN: Final = 12  # of those that are read in one piece: two escapes, a name
+HUGE: Final = re.compile(r"[\s:,\[]-?(?:\d[\d.]*[eE]\+?\d{3}|\d{300})")
 SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -36,7 +34,7 @@ class Entry:
 
     value: Any
     error: InvalidImportError | None = None
-    has_huge_number: bool = False  # one that only our own JSON may have
+    has_huge_number: bool = False  # as only our own JSON may, or text that looks like one
 
 
 def entries_of(file: IO[bytes]) -> Iterator[Entry]:
@@ -50,21 +48,21 @@ def entries_of(file: IO[bytes]) -> Iterator[Entry]:
         raise InvalidImportError("The file is empty.")
     unreadable = 0
     read = _items if first == "[" else _lines
-    for entry in read(text, _Strict()):
+    for entry in read(text):
         unreadable += entry.error is not None
         if entry.error and unreadable > MAX_UNREADABLE:
             raise entry.error
         yield entry
 
 
-def _items(text: _Text, strict: _Strict) -> Iterator[Entry]:
+def _items(text: _Text) -> Iterator[Entry]:
     text.skip(1)
     if text.next_character() == "]":
         text.skip(1)
     else:
         separator = ","
         while separator == ",":
-            yield _entry(text, strict)
+            yield _entry(text)
             separator = text.next_character()
             text.skip(1)
         if separator != "]":
@@ -73,12 +71,12 @@ def _items(text: _Text, strict: _Strict) -> Iterator[Entry]:
         raise text.broken(0)
 
 
-def _lines(text: _Text, strict: _Strict) -> Iterator[Entry]:
+def _lines(text: _Text) -> Iterator[Entry]:
     """Yield values until the end; a line that is none costs itself, once one was read."""
     has_read = False
     while text.next_character():
         try:
-            entry = _entry(text, strict)
+            entry = _entry(text)
         except BrokenJsonError as exc:
             if not has_read or not text.skip_line():
                 raise
@@ -87,11 +85,9 @@ def _lines(text: _Text, strict: _Strict) -> Iterator[Entry]:
         yield entry
 
 
-def _entry(text: _Text, strict: _Strict) -> Entry:
-    strict.has_huge_number = False
+def _entry(text: _Text) -> Entry:
     try:
-        value = text.value(strict.decoder)
-        return Entry(value, has_huge_number=strict.has_huge_number)
+        return Entry(text.value(STRICT), has_huge_number=text.has_read(HUGE))
     except BrokenJsonError:
         raise
     except InvalidImportError as exc:
@@ -106,6 +102,7 @@ class _Text:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
         self._at = 0
+        self._begun = 0  # where the last value stands
         self._before = 0  # characters that are read and forgotten
         self._is_whole = False
 
@@ -141,8 +138,12 @@ class _Text:
                     raise self.broken(exc.pos - self._at, exc.msg) from None
                 continue
             if end < len(self._text) or not self._more():
-                self._at = end
+                self._begun, self._at = self._at, end
                 return value
+
+    def has_read(self, pattern: re.Pattern[str]) -> bool:
+        """Say whether this stands in what the last value was read from."""
+        return pattern.search(self._text, self._begun, self._at) is not None
 
     def broken(self, offset: int, problem: str = "") -> BrokenJsonError:
         """Return the error for JSON that is wrong at this place."""
@@ -171,41 +172,12 @@ class _Text:
         return bool(chunk)
 
 
-class _Strict:
-    """Reads JSON whose numbers keep every digit, and notes numbers that no double holds."""
-
-    def __init__(self) -> None:
-        self.has_huge_number = False
-        self.decoder = json.JSONDecoder(
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
-            parse_float=self._number,
-            parse_int=self._integer,
-        )
-
-    def _integer(self, text: str) -> int | ExactNumber:
-        return int(text) if len(text) <= MAX_PLAIN_DIGITS else self._number(text)
-
-    def _number(self, text: str) -> ExactNumber:
-        exponent = text.lower().partition("e")[2]
-        is_long = len(text) > MAX_DIGITS or len(exponent) > 6
-        if is_long or abs(Decimal(text).adjusted()) > MAX_DIGITS:
-            raise InvalidImportError("A number in the file is too large.")
-        number = ExactNumber(text)
-        self.has_huge_number = self.has_huge_number or math.isinf(number)
-        return number
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise InvalidImportError("A JSON object in the file names a key twice.")
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidImportError(f"{name} is not a JSON number.")
-
-
+RULES: Final = JsonRules(
+    subject="file",
+    error=InvalidImportError,
+    max_digits=16_000,  # within what jsonb holds
+    is_exact=True,
+)
+STRICT: Final = decoder(RULES)
 # Only finds where an entry ends that can't be read, and what it is called.
 LENIENT: Final = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)

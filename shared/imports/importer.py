@@ -102,9 +102,9 @@ class ImportJob:
         try:
             async for part in self._read.parts():
                 await self._persistence.stage_import(
+                    self._user_id,
                     self._import_id,
                     part=self._parts,
-                    user_id=self._user_id,
                     conversations=part["conversations"],
                     messages=part["messages"],
                 )
@@ -118,7 +118,7 @@ class ImportJob:
     async def _commit(self) -> ImportReport:
         try:
             outcomes = await self._persistence.commit_import(
-                self._import_id, user_id=self._user_id, parts=self._parts
+                self._user_id, self._import_id, parts=self._parts
             )
         except AppError:
             await self._discard()
@@ -139,7 +139,7 @@ class ImportJob:
     async def _discard(self) -> None:
         """Forget the parts, as far as possible; what is left is swept with a later import."""
         try:
-            await asyncio.shield(self._persistence.discard_import(self._import_id))
+            await asyncio.shield(self._persistence.discard_import(self._user_id, self._import_id))
         except AppError:
             log.warning("import_not_discarded", import_id=str(self._import_id))
 

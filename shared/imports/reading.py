@@ -190,19 +190,20 @@ def title_of(value: Any) -> str:
     return fitting_title(next((one for one in names if isinstance(one, str)), None), [])
 
 
-def _huge_number(value: Any) -> InvalidImportError:
-    """Return the error for a number that no double holds, with its place."""
+def _huge_number(value: Any) -> InvalidImportError | None:
+    """Return the error for a number that no double holds, with its place, if there is one."""
     waiting: list[tuple[str, Any]] = [("", value)]
-    field = ""
     while waiting:
         field, item = waiting.pop()
         if isinstance(item, ExactNumber) and math.isinf(item):
-            break
-        members = item.items() if isinstance(item, dict) else enumerate(_containers_of(item))
+            problem = {"field": field, "problem": "The number is too large."}
+            return InvalidImportError(
+                f"The number at {field[:80]} is too large.", details=[problem]
+            )
+        members = item.items() if isinstance(item, dict) else enumerate(_items_of(item))
         waiting += [(f"{field}.{name}".lstrip("."), member) for name, member in members]
-    problem = {"field": field, "problem": "The number is too large."}
-    return InvalidImportError(f"The number at {field[:80]} is too large.", details=[problem])
+    return None
 
 
-def _containers_of(item: Any) -> list[Any]:
+def _items_of(item: Any) -> list[Any]:
     return item if isinstance(item, list) else []

@@ -6,12 +6,11 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.encoding.exact import ExactNumber
-from shared.encoding.storable import escape_unstorable
+from shared.encoding.storable import escape_unstorable, map_texts
 from shared.errors import InvalidImportError
 from shared.imports.parsed import ParsedMessage, set_times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from shared.imports.parsed import ParsedConversation
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 MAX_CONTENT_CHARS: Final = 2_000_000
 MAX_CODE_CHARS: Final = 2_000_000
 MAX_METADATA_BYTES: Final = 1_000_000
-MAX_DEPTH: Final = 128  # of metadata: what the database takes
 
 
 class RowTooLargeError(InvalidImportError):
@@ -28,13 +26,16 @@ class RowTooLargeError(InvalidImportError):
 
 
 def make_ready(conversation: ParsedConversation, now: datetime) -> None:
-    """Make a conversation storable. One that is to be stored exactly must be so already."""
+    """Make a conversation storable. One that is to be stored exactly must be so already.
+
+    Raises InvalidImportError, and RecursionError for metadata that is nested too deep.
+    """
     if conversation.is_exact:
         _require_storable(conversation)
         return
     conversation.source_id = _storable(conversation.source_id)
     conversation.title = _storable(conversation.title)[:200]
-    conversation.metadata = _fitted(each_text(conversation.metadata, _storable), conversation)
+    conversation.metadata = _fitted(map_texts(conversation.metadata, _storable), conversation)
     conversation.messages = [
         part for message in conversation.messages for part in _parts(message, conversation)
     ]
@@ -48,7 +49,7 @@ def _storable(text: str) -> str:
 def _parts(message: ParsedMessage, conversation: ParsedConversation) -> list[ParsedMessage]:
     """Return a message within the size of a row: as several where its text is longer."""
     message.content, is_escaped = escape_unstorable(message.content)
-    message.metadata = each_text(message.metadata, _storable)
+    message.metadata = map_texts(message.metadata, _storable)
     if message.generated_code is not None:
         message.generated_code, has_escaped_code = escape_unstorable(message.generated_code)
         is_escaped = is_escaped or has_escaped_code
@@ -151,23 +152,10 @@ def _require_storable(conversation: ParsedConversation) -> None:
     if stored_size(conversation.metadata) > MAX_METADATA_BYTES:
         raise RowTooLargeError
     for value in values:
-        each_text(value, _refuse_unstorable)
+        map_texts(value, _refuse_unstorable)
 
 
 def _refuse_unstorable(text: str) -> str:
     if escape_unstorable(text)[1]:
         raise InvalidImportError("Text in the file holds NUL or half of a surrogate pair.")
     return text
-
-
-def each_text(value: Any, change: Callable[[str], str], depth: int = 1) -> Any:
-    """Return a JSON value with every text in it changed, names too."""
-    if depth > MAX_DEPTH:
-        raise InvalidImportError("The file is nested too deep.")
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {change(name): each_text(item, change, depth + 1) for name, item in value.items()}
-    if isinstance(value, list):
-        return [each_text(item, change, depth + 1) for item in value]
-    return value

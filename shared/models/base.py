@@ -67,16 +67,11 @@ Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_METADATA_KEYS)]
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 
-Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
+Seq = Annotated[int, Field(ge=0, le=MAX_SEQ, strict=True)]
 
-Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, strict=True)]
 
 Cursor = Annotated[str, Field(max_length=500)]
-
-# In JSON a number is a number and a flag is a flag; in a query everything is text.
-JsonSeq = Annotated[Seq, Field(strict=True)]
-
-JsonLimit = Annotated[Limit, Field(strict=True)]
 
 
 class Envelope(BaseModel):
@@ -86,7 +81,7 @@ class Envelope(BaseModel):
 
 
 class RequestBody(Envelope):
-    """A request's body: unknown fields are refused rather than ignored."""
+    """A request, as a body or a query: unknown fields are refused rather than ignored."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True

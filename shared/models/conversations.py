@@ -17,8 +17,6 @@ from pydantic import (
 from shared.models.base import (
     Cursor,
     Envelope,
-    JsonLimit,
-    JsonSeq,
     Limit,
     Metadata,
     PlainUuid,
@@ -39,24 +37,17 @@ class LoadConversationRequest(RequestBody):
     )
 
     conversation_id: PlainUuid
-    limit: JsonLimit = 50
-    before: JsonSeq | None = None
-    after: JsonSeq | None = None
+    limit: Limit = 50
+    before: Seq | None = None
+    after: Seq | None = None
     around: PlainUuid | None = None
+    user_id: PlainUuid | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if sum(place is not None for place in (self.before, self.after, self.around)) > 1:
             raise ValueError("only one of before, after and around can be given")
         return self
-
-
-class LoadConversationQuery(LoadConversationRequest):
-    """The same as a query."""
-
-    limit: Limit = 50
-    before: Seq | None = None
-    after: Seq | None = None
 
 
 class Page(Envelope):
@@ -99,7 +90,7 @@ class LoadConversationResponse(Envelope):
 class ListConversationsRequest(RequestBody):
     """Which conversations, newest activity first."""
 
-    archived: bool = False
+    archived: StrictBool = False
     project_id: PlainUuid | None = None
     limit: Limit = 50
     cursor: Cursor | None = None

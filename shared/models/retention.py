@@ -1,4 +1,4 @@
-"""Retention and legal holds: what the service says of them, and is told."""
+"""Retention and legal holds: requests, responses and rows."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ class ListLegalHoldsRequest(RequestBody):
 
     user_id: PlainUuid | None = None
     conversation_id: PlainUuid | None = None
-    released: bool = False
+    released: StrictBool = False
 
 
 class PlaceLegalHoldRequest(RequestBody):
-    """What must not be removed: a conversation, or all of a user's; and why, without content."""
+    """What must not be removed: all of a user's, or one conversation; and why, without content."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -100,12 +100,6 @@ class PlaceLegalHoldRequest(RequestBody):
     reason: Reason
     user_id: PlainUuid | None = None
     conversation_id: PlainUuid | None = None
-
-    @model_validator(mode="after")
-    def _somebodys(self) -> Self:
-        if self.user_id is None and self.conversation_id is None:
-            raise ValueError("give a userId, or a conversationId, or both")
-        return self
 
 
 class LegalHoldResponse(Envelope):

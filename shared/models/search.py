@@ -17,7 +17,6 @@ from pydantic import (
 from shared.models.base import (
     Cursor,
     Envelope,
-    JsonLimit,
     Limit,
     Moment,
     PlainUuid,
@@ -38,7 +37,7 @@ class SearchMessagesRequest(RequestBody):
     since: Annotated[Moment | None, Field(alias="from")] = None
     until: Annotated[Moment | None, Field(alias="to")] = None
     archived: StrictBool = False
-    limit: JsonLimit = 20
+    limit: Limit = 20
     cursor: Cursor | None = None
 
     @model_validator(mode="after")
@@ -46,13 +45,6 @@ class SearchMessagesRequest(RequestBody):
         if self.since and self.until and self.since >= self.until:
             raise ValueError("from should be before to")
         return self
-
-
-class SearchMessagesQuery(SearchMessagesRequest):
-    """The same as a query."""
-
-    archived: bool = False
-    limit: Limit = 20
 
 
 class Mark(Envelope):

@@ -15,7 +15,7 @@ from pydantic import (
     StrictStr,
 )
 
-from shared.encoding.exact import read_exactly
+from shared.encoding.strict import STORED, parse_json
 from shared.models.base import Envelope, PlainUuid, RequestBody
 from shared.models.rows import ConversationRow, MessageRow
 
@@ -35,7 +35,7 @@ SkipReason = Literal[
 
 
 def _json_text(value: Any) -> Any:
-    return read_exactly(value) if isinstance(value, str) else value
+    return parse_json(value, STORED) if isinstance(value, str) else value
 
 
 JsonText = Annotated[dict[str, Any], BeforeValidator(_json_text)]
@@ -55,6 +55,7 @@ class ExportConversationRequest(RequestBody):
 
     conversation_id: PlainUuid
     format: ExportFormat = "json"
+    user_id: PlainUuid | None = None
 
 
 class ExportAccountRequest(RequestBody):

@@ -1,4 +1,4 @@
-"""Turns: what mega-mind, cancel-turn and sweep-turns take and answer, and the store with them."""
+"""Turns: what mega-mind, cancel-turn and sweep-turns take and return, and the store with them."""
 
 from __future__ import annotations
 
@@ -122,6 +122,7 @@ class CancelTurnRequest(RequestBody):
     )
 
     turn_id: PlainUuid
+    user_id: PlainUuid | None = None
 
 
 class CancelTurnResponse(Envelope):
@@ -139,7 +140,7 @@ class SweepTurnsResponse(Envelope):
 
 
 class TurnRecord(BaseModel):
-    """What begin_turn, complete_turn, load_turn and cancel_turn answer."""
+    """What begin_turn, complete_turn, load_turn and cancel_turn return."""
 
     outcome: Literal["started", "taken_over", "replayed", "in_progress", "completed", "superseded"]
     turn: TurnRow
@@ -155,6 +156,7 @@ class TurnRecord(BaseModel):
 class TurnExtension(BaseModel):
     """What extend_turns takes of one turn: its draft from an offset on, in characters."""
 
+    user_id: UUID
     turn_id: UUID
     attempt: int
     draft_offset: int
@@ -162,7 +164,7 @@ class TurnExtension(BaseModel):
 
 
 class ExtendedTurn(BaseModel):
-    """What extend_turns answers of one turn: whether it is still this worker's, and is to go on."""
+    """What extend_turns returns of one turn: whether it is still this worker's, and is to go on."""
 
     turn_id: UUID
     is_ours: bool
@@ -170,18 +172,18 @@ class ExtendedTurn(BaseModel):
 
 
 class ExtendedTurns(BaseModel):
-    """What extend_turns answers; a turn that somebody held is left out."""
+    """What extend_turns returns; a turn that somebody held is left out."""
 
     turns: list[ExtendedTurn]
 
 
 class CountedTurn(BaseModel):
-    """What count_unstored_turn answers; the previous schema counts nothing."""
+    """What count_unstored_turn returns."""
 
     is_counted: bool
 
 
 class SettledTurns(BaseModel):
-    """What settle_expired_turn and sweep_turns answer."""
+    """What settle_expired_turn and sweep_turns return."""
 
     settled: int

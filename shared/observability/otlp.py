@@ -96,7 +96,7 @@ class OtlpBackend:
                 try:
                     yield
                 finally:
-                    span.set_attributes(_told(attributes))
+                    span.set_attributes(_allowed(attributes))
                     if "error" in attributes:
                         span.set_status(StatusCode.ERROR)
         finally:
@@ -105,11 +105,11 @@ class OtlpBackend:
 
     def count(self, name: CountName, attributes: Attributes) -> None:
         """Add one."""
-        self._counter(name).add(1, _told(attributes))
+        self._counter(name).add(1, _allowed(attributes))
 
     def measure(self, name: MeasureName, seconds: float, attributes: Attributes) -> None:
         """Add a duration."""
-        self._histogram(name).record(seconds, _told(attributes))
+        self._histogram(name).record(seconds, _allowed(attributes))
 
     def shutdown(self) -> None:
         """Send what is left."""
@@ -117,7 +117,7 @@ class OtlpBackend:
         self._metrics.shutdown(timeout_millis=SEND_SECONDS * 1000)
 
 
-def _told(attributes: Attributes) -> Attributes:
+def _allowed(attributes: Attributes) -> Attributes:
     """Return what may leave this house: a mistaken attribute is left out."""
     return {name: value for name, value in attributes.items() if name in ALLOWED}
 

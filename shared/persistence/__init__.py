@@ -22,4 +22,4 @@ class Persistence(
     SummaryCalls,
     IntegrityCalls,
 ):
-    """The SQL functions of supabase/migrations, typed."""
+    """The SQL functions of supabase/schemas, typed."""

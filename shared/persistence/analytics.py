@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from shared.auth.caller import Caller
-    from shared.config import ModelPrice
+    from shared.setting_types import ModelPrice
 
 
 class AnalyticsCalls(Calls):
@@ -20,10 +20,10 @@ class AnalyticsCalls(Calls):
 
     async def conversation_analytics(
         self,
+        user_id: UUID,
         request: ConversationAnalyticsRequest,
         *,
         caller: Caller,
-        user_id: UUID,
         prices: Mapping[str, ModelPrice],
     ) -> ConversationAnalyticsResponse:
         """Count a user's turns in a range, in all and for each bucket."""

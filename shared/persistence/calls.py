@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import SchemaBehindError, StoreUnavailableError
-from shared.persistence.previous import IN_OLDER_WORDS
 
 if TYPE_CHECKING:
     from shared.auth.caller import Caller
-    from shared.persistence.previous import Answer, Arguments
     from shared.persistence.rpc import Store
 
 log = structlog.get_logger(__name__)
@@ -57,30 +54,28 @@ class Calls:
         self._store = store
 
     async def _call(
-        self, model: type[ModelT], function: str, caller: Caller | None = None, **arguments: Any
+        self,
+        model: type[ModelT],
+        function: str,
+        caller: Caller | None = None,
+        *,
+        is_urgent: bool = False,
+        **arguments: Any,
     ) -> ModelT:
         plain = {name: _plain(value) for name, value in arguments.items()}
-        ask = partial(self._ask, caller=caller)
+        attempts = ATTEMPTS if function in REPEATABLE else 1
         try:
-            answer = await ask(function, plain)
+            answer = await self._store.call(
+                function, plain, caller=caller, attempts=attempts, is_urgent=is_urgent
+            )
         except SchemaBehindError:
-            in_older_words = IN_OLDER_WORDS.get(function)
-            log.warning("schema_behind", function=function, served=in_older_words is not None)
-            if in_older_words is None:
-                raise
-            answer = await in_older_words(ask, plain)
+            log.warning("schema_behind", function=function)
+            raise
         try:
             return model.model_validate(answer)
         except ValidationError as exc:
             log.exception("store_answer_unexpected", function=function)
             raise StoreUnavailableError from exc
-
-    async def _ask(self, function: str, arguments: Arguments, *, caller: Caller | None) -> Answer:
-        attempts = ATTEMPTS if function in REPEATABLE else 1
-        answer: Answer = await self._store.call(
-            function, arguments, caller=caller, attempts=attempts
-        )
-        return answer
 
 
 def _plain(value: Any) -> Any:

@@ -23,9 +23,13 @@ class ConversationCalls(Calls):
     """Conversations as their owner reads and keeps them."""
 
     async def load_conversation(
-        self, request: LoadConversationRequest, *, caller: Caller
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        request: LoadConversationRequest,
+        *,
+        caller: Caller,
     ) -> LoadConversationResponse:
-        """Read a page of a conversation."""
+        """Read a page of a user's conversation."""
         return await self._call(
             LoadConversationResponse,
             "load_conversation",
@@ -39,6 +43,7 @@ class ConversationCalls(Calls):
 
     async def list_conversations(
         self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
         *,
         caller: Caller,
         archived: bool,
@@ -46,7 +51,7 @@ class ConversationCalls(Calls):
         limit: int,
         place: ListPlace | None,
     ) -> ConversationList:
-        """Read a page of the caller's conversations: the first, or the one at a place."""
+        """Read a page of a user's conversations: the first, or the one at a place."""
         return await self._call(
             ConversationList,
             "list_conversations",
@@ -60,7 +65,13 @@ class ConversationCalls(Calls):
         )
 
     async def create_conversation(
-        self, *, caller: Caller, title: str, project_id: UUID | None, metadata: dict[str, Any]
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        *,
+        caller: Caller,
+        title: str,
+        project_id: UUID | None,
+        metadata: dict[str, Any],
     ) -> ConversationRow:
         """Start an empty conversation."""
         return await self._call(
@@ -72,14 +83,26 @@ class ConversationCalls(Calls):
             metadata=metadata,
         )
 
-    async def get_conversation(self, conversation_id: UUID, *, caller: Caller) -> ConversationRow:
+    async def get_conversation(
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+        *,
+        caller: Caller,
+    ) -> ConversationRow:
         """Read one conversation's row."""
         return await self._call(
             ConversationRow, "get_conversation", caller, conversation_id=conversation_id
         )
 
     async def update_conversation(
-        self, conversation_id: UUID, *, caller: Caller, title: str | None, archived: bool | None
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+        *,
+        caller: Caller,
+        title: str | None,
+        archived: bool | None,
     ) -> ConversationRow:
         """Rename, archive or restore a conversation; None leaves as it is."""
         return await self._call(
@@ -91,7 +114,13 @@ class ConversationCalls(Calls):
             archived=archived,
         )
 
-    async def delete_conversation(self, conversation_id: UUID, *, caller: Caller) -> None:
+    async def delete_conversation(
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+        *,
+        caller: Caller,
+    ) -> None:
         """Delete a conversation with everything in it."""
         await self._store.call(
             "delete_conversation", {"conversation_id": str(conversation_id)}, caller=caller

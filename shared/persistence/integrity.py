@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+SCHEMA_VERSION = "20261127000000"  # of the newest migration
+
+
 class IntegrityCalls(Calls):
     """What the service asks of the store about itself."""
 
@@ -26,6 +29,7 @@ class IntegrityCalls(Calls):
         """Mend what check_invariants finds; never deletes a message."""
         return await self._call(RepairReport, "repair_invariants", grace_seconds=grace_seconds)
 
-    async def ping(self) -> None:
-        """Ask the store for nothing but an answer."""
-        await self._store.call("ping", {}, caller=None)
+    async def ping(self) -> str:
+        """Ask the store for nothing but the version of its schema."""
+        answer: dict[str, str] = await self._store.call("ping", {}, caller=None)
+        return answer["version"]

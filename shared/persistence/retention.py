@@ -65,13 +65,13 @@ class RetentionCalls(Calls):
             project_id=request.project_id,
         )
 
-    async def place_legal_hold(self, request: PlaceLegalHoldRequest) -> LegalHoldRow:
+    async def place_legal_hold(self, user_id: UUID, request: PlaceLegalHoldRequest) -> LegalHoldRow:
         """Keep a conversation, or all of a user's, from being removed."""
         return await self._call(
             LegalHoldRow,
             "place_legal_hold",
+            user_id=user_id,
             reason=request.reason,
-            user_id=request.user_id,
             conversation_id=request.conversation_id,
         )
 
@@ -85,7 +85,11 @@ class RetentionCalls(Calls):
             released=request.released,
         )
 
-    async def release_legal_hold(self, hold_id: UUID) -> LegalHoldRow:
+    async def release_legal_hold(
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        hold_id: UUID,
+    ) -> LegalHoldRow:
         """End a hold."""
         return await self._call(LegalHoldRow, "release_legal_hold", hold_id=hold_id)
 

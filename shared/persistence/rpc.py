@@ -90,16 +90,12 @@ NO_SUCH_FUNCTION = "PGRST202"
 DELETED_ACCOUNT = (
     "conversations_user_id_fkey",
     "import_parts_user_id_fkey",
-    "deleted_turns_user_id_fkey",
+    "turn_usage_user_id_fkey",
 )
 
 
 # Fewer than the pool has connections: waiting for one there costs far more than waiting here.
 CALLS_AT_ONCE = 40
-
-# One at a time, and what all running turns live by: had it to wait behind a crowd of callers,
-# turns would lose their leases to a load that is none of theirs.
-AHEAD_OF_THE_LINE = frozenset({"extend_turns"})
 
 
 class Store:
@@ -117,11 +113,14 @@ class Store:
         *,
         caller: Caller | None,
         attempts: int = 1,
+        is_urgent: bool = False,
     ) -> Any:
         """Call a SQL function as this caller (None: as the service) and return its jsonb value.
 
         With more `attempts` than one, which is for calls that do no harm when repeated, a store
         that is away is asked again, with jitter, inside the same deadline.
+
+        An urgent call doesn't wait until fewer than `at_once` others are under way.
 
         Raises the AppError that the failure stands for; StoreUnavailableError where the store
         didn't give a whole, sensible answer in time, SchemaBehindError where it has no such
@@ -129,10 +128,10 @@ class Store:
         """
         client = self._client_for(caller)
         as_user = caller is not None and not caller.is_service
-        line = nullcontext() if function in AHEAD_OF_THE_LINE else self._free
+        place = nullcontext() if is_urgent else self._free
         try:
             with telemetry.span("store", function=function):
-                async with asyncio.timeout(self._timeout), line:
+                async with asyncio.timeout(self._timeout), place:
                     async for attempt in stamina.retry_context(
                         on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
                     ):

@@ -8,6 +8,8 @@ from shared.models.search import FoundMessages, SearchMessagesRequest, SearchPla
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from shared.auth.caller import Caller
 
 
@@ -15,9 +17,14 @@ class SearchCalls(Calls):
     """Finding messages again."""
 
     async def search_messages(
-        self, request: SearchMessagesRequest, *, caller: Caller, place: SearchPlace | None
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        request: SearchMessagesRequest,
+        *,
+        caller: Caller,
+        place: SearchPlace | None,
     ) -> FoundMessages:
-        """Read a page of the caller's messages that match: the first, or the one at a place."""
+        """Read a page of a user's messages that match: the first, or the one at a place."""
         return await self._call(
             FoundMessages,
             "search_messages",

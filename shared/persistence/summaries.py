@@ -17,7 +17,12 @@ class SummaryCalls(Calls):
     """What the AI is given of a conversation, and what stands for the rest."""
 
     async def load_history(
-        self, conversation_id: UUID, *, history_tokens: int, caller: Caller
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+        *,
+        history_tokens: int,
+        caller: Caller,
     ) -> History:
         """Read what the AI is given of a conversation, within a budget."""
         return await self._call(
@@ -29,7 +34,12 @@ class SummaryCalls(Calls):
         )
 
     async def load_unsummarised(
-        self, conversation_id: UUID, *, history_tokens: int, after: int | None
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+        *,
+        history_tokens: int,
+        after: int | None,
     ) -> Unsummarised:
         """Read the oldest messages that are due for a summary, at most half of the budget."""
         return await self._call(
@@ -42,6 +52,7 @@ class SummaryCalls(Calls):
 
     async def write_summary(
         self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
         conversation_id: UUID,
         *,
         message_id: UUID,

@@ -17,7 +17,13 @@ class TransferCalls(Calls):
     """Conversations as they leave and come."""
 
     async def export_messages(
-        self, conversation_id: UUID, *, caller: Caller, after: int = 0, until: int | None = None
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+        *,
+        caller: Caller,
+        after: int = 0,
+        until: int | None = None,
     ) -> ExportPage:
         """Read a conversation and its next messages, up to the seq `until`."""
         return await self._call(
@@ -39,10 +45,10 @@ class TransferCalls(Calls):
 
     async def stage_import(
         self,
+        user_id: UUID,
         import_id: UUID,
         *,
         part: int,
-        user_id: UUID,
         conversations: list[dict[str, Any]],
         messages: list[dict[str, Any]],
     ) -> StagedPart:
@@ -57,12 +63,16 @@ class TransferCalls(Calls):
             messages=messages,
         )
 
-    async def commit_import(self, import_id: UUID, *, user_id: UUID, parts: int) -> ImportOutcomes:
+    async def commit_import(self, user_id: UUID, import_id: UUID, *, parts: int) -> ImportOutcomes:
         """Take all that was staged, or nothing."""
         return await self._call(
             ImportOutcomes, "commit_import", import_id=import_id, user_id=user_id, parts=parts
         )
 
-    async def discard_import(self, import_id: UUID) -> None:
+    async def discard_import(
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        import_id: UUID,
+    ) -> None:
         """Forget what was staged."""
         await self._store.call("discard_import", {"import_id": str(import_id)}, caller=None)

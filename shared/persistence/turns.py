@@ -49,7 +49,6 @@ class TurnCalls(Calls):
             project_id=project_id,
             metadata=metadata,
             lease_seconds=lease_seconds,
-            history_limit=0,  # the newest messages, for callers that name no budget
             history_tokens=history_tokens,
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
@@ -71,25 +70,38 @@ class TurnCalls(Calls):
         )
 
     async def extend_turns(
-        self, beats: list[TurnExtension], *, lease_seconds: int
+        self, extensions: list[TurnExtension], *, lease_seconds: int
     ) -> ExtendedTurns:
         """Renew the leases of a process's turns and write their drafts."""
         return await self._call(
             ExtendedTurns,
             "extend_turns",
-            beats=[beat.model_dump(mode="json") for beat in beats],
+            # One at a time, and what all running turns live by: had it to wait behind a crowd of
+            # callers, turns would lose their leases to a load that is none of theirs.
+            is_urgent=True,
+            beats=[extension.model_dump(mode="json") for extension in extensions],
             lease_seconds=lease_seconds,
         )
 
-    async def load_turn(self, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
+    async def load_turn(
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        turn_id: UUID,
+        *,
+        caller: Caller | None,
+    ) -> TurnRecord:
         """Read a turn with its messages and its draft; as the service where `caller` is None."""
         return await self._call(TurnRecord, "load_turn", caller, turn_id=turn_id)
 
-    async def cancel_turn(self, turn_id: UUID, *, user_id: UUID | None) -> TurnRecord:
-        """Ask a turn of this user (None: of anyone) to stop."""
-        return await self._call(TurnRecord, "cancel_turn", turn_id=turn_id, user_id=user_id)
+    async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
+        """Ask a turn of this user to stop."""
+        return await self._call(TurnRecord, "cancel_turn", user_id=user_id, turn_id=turn_id)
 
-    async def settle_expired_turn(self, conversation_id: UUID) -> SettledTurns:
+    async def settle_expired_turn(
+        self,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        conversation_id: UUID,
+    ) -> SettledTurns:
         """Settle a conversation's running turn if its lease is over."""
         return await self._call(
             SettledTurns, "settle_expired_turn", conversation_id=conversation_id
@@ -102,6 +114,7 @@ class TurnCalls(Calls):
     async def complete_turn(
         self,
         *,
+        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
         turn_id: UUID,
         attempt: int,
         message_id: UUID,

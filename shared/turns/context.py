@@ -25,7 +25,7 @@ class Context:
     omitted: int  # messages between the summary and the first that is given
     shortened: int
 
-    def told(self) -> dict[str, Any]:
+    def as_metadata(self) -> dict[str, Any]:
         """Return what the reply's metadata says of it."""
         given = [row for row in self.history if not (row.is_summary or row.is_note)]
         return {

@@ -1,7 +1,7 @@
 """Follows a turn from the outside, as a stream of events: one that runs here, or anywhere else.
 
-Text is told as deltas of one attempt's draft. Where another attempt has taken the turn over, it
-writes anew: `accepted` is told again, and deltas start at 0.
+Text comes as deltas of one attempt's draft. Where another attempt has taken the turn over, the text
+starts again: `accepted` is repeated, and deltas start at 0.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidRequestError, UnavailableError
-from shared.turns.response import stored_answer
+from shared.turns.response import turn_in_progress
+from shared.turns.running_turn import StatusChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from uuid import UUID
 
     from shared.auth.caller import Caller
+    from shared.models.rows import MessageRow
     from shared.models.turns import TurnRecord
-    from shared.persistence import Persistence
     from shared.turns.running_turn import RunningTurn
+    from shared.turns.store import TurnStore
 
 POLL_SECONDS = 0.25
 # An attempt and an offset; the offset alone is an attempt's that isn't named.
@@ -71,24 +72,24 @@ class TurnEvent:
     place: Place
 
 
-async def watch_running(running: RunningTurn, *, place: Place = START) -> AsyncIterator[TurnEvent]:
-    """Tell of a turn that runs in this process, from a place in its draft on.
+async def follow_running(running: RunningTurn, *, place: Place = START) -> AsyncIterator[TurnEvent]:
+    """Yield the events of a turn that runs in this process, from a place in its draft on.
 
     Raises what ended it, where that isn't a stored reply.
     """
-    place = place.within(running.begun)
-    yield _accepted(running.begun, place)
-    told_status = ""
+    place = place.within(running.record)
+    yield _accepted(running.record, place)
+    position = running.position_at(place.offset)
     while True:
         change = running.change  # taken before the state is read, so that none is slept through
-        place = Place(place.offset, running.begun.turn.attempt)  # another may have adopted the text
-        text = running.text_from(place.offset)
-        if running.status != told_status:
-            told_status = running.status
-            yield _status(running.begun, told_status, place)
-        if text:
-            yield _delta(running.begun, place, text)
-            place = place.after(text)
+        place = Place(place.offset, running.attempt)  # another may have adopted the text
+        news, position = running.changes_since(position), running.end
+        for new in news:
+            if isinstance(new, StatusChange):
+                yield _status(running.record, new.status, place)
+            else:
+                yield _delta(running.record, place, new.text)
+                place = place.after(new.text)
         if running.settled.done():
             break
         await change.wait()
@@ -96,22 +97,21 @@ async def watch_running(running: RunningTurn, *, place: Place = START) -> AsyncI
         yield event
 
 
-async def watch_stored(
-    persistence: Persistence,
-    turn_id: UUID,
+async def follow_stored(
+    store: TurnStore,
+    record: TurnRecord,
     *,
     caller: Caller,
     place: Place = START,
     seconds: float,
     on_expired: Callable[[TurnRecord], Awaitable[RunningTurn | None]],
 ) -> AsyncIterator[TurnEvent]:
-    """Tell of a turn that runs in another process, by what it stores as it goes.
+    """Yield the events of a turn that runs in another process, by what it stores as it goes.
 
     `on_expired` is awaited where the turn has no worker any more: it settles the turn, or takes
     it over and returns what runs here then. Raises UnavailableError after `seconds`.
     """
     deadline = asyncio.get_running_loop().time() + seconds
-    record = await persistence.load_turn(turn_id, caller=caller)
     place = place.within(record)
     yield _accepted(record, place)
     while record.reply is None:
@@ -120,11 +120,11 @@ async def watch_stored(
             yield _delta(record, place, text)
             place = place.after(text)
         if record.is_expired and (running := await on_expired(record)) is not None:
-            async for event in watch_running(running, place=place):
+            async for event in follow_running(running, place=place):
                 yield event
             return
         await _pause(deadline)
-        record = await persistence.load_turn(turn_id, caller=caller)
+        record = await store.load_turn(record.turn.user_id, record.turn.id, caller=caller)
         if record.turn.attempt != place.attempt:
             place = place.within(record)
             yield _accepted(record, place)
@@ -138,37 +138,47 @@ async def _pause(deadline: float) -> None:
     await asyncio.sleep(POLL_SECONDS)
 
 
-async def tell_settled(record: TurnRecord) -> AsyncIterator[TurnEvent]:
-    """Tell the whole of a turn that was settled before."""
+async def follow_settled(record: TurnRecord) -> AsyncIterator[TurnEvent]:
+    """Yield the whole of a turn that was settled before."""
     place = START.within(record)
     yield _accepted(record, place)
     for event in _settled(record, place, replayed=True):
         yield event
 
 
-def _draft_of(message: dict[str, Any]) -> str:
+def _text_of(message: MessageRow) -> str:
     """Return what was written of a reply: the sentence that stands for a failed one is no part."""
-    content: str = message["content"]
-    error = message["metadata"].get("error") or {}
-    return "" if content == error.get("message") else content
+    error = message.metadata.get("error") or {}
+    return "" if message.content == error.get("message") else message.content
 
 
 def _settled(record: TurnRecord, place: Place, *, replayed: bool) -> list[TurnEvent]:
-    """Return the events that end a stream: text not told yet, the stored reply, the answer."""
-    answer = stored_answer(record, replayed=replayed).model_dump(mode="json", by_alias=True)
+    """Return the events that end a stream: the rest of the text, the stored reply, `done`.
+
+    Raises TurnInProgressError where the turn still runs.
+    """
+    if record.reply is None:
+        raise turn_in_progress(record)
     events = []
     if record.turn.attempt != place.attempt:
         place = place.within(record)
         events.append(_accepted(record, place))
-    rest = _draft_of(answer["message"])[place.offset :]
+    rest = _text_of(record.reply)[place.offset :]
     if rest:
         events.append(_delta(record, place, rest))
         place = place.after(rest)
+    success = record.reply.metadata.get("success", False)
+    done = {
+        "success": success,
+        "conversationId": str(record.conversation.id),
+        "turnId": str(record.turn.id),
+        "replayed": replayed,
+    }
     return [
         *events,
-        _status(record, "idle" if answer["success"] else "error", place),
-        TurnEvent("message", answer["message"], place),
-        TurnEvent("done", answer, place),
+        _status(record, "idle" if success else "error", place),
+        TurnEvent("message", record.reply.model_dump(mode="json"), place),
+        TurnEvent("done", done, place),
     ]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from contextvars import Context
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -14,10 +14,10 @@ from shared.turns.failpoints import crash_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from uuid import UUID
 
-    from shared.persistence import Persistence
+    from shared.turns.registry import TurnRegistry
     from shared.turns.running_turn import RunningTurn
+    from shared.turns.store import TurnStore
 
 log = structlog.get_logger(__name__)
 
@@ -28,52 +28,41 @@ class Heartbeat:
     """Every `interval` seconds writes the drafts of running turns and renews their leases.
 
     What the store says of a turn goes into the turn: `lost` where it is another worker's by now,
-    `stop` where its owner asked for it. A beat that fails is made up for by the next: a lease
+    `stop` where its owner asked for it. A call that fails is made up for by the next: a lease
     outlasts a few.
     """
 
-    def __init__(self, persistence: Persistence, *, lease_seconds: int, interval: float) -> None:
-        self._persistence = persistence
+    def __init__(
+        self, registry: TurnRegistry, store: TurnStore, *, lease_seconds: int, interval: float
+    ) -> None:
+        self._registry = registry
+        self._store = store
         self._lease_seconds = lease_seconds
         self._interval = interval
-        self._turns: dict[UUID, RunningTurn] = {}
-        self._beating: asyncio.Task[None] | None = None
+        # How much of its draft the store has of a turn, and of which attempt at it.
+        self._written: WeakKeyDictionary[RunningTurn, tuple[int, int]] = WeakKeyDictionary()
+        self._task: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def keeping(self, running: RunningTurn) -> Iterator[None]:
-        """Keep this turn's lease for as long as the context is open."""
-        turn_id = running.begun.turn.id
-        self._turns[turn_id] = running
-        if self._beating is None or self._beating.done():
+    def start(self) -> None:
+        """Keep leases for as long as there are turns; do nothing where that is so already."""
+        if self._task is None or self._task.done():
             # It outlives the request that happens to start it, and is no part of its trace.
-            self._beating = asyncio.create_task(self._beat_on(), context=Context())
-        try:
-            yield
-        finally:
-            if self._turns.get(turn_id) is running:
-                del self._turns[turn_id]
-            if not self._turns:
-                self._stop_beating()
+            self._task = asyncio.create_task(self._keep_leases(), context=Context())
 
-    def _stop_beating(self) -> None:
-        """Let the next turn start anew: a task that was told to end may take its time to."""
-        if self._beating is not None:
-            self._beating.cancel()
-            self._beating = None
-
-    async def _beat_on(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval)
+    async def _keep_leases(self) -> None:
+        await asyncio.sleep(self._interval)
+        while batches := list(self._batches()):
             crash_point("mid_model")
-            for batch in self._batches():
-                await self._beat(batch)
+            for batch in batches:
+                await self._extend(batch)
+            await asyncio.sleep(self._interval)
 
     def _batches(self) -> Iterator[list[RunningTurn]]:
         """Yield the running turns in groups whose new text fits one call, one turn at least."""
         batch: list[RunningTurn] = []
         size = 0
-        for running in list(self._turns.values()):
-            unwritten = running.length - running.written
+        for running in self._registry:
+            unwritten = running.length - self._offset_of(running)
             if batch and size + unwritten > MOST_TEXT:
                 yield batch
                 batch, size = [], 0
@@ -82,32 +71,38 @@ class Heartbeat:
         if batch:
             yield batch
 
-    async def _beat(self, batch: list[RunningTurn]) -> None:
-        beats = {running.begun.turn.id: _beat_of(running) for running in batch}
+    async def _extend(self, batch: list[RunningTurn]) -> None:
+        sent = {running.id: self._extension_of(running) for running in batch}
         try:
-            answer = await self._persistence.extend_turns(
-                list(beats.values()), lease_seconds=self._lease_seconds
+            extended = await self._store.extend_turns(
+                list(sent.values()), lease_seconds=self._lease_seconds
             )
         except Exception as exc:  # noqa: BLE001 - the lease outlasts a few of these
             log.warning("heartbeat_failed", turns=len(batch), error=type(exc).__name__)
             return
-        heard = {beat.turn_id: beat for beat in answer.turns}
+        found = {turn.turn_id: turn for turn in extended.turns}
         for running in batch:
-            beat, told = beats[running.begun.turn.id], heard.get(running.begun.turn.id)
-            if told is None or beat.attempt != running.begun.turn.attempt:
-                continue  # held by somebody, or adopted since: the next beat knows more
-            if not told.is_ours:
+            extension, turn = sent[running.id], found.get(running.id)
+            if turn is None or extension.attempt != running.attempt:
+                continue  # held by somebody, or adopted since: the next heartbeat knows more
+            if not turn.is_ours:
                 running.lost.set()
                 continue
-            running.written = beat.draft_offset + len(beat.draft_tail)
-            if told.cancel_requested:
+            written = extension.draft_offset + len(extension.draft_tail)
+            self._written[running] = (extension.attempt, written)
+            if turn.cancel_requested:
                 running.stop.set()
 
+    def _offset_of(self, running: RunningTurn) -> int:
+        attempt, written = self._written.get(running, (running.attempt, 0))
+        return written if attempt == running.attempt else 0
 
-def _beat_of(running: RunningTurn) -> TurnExtension:
-    return TurnExtension(
-        turn_id=running.begun.turn.id,
-        attempt=running.begun.turn.attempt,
-        draft_offset=running.written,
-        draft_tail=running.text_from(running.written),
-    )
+    def _extension_of(self, running: RunningTurn) -> TurnExtension:
+        offset = self._offset_of(running)
+        return TurnExtension(
+            user_id=running.user_id,
+            turn_id=running.id,
+            attempt=running.attempt,
+            draft_offset=offset,
+            draft_tail=running.text_from(offset),
+        )

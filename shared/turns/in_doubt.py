@@ -1,13 +1,13 @@
 """Turns that may have been begun: the store was asked, and its answer never came.
 
-Under the id of the message that was sent then, a retry is told by the store that nobody works on
-the turn yet, and goes on with it at once. Under another id it would find the turn running, and wait
-for the end of a lease that nobody holds.
+Under the id of the message that was sent then, the store lets a retry begin the turn at once, since
+nobody works on it yet. Under another id it would find the turn running, and wait for the end of a
+lease that nobody holds.
 """
 
 from __future__ import annotations
 
-import time
+import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid4
 
@@ -33,14 +33,14 @@ class InDoubtBegins:
 
     def take(self, key: Hashable) -> Begin:
         """Return what to send: as it was sent before, to one caller alone, or as new."""
-        now = time.monotonic()
+        now = _now()
         known = self._begins.pop(key, None)
         if known is not None and not self._is_over(known):
             return known
         return Begin(uuid4(), now)
 
     def _is_over(self, begin: Begin) -> bool:
-        return time.monotonic() - begin.sent_at >= self._seconds
+        return _now() - begin.sent_at >= self._seconds
 
     def keep(self, key: Hashable, begin: Begin) -> None:
         """Remember a call whose answer didn't come; the oldest are forgotten.
@@ -52,3 +52,7 @@ class InDoubtBegins:
             self._begins[key] = begin
         while len(self._begins) > MOST:
             del self._begins[next(iter(self._begins))]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

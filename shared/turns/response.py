@@ -1,4 +1,4 @@
-"""What a caller is told of a turn, built from stored rows alone: a replay says the same again."""
+"""Builds the response to a turn, from stored rows alone: a replay says the same again."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from shared.turns.reply import Reply
 
 
-def stored_answer(record: TurnRecord, *, replayed: bool) -> MegaMindResponse:
-    """Return the answer of a settled turn; raise TurnInProgressError for one that still runs."""
+def stored_response(record: TurnRecord, *, replayed: bool) -> MegaMindResponse:
+    """Return the response to a settled turn; raise TurnInProgressError for one that still runs."""
     if record.reply is None:
         raise turn_in_progress(record)
     return MegaMindResponse(
@@ -33,19 +33,19 @@ def stored_answer(record: TurnRecord, *, replayed: bool) -> MegaMindResponse:
         replayed=replayed,
         user_message=record.user_message,
         message=record.reply,
-        **_told_by(record.reply.metadata),
+        **_described_by(record.reply.metadata),
     )
 
 
-def unstored_answer(reply: Reply, conversation_id: UUID | None) -> MegaMindResponse:
-    """Return the answer of a run that was not to be stored."""
+def unstored_response(reply: Reply, conversation_id: UUID | None) -> MegaMindResponse:
+    """Return the response to a run that was not to be stored."""
     return MegaMindResponse(
         conversation_id=conversation_id,
         turn_id=None,
         replayed=False,
         user_message=None,
         message=unstored_message(reply),
-        **_told_by(reply.metadata),
+        **_described_by(reply.metadata),
     )
 
 
@@ -67,7 +67,7 @@ def turn_in_progress(record: TurnRecord) -> TurnInProgressError:
     )
 
 
-def _told_by(metadata: dict[str, Any]) -> dict[str, Any]:
+def _described_by(metadata: dict[str, Any]) -> dict[str, Any]:
     return {
         "success": metadata.get("success", False),
         "analysis": AnalysisResponse(

@@ -1,63 +1,104 @@
-"""A turn that runs in this process: its draft so far, and how others wait for what comes next."""
+"""A turn that runs in this process: one worker writes it, any number of readers follow it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from shared.models.turns import MegaMindRequest, TurnRecord
     from shared.turns.reply import Reply
 
+Status: TypeAlias = Literal["thinking", "generating", "saving"]
+
+
+class Position(NamedTuple):
+    """How far a turn was read: so many of its statuses, so many characters of its text."""
+
+    statuses: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """What the turn does from this offset of its text on."""
+
+    offset: int
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """Text that begins at this offset."""
+
+    offset: int
+    text: str
+
 
 class RunningTurn:
-    """The state of one turn. Its worker writes it; any number of watchers read it.
+    """The state of one turn, and the account of how it came about.
 
-    Offsets and lengths count characters (code points) of the draft. `persisted_after` is how many
-    seconds the request waited for its message to be stored; None where an earlier one's was.
+    Offsets and lengths count characters (code points). `persisted_after` is how many seconds the
+    request waited for its message to be stored; None where an earlier one's was.
     """
 
     def __init__(
         self,
-        begun: TurnRecord,
+        record: TurnRecord,
         request: MegaMindRequest,
         *,
         persisted_after: float | None = None,
         reply: Reply | None = None,
     ) -> None:
-        self.begun = begun
+        self.record = record  # as the attempt that runs was begun
         self.request = request
         self.persisted_after = persisted_after
         self.began_at = time.monotonic()
-        self.status = "accepted"
         self.length = 0
         self.reply = reply  # set once the AI is done, before the reply is stored
         self.settled: asyncio.Future[TurnRecord] = asyncio.get_running_loop().create_future()
         self.stop = asyncio.Event()  # its owner asked for it
         self.lost = asyncio.Event()  # another worker has it, or it is settled
-        self.written = 0  # how much of the draft the store has
         self._pieces: list[str] = []
+        self._statuses: list[StatusChange] = []
         self._changed = asyncio.Event()
+
+    @property
+    def id(self) -> UUID:
+        """The turn's id."""
+        return self.record.turn.id
+
+    @property
+    def user_id(self) -> UUID:
+        """Whose turn it is."""
+        return self.record.turn.user_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt runs here: another process may hold a later one."""
+        return self.record.turn.attempt
 
     @property
     def is_worked_on(self) -> bool:
         """Whether its worker goes on: it has neither ended nor lost the turn."""
         return not self.settled.done() and not self.lost.is_set()
 
-    def adopt(self, begun: TurnRecord) -> None:
+    def adopt(self, record: TurnRecord) -> None:
         """Go on as a later attempt, whose draft the store has emptied."""
-        self.begun = begun
-        self.written = 0
+        self.record = record
         self._notify()
 
-    def show(self, status: str) -> None:
-        """Let watchers know what the turn is doing."""
-        self.status = status
+    def show(self, status: Status) -> None:
+        """Say what the turn does from here on."""
+        self._statuses.append(StatusChange(self.length, status))
         self._notify()
 
     def write(self, text: str) -> None:
-        """Add to the draft."""
+        """Add to the text."""
         self._pieces.append(text)
         self.length += len(text)
         self._notify()
@@ -80,8 +121,36 @@ class RunningTurn:
             self.settled.exception()  # seen: nobody may be waiting for it
         self._notify()
 
+    def position_at(self, offset: int) -> Position:
+        """Return the position of a reader who has the text to an offset, and no status yet.
+
+        Of the statuses before it the last is news.
+        """
+        before = sum(change.offset < offset for change in self._statuses)
+        return Position(max(before - 1, 0), offset)
+
+    @property
+    def end(self) -> Position:
+        """The position of a reader who has everything."""
+        return Position(len(self._statuses), self.length)
+
+    def changes_since(self, position: Position) -> list[StatusChange | TextPiece]:
+        """Return what came after a position, in order; it leads to `end`."""
+        rest = self.text_from(position.offset)
+        changes: list[StatusChange | TextPiece] = []
+        offset = position.offset
+        for change in self._statuses[position.statuses :]:
+            if change.offset > offset:
+                start, offset = offset, change.offset
+                text = rest[start - position.offset : offset - position.offset]
+                changes.append(TextPiece(start, text))
+            changes.append(change)
+        if self.length > offset:
+            changes.append(TextPiece(offset, rest[offset - position.offset :]))
+        return changes
+
     def text_from(self, offset: int) -> str:
-        """Return the draft from an offset on, reading only the pieces that reach past it."""
+        """Return the text from an offset on, reading only the pieces that reach past it."""
         start = self.length
         tail: list[str] = []
         for piece in reversed(self._pieces):

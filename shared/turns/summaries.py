@@ -1,13 +1,12 @@
 """Keeps long conversations summarised: after a reply, in the background, never on the way to one.
 
 Nothing depends on it. A summary that fails, or is lost with its process, is made after a later
-reply; until then the AI is told how many older messages it isn't shown.
+reply; until then the AI learns how many older messages it isn't shown.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from shared.ai.protocol import Summariser
     from shared.models.context import Unsummarised
     from shared.models.turns import TurnRecord
-    from shared.persistence import Persistence
+    from shared.turns.store import SummaryStore
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +55,14 @@ class Summaries:
 
     def __init__(
         self,
-        persistence: Persistence,
+        store: SummaryStore,
         summariser: Summariser,
         *,
         history_tokens: int,
         summary_tokens: int,
         time_limit: float,
     ) -> None:
-        self._persistence = persistence
+        self._store = store
         self._summariser = summariser
         self._history_tokens = history_tokens
         self._summary_tokens = min(summary_tokens, history_tokens // 4)
@@ -72,17 +71,17 @@ class Summaries:
         self._unwritten: dict[UUID, Summary] = {}  # made while the next turn was running already
         self._resting: dict[UUID, float] = {}  # until when a conversation isn't tried again
 
-    def after_reply(self, begun: TurnRecord, reply: str) -> None:
-        """Set about a summary where one is due, and return at once."""
-        conversation_id = begun.conversation.id
+    def after_reply(self, record: TurnRecord, reply: str) -> None:
+        """Start a summary where one is due, and return at once."""
+        conversation_id = record.conversation.id
         if (
-            not self._is_due(begun, reply)
+            not self._is_due(record, reply)
             or conversation_id in self._tasks
             or len(self._tasks) >= MAX_AT_ONCE
-            or time.monotonic() < self._resting.get(conversation_id, 0)
+            or _now() < self._resting.get(conversation_id, 0)
         ):
             return
-        task = asyncio.create_task(self._keep(conversation_id))
+        task = asyncio.create_task(self._keep(record.turn.user_id, conversation_id))
         self._tasks[conversation_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(conversation_id, None))
 
@@ -96,28 +95,29 @@ class Summaries:
         if late:
             await asyncio.wait(late, timeout=STOP_SECONDS)
 
-    def _is_due(self, begun: TurnRecord, reply: str) -> bool:
-        if begun.context is None or not self._summary_tokens:
+    def _is_due(self, record: TurnRecord, reply: str) -> bool:
+        if record.context is None or not self._summary_tokens:
             return False
-        since = begun.context.since_tokens
-        since += estimate_tokens(begun.user_message.content) + estimate_tokens(reply)
-        return since > self._history_tokens // 2 or begun.conversation.id in self._unwritten
+        since = record.context.since_tokens
+        since += estimate_tokens(record.user_message.content) + estimate_tokens(reply)
+        return since > self._history_tokens // 2 or record.conversation.id in self._unwritten
 
-    async def _keep(self, conversation_id: UUID) -> None:
+    async def _keep(self, user_id: UUID, conversation_id: UUID) -> None:
         try:
             summary = self._unwritten.pop(conversation_id, None)
-            summary = summary or await self._summarise(conversation_id)
+            summary = summary or await self._summarise(user_id, conversation_id)
             if summary is not None:
-                await self._write(conversation_id, summary)
+                await self._write(user_id, conversation_id, summary)
         except Exception as exc:  # noqa: BLE001 - nobody waits for it
             self._rest(conversation_id, exc)
 
-    async def _summarise(self, conversation_id: UUID) -> Summary | None:
+    async def _summarise(self, user_id: UUID, conversation_id: UUID) -> Summary | None:
         """Return a summary as far as it got, round by round, each upon the one before."""
         summary: Summary | None = None
         try:
             for _ in range(MAX_ROUNDS):
-                page = await self._persistence.load_unsummarised(
+                page = await self._store.load_unsummarised(
+                    user_id,
                     conversation_id,
                     history_tokens=self._history_tokens,
                     after=summary.covers_to if summary else None,
@@ -154,8 +154,9 @@ class Summaries:
         metadata |= {name: True for name, is_set in flags.items() if is_set}
         return Summary(uuid4(), content, covers_to, metadata)
 
-    async def _write(self, conversation_id: UUID, summary: Summary) -> None:
-        written = await self._persistence.write_summary(
+    async def _write(self, user_id: UUID, conversation_id: UUID, summary: Summary) -> None:
+        written = await self._store.write_summary(
+            user_id,
             conversation_id,
             message_id=summary.id,
             covers_to=summary.covers_to,
@@ -173,7 +174,7 @@ class Summaries:
 
     def _rest(self, conversation_id: UUID, exc: Exception) -> None:
         """Leave a conversation alone for a while."""
-        _remember(self._resting, conversation_id, time.monotonic() + COOLDOWN_SECONDS)
+        _remember(self._resting, conversation_id, _now() + COOLDOWN_SECONDS)
         log.warning(
             "summary_failed",
             conversation_id=str(conversation_id),
@@ -188,3 +189,7 @@ def _remember(memory: dict[UUID, ValueT], conversation_id: UUID, value: ValueT) 
     memory[conversation_id] = value
     if len(memory) > MAX_REMEMBERED:
         del memory[next(iter(memory))]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

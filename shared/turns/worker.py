@@ -1,6 +1,7 @@
-"""Works one turn to its end: lets the AI write, keeps the lease, stores the reply.
+"""Works one turn to its end: lets the AI write, keeps what it writes, stores the reply.
 
 A worker belongs to the server, not to the request that started it: whoever goes away, it goes on.
+It writes the running turn alone; who follows it reads there.
 """
 
 from __future__ import annotations
@@ -13,25 +14,22 @@ from uuid import uuid4
 import stamina
 import structlog
 
-from shared.ai.results import engine_error, failed_result
 from shared.encoding.storable import escape_unstorable
 from shared.errors import ConversationNotFoundError, StoreUnavailableError, UnavailableError
 from shared.observability import telemetry
 from shared.turns.context import given_context
+from shared.turns.engine_run import EngineRun
 from shared.turns.failpoints import crash_point
-from shared.turns.live_events import Broadcaster, LiveTurn
-from shared.turns.reply import compose_reply
-from shared.turns.run_engine import run_engine
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.ai.protocol import Analysis, Engine, EngineResult
+    from shared.ai.protocol import Engine, EngineResult
     from shared.models.turns import TurnRecord
-    from shared.persistence import Persistence
-    from shared.turns.heartbeat import Heartbeat
+    from shared.turns.live_events import LiveEvents
     from shared.turns.reply import Reply
     from shared.turns.running_turn import RunningTurn
+    from shared.turns.store import TurnStore
     from shared.turns.summaries import Summaries
 
 log = structlog.get_logger(__name__)
@@ -46,129 +44,79 @@ class TurnWorker:
 
     def __init__(
         self,
-        persistence: Persistence,
+        store: TurnStore,
         engine: Engine,
-        broadcaster: Broadcaster,
-        heartbeat: Heartbeat,
+        live_events: LiveEvents,
         summaries: Summaries,
         *,
-        unstored_seconds: float,
+        store_retry_seconds: float,
     ) -> None:
-        self._persistence = persistence
+        self._store = store
         self._engine = engine
-        self._broadcaster = broadcaster
-        self._heartbeat = heartbeat
+        self._live_events = live_events
         self._summaries = summaries
-        self._unstored_seconds = unstored_seconds
+        self._store_retry_seconds = store_retry_seconds
 
     async def work(self, running: RunningTurn) -> None:
         """Work the turn to its end. Never raises: how it ended is in `running.settled`."""
-        begun = running.begun
-        live = LiveTurn(
-            self._broadcaster,
-            conversation_id=begun.conversation.id,
-            turn_id=begun.turn.id,
-            attempt=begun.turn.attempt,
-        )
+        ids = {"turn_id": str(running.id)}
         try:
-            with self._heartbeat.keeping(running):
-                reply = running.reply or await self._ask_engine(running, live)
-                running.finish(reply)
-                _keep_up(running, live)
-                live.announce("saving")
-                await live.flush()
-                running.settle(await self._store(running, reply))
-            self._summaries.after_reply(begun, reply.content)
+            reply = running.reply or await self._ask_engine(running)
+            running.finish(reply)
+            await self._live_events.finish(running)
+            running.settle(await self._store_reply(running, reply))
+            self._summaries.after_reply(running.record, reply.content)
         except TurnLostError:
             running.lost.set()
-            attempt = running.begun.turn.attempt
             telemetry.count("turns.ended", outcome="lost")
-            log.warning("turn_superseded", turn_id=str(begun.turn.id), attempt=attempt)
+            log.warning("turn_superseded", **ids, attempt=running.attempt)
             await self._settle_as_stored(running)
         except ConversationNotFoundError as exc:
-            log.warning("turn_deleted", turn_id=str(begun.turn.id), attempt=begun.turn.attempt)
+            log.warning("turn_deleted", **ids, attempt=running.attempt)
             running.fail(exc)
         except Exception as exc:
-            log.exception("turn_broke", turn_id=str(begun.turn.id))
+            log.exception("turn_broke", **ids)
             running.fail(exc)
         finally:
-            live.close()
             running.fail(UnavailableError())  # only where nothing else has ended it
 
-    async def _ask_engine(self, running: RunningTurn, live: LiveTurn) -> Reply:
-        with telemetry.span("engine", engine=self._engine.name):
-            return await self._generate(running, live)
-
-    async def _generate(self, running: RunningTurn, live: LiveTurn) -> Reply:
+    async def _ask_engine(self, running: RunningTurn) -> Reply:
         """Return the engine's reply, or what there is of it where the owner has stopped it."""
-        started = time.monotonic()
-        context = given_context(running.begun.history, running.begun.context)
-        live.announce("thinking")
-        running.show("thinking")
-        analyses: list[Analysis] = []
-        said: list[str] = []  # as the engine said it: what is stored is escaped as a whole
+        context = given_context(running.record.history, running.record.context)
+        with telemetry.span("engine", engine=self._engine.name):
+            running.show("thinking")
+            run = EngineRun(self._engine, running.request, context)
+            result = await _result_or_stop(run, running)
+            crash_point("after_model")
+            return run.reply(result, persisted_after=running.persisted_after)
 
-        def hear(text: str) -> None:
-            said.append(text)
-            _write(running, live, text)
-
-        writing = asyncio.create_task(
-            run_engine(
-                self._engine,
-                request=running.request.request,
-                history=context.history,
-                on_analysis=analyses.append,
-                on_text=hear,
-            )
-        )
-        stopping = asyncio.create_task(running.stop.wait())
-        losing = asyncio.create_task(running.lost.wait())
-        try:
-            await asyncio.wait({writing, stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
-            if losing.done() and not writing.done():
-                raise TurnLostError
-            result = writing.result() if writing.done() else self._stopped("".join(said))
-        finally:
-            stopping.cancel()
-            losing.cancel()
-            writing.cancel()
-            await asyncio.wait({writing}, timeout=2)
-        crash_point("after_model")
-        return compose_reply(
-            result,
-            analysis=analyses[0] if analyses else None,
-            duration=time.monotonic() - started,
-            own_metadata=running.request.metadata,
-            persisted_after=running.persisted_after,
-            context=context.told(),
-        )
-
-    def _stopped(self, partial: str) -> EngineResult:
-        return failed_result(engine_error("cancelled"), engine=self._engine.name, partial=partial)
-
-    async def _store(self, running: RunningTurn, reply: Reply) -> TurnRecord:
+    async def _store_reply(self, running: RunningTurn, reply: Reply) -> TurnRecord:
         """Store the reply under one id, again and again while the store is away.
 
         Raises TurnLostError where another worker has the turn, StoreUnavailableError where the
         store stayed away too long: then the lease runs out and a retry starts over.
         """
-        begun, message_id = running.begun, uuid4()
+        message_id = uuid4()
         saving = log.bind(
             message_id=str(message_id),
             role="assistant",
-            conversation_id=str(begun.conversation.id),
-            turn_id=str(begun.turn.id),
+            conversation_id=str(running.record.conversation.id),
+            turn_id=str(running.id),
         )
         saving.info("message_saving")
-        async for retry in stamina.retry_context(
-            on=StoreUnavailableError,
-            attempts=None,
-            timeout=self._unstored_seconds,
-            wait_initial=0.1,
-            wait_max=3.0,
-        ):
-            with retry:
-                done = await self._complete(running, reply, message_id)
+        try:
+            async with asyncio.timeout(self._store_retry_seconds):
+                async for retry in stamina.retry_context(
+                    on=StoreUnavailableError,
+                    attempts=None,
+                    timeout=None,
+                    wait_initial=0.1,
+                    wait_max=3.0,
+                ):
+                    with retry:
+                        done = await self._complete(running, reply, message_id)
+        except TimeoutError as exc:
+            raise StoreUnavailableError from exc
         crash_point("after_complete")
         saving.info("message_saved", status=reply.status)
         error = (reply.error or {}).get("type", "none")
@@ -181,10 +129,11 @@ class TurnWorker:
         And once more where it was refused as an attempt that has been adopted meanwhile.
         """
         while True:
-            turn = running.begun.turn
-            done = await self._persistence.complete_turn(
-                turn_id=turn.id,
-                attempt=turn.attempt,
+            attempt = running.attempt
+            done = await self._store.complete_turn(
+                user_id=running.user_id,
+                turn_id=running.id,
+                attempt=attempt,
                 message_id=message_id,
                 status=reply.status,
                 content=reply.content,
@@ -194,30 +143,42 @@ class TurnWorker:
             )
             if done.outcome == "completed":
                 return done
-            if turn.attempt == running.begun.turn.attempt:
+            if attempt == running.attempt:
                 raise TurnLostError
 
     async def _settle_as_stored(self, running: RunningTurn) -> None:
         """End with what the store has by now: another worker's reply, or word that it runs."""
         try:
-            running.settle(await self._persistence.load_turn(running.begun.turn.id, caller=None))
-        except Exception as exc:  # noqa: BLE001 - whoever waits is told
+            record = await self._store.load_turn(running.user_id, running.id, caller=None)
+            running.settle(record)
+        except Exception as exc:  # noqa: BLE001 - whoever waits for the turn gets it
             running.fail(exc)
 
 
-def _write(running: RunningTurn, live: LiveTurn, text: str) -> None:
+async def _result_or_stop(run: EngineRun, running: RunningTurn) -> EngineResult:
+    """Return the run's result, or what there is of it once it is to stop.
+
+    Raises TurnLostError where the turn is another worker's before there is a result.
+    """
+    writing = asyncio.create_task(run.result(on_text=lambda text: _write(running, text)))
+    stopping = asyncio.create_task(running.stop.wait())
+    losing = asyncio.create_task(running.lost.wait())
+    try:
+        await asyncio.wait({writing, stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
+        if losing.done() and not writing.done():
+            raise TurnLostError
+        return writing.result() if writing.done() else run.stopped()
+    finally:
+        stopping.cancel()
+        losing.cancel()
+        writing.cancel()
+        await asyncio.wait({writing}, timeout=2)
+
+
+def _write(running: RunningTurn, text: str) -> None:
     storable, _ = escape_unstorable(text)
     if not running.length:
-        live.announce("generating")
         running.show("generating")
         telemetry.measure("turn.first_text", time.monotonic() - running.began_at)
-    _keep_up(running, live)
-    live.write(running.length, storable)
     running.write(storable)
     crash_point("mid_stream")
-
-
-def _keep_up(running: RunningTurn, live: LiveTurn) -> None:
-    attempt = running.begun.turn.attempt
-    if live.attempt != attempt:
-        live.go_on_as(attempt, running.text_from(0))

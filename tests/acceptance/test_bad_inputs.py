@@ -230,7 +230,12 @@ async def test_every_wrong_query_is_a_400(user: User, path: str) -> None:
     load = path == "/load-conversation"
     base: dict[str, str] = {"conversationId": SOME_ID} if load else {}
     base |= FIND if path == "/search-messages" else {}
-    fields: dict[str, list[Any]] = {"limit": NOT_LIMITS, "x": [1], "select": ["*"], "order": ["id"]}
+    fields: dict[str, list[Any]] = {
+        "limit": NOT_LIMITS,
+        "x": [1, [1, 2]],
+        "select": ["*"],
+        "order": ["id"],
+    }
     if load:
         fields |= {"conversationId": NOT_UUIDS, "around": NOT_UUIDS}
         fields |= {"before": NOT_SEQS, "after": NOT_SEQS, "archived": ["true"]}

@@ -315,6 +315,48 @@ async def test_the_service_key_gives_nobodys_history_to_another(
     assert "A secret plan" in allowed.json()["message"]["content"]
 
 
+BY_ID: list[tuple[str, str, dict[str, str] | None]] = [
+    ("GET", "/load-conversation?conversationId={id}", None),
+    ("POST", "/load-conversation", {"conversationId": "{id}"}),
+    ("GET", "/export-conversation?conversationId={id}", None),
+    ("POST", "/export-conversation", {"conversationId": "{id}"}),
+    ("GET", "/conversations/{id}", None),
+    ("PATCH", "/conversations/{id}", {"title": "Ours"}),
+    ("DELETE", "/conversations/{id}", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), BY_ID)
+async def test_the_service_says_whose_data_a_request_is_about(
+    stack: Stack,
+    user: User,
+    other_user: User,
+    forger: Forger,
+    method: str,
+    path: str,
+    body: dict[str, str] | None,
+) -> None:
+    """One clear 400 where it names nobody; a token says it itself, and naming another is a 403."""
+    made = await user.functions.post("/conversations", json={})
+    conversation = made.json()["conversation"]["id"]
+    filled = {name: value.format(id=conversation) for name, value in (body or {}).items()}
+
+    async def ask(client: httpx.AsyncClient, **whose: str) -> httpx.Response:
+        target = httpx.URL(path.format(id=conversation))
+        if method == "POST":
+            return await client.post(target, json={**filled, **whose})
+        merged = target.copy_merge_params(whose)
+        return await client.request(method, merged, json=filled or None)
+
+    async with functions_client(stack.settings.url, apikey=forger.secret_key) as service:
+        unnamed = await ask(service)
+        claimed = await ask(user.functions, userId=other_user.id)
+        named = await ask(service, userId=user.id)
+    assert (unnamed.status_code, unnamed.json()["code"]) == (400, "invalid_request")
+    assert unnamed.json()["message"] == "With the service key, say whose: userId."
+    assert (claimed.status_code, named.status_code) == (403, 200)
+
+
 async def test_the_service_key_has_no_conversations_of_its_own(
     stack: Stack, forger: Forger
 ) -> None:

@@ -68,7 +68,9 @@ async def test_a_long_conversation_stays_inside_the_budget_and_loads_whole(
     conversation = make_long_conversation(db, user.id, messages=MESSAGES)
     before = stored(db, conversation)
     engine = ScriptedEngine()
-    settings = settings_for(stack, history_tokens=BUDGET, summary_tokens=500, store_timeout=60)
+    settings = settings_for(
+        stack, history_tokens=BUDGET, summary_tokens=500, store_timeout=60, lease_seconds=130
+    )
     contexts = []
     async with bundle(settings, token=user.token, engine=engine) as client:
         for _ in range(2):
@@ -197,7 +199,9 @@ async def test_a_summary_is_its_owners_to_see_and_nobodys_to_write(
         as_service = {"authorization": f"Bearer {key}", "apikey": key}
         params = {"conversationId": conversation}
         seen = {
-            "service": await client.get("/load-conversation", params=params, headers=as_service),
+            "service": await client.get(
+                "/load-conversation", params={**params, "userId": user.id}, headers=as_service
+            ),
             "anon": await client.get(
                 "/load-conversation", params=params, headers={"authorization": ""}
             ),

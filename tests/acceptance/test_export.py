@@ -141,7 +141,7 @@ async def test_only_the_owner_and_the_service_can_export(
         anon = await stranger.get("/export-conversation", params=query)
     service_key = {"apikey": environment["SUPABASE_SECRET_KEY"]}
     async with functions_client(stack.settings.url, **service_key) as service:
-        served = await service.get("/export-conversation", params=query)
+        served = await service.get("/export-conversation", params={**query, "userId": user.id})
     assert (foreign.status_code, foreign.json()) == (missing.status_code, missing.json())
     assert (foreign.status_code, anon.status_code, served.status_code) == (404, 401, 200)
     assert SECRET not in foreign.text + anon.text

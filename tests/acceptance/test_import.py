@@ -12,7 +12,7 @@ import pytest
 
 from local.stack import Stack
 from shared.encoding.canonical import canonical
-from shared.encoding.exact import read_exactly
+from shared.encoding.strict import STORED, parse_json
 from shared.imports.formats.ours import checksum_of
 from shared.imports.reader import ReadUpload
 from tests.support.bundle import bundle, settings_for
@@ -60,7 +60,7 @@ async def exported(user: User, conversation: str) -> dict[str, Any]:
     answer = await user.functions.get(
         "/export-conversation", params={"conversationId": conversation}
     )
-    document: dict[str, Any] = read_exactly(answer.text)
+    document: dict[str, Any] = parse_json(answer.text, STORED)
     return document
 
 
@@ -72,7 +72,7 @@ async def said_in(user: User, conversation: str) -> list[tuple[str, str]]:
 
 def broken(db: psycopg.Connection, conversations: list[str]) -> list[str]:
     """Return what the doctor finds in these conversations and their messages."""
-    (found,) = db.execute("select find_broken(1000000)").fetchone() or ({},)
+    (found,) = db.execute("select private.find_broken(1000000)").fetchone() or ({},)
     rows = db.execute(
         "select id::text from messages where conversation_id = any (%s::uuid[])", (conversations,)
     ).fetchall()
@@ -85,7 +85,7 @@ def count_of(db: psycopg.Connection, user: User) -> tuple[Any, ...] | None:
     return db.execute(
         "select (select count(*) from conversations where user_id = %(id)s),"
         " (select count(*) from messages where user_id = %(id)s),"
-        " (select count(*) from import_parts where user_id = %(id)s)",
+        " (select count(*) from private.import_parts where user_id = %(id)s)",
         {"id": user.id},
     ).fetchone()
 
@@ -440,10 +440,10 @@ async def test_a_store_that_fails_halfway_leaves_nothing(
 
     stage = Persistence.stage_import
 
-    async def fail_second(self: Any, import_id: Any, **more: Any) -> Any:
+    async def fail_second(self: Any, *ids: Any, **more: Any) -> Any:
         if more["part"]:
             raise StoreUnavailableError
-        return await stage(self, import_id, **more)
+        return await stage(self, *ids, **more)
 
     rows = [{"role": "user", "content": str(n)} for n in range(1500)]
     async with bundle(settings_for(stack), token=user.token) as client:

@@ -138,7 +138,7 @@ def service_of(stack: Stack) -> httpx.AsyncClient:
 
 def broken_since(db: psycopg.Connection, moment: Any) -> Any:
     """Return what the doctor finds since a moment; turns of others may run meanwhile."""
-    (found,) = db.execute("select find_broken(1000000, %s)", moment).fetchone() or (None,)
+    (found,) = db.execute("select private.find_broken(1000000, %s)", moment).fetchone() or (None,)
     return found
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -82,7 +83,7 @@ def ids_of(db: psycopg.Connection, user: User) -> list[str]:
         "select id::text from conversations where user_id = %(id)s"
         " union select id::text from messages where user_id = %(id)s"
         " union select id::text from turns where user_id = %(id)s"
-        " union select import_id::text from import_parts where user_id = %(id)s",
+        " union select import_id::text from private.import_parts where user_id = %(id)s",
         {"id": user.id},
     ).fetchall()
     return [row_id for (row_id,) in rows]
@@ -138,7 +139,10 @@ async def test_a_hold_wins_on_each_path(
     """The owner's delete over both roads, the service's, retention, erasure, the account's end."""
     held = await start(user)
     forget(db, held, 99)
-    hold = await service.post("/legal-holds", json={"conversationId": held, "reason": "case 7"})
+    mine = {"userId": user.id}
+    hold = await service.post(
+        "/legal-holds", json={"conversationId": held, "reason": "case 7", **mine}
+    )
     await service.put("/retention-policies", json={"userId": user.id, "deleteAfterDays": 1})
     environment = stack.settings.environment()
     secret = {"apikey": environment["SUPABASE_SECRET_KEY"]}
@@ -150,7 +154,7 @@ async def test_a_hold_wins_on_each_path(
     async with httpx.AsyncClient(base_url=environment["SUPABASE_URL"], timeout=60) as http:
         refused = [
             await user.functions.delete(path),
-            await service.delete(path),
+            await service.delete(path, params=mine),
             await http.delete(f"/rest/v1/conversations?id=eq.{held}", headers=own),
             await http.delete(f"/rest/v1/conversations?id=eq.{held}", headers=secret),
         ]
@@ -167,7 +171,7 @@ async def test_a_hold_wins_on_each_path(
     assert len((await user.load(held)).json()["messages"]) == 2
 
     hold_id = hold.json()["hold"]["id"]
-    released = await service.delete(f"/legal-holds/{hold_id}")
+    released = await service.delete(f"/legal-holds/{hold_id}", params=mine)
     assert (hold.status_code, released.json()["hold"]["released_at"] is None) == (201, False)
     assert (await user.functions.delete(path)).status_code == 200
 
@@ -214,7 +218,7 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     receipt = answers[0].json()
     assert imported.json()["skipped"] == []
     assert {
-        "public.conversations", "public.messages", "public.import_parts", "realtime.messages",
+        "public.conversations", "public.messages", "private.import_parts", "realtime.messages",
         "search.documents",
     } <= set(before)  # fmt: skip
     assert places_of(db, canary) == []
@@ -267,7 +271,8 @@ async def test_the_service_erases_a_user_also_after_their_account_is_gone(
     left = places_of(db, canary)
     receipt = (await service.post("/erase-account", json=erase)).json()
     kept = db.execute(
-        "select requested_by, conversations from erasure_receipts where user_id = %s", (user.id,)
+        "select requested_by, conversations from private.erasure_receipts where user_id = %s",
+        (user.id,),
     ).fetchall()
     await user.functions.aclose()
     assert left == []
@@ -327,7 +332,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
     ("POST", "/legal-holds", {"userId": SOME, "reason": " "}, 400),
     ("POST", "/legal-holds", {"userId": SOME, "reason": "x" * 501}, 400),
     ("POST", "/legal-holds", {"userId": SOME, "reason": "x"}, 404),
-    ("POST", "/legal-holds", {"conversationId": SOME, "reason": "x"}, 404),
+    ("POST", "/legal-holds", {"userId": SOME, "conversationId": SOME, "reason": "x"}, 404),
     ("POST", "/apply-retention", {"dryRun": "no"}, 400),
     ("POST", "/apply-retention", {"most": 0}, 400),
     ("POST", "/apply-retention", {"most": 5001}, 400),
@@ -340,7 +345,7 @@ async def test_what_makes_no_sense_is_refused(service: httpx.AsyncClient) -> Non
         answer = await service.request(method, path, json=body)
         assert answer.status_code == status, (body, answer.text)
         assert set(answer.json()) == {"code", "message", "details", "hint"}
-    gone = await service.delete(f"/legal-holds/{SOME}")
+    gone = await service.delete(f"/legal-holds/{SOME}", params={"userId": SOME})
     assert (gone.status_code, gone.json()["code"]) == (404, "legal_hold_not_found")
 
 
@@ -348,6 +353,7 @@ async def test_the_documents_examples_run(user: User, service: httpx.AsyncClient
     """As they stand on the page, bounded to one user."""
     schemas = app.openapi()["components"]["schemas"]
     mine = {"userId": user.id}
+    held = partial(service.get, "/legal-holds", params=mine)
     answers = [
         await service.put(
             "/retention-policies", json=schemas["SetRetentionPolicyRequest"]["example"] | mine
@@ -356,8 +362,9 @@ async def test_the_documents_examples_run(user: User, service: httpx.AsyncClient
             "/apply-retention", json=schemas["ApplyRetentionRequest"]["example"] | mine
         ),
         await service.post("/legal-holds", json=schemas["PlaceLegalHoldRequest"]["example"] | mine),
-        await service.delete("/legal-holds/{}".format(
-            (await service.get("/legal-holds", params=mine)).json()["holds"][0]["id"])),
+        await service.delete(
+            f"/legal-holds/{(await held()).json()['holds'][0]['id']}", params=mine
+        ),
         await user.functions.post("/erase-account", json=schemas["EraseAccountRequest"]["example"]),
     ]  # fmt: skip
     assert [answer.status_code for answer in answers] == [200, 200, 201, 200, 200]

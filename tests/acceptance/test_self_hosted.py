@@ -107,7 +107,7 @@ async def test_a_client_that_leaves_envoy_does_not_end_the_turn(
 
 async def test_all_else_goes_where_it_went(stack: Stack, user: User, tmp_path: Path) -> None:
     """Other functions, also those that are called nearly alike, and what was closed."""
-    keys = {"apikey": stack.settings.keys().publishable, "authorization": f"Bearer {user.token}"}
+    keys = {"apikey": stack.settings.keys.publishable, "authorization": f"Bearer {user.token}"}
     async with (
         served_app(another_function) as edge,
         served_bundle(settings_for(stack)) as url,
@@ -172,7 +172,7 @@ async def test_a_service_that_is_away_is_a_503_in_our_shape(
 async def _node(stack: Stack, script: str, gateway: str) -> asyncio.subprocess.Process:
     folder = await asyncio.to_thread(install_clients)
     return await asyncio.create_subprocess_exec(
-        str(NODE), str(folder / script), gateway, stack.settings.keys().publishable,
+        str(NODE), str(folder / script), gateway, stack.settings.keys.publishable,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

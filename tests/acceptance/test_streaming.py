@@ -64,8 +64,12 @@ async def test_a_stream_tells_of_the_turn_from_accept_to_done(stack: Stack, user
     assert text_of(events) == WHOLE
     assert events[0].data["userMessage"] == loaded[0]
     assert events[-2].data == loaded[1]
-    assert events[-1].data["message"] == loaded[1]
-    assert events[-1].data["replayed"] is False
+    assert events[-1].data == {
+        "success": True,
+        "conversationId": loaded[0]["conversation_id"],
+        "turnId": events[0].data["turnId"],
+        "replayed": False,
+    }
     statuses = [event.data["status"] for event in events if event.name == "status"]
     assert statuses[-1] == "idle"
 
@@ -81,7 +85,7 @@ async def test_the_sentence_of_a_failed_reply_is_no_part_of_its_text(
     ):
         events = [event async for event in stream]
     assert [event.data["text"] for event in events if event.name == "delta"] == ["\n"]
-    assert events[-1].data["message"]["content"] == "The AI provider could not answer."
+    assert events[-2].data["content"] == "The AI provider could not answer."
 
 
 async def test_the_first_event_comes_before_the_engine_has_written(
@@ -120,7 +124,7 @@ async def test_a_turn_whose_client_goes_away_is_stored_whole(
     assert stored == [(WHOLE,)]
 
 
-@pytest.mark.parametrize("way", ["load", "attach", "same key"])
+@pytest.mark.parametrize("way", ["load", "follow", "same key"])
 async def test_a_client_that_comes_back_sees_the_same_text(
     stack: Stack, user: User, way: str
 ) -> None:
@@ -141,7 +145,7 @@ async def test_a_client_that_comes_back_sees_the_same_text(
             async with client.stream("GET", "/mega-mind", params=params) as answer:
                 rest = [event async for event in read_events(answer)]
             text = draft + joined(rest)
-        elif way == "attach":
+        elif way == "follow":
             engine.allow(4)
             headers = {"last-event-id": seen[-1].id}
             params = {"turnId": turn_id}
@@ -252,6 +256,26 @@ async def test_nobody_else_can_follow_a_turn(stack: Stack, user: User, other_use
     assert running.json() == missing.json() == settled.json() == refused.json()
 
 
+async def test_with_the_service_key_a_turn_is_followed_and_stopped_for_its_user(
+    stack: Stack, user: User, other_user: User
+) -> None:
+    """Who that is has to be said, and is not taken from the turn; a user names nobody else."""
+    turn = (await user.send("Hello")).json()["turnId"]
+    key = stack.settings.environment()["SUPABASE_SECRET_KEY"]
+    seen = []
+    async with functions_client(stack.settings.url, apikey=key) as service:
+        for client, whose in (
+            (service, {}),
+            (service, {"userId": user.id}),
+            (service, {"userId": other_user.id}),
+            (user.functions, {"userId": other_user.id}),
+        ):
+            followed = await client.get("/mega-mind", params={"turnId": turn, **whose})
+            stopped = await client.post("/cancel-turn", json={"turnId": turn, **whose})
+            seen.append((followed.status_code, stopped.status_code))
+    assert seen == [(400, 400), (200, 200), (404, 404), (403, 403)]
+
+
 async def test_a_stopped_turn_keeps_its_partial_text(stack: Stack, user: User) -> None:
     """cancel-turn ends it; the reply is what was written, the turn is cancelled for good."""
     engine = TypingEngine(PIECES)
@@ -272,8 +296,8 @@ async def test_a_stopped_turn_keeps_its_partial_text(stack: Stack, user: User) -
     assert stopped.status_code == 200
     assert stopped.json()["status"] == "cancelled"
     assert stopped.json() == again.json()
-    assert end[-1].data["message"]["content"] == PIECES[0]
-    assert end[-1].data["message"]["metadata"]["error"]["type"] == "cancelled"
+    assert end[-2].data["content"] == PIECES[0]
+    assert end[-2].data["metadata"]["error"]["type"] == "cancelled"
     assert retried.json()["replayed"] is True
     assert engine.runs == 1
 
@@ -296,7 +320,7 @@ async def test_a_turn_is_stopped_from_another_process_at_its_next_heartbeat(
         await elsewhere.post("/cancel-turn", json={"turnId": seen[0].data["turnId"]})
         end = await until(stream, "done")
     assert end[-1].data["success"] is False
-    assert end[-1].data["message"]["metadata"]["error"]["type"] == "cancelled"
+    assert end[-2].data["metadata"]["error"]["type"] == "cancelled"
 
 
 async def test_loading_settles_a_turn_that_lost_its_worker(
@@ -418,7 +442,7 @@ async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is(
         await until(stream, "delta")
         await client.post("/cancel-turn", json={"turnId": seen[0].data["turnId"]})
         end = await until(stream, "done")
-    reply = end[-1].data["message"]
+    reply = end[-2].data
     assert reply["metadata"]["escaped"] is True
     assert unescape(reply["content"]) == "".join(pieces[:2])
 

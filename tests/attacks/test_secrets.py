@@ -16,13 +16,12 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from functions.app import ROUTERS
+from functions.app import make_app
 from local.stack import Stack
 from shared.auth.authenticator import Authenticator
 from shared.auth.jwks import COOLDOWN_SECONDS, LIFETIME_SECONDS, JwksCache
 from shared.config import Settings
 from shared.container import Container
-from shared.http.application import create_app
 from tests.support.bundle import settings_for
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.proxy import (
@@ -91,7 +90,7 @@ class Canaries:
             "LOG_LEVEL": "debug",
             "REALTIME_TIMEOUT": "0.3",
             "STORE_TIMEOUT": "1.5",
-            "UNSTORED_SECONDS": "2",
+            "STORE_RETRY_SECONDS": "2",
         }
 
 
@@ -411,7 +410,7 @@ class Clock:
 @asynccontextmanager
 async def bundle_with_clock(settings: Settings, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the bundle with signing keys that age by this clock."""
-    app = create_app(*ROUTERS, settings=settings)
+    app = make_app(settings=settings)
     container = app.state.container = Container(settings)
     address = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
     container.authenticator = Authenticator(

@@ -176,7 +176,9 @@ class Life(RuleBasedStateMachine):
 
     async def _open_process(self) -> str:
         # No heartbeat in the time of a life: a lease is over when the test says so.
-        chosen = settings_for(self.stack, heartbeat_seconds=3600, drain_seconds=2)
+        chosen = settings_for(
+            self.stack, heartbeat_seconds=1000, lease_seconds=3600, drain_seconds=2
+        )
         url = await self.opened.enter_async_context(served_bundle(chosen, engine=self.engine))
         self.processes.append(await self._client(url, self.user_id))
         return url

@@ -68,7 +68,7 @@ async def test_older_messages_that_are_gone_are_asked_for_once(
         page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
         await expect(page.get_by_text("Message 200", exact=True)).to_be_in_viewport()
         await visit.context.route("**/functions/v1/load-conversation", refuse_older)
-        await page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+        await page.locator(".uci-list").evaluate("list => { list.scrollTop = 0; }")
         await expect(page.get_by_role("alert")).to_be_visible(timeout=SOON)
         await asyncio.sleep(2)  # in which nothing is to happen
         assert refused <= 2
@@ -86,18 +86,18 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
                 status=413, json={"code": "payload_too_large", "message": "Too large."}
             ),
         )
-        failed = page.locator('.message-pending[data-state="failed"]')
+        failed = page.locator('.uci-message-pending[data-state="failed"]')
         await send(page, "One")
         await expect(failed).to_contain_text("Too large")
-        await expect(page.locator(".status")).to_have_text("Message not sent: Too large.")
+        await expect(page.locator(".uci-status")).to_have_text("Message not sent: Too large.")
         await page.reload()
         await expect(failed).to_contain_text("One", timeout=SOON)
         await visit.context.unroute_all()
         await failed.get_by_role("button", name="Try again").click()
         await replies(page)
-        await expect(page.locator(".message-user")).to_have_count(1)
-        await expect(page.locator(".message-user")).to_contain_text("One")
-        await expect(page.locator(".status")).to_have_text("Reply complete")
+        await expect(page.locator(".uci-message-user")).to_have_count(1)
+        await expect(page.locator(".uci-message-user")).to_contain_text("One")
+        await expect(page.locator(".uci-status")).to_have_text("Reply complete")
 
 
 async def test_what_waits_for_a_limit_says_until_when_and_can_be_discarded(
@@ -112,14 +112,14 @@ async def test_what_waits_for_a_limit_says_until_when_and_can_be_discarded(
             lambda route: route.fulfill(status=429, headers={"retry-after": "3600"}, json=refusal),
         )
         await send(page, "One too many")
-        waiting = page.locator(".message-pending")
+        waiting = page.locator(".uci-message-pending")
         await expect(waiting).to_contain_text("Too many turns. Sent again at", timeout=SOON)
         await visit.context.unroute_all()
         await waiting.get_by_role("button", name="Discard").click()
         await expect(waiting).to_have_count(0)
         await send(page, "Another")
         await replies(page)
-        await expect(page.locator(".message-user .message-body")).to_have_text(["Another"])
+        await expect(page.locator(".uci-message-user .uci-message-body")).to_have_text(["Another"])
 
 
 async def test_without_https_a_message_is_sent_all_the_same(
@@ -133,10 +133,12 @@ async def test_without_https_a_message_is_sent_all_the_same(
         await send(page, "In the open")
         await replies(page)
         await page.reload()
-        await expect(page.locator(".message-user .message-body")).to_have_text("In the open")
+        await expect(page.locator(".uci-message-user .uci-message-body")).to_have_text(
+            "In the open"
+        )
 
 
-async def test_what_the_reader_asks_for_and_does_not_get_is_told(
+async def test_what_the_reader_asks_for_and_does_not_get_is_shown(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
     """Nothing to copy with, no way to stop: each says so, and no error is left lying about."""
@@ -145,7 +147,7 @@ async def test_what_the_reader_asks_for_and_does_not_get_is_told(
         page = await visit.sign_in(visiting_user)
         await visit.context.route("**/functions/v1/cancel-turn", lambda route: route.abort())
         await send(page, "Explain something at length")
-        await page.locator(".message-draft .markdown").wait_for()
+        await page.locator(".uci-message-draft .uci-markdown").wait_for()
         await page.get_by_role("button", name="Stop").click()
         await expect(page.get_by_role("alert")).to_contain_text("can't be reached", timeout=SOON)
         await replies(page)
@@ -170,7 +172,7 @@ async def test_who_signs_in_next_begins_at_the_beginning(
         assert urlsplit(page.url).fragment == "/"
         await sign_in_on(page, other)
         await expect(page.get_by_role("heading", name="New conversation")).to_be_visible()
-        await expect(page.locator(".welcome")).to_be_visible()
+        await expect(page.locator(".uci-welcome")).to_be_visible()
         await expect(page).to_have_title("New conversation")
 
 
@@ -185,7 +187,7 @@ async def test_the_key_that_ends_a_composed_word_sends_nothing(
             """field => field.dispatchEvent(new KeyboardEvent(
               "keydown", { key: "Enter", keyCode: 229, bubbles: true, cancelable: true }))"""
         )
-        await expect(page.locator(".message")).to_have_count(0)
+        await expect(page.locator(".uci-message")).to_have_count(0)
         await expect(composer(page)).to_have_value("にほんご")
 
 
@@ -234,7 +236,7 @@ async def test_a_hit_that_does_not_load_leaves_a_conversation_that_does(
         await visit.context.unroute_all()
         await again.click()
         if is_gone:
-            await page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+            await page.locator(".uci-list").evaluate("list => { list.scrollTop = 0; }")
             await expect(page.get_by_text("Message 150", exact=True)).to_be_attached(timeout=SOON)
         else:
             await expect(page.locator("[data-focused]")).to_be_in_viewport(timeout=SOON)

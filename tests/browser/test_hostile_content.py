@@ -57,8 +57,8 @@ TITLE = f"<img src=x onerror={HACK}>\u202egnp.exe"
 def openings(page: Page) -> Any:
     """Return what in a message could act by itself."""
     return page.locator(
-        ".list-item :is(script, style, iframe, img, svg a, form, object, embed, meta, base, link,"
-        " input:not([type=checkbox]), [id]:not([id^=user-content-]), [onerror], [onload], [style])"
+        ".uci-list-item :is(script, style, iframe, img, svg a, form, object, embed,"
+        " meta, base, link, input:not([type=checkbox]), [id], [onerror], [onload], [style])"
     )
 
 
@@ -78,7 +78,7 @@ async def assert_harmless(page: Page) -> None:
 async def open_chat(visit: Visitor, user: User, chat: str) -> Page:
     """Sign in at a conversation and wait for its messages."""
     page = await visit.sign_in(user, f"/#/c/{chat}")
-    await page.locator(".message").first.wait_for()
+    await page.locator(".uci-message").first.wait_for()
     return page
 
 
@@ -102,12 +102,14 @@ async def test_hostile_markup_is_shown_and_does_nothing(
     """From the assistant, the user and the system alike; no request leaves, no rule is broken."""
     said = [Said(role, each) for each in MARKUP for role in ("assistant", "user", "system")]
     chat = write_chat(site, visiting_user, said)
-    size = {"width": width, "height": 6000}
+    size = {"width": width, "height": 9000}
     async with visitor(browser, site, viewport=size) as visit:
         page = await open_chat(visit, visiting_user, chat)
         await expect(page.get_by_text("before the image").first).to_be_visible()
         await expect(page.get_by_role("link", name="good").first).to_be_visible()
-        await expect(page.locator(".message-user").filter(has_text="<iframe").first).to_be_visible()
+        await expect(
+            page.locator(".uci-message-user").filter(has_text="<iframe").first
+        ).to_be_visible()
         await assert_harmless(page)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
     assert visit.problems == []
@@ -124,10 +126,10 @@ async def test_metadata_of_any_shape_is_shown_as_far_as_it_makes_sense(
     chat = write_chat(site, visiting_user, said)
     async with visitor(browser, site, viewport={"width": 1280, "height": 2000}) as visit:
         page = await open_chat(visit, visiting_user, chat)
-        await expect(page.locator(".message-body")).to_have_text(
+        await expect(page.locator(".uci-message-body")).to_have_text(
             [f"reply {number}" for number in range(len(METADATA))]
         )
-        await expect(page.locator(".message-failure")).to_have_count(3)
+        await expect(page.locator(".uci-message-failure")).to_have_count(3)
         await expect(page.get_by_label("Generated files")).to_have_count(1)
         await assert_harmless(page)
     assert visit.problems == []
@@ -172,8 +174,8 @@ async def test_direction_marks_stay_where_they_are(
     chat = write_chat(site, visiting_user, said)
     async with visitor(browser, site) as visit:
         page = await open_chat(visit, visiting_user, chat)
-        await expect(page.locator(".code-warning")).to_contain_text("change the order")
-        isolated = await page.locator(".message-body p").evaluate_all(
+        await expect(page.locator(".uci-code-warning")).to_contain_text("change the order")
+        isolated = await page.locator(".uci-message-body p").evaluate_all(
             "all => all.map(each => getComputedStyle(each).unicodeBidi)"
         )
         assert set(isolated) <= {"isolate", "plaintext", "isolate-override"}
@@ -192,8 +194,8 @@ async def test_a_message_that_is_too_much_stays_a_message(
         page = await visit.sign_in(visiting_user)
         for chat, text in chats.items():
             await page.goto(f"{site.settings.url}/#/c/{chat}")
-            await expect(page.locator(".message-user .message-body")).to_have_text("after")
-            shown = await page.locator(".message-assistant .message-body").inner_text()
+            await expect(page.locator(".uci-message-user .uci-message-body")).to_have_text("after")
+            shown = await page.locator(".uci-message-assistant .uci-message-body").inner_text()
             assert shown[:1] == text[:1]
             assert len(shown) < 130_000
         await send(page, "still here")

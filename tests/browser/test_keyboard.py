@@ -19,7 +19,7 @@ FOCUSED = """
   return (element.getAttribute("aria-label") ?? label ?? "").trim();
 }
 """
-OUTLINE = "() => getComputedStyle(document.activeElement.closest('.composer, *')).outlineStyle"
+OUTLINE = "() => getComputedStyle(document.activeElement.closest('.uci-composer, *')).outlineStyle"
 
 
 async def tab_to(page: Page, name: str) -> None:
@@ -67,12 +67,14 @@ async def test_a_whole_visit_by_keyboard_alone(site: Stack, browser: Browser) ->
         await tab_to(page, "Your message")
         await keys.type("A needle in a haystack")
         await keys.press("Enter")
-        await page.locator(".message-draft .markdown").wait_for()
+        await page.locator(".uci-message-draft .uci-markdown").wait_for()
         await keys.press("Escape")
-        await expect(page.locator(".message-failure")).to_contain_text("Stopped")
+        await expect(page.locator(".uci-message-failure")).to_contain_text("Stopped")
         await keys.type("And more of it")
         await keys.press("Enter")
-        await expect(page.locator(".message-assistant:not(.message-draft)")).to_have_count(2)
+        await expect(page.locator(".uci-message-assistant:not(.uci-message-draft)")).to_have_count(
+            2
+        )
         await keys.press("Shift+Tab")
         await tab_to(page, "Copy message")
         assert await page.evaluate(OUTLINE) != "none"

@@ -37,11 +37,11 @@ WATCH_FRAMES = """
 # The first message that is wholly in view, and where it stands.
 ANCHOR = """
 () => {
-  const top = document.querySelector(".list").getBoundingClientRect().top;
-  const items = [...document.querySelectorAll(".list-item")]
+  const top = document.querySelector(".uci-list").getBoundingClientRect().top;
+  const items = [...document.querySelectorAll(".uci-list-item")]
     .filter((item) => item.getBoundingClientRect().top >= top)
     .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top);
-  const name = items[0].querySelector(".message-body").textContent.match(/Message \\d+/)[0];
+  const name = items[0].querySelector(".uci-message-body").textContent.match(/Message \\d+/)[0];
   return { name, top: items[0].getBoundingClientRect().top };
 }
 """
@@ -49,13 +49,13 @@ ANCHOR = """
 
 def message(page: Page, number: int) -> Locator:
     """Return one of the numbered messages."""
-    body = page.locator(".list-item .message-body")
+    body = page.locator(".uci-list-item .uci-message-body")
     return body.filter(has_text=re.compile(rf"^Message {number}(?!\d)"))
 
 
 async def scroll_to(page: Page, top: int) -> None:
     """Scroll the list to a place and let it be laid out there."""
-    await page.evaluate("top => { document.querySelector('.list').scrollTop = top; }", top)
+    await page.evaluate("top => { document.querySelector('.uci-list').scrollTop = top; }", top)
     await settled(page)
 
 
@@ -63,7 +63,7 @@ async def settled(page: Page) -> None:
     """Wait until the list has been of one height and place for some frames."""
     await page.evaluate(
         """() => new Promise((resolve) => {
-          const list = document.querySelector(".list");
+          const list = document.querySelector(".uci-list");
           let seen = "", calm = 0;
           const look = () => {
             const now = `${list.scrollTop} ${list.scrollHeight}`;
@@ -99,14 +99,14 @@ async def test_the_newest_are_there_at_once_and_the_rest_as_it_is_scrolled_to(
         assert all("before" in load for load in pages[1:])
         assert len(pages) <= 2
 
-        await page.locator(".list").hover()
+        await page.locator(".uci-list").hover()
         await page.evaluate(WATCH_FRAMES)
         while len(loads) < 8:
             await page.mouse.wheel(0, -600)
-            assert await page.locator(".list-item").count() < MOST_ITEMS
+            assert await page.locator(".uci-list-item").count() < MOST_ITEMS
         gaps = sorted(await page.evaluate("window.gaps()"))
         await settled(page)
-        assert await page.locator(".list-item").count() < MOST_ITEMS
+        assert await page.locator(".uci-list-item").count() < MOST_ITEMS
         await expect(message(page, MESSAGES)).to_have_count(0)
 
         await page.get_by_role("button", name="Go to the newest message").click()
@@ -141,10 +141,10 @@ async def test_scrolling_up_keeps_its_place(
             await scroll_to(page, 300)
             await held.wait()
             before = await page.evaluate(ANCHOR)
-            height = await page.evaluate("document.querySelector('.list').scrollHeight")
+            height = await page.evaluate("document.querySelector('.uci-list').scrollHeight")
             gate.set()
             await page.wait_for_function(
-                "height => document.querySelector('.list').scrollHeight > height", arg=height
+                "height => document.querySelector('.uci-list').scrollHeight > height", arg=height
             )
             await settled(page)
             anchor = message(page, int(before["name"].split()[1]))
@@ -175,7 +175,7 @@ async def test_a_search_hit_opens_at_its_place_and_the_newest_is_one_step_away(
         await settled(page)
         await expect(hit).to_be_in_viewport()
 
-        await page.locator(".list").hover()
+        await page.locator(".uci-list").hover()
         async with asyncio.timeout(60):
             while await message(page, 250).count() == 0:
                 await page.mouse.wheel(0, 800)

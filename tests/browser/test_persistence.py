@@ -53,11 +53,13 @@ async def test_a_reply_goes_on_through_a_reload_and_all_is_there_after_a_crash(
     async with visitor(browser, slow_stack) as visit:
         page = await visit.sign_in(reader)
         await send(page, "Write a Python function that adds two numbers")
-        draft = page.locator(".message-draft .markdown")
+        draft = page.locator(".uci-message-draft .uci-markdown")
         await draft.wait_for()
         before = await draft.inner_text()
         await page.reload()
-        await expect(page.locator(".message-assistant .markdown")).to_contain_text(before[:40])
+        await expect(page.locator(".uci-message-assistant .uci-markdown")).to_contain_text(
+            before[:40]
+        )
         (reply,) = await replies(page)
         (question, answer) = stored(slow_stack, reader)
         assert await messages_of(page).all_inner_texts() == [question[1]]
@@ -102,7 +104,7 @@ async def test_two_tabs_stay_the_same_and_another_user_sees_nothing(
         second = await visit.open(f"/{path}")
         await replies(second)
         await send(first, "Two")
-        await second.locator(".message-draft .markdown").wait_for()
+        await second.locator(".uci-message-draft .uci-markdown").wait_for()
         await send(second, "Three")
         assert await replies(first, 3) == await replies(second, 3)
         await expect(messages_of(first)).to_have_text(["One", "Two", "Three"])
@@ -125,18 +127,18 @@ async def test_what_is_written_without_a_network_is_sent_once_when_it_is_back(
         await replies(page)
         await visit.context.set_offline(True)
         await send(page, "Written in a tunnel")
-        pending = page.locator(".message-pending")
+        pending = page.locator(".uci-message-pending")
         await expect(pending).to_contain_text("Written in a tunnel")
         await expect(pending).to_contain_text("Queued")
         await visit.context.set_offline(False)
         # The page itself comes from the network; what it does from now on does not.
         await visit.context.route("**/functions/v1/**", lambda route: route.abort())
         await page.reload()
-        await expect(page.locator(".message-pending")).to_contain_text("Written in a tunnel")
+        await expect(page.locator(".uci-message-pending")).to_contain_text("Written in a tunnel")
         await visit.context.unroute_all()
         await replies(page, 2)
         await expect(messages_of(page)).to_have_text(["Before", "Written in a tunnel"])
-        await expect(page.locator(".message-pending")).to_have_count(0)
+        await expect(page.locator(".uci-message-pending")).to_have_count(0)
     rows = stored(slow_stack, reader)
     assert [content for role, content in rows if role == "user"] == [
         "Before",
@@ -178,7 +180,7 @@ async def test_a_refused_message_is_kept_and_can_be_discarded(
     async with visitor(browser, slow_stack) as visit:
         page = await visit.sign_in(reader)
         await send(page, "Not\0storable")
-        failed = page.locator('.message-pending[data-state="failed"]')
+        failed = page.locator('.uci-message-pending[data-state="failed"]')
         await expect(failed).to_contain_text("storable")
         await page.reload()
         await page.goto(slow_stack.settings.url)
@@ -193,13 +195,13 @@ async def test_a_reply_can_be_stopped_and_says_so(
     async with visitor(browser, slow_stack) as visit:
         page = await visit.sign_in(reader)
         await send(page, "Explain something at length")
-        await page.locator(".message-draft .markdown").wait_for()
+        await page.locator(".uci-message-draft .uci-markdown").wait_for()
         await page.get_by_role("button", name="Stop").click()
-        await expect(page.locator(".message-failure")).to_contain_text("Stopped")
+        await expect(page.locator(".uci-message-failure")).to_contain_text("Stopped")
         (partial,) = await replies(page)
         await page.reload()
         assert await replies(page) == [partial]
-        await expect(page.locator(".message-failure")).to_contain_text("Stopped")
+        await expect(page.locator(".uci-message-failure")).to_contain_text("Stopped")
 
 
 async def test_without_realtime_everything_still_arrives(

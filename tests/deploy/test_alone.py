@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.__main__ import endpoints
+from functions.app import ENDPOINTS
 from local.settings import ROOT
 from local.stack import Stack
 from tests.support.image import build_image
@@ -22,8 +22,6 @@ NEVER = (
     *("opentelemetry.exporter", "opentelemetry.sdk", "requests"),
 )
 
-HEALTH = ("functions.health", "functions.health.handler")
-
 # Each in a process that has read nothing yet but the libraries that all of them need.
 SCRIPT = """
 import json, os, sys
@@ -32,8 +30,8 @@ shared = [name for name in sys.modules if name.partition(".")[0] in {"functions"
 assert shared == [], shared
 for endpoint in sys.argv[1:]:
     if os.fork() == 0:
-        from functions.__main__ import load_app
-        app = load_app(endpoint)
+        import functions.app
+        app = getattr(functions.app, endpoint.replace("-", "_"))
         print(json.dumps([endpoint, sorted(sys.modules), sorted(app.openapi()["paths"])]))
         sys.exit()
     assert os.wait()[1] == 0, endpoint
@@ -44,14 +42,14 @@ for endpoint in sys.argv[1:]:
 def alone() -> dict[str, tuple[list[str], list[str]]]:
     """What each endpoint imports, and the addresses that it serves."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *endpoints()],
+        [sys.executable, "-c", SCRIPT, *ENDPOINTS],
         capture_output=True, text=True, cwd=ROOT, check=True,
     )  # fmt: skip
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return {endpoint: (modules, paths) for endpoint, modules, paths in rows}
 
 
-@pytest.mark.parametrize("endpoint", endpoints())
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_an_endpoint_alone_imports_only_what_it_needs(
     alone: dict[str, tuple[list[str], list[str]]], endpoint: str
 ) -> None:
@@ -61,8 +59,8 @@ def test_an_endpoint_alone_imports_only_what_it_needs(
     assert [m for m in modules if m.startswith(tuple(f"{name}." for name in forbidden))] == []
     assert set(forbidden).isdisjoint(modules)
     mine = f"functions.{endpoint.replace('-', '_')}"
-    assert {m for m in modules if m.startswith("functions.")} <= {
-        "functions.__main__", *HEALTH, *(m for m in modules if f"{m}.".startswith(f"{mine}.")),
+    assert {m for m in modules if m.startswith("functions.")} == {
+        "functions.app", "functions.health", mine,
     }  # fmt: skip
     addresses = {path.removeprefix("/functions/v1").split("/")[1] for path in paths}
     assert addresses == {endpoint, "health"}

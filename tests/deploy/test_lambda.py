@@ -29,6 +29,7 @@ SHORT_LEASE = {
     "DRAIN_SECONDS": "1",
     "HEARTBEAT_SECONDS": "0.1",
     "STORE_TIMEOUT": "2",
+    "LEASE_SECONDS": "5",
     "REALTIME_TIMEOUT": "0.1",
 }
 
@@ -85,7 +86,7 @@ def test_every_turn_ends_before_lambda_ends_the_function(function: dict[str, Any
     settings = settings_of(function)
     calls = 3 * settings.store_timeout  # begin, a last attempt to complete, and one in between
     assert function["Timeout"] <= 900
-    assert settings.engine_timeout + settings.unstored_seconds + calls < function["Timeout"]
+    assert settings.engine_timeout + settings.store_retry_seconds + calls < function["Timeout"]
     assert settings.engine_timeout + settings.lease_seconds < function["Timeout"]
     assert settings.drain_seconds < 2
     assert settings.is_frozen_between_requests

@@ -69,7 +69,7 @@ async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead
     body, headers = {"request": "Count"}, {"idempotency-key": "k"}
     async with (
         bundle(settings_for(stack), token=user.token, engine=engine) as worker,
-        functions_process(stack, tmp_path, CLOCK_OFF=str(off), JOIN_SECONDS="0.1") as server,
+        functions_process(stack, tmp_path, CLOCK_OFF=str(off), RETRY_WAIT_SECONDS="0.1") as server,
         server.client(user.token) as client,
     ):
         working = asyncio.create_task(worker.post("/mega-mind", json=body, headers=headers))

@@ -14,7 +14,12 @@ from tests.support.sse import read_events
 from tests.support.users import User
 
 # A lease of two seconds: ten heartbeats and twice the store's deadline.
-QUICK = {"HEARTBEAT_SECONDS": "0.05", "STORE_TIMEOUT": "0.75", "JOIN_SECONDS": "30"}
+QUICK = {
+    "HEARTBEAT_SECONDS": "0.05",
+    "STORE_TIMEOUT": "0.75",
+    "LEASE_SECONDS": "2",
+    "RETRY_WAIT_SECONDS": "30",
+}
 # Slow enough for a heartbeat to fall into the AI's work.
 POINTS = ["before_begin", "after_begin", "mid_model", "mid_stream", "after_model", "after_complete"]
 

@@ -30,7 +30,12 @@ EVERY = max(12, TURNS // 60)  # answered calls from one fault to the next
 ABANDONED = 9  # every so many calls, one is sent once and never again
 WAIT_SECONDS = 0.1
 # A lease of three seconds: ten heartbeats and twice the store's deadline.
-QUICK = {"HEARTBEAT_SECONDS": "0.1", "STORE_TIMEOUT": "1", "JOIN_SECONDS": "5"}
+QUICK = {
+    "HEARTBEAT_SECONDS": "0.1",
+    "STORE_TIMEOUT": "1",
+    "LEASE_SECONDS": "3",
+    "RETRY_WAIT_SECONDS": "5",
+}
 SLOW_AI = {"OFFLINE_DELAY": "0.01", "DRAIN_SECONDS": "5"}
 
 

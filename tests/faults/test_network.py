@@ -218,7 +218,9 @@ async def test_the_road_behind_the_store_may_break_as_well(
         db_url = stack.settings.db_url.replace(f":{stack.settings.ports.db}/", f":{postgres.port}/")
         async with second_gateway(stack, tmp_path, SUPABASE_DB_URL=db_url) as port:
             url = f"http://127.0.0.1:{port}"
-            settings = settings_for(stack, supabase_url=url, **{**SHORT_LEASE, "store_timeout": 2})
+            settings = settings_for(
+                stack, supabase_url=url, **{**SHORT_LEASE, "store_timeout": 2, "lease_seconds": 5}
+            )
             async with bundle(settings, token=user.token, engine=engine) as client:
                 await until_answered(client, "before")
                 for verb in VERBS:

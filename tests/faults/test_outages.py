@@ -194,7 +194,7 @@ async def test_begin_turn_whose_answer_is_lost_ends_in_one_turn(
     stack: Stack, user: User, db: psycopg.Connection, proxy: Proxy, fault: Behaviour
 ) -> None:
     """Lost again and again: 503, then 409 elsewhere under the lease, then one takeover."""
-    settings = behind(proxy, stack, join_seconds=0.1, store_timeout=5)
+    settings = behind(proxy, stack, retry_wait_seconds=0.1, store_timeout=5)
     async with bundle(settings, token=user.token) as client:
         proxy.on("begin_turn", fault)
         assert_unavailable(await ask(client, "k"))
@@ -261,7 +261,7 @@ async def test_a_finished_reply_outlives_an_outage_longer_than_its_lease(
 ) -> None:
     """The retry that finds the lease over lets the process store what it has, as attempt 2."""
     engine = ScriptedEngine("First.", hold=True)
-    settings = behind(proxy, stack, heartbeat_seconds=0.2, unstored_seconds=60)
+    settings = behind(proxy, stack, heartbeat_seconds=0.2, store_retry_seconds=60)
     async with bundle(settings, token=user.token, engine=engine) as client:
         asking = asyncio.create_task(ask(client, "k"))
         await asyncio.wait_for(engine.started.wait(), timeout=20)

@@ -20,7 +20,7 @@ from tests.support.users import User
 
 PAUSE_SECONDS = 0.05
 ASKING_SECONDS = 0.2
-QUICK = {"HEARTBEAT_SECONDS": "0.5", "STORE_TIMEOUT": "4"}
+QUICK = {"HEARTBEAT_SECONDS": "0.5", "STORE_TIMEOUT": "4", "LEASE_SECONDS": "13"}
 
 Hop = Callable[[Stack, Path, int], AbstractAsyncContextManager[str]]
 

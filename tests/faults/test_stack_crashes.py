@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from local.errors import PortTakenError
+from local.ports import Ports
 from local.postgres import kill_server
 from local.processes import Part
-from local.settings import Ports
 from local.stack import Stack, processes_left_in
 from tests.support.stack import free_ports, settings_in
 from tests.support.users import User, sign_up
@@ -158,7 +158,7 @@ def test_a_taken_port_is_named(tmp_path: Path, name: str) -> None:
         assert part.process() is None
     message = str(caught.value)
     assert str(port) in message
-    assert f"{name.upper()}_PORT" in message
+    assert "API_PORT=" in message
     assert f"pid {os.getpid()}" in message
     assert "\n" not in message
 

@@ -22,8 +22,16 @@ from tests.support.users import User
 STREAMS = int(os.environ.get("FAULT_STREAMS", "100"))
 WORD_SECONDS = max(0.1, STREAMS / 1000)  # so that all are open before the first one ends
 MOST_BYTES = 1_000_000  # of the process, for each open stream
-PATIENT = {"STORE_TIMEOUT": "60"}  # a busy machine's store is slow, not away
-QUICK = {"HEARTBEAT_SECONDS": "0.1", "STORE_TIMEOUT": "1", "JOIN_SECONDS": "10"}
+PATIENT = {
+    "STORE_TIMEOUT": "60",
+    "LEASE_SECONDS": "130",
+}  # a busy machine's store is slow, not away
+QUICK = {
+    "HEARTBEAT_SECONDS": "0.1",
+    "STORE_TIMEOUT": "1",
+    "LEASE_SECONDS": "3",
+    "RETRY_WAIT_SECONDS": "10",
+}
 
 
 class Memory:

@@ -608,7 +608,7 @@ async def test_a_missing_setting_is_one_line_and_code_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("actor", ["anon", "user", "service"])
 async def test_only_the_service_may_call(patient: Patient, actor: str) -> None:
-    """A stranger and a user are refused, with nothing changed; the parts are nobody's to call."""
+    """A stranger and a user are refused, with nothing changed."""
     patient.plant("update conversations set last_seq = 9 where id = %(conversation)s")
     environment = patient.stack.settings.environment()
     headers = {"apikey": environment["SUPABASE_PUBLISHABLE_KEY"]}
@@ -616,20 +616,18 @@ async def test_only_the_service_may_call(patient: Patient, actor: str) -> None:
         headers["authorization"] = f"Bearer {patient.owner.token}"
     elif actor == "service":
         headers = {"apikey": environment["SUPABASE_SECRET_KEY"]}
-    part = {"check_name": "last_seq_wrong", "broken_id": patient.conversation}
     grace = {"grace_seconds": 120}
-    calls = {"repair_broken": part, "find_broken": grace, "check_invariants": grace}
     before = everything_in(patient.db)
     async with httpx.AsyncClient(
         base_url=f"{environment['SUPABASE_URL']}/rest/v1/rpc", headers=headers
     ) as http:
-        answers = {name: await http.post(name, json=given) for name, given in calls.items()}
+        answers = {"check_invariants": await http.post("check_invariants", json=grace)}
         unchanged = everything_in(patient.db) == before
         answers["repair_invariants"] = await http.post("repair_invariants", json=grace)
     may = {name for name, answer in answers.items() if answer.is_success}
     refusals = {answer.json()["code"] for name, answer in answers.items() if name not in may}
-    assert may == ({*answers} - {"repair_broken"} if actor == "service" else set())
-    assert refusals == {"42501"}
+    assert may == ({*answers} if actor == "service" else set())
+    assert refusals == (set() if actor == "service" else {"42501"})
     assert unchanged
     assert (everything_in(patient.db) == before) == (actor != "service")
 

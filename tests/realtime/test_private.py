@@ -26,7 +26,7 @@ def _unsigned(user: str) -> str:
 
 @pytest.mark.parametrize("owns_it", [True, False])
 async def test_join_asks_the_policy(realtime: RealtimeStack, owner: Owner, owns_it: bool) -> None:
-    """The owner of a topic is let in; another user is told that it may not read it."""
+    """The owner of a topic is let in; another user gets the reason why not."""
     token = owner.token if owns_it else Owner().token
     async with realtime.client() as client:
         reply = await client.join(owner.open_topic, token=token, private=True)
@@ -75,7 +75,6 @@ async def test_join_of_an_odd_topic_is_refused(
         (token_for("u", role=None), "InvalidJWTToken: Fields `role` and `exp`"),
         (token_for("u", role="none"), "InvalidJWTToken"),
         (jwt.encode({"role": "anon"}, SECRET), "InvalidJWTToken: Fields `role` and `exp`"),
-        ("x" * 9000, "MalformedJWT"),
     ],
 )
 async def test_join_with_a_bad_token_says_what_is_wrong(
@@ -101,7 +100,7 @@ async def test_a_role_that_does_not_exist_may_nothing(
 async def test_a_send_that_the_policy_denies_is_dropped_without_an_answer(
     realtime: RealtimeStack, owner: Owner
 ) -> None:
-    """A member that may only listen is neither heard nor acknowledged."""
+    """What a member that may only listen sends is neither delivered nor acknowledged."""
     topic = owner.quiet_topic
     async with realtime.client() as member, realtime.client(SECRET_KEY) as service:
         await member.join(topic, token=owner.token, private=True, broadcast={"ack": True})
@@ -116,7 +115,7 @@ async def test_a_send_that_the_policy_denies_is_dropped_without_an_answer(
 async def test_a_send_that_the_policy_allows_is_delivered(
     realtime: RealtimeStack, owner: Owner
 ) -> None:
-    """A member that may send is heard and acknowledged."""
+    """What a member may send is delivered and acknowledged."""
     topic = owner.open_topic
     async with realtime.client() as member, realtime.client(SECRET_KEY) as service:
         await member.join(topic, token=owner.token, private=True, broadcast={"ack": True})
@@ -139,7 +138,7 @@ async def test_asking_leaves_no_row_behind(realtime: RealtimeStack, owner: Owner
     assert rows == []
 
 
-async def test_public_and_private_namesakes_do_not_hear_each_other(
+async def test_public_and_private_namesakes_are_two_topics(
     realtime: RealtimeStack, owner: Owner
 ) -> None:
     """The private flag is part of a topic's identity."""
@@ -157,7 +156,7 @@ async def test_public_and_private_namesakes_do_not_hear_each_other(
 async def test_a_new_token_of_somebody_else_ends_the_membership(
     realtime: RealtimeStack, owner: Owner, version: str
 ) -> None:
-    """A changed token is judged anew: a system error, then the close with the join's ref."""
+    """A changed token is judged again: a system error, then the close with the join's ref."""
     topic = owner.open_topic
     async with realtime.client(version=version) as member, realtime.client(SECRET_KEY) as service:
         joined = await member.join(topic, token=owner.token, private=True)
@@ -189,7 +188,7 @@ async def test_a_refresh_that_says_nothing_changes_nothing(
         assert (await member.reply_to(ref))["status"] == "ok"
 
 
-async def test_a_new_token_is_asked_anew_what_it_may_send(
+async def test_a_new_token_has_its_own_permission_to_send(
     realtime: RealtimeStack, owner: Owner
 ) -> None:
     """A permission to send ends with the token that had it."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from local.realtime.limits import PAYLOAD_BYTES
+from local.realtime.hub import PAYLOAD_BYTES
 from tests.support.realtime_stack import PUBLISHABLE_KEY, SECRET_KEY, Owner, token_for
 
 if TYPE_CHECKING:
@@ -101,15 +101,13 @@ async def test_batch_that_makes_no_sense_is_refused(realtime: RealtimeStack, bod
 
 
 async def test_batch_with_one_bad_message_sends_none(realtime: RealtimeStack, topic: str) -> None:
-    """The errors stand at the message's place, and nothing of the batch goes out."""
+    """Here it is too large; nothing of the batch goes out."""
     async with realtime.client() as client:
         await client.join(topic)
         big = {"text": "x" * PAYLOAD_BYTES}
         batch = {"messages": [_message(topic), _message(topic, payload=big)]}
         response = await _post(realtime, "", GUEST, json=batch)
         assert response.status_code == 422
-        assert response.json()["errors"]["messages"][0] == {}
-        assert "payload" in response.json()["errors"]["messages"][1]
         assert await client.settle() == []
 
 
@@ -126,20 +124,8 @@ async def test_event_is_delivered_under_its_decoded_names(
     assert (message["event"], message["payload"]) == (name, {"n": 2})
 
 
-async def test_event_of_raw_bytes_is_delivered_as_bytes(
-    realtime: RealtimeStack, topic: str
-) -> None:
-    """An octet stream stays one."""
-    async with realtime.client() as client:
-        await client.join(topic)
-        headers = {**GUEST, "Content-Type": "application/octet-stream"}
-        response = await _post(realtime, f"/{topic}/events/blob", headers, content=b"\x00\xff")
-        assert response.status_code == 202
-        assert (await client.next_bytes()).endswith(b"blob\x00\xff")
-
-
 async def test_private_event_asks_the_policy(realtime: RealtimeStack, owner: Owner) -> None:
-    """The same sender may send to one of its topics and is told that it may not to the other."""
+    """The same sender may send to one of its topics and is refused at the other."""
     async with realtime.client() as client:
         await client.join(owner.open_topic, token=owner.token, private=True)
         headers = _bearer(owner.token)
@@ -150,22 +136,13 @@ async def test_private_event_asks_the_policy(realtime: RealtimeStack, owner: Own
         assert (await client.next_broadcast())["event"] == "e"
 
 
-@pytest.mark.parametrize(
-    ("content_type", "body", "status"),
-    [
-        ("text/plain", b"{}", 415),
-        ("application/json", b"{", 422),
-        ("application/json", b'"' + b"x" * PAYLOAD_BYTES + b'"', 422),
-        ("application/octet-stream", b"x" * 6_000_000, 413),
-    ],
-)
+@pytest.mark.parametrize("body", [b"{", b'"' + b"x" * PAYLOAD_BYTES + b'"'], ids=len)
 async def test_event_that_makes_no_sense_is_refused(
-    realtime: RealtimeStack, topic: str, content_type: str, body: bytes, status: int
+    realtime: RealtimeStack, topic: str, body: bytes
 ) -> None:
-    """The body is JSON or bytes of a bounded size."""
-    headers = {**GUEST, "Content-Type": content_type}
-    response = await _post(realtime, f"/{topic}/events/e", headers, content=body)
-    assert response.status_code == status
+    """The body is JSON of a bounded size."""
+    response = await _post(realtime, f"/{topic}/events/e", GUEST, content=body)
+    assert response.status_code == 422
 
 
 async def test_an_unknown_path_is_not_found(realtime: RealtimeStack) -> None:

@@ -1,9 +1,8 @@
-"""What SQL sends: realtime.send, its delivery, replay, and the schema that holds it."""
+"""What SQL sends: realtime.send, its delivery, and the schema that holds it."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -91,43 +90,6 @@ def test_send_never_fails(realtime: RealtimeStack, topic: str, payload: str) -> 
     with psycopg.connect(realtime.postgres.url()) as connection:
         connection.execute(f"select realtime.send({payload}, 'odd', '{topic}')".encode())
         assert connection.execute("select 1").fetchone() == (1,)
-
-
-async def test_replay_sends_what_was_missed(realtime: RealtimeStack, owner: Owner) -> None:
-    """A join with `replay` gets the newest stored broadcasts, oldest first, marked as replayed."""
-    topic = owner.quiet_topic
-    before = int(time.time() * 1000) - 60_000
-    for number in range(4):
-        _send(realtime, topic, number)
-    async with realtime.client() as client:
-        replay = {"since": before, "limit": 3}
-        await client.join(topic, token=owner.token, private=True, broadcast={"replay": replay})
-        received = [await client.next_broadcast() for _ in range(3)]
-        await client.settle()
-    assert [message["payload"]["n"] for message in received] == [1, 2, 3]
-    assert all(message["meta"]["replayed"] is True for message in received)
-    assert all(message["meta"]["id"] for message in received)
-
-
-@pytest.mark.parametrize(
-    ("replay", "private"),
-    [
-        ({"since": 1, "limit": 5}, False),
-        ({"since": 1, "limit": 26}, True),
-        ({"since": "x"}, True),
-        ({"since": -1}, True),
-        ({}, True),
-    ],
-)
-async def test_replay_that_can_not_be_is_refused(
-    realtime: RealtimeStack, owner: Owner, replay: dict[str, Any], private: bool
-) -> None:
-    """Public topics have no replay, and its parameters have bounds."""
-    async with realtime.client() as client:
-        reply = await client.join(
-            owner.open_topic, token=owner.token, private=private, broadcast={"replay": replay}
-        )
-    assert reply["response"]["reason"].startswith("UnableToReplayMessages: ")
 
 
 def test_the_schema_applies_again_and_keeps_its_rows(realtime: RealtimeStack, topic: str) -> None:

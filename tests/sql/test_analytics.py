@@ -86,7 +86,11 @@ def bounds(service: Caller, starts_at: str, ends_at: str, bucket: str, time_zone
     """Return the bounds of buckets, in UTC."""
     service.connection.execute("set local time zone 'UTC'")
     found: Any = service.call(
-        "bucket_bounds", starts_at=starts_at, ends_at=ends_at, bucket=bucket, time_zone=time_zone
+        "private.bucket_bounds",
+        starts_at=starts_at,
+        ends_at=ends_at,
+        bucket=bucket,
+        time_zone=time_zone,
     )
     return [moment.strftime("%m-%d %H:%M") for moment in found]
 

@@ -65,8 +65,8 @@ def test_a_commit_takes_all_parts_in_order_and_leaves_none(
     ).fetchall()
     assert outcome["is_taken"] is True
     assert rows == [(1, "user", False, "0", 2020), (2, "user", False, "1", 2020)]
-    assert scratch.execute("select count(*) from import_parts").fetchone() == (0,)
-    assert scratch.execute("select find_broken(0)").fetchone() == ({},)
+    assert scratch.execute("select count(*) from private.import_parts").fetchone() == (0,)
+    assert scratch.execute("select private.find_broken(0)").fetchone() == ({},)
 
 
 def test_what_follows_an_import_takes_its_place_as_always(
@@ -162,11 +162,12 @@ def test_staging_is_repeatable_and_forgets_what_was_left_for_an_hour(
 ) -> None:
     """A lost answer changes nothing; parts of a process that died don't stay."""
     left, _ = staged(scratch, owner)
-    scratch.execute("update import_parts set staged_at = now() - interval '61 minutes'")
+    scratch.execute("update private.import_parts set staged_at = now() - interval '61 minutes'")
     import_id, _ = staged(scratch, owner)
     scratch.execute("select stage_import(%s, 0, %s, '[]', '[]')", (import_id, owner))
     rows = scratch.execute(
-        "select import_id, jsonb_array_length(conversations) from import_parts order by part"
+        "select import_id, jsonb_array_length(conversations)"
+        " from private.import_parts order by part"
     ).fetchall()
     assert rows == [(import_id, 1), (import_id, 0)]
     assert left != import_id

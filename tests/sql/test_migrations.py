@@ -1,53 +1,162 @@
-"""The migrations on every Postgres that this machine has: in order, once, with one result."""
+"""The migrations make what the schema files say, on every Postgres that this machine has."""
 
+import re
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from local import database
+from local import database, schema
 from local.errors import LocalStackError
-from tests.support.catalog import EXPECTED, describe
+from shared.persistence.integrity import SCHEMA_VERSION
+from tests.support.catalog import describe, difference
 from tests.support.clients import install_clients
 from tests.support.postgres import Server, programs_of, running_server
 
 pytest_plugins = ["tests.support.scratch"]
 
-HOW_TO_REFRESH = "run `.venv/bin/python -m tests.support.catalog` if the change is meant"
+# What is made once, and under which name: a policy's and a trigger's is that of its table too.
+MADE = re.compile(
+    r"^create (?:or replace )?(?:unique )?"
+    r"(?:(function|table|view|type|schema|index|extension)(?: if not exists)? ([\w.]+)"
+    r"|(policy|trigger) (\w+)\s[^;]*?\bon ([\w.]+))",
+    re.MULTILINE,
+)
+
+# Each differs from the schema files in one thing.
+PLANTED = {
+    "body": "create or replace function public.ping() returns jsonb language sql stable"
+    " set search_path = '' as 'select jsonb_build_object(''now'', clock_timestamp())'",
+    "setting of a function": "alter function public.ping() set statement_timeout = '1s'",
+    "security of a function": "alter function public.ping() security definer",
+    "volatility of a function": "alter function public.ping() volatile",
+    "cost of a function": "alter function public.ping() cost 7",
+    "parallel safety of a function": "alter function public.ping() parallel safe",
+    "comment on a function": "comment on function public.ping() is 'Changed.'",
+    "comment on a table": "comment on table public.turns is 'Changed.'",
+    "comment on a column": "comment on column public.turns.attempt is null",
+    "comment on a policy": "comment on policy select_own on public.turns is 'Changed.'",
+    "comment on an index": "comment on index public.idx_turns_user_id is 'Changed.'",
+    "grant on a table": "grant delete on public.turns to service_role",
+    "grant on a column": "grant update (content) on public.messages to authenticated",
+    "grant on a function": "grant execute on function public.ping() to authenticated",
+    "grant on a schema": "grant usage on schema search to service_role",
+    "default privilege": "alter default privileges in schema public grant select on tables to anon",
+    "policy": "alter policy select_own on public.turns using (user_id = auth.uid())",
+    "role of a policy": "alter policy select_own on public.turns to anon",
+    "check of a policy": "alter policy insert_own on public.conversations with check (true)",
+    "row-level security": "alter table public.turns disable row level security",
+    "policy on live events": "drop policy listen_to_own_conversation on realtime.messages",
+    "trigger": "alter table public.messages disable trigger messages_broadcast",
+    "index": "drop index public.idx_turns_user_id",
+    "deferrability": "alter table public.turns"
+    " alter constraint turns_user_message_id_fkey not deferrable",
+    "constraint": "alter table public.turns drop constraint turns_attempt_positive",
+    "default of a column": "alter table public.turns alter column replays set default 1",
+    "column": "alter table public.turns add column planted integer",
+    "type": "create type public.planted as enum ('one', 'two')",
+    "storage parameter": "alter table public.turns set (fillfactor = 50)",
+}
 
 
 @pytest.mark.parametrize("major", [15, 17, 18])
-def test_migrations_apply_once_and_make_the_expected_catalog(major: int) -> None:
-    """On an empty server: all in order, then none, and the catalog is the one in the file."""
+def test_the_migrations_make_exactly_what_the_schema_files_say(major: int) -> None:
+    """On an empty server: all in order, then none; the files of the schema make the same."""
     install_clients()
     programs = programs_of(major)
     if programs is None:
         pytest.skip(f"no PostgreSQL {major} server on this machine (only its programs are needed)")
     names = [script.name for script in sorted(database.MIGRATIONS.glob("*.sql"))]
-    with running_server(programs) as server:
-        database.shape(server.url())
-        applied = [database.migrate(server.url()) for _ in range(2)]
-        with psycopg.connect(server.url()) as connection:
+    with (
+        running_server(programs) as server,
+        server.database() as migrated,
+        server.database() as url,
+    ):
+        database.shape(migrated)
+        applied = [database.migrate(migrated) for _ in range(2)]
+        database.shape(url)
+        with psycopg.connect(migrated) as connection:
             version = connection.info.server_version // 10_000
-            catalog = describe(connection)
+            made = describe(connection)
+        with psycopg.connect(url) as connection:
+            for path in schema.schema_files():
+                connection.execute(path.read_bytes())
+            said = describe(connection)
     assert version == major
     assert applied == [names, []]
-    assert catalog == EXPECTED.read_text(), HOW_TO_REFRESH
+    assert difference(said, made) == ""
 
 
-def test_the_stack_has_the_expected_catalog(db: psycopg.Connection) -> None:
-    """The running stack, with its Auth service, has the same catalog as a bare server."""
-    assert describe(db) == EXPECTED.read_text(), HOW_TO_REFRESH
+@pytest.mark.parametrize("what", PLANTED)
+def test_negative_control_the_catalog_shows_a_changed(
+    scratch: psycopg.Connection, catalog: str, what: str
+) -> None:
+    """One thing changed by hand is a difference, and without it there is none."""
+    before = difference(catalog, describe(scratch))
+    scratch.execute(PLANTED[what].encode())
+    assert before == ""
+    assert difference(catalog, describe(scratch)) != ""
 
 
-def test_shaping_a_migrated_database_again_changes_nothing(bare_server: Server) -> None:
+def test_the_baseline_is_what_the_schema_files_are() -> None:
+    """Otherwise: run `make schema`."""
+    assert schema.BASELINE.read_text() == schema.baseline_text()
+
+
+def test_the_schema_says_its_version(scratch: psycopg.Connection) -> None:
+    """That of the newest migration, which the bundle knows too: the doctor compares the two."""
+    newest = max(database.MIGRATIONS.glob("*.sql")).name.partition("_")[0]
+    said = scratch.execute("select ping() ->> 'version'").fetchone()
+    assert (SCHEMA_VERSION, said) == (newest, (newest,))
+
+
+def test_every_schema_file_is_named_in_the_configuration() -> None:
+    """A file that config.toml doesn't name would be read by nobody."""
+    there = set((schema.SUPABASE / "schemas").glob("*.sql"))
+    assert {path.resolve() for path in schema.schema_files()} == there
+
+
+def test_nothing_is_made_twice() -> None:
+    """Each function, table, policy and trigger stands in the schema files once, to be read."""
+    text = "\n".join(path.read_text() for path in schema.schema_files())
+    assert made_twice(text) == set()
+    assert not re.findall(r"^(?:create or replace|drop) .*", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("again", "name"),
+    [
+        ("create function public.ping(a int) returns int", "function public.ping"),
+        ("create or replace function public.ping() returns int", "function public.ping"),
+        ("create table public.turns (", "table public.turns"),
+        ("create policy select_own on public.turns", "policy select_own on public.turns"),
+        (
+            "create trigger messages_index\n    after insert\n    on public.messages",
+            "trigger messages_index on public.messages",
+        ),
+    ],
+)
+def test_negative_control_what_is_made_twice_is_named(again: str, name: str) -> None:
+    """A second definition planted behind the others is found."""
+    text = schema.baseline_text()
+    assert made_twice(f"{text}\n{again}") == {name}
+
+
+def test_the_stack_has_the_same_catalog(db: psycopg.Connection, catalog: str) -> None:
+    """The running stack, with its Auth service, has what a bare server has."""
+    assert difference(catalog, describe(db)) == ""
+
+
+def test_shaping_a_migrated_database_again_changes_nothing(
+    bare_server: Server, catalog: str
+) -> None:
     """What runs on every start leaves the migrations' work as it is."""
     with bare_server.database() as url:
         database.shape(url)
         database.migrate(url)
         database.shape(url)
         with psycopg.connect(url) as connection:
-            assert describe(connection) == EXPECTED.read_text()
+            assert difference(catalog, describe(connection)) == ""
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(shaped_url: str, tmp_path: Path) -> None:
@@ -64,9 +173,10 @@ def test_a_migration_that_fails_leaves_nothing_behind(shaped_url: str, tmp_path:
     assert state == (False, True, ["1"])
 
 
-def test_negative_control_the_catalog_tells_a_changed_grant(scratch: psycopg.Connection) -> None:
-    """One column granted by hand is a difference."""
-    scratch.execute("grant update (content) on public.messages to authenticated")
-    catalog = describe(scratch)
-    assert "messages to authenticated: update (content)" in catalog
-    assert catalog != EXPECTED.read_text()
+def made_twice(text: str) -> set[str]:
+    """Return what a text makes more than once, by kind and name."""
+    names = [
+        f"{found[1]} {found[2]}" if found[1] else f"{found[3]} {found[4]} on {found[5]}"
+        for found in MADE.finditer(text)
+    ]
+    return {name for name in names if names.count(name) > 1}

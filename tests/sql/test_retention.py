@@ -282,7 +282,7 @@ def test_an_account_with_a_hold_and_nothing_else_can_not_go(
         scratch.execute("delete from auth.users where id = %s", (owner,))
     service.call("release_legal_hold", hold_id=hold["id"])
     scratch.execute("delete from auth.users where id = %s", (owner,))
-    assert scratch.execute("select count(*) from legal_holds").fetchone() == (0,)
+    assert scratch.execute("select count(*) from private.legal_holds").fetchone() == (0,)
 
 
 def test_a_hold_waits_for_a_removal_that_has_begun(database_url: str) -> None:
@@ -316,7 +316,7 @@ def test_holds_are_listed_by_whether_they_are_in_force(
     second = service.call("place_legal_hold", reason="two", user_id=owner)
     ended = service.call("release_legal_hold", hold_id=first["id"])
     scratch.execute(
-        "update legal_holds set released_at = '2026-01-01' where id = %s", (first["id"],)
+        "update private.legal_holds set released_at = '2026-01-01' where id = %s", (first["id"],)
     )
     again = service.call("release_legal_hold", hold_id=first["id"])
     listed = [
@@ -398,7 +398,7 @@ def test_an_erasure_leaves_what_is_held_and_says_so(
     service.call("place_legal_hold", reason="case", user_id=owner)
     with pytest.raises(psycopg.Error) as refusal, scratch.transaction():
         service.call("erase_account", user_id=owner, idempotency_key="two")
-    receipts = scratch.execute("select count(*) from erasure_receipts").fetchone()
+    receipts = scratch.execute("select count(*) from private.erasure_receipts").fetchone()
     assert (receipt["conversations"], receipt["held"], receipt["remaining"]) == (1, 1, 0)
     assert receipt["erased_at"] is not None
     assert state(scratch, held, free) == ["active", "gone"]
@@ -428,7 +428,7 @@ def test_events_that_may_not_be_deleted_hold_nothing_up(
     conversation = make_conversation(scratch, owner, messages=1)
     scratch.execute("create role powerless; grant usage on schema realtime to powerless")
     scratch.execute("grant select on conversations to powerless")
-    scratch.execute("alter function forget_events() owner to powerless")
+    scratch.execute("alter function private.forget_events() owner to powerless")
     scratch.execute("delete from conversations where id = %s", (conversation,))
     left = scratch.execute("select count(*) > 0 from realtime.messages").fetchone()
     assert (state(scratch, conversation), left) == (["gone"], (True,))
@@ -502,11 +502,12 @@ def test_a_turn_that_can_not_be_settled_keeps_no_other_from_it(
         "update turns set lease_expires_at = now() - interval '1 hour' - attempt * interval '1 s'"
     )
     scratch.execute(
-        "insert into deleted_turns (user_id, started_at) values (%s, now() - interval '2 days')",
+        "insert into private.turn_usage (user_id, started_at)"
+        " values (%s, now() - interval '2 days')",
         (owner,),
     )
     swept = service.call("sweep_turns")
-    left = scratch.execute("select count(*) from deleted_turns").fetchone()
+    left = scratch.execute("select count(*) from private.turn_usage").fetchone()
     assert swept == {"settled": 1}
     assert left == (0,)
 

@@ -151,17 +151,6 @@ def test_a_turn_that_somebody_holds_holds_up_no_other(
     assert beat(service, held, draft_tail="x")["is_ours"] is True
 
 
-def test_an_older_bundles_heartbeat_still_counts(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """extend_turn does for one turn what extend_turns does for many."""
-    begun = service.begin(account)
-    arguments = {"turn_id": begun["turn"]["id"], "attempt": 1, "lease_seconds": 60}
-    told = service.call("extend_turn", **arguments, draft_offset=0, draft_tail="Hi")
-    assert told == {"is_ours": True, "cancel_requested": False}
-    assert draft(db, begun) == "Hi"
-
-
 def test_the_same_call_again_goes_on_as_if_its_answer_had_arrived(
     service: Caller, account: str
 ) -> None:
@@ -305,12 +294,12 @@ def test_a_limit_counts_the_turns_of_deleted_conversations(
     with pytest.raises(psycopg.Error) as refused:
         service.begin(account, **two)
     db.execute(
-        "update deleted_turns set started_at = now() - interval '1 day' where user_id = %s",
+        "update private.turn_usage set started_at = now() - interval '1 day' where user_id = %s",
         (account,),
     )
     begun = service.begin(account, **two)
     service.call("delete_conversation", conversation_id=begun["conversation"]["id"])
-    kept = db.execute("select count(*) from deleted_turns where user_id = %s", (account,))
+    kept = db.execute("select count(*) from private.turn_usage where user_id = %s", (account,))
     assert refused.value.sqlstate == "PT429"
     assert kept.fetchone() == (1,)
 
@@ -327,11 +316,11 @@ def test_a_limit_counts_what_was_never_stored(
     with pytest.raises(psycopg.Error) as unstored:
         service.call("count_unstored_turn", user_id=account, **two)
     db.execute(
-        "update deleted_turns set started_at = now() - interval '1 day' where user_id = %s",
+        "update private.turn_usage set started_at = now() - interval '1 day' where user_id = %s",
         (account,),
     )
     counted = service.call("count_unstored_turn", user_id=account, **two)
-    kept = db.execute("select count(*) from deleted_turns where user_id = %s", (account,))
+    kept = db.execute("select count(*) from private.turn_usage where user_id = %s", (account,))
     assert (stored.value.sqlstate, unstored.value.sqlstate) == ("PT429", "PT429")
     assert counted == {"is_counted": True}
     assert kept.fetchone() == (1,)
@@ -346,7 +335,7 @@ def test_of_a_deleted_account_no_turn_is_remembered(
     service.call("delete_conversation", conversation_id=gone["conversation"]["id"])
     service.complete(service.begin(account))
     db.execute("delete from auth.users where id = %s", (account,))
-    left = db.execute("select count(*) from deleted_turns where user_id = %s", (account,))
+    left = db.execute("select count(*) from private.turn_usage where user_id = %s", (account,))
     assert left.fetchone() == (0,)
 
 

@@ -22,22 +22,22 @@ SEARCH = (
 ALLOWED = {
     # Tables of the backend's own: nobody's rows are anybody's to see.
     "policy that does not name the caller": {
-        "public.deleted_turns.withheld",
-        "public.erasure_receipts.withheld",
-        "public.import_parts.withheld",
-        "public.legal_holds.withheld",
-        "public.retention_policies.withheld",
+        "private.erasure_receipts.withheld",
+        "private.import_parts.withheld",
+        "private.legal_holds.withheld",
+        "private.retention_policies.withheld",
+        "private.turn_usage.withheld",
     },
     # Reads and management of one's own, under row-level security.
     "function granted to signed-in users": {
-        "bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "conversation_analytics(timestamp with time zone,timestamp with time zone,text,text,uuid,"
         "uuid,jsonb)",
         "create_conversation(text,uuid,jsonb)",
         "delete_conversation(uuid)",
         "export_conversations(uuid,uuid,integer)",
         "export_messages(uuid,bigint,bigint,integer,integer)",
-        "describe_turn(uuid,text,integer,integer)",  # of what the caller can see
+        "private.describe_turn(uuid,text,integer)",  # of what the caller can see
         "get_conversation(uuid)",
         "list_conversations(boolean,uuid,integer,timestamp with time zone,uuid,"
         "timestamp with time zone)",
@@ -52,17 +52,17 @@ ALLOWED = {
         "update_conversation(uuid,text,boolean)",
     },
     "function that runs as its owner": {
-        "assign_message_place()",  # a client may write a message, not its conversation's counter
+        "private.assign_message_place()",  # a client may not write its conversation's counter
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
         "repair_invariants(integer)",  # the service may not change messages, except for this
         "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
-        "note_deleted_turns()",  # whoever deletes may not write what their limits count
-        "forget_deleted_turns()",  # the service only reads what limits count
-        "forget_events()",  # nobody else may delete the live events of what is deleted
-        "refuse_held_removal()",  # whoever deletes may not see the legal holds
+        "private.note_turn_usage()",  # whoever deletes may not write what their limits count
+        "private.forget_turn_usage()",  # the service only reads what limits count
+        "private.forget_events()",  # nobody else may delete the live events of what is deleted
+        "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
         "search.index_message()",  # a client may not write the index, its stored message is in it
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
-        "broadcast_message()",  # a client may not send to a topic, its stored message is told of
+        "private.broadcast_message()",  # a client may not send to a topic
     },
 }
 
@@ -211,8 +211,8 @@ def test_every_constraint_and_index_has_a_deliberate_name(
     assert unwritten_names(db, migrations) == set()
 
 
-@pytest.mark.parametrize("schema", ["public", "search"])
-def test_no_client_may_create_anything_in_public(db: psycopg.Connection, schema: str) -> None:
+@pytest.mark.parametrize("schema", ["public", "private", "search"])
+def test_no_client_may_create_anything(db: psycopg.Connection, schema: str) -> None:
     """The roles of the Data API can't add tables or functions of their own."""
     allowed = db.execute(
         "select role from unnest(array['anon', 'authenticated', 'service_role']) as role"
@@ -241,7 +241,7 @@ def test_no_function_has_a_second_form(db: psycopg.Connection) -> None:
     """A call by named arguments that fits two functions of one name is refused as ambiguous."""
     doubled = db.execute(
         "select p.pronamespace::regnamespace::text, p.proname::text from pg_proc as p"
-        " where p.pronamespace in ('public'::regnamespace, 'search'::regnamespace)"
+        " where p.pronamespace::regnamespace::text in ('public', 'private', 'search')"
         " group by 1, 2 having count(*) > 1"
     ).fetchall()
     assert doubled == []

@@ -149,9 +149,9 @@ def test_one_long_message_does_not_push_out_the_others(
     assert sum(len(json.dumps(row, ensure_ascii=False)) for row in stored.history) < 4_000
     context = given_context(stored.history, stored.context)
     assert [row.seq for row in context.history] == list(range(1, 9))
-    assert context.told()["tokens"] <= 1_000
-    assert context.told()["shortened"] == 2
-    assert context.told()["omitted"] == 0
+    assert context.as_metadata()["tokens"] <= 1_000
+    assert context.as_metadata()["shortened"] == 2
+    assert context.as_metadata()["omitted"] == 0
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -199,14 +199,13 @@ def service_rows(db: psycopg.Connection, conversation: str) -> list[tuple[int, s
 def test_begin_turn_gives_what_fits_before_the_request(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
-    """With a budget; without one it is the newest messages, as it was before there were budgets."""
+    """The summary, and what came since; all of it where the budget is large."""
     conversation = make_conversation(db, owner, messages=300)
     summarise(service, conversation, 290)
     old = service.begin(owner, conversation_id=conversation)
     service.complete(old, metadata={"success": True})
     new = service.begin(owner, "And now?", conversation_id=conversation, history_tokens=200)
-    assert "context" not in old
-    assert len(old["history"]) == 200
+    assert len(old["history"]) == 300
     assert [row["seq"] for row in new["history"]] == [301, *range(291, 301), 302, 303]
     assert new["context"]["covers_to"] == 290
     assert new["user_message"]["content"] == "And now?"

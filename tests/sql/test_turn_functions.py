@@ -234,7 +234,7 @@ def test_an_unknown_turn_is_not_found(service: Caller, function: str) -> None:
     calls = {
         "complete_turn": lambda: service.complete(missing),
         "resume_turn": lambda: service.call(
-            "resume_turn", turn_id=missing["turn"]["id"], lease_seconds=1, history_limit=1
+            "private.resume_turn", turn_id=missing["turn"]["id"], lease_seconds=1, history_tokens=1
         ),
     }
     assert _refused(calls[function])[0] == "PT404"
@@ -345,8 +345,8 @@ def test_history_is_what_was_said_before_oldest_first(
     """It ends before the request, is cut to the newest, and can be switched off."""
     conversation = make_conversation(db, owner, messages=5)
     histories = []
-    for limit in (200, 2, 0):
-        begun = service.begin(owner, conversation_id=conversation, history_limit=limit)
+    for tokens in (1000, 14, 0):
+        begun = service.begin(owner, conversation_id=conversation, history_tokens=tokens)
         histories.append([row["content"] for row in begun["history"]])
         service.complete(begun)
     assert histories == [["1", "2", "3", "4", "5"], ["Hello", "Reply."], []]
@@ -679,35 +679,3 @@ def _wait_until_blocked(db: psycopg.Connection, waiting: Caller) -> None:
         if row and row[0]:
             return
     pytest.fail("nothing was blocked")
-
-
-def test_calls_of_the_release_before_still_find_their_function(
-    stack: Stack, db: psycopg.Connection
-) -> None:
-    """With the arguments it knew and no other, by name, as the Data API passes them on."""
-    owner = make_account(db)
-    with as_service(stack.settings.db_url) as service:
-        begun = service.call(
-            "begin_turn", user_id=owner, idempotency_key="k", request_hash="h", request="Hi",
-            message_id=str(uuid.uuid4()), conversation_id=None, project_id=None, metadata={},
-            lease_seconds=26, history_limit=200, turns_per_minute=None, turns_per_day=None,
-        )  # fmt: skip
-        kept = service.call(
-            "extend_turn", turn_id=begun["turn"]["id"], attempt=1, lease_seconds=26,
-            draft_offset=0, draft_tail="Hal",
-        )  # fmt: skip
-        service.complete(begun)
-    with as_user(stack.settings.db_url, owner) as user:
-        listed = user.call(
-            "list_conversations", archived=False, project_id=None, page_size=1,
-            before_updated_at=None, before_id=None,
-        )  # fmt: skip
-        more = user.call(
-            "list_conversations", archived=False, project_id=None, page_size=1,
-            before_updated_at=listed["conversations"][0]["updated_at"],
-            before_id=listed["conversations"][0]["id"],
-        )  # fmt: skip
-    assert (begun["outcome"], begun["history"], "context" in begun) == ("started", [], False)
-    assert kept == {"is_ours": True, "cancel_requested": False}
-    assert [row["id"] for row in listed["conversations"]] == [begun["conversation"]["id"]]
-    assert more["conversations"] == []

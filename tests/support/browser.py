@@ -138,11 +138,11 @@ async def send(page: Page, text: str) -> None:
 
 async def replies(page: Page, count: int = 1) -> list[str]:
     """Wait for so many stored replies; return their texts."""
-    stored = page.locator(".message-assistant:not(.message-draft)")
+    stored = page.locator(".uci-message-assistant:not(.uci-message-draft)")
     await stored.nth(count - 1).wait_for()
-    return await stored.locator(".message-body").all_inner_texts()
+    return await stored.locator(".uci-message-body").all_inner_texts()
 
 
 def messages_of(page: Page):  # type: ignore[no-untyped-def]
     """Return the user's messages that are shown, stored or on their way."""
-    return page.locator(".message-user .message-body")
+    return page.locator(".uci-message-user .uci-message-body")

@@ -6,12 +6,11 @@ from typing import Any
 
 import httpx
 
-from functions.app import ROUTERS
+from functions.app import make_app
 from local.stack import Stack
 from shared.ai.protocol import Engine, Summariser
 from shared.config import Settings, load_settings
 from shared.container import Container
-from shared.http.application import create_app
 
 
 def settings_for(stack: Stack, **overrides: Any) -> Settings:
@@ -35,7 +34,7 @@ async def bundle(
     summariser: Summariser | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the bundle in this process to a client that carries this token."""
-    app = create_app(*ROUTERS, settings=settings)
+    app = make_app(settings=settings)
     app.state.container = Container(settings, engine=engine, summariser=summariser)
     transport = httpx.ASGITransport(app=app)
     headers = {"authorization": f"Bearer {token}"}

@@ -15,9 +15,10 @@ COMPLETED = [("completed", 1, ["user", "assistant"])]
 TAKEN_OVER = [("completed", 2, ["user", "assistant"])]
 
 # A lease of two seconds, so that a retry can wait for its end.
-SHORT_LEASE = {"store_timeout": 0.75, "heartbeat_seconds": 0.05, "realtime_timeout": 0.3}
+QUICK = {"store_timeout": 0.75, "realtime_timeout": 0.3}
+SHORT_LEASE = {**QUICK, "heartbeat_seconds": 0.05, "lease_seconds": 2}
 # One that outlives the fault: the worker itself heals.
-LONG_LEASE = {"store_timeout": 0.75, "heartbeat_seconds": 3, "realtime_timeout": 0.3}
+LONG_LEASE = {**QUICK, "heartbeat_seconds": 3, "lease_seconds": 32}
 
 
 async def ask(

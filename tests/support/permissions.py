@@ -26,41 +26,11 @@ TABLES = {
         "other": ("none", "denied", "denied", "denied"),
         "service": ("done", "done", "denied", "denied"),
     },
-    "import_parts": {
-        "anon": ("denied", "denied", "denied", "denied"),
-        "owner": ("denied", "denied", "denied", "denied"),
-        "other": ("denied", "denied", "denied", "denied"),
-        "service": ("done", "done", "denied", "done"),
-    },
     "turns": {
         "anon": ("denied", "denied", "denied", "denied"),
         "owner": ("done", "denied", "denied", "denied"),
         "other": ("none", "denied", "denied", "denied"),
         "service": ("done", "done", "done", "denied"),
-    },
-    "retention_policies": {
-        "anon": ("denied", "denied", "denied", "denied"),
-        "owner": ("denied", "denied", "denied", "denied"),
-        "other": ("denied", "denied", "denied", "denied"),
-        "service": ("done", "done", "done", "done"),
-    },
-    "legal_holds": {
-        "anon": ("denied", "denied", "denied", "denied"),
-        "owner": ("denied", "denied", "denied", "denied"),
-        "other": ("denied", "denied", "denied", "denied"),
-        "service": ("done", "done", "done", "denied"),
-    },
-    "erasure_receipts": {
-        "anon": ("denied", "denied", "denied", "denied"),
-        "owner": ("denied", "denied", "denied", "denied"),
-        "other": ("denied", "denied", "denied", "denied"),
-        "service": ("done", "done", "done", "denied"),
-    },
-    "deleted_turns": {
-        "anon": ("denied", "denied", "denied", "denied"),
-        "owner": ("denied", "denied", "denied", "denied"),
-        "other": ("denied", "denied", "denied", "denied"),
-        "service": ("done", "denied", "denied", "denied"),
     },
     "summaries": {
         "anon": ("denied", "denied", "denied", "denied"),
@@ -74,20 +44,10 @@ TABLES = {
 ROW_OF: dict[str, Callable[[World], str]] = {
     "conversations": lambda world: world.conversation,
     "messages": lambda world: world.message,
-    "import_parts": lambda world: world.import_part,
     "turns": lambda world: world.turn,
     "summaries": lambda world: world.free_message,
 }
 
-# Tables that a world has no row in: one of the owner's, made where a test is about it.
-PLANTED_ROWS = {
-    "retention_policies": "insert into retention_policies (user_id) values (%s) returning id",
-    "legal_holds": "insert into legal_holds (user_id, reason) values (%s, 'case') returning id",
-    "erasure_receipts": "insert into erasure_receipts (user_id, idempotency_key, requested_by)"
-    " values (%s, 'planted', 'user') returning id",
-    "deleted_turns": "insert into deleted_turns (id, user_id, started_at)"
-    " values (gen_random_uuid(), %s, now()) returning id",
-}
 NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
     "conversations": lambda world: {"user_id": world.owner.id, "title": "New"},
     "messages": lambda world: {
@@ -95,11 +55,6 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "user_id": world.owner.id,
         "role": "user",
         "content": "New",
-    },
-    "import_parts": lambda world: {
-        "import_id": str(uuid.uuid4()),
-        "part": 0,
-        "user_id": world.owner.id,
     },
     "turns": lambda world: {
         "conversation_id": world.conversation,
@@ -112,18 +67,6 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "user_message_id": world.free_message,
         "reply_message_id": world.free_message,
     },
-    "retention_policies": lambda world: {"user_id": world.owner.id, "archive_after_days": 30},
-    "legal_holds": lambda world: {"user_id": world.owner.id, "reason": "case"},
-    "erasure_receipts": lambda world: {
-        "user_id": world.owner.id,
-        "idempotency_key": "new",
-        "requested_by": "service",
-    },
-    "deleted_turns": lambda world: {
-        "id": str(uuid.uuid4()),
-        "user_id": world.owner.id,
-        "started_at": "2026-11-01T00:00:00+00:00",
-    },
     "summaries": lambda world: {
         "id": world.message,
         "conversation_id": world.conversation,
@@ -134,12 +77,7 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
 CHANGE: dict[str, dict[str, Any]] = {
     "conversations": {"title": "Changed"},
     "messages": {"content": "Changed"},
-    "import_parts": {"part": 9},
     "turns": {"draft": "Changed"},
-    "retention_policies": {"delete_after_days": 30},
-    "legal_holds": {"released_at": "2026-11-01T00:00:00+00:00"},
-    "erasure_receipts": {"held": 1},
-    "deleted_turns": {"started_at": "2026-11-01T00:00:00+00:00"},
     "summaries": {"created_at": "2026-11-01T00:00:00+00:00"},
 }
 
@@ -149,63 +87,34 @@ WRITABLE = {
     ("conversations", "update"): {"project_id", "title", "metadata", "archived_at"},
     ("messages", "insert"): {"conversation_id", "user_id", "role", "content", "metadata"},
     ("messages", "update"): set(),
-    ("import_parts", "insert"): set(),
-    ("import_parts", "update"): set(),
     ("turns", "insert"): set(),
     ("turns", "update"): set(),
-    ("retention_policies", "insert"): set(),
-    ("retention_policies", "update"): set(),
-    ("legal_holds", "insert"): set(),
-    ("legal_holds", "update"): set(),
-    ("erasure_receipts", "insert"): set(),
-    ("erasure_receipts", "update"): set(),
-    ("deleted_turns", "insert"): set(),
-    ("deleted_turns", "update"): set(),
     ("summaries", "insert"): set(),
     ("summaries", "update"): set(),
 }
 
-NOBODY = dict.fromkeys(("anon", "owner", "other", "service"), "denied")
 BACKEND = {"anon": "denied", "owner": "denied", "other": "denied", "service": "done"}
 OF_THE_OWNER = {"anon": "denied", "owner": "done", "other": "missing", "service": "done"}
 OF_ANY_USER = {"anon": "denied", "owner": "done", "other": "done", "service": "done"}
 
 FUNCTIONS = {
     "begin_turn": BACKEND,
-    "broadcast_status": BACKEND,
     "cancel_turn": BACKEND,
-    "answer_turn": NOBODY,
     "commit_import": BACKEND,
     "discard_import": BACKEND,
     "export_conversations": OF_ANY_USER,  # the ids that the caller may see
     "export_messages": OF_THE_OWNER,
-    "require_whole": NOBODY,
     "stage_import": BACKEND,
     "check_invariants": BACKEND,
-    "drop_second_replies": NOBODY,
-    "find_broken": BACKEND,
-    "lock_conversation": NOBODY,
-    "recount_conversation": NOBODY,
-    "recover_conversation": NOBODY,
-    "renumber_conversation": NOBODY,
-    "repair_broken": NOBODY,
     "complete_turn": BACKEND,
-    "extend_turn": BACKEND,
     "extend_turns": BACKEND,
-    "forget_deleted_turns": BACKEND,
-    "interrupt_turn": BACKEND,
     "ping": BACKEND,
     "repair_invariants": BACKEND,
     "count_unstored_turn": BACKEND,
-    "require_turns_left": BACKEND,
-    "resume_turn": BACKEND,
     "settle_expired_turn": BACKEND,
-    "settle_turn": BACKEND,
     "sweep_turns": BACKEND,
-    "title_from_request": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
-    "describe_turn": OF_ANY_USER,  # what a caller can't see is null
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
     "load_history": OF_THE_OWNER,
@@ -215,48 +124,62 @@ FUNCTIONS = {
     "get_conversation": OF_THE_OWNER,
     "load_conversation": OF_THE_OWNER,
     "update_conversation": OF_THE_OWNER,
-    "bucket_bounds": OF_ANY_USER,
     "conversation_analytics": OF_ANY_USER,  # what a caller can't see is not counted
     "apply_retention": BACKEND,
     "delete_retention_policy": BACKEND | {"service": "missing"},
     "erase_account": BACKEND,
-    "is_held": BACKEND,
     "list_legal_holds": BACKEND,
     "list_retention_policies": BACKEND,
     "place_legal_hold": BACKEND,
     "release_legal_hold": BACKEND | {"service": "missing"},
-    "retention_due": BACKEND | {"service": "none"},
     "set_retention_policy": BACKEND,
 }
 
 # The role that a call by each actor runs as; both of the users are `authenticated`.
 ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 
-# Trigger functions: nobody calls them.
-TRIGGERS = {
-    "assign_message_place",
-    "bound_archived_at",
-    "broadcast_message",
-    "forget_events",
-    "note_deleted_turns",
-    "note_restore",
-    "refuse_depth",
-    "refuse_held_removal",
-    "refuse_unreleased_removal",
+# What no API serves, and what a role may do there all the same, because functions that run as their
+# caller do it for them.
+PRIVATE_FUNCTIONS = {
+    "anon": set(),
+    "authenticated": {"bucket_bounds", "describe_turn"},
+    "service_role": {
+        "broadcast_status",
+        "bucket_bounds",
+        "describe_turn",
+        "find_broken",
+        "forget_turn_usage",
+        "interrupt_turn",
+        "is_held",
+        "require_turns_left",
+        "resume_turn",
+        "retention_due",
+        "settle_turn",
+        "title_from_request",
+    },
+}
+PRIVATE_TABLES = {
+    ("service_role", "erasure_receipts", "insert"),
+    ("service_role", "erasure_receipts", "select"),
+    ("service_role", "erasure_receipts", "update"),
+    ("service_role", "import_parts", "delete"),
+    ("service_role", "import_parts", "insert"),
+    ("service_role", "import_parts", "select"),
+    ("service_role", "legal_holds", "insert"),
+    ("service_role", "legal_holds", "select"),
+    ("service_role", "legal_holds", "update"),
+    ("service_role", "retention_policies", "delete"),
+    ("service_role", "retention_policies", "insert"),
+    ("service_role", "retention_policies", "select"),
+    ("service_role", "retention_policies", "update"),
+    ("service_role", "turn_usage", "select"),
 }
 
 ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "begin_turn": lambda world: world.turn_arguments(),
-    "broadcast_status": lambda world: {
-        "conversation_id": world.conversation,
-        "turn_id": world.turn,
-        "status": "thinking",
-    },
     "cancel_turn": lambda world: {"turn_id": world.turn},
     # On a stack that others use: nothing there is old enough to be found.
     "check_invariants": lambda world: {"grace_seconds": 1_000_000},
-    "find_broken": lambda world: {"grace_seconds": 1_000_000},
-    "answer_turn": lambda world: {"turn_id": world.turn},
     "commit_import": lambda world: {
         "import_id": world.import_id,
         "user_id": world.owner.id,
@@ -265,7 +188,6 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "discard_import": lambda world: {"import_id": world.import_id},
     "export_conversations": lambda world: {"user_id": world.owner.id},
     "export_messages": lambda world: {"conversation_id": world.conversation},
-    "require_whole": lambda world: {"conversation_ids": [world.conversation]},
     "stage_import": lambda world: {
         "import_id": str(uuid.uuid4()),
         "part": 0,
@@ -273,19 +195,8 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "conversations": [],
         "messages": [],
     },
-    "drop_second_replies": lambda world: {"turn_id": world.turn},
-    "lock_conversation": lambda world: {"conversation_id": world.conversation},
-    "recount_conversation": lambda world: {"conversation_id": world.conversation},
-    "recover_conversation": lambda world: {
-        "conversation_id": world.conversation,
-        "user_id": world.owner.id,
-    },
-    "renumber_conversation": lambda world: {"conversation_id": world.conversation},
-    "repair_broken": lambda world: {"check_name": "seq_gap", "broken_id": world.conversation},
     "repair_invariants": lambda world: {"grace_seconds": 1_000_000},
-    "forget_deleted_turns": lambda world: {},
     "sweep_turns": lambda world: {"most": 0},
-    "extend_turn": lambda world: {"turn_id": world.turn, "attempt": 1, "lease_seconds": 60},
     "extend_turns": lambda world: {
         "beats": [{"turn_id": world.turn, "attempt": 1, "draft_offset": 0, "draft_tail": ""}],
         "lease_seconds": 60,
@@ -303,11 +214,6 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "content": "So far.",
     },
     "search_messages": lambda world: {"q": SECRET_TEXT},
-    "require_turns_left": lambda world: {
-        "user_id": world.owner.id,
-        "turns_per_minute": 100,
-        "turns_per_day": 100,
-    },
     "count_unstored_turn": lambda world: {
         "user_id": world.owner.id,
         "turns_per_minute": 100,
@@ -321,21 +227,7 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "status": "completed",
         "content": "Done.",
     },
-    "describe_turn": lambda world: {"turn_id": world.turn, "outcome": "any"},
-    "interrupt_turn": lambda world: {"turn_id": world.turn},
     "ping": lambda world: {},
-    "resume_turn": lambda world: {
-        "turn_id": world.turn,
-        "lease_seconds": 60,
-        "history_limit": 10,
-    },
-    "settle_turn": lambda world: {
-        "turn_id": world.turn,
-        "status": "completed",
-        "message_id": str(uuid.uuid4()),
-        "content": "Done.",
-    },
-    "title_from_request": lambda world: {"request": "Title"},
     "create_conversation": lambda world: {"title": "Mine"},
     "list_conversations": lambda world: {},
     "delete_conversation": lambda world: {"conversation_id": world.conversation},
@@ -349,21 +241,14 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
 
 NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
 ARGUMENTS |= {
-    "bucket_bounds": lambda world: NOVEMBER | {"bucket": "week", "time_zone": "UTC"},
     "conversation_analytics": lambda world: NOVEMBER | {"user_id": world.owner.id},
     "apply_retention": lambda world: {"dry_run": False, "user_id": world.owner.id},
     "delete_retention_policy": lambda world: {"policy_id": world.message},
     "erase_account": lambda world: {"user_id": world.owner.id, "idempotency_key": "key"},
-    "is_held": lambda world: {"conversation_id": world.conversation, "user_id": world.owner.id},
     "list_legal_holds": lambda world: {"user_id": world.owner.id},
     "list_retention_policies": lambda world: {"user_id": world.owner.id},
     "place_legal_hold": lambda world: {"user_id": world.owner.id, "reason": "case"},
     "release_legal_hold": lambda world: {"hold_id": world.message},
-    "retention_due": lambda world: {
-        "due_at": "2026-12-01T00:00:00Z",
-        "most": 1,
-        "user_id": world.owner.id,
-    },
     "set_retention_policy": lambda world: {"user_id": world.owner.id, "archive_after_days": 30},
 }
 

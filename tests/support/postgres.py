@@ -70,7 +70,7 @@ class Server:
 
     def url(self, database: str = "postgres") -> str:
         """Return where a database of it is, as its superuser."""
-        return f"postgresql://postgres:postgres@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://admin:postgres@127.0.0.1:{self.port}/{database}"
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
@@ -140,7 +140,13 @@ def _make_data_folder(home: Path, programs: Path, user: str | None) -> None:
     subprocess.run(
         [
             str(programs / "initdb"),
-            *(f"-D{data}", "-Upostgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"),
+            *(
+                f"-D{data}",
+                "-Uadmin",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ),
             "--no-sync",
         ],
         cwd="/",

@@ -38,7 +38,7 @@ PATIENCE = 15.0
 POLICIES = """
 create policy listen on realtime.messages for select to authenticated
     using (realtime.topic() like 'room:' || (select auth.uid())::text || ':%'
-           and extension in ('broadcast', 'presence'));
+           and extension = 'broadcast');
 create policy send on realtime.messages for insert to authenticated
     with check (realtime.topic() like 'room:' || (select auth.uid())::text || ':open:%'
                 and current_setting('request.jwt.claims')::jsonb ->> 'muted' is null);
@@ -129,7 +129,7 @@ class RawClient:
     def __init__(self, websocket: ClientConnection, version: str) -> None:
         self.websocket = websocket
         self.version = version
-        self.unread: list[dict[str, Any] | bytes] = []
+        self.unread: list[dict[str, Any]] = []
         self._refs = itertools.count(1)
 
     async def send(
@@ -172,15 +172,7 @@ class RawClient:
     async def next_event(self, event: str) -> dict[str, Any]:
         return await self.wait_for(lambda frame: frame["event"] == event)
 
-    async def next_bytes(self) -> bytes:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                frame = await self._receive()
-                if isinstance(frame, bytes):
-                    return frame
-                self.unread.append(frame)
-
-    async def settle(self) -> list[dict[str, Any] | bytes]:
+    async def settle(self) -> list[dict[str, Any]]:
         """Wait until the server has acted on all that was sent; return what came until then."""
         await self.reply_to(await self.send("realtime:nowhere", "phx_leave", {}))
         unread, self.unread = self.unread, []
@@ -188,21 +180,18 @@ class RawClient:
 
     async def wait_for(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         for frame in self.unread:
-            if isinstance(frame, dict) and wanted(frame):
+            if wanted(frame):
                 self.unread.remove(frame)
                 return frame
         async with asyncio.timeout(PATIENCE):
             while True:
                 frame = await self._receive()
-                if isinstance(frame, dict) and wanted(frame):
+                if wanted(frame):
                     return frame
                 self.unread.append(frame)
 
-    async def _receive(self) -> dict[str, Any] | bytes:
-        data = await self.websocket.recv()
-        if isinstance(data, bytes):
-            return data
-        value = json.loads(data)
+    async def _receive(self) -> dict[str, Any]:
+        value = json.loads(await self.websocket.recv())
         if self.version == "1.0.0":
             assert "ref" in value
             return dict(value)

@@ -8,8 +8,8 @@ import re
 
 import psycopg
 
-# Ours: what the Data API serves, and what stands behind search_messages.
-SCHEMAS = "('public'::regnamespace, 'search'::regnamespace)"
+# Ours: what the Data API serves, and what stands behind it.
+SCHEMAS = "('public'::regnamespace, 'private'::regnamespace, 'search'::regnamespace)"
 
 TABLES = f"""
     tables as (
@@ -25,7 +25,7 @@ TABLES = f"""
         from pg_policy as p
         join pg_class as c on c.oid = p.polrelid
         join pg_namespace as n on n.oid = c.relnamespace
-        where n.nspname in ('public', 'search', 'realtime')
+        where n.nspname in ('public', 'private', 'search', 'realtime')
     ),
     functions as (
         select p.*, p.oid::regprocedure::text as name

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from local import database
+from tests.support.catalog import describe
 from tests.support.postgres import Server, running_server
 
 MIGRATED = "migrated"
@@ -20,6 +21,13 @@ def bare_server() -> Iterator[Server]:
         database.shape(server.url(MIGRATED))
         database.migrate(server.url(MIGRATED))
         yield server
+
+
+@pytest.fixture(scope="session")
+def catalog(bare_server: Server) -> str:
+    """The catalog that the migrations make, on the Postgres that the stack has too."""
+    with psycopg.connect(bare_server.url(MIGRATED)) as connection:
+        return describe(connection)
 
 
 @pytest.fixture

@@ -8,18 +8,17 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from functions.app import ROUTERS
+from functions.app import make_app
 from shared.ai.protocol import Engine
 from shared.config import Settings
 from shared.container import Container
-from shared.http.application import create_app
 from tests.support.stack import free_ports
 
 
 @asynccontextmanager
 async def served_bundle(settings: Settings, *, engine: Engine | None = None) -> AsyncIterator[str]:
     """Serve the bundle and give its URL, with the prefix of the functions."""
-    app = create_app(*ROUTERS, settings=settings)
+    app = make_app(settings=settings)
     container = app.state.container = Container(settings, engine=engine)
     try:
         async with served_app(app) as url:

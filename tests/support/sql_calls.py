@@ -18,15 +18,16 @@ class Caller:
         self.connection = connection
 
     def call(self, function: str, **arguments: Any) -> dict[str, Any]:
-        """Call a function with named arguments and return its jsonb value."""
+        """Call a function of public, or one named with its schema; return its jsonb value."""
+        name = function if "." in function else f"public.{function}"
         named = psycopg.sql.SQL(", ").join(
             psycopg.sql.SQL("{} => {}").format(
                 psycopg.sql.Identifier(name), psycopg.sql.Placeholder()
             )
             for name in arguments
         )
-        query = psycopg.sql.SQL("select public.{}({})").format(
-            psycopg.sql.Identifier(function), named
+        query = psycopg.sql.SQL("select {}({})").format(
+            psycopg.sql.Identifier(*name.split(".")), named
         )
         values = [Jsonb(v) if isinstance(v, dict) else v for v in arguments.values()]
         row = self.connection.execute(query, values).fetchone()

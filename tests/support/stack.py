@@ -6,7 +6,6 @@ pytest takes its folders away from all others.
 
 import contextlib
 import json
-import os
 import shutil
 import socket
 import tempfile
@@ -17,12 +16,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from local.database import MIGRATIONS
-from local.settings import LocalSettings, Ports
+from local.ports import Ports
+from local.settings import LocalSettings
 from local.stack import Stack
-
-# Another schema for the shared stack: how the tests are run on the previous release's.
-SHARED_MIGRATIONS = Path(os.environ.get("STACK_MIGRATIONS", MIGRATIONS))
 
 
 def free_ports(count: int) -> list[int]:
@@ -45,12 +41,10 @@ def temporary_home() -> Path:
 
 
 @contextlib.contextmanager
-def running_stack(migrations: Path = MIGRATIONS, /, **environment: str) -> Iterator[Stack]:
+def running_stack(**environment: str) -> Iterator[Stack]:
     """Run a stack of one's own, which may be broken at will."""
     home = temporary_home()
-    stack = Stack(
-        settings_in(home), with_seed=False, migrations=migrations, environment=environment
-    )
+    stack = Stack(settings_in(home), with_seed=False, environment=environment)
     try:
         stack.up()
         yield stack
@@ -80,9 +74,7 @@ def shared_stack(root: Path, name: str, **environment: str) -> Iterator[Stack]:
             state["home"] = str(temporary_home())
         home = Path(state["home"])
         settings = LocalSettings(home, home / ".env.local", Ports(*state["ports"]))
-        stack = Stack(
-            settings, with_seed=False, migrations=SHARED_MIGRATIONS, environment=environment
-        )
+        stack = Stack(settings, with_seed=False, environment=environment)
         if state["count"] == 0:
             try:
                 stack.up()

@@ -29,7 +29,6 @@ class World:
     free_message: str
     turn: str
     import_id: str
-    import_part: str
 
     async def call(
         self, actor: str, method: str, path: str, *, json: Any = None, prefer: str = ""
@@ -81,7 +80,6 @@ async def make_world(stack: Stack) -> World:
         free_message="",
         turn="",
         import_id=str(uuid.uuid4()),
-        import_part="",
     )
     begun = (await world.rpc("service", "begin_turn", world.turn_arguments())).json()
     world.conversation = begun["conversation"]["id"]
@@ -90,8 +88,7 @@ async def make_world(stack: Stack) -> World:
     row = {"conversation_id": world.conversation, "role": "user", "content": SECRET_TEXT}
     world.free_message = (await world.call("owner", "POST", "messages", json=row)).json()[0]["id"]
     part = {"import_id": world.import_id, "part": 0, "user_id": owner.id}
-    staged = await world.call("service", "POST", "import_parts", json=part)
-    world.import_part = staged.json()[0]["id"]
+    await world.rpc("service", "stage_import", part | {"conversations": [], "messages": []})
     summary = {
         "id": world.free_message,
         "conversation_id": world.conversation,

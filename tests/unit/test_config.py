@@ -218,10 +218,15 @@ def test_origins_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cors_origins == ("https://a.example", "https://b.example")
 
 
-def test_a_lease_outlasts_missed_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several of them, and both calls to the store, fit in."""
-    settings = load(monkeypatch, HEARTBEAT_SECONDS="2", STORE_TIMEOUT="5")
-    assert settings.lease_seconds >= 5 * 2 + 2 * 5
+@pytest.mark.parametrize("set_to", [{"LEASE_SECONDS": "26"}, {}], ids=["set", "default"])
+def test_a_lease_that_one_missed_heartbeat_would_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch, set_to: dict[str, str]
+) -> None:
+    """Three heartbeats and a call to the store fit in; the line says what is wrong with which."""
+    slow = {"HEARTBEAT_SECONDS": "6", **set_to}
+    assert load(monkeypatch, **slow).lease_seconds == 26
+    with pytest.raises(ConfigurationError, match=r"^LEASE_SECONDS is less than .* 26\.5 "):
+        load(monkeypatch, **slow, STORE_TIMEOUT="8.5")
 
 
 def test_settings_never_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
 """The doctor's table, and what it promises for each check."""
 
 import uuid
+from typing import Any
 
 import pytest
+import respx
 
-from shared.doctor import NO_REMEDY, REMEDIES, main, table_of
+from shared.doctor import NO_REMEDY, REMEDIES, UNREACHABLE, main, table_of
 from shared.models.integrity import InvariantCheck
+from shared.persistence.integrity import SCHEMA_VERSION
+from tests.support.unit_settings import URL, unit_settings
 
 
 def check(name: str, *examples: uuid.UUID, repairable: bool = True) -> InvariantCheck:
@@ -46,3 +50,20 @@ def test_a_grace_that_is_no_number_of_seconds_is_refused(
         main(["--grace", grace])
     assert refused.value.code == 2
     assert "--grace" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(404, {"code": "PGRST202"}), (200, {"version": "20260101000000"})]
+)
+def test_a_schema_that_is_behind_is_said_with_the_migration_that_is_missing(
+    status: int,
+    answer: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whether it can say its version yet or not; nothing else is asked."""
+    monkeypatch.setattr("shared.doctor.load_settings", unit_settings)
+    with respx.mock:
+        respx.post(f"{URL}/rest/v1/rpc/ping").respond(status, json=answer)
+        assert main([]) == UNREACHABLE
+    assert SCHEMA_VERSION in capsys.readouterr().err

@@ -105,7 +105,7 @@ def test_an_error_carries_what_it_is_given() -> None:
 
 
 def test_what_is_down_always_says_when_to_come_back() -> None:
-    """Unless told otherwise, in two seconds."""
+    """By default in two seconds."""
     assert StoreUnavailableError().headers() == {"Retry-After": "2"}
     assert StoreUnavailableError(retry_after=9).headers() == {"Retry-After": "9"}
 

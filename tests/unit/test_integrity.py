@@ -8,7 +8,7 @@ from shared.models.integrity import InvariantReport
 
 
 class FakeStore:
-    """Counts how often it is asked, and fails where told to."""
+    """Counts how often it is asked, and fails where it should."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -26,9 +26,9 @@ class FakeStore:
 async def test_however_often_it_is_read_the_store_is_asked_once_a_minute() -> None:
     """Then again, with what it says by then; a store that is down leaves no counts."""
     store, now = FakeStore(), [0.0]
-    gauge = IntegrityMonitor(store, clock=lambda: now[0])  # type: ignore[arg-type]
-    assert [await gauge.read() for _ in range(5)] == [{"seq_gap": 1}] * 5
+    monitor = IntegrityMonitor(store, clock=lambda: now[0])  # type: ignore[arg-type]
+    assert [await monitor.read() for _ in range(5)] == [{"seq_gap": 1}] * 5
     assert store.asked == 1
     now[0], store.is_down = FRESH_SECONDS, True
-    assert await gauge.read() is None
+    assert await monitor.read() is None
     assert store.asked == 2

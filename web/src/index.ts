@@ -15,9 +15,5 @@ export type {
   MessageRow,
   OutboxEntry,
 } from "./core/types";
-export {
-  type ChatStatus,
-  type UniversalAIChat,
-  type UniversalAIChatOptions,
-  useUniversalAIChat,
-} from "./hook/useUniversalAIChat";
+export type { ChatStatus, UniversalAIChat, UniversalAIChatOptions } from "./hook/chat";
+export { useUniversalAIChat } from "./hook/useUniversalAIChat";

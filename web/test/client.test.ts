@@ -1,8 +1,9 @@
 import "fake-indexeddb/auto";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
-import { belongs, ChatClient } from "../src/core/client";
+import { ChatClient } from "../src/core/client";
 import { ChatError, errorOfEvent, networkError } from "../src/core/errors";
+import { belongs } from "../src/core/threads";
 import type { SendBody, StreamEvent } from "../src/core/types";
 import { loaded, row } from "./rows";
 
@@ -53,7 +54,7 @@ function server() {
       data: { turnId, conversationId, attempt: 1, offset: 0, userMessage },
     };
     await answered;
-    yield { name: "done", data: { success: true, conversationId, turnId } };
+    yield { name: "done", data: { success: true, conversationId, turnId, replayed: false } };
   }
   return { bodies, send, answer: () => answer() };
 }
@@ -61,9 +62,9 @@ function server() {
 test("what is written while a new conversation gets its id goes to that conversation", async () => {
   const { bodies, send, answer } = server();
   const client = tabOf(userId(), send);
-  const thread = client.newThread();
+  const thread = client.threads.begin();
   await client.send(thread, { request: "One" });
-  await vi.waitFor(() => expect(client.conversationOf(thread)).toBe("conversation 1"));
+  await vi.waitFor(() => expect(client.threads.conversationOf(thread)).toBe("conversation 1"));
   await client.send(thread, { request: "Two" }); // the page did not know the id yet
   answer();
   await vi.waitFor(() => expect(bodies).toHaveLength(2));
@@ -72,9 +73,9 @@ test("what is written while a new conversation gets its id goes to that conversa
 });
 
 test.each([
-  ["told by the stream", errorOfEvent({ code: "turn_not_found", message: "Turn not found." })],
+  ["said by the stream", errorOfEvent({ code: "turn_not_found", message: "Turn not found." })],
   ["found once the network is back", networkError()],
-])("a conversation deleted during its first reply is not begun anew: %s", async (_, error) => {
+])("a conversation deleted during its first reply is not begun again: %s", async (_, error) => {
   const bodies: SendBody[] = [];
   const client = tabOf(userId(), async function* (body) {
     bodies.push(body);
@@ -85,7 +86,7 @@ test.each([
   client.endpoints.load = async () => {
     throw new ChatError({ code: "conversation_not_found", message: "Gone." }, 404);
   };
-  await client.send(client.newThread(), { request: "One" });
+  await client.send(client.threads.begin(), { request: "One" });
   await vi.waitFor(() => expect(bodies).toHaveLength(1));
   await new Promise((resolve) => setTimeout(resolve, 1500)); // longer than the pause before a retry
   expect(bodies).toHaveLength(1);
@@ -102,7 +103,7 @@ test("a message that a limit holds back can be discarded, and what is behind it 
     if (body.request === "One") throw limit;
     yield* send(body);
   });
-  const thread = client.newThread();
+  const thread = client.threads.begin();
   const { key } = await client.send(thread, { request: "One" });
   await client.send(thread, { request: "Two" });
   const hour = 3_600_000;
@@ -127,7 +128,7 @@ test("a message says whose it is, and waits for its user where another has signe
     },
     "another",
   );
-  const { key } = await client.send(client.newThread(), { request: "Mine" });
+  const { key } = await client.send(client.threads.begin(), { request: "Mine" });
   await vi.waitFor(() => expect(client.outbox.get(key)?.attempts).toBe(1));
   await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("queued"));
   await new Promise((resolve) => setTimeout(resolve, 1500)); // longer than the pause before a retry
@@ -139,7 +140,7 @@ test("what a user may not send themselves has failed", async () => {
   const client = tabOf(userId(), async function* () {
     throw forbidden;
   });
-  const { key } = await client.send(client.newThread(), { request: "Mine" });
+  const { key } = await client.send(client.threads.begin(), { request: "Mine" });
   await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("failed"));
 });
 
@@ -152,12 +153,12 @@ test("what was written to a conversation that is gone is seen where one is begun
   });
   const { key } = await client.send("gone", { request: "One", conversationId: "gone" });
   await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("failed"));
-  const thread = client.newThread();
+  const thread = client.threads.begin();
   const isSeen = (id: string | null) =>
     client.outbox.entries.some((entry) => belongs(entry, id ?? thread, id));
   expect([isSeen(null), isSeen("gone"), isSeen("other")]).toEqual([true, true, false]);
   await client.retry(key, thread);
   await vi.waitFor(() => expect(client.outbox.entries).toEqual([]));
   expect(bodies).toMatchObject([{ request: "One", conversationId: undefined }]);
-  expect(client.conversationOf(thread)).toBe("conversation 1");
+  expect(client.threads.conversationOf(thread)).toBe("conversation 1");
 });

@@ -49,12 +49,27 @@ test("what is stored between a load and the join is there once both are done", a
   const store = slowStore(1);
   const chat = open(store.load);
   await vi.waitFor(() => expect(store.asked()).toBe(1));
-  store.count = 2; // heard by nobody: the topic is not joined yet
+  store.count = 2; // broadcast to nobody: the topic is not joined yet
   chat.join();
   store.answer();
   await vi.waitFor(() => expect(store.asked()).toBe(1));
   store.answer();
   await vi.waitFor(() => expect(seqs(chat)).toEqual([1, 2]));
+});
+
+test("older messages are asked for once, also while the newest are still being loaded", async () => {
+  const places: LoadPlace[] = [];
+  const chat = open(async (place) => {
+    places.push(place);
+    if (!place.before) return loaded(rows(51, 100), 100);
+    return new Promise(() => undefined); // never there
+  });
+  const { conversation } = chat;
+  conversation.subscribe(() => {
+    if (conversation.getSnapshot().hasOlder) void conversation.loadOlder();
+  });
+  await vi.waitFor(() => expect(conversation.getSnapshot().isLoading).toBe(false));
+  expect(places.filter(({ before }) => before)).toHaveLength(1);
 });
 
 test("what is announced while others are being caught up with is loaded too", async () => {

@@ -5,13 +5,16 @@ import type { StreamEvent } from "../src/core/types";
 
 afterEach(() => vi.useRealTimers());
 
-type Answer = (request: Request) => Response | Promise<Response>;
+type Respond = (request: Request) => Response | Promise<Response>;
 
 /** Endpoints over supabase-js, of a server that is a function. */
-function endpointsOf(answer: Answer): { endpoints: Endpoints; refresh: ReturnType<typeof vi.fn> } {
+function endpointsOf(respond: Respond): {
+  endpoints: Endpoints;
+  refresh: ReturnType<typeof vi.fn>;
+} {
   const client = createClient("http://stack.test", "key", {
     auth: { persistSession: false, autoRefreshToken: false },
-    global: { fetch: async (input, init) => answer(new Request(input, init)) },
+    global: { fetch: async (input, init) => respond(new Request(input, init)) },
   });
   const refresh = vi.fn(async () => ({ data: { session: {} }, error: null }));
   client.auth.refreshSession = refresh as never;
@@ -62,14 +65,14 @@ test.each([
   }
 });
 
-test("a stream that ends in the middle of an event is broken, and nothing of it is told", async () => {
+test("a stream that ends in the middle of an event is broken, and nothing of it is passed on", async () => {
   const bytes = new TextEncoder().encode(STREAM.join("\n"));
   const cut = new TextEncoder().encode(STREAM.join("\n").split("🎉")[0]).length + 2;
   const { endpoints } = endpointsOf(() => streamOf(bytes.slice(0, cut)));
   await expect(read(endpoints.follow("t", null))).rejects.toMatchObject({ code: "network" });
 });
 
-test("a stream in which nothing is heard for long is broken", async () => {
+test("a stream in which no byte comes for long is broken", async () => {
   vi.useFakeTimers();
   let cancelled = false;
   const { endpoints } = endpointsOf(({ signal }) => {
@@ -139,12 +142,12 @@ test.each([
   ["EXPORT.ZIP", "", "application/zip"],
   ["export", "application/x-zip-compressed", "application/zip"],
   ["export.json", "application/json", "application/json"],
-])("a file %s of type %o is imported as %s", async (name, type, told) => {
+])("a file %s of type %o is imported as %s", async (name, type, sent) => {
   const types: (string | null)[] = [];
   const { endpoints } = endpointsOf(({ headers }) => {
     types.push(headers.get("content-type"));
     return streamOf(new TextEncoder().encode('event: done\ndata: {"messages": 0}\n\n'));
   });
   await endpoints.import(new File(["x"], name, { type }), () => undefined);
-  expect(types).toEqual([told]);
+  expect(types).toEqual([sent]);
 });

@@ -1,7 +1,6 @@
-/** Endpoints that answer what a test wants, when it wants. */
+/** Endpoints that respond what a test wants, when it wants. */
 
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { QueryClient } from "@tanstack/react-query";
 import { Conversation } from "../src/core/conversation";
 import type { Endpoints, LoadPlace } from "../src/core/endpoints";
 import type { LiveEvent, LoadedConversation } from "../src/core/types";
@@ -11,12 +10,12 @@ type Load = (place: LoadPlace) => Promise<LoadedConversation>;
 /** A conversation that loads what a function gives, and a topic that a test speaks for. */
 export function conversationOf(load: Load, endpoints: Partial<Endpoints> = {}) {
   const listeners = new Map<string, (message: { payload: unknown }) => void>();
-  let told: (status: string) => void = () => undefined;
+  let onStatus: (status: string) => void = () => undefined;
   const channel = {
     on: (_: string, { event }: { event: string }, listener: (message: object) => void) =>
       listeners.set(event, listener as never),
-    subscribe: (listener: typeof told) => {
-      told = listener;
+    subscribe: (listener: typeof onStatus) => {
+      onStatus = listener;
     },
   };
   const client = {
@@ -28,11 +27,10 @@ export function conversationOf(load: Load, endpoints: Partial<Endpoints> = {}) {
     "c",
     client as unknown as SupabaseClient,
     { load: (_: string, place: LoadPlace) => load(place), ...endpoints } as Endpoints,
-    new QueryClient(),
   );
   return {
     conversation,
     say: ({ event, payload }: LiveEvent) => listeners.get(event)?.({ payload }),
-    join: (status = "SUBSCRIBED") => told(status),
+    join: (status = "SUBSCRIBED") => onStatus(status),
   };
 }

@@ -82,12 +82,12 @@ test("a conversation that is opened again while it is being left is listened to"
 
 test("a topic that the server has closed is joined again", async () => {
   connected();
-  const heard = listener();
-  const leave = listen(client, "c", heard);
-  await vi.waitFor(() => expect(heard.onJoined).toHaveBeenCalledWith(true));
+  const follower = listener();
+  const leave = listen(client, "c", follower);
+  await vi.waitFor(() => expect(follower.onJoined).toHaveBeenCalledWith(true));
   FakeSocket.last.shut(TOPIC);
-  expect(heard.onJoined).toHaveBeenLastCalledWith(false);
-  await vi.waitFor(() => expect(heard.onJoined).toHaveBeenLastCalledWith(true), 3_000);
+  expect(follower.onJoined).toHaveBeenLastCalledWith(false);
+  await vi.waitFor(() => expect(follower.onJoined).toHaveBeenLastCalledWith(true), 3_000);
   expect(FakeSocket.joins).toBe(2);
   leave();
 });

@@ -59,13 +59,13 @@ test("what waits behind a new conversation's first message goes to that conversa
   expect(second?.body).toEqual({ request: "second", conversationId: "c" });
 });
 
-test("another tab hears of a change", async () => {
+test("another tab is notified of a change", async () => {
   const user = userId();
   const here = new Outbox(user);
   const there = await filled(user);
-  const heard = new Promise<void>((resolve) => here.onChange(resolve));
+  const notified = new Promise<void>((resolve) => here.changes.add(resolve));
   await there.add({ key: "k", thread: "c", body: { request: "Hi" }, state: "queued", attempts: 0 });
-  await heard;
+  await notified;
   expect(texts(here)).toEqual(["Hi"]);
 });
 

@@ -11,7 +11,7 @@ function after(...actions: Action[]): ChatState {
 const load = (first: number, last: number, lastSeq = last): Action => ({
   type: "loaded",
   part: "newest",
-  answer: loaded(rows(first, last), lastSeq),
+  response: loaded(rows(first, last), lastSeq),
 });
 const stored = (seq: number): Action => ({ type: "stored", message: row(seq) });
 const delta = (offset: number, text: string, attempt?: number): Action => ({
@@ -44,15 +44,15 @@ describe("messages", () => {
   test("in any order, some doubled and one lost: catching up leads to the same messages", () => {
     const events = [stored(5), stored(6), stored(7), stored(8)];
     for (const order of permutations([0, 1, 2, 3])) {
-      const heard = order
+      const arrived = order
         .slice(0, 3)
         .flatMap((index) => [events[index], events[index]] as Action[]);
-      const state = after(load(1, 4), ...heard);
+      const state = after(load(1, 4), ...arrived);
       const newest = state.messages.at(-1)?.seq ?? 0;
       const caughtUp = reduce(state, {
         type: "loaded",
         part: "newer",
-        answer: loaded(rows(newest + 1, 8), 8),
+        response: loaded(rows(newest + 1, 8), 8),
       });
       expect(seqs(caughtUp)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
       expect(caughtUp.isBehind).toBe(false);
@@ -65,12 +65,12 @@ describe("messages", () => {
   });
 
   test("older ones are put before, without a double", () => {
-    const older: Action = { type: "loaded", part: "older", answer: loaded(rows(1, 4), 8) };
+    const older: Action = { type: "loaded", part: "older", response: loaded(rows(1, 4), 8) };
     expect(seqs(after(load(5, 8), older, older))).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
   test("in a window in the middle nothing is added at its end", () => {
-    const around: Action = { type: "loaded", part: "around", answer: loaded(rows(11, 20), 90) };
+    const around: Action = { type: "loaded", part: "around", response: loaded(rows(11, 20), 90) };
     const state = after(around, stored(91), stored(21));
     expect(seqs(state)).toEqual(seqs(after(around)));
     expect([state.hasNewer, state.isBehind]).toEqual([true, false]);
@@ -79,7 +79,7 @@ describe("messages", () => {
 
 describe("a page that comes once another window is shown", () => {
   const page = (part: "newest" | "older" | "newer" | "around", first: number, last: number) =>
-    ({ type: "loaded", part, answer: loaded(rows(first, last), 1000) }) as Action;
+    ({ type: "loaded", part, response: loaded(rows(first, last), 1000) }) as Action;
 
   test("leaves no gap behind older messages", () => {
     const state = after(page("around", 100, 150), page("newest", 951, 1000), page("older", 50, 99));
@@ -129,7 +129,7 @@ describe("a turn's text", () => {
     expect(mended.turn).toMatchObject({ draft: "One, two, three", hasGap: false });
   });
 
-  test("is begun anew by another attempt, and an older one is not listened to", () => {
+  test("is begun again by another attempt, and an older one is not listened to", () => {
     const state = after(
       begun,
       delta(0, "Half an ans"),
@@ -140,8 +140,8 @@ describe("a turn's text", () => {
   });
 
   test("is what was loaded, and goes on from there", () => {
-    const answer = loaded(rows(1, 3), 3, { draft: "One, t", offset: 6 });
-    const state = after({ type: "loaded", part: "newest", answer }, delta(5, "two"));
+    const response = loaded(rows(1, 3), 3, { draft: "One, t", offset: 6 });
+    const state = after({ type: "loaded", part: "newest", response }, delta(5, "two"));
     expect(state.turn?.draft).toBe("One, two");
   });
 
@@ -155,25 +155,25 @@ describe("a turn's text", () => {
       { type: "stored", message: reply },
       delta(0, "One"),
       { type: "status", turnId: TURN, status: "thinking" },
-      { type: "loaded", part: "newer", answer: late },
+      { type: "loaded", part: "newer", response: late },
     );
     expect(state.turn).toBeNull();
     expect(seqs(state)).toEqual([1, 2, 3, 4]);
   });
 
-  test("that ended without our hearing of its reply has it loaded", () => {
+  test("that ended without its reply has it loaded", () => {
     const state = after(load(1, 3), begun, { type: "status", turnId: TURN, status: "idle" });
     expect(state.isBehind).toBe(true);
     const reply = { ...row(4), turn_id: TURN };
-    const answer = loaded([reply], 4);
-    expect(reduce(state, { type: "loaded", part: "newer", answer }).turn).toBeNull();
+    const response = loaded([reply], 4);
+    expect(reduce(state, { type: "loaded", part: "newer", response }).turn).toBeNull();
   });
 });
 
 test("a stream's events say what it says", () => {
   const [user, reply] = [row(1), { ...row(2), turn_id: TURN }];
   const accepted = { turnId: TURN, conversationId: "c", attempt: 1, offset: 0, userMessage: user };
-  const done = { success: true, conversationId: "c", turnId: TURN };
+  const done = { success: true, conversationId: "c", turnId: TURN, replayed: false };
   const state = after(
     ...actionsOf({ name: "accepted", data: accepted }),
     ...actionsOf({ name: "status", data: { turnId: TURN, status: "thinking" } }),
@@ -198,7 +198,7 @@ describe("what is on its way", () => {
     expect(unseen([entry({ messageId: "message 5", state: "saved" })], state)).toHaveLength(1);
   });
 
-  test("was stored before a reload without our hearing of it: not shown twice", () => {
+  test("was stored before a reload unnoticed here: not shown twice", () => {
     const sent = entry({ attempts: 1, after: 2, body: { request: "text 3" } });
     expect(unseen([sent], state)).toHaveLength(0);
     expect(unseen([{ ...sent, attempts: 0 }], state)).toHaveLength(1);

@@ -19,7 +19,7 @@ OLD, NEW = rsa_key("old"), ec_key("new")
 
 
 class Clock:
-    """A clock that moves when told to."""
+    """A clock that moves when the test says so."""
 
     now = 0.0
 

@@ -52,7 +52,7 @@ def seconds(text: str) -> float:
 def longest_silence() -> float:
     """Return how long an answer may take to begin, with the default settings."""
     fields = Settings.model_fields
-    names = ("engine_timeout", "join_seconds", "store_timeout")
+    names = ("engine_timeout", "retry_wait_seconds", "store_timeout")
     return max(float(sum(fields[name].default for name in names)), KEEPALIVE_SECONDS)
 
 

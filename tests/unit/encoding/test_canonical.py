@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.encoding.canonical import canonical
-from shared.encoding.exact import ExactNumber, read_exactly
+from shared.encoding.exact import ExactNumber
+from shared.encoding.strict import STORED, parse_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -22,8 +23,8 @@ def test_what_is_written_reads_back_and_is_written_the_same(value: object) -> No
     """For any JSON value, also through another writer's spaces, escapes and order."""
     text = canonical(value)
     json.loads(text)
-    assert canonical(read_exactly(text)) == text
-    assert canonical(read_exactly(json.dumps(value, indent=1))) == text
+    assert canonical(parse_json(text, STORED)) == text
+    assert canonical(parse_json(json.dumps(value, indent=1), STORED)) == text
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_what_is_written_reads_back_and_is_written_the_same(value: object) -> No
 )
 def test_a_number_has_one_form_and_every_digit(texts: list[str], written: str) -> None:
     """However it was written."""
-    assert {canonical(read_exactly(text)) for text in texts} == {written}
+    assert {canonical(parse_json(text, STORED)) for text in texts} == {written}
 
 
 def test_members_are_sorted_as_rfc_8785_says_and_escapes_are_the_shortest() -> None:

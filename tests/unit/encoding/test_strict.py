@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.encoding.strict import MAX_DEPTH, parse_json
-from shared.errors import InvalidRequestError
+from shared.encoding.strict import REQUEST, STORED, JsonRules, parse_json
+from shared.errors import InvalidImportError, InvalidRequestError
+
+MAX_DEPTH = REQUEST.max_depth or 0
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,15 @@ def test_nesting_is_allowed_up_to_the_limit() -> None:
     """Lists and objects alike."""
     assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
     parse_json(b'{"a":' * (MAX_DEPTH - 1) + b"1" + b"}" * (MAX_DEPTH - 1))
+
+
+def test_the_limits_are_the_callers() -> None:
+    """With its own error and its own name for what was read; a number keeps its digits or not."""
+    rules = JsonRules(subject="file", error=InvalidImportError, max_values=3, max_digits=5)
+    assert parse_json(b"[1, 2]", rules) == [1, 2]
+    for content, reason in ((b"[1, 2, 3]", "more than 3"), (b"123456", "too large")):
+        with pytest.raises(InvalidImportError, match=reason):
+            parse_json(content, rules)
+    assert parse_json("1.10", STORED).text == "1.10"
+    with pytest.raises(InvalidRequestError, match="too large"):
+        parse_json("1e200000", STORED)

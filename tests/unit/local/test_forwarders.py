@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local import forwarders
+from functions.app import ENDPOINTS
 from local.forwarders import CONFIG, FUNCTIONS, ROUTES, write_all
 from local.settings import ROOT
 
@@ -38,18 +38,17 @@ def test_what_is_there_is_what_would_be_written(copy: Path) -> None:
 
 
 def test_an_endpoint_that_comes_is_written_everywhere_and_one_that_goes_is_removed(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
+    copy: Path,
 ) -> None:
     """And back again, to the same files."""
-    before, names = contents(copy), forwarders.endpoints()
-    with monkeypatch.context() as patched:
-        patched.setattr(forwarders, "endpoints", lambda: ["a-new-one", *names[1:]])
-        write_all(copy)
+    before = contents(copy)
+    gone, *kept = ENDPOINTS
+    write_all(copy, ["a-new-one", *kept])
     changed = contents(copy)
     for path in (CONFIG, *ROUTES):
         assert "a-new-one" in changed[path]
-        assert names[0] not in changed[path]
+        assert gone not in changed[path]
     assert FUNCTIONS / "a-new-one" / "index.ts" in changed
-    assert FUNCTIONS / names[0] / "index.ts" not in changed
+    assert FUNCTIONS / gone / "index.ts" not in changed
     write_all(copy)
     assert contents(copy) == before

@@ -1,30 +1,19 @@
-"""Rooms: who receives what, and who is present."""
+"""Topics: who receives what."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from local.realtime.frames import CODECS, Codec, Wire
+from local.realtime.frames import Frame
 from local.realtime.hub import Broadcast, Hub
 
 
 class FakeMember:
-    def __init__(self, topic: str = "a", *, is_private: bool = False, **flags: Any) -> None:
+    def __init__(self, topic: str = "a", *, is_private: bool = False) -> None:
         self.topic = topic
         self.is_private = is_private
-        self.wants_own = flags.get("wants_own", False)
-        self.presence_key = flags.get("presence_key", "key")
-        self.hears_broadcasts = flags.get("hears_broadcasts", True)
-        self.hears_presence = flags.get("hears_presence", True)
-        self.codec: Codec = CODECS[flags.get("version", "2.0.0")]
-        self.received: list[Wire] = []
+        self.received: list[Frame] = []
 
-    def send_wire(self, data: Wire) -> None:
-        self.received.append(data)
-
-    def payloads(self) -> list[Any]:
-        return [json.loads(data)[4] for data in self.received]
+    def deliver(self, frame: Frame) -> None:
+        self.received.append(frame)
 
 
 def _hub(*members: FakeMember) -> Hub:
@@ -34,39 +23,30 @@ def _hub(*members: FakeMember) -> Hub:
     return hub
 
 
-def test_send_reaches_the_members_of_that_room_alone() -> None:
-    """Another topic, and the private namesake, hear nothing."""
+def test_send_reaches_the_members_of_that_topic_alone() -> None:
+    """Another topic, and the private namesake, receive nothing."""
     member, other, private = FakeMember(), FakeMember("b"), FakeMember(is_private=True)
     _hub(member, other, private).send(Broadcast("a", "e", {"n": 1}, is_private=False))
-    assert member.payloads() == [{"type": "broadcast", "event": "e", "payload": {"n": 1}}]
+    payload = {"type": "broadcast", "event": "e", "payload": {"n": 1}}
+    assert member.received == [Frame("realtime:a", "broadcast", payload)]
     assert other.received == private.received == []
 
 
-def test_send_skips_its_sender_unless_that_wants_its_own() -> None:
-    """`self` decides."""
-    silent, echoing = FakeMember(), FakeMember(wants_own=True)
-    hub = _hub(silent, echoing)
-    hub.send(Broadcast("a", "e", {}, is_private=False), sender=silent)
-    hub.send(Broadcast("a", "e", {}, is_private=False), sender=echoing)
-    assert (len(silent.received), len(echoing.received)) == (1, 2)
+def test_send_skips_its_sender() -> None:
+    """All others on the topic get it."""
+    sender, other = FakeMember(), FakeMember()
+    _hub(sender, other).send(Broadcast("a", "e", {}, is_private=False), sender=sender)
+    assert (len(sender.received), len(other.received)) == (0, 1)
 
 
-def test_send_skips_who_may_not_hear_broadcasts() -> None:
-    """A member that may only see presences gets no broadcast."""
-    deaf = FakeMember(hears_broadcasts=False)
-    _hub(deaf).send(Broadcast("a", "e", {}, is_private=False))
-    assert deaf.received == []
+def test_what_sql_sent_carries_the_id_of_its_row() -> None:
+    """Beside the payload, not in it."""
+    member = FakeMember()
+    _hub(member).send(Broadcast("a", "e", {}, is_private=False, row_id="7"))
+    assert member.received[0].payload["meta"] == {"id": "7"}
 
 
-def test_send_encodes_for_each_version() -> None:
-    """Raw bytes go to version 2 alone."""
-    old, modern = FakeMember(version="1.0.0"), FakeMember()
-    _hub(old, modern).send(Broadcast("a", "e", b"\xff", is_private=False))
-    assert old.received == []
-    assert isinstance(modern.received[0], bytes)
-
-
-def test_a_member_that_left_hears_nothing() -> None:
+def test_a_member_that_left_receives_nothing() -> None:
     """Leaving twice is fine."""
     member = FakeMember()
     hub = _hub(member)
@@ -74,37 +54,3 @@ def test_a_member_that_left_hears_nothing() -> None:
     hub.leave(member)
     hub.send(Broadcast("a", "e", {}, is_private=False))
     assert member.received == []
-
-
-def test_track_replaces_the_state_before() -> None:
-    """A second track announces the new state and takes the old one back."""
-    member = FakeMember(presence_key="ada")
-    hub = _hub(member)
-    hub.track(member, {"mood": "fine"})
-    hub.track(member, {"mood": "tired"})
-    first, second = member.payloads()
-    assert second["leaves"] == first["joins"]
-    assert second["joins"]["ada"]["metas"][0]["mood"] == "tired"
-    assert hub.presence_state(member) == second["joins"]
-
-
-def test_members_may_share_a_key() -> None:
-    """Two tabs of one user are one key with two states."""
-    first, second = FakeMember(presence_key="ada"), FakeMember(presence_key="ada")
-    hub = _hub(first, second)
-    hub.track(first, {"tab": 1})
-    hub.track(second, {"tab": 2})
-    hub.leave(first)
-    metas = hub.presence_state(second)["ada"]["metas"]
-    assert [meta["tab"] for meta in metas] == [2]
-    assert second.payloads()[-1]["leaves"]["ada"]["metas"][0]["tab"] == 1
-
-
-def test_presence_is_told_to_watchers_alone() -> None:
-    """Untracking without tracking tells nobody anything."""
-    watcher, other = FakeMember(), FakeMember(hears_presence=False)
-    hub = _hub(watcher, other)
-    hub.untrack(other)
-    hub.track(other, {})
-    assert len(watcher.received) == 1
-    assert other.received == []

@@ -1,4 +1,4 @@
-"""What `supabase status -o env` tells, turned into the functions' settings."""
+"""What `supabase status -o env` prints, turned into the functions' settings."""
 
 import pytest
 
@@ -26,6 +26,6 @@ def test_the_clis_names_become_ours() -> None:
 
 
 def test_what_is_missing_is_one_line() -> None:
-    """A stack that isn't running tells nothing."""
+    """Of a stack that isn't running nothing is printed."""
     with pytest.raises(LocalStackError, match="API_URL, PUBLISHABLE_KEY, SECRET_KEY"):
         project_environment('JWT_SECRET="x"')

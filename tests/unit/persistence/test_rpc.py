@@ -191,7 +191,7 @@ async def test_an_answer_of_another_shape_is_a_503_not_a_broken_row(store: Store
     with respx.mock:
         respx.post(f"{URL}/rest/v1/rpc/get_conversation").respond(json={"id": "x"})
         with pytest.raises(StoreUnavailableError):
-            await Persistence(store).get_conversation(uuid.uuid4(), caller=USER)
+            await Persistence(store).get_conversation(uuid.uuid4(), uuid.uuid4(), caller=USER)
 
 
 async def test_a_refused_value_is_not_repeated_to_the_caller(store: Store) -> None:

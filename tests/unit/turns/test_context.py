@@ -23,7 +23,7 @@ def test_what_fits_is_given_as_it_is() -> None:
     """The summary first, then what came since; the metadata says so in plain figures."""
     context = given_context(ROWS, relation())
     assert [row.content for row in context.history] == ["So far.", "x" * 100, "ok"]
-    assert context.told() == {
+    assert context.as_metadata() == {
         "messages": 2, "fromSeq": 6, "summaryOf": {"fromSeq": 1, "toSeq": 5},
         "omitted": 0, "shortened": 0,
         "tokens": sum(estimate_tokens(row["content"]) for row in ROWS),
@@ -37,8 +37,8 @@ def test_what_is_left_out_is_said_where_it_is_missing() -> None:
     assert "3 older messages are left out" in behind.history[1].content
     first = given_context(ROWS[1:], relation(covers_to=0, omitted=1))
     assert "One older message is left out" in first.history[0].content
-    told = first.told()
-    assert (told["messages"], told["omitted"], told["summaryOf"]) == (2, 1, None)
+    metadata = first.as_metadata()
+    assert (metadata["messages"], metadata["omitted"], metadata["summaryOf"]) == (2, 1, None)
 
 
 def test_long_ones_are_cut_where_not_all_fits() -> None:
@@ -47,7 +47,7 @@ def test_long_ones_are_cut_where_not_all_fits() -> None:
     context = given_context(rows, relation(is_whole=False))
     assert context.history[1].content.endswith(CUT)
     assert estimate_tokens(context.history[1].content) <= 20
-    assert context.told()["shortened"] == 1
+    assert context.as_metadata()["shortened"] == 1
 
 
 def test_a_history_without_a_budget_is_given_whole() -> None:
@@ -55,12 +55,12 @@ def test_a_history_without_a_budget_is_given_whole() -> None:
     context = given_context(
         [{"seq": 1, "role": "user", "content": "Hi", "is_summary": False}], None
     )
-    assert context.told() == {
+    assert context.as_metadata() == {
         "messages": 1, "fromSeq": 1, "summaryOf": None, "omitted": 0, "shortened": 0, "tokens": 5,
     }  # fmt: skip
 
 
-def test_no_history_is_told_as_none() -> None:
+def test_no_history_is_none_in_the_metadata() -> None:
     """The first message of a conversation."""
-    assert given_context([], None).told()["messages"] == 0
-    assert given_context([], None).told()["fromSeq"] is None
+    assert given_context([], None).as_metadata()["messages"] == 0
+    assert given_context([], None).as_metadata()["fromSeq"] is None

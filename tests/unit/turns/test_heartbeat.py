@@ -1,227 +1,185 @@
-"""The heartbeat of a process: one call for all of its turns, and what each of them hears."""
+"""The heartbeat of a process: one call for all of its turns, and what each of them learns by it."""
 
 import asyncio
-import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
-from types import SimpleNamespace
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 import respx
 
-from shared.models.turns import MegaMindRequest
+from shared.errors import StoreUnavailableError
+from shared.models.turns import ExtendedTurn, ExtendedTurns, TurnExtension
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
 from shared.turns import heartbeat
 from shared.turns.heartbeat import Heartbeat
+from shared.turns.registry import TurnRegistry
 from shared.turns.running_turn import RunningTurn
+from tests.support.heart import begun_turn, later_attempt
 from tests.support.unit_settings import URL, unit_settings
 
-SHORT = 0.01
+WELL = {"is_ours": True, "cancel_requested": False}
 
 
-class Keeper:
-    """A store that hears heartbeats, and answers what it is told to; else that all is well."""
+class LeaseStore:
+    """Takes extensions, and answers what a test says of a turn; else that all is well."""
 
-    def __init__(self, router: respx.Router) -> None:
-        self.router = router
-        self.calls: list[list[dict[str, Any]]] = []
-        self.answers: dict[str, dict[str, Any] | None] = {}
-        self.is_down = False
-        self.on_call: Callable[[], None] | None = None
-        self.heard = asyncio.Condition()
+    def __init__(self) -> None:
+        self.calls: list[list[TurnExtension]] = []
+        self.answers: defaultdict[uuid.UUID, dict[str, bool] | None] = defaultdict(lambda: WELL)
+        self.is_away = False
+        self.on_call: Callable[[], None] = lambda: None
 
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def extend_turns(
+        self, extensions: list[TurnExtension], *, lease_seconds: int
+    ) -> ExtendedTurns:
         """Take one call."""
-        beats = json.loads(request.content)["beats"]
-        async with self.heard:
-            self.calls.append(beats)
-            self.heard.notify_all()
-        if self.on_call is not None:
-            self.on_call()
-        if self.is_down:
-            return httpx.Response(503)
-        well = {"is_ours": True, "cancel_requested": False}
-        told = [(beat["turn_id"], self.answers.get(beat["turn_id"], well)) for beat in beats]
-        turns = [{"turn_id": turn_id, **answer} for turn_id, answer in told if answer is not None]
-        return httpx.Response(200, json={"turns": turns})
+        self.calls.append(extensions)
+        self.on_call()
+        if self.is_away:
+            raise StoreUnavailableError
+        said = [(sent.turn_id, self.answers[sent.turn_id]) for sent in extensions]
+        return ExtendedTurns(
+            turns=[ExtendedTurn(turn_id=i, **answer) for i, answer in said if answer is not None]
+        )
 
-    async def next_calls(self, count: int = 1) -> list[list[dict[str, Any]]]:
-        """Wait for so many calls that come from now on."""
-        so_far = len(self.calls)
-        async with asyncio.timeout(10), self.heard:
-            await self.heard.wait_for(lambda: len(self.calls) >= so_far + count)
-        return self.calls[so_far : so_far + count]
+    def drafts(self) -> list[list[tuple[int, str]]]:
+        """Return the offset and text of each turn in each call."""
+        return [[(sent.draft_offset, sent.draft_tail) for sent in call] for call in self.calls]
 
 
-@pytest.fixture
-def keeper() -> Iterator[Keeper]:
-    """The store's end of the wire."""
-    with respx.mock(assert_all_called=False) as router:
-        keeper = Keeper(router)
-        router.post(f"{URL}/rest/v1/rpc/extend_turns").mock(side_effect=keeper)
-        yield keeper
-
-
-@pytest.fixture
-async def beating() -> AsyncIterator[Heartbeat]:
-    """A heart that beats quickly."""
-    settings = unit_settings()
-    async with create_pool(settings) as pool:
-        store = Store(Clients(settings, pool), timeout=5)
-        yield Heartbeat(Persistence(store), lease_seconds=60, interval=SHORT)
-
-
-def running_turn(text: str = "") -> RunningTurn:
-    """Return a turn that has written this."""
-    begun: Any = SimpleNamespace(turn=SimpleNamespace(id=uuid.uuid4(), attempt=1))
-    turn = RunningTurn(begun, MegaMindRequest(request="Hello"))
-    turn.write(text)
-    return turn
-
-
-def adopt(*turns: RunningTurn) -> None:
-    """Let these turns go on as their second attempts."""
+async def beating(*turns: RunningTurn, store: Any) -> TurnRegistry:
+    """Start a heartbeat of one second for these turns."""
+    registry = TurnRegistry(limit=10)
     for turn in turns:
-        begun: Any = SimpleNamespace(turn=SimpleNamespace(id=turn.begun.turn.id, attempt=2))
-        turn.adopt(begun)
+        registry.add(turn, asyncio.sleep(10_000))
+    Heartbeat(registry, store, lease_seconds=60, interval=1).start()
+    await asyncio.sleep(0.5)  # between two heartbeats
+    return registry
 
 
-def id_of(turn: RunningTurn) -> str:
-    """Return a turn's id as it is on the wire."""
-    return str(turn.begun.turn.id)
+@pytest.fixture
+def store() -> LeaseStore:
+    """A store."""
+    return LeaseStore()
 
 
-async def test_all_running_turns_share_one_call(beating: Heartbeat, keeper: Keeper) -> None:
-    """Each says what it has written since the store last heard of it."""
-    turns = [running_turn(text) for text in ("", "é🎉", "three")]
-    with ExitStack() as keeping:
-        for turn in turns:
-            keeping.enter_context(beating.keeping(turn))
-        (first,) = await keeper.next_calls()
-        await keeper.next_calls()  # the answer of the one before has arrived
-        turns[1].write("四")
-        written = [call[1] for call in await keeper.next_calls(3)]
-    assert [(beat["turn_id"], beat["draft_tail"]) for beat in first] == [
-        (id_of(turn), text) for turn, text in zip(turns, ("", "é🎉", "three"), strict=True)
+async def test_all_running_turns_share_one_call(store: LeaseStore) -> None:
+    """Each sends what it has written since the store last took it, under its user."""
+    turns = [await begun_turn(text) for text in ("", "é🎉", "three")]
+    await beating(*turns, store=store)
+    await asyncio.sleep(1)
+    turns[1].write("四")
+    await asyncio.sleep(2)
+    assert store.drafts() == [
+        [(0, ""), (0, "é🎉"), (0, "three")],
+        [(0, ""), (2, "四"), (5, "")],
+        [(0, ""), (3, ""), (5, "")],
     ]
-    assert [(beat["draft_offset"], beat["draft_tail"]) for beat in written][-1] == (3, "")
-    assert (2, "四") in [(beat["draft_offset"], beat["draft_tail"]) for beat in written]
+    assert {sent.user_id for sent in store.calls[0]} == {turns[0].user_id}
 
 
-async def test_a_turn_hears_that_it_is_lost_or_is_to_stop(
-    beating: Heartbeat, keeper: Keeper
-) -> None:
-    """And nothing of what the others hear."""
-    well, lost, stopped, held = (running_turn("text") for _ in range(4))
-    keeper.answers = {
-        id_of(lost): {"is_ours": False, "cancel_requested": False},
-        id_of(stopped): {"is_ours": True, "cancel_requested": True},
-        id_of(held): None,
-    }
-    with ExitStack() as keeping:
-        for turn in (well, lost, stopped, held):
-            keeping.enter_context(beating.keeping(turn))
-        await asyncio.wait_for(asyncio.gather(lost.lost.wait(), stopped.stop.wait()), timeout=10)
-        await keeper.next_calls()
-    assert not any(event.is_set() for event in (well.lost, well.stop, held.lost))
-    assert (well.written, held.written) == (4, 0)
+async def test_a_turn_learns_that_it_is_lost_or_is_to_stop(store: LeaseStore) -> None:
+    """And nothing of what is said of the others; one that is lost is not asked for again."""
+    well, lost, stopped, held = [await begun_turn("text") for _ in range(4)]
+    store.answers[lost.id] = {"is_ours": False, "cancel_requested": False}
+    store.answers[stopped.id] = {"is_ours": True, "cancel_requested": True}
+    store.answers[held.id] = None
+    await beating(well, lost, stopped, held, store=store)
+    await asyncio.sleep(2)
+    assert [turn.lost.is_set() for turn in (well, lost, stopped, held)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert [turn.stop.is_set() for turn in (well, lost, stopped, held)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert store.drafts()[1] == [(4, ""), (4, ""), (0, "text")]
 
 
 async def test_what_is_said_of_an_attempt_is_nothing_to_the_one_that_adopted_it(
-    beating: Heartbeat, keeper: Keeper
+    store: LeaseStore,
 ) -> None:
     """An answer that was on its way neither ends the turn nor counts as written."""
-    turns = [running_turn("draft"), running_turn("draft")]
-    keeper.answers = {id_of(turns[0]): {"is_ours": False, "cancel_requested": False}}
-    with ExitStack() as keeping:
+    turns = [await begun_turn("draft") for _ in range(2)]
+    store.answers[turns[0].id] = {"is_ours": False, "cancel_requested": False}
+    await beating(*turns, store=store)
+
+    def adopt() -> None:
+        store.on_call = lambda: None
+        store.answers.clear()
         for turn in turns:
-            keeping.enter_context(beating.keeping(turn))
-        keeper.on_call = lambda: adopt(*turns)
-        await keeper.next_calls()
-        keeper.on_call, keeper.answers = None, {}
-        (following, *_) = await keeper.next_calls(2)
-    assert [(beat["attempt"], beat["draft_tail"]) for beat in following] == [(2, "draft")] * 2
+            turn.adopt(later_attempt(turn.record))
+
+    store.on_call = adopt
+    store.answers[turns[1].id] = {"is_ours": False, "cancel_requested": False}
+    await asyncio.sleep(2)
+    assert [sent.attempt for sent in store.calls[1]] == [2, 2]
+    assert store.drafts()[1] == [(0, "draft")] * 2
     assert not any(turn.lost.is_set() for turn in turns)
 
 
-async def test_a_beat_that_fails_is_made_up_for_by_the_next(
-    beating: Heartbeat, keeper: Keeper
-) -> None:
+async def test_a_heartbeat_that_fails_is_made_up_for_by_the_next(store: LeaseStore) -> None:
     """Nothing is lost, and what was not written is sent again."""
-    turn = running_turn("draft")
-    keeper.is_down = True
-    with beating.keeping(turn):
-        await keeper.next_calls(2)
-        keeper.is_down = False
-        await keeper.next_calls(2)
-    assert turn.written == 5
-    assert all(call[0]["draft_tail"] == "draft" for call in keeper.calls[:3])
+    turn = await begun_turn("draft")
+    store.is_away = True
+    await beating(turn, store=store)
+    await asyncio.sleep(2)
+    store.is_away = False
+    await asyncio.sleep(2)
+    assert store.drafts() == [[(0, "draft")]] * 3 + [[(5, "")]]
     assert not turn.lost.is_set()
 
 
 async def test_no_call_grows_without_bound(
-    beating: Heartbeat, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    store: LeaseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Large drafts go in calls of their own; a single one that is larger still goes whole."""
     monkeypatch.setattr(heartbeat, "MOST_TEXT", 10)
-    turns = [running_turn("x" * size) for size in (6, 6, 20, 1, 1)]
-    with ExitStack() as keeping:
-        for turn in turns:
-            keeping.enter_context(beating.keeping(turn))
-        calls = await keeper.next_calls(4)
-    assert [[len(beat["draft_tail"]) for beat in call] for call in calls] == [
-        [6],
-        [6],
-        [20],
-        [1, 1],
-    ]
+    turns = [await begun_turn("x" * size) for size in (6, 6, 20, 1, 1)]
+    await beating(*turns, store=store)
+    await asyncio.sleep(1)
+    assert [[len(text) for _, text in call] for call in store.drafts()] == [[6], [6], [20], [1, 1]]
 
 
-async def test_without_a_turn_there_is_no_heartbeat(beating: Heartbeat, keeper: Keeper) -> None:
-    """It ends with the last turn, and begins anew with the next."""
-    with beating.keeping(running_turn()):
-        await keeper.next_calls()
-    count = len(keeper.calls)
-    await asyncio.sleep(5 * SHORT)
-    assert len(keeper.calls) == count
-    with beating.keeping(running_turn()):
-        await keeper.next_calls()
+async def test_without_a_turn_there_is_no_heartbeat(store: LeaseStore) -> None:
+    """It ends with the last turn, and begins with the next one again."""
+    registry = TurnRegistry(limit=10)
+    beating = Heartbeat(registry, store, lease_seconds=60, interval=1)  # type: ignore[arg-type]
+    for _ in range(2):
+        turn = await begun_turn()
+        registry.add(turn, asyncio.sleep(2.5))
+        beating.start()
+        await asyncio.sleep(10)
+    assert len(store.calls) == 4
 
 
-async def test_a_turn_that_begins_in_the_moment_the_last_one_ends_is_kept_too(
-    beating: Heartbeat, keeper: Keeper
-) -> None:
-    """By then the heart was told to stop, and has not done so yet."""
-    with beating.keeping(running_turn()):
-        await keeper.next_calls()
-    turn = running_turn("kept")
-    with beating.keeping(turn):
-        (first,) = await keeper.next_calls()
-    assert [beat["turn_id"] for beat in first] == [id_of(turn)]
-
-
-async def test_a_heart_beats_on_while_everything_else_stands_in_line(keeper: Keeper) -> None:
+async def test_leases_are_kept_while_everything_else_waits_for_a_connection() -> None:
     """Callers that the store keeps waiting take no lease away from turns that run."""
-    settings = unit_settings()
-    release = asyncio.Event()
+    settings, release = unit_settings(), asyncio.Event()
 
     async def slowly(_: httpx.Request) -> httpx.Response:
         await release.wait()
         return httpx.Response(200, json={})
 
-    keeper.router.post(f"{URL}/rest/v1/rpc/ping").mock(side_effect=slowly)
-    async with create_pool(settings) as pool, asyncio.TaskGroup() as callers:
-        store = Store(Clients(settings, pool), timeout=10, at_once=2)
-        for _ in range(4):
-            callers.create_task(store.call("ping", {}, caller=None))
-        beating = Heartbeat(Persistence(store), lease_seconds=60, interval=SHORT)
-        with beating.keeping(running_turn()):
-            try:
-                await keeper.next_calls(2)
-            finally:
-                release.set()
+    with respx.mock() as router:
+        router.post(f"{URL}/rest/v1/rpc/ping").mock(side_effect=slowly)
+        extended = router.post(f"{URL}/rest/v1/rpc/extend_turns").respond(json={"turns": []})
+        async with create_pool(settings) as pool, asyncio.TaskGroup() as callers:
+            store = Store(Clients(settings, pool), timeout=10, at_once=2)
+            for _ in range(4):
+                callers.create_task(store.call("ping", {}, caller=None))
+            await beating(await begun_turn(), store=Persistence(store))
+            await asyncio.sleep(1)
+            was_extended = extended.called
+            release.set()
+    assert was_extended

@@ -93,7 +93,7 @@ def test_the_callers_metadata_stands_beside_ours_and_never_in_its_place() -> Non
 
 
 def test_every_key_of_ours_is_reserved() -> None:
-    """So a caller is told at once instead of finding their own overwritten."""
+    """So a caller learns at once instead of finding their own overwritten."""
     error = EngineError(type="timeout", message="Too slow.")
     usage = Usage(input_tokens=1, output_tokens=1)
     ours = compose(error=error, usage=usage, truncated=True, persisted_after=1)

@@ -1,28 +1,67 @@
-"""The state of a running turn: what watchers read of it, from any offset."""
+"""The state of a running turn: what its readers find of it, from any position."""
 
 from typing import Any
 
 import pytest
 
-from shared.models.turns import MegaMindRequest
-from shared.turns.running_turn import RunningTurn
+from shared.turns.running_turn import Position, RunningTurn, StatusChange, TextPiece
+from tests.support.heart import begun_turn
 
 
 async def running(*pieces: str) -> RunningTurn:
     """Return a turn that has written these pieces."""
-    begun: Any = object()
-    turn = RunningTurn(begun, MegaMindRequest(request="Hello"))
+    turn = await begun_turn()
     for piece in pieces:
         turn.write(piece)
     return turn
 
 
 @pytest.mark.parametrize("offset", range(9))
-async def test_the_draft_can_be_read_from_any_offset(offset: int) -> None:
+async def test_the_text_can_be_read_from_any_offset(offset: int) -> None:
     """Also in the middle of a piece, at its end, and past everything."""
     turn = await running("ab", "", "四🎉", "efg")
     assert turn.text_from(offset) == "ab四🎉efg"[offset:]
     assert turn.length == 7
+
+
+async def test_what_has_changed_comes_in_the_order_in_which_it_did() -> None:
+    """Statuses stand between the pieces of text that were written before and after them."""
+    turn = await running()
+    turn.show("thinking")
+    turn.write("One, ")
+    turn.write("two, ")
+    halfway = turn.end
+    turn.show("generating")
+    turn.write("three.")
+    turn.show("saving")
+    later = [
+        StatusChange(10, "generating"),
+        TextPiece(10, "three."),
+        StatusChange(16, "saving"),
+    ]
+    start = [StatusChange(0, "thinking"), TextPiece(0, "One, two, ")]
+    assert turn.changes_since(Position()) == [*start, *later]
+    assert turn.changes_since(halfway) == later
+    assert turn.changes_since(Position(1, 3)) == [TextPiece(3, ", two, "), *later]
+    assert turn.changes_since(turn.end) == []
+
+
+async def test_a_reader_that_joins_has_the_status_as_news_and_the_rest_of_the_text() -> None:
+    """From an offset on; from the start all of them, past everything the last alone."""
+    turn = await running("ab")
+    assert turn.changes_since(turn.position_at(1)) == [TextPiece(1, "b")]
+    turn.show("thinking")
+    turn.show("generating")
+    turn.write("c")
+    thinking, generating = StatusChange(2, "thinking"), StatusChange(2, "generating")
+    assert turn.changes_since(turn.position_at(0)) == [
+        TextPiece(0, "ab"),
+        thinking,
+        generating,
+        TextPiece(2, "c"),
+    ]
+    assert turn.changes_since(turn.position_at(3)) == [generating]
+    assert turn.changes_since(turn.position_at(9)) == [generating]
 
 
 async def test_a_change_wakes_whoever_waits_for_it() -> None:

@@ -1,10 +1,9 @@
 """When a conversation is summarised, and what becomes of a summariser that doesn't do."""
 
 import asyncio
-import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,7 +12,6 @@ from shared.ai.tokens import estimate_tokens
 from shared.errors import StoreUnavailableError
 from shared.models.context import Unsummarised, WrittenSummary
 from shared.models.turns import TurnRecord
-from shared.persistence import Persistence
 from shared.turns import summaries as summary_module
 from shared.turns.summaries import Summaries
 from tests.support.summarisers import ScriptedSummariser
@@ -31,7 +29,12 @@ class FakePersistence:
     is_away: bool = False
 
     async def load_unsummarised(
-        self, conversation_id: uuid.UUID, *, history_tokens: int, after: int | None
+        self,
+        user_id: uuid.UUID,
+        conversation_id: uuid.UUID,
+        *,
+        history_tokens: int,
+        after: int | None,
     ) -> Unsummarised:
         if self.is_away:
             raise StoreUnavailableError
@@ -45,7 +48,9 @@ class FakePersistence:
             has_more=place < self.parts,
         )
 
-    async def write_summary(self, conversation_id: uuid.UUID, **given: Any) -> WrittenSummary:
+    async def write_summary(
+        self, user_id: uuid.UUID, conversation_id: uuid.UUID, **given: Any
+    ) -> WrittenSummary:
         if self.outcome == "written":
             self.written.append(given)
         return WrittenSummary.model_validate({"outcome": self.outcome})
@@ -56,7 +61,7 @@ def keeper(
 ) -> Summaries:
     """Return a keeper of summaries with a small budget."""
     settings = {"history_tokens": BUDGET, "summary_tokens": 50, "time_limit": 5.0} | changed
-    return Summaries(cast("Persistence", persistence), summariser, **settings)
+    return Summaries(persistence, summariser, **settings)
 
 
 def begun(since: int = BUDGET, conversation_id: uuid.UUID | None = None) -> TurnRecord:
@@ -133,7 +138,7 @@ async def test_after_one_reply_there_are_so_many_parts_and_no_more() -> None:
     ids=["raises", "blank"],
 )
 async def test_a_failing_summariser_is_logged_once_and_left_alone_for_a_while(
-    summariser: ScriptedSummariser, monkeypatch: pytest.MonkeyPatch
+    summariser: ScriptedSummariser,
 ) -> None:
     """Nothing is written, other conversations are tried, and after a while it is tried again."""
     persistence = FakePersistence()
@@ -147,8 +152,7 @@ async def test_a_failing_summariser_is_logged_once_and_left_alone_for_a_while(
     assert persistence.written == []
     await reply_to(summaries, begun())
     assert len(summariser.asked) == 2
-    later = time.monotonic() + summary_module.COOLDOWN_SECONDS
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    await asyncio.sleep(summary_module.COOLDOWN_SECONDS)
     await reply_to(summaries, turn)
     assert len(summariser.asked) == 3
 

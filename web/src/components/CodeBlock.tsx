@@ -6,34 +6,36 @@ import { CopyButton } from "./CopyButton";
 interface CodeBlockProps {
   code: string;
   language: string;
-  path?: string;
+  /** What stands behind the language, such as the path of a file. */
+  info?: string;
 }
 
 const MOST = 50_000; // characters that are coloured
 const LINES = 400; // that are shown at once
 const TURNING = /[\u202a-\u202e\u2066-\u2069]/; // what turns the direction of text
 
-export const CodeBlock = memo(function CodeBlock({ code, language, path }: CodeBlockProps) {
+export const CodeBlock = memo(function CodeBlock({ code, language, info }: CodeBlockProps) {
   const [isWhole, setWhole] = useState(false);
   const shown = isWhole ? code : firstLines(code);
   const colored = useColored(shown, language);
-  const name = path ?? (language || "text");
+  const path = info && /^path=(\S+)$/.exec(info)?.[1];
+  const name = path ?? ([language, info].filter(Boolean).join(" ") || "text");
   return (
-    <figure className="code">
+    <figure className="uci-code">
       <figcaption>
-        <span className="code-name">{name}</span>
+        <span className="uci-code-name">{name}</span>
         <CopyButton text={code} label={`Copy ${name}`} />
       </figcaption>
       <pre tabIndex={0}>
         <code dir="ltr">{colored ?? shown}</code>
       </pre>
       {TURNING.test(code) && (
-        <p className="code-warning">
+        <p className="uci-code-warning">
           Holds invisible characters that change the order in which it is shown.
         </p>
       )}
       {shown.length < code.length && (
-        <button type="button" className="link" onClick={() => setWhole(true)}>
+        <button type="button" className="uci-link" onClick={() => setWhole(true)}>
           Show all {code.split("\n").length.toLocaleString()} lines
         </button>
       )}

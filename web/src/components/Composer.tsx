@@ -1,7 +1,7 @@
 /** Where a message is written. What is sent is safe in the browser before the field is cleared. */
 
 import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
-import { type KeyboardEvent, useRef, useState } from "react";
+import { type KeyboardEvent, useId, useRef, useState } from "react";
 
 /** Whether the field grows with its text by itself, or by its rows. */
 const GROWS = globalThis.CSS?.supports("field-sizing", "content") ?? true;
@@ -16,6 +16,7 @@ interface ComposerProps {
 export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
   const [text, setText] = useState("");
   const field = useRef<HTMLTextAreaElement>(null);
+  const help = useId();
   const isBlank = text.trim() === "";
 
   async function send() {
@@ -41,7 +42,7 @@ export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
 
   return (
     <form
-      className="composer"
+      className="uci-composer"
       onSubmit={(event) => {
         event.preventDefault();
         void send();
@@ -53,20 +54,20 @@ export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
         dir="auto"
         value={text}
         aria-label="Your message"
-        aria-describedby="composer-help"
+        aria-describedby={help}
         placeholder="Write a message"
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKeyDown}
       />
       {isBusy && (
-        <button type="button" className="round" aria-label="Stop" onClick={() => void onStop()}>
+        <button type="button" className="uci-round" aria-label="Stop" onClick={() => void onStop()}>
           <StopIcon aria-hidden />
         </button>
       )}
-      <button type="submit" className="round primary" aria-label="Send" disabled={isBlank}>
+      <button type="submit" className="uci-round uci-primary" aria-label="Send" disabled={isBlank}>
         <ArrowUpIcon aria-hidden />
       </button>
-      <p id="composer-help" className="composer-help">
+      <p id={help} className="uci-composer-help">
         Enter sends, Shift and Enter starts a new line{isBusy && ", Escape stops the reply"}
       </p>
     </form>

@@ -21,7 +21,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   return (
     <button
       type="button"
-      className="icon-button copy"
+      className="uci-icon-button uci-copy"
       aria-label={said || label}
       title={said || label}
       onClick={() => void copy()}

@@ -6,19 +6,20 @@ import type { TurnState } from "../core/state";
 import { Markdown } from "./Markdown";
 
 const LONG = 60_000;
+const COMPLETE = { linkMode: "text-only", htmlTags: false, comparisonOperators: false } as const;
 
 export function DraftMessage({ turn }: { turn: TurnState }) {
   const draft = useDeferredValue(turn.draft);
   return (
-    <article className="message message-assistant message-draft" aria-busy="true">
-      <h3 className="visually-hidden">AI, writing</h3>
-      <div className="message-body" dir="auto">
+    <article className="uci-message uci-message-assistant uci-message-draft" aria-busy="true">
+      <h3 className="uci-visually-hidden">AI, writing</h3>
+      <div className="uci-message-body" dir="auto">
         {draft.length > LONG ? (
-          <p className="plain">{draft.slice(-LONG)}</p>
+          <p className="uci-plain">{draft.slice(-LONG)}</p>
         ) : draft ? (
-          <Markdown text={remend(draft)} />
+          <Markdown text={remend(draft, COMPLETE)} />
         ) : (
-          <span className="waiting" aria-hidden>
+          <span className="uci-waiting" aria-hidden>
             <i />
             <i />
             <i />

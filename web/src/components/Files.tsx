@@ -15,7 +15,7 @@ export function Files({ metadata, code }: FilesProps) {
   const only = files.length === 1 ? files[0] : undefined;
   const name = only ? (only.path.split("/").at(-1) ?? only.path) : "generated-files.md";
   return (
-    <ul className="files" aria-label="Generated files">
+    <ul className="uci-files" aria-label="Generated files">
       {files.map((file) => (
         <li key={file.path}>
           <FileTextIcon aria-hidden /> {file.path}

@@ -10,9 +10,9 @@ export function LongText({ text }: { text: string }) {
   const rest = text.length - shown;
   return (
     <>
-      <p className="plain">{text.slice(0, shown)}</p>
+      <p className="uci-plain">{text.slice(0, shown)}</p>
       {rest > 0 && (
-        <button type="button" className="link" onClick={() => setShown(shown + MORE)}>
+        <button type="button" className="uci-link" onClick={() => setShown(shown + MORE)}>
           Show more ({rest.toLocaleString()} characters left)
         </button>
       )}

@@ -1,40 +1,35 @@
-/** Markdown from a model: sanitised, without images from elsewhere, with copyable code. */
+/** Markdown from a model: all of it seen, without images from elsewhere, with copyable code. */
 
+import type { Element, Root } from "hast";
 import { memo } from "react";
-import ReactMarkdown, { type Components } from "react-markdown";
-import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
+import ReactMarkdown, { type Components, type Options } from "react-markdown";
+import remarkCjkFriendly from "remark-cjk-friendly";
+import remarkCjkStrikethrough from "remark-cjk-friendly-gfm-strikethrough";
 import remarkGfm from "remark-gfm";
-import { AsPlainText } from "./AsPlainText";
+import type { Processor } from "unified";
 import { CodeBlock } from "./CodeBlock";
+import { ErrorBoundary } from "./ErrorBoundary";
+import { Formula } from "./Formula";
 import { LongText } from "./LongText";
-import { isTame } from "./tame";
-
-const SAFE = /^(https?:|mailto:)/i;
-
-// The language of a fence is a class, and its path stands behind it: both are kept.
-const schema = {
-  ...defaultSchema,
-  attributes: {
-    ...defaultSchema.attributes,
-    code: [...(defaultSchema.attributes?.code ?? []), ["className", /^language-./]],
-  },
-};
+import { isWithinLimits } from "./markdownLimits";
+import { formulaOf, MATH, mathFromMarkdown, mathSyntax, withMathFences } from "./mathSyntax";
+import { SAFE, visibleSource } from "./visibleSource";
 
 const components: Components = {
-  a({ href, children }) {
+  a({ href, title, children }) {
     if (!href || !SAFE.test(href)) return <span>{children}</span>;
     return (
-      <a href={href} target="_blank" rel="noopener noreferrer nofollow">
+      <a href={href} title={title} target="_blank" rel="noopener noreferrer nofollow">
         {children}
       </a>
     );
   },
-  // An image would tell its host who reads this, and when.
-  img({ src, alt }) {
+  // An image would say to its host who reads this, and when.
+  img({ src, alt, title }) {
     const address = typeof src === "string" && SAFE.test(src) ? src : null;
-    if (!address) return <span>{alt || "Image"}</span>;
+    if (!address) return <span>[image: {alt}]</span>;
     return (
-      <a href={address} target="_blank" rel="noopener noreferrer nofollow">
+      <a href={address} title={title} target="_blank" rel="noopener noreferrer nofollow">
         Image: {alt || address}
       </a>
     );
@@ -42,44 +37,78 @@ const components: Components = {
   pre({ node }) {
     const code = node?.children.find((child) => child.type === "element");
     if (!code) return null;
-    const text = code.children.map((child) => (child.type === "text" ? child.value : "")).join("");
-    return (
-      <CodeBlock code={text.replace(/\n$/, "")} language={languageOf(code)} path={pathOf(code)} />
-    );
+    const text = textOf(code).replace(/\n$/, "");
+    const language = languageOf(code);
+    if (language === "math") return <Formula source={text} formula={text} isBlock />;
+    return <CodeBlock code={text} language={language} info={code.data?.meta ?? undefined} />;
+  },
+  code({ node, className, children }) {
+    if (!node || !className?.startsWith(MATH)) return <code>{children}</code>;
+    const source = textOf(node);
+    const isBlock = className.endsWith("block");
+    return <Formula source={source} formula={formulaOf(source)} isBlock={isBlock} />;
   },
   table({ children }) {
     return (
-      <section className="table" tabIndex={0} aria-label="Table">
+      <section className="uci-table" tabIndex={0} aria-label="Table">
         <table>{children}</table>
       </section>
     );
   },
 };
 
-type Element = { properties?: Record<string, unknown>; data?: { meta?: string | null } };
+function textOf({ children }: Element): string {
+  return children.map((child) => (child.type === "text" ? child.value : "")).join("");
+}
 
 function languageOf({ properties }: Element): string {
-  const names = (properties?.className ?? []) as string[];
+  const names = (properties.className ?? []) as string[];
   return names.find((name) => name.startsWith("language-"))?.slice("language-".length) ?? "";
 }
 
-function pathOf({ data }: Element): string | undefined {
-  return data?.meta?.match(/path=(\S+)/)?.[1];
+/** Reads mathematics, and tags as the text that they are. */
+function ownSyntax(this: Processor): void {
+  const data = this.data() as { [name: string]: unknown[] | undefined };
+  (data.micromarkExtensions ??= []).push(mathSyntax, { disable: { null: ["htmlFlow"] } });
+  (data.fromMarkdownExtensions ??= []).push(mathFromMarkdown);
 }
 
+/** Several messages stand in one document: none of them names its parts. */
+function withoutIds() {
+  return (tree: Root): void => {
+    const walk = (node: Root | Element) => {
+      if (node.type === "element") delete node.properties.id;
+      for (const child of node.children) if (child.type === "element") walk(child);
+    };
+    walk(tree);
+  };
+}
+
+const REMARK = [
+  [remarkGfm, { singleTilde: false }],
+  remarkCjkFriendly,
+  [remarkCjkStrikethrough, { singleTilde: false }],
+  ownSyntax,
+  visibleSource,
+] as Options["remarkPlugins"];
+
+const REHYPE = { footnoteLabelProperties: { className: ["uci-visually-hidden"] } };
+
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
-  if (!isTame(text)) return <LongText text={text} />;
+  const source = withMathFences(text);
+  if (!isWithinLimits(source)) return <LongText text={text} />;
   return (
-    <AsPlainText text={text}>
-      <div className="markdown">
+    <ErrorBoundary fallback={<LongText text={text} />}>
+      <div className="uci-markdown">
         <ReactMarkdown
-          remarkPlugins={[remarkGfm]}
-          rehypePlugins={[[rehypeSanitize, schema]]}
+          remarkPlugins={REMARK}
+          remarkRehypeOptions={REHYPE}
+          rehypePlugins={[withoutIds]}
           components={components}
         >
-          {text}
+          {source}
         </ReactMarkdown>
       </div>
-    </AsPlainText>
+    </ErrorBoundary>
   );
 });

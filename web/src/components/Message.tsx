@@ -22,26 +22,26 @@ export const Message = memo(function Message({ message, isFocused = false }: Mes
   const failure = isReply ? failureOf(metadata) : null;
   const engine = isReply ? engineOf(metadata) : "";
   return (
-    <article className={`message message-${role}`} data-focused={isFocused || undefined}>
-      <h3 className="visually-hidden">{labelOf(message)}</h3>
-      {message.is_summary && <p className="message-kind">Summary of earlier messages</p>}
-      <div className="message-body" dir="auto">
+    <article className={`uci-message uci-message-${role}`} data-focused={isFocused || undefined}>
+      <h3 className="uci-visually-hidden">{labelOf(message)}</h3>
+      {message.is_summary && <p className="uci-message-kind">Summary of earlier messages</p>}
+      <div className="uci-message-body" dir="auto">
         {content.length > LONG ? (
           <LongText text={content} />
         ) : role === "user" ? (
-          <p className="plain">{content}</p>
+          <p className="uci-plain">{content}</p>
         ) : (
           <Markdown text={content} />
         )}
       </div>
       {failure && (
-        <p className="message-failure">
+        <p className="uci-message-failure">
           <strong>{failure.type === "cancelled" ? "Stopped." : "Not complete."}</strong>{" "}
           {failure.message !== content && failure.message}
         </p>
       )}
       <Files metadata={metadata} code={message.generated_code} />
-      <footer className="message-foot">
+      <footer className="uci-message-foot">
         <time dateTime={message.created_at}>{timeOf(message.created_at)}</time>
         {engine && <span dir="auto">{engine}</span>}
         {isImported(message) && <span>imported</span>}

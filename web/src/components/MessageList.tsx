@@ -6,7 +6,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChatError } from "../core/errors";
 import type { TurnState } from "../core/state";
 import type { MessageRow, OutboxEntry } from "../core/types";
-import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import type { UniversalAIChat } from "../hook/chat";
 import { DraftMessage } from "./DraftMessage";
 import { Message } from "./Message";
 import { PendingMessage } from "./PendingMessage";
@@ -53,9 +53,9 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
   const isAway = items.length > 0 && !virtualizer.isAtEnd(AT_END * 3);
 
   return (
-    <div className="list-frame">
+    <div className="uci-list-frame">
       <div
-        className="list"
+        className="uci-list"
         ref={scroller}
         tabIndex={0}
         role="log"
@@ -63,11 +63,11 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
         aria-label="Messages"
       >
         {chat.isLoadingOlder && (
-          <p className="list-loading" role="status">
+          <p className="uci-list-loading" role="status">
             Loading older messages
           </p>
         )}
-        <div className="list-inner" style={{ height: virtualizer.getTotalSize() }}>
+        <div className="uci-list-inner" style={{ height: virtualizer.getTotalSize() }}>
           {visible.map((place) => {
             const item = items[place.index];
             if (!item) return null;
@@ -76,7 +76,7 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
                 key={place.key}
                 ref={virtualizer.measureElement}
                 data-index={place.index}
-                className="list-item"
+                className="uci-list-item"
                 style={{ transform: `translateY(${place.start}px)` }}
               >
                 <ItemView item={item} chat={chat} focusMessageId={focusMessageId} />
@@ -88,7 +88,7 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
       {(isAway || chat.hasNewer) && (
         <button
           type="button"
-          className="to-end"
+          className="uci-to-end"
           aria-label="Go to the newest message"
           onClick={showNewest}
         >

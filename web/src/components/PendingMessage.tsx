@@ -2,7 +2,7 @@
 
 import { ClockIcon, ExclamationTriangleIcon, UploadIcon } from "@radix-ui/react-icons";
 import type { OutboxEntry } from "../core/types";
-import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import type { UniversalAIChat } from "../hook/chat";
 import { timeOf } from "./time";
 
 interface PendingMessageProps {
@@ -13,20 +13,20 @@ interface PendingMessageProps {
 export function PendingMessage({ entry, chat }: PendingMessageProps) {
   const hasFailed = entry.state === "failed";
   return (
-    <article className="message message-user message-pending" data-state={entry.state}>
-      <h3 className="visually-hidden">You, not stored yet</h3>
-      <div className="message-body" dir="auto">
-        <p className="plain">{entry.body.request.slice(0, 60_000)}</p>
+    <article className="uci-message uci-message-user uci-message-pending" data-state={entry.state}>
+      <h3 className="uci-visually-hidden">You, not stored yet</h3>
+      <div className="uci-message-body" dir="auto">
+        <p className="uci-plain">{entry.body.request.slice(0, 60_000)}</p>
       </div>
-      <footer className="message-foot">
+      <footer className="uci-message-foot">
         <StateLine entry={entry} connection={chat.connection} />
         {hasFailed && (
-          <button type="button" className="link" onClick={() => void chat.retry(entry.key)}>
+          <button type="button" className="uci-link" onClick={() => void chat.retry(entry.key)}>
             Try again
           </button>
         )}
         {(hasFailed || entry.nextAt) && (
-          <button type="button" className="link" onClick={() => void chat.discard(entry.key)}>
+          <button type="button" className="uci-link" onClick={() => void chat.discard(entry.key)}>
             Discard
           </button>
         )}
@@ -38,7 +38,7 @@ export function PendingMessage({ entry, chat }: PendingMessageProps) {
 function StateLine({ entry, connection }: { entry: OutboxEntry; connection: string }) {
   if (entry.state === "failed") {
     return (
-      <span className="bad">
+      <span className="uci-bad">
         <ExclamationTriangleIcon aria-hidden /> {entry.error?.message ?? "Could not be sent."}
       </span>
     );

@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { failureOf } from "../core/metadata";
-import type { UniversalAIChat } from "../hook/useUniversalAIChat";
+import type { UniversalAIChat } from "../hook/chat";
 
 const WORDS = {
   loading: "Loading the conversation",
@@ -17,8 +17,8 @@ export function StatusLine({ chat }: { chat: UniversalAIChat }) {
   const words = chat.connection === "offline" ? "" : WORDS[chat.status];
   const outcome = useOutcome(chat);
   return (
-    <p className="status" role="status" data-busy={words !== "" || undefined}>
-      {words || <span className="visually-hidden">{outcome}</span>}
+    <p className="uci-status" role="status" data-busy={words !== "" || undefined}>
+      {words || <span className="uci-visually-hidden">{outcome}</span>}
     </p>
   );
 }

@@ -8,7 +8,7 @@ const IDEAS = [
 
 export function Welcome({ onPick }: { onPick: (text: string) => Promise<void> }) {
   return (
-    <div className="welcome">
+    <div className="uci-welcome">
       <h2>What shall we work on?</h2>
       <p>Every message is stored before the AI starts, and every reply as it is written.</p>
       <ul>

@@ -5,9 +5,9 @@
  */
 
 import type { SupabaseClient } from "@supabase/supabase-js";
-import type { QueryClient } from "@tanstack/react-query";
 import type { Endpoints, LoadPlace } from "./endpoints";
-import { ChatError, chatErrorFrom } from "./errors";
+import { type ChatError, chatErrorFrom } from "./errors";
+import { Listeners } from "./listeners";
 import { listen } from "./live";
 import {
   type Action,
@@ -20,7 +20,7 @@ import {
   reduce,
 } from "./state";
 import type { ConversationRow, LiveEvent, StreamEvent } from "./types";
-import { pauseAfter, wait } from "./waiting";
+import { pauseAfter, retrying, wait } from "./waiting";
 
 export const PAGE = 50;
 const POLL = 5_000;
@@ -35,15 +35,18 @@ export interface ConversationSnapshot extends ChatState {
   error: ChatError | null;
 }
 
+/** Of a conversation before it is opened. */
+export const CLOSED: ConversationSnapshot = {
+  ...EMPTY,
+  connection: "connecting",
+  isLoading: false,
+  isLoadingOlder: false,
+  error: null,
+};
+
 export class Conversation {
-  private snapshot: ConversationSnapshot = {
-    ...EMPTY,
-    connection: "connecting",
-    isLoading: false,
-    isLoadingOlder: false,
-    error: null,
-  };
-  private readonly listeners = new Set<() => void>();
+  private snapshot = CLOSED;
+  private readonly changes = new Listeners();
   private readonly stopped = new AbortController();
   private leave: (() => void) | null = null;
   private isJoined = false;
@@ -59,20 +62,16 @@ export class Conversation {
     readonly id: string,
     private readonly client: SupabaseClient,
     private readonly endpoints: Endpoints,
-    private readonly queries: QueryClient,
   ) {}
 
   getSnapshot = (): ConversationSnapshot => this.snapshot;
 
-  subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
+  subscribe = this.changes.add;
 
   /** Listen first, then load: nothing can happen in between. */
   open(): void {
     this.leave = listen(this.client, this.id, {
-      onEvent: (event) => this.hear(event),
+      onEvent: (event) => this.receive(event),
       onJoined: (isJoined) => this.joined(isJoined),
     });
     globalThis.addEventListener?.("online", this.lookAgain);
@@ -116,11 +115,11 @@ export class Conversation {
   }
 
   async loadNewest(): Promise<void> {
-    await this.loading({ isLoading: true }, async () => {
+    await this.loading("isLoading", async () => {
       await this.load("newest", {}).catch(async (error) => {
-        const told = await chatErrorFrom(error);
-        this.isRefused = !told.isPassing;
-        throw told;
+        const failure = await chatErrorFrom(error);
+        this.isRefused = !failure.isPassing;
+        throw failure;
       });
       if (this.hasMissed) void this.catchUp();
     });
@@ -128,7 +127,7 @@ export class Conversation {
 
   async loadOlder(): Promise<void> {
     if (!this.snapshot.hasOlder || this.snapshot.isLoadingOlder) return;
-    await this.loading({ isLoadingOlder: true }, async () => {
+    await this.loading("isLoadingOlder", async () => {
       await this.load("older", { before: oldestSeq(this.snapshot) });
     });
   }
@@ -138,7 +137,7 @@ export class Conversation {
   }
 
   async loadAround(messageId: string): Promise<void> {
-    await this.loading({ isLoading: true }, async () => {
+    await this.loading("isLoading", async () => {
       await this.load("around", { around: messageId });
     });
   }
@@ -154,42 +153,38 @@ export class Conversation {
         await this.load("newer", { after: newestSeq(this.snapshot) });
       }
     } catch (error) {
-      const told = await chatErrorFrom(error);
-      this.isRefused = !told.isPassing;
+      const failure = await chatErrorFrom(error);
+      this.isRefused = !failure.isPassing;
       // Where it may still go well, the next look catches up.
-      if (!told.isPassing) this.update({ error: told, turn: null });
+      if (!failure.isPassing) this.update({ error: failure, turn: null });
     } finally {
       this.isCatchingUp = false;
     }
   }
 
   private async load(part: Part, place: LoadPlace): Promise<void> {
-    const answer = await this.queries.fetchQuery({
-      queryKey: ["load-conversation", this.id, place],
-      queryFn: () => this.endpoints.load(this.id, { limit: PAGE, ...place }),
-      staleTime: 0,
-      gcTime: 0,
-      retry: (failures, error) => failures < 3 && error instanceof ChatError && error.isPassing,
-    });
-    if (this.stopped.signal.aborted) return;
-    this.apply({ type: "loaded", part, answer });
+    const { signal } = this.stopped;
+    const ask = () => this.endpoints.load(this.id, { limit: PAGE, ...place });
+    const response = await retrying(ask, signal);
+    if (signal.aborted) return;
+    this.apply({ type: "loaded", part, response });
     this.update({ error: null });
     this.isRefused = false;
     const turn = this.snapshot.turn;
-    if (turn && answer.openTurn && !this.streamed.has(turn.turnId)) void this.follow(turn.turnId);
+    if (turn && response.openTurn && !this.streamed.has(turn.turnId)) void this.follow(turn.turnId);
   }
 
   private async loading(
-    busy: Partial<ConversationSnapshot>,
+    flag: "isLoading" | "isLoadingOlder",
     work: () => Promise<void>,
   ): Promise<void> {
-    this.update(busy);
-    const done = { isLoading: false, isLoadingOlder: false };
+    this.update({ [flag]: true });
     try {
       await work();
-      this.update(done);
     } catch (error) {
-      this.update({ ...done, error: await chatErrorFrom(error) });
+      this.update({ error: await chatErrorFrom(error) });
+    } finally {
+      this.update({ [flag]: false });
     }
   }
 
@@ -219,7 +214,7 @@ export class Conversation {
     void this.catchUp();
   }
 
-  private hear({ event, payload }: LiveEvent): void {
+  private receive({ event, payload }: LiveEvent): void {
     if (event === "message") {
       if (payload.row) this.apply({ type: "stored", message: payload.row });
       else this.apply({ type: "announced", seq: payload.seq });
@@ -241,7 +236,8 @@ export class Conversation {
   private lookAgain = (): void => {
     this.showConnection();
     if (globalThis.document?.visibilityState === "hidden") return;
-    void (this.snapshot.isLoaded ? this.catchUp() : this.loadNewest());
+    if (this.snapshot.isLoaded) void this.catchUp();
+    else if (!this.snapshot.isLoading) void this.loadNewest();
   };
 
   private showConnection = (): void => {
@@ -270,6 +266,6 @@ export class Conversation {
 
   private update(change: Partial<ConversationSnapshot>): void {
     this.snapshot = { ...this.snapshot, ...change };
-    for (const listener of this.listeners) listener();
+    this.changes.notify();
   }
 }

@@ -9,6 +9,7 @@ import { EventSourceParserStream } from "eventsource-parser/stream";
 import { chatErrorFrom, errorOfEvent, networkError } from "./errors";
 import type {
   Analytics,
+  ConversationChange,
   ConversationList,
   ConversationRow,
   ImportReport,
@@ -35,7 +36,7 @@ export interface ListPlace {
 const EVENT_STREAM = { accept: "text/event-stream" };
 /** Milliseconds: the server says something every fifteen seconds, so this is a road that is dead. */
 const SILENCE = 45_000;
-const DEADLINE = 20_000; // milliseconds for an answer that is short; the AI's and files take longer
+const DEADLINE = 20_000; // milliseconds for a response that is short; the AI's and files take longer
 const REFRESH_PAUSE = 30_000; // milliseconds before another refused token is worth a refresh
 
 export class Endpoints {
@@ -80,13 +81,12 @@ export class Endpoints {
     return this.call(`conversations?${query}`, { method: "GET" });
   }
 
-  async update(id: string, change: { title?: string; archived?: boolean }) {
-    const path = `conversations/${id}`;
-    const answer = await this.call<{ conversation: ConversationRow }>(path, {
-      method: "PATCH",
-      body: change,
-    });
-    return answer.conversation;
+  async update(id: string, change: ConversationChange): Promise<ConversationRow> {
+    const { conversation } = await this.call<{ conversation: ConversationRow }>(
+      `conversations/${id}`,
+      { method: "PATCH", body: change },
+    );
+    return conversation;
   }
 
   remove(id: string): Promise<{ deleted: string }> {
@@ -102,7 +102,7 @@ export class Endpoints {
     return this.call<Analytics>("conversation-analytics", { method: "POST", body: range });
   }
 
-  /** Take a file's conversations in, telling how far it is. */
+  /** Import a file's conversations, with word of how far it is. */
   async import(
     file: File,
     onProgress: (done: number, total: number) => void,
@@ -132,7 +132,7 @@ export class Endpoints {
     return data as T;
   }
 
-  /** Call a function and return its raw answer, such as a file. Throws a ChatError. */
+  /** Call a function and return its raw response, such as a file. Throws a ChatError. */
   async raw(path: string, options: FunctionInvokeOptions): Promise<Response> {
     const { data, error, response } = await this.invoke(path, options);
     if (error) throw await chatErrorFrom(error);
@@ -141,10 +141,10 @@ export class Endpoints {
 
   /** Call a function; once more with a new token where the one at hand is refused. */
   private async invoke<T>(path: string, options: FunctionInvokeOptions) {
-    const answer = await this.client.functions.invoke<T>(path, options);
+    const response = await this.client.functions.invoke<T>(path, options);
     const isRefused =
-      answer.error instanceof FunctionsHttpError && answer.error.context.status === 401;
-    if (!isRefused || !(await this.refresh())) return answer;
+      response.error instanceof FunctionsHttpError && response.error.context.status === 401;
+    if (!isRefused || !(await this.refresh())) return response;
     return this.client.functions.invoke<T>(path, options);
   }
 
@@ -156,21 +156,21 @@ export class Endpoints {
     return data.session !== null;
   }
 
-  /** Read a stream of a turn; where nothing at all is heard for long, it is broken. */
+  /** Read a stream of a turn; where no byte comes for long, it is broken. */
   private async *stream(path: string, options: FunctionInvokeOptions): AsyncGenerator<StreamEvent> {
     const silence = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const heard = () => {
+    const onBytes = () => {
       clearTimeout(timer);
       timer = setTimeout(() => silence.abort(), SILENCE);
     };
     const signals = [silence.signal, ...(options.signal ? [options.signal] : [])];
-    heard();
+    onBytes();
     try {
       yield* this.events<StreamEvent>(
         path,
         { ...options, signal: AbortSignal.any(signals) },
-        heard,
+        onBytes,
       );
     } finally {
       clearTimeout(timer);

@@ -30,7 +30,7 @@ export class ChatError extends Error {
     return this.status === 429;
   }
 
-  /** Whether the same request, under its key, may still go well. 0 is no answer at all. */
+  /** Whether the same request, under its key, may still go well. 0 is no response at all. */
   get isPassing(): boolean {
     return this.status === 0 || WORTH_ANOTHER_TRY.has(this.status);
   }

@@ -35,20 +35,20 @@ export function listen(
       if (closed.signal.aborted) return;
       listener.onJoined(status === "SUBSCRIBED");
       if (status === "SUBSCRIBED") losses = 0;
-      if (status === "CLOSED") void joinAnew();
+      if (status === "CLOSED") void rejoin();
     });
   }
 
   /** The server closes the topic to a token that has expired; the client leaves it at that. */
-  async function joinAnew(): Promise<void> {
+  async function rejoin(): Promise<void> {
     await wait(pauseAfter(losses), closed.signal);
     losses += 1;
-    if (!closed.signal.aborted) await join().catch(joinAnew);
+    if (!closed.signal.aborted) await join().catch(rejoin);
   }
 
   join().catch(() => {
     listener.onJoined(false);
-    return joinAnew();
+    return rejoin();
   });
   return () => {
     closed.abort();

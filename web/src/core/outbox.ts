@@ -6,6 +6,7 @@
  */
 
 import { createStore, del, promisifyRequest, set, type UseStore, values } from "idb-keyval";
+import { Listeners } from "./listeners";
 import type { OutboxEntry } from "./types";
 import { pauseAfter } from "./waiting";
 
@@ -21,10 +22,10 @@ function storeOf(userId: string): UseStore {
 }
 
 export class Outbox {
+  readonly changes = new Listeners();
   /** What was read last, and what was written since. */
   private current: OutboxEntry[] = [];
   private isClosed = false;
-  private readonly listeners = new Set<() => void>();
   private store: UseStore;
   private failedReads = 0;
   private nextRead: ReturnType<typeof setTimeout> | undefined;
@@ -48,17 +49,12 @@ export class Outbox {
     return this.current.find((entry) => entry.key === key);
   }
 
-  onChange(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
   /** Read what the browser has; where it can't be read, what is known here stays. */
   async read(): Promise<void> {
     const stored = await values<OutboxEntry>(this.store).catch(() => null);
     if (stored) this.take(stored);
     else this.readLater();
-    for (const listener of this.listeners) listener();
+    this.changes.notify();
   }
 
   async add(entry: Omit<OutboxEntry, "order" | "createdAt">): Promise<OutboxEntry> {
@@ -88,7 +84,7 @@ export class Outbox {
     work: (there: AbortSignal) => Promise<void>,
   ): Promise<void> {
     const gone = new AbortController();
-    const unsubscribe = this.onChange(() => {
+    const unsubscribe = this.changes.add(() => {
       if (!this.get(key)) gone.abort();
     });
     await work(AbortSignal.any([signal, gone.signal])).finally(unsubscribe);
@@ -112,7 +108,7 @@ export class Outbox {
   close(): void {
     this.isClosed = true;
     clearTimeout(this.nextRead);
-    this.listeners.clear();
+    this.changes.clear();
     this.tabs.close();
   }
 

@@ -1,5 +1,5 @@
 /**
- * What is known of one conversation, and how it changes with what is loaded, streamed or heard.
+ * What is known of one conversation, and how it changes with what is loaded, streamed or broadcast.
  *
  * Pure: the same actions in any order, doubled or with some missing, lead to the same state or to
  * one that says what has to be loaded (`isBehind`).
@@ -32,7 +32,7 @@ export interface ChatState {
   hasOlder: boolean;
   hasNewer: boolean;
   turn: TurnState | null;
-  /** The turn that ended last: what is still heard of it comes late. */
+  /** The turn that ended last: events of it that still arrive are late. */
   endedTurn: string | null;
   /** A newer message exists than the window ends with, and it should be loaded. */
   isBehind: boolean;
@@ -53,7 +53,7 @@ export const EMPTY: ChatState = {
 export type Part = "newest" | "older" | "newer" | "around";
 
 export type Action =
-  | { type: "loaded"; part: Part; answer: LoadedConversation }
+  | { type: "loaded"; part: Part; response: LoadedConversation }
   | { type: "stored"; message: MessageRow }
   | { type: "announced"; seq: number }
   | { type: "begun"; turnId: string; attempt: number; offset: number }
@@ -65,7 +65,7 @@ export type Action =
 export function reduce(state: ChatState, action: Action): ChatState {
   switch (action.type) {
     case "loaded":
-      return withLoaded(state, action.part, action.answer);
+      return withLoaded(state, action.part, action.response);
     case "stored":
       return withMessage(state, action.message);
     case "announced":
@@ -102,7 +102,7 @@ export function actionsOf(event: StreamEvent): Action[] {
     case "done":
       return [{ type: "ended", turnId: event.data.turnId }];
     default:
-      return []; // an error, or what a later server tells
+      return []; // an error, or what a later server sends
   }
 }
 
@@ -123,16 +123,16 @@ export function unseen(entries: OutboxEntry[], state: ChatState): OutboxEntry[] 
   });
 }
 
-/** Whether a message was sent before this page was reloaded, and stored without our hearing of it. */
+/** Whether a message was sent before this page was reloaded, and stored unnoticed here. */
 function looksStored(entry: OutboxEntry, messages: MessageRow[]): boolean {
   const last = messages.findLast((message) => message.role === "user");
   if (!last || entry.after === undefined) return false;
   return last.seq > entry.after && last.content === entry.body.request;
 }
 
-function withLoaded(state: ChatState, part: Part, answer: LoadedConversation): ChatState {
-  const { messages, page, openTurn } = answer;
-  const next: ChatState = { ...state, conversation: answer.conversation, isLoaded: true };
+function withLoaded(state: ChatState, part: Part, response: LoadedConversation): ChatState {
+  const { messages, page, openTurn } = response;
+  const next: ChatState = { ...state, conversation: response.conversation, isLoaded: true };
   if (part === "older") {
     const older = messages.filter((message) => message.seq < oldestSeq(state));
     if (!older.length) return { ...next, hasOlder: state.hasOlder && page.hasOlder };
@@ -142,7 +142,7 @@ function withLoaded(state: ChatState, part: Part, answer: LoadedConversation): C
   if (part === "newer") {
     const newer = after(messages, newestSeq(state));
     next.messages = newer.length ? [...state.messages, ...newer] : state.messages;
-    next.hasNewer = answer.lastSeq > newestSeq(next);
+    next.hasNewer = response.lastSeq > newestSeq(next);
     next.isBehind = next.hasNewer && state.isBehind;
   } else {
     // What was streamed while this was on its way is newer than it.
@@ -150,7 +150,7 @@ function withLoaded(state: ChatState, part: Part, answer: LoadedConversation): C
     next.messages = [...messages, ...streamed];
     next.hasOlder = page.hasOlder;
     next.hasNewer = page.hasNewer;
-    next.isBehind = answer.lastSeq > newestSeq(next) && part === "newest";
+    next.isBehind = response.lastSeq > newestSeq(next) && part === "newest";
   }
   if (!openTurn) return next.turn && hasReply(next, next.turn) ? withoutTurn(next) : next;
   const begun = withTurn(next, openTurn.turnId, openTurn.attempt, 0);

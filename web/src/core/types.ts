@@ -1,4 +1,4 @@
-/** Rows as the database has them, and what the functions answer around them. */
+/** Rows as the database has them, and what the functions respond around them. */
 
 export type Role = "user" | "assistant" | "system";
 
@@ -76,6 +76,11 @@ export interface LoadedConversation {
   openTurn: OpenTurn | null;
 }
 
+export interface ConversationChange {
+  title?: string;
+  archived?: boolean;
+}
+
 export interface ConversationList {
   conversations: ConversationRow[];
   nextCursor: string | null;
@@ -83,7 +88,7 @@ export interface ConversationList {
 
 export type TurnStatus = "accepted" | "thinking" | "generating" | "saving" | "idle" | "error";
 
-/** What a stream of `mega-mind` tells, in the order it comes. */
+/** The events of a stream of `mega-mind`, in the order they come. */
 export type StreamEvent =
   | {
       name: "accepted";
@@ -98,10 +103,18 @@ export type StreamEvent =
   | { name: "status"; data: { turnId: string; status: TurnStatus } }
   | { name: "delta"; data: { turnId: string; offset: number; text: string } }
   | { name: "message"; data: MessageRow }
-  | { name: "done"; data: { success: boolean; conversationId: string; turnId: string } }
+  | { name: "done"; data: Done }
   | { name: "error"; data: ErrorBody };
 
-/** What the private topic of a conversation tells. All of it is a hint: the table is the truth. */
+/** How a turn has ended. Its rows came before: with `accepted` and with `message`. */
+export interface Done {
+  success: boolean;
+  conversationId: string;
+  turnId: string;
+  replayed: boolean;
+}
+
+/** The events of a conversation's private topic. Each is a hint: the table is the truth. */
 export type LiveEvent =
   | { event: "status"; payload: { turnId: string; status: TurnStatus; attempt?: number } }
   | { event: "delta"; payload: { turnId: string; offset: number; text: string; attempt?: number } }
@@ -110,7 +123,7 @@ export type LiveEvent =
       payload: { id: string; seq: number; role: Role; turnId: string | null; row?: MessageRow };
     };
 
-/** The shape of every error that the functions answer. */
+/** The shape of every error that the functions respond with. */
 export interface ErrorBody {
   code: string;
   message: string;

@@ -1,7 +1,10 @@
 /** Pauses between attempts: growing, spread, and over early when there is a reason to hope. */
 
+import { ChatError } from "./errors";
+
 const FIRST = 500;
 const LONGEST = 15_000;
+const TRIES = 4;
 
 /** Milliseconds before the next attempt, half of them left to chance. */
 export function pauseAfter(attempts: number, retryAfter: number | null = null): number {
@@ -29,4 +32,17 @@ export function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
 /** Wait until the browser says that there is a network. */
 export async function untilOnline(signal: AbortSignal): Promise<void> {
   while (globalThis.navigator?.onLine === false && !signal.aborted) await wait(60_000, signal);
+}
+
+/** Ask up to four times, as long as what stands in the way may pass. */
+export async function retrying<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let attempts = 1; ; attempts += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isPassing = error instanceof ChatError && error.isPassing;
+      if (!isPassing || attempts === TRIES || signal.aborted) throw error;
+      await wait(pauseAfter(attempts, error.retryAfter), signal);
+    }
+  }
 }

@@ -1,65 +1,19 @@
 /** A conversation with the AI, as React state: loaded on mount, persisted unless switched off. */
 
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import { belongs, type ChatClient } from "../core/client";
-import type { Connection, Conversation, ConversationSnapshot } from "../core/conversation";
-import type { ChatError } from "../core/errors";
-import { EMPTY, type TurnState, unseen } from "../core/state";
-import type { ConversationRow, ErrorBody, MessageRow, OutboxEntry } from "../core/types";
+import type { ChatClient } from "../core/client";
+import type { ConversationSnapshot } from "../core/conversation";
+import { unseen } from "../core/state";
+import { belongs } from "../core/threads";
+import type { OutboxEntry } from "../core/types";
+import {
+  type ChatStatus,
+  nothing,
+  type UniversalAIChat,
+  type UniversalAIChatOptions,
+} from "./chat";
+import { useConversation, useSnapshot } from "./useConversation";
 import { useUnstored } from "./useUnstored";
-
-export interface UniversalAIChatOptions {
-  client: ChatClient;
-  /** The conversation to show; without one, the first message starts one. */
-  conversationId?: string;
-  projectId?: string;
-  /** False: the AI answers, and nothing is stored anywhere. */
-  persistMessages?: boolean;
-  /** Told the id of a conversation that the first message has started. */
-  onConversation?: (conversationId: string) => void;
-}
-
-export type ChatStatus = "loading" | "ready" | "sending" | "thinking" | "generating" | "saving";
-
-export interface UniversalAIChat {
-  /** The same for as long as one conversation is shown, also while a new one gets its id. */
-  thread: string;
-  conversationId: string | null;
-  conversation: ConversationRow | null;
-  /** What the database holds, in order. */
-  messages: MessageRow[];
-  /** What is on its way there: queued, being sent, or failed. */
-  pending: OutboxEntry[];
-  /** The turn that runs, and its text so far. */
-  turn: TurnState | null;
-  status: ChatStatus;
-  connection: Connection;
-  error: ChatError | ErrorBody | null;
-  hasOlder: boolean;
-  hasNewer: boolean;
-  isLoadingOlder: boolean;
-  send(text: string, metadata?: Record<string, unknown>): Promise<void>;
-  stop(): Promise<void>;
-  /** Send a message that failed once more, under the key it had. */
-  retry(key: string): Promise<void>;
-  /** Forget a message that was not stored. */
-  discard(key: string): Promise<void>;
-  reload(): Promise<void>;
-  loadOlder(): Promise<void>;
-  loadNewer(): Promise<void>;
-  loadNewest(): Promise<void>;
-  /** Show the place of a message, such as a hit of a search. */
-  loadAround(messageId: string): Promise<void>;
-}
-
-const CLOSED: ConversationSnapshot = {
-  ...EMPTY,
-  connection: "connecting",
-  isLoading: false,
-  isLoadingOlder: false,
-  error: null,
-};
-const nothing = async () => undefined;
 
 export function useUniversalAIChat({
   client,
@@ -73,7 +27,7 @@ export function useUniversalAIChat({
   const open = useConversation(client, id);
   const snapshot = useSnapshot(open);
   const entries = useOutbox(client);
-  const unstored = useUnstored(client, projectId);
+  const unstored = useUnstored(client, conversationId, projectId);
 
   const pending = useMemo(
     () =>
@@ -91,7 +45,7 @@ export function useUniversalAIChat({
         ...(projectId && { projectId }),
         ...(metadata && { metadata }),
       };
-      await client.send(id ? client.threadOf(id) : thread, body);
+      await client.send(id ? client.threads.of(id) : thread, body);
     },
     [client, id, thread, projectId],
   );
@@ -128,53 +82,33 @@ export function useUniversalAIChat({
 
 /** The thread that is written to: the conversation, or a new one's. */
 function useThread(client: ChatClient, conversationId: string | undefined): string {
-  const [draft, setDraft] = useState(() => client.newThread());
+  const [newThread, setNewThread] = useState(() => client.threads.begin());
   const [shown, setShown] = useState(conversationId);
   if (shown !== conversationId) {
     setShown(conversationId);
     // Back from a conversation to a new one: not the one that was new before.
-    if (conversationId === undefined) setDraft(client.newThread());
+    if (conversationId === undefined) setNewThread(client.threads.begin());
   }
-  const isDraft = conversationId === undefined || client.conversationOf(draft) === conversationId;
-  return isDraft ? draft : conversationId;
+  const isNew =
+    conversationId === undefined || client.threads.conversationOf(newThread) === conversationId;
+  return isNew ? newThread : conversationId;
 }
 
 function useSettled(
-  client: ChatClient,
+  { threads }: ChatClient,
   thread: string,
   shown: string | undefined,
   onConversation?: (conversationId: string) => void,
 ): string | null {
-  const subscribe = useCallback((told: () => void) => client.onThreadSettled(told), [client]);
-  const id = useSyncExternalStore(subscribe, () => client.conversationOf(thread));
+  const id = useSyncExternalStore(threads.changes.add, () => threads.conversationOf(thread));
   useEffect(() => {
     if (id && id !== shown) onConversation?.(id);
   }, [id, shown, onConversation]);
   return id;
 }
 
-function useConversation(client: ChatClient, id: string | null): Conversation | null {
-  const [open, setOpen] = useState<{ client: ChatClient; conversation: Conversation } | null>(null);
-  useEffect(() => {
-    if (!id) return setOpen(null);
-    setOpen({ client, conversation: client.acquire(id) });
-    return () => client.release(id);
-  }, [client, id]);
-  // Until the effect has run, it is the conversation shown before, or another user's view of it.
-  return open?.client === client && open.conversation.id === id ? open.conversation : null;
-}
-
-function useSnapshot(open: Conversation | null): ConversationSnapshot {
-  const subscribe = useCallback(
-    (told: () => void) => open?.subscribe(told) ?? (() => undefined),
-    [open],
-  );
-  return useSyncExternalStore(subscribe, () => open?.getSnapshot() ?? CLOSED);
-}
-
-function useOutbox(client: ChatClient): OutboxEntry[] {
-  const subscribe = useCallback((told: () => void) => client.outbox.onChange(told), [client]);
-  return useSyncExternalStore(subscribe, () => client.outbox.entries);
+function useOutbox({ outbox }: ChatClient): OutboxEntry[] {
+  return useSyncExternalStore(outbox.changes.add, () => outbox.entries);
 }
 
 function statusOf(

@@ -4,72 +4,78 @@ import { useCallback, useMemo, useState } from "react";
 import type { ChatClient } from "../core/client";
 import { type ChatError, chatErrorFrom } from "../core/errors";
 import type { MessageRow, Role } from "../core/types";
-import type { UniversalAIChat } from "./useUniversalAIChat";
+import { nothing, type UniversalAIChat } from "./chat";
 
-const nothing = async () => undefined;
-
-interface Asked {
+interface Question {
   request: string;
   metadata?: Record<string, unknown>;
 }
 
-/** A chat with one client: another one, which is another user's, begins anew. */
+/** A chat with one client, in one place: another user's, or another conversation, begins empty. */
 interface UnstoredChat {
   client: ChatClient;
+  thread: string;
   messages: MessageRow[];
-  asked: Asked | null;
+  question: Question | null;
   isAsking: boolean;
   error: ChatError | null;
 }
 
-function begun(client: ChatClient): UnstoredChat {
-  return { client, messages: [], asked: null, isAsking: false, error: null };
+function begun(client: ChatClient, thread: string): UnstoredChat {
+  return { client, thread, messages: [], question: null, isAsking: false, error: null };
 }
 
-export function useUnstored(client: ChatClient, projectId?: string): UniversalAIChat {
-  const [chat, setChat] = useState(() => begun(client));
-  if (chat.client !== client) setChat(begun(client));
-  const { messages, asked, isAsking, error } = chat;
+export function useUnstored(
+  client: ChatClient,
+  conversationId = "",
+  projectId?: string,
+): UniversalAIChat {
+  const thread = `unstored ${conversationId}`;
+  const [chat, setChat] = useState(() => begun(client, thread));
+  if (chat.client !== client || chat.thread !== thread) setChat(begun(client, thread));
+  const { messages, question, isAsking, error } = chat;
 
-  /** Change this client's chat: what is answered to an earlier one is dropped. */
+  /** Change this chat: what comes for an earlier one is dropped. */
   const change = useCallback(
     (next: (chat: UnstoredChat) => Partial<UnstoredChat>) =>
-      setChat((now) => (now.client === client ? { ...now, ...next(now) } : now)),
-    [client],
+      setChat((now) =>
+        now.client === client && now.thread === thread ? { ...now, ...next(now) } : now,
+      ),
+    [client, thread],
   );
   const ask = useCallback(
-    async ({ request, metadata }: Asked) => {
+    async ({ request, metadata }: Question) => {
       change(() => ({ isAsking: true, error: null }));
       try {
-        const answer = await client.endpoints.ask({
+        const { message } = await client.endpoints.ask({
           request,
           persistMessages: false,
           ...(projectId && { projectId }),
           ...(metadata && { metadata }),
         });
-        change((now) => ({ isAsking: false, messages: added(now, "assistant", answer.message) }));
+        change((now) => ({ isAsking: false, messages: added(now, "assistant", message) }));
       } catch (failure) {
-        const told = await chatErrorFrom(failure);
-        change(() => ({ isAsking: false, error: told }));
+        const error = await chatErrorFrom(failure);
+        change(() => ({ isAsking: false, error }));
       }
     },
     [client, projectId, change],
   );
   const send = useCallback(
     async (request: string, metadata?: Record<string, unknown>) => {
-      const told = { request, metadata };
-      change((now) => ({ asked: told, messages: added(now, "user", { content: request }) }));
-      await ask(told);
+      const question = { request, metadata };
+      change((now) => ({ question, messages: added(now, "user", { content: request }) }));
+      await ask(question);
     },
     [ask, change],
   );
   const reload = useCallback(async () => {
-    if (asked) await ask(asked);
-  }, [asked, ask]);
+    if (question) await ask(question);
+  }, [question, ask]);
 
   return useMemo(
     () => ({
-      thread: "unstored",
+      thread,
       conversationId: null,
       conversation: null,
       messages,
@@ -91,7 +97,7 @@ export function useUnstored(client: ChatClient, projectId?: string): UniversalAI
       loadNewest: nothing,
       loadAround: nothing,
     }),
-    [messages, isAsking, error, send, reload],
+    [thread, messages, isAsking, error, send, reload],
   );
 }
 

@@ -3,13 +3,11 @@
 import { PersonIcon } from "@radix-ui/react-icons";
 import { DropdownMenu } from "radix-ui";
 import { useRef, useState } from "react";
-import { useQueryClient } from "@tanstack/react-query";
 import { useLocation } from "wouter";
 import type { ChatClient } from "../core/client";
 import type { ImportReport } from "../core/types";
 import { download } from "./downloads";
 import { size } from "./ExportMenu";
-import { CONVERSATIONS } from "./queries";
 
 interface AccountMenuProps {
   client: ChatClient;
@@ -20,7 +18,6 @@ interface AccountMenuProps {
 export function AccountMenu({ client, email, onNavigate }: AccountMenuProps) {
   const [state, setState] = useState("");
   const file = useRef<HTMLInputElement>(null);
-  const queries = useQueryClient();
   const [, go] = useLocation();
 
   async function busy(work: () => Promise<string>) {
@@ -42,7 +39,7 @@ export function AccountMenu({ client, email, onNavigate }: AccountMenuProps) {
       const report = await client.endpoints.import(chosen, (done, total) =>
         setState(`Importing, ${done} of ${total} messages`),
       );
-      await queries.invalidateQueries({ queryKey: CONVERSATIONS });
+      client.listChanges.notify();
       return inWords(report);
     });
 

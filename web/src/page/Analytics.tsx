@@ -2,8 +2,9 @@
 
 import { useState } from "react";
 import type { ChatClient } from "../core/client";
-import type { Analytics as Answer, Figures } from "../core/types";
+import type { Analytics as AnalyticsResponse, Figures } from "../core/types";
 import { Chart } from "./Chart";
+import "../styles/analytics.css";
 import { useAnalytics } from "./queries";
 import { useTitle } from "./title";
 
@@ -12,9 +13,9 @@ const RANGES = [7, 30, 90, 365];
 export default function Analytics({ client }: { client: ChatClient }) {
   const [days, setDays] = useState(30);
   useTitle("Analytics");
-  const { data, isError, error, refetch, isFetching } = useAnalytics(client, days);
+  const { data, error, reload, isBusy } = useAnalytics(client, days);
   return (
-    <div className="analytics" aria-busy={isFetching}>
+    <div className="analytics" aria-busy={isBusy}>
       <header className="chat-header">
         <h1>Analytics</h1>
         <select
@@ -30,17 +31,17 @@ export default function Analytics({ client }: { client: ChatClient }) {
         </select>
       </header>
       <section className="analytics-body" tabIndex={0} aria-label="Figures">
-        {isError && (
-          <p className="notice notice-bad" role="alert">
+        {error && (
+          <p className="uci-notice uci-notice-bad" role="alert">
             {error.message}{" "}
-            <button type="button" className="link" onClick={() => void refetch()}>
+            <button type="button" className="uci-link" onClick={() => reload()}>
               Try again
             </button>
           </p>
         )}
         {data && data.totals.turns === 0 && <p className="hint">Nothing happened in this time.</p>}
-        {data && data.totals.turns > 0 && <FigureSheet answer={data} />}
-        {!data && !isError && (
+        {data && data.totals.turns > 0 && <FigureSheet response={data} />}
+        {!data && !error && (
           <p className="hint" role="status">
             Counting
           </p>
@@ -50,8 +51,8 @@ export default function Analytics({ client }: { client: ChatClient }) {
   );
 }
 
-function FigureSheet({ answer }: { answer: Answer }) {
-  const { totals, buckets } = answer;
+function FigureSheet({ response }: { response: AnalyticsResponse }) {
+  const { totals, buckets } = response;
   return (
     <>
       <dl className="figures">
@@ -68,18 +69,22 @@ function FigureSheet({ answer }: { answer: Answer }) {
         label="Turns over time"
         days={buckets.map((bucket) => bucket.start)}
         series={[
-          { label: "completed", values: buckets.map((each) => each.completed), color: "--green" },
+          {
+            label: "completed",
+            values: buckets.map((each) => each.completed),
+            color: "--uci-green",
+          },
           {
             label: "not completed",
             values: buckets.map((each) => each.failed + each.cancelled + each.interrupted),
-            color: "--red",
+            color: "--uci-red",
           },
         ]}
       />
       <div className="shares">
-        <Shares title="Intents" rows={answer.intents} />
-        <Shares title="Complexity" rows={answer.complexities} />
-        <Shares title="Strategies" rows={answer.strategies} />
+        <Shares title="Intents" rows={response.intents} />
+        <Shares title="Complexity" rows={response.complexities} />
+        <Shares title="Strategies" rows={response.strategies} />
       </div>
     </>
   );

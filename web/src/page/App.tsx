@@ -1,33 +1,32 @@
 /** Who is signed in decides what there is to see. */
 
 import type { Session, SupabaseClient } from "@supabase/supabase-js";
-import type { QueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
+import { ErrorBoundary } from "../components/ErrorBoundary";
 import { ChatClient } from "../core/client";
-import { OrElse } from "./OrElse";
 import { SignIn } from "./SignIn";
+import { Unavailable } from "./Unavailable";
 
 // Whoever signs in doesn't wait for what comes after.
 const Workspace = lazy(() => import("./Workspace").then((page) => ({ default: page.Workspace })));
 
 interface AppProps {
   supabase: SupabaseClient;
-  queries: QueryClient;
   url: string;
 }
 
-export function App({ supabase, queries, url }: AppProps) {
+export function App({ supabase, url }: AppProps) {
   const session = useSession(supabase);
   useFreshPlace(session?.user.id);
-  const client = useChatClient(supabase, queries, url, session?.user.id);
+  const client = useChatClient(supabase, url, session?.user.id);
   if (session === undefined) return <main className="alone" aria-busy="true" />;
   if (session === null) return <SignIn supabase={supabase} />;
   return (
-    <OrElse>
+    <ErrorBoundary fallback={<Unavailable />}>
       <Suspense fallback={<main className="alone" aria-busy="true" />}>
         {client && <Workspace client={client} email={session.user.email ?? ""} />}
       </Suspense>
-    </OrElse>
+    </ErrorBoundary>
   );
 }
 
@@ -50,22 +49,16 @@ function useFreshPlace(userId: string | undefined): void {
   }, [userId]);
 }
 
-function useChatClient(
-  supabase: SupabaseClient,
-  queries: QueryClient,
-  url: string,
-  userId?: string,
-) {
+function useChatClient(supabase: SupabaseClient, url: string, userId?: string) {
   const [client, setClient] = useState<ChatClient | null>(null);
   useEffect(() => {
     if (!userId) return;
-    const made = new ChatClient(supabase, userId, queries, url);
+    const made = new ChatClient(supabase, userId, url);
     setClient(made);
     return () => {
       made.close();
-      queries.clear(); // nothing of one user is left for the next
       setClient(null);
     };
-  }, [supabase, queries, url, userId]);
+  }, [supabase, url, userId]);
   return client?.userId === userId ? client : null;
 }

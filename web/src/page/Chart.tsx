@@ -38,7 +38,7 @@ export function Chart({ label, days, series }: ChartProps) {
   return (
     <figure className="chart">
       <div ref={frame} aria-hidden="true" />
-      <table className="visually-hidden">
+      <table className="uci-visually-hidden">
         <caption>{label}</caption>
         <thead>
           <tr>
@@ -65,21 +65,21 @@ export function Chart({ label, days, series }: ChartProps) {
   );
 }
 
-/** The theme that is shown: a canvas has to be painted anew when it changes. */
+/** The theme that is shown: a canvas has to be painted again when it changes. */
 function useTheme(): string {
-  return useSyncExternalStore(watchTheme, () => {
+  return useSyncExternalStore(onThemeChange, () => {
     const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
     return `${document.documentElement.dataset.theme} ${isDark}`;
   });
 }
 
-function watchTheme(told: () => void): () => void {
+function onThemeChange(changed: () => void): () => void {
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const chosen = new MutationObserver(told);
-  system.addEventListener("change", told);
+  const chosen = new MutationObserver(changed);
+  system.addEventListener("change", changed);
   chosen.observe(document.documentElement, { attributeFilter: ["data-theme"] });
   return () => {
-    system.removeEventListener("change", told);
+    system.removeEventListener("change", changed);
     chosen.disconnect();
   };
 }
@@ -100,9 +100,9 @@ function options(element: HTMLElement, series: Series[]): uPlot.Options {
   const color = (name: string) => resolved(element, name);
   const bars = uPlot.paths.bars?.({ size: [0.7, 40], radius: 0.15 });
   const axis = {
-    stroke: color("--soft"),
+    stroke: color("--uci-soft"),
     font: `12px ${styles.fontFamily}`,
-    grid: { stroke: color("--line"), width: 1 },
+    grid: { stroke: color("--uci-line"), width: 1 },
     ticks: { show: false },
   };
   return {

@@ -14,7 +14,6 @@ import { timeOf } from "../components/time";
 import type { ChatClient } from "../core/client";
 import type { ConversationRow } from "../core/types";
 import { ConfirmDialog, PromptDialog } from "./Dialogs";
-import { useConversationChanges } from "./queries";
 
 interface ConversationItemProps {
   row: ConversationRow;
@@ -25,13 +24,23 @@ interface ConversationItemProps {
 
 export function ConversationItem({ row, client, isCurrent, onNavigate }: ConversationItemProps) {
   const [dialog, setDialog] = useState<"rename" | "delete" | null>(null);
-  const { update, remove } = useConversationChanges(client);
+  const [isBusy, setBusy] = useState(false);
   const [, go] = useLocation();
   const isArchived = row.archived_at !== null;
-  const isPending = update.isPending || remove.isPending;
+
+  function busy(change: Promise<void>): Promise<void> {
+    setBusy(true);
+    return change.finally(() => setBusy(false));
+  }
+  const archive = () =>
+    busy(client.update(row.id, { archived: !isArchived })).catch(() => undefined);
+  async function remove() {
+    await busy(client.remove(row.id));
+    if (isCurrent) go("/");
+  }
 
   return (
-    <li className="conversation" data-current={isCurrent || undefined} aria-busy={isPending}>
+    <li className="conversation" data-current={isCurrent || undefined} aria-busy={isBusy}>
       <Link
         href={`/c/${row.id}`}
         dir="auto"
@@ -42,7 +51,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
         {row.title}
       </Link>
       <DropdownMenu.Root modal={false}>
-        <DropdownMenu.Trigger className="icon-button" aria-label={`More about ${row.title}`}>
+        <DropdownMenu.Trigger className="uci-icon-button" aria-label={`More about ${row.title}`}>
           <DotsHorizontalIcon aria-hidden />
         </DropdownMenu.Trigger>
         <DropdownMenu.Portal>
@@ -50,14 +59,11 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
             <DropdownMenu.Item className="menu-item" onSelect={() => setDialog("rename")}>
               <Pencil1Icon aria-hidden /> Rename
             </DropdownMenu.Item>
-            <DropdownMenu.Item
-              className="menu-item"
-              onSelect={() => update.mutate({ id: row.id, archived: !isArchived })}
-            >
+            <DropdownMenu.Item className="menu-item" onSelect={() => void archive()}>
               {isArchived ? <ResetIcon aria-hidden /> : <ArchiveIcon aria-hidden />}
               {isArchived ? "Restore" : "Archive"}
             </DropdownMenu.Item>
-            <DropdownMenu.Item className="menu-item bad" onSelect={() => setDialog("delete")}>
+            <DropdownMenu.Item className="menu-item uci-bad" onSelect={() => setDialog("delete")}>
               <TrashIcon aria-hidden /> Delete
             </DropdownMenu.Item>
           </DropdownMenu.Content>
@@ -70,7 +76,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
           initial={row.title}
           action="Rename"
           onClose={() => setDialog(null)}
-          onConfirm={(title) => update.mutateAsync({ id: row.id, title })}
+          onConfirm={(title) => busy(client.update(row.id, { title }))}
         />
       )}
       {dialog === "delete" && (
@@ -83,10 +89,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
           }
           action="Delete"
           onClose={() => setDialog(null)}
-          onConfirm={async () => {
-            await remove.mutateAsync(row.id);
-            if (isCurrent) go("/");
-          }}
+          onConfirm={remove}
         />
       )}
     </li>

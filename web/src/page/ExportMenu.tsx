@@ -32,7 +32,7 @@ export function ExportMenu({ client, id }: { client: ChatClient; id: string }) {
         {state}
       </span>
       <DropdownMenu.Root modal={false}>
-        <DropdownMenu.Trigger className="icon-button" aria-label="Export" title="Export">
+        <DropdownMenu.Trigger className="uci-icon-button" aria-label="Export" title="Export">
           <DownloadIcon aria-hidden />
         </DropdownMenu.Trigger>
         <DropdownMenu.Portal>

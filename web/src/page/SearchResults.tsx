@@ -14,17 +14,16 @@ interface SearchResultsProps {
 }
 
 export function SearchResults({ client, q, onNavigate }: SearchResultsProps) {
-  const search = useSearch(client, q);
-  const pages = search.data?.pages ?? [];
+  const { pages, error, isBusy, hasMore, loadMore } = useSearch(client, q);
   const hits = pages.flatMap((page) => page.hits);
-  if (search.isError) {
+  if (error) {
     return (
       <p className="hint" role="alert">
-        {search.error.message}
+        {error.message}
       </p>
     );
   }
-  if (search.isPending)
+  if (hits.length === 0 && isBusy)
     return (
       <p className="hint" role="status">
         Searching
@@ -37,7 +36,7 @@ export function SearchResults({ client, q, onNavigate }: SearchResultsProps) {
       </p>
     );
   return (
-    <nav className="conversations hits" aria-label="Search results" aria-busy={search.isFetching}>
+    <nav className="conversations hits" aria-label="Search results" aria-busy={isBusy}>
       {pages[0]?.parts && <p className="hint">No such word; these hold it as a part.</p>}
       <ul>
         {hits.map((hit) => (
@@ -53,14 +52,9 @@ export function SearchResults({ client, q, onNavigate }: SearchResultsProps) {
           </li>
         ))}
       </ul>
-      {search.hasNextPage && (
-        <button
-          type="button"
-          className="row"
-          disabled={search.isFetchingNextPage}
-          onClick={() => void search.fetchNextPage()}
-        >
-          {search.isFetchingNextPage ? "Loading" : "Show more"}
+      {hasMore && (
+        <button type="button" className="row" disabled={isBusy} onClick={loadMore}>
+          {isBusy ? "Loading" : "Show more"}
         </button>
       )}
     </nav>

@@ -81,16 +81,15 @@ interface ConversationNavProps {
 }
 
 function ConversationNav({ client, archived, onNavigate }: ConversationNavProps) {
-  const list = useConversations(client, archived);
+  const { rows, error, isBusy, hasMore, reload, loadMore } = useConversations(client, archived);
   const [location] = useLocation();
-  const rows = list.data ?? [];
-  if (list.isPending)
+  if (isBusy && rows.length === 0)
     return <nav className="conversations" aria-busy="true" aria-label="Loading" />;
-  if (list.isError && rows.length === 0) {
+  if (error && rows.length === 0) {
     return (
       <p className="hint" role="alert">
-        {list.error.message}{" "}
-        <button type="button" className="link" onClick={() => void list.refetch()}>
+        {error.message}{" "}
+        <button type="button" className="uci-link" onClick={reload}>
           Try again
         </button>
       </p>
@@ -115,14 +114,9 @@ function ConversationNav({ client, archived, onNavigate }: ConversationNavProps)
           />
         ))}
       </ul>
-      {list.hasNextPage && (
-        <button
-          type="button"
-          className="row"
-          disabled={list.isFetchingNextPage}
-          onClick={() => void list.fetchNextPage()}
-        >
-          {list.isFetchingNextPage ? "Loading" : "Show more"}
+      {hasMore && (
+        <button type="button" className="row" disabled={isBusy} onClick={loadMore}>
+          {isBusy ? "Loading" : "Show more"}
         </button>
       )}
     </nav>

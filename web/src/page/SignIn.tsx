@@ -67,7 +67,7 @@ export function SignIn({ supabase }: { supabase: SupabaseClient }) {
           {isBusy ? "One moment" : words.action}
         </button>
       </form>
-      <button type="button" className="link" onClick={() => setWay(way === "in" ? "up" : "in")}>
+      <button type="button" className="uci-link" onClick={() => setWay(way === "in" ? "up" : "in")}>
         {words.other}
       </button>
     </main>

@@ -12,7 +12,13 @@ export function ThemeButton() {
   }
   const label = isDark ? "Light theme" : "Dark theme";
   return (
-    <button type="button" className="icon-button" aria-label={label} title={label} onClick={turn}>
+    <button
+      type="button"
+      className="uci-icon-button"
+      aria-label={label}
+      title={label}
+      onClick={turn}
+    >
       {isDark ? <SunIcon aria-hidden /> : <MoonIcon aria-hidden />}
     </button>
   );

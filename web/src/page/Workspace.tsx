@@ -4,11 +4,12 @@ import { Cross1Icon, HamburgerMenuIcon } from "@radix-ui/react-icons";
 import { lazy, Suspense, useCallback, useState } from "react";
 import { Router, useLocation, useRoute } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
+import { ErrorBoundary } from "../components/ErrorBoundary";
 import { UniversalChatInterface } from "../components/UniversalChatInterface";
 import type { ChatClient } from "../core/client";
 import { ChatHeader } from "./ChatHeader";
-import { OrElse } from "./OrElse";
 import { Sidebar } from "./Sidebar";
+import { Unavailable } from "./Unavailable";
 
 const Analytics = lazy(() => import("./Analytics"));
 
@@ -42,7 +43,7 @@ function Layout({ client, email }: WorkspaceProps) {
     >
       <button
         type="button"
-        className="icon-button menu-button"
+        className="uci-icon-button menu-button"
         aria-label={isOpen ? "Close the menu" : "Open the menu"}
         aria-expanded={isOpen}
         onClick={() => setOpen(!isOpen)}
@@ -59,11 +60,11 @@ function Layout({ client, email }: WorkspaceProps) {
       />
       <main className="stage">
         {isAnalytics ? (
-          <OrElse>
+          <ErrorBoundary fallback={<Unavailable />}>
             <Suspense fallback={<p className="hint">Loading</p>}>
               <Analytics client={client} />
             </Suspense>
-          </OrElse>
+          </ErrorBoundary>
         ) : (
           <Chat client={client} {...place} onConversation={show} />
         )}

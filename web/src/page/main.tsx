@@ -1,8 +1,6 @@
 import { createClient } from "@supabase/supabase-js";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { ChatError } from "../core/errors";
 import "../styles/page.css";
 import { App } from "./App";
 
@@ -12,20 +10,12 @@ interface Config {
 }
 
 const root = createRoot(document.getElementById("root") as HTMLElement);
-const queries = new QueryClient({
-  defaultOptions: {
-    queries: {
-      staleTime: 10_000,
-      retry: (failures, error) => failures < 3 && error instanceof ChatError && error.isPassing,
-    },
-  },
-});
 
-/** Which project this page talks to is told by whoever serves it. */
+/** Which project this page talks to is said by whoever serves it. */
 async function readConfig(): Promise<Config> {
-  const answer = await fetch("/config.json");
-  if (!answer.ok) throw new Error(`config.json: ${answer.status}`);
-  return answer.json();
+  const response = await fetch("/config.json");
+  if (!response.ok) throw new Error(`config.json: ${response.status}`);
+  return response.json();
 }
 
 readConfig().then(
@@ -34,9 +24,7 @@ readConfig().then(
     const supabase = createClient(url, publishableKey);
     root.render(
       <StrictMode>
-        <QueryClientProvider client={queries}>
-          <App supabase={supabase} queries={queries} url={url} />
-        </QueryClientProvider>
+        <App supabase={supabase} url={url} />
       </StrictMode>,
     );
   },

@@ -378,7 +378,7 @@ async def test_a_typesetter_that_breaks_says_nothing_of_what_it_read() -> None:
 
 def test_nothing_of_the_typesetter_is_imported_by_the_functions() -> None:
     """An endpoint that makes no PDF pays nothing for those that do, nor does the one that does."""
-    code = "import sys, functions.load_conversation.app, shared.exports.pdf.render as _"
+    code = "import sys, functions.load_conversation, shared.exports.pdf.render as _"
     code += "; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

@@ -1,1 +1,0 @@
-"""conversations: list, create, get, rename, archive, delete."""

@@ -1,6 +1,0 @@
-"""This endpoint alone, for deploying it by itself."""
-
-from functions.conversations.handler import router
-from shared.http.application import create_app
-
-app = create_app(router)

@@ -1,0 +1,36 @@
+"""Says whether the process lives, and with `deep=1` whether its store answers and is whole."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from shared.http.dependencies import CurrentContainer
+
+router = APIRouter(tags=["health"])
+
+
+class HealthResponse(BaseModel):
+    """`store` is only there where it was asked for; a store that is down answers 503 instead.
+
+    `invariants` is how much is broken, by the doctor's check: a metric, which never makes health
+    fail, and is left out where it could not be had. It is a bounded look at turns that lost their
+    worker and at the last hour's conversations, a hundred of each at most; the doctor itself
+    looks at everything. Looked at once a minute, however often this is asked.
+    """
+
+    status: Literal["ok"] = "ok"
+    store: Literal["ok"] | None = None
+    invariants: dict[str, int] | None = None
+
+
+@router.get("/health", response_model_exclude_none=True)
+async def health(
+    container: CurrentContainer,
+    deep: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+) -> HealthResponse:
+    """Answer at once, or with `deep=1` after the store has: two calls to it at most."""
+    if not deep:
+        return HealthResponse()
+    await container.persistence.ping()
+    return HealthResponse(store="ok", invariants=await container.damage.read())

@@ -1,0 +1,17 @@
+"""Gives a conversation back, in order, a page at a time."""
+
+from shared.conversations.pages import read_conversation
+from shared.http.dependencies import CurrentCaller, CurrentContainer
+from shared.http.routing import EndpointRouter
+from shared.models.conversations import LoadConversationRequest, LoadConversationResponse
+
+router = EndpointRouter("load-conversation")
+
+
+@router.api_route("", methods=["GET", "POST"])
+async def load_conversation(
+    request: LoadConversationRequest, caller: CurrentCaller, container: CurrentContainer
+) -> LoadConversationResponse:
+    """Return the newest page, or the one `before`, `after` or `around` a place."""
+    user_id = caller.acting_for(request.user_id)
+    return await read_conversation(container.persistence, user_id, request, caller=caller)

@@ -1,1 +1,0 @@
-"""GET|POST load-conversation."""

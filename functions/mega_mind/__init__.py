@@ -1,1 +1,0 @@
-"""POST mega-mind."""

@@ -1,1 +1,0 @@
-"""GET|PUT|DELETE retention-policies."""

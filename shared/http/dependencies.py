@@ -1,0 +1,89 @@
+"""What a handler may ask for, each by a name that says what it gets."""
+
+from typing import Annotated
+from uuid import UUID, uuid4
+
+from fastapi import Depends, Header, Query, Request
+
+from shared.auth.caller import Caller
+from shared.container import Container
+from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
+from shared.models.base import PlainUuid
+
+
+def container_of(request: Request) -> Container:
+    """Return what this process holds."""
+    container: Container = request.app.state.container
+    return container
+
+
+def _caller_or_stranger(request: Request) -> Caller | None:
+    caller: Caller | None = request.state.caller
+    return caller
+
+
+def _verified_caller(request: Request) -> Caller:
+    caller = _caller_or_stranger(request)
+    if caller is None:
+        raise UnauthorizedError
+    return caller
+
+
+def _signed_in_user(request: Request) -> Caller:
+    caller = _verified_caller(request)
+    if caller.is_service:
+        raise ForbiddenError("Only a signed-in user can do that, not the service.")
+    return caller
+
+
+def _the_service(request: Request) -> Caller:
+    caller = _verified_caller(request)
+    if not caller.is_service:
+        raise ForbiddenError("Only the service can do that.")
+    return caller
+
+
+def _user_in_query(
+    request: Request, user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None
+) -> UUID:
+    return _verified_caller(request).acting_for(user_id)
+
+
+def _arrived_at(request: Request) -> float:
+    arrived_at: float = request.state.arrived_at
+    return arrived_at
+
+
+def _given_key(
+    request: Request,
+    given: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x20-\x7e]+$",
+            description="Repeating a request under its key gives the stored answer.",
+        ),
+    ] = None,
+) -> str | None:
+    if len(set(request.headers.getlist("idempotency-key"))) > 1:
+        raise InvalidRequestError("A request has one Idempotency-Key; this one has several.")
+    return given
+
+
+GivenKey = Annotated[str | None, Depends(_given_key)]
+
+
+def _given_or_new_key(given: GivenKey) -> str:
+    return given or uuid4().hex
+
+
+CurrentContainer = Annotated[Container, Depends(container_of)]
+CurrentCaller = Annotated[Caller, Depends(_verified_caller)]
+SignedInUser = Annotated[Caller, Depends(_signed_in_user)]
+ServiceCaller = Annotated[Caller, Depends(_the_service)]
+CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]
+UserInQuery = Annotated[UUID, Depends(_user_in_query)]
+ArrivedAt = Annotated[float, Depends(_arrived_at)]
+IdempotencyKey = Annotated[str, Depends(_given_or_new_key)]

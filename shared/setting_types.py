@@ -1,0 +1,88 @@
+"""The types of settings: how each is read from the text that an environment holds."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import NoDecode
+
+KEY = re.compile(r"[!-~]+")  # what fits in a header
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ModelPrice(BaseModel):
+    """What a million tokens of a model cost, in a currency of one's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Price
+    output: Price
+
+
+def _http_url(value: str) -> str:
+    """Accept an address that paths can be added to."""
+    try:
+        parts = urlsplit(value)
+        has_valid_port = parts.port != 0
+    except ValueError:
+        has_valid_port = False
+    is_plain = has_valid_port and not re.search(r"[\s?#]", value)
+    if not is_plain or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not an http(s) URL")
+    return value.rstrip("/")
+
+
+def _keys_from(value: Any) -> tuple[Any, ...]:
+    """Accept one key, or hosted functions' JSON object of named keys."""
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+    keys: list[Any] = [value.strip()]
+    if value.lstrip().startswith("{"):
+        try:
+            keys = list(json.loads(value).values())
+        except json.JSONDecodeError:
+            raise ValueError("is neither a key nor a JSON object of keys") from None
+    # A blank one would let in whoever sends a blank one.
+    if not keys or not all(isinstance(key, str) and KEY.fullmatch(key) for key in keys):
+        raise ValueError("holds no key")
+    return tuple(keys)
+
+
+def _first_key(value: Any) -> Any:
+    return _keys_from(value)[0]
+
+
+def _prices_from(value: Any) -> Any:
+    try:
+        prices = json.loads(value) if isinstance(value, str) else value
+        return {name: ModelPrice.model_validate(price) for name, price in prices.items()}
+    except (ValueError, AttributeError):
+        raise ValueError('is not JSON such as {"model": {"input": 1, "output": 2}}') from None
+
+
+def _split(value: Any) -> Any:
+    """Split what is separated by commas."""
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return value
+
+
+def _secrets_from(value: Any) -> Any:
+    if value and not _split(value):  # a lone comma must not open the door
+        raise ValueError("holds no secret")
+    return _split(value)
+
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+FirstKey = Annotated[SecretStr, BeforeValidator(_first_key)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys_from)]
+LongSecrets = Annotated[
+    tuple[Annotated[SecretStr, Field(min_length=32)], ...], NoDecode, BeforeValidator(_secrets_from)
+]
+Prices = Annotated[dict[str, ModelPrice], NoDecode, BeforeValidator(_prices_from)]

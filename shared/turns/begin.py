@@ -1,0 +1,146 @@
+"""Begins turns: commits the user's message and sets a worker to the turn, both or neither."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from shared.errors import StoreUnavailableError
+from shared.observability import telemetry
+from shared.turns.failpoints import crash_point
+from shared.turns.in_doubt import InDoubtBegins
+from shared.turns.reply import user_metadata
+from shared.turns.response import turn_in_progress
+from shared.turns.running_turn import RunningTurn
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from shared.config import Settings
+    from shared.models.turns import TurnRecord
+    from shared.turns.heartbeat import Heartbeat
+    from shared.turns.live_events import LiveEvents
+    from shared.turns.registry import TurnRegistry
+    from shared.turns.request import TurnRequest
+    from shared.turns.store import TurnStore
+    from shared.turns.worker import TurnWorker
+
+log = structlog.get_logger(__name__)
+
+
+class Begun(NamedTuple):
+    """What a request's key led to in the store, and the turn itself where it runs here."""
+
+    record: TurnRecord
+    running: RunningTurn | None
+
+
+class TurnStarter:
+    """Begins turns, takes over those whose worker is gone, and finds those that are known."""
+
+    def __init__(
+        self,
+        store: TurnStore,
+        registry: TurnRegistry,
+        worker: TurnWorker,
+        heartbeat: Heartbeat,
+        live_events: LiveEvents,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._worker = worker
+        self._heartbeat = heartbeat
+        self._live_events = live_events
+        self._settings = settings
+        # A turn that is begun again this way still has its lease when its first heartbeat comes.
+        spent = settings.store_timeout + settings.heartbeat_seconds
+        self._in_doubt = InDoubtBegins(seconds=settings.lease_seconds - spent)
+
+    async def begin(self, request: TurnRequest) -> Begun:
+        """Commit the user's message and set a worker to it, or find what the key led to.
+
+        Both or neither, also where the caller goes away in between: a turn that is committed and
+        not worked on would keep everybody waiting for the end of its lease.
+
+        Raises TurnInProgressError where it is another turn that runs.
+        """
+        task = self._registry.start(self._begin_and_work(request))
+        await asyncio.wait({task})  # which leaves the task alone where the caller is cancelled
+        begun = task.result()
+        turn = begun.record.turn
+        is_other = turn.idempotency_key != request.idempotency_key
+        if begun.record.outcome == "in_progress" and is_other:
+            raise turn_in_progress(begun.record)
+        return begun
+
+    async def _begin_and_work(self, request: TurnRequest) -> Begun:
+        with self._registry.admit():
+            record = await self._begin_stored(request)
+            if record.outcome in {"started", "taken_over"}:
+                return Begun(record, self._work_on(record, request))
+            is_open = record.reply is None
+            return Begun(record, self._registry.find(record.turn.id) if is_open else None)
+
+    async def _begin_stored(self, request: TurnRequest) -> TurnRecord:
+        crash_point("before_begin")
+        key = (request.user_id, request.idempotency_key)
+        begin = self._in_doubt.take(key)
+        saving = log.bind(message_id=str(begin.message_id), role="user")
+        saving.info("message_saving")
+        try:
+            record = await self._ask_to_begin(request, begin.message_id)
+        except StoreUnavailableError:
+            self._in_doubt.keep(key, begin)
+            raise
+        crash_point("after_begin")
+        telemetry.count("turns.begun", outcome=record.outcome)
+        ids = {"conversation_id": str(record.conversation.id), "turn_id": str(record.turn.id)}
+        if record.outcome == "started":
+            saving.info("message_saved", **ids, seq=record.user_message.seq)
+        else:
+            log.info("turn_known", outcome=record.outcome, **ids)
+        return record
+
+    async def _ask_to_begin(self, request: TurnRequest, message_id: UUID) -> TurnRecord:
+        body, settings = request.body, self._settings
+        return await self._store.begin_turn(
+            user_id=request.user_id,
+            idempotency_key=request.idempotency_key,
+            request_hash=request.fingerprint(),
+            request=body.request,
+            message_id=message_id,
+            conversation_id=body.conversation_id,
+            project_id=body.project_id,
+            metadata=user_metadata(body.project_id, body.metadata),
+            lease_seconds=settings.lease_seconds,
+            history_tokens=settings.history_tokens,
+            turns_per_minute=settings.turns_per_minute,
+            turns_per_day=settings.turns_per_day,
+        )
+
+    def _work_on(self, record: TurnRecord, request: TurnRequest) -> RunningTurn:
+        """Let the worker that still has the turn here go on as this attempt, or set one to it.
+
+        So that the store was away for longer than a lease costs no second run of the AI.
+        """
+        older = self._registry.find(record.turn.id)
+        if older is not None and older.is_worked_on:
+            log.info("turn_adopted", turn_id=str(older.id), attempt=record.turn.attempt)
+            older.adopt(record)
+            return older
+        is_new = record.outcome == "started"
+        running = RunningTurn(
+            record,
+            request.body,
+            persisted_after=time.monotonic() - request.arrived_at if is_new else None,
+            # One that had lost the turn before this attempt was known here may have the reply.
+            reply=older.reply if older is not None else None,
+        )
+        self._registry.add(running, self._worker.work(running))
+        self._heartbeat.start()
+        self._live_events.start()
+        return running

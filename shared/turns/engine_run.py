@@ -1,0 +1,62 @@
+"""One run of an engine: what it has said so far, and the reply that comes of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from shared.ai.protocol import AnalysisReady, Finished, TextDelta
+from shared.ai.results import engine_error, failed_result
+from shared.ai.streams import closing
+from shared.turns.reply import compose_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.ai.protocol import Analysis, Engine, EngineResult
+    from shared.models.turns import MegaMindRequest
+    from shared.turns.context import Context
+    from shared.turns.reply import Reply
+
+
+class EngineRun:
+    """Asks an engine once, about a request in its context."""
+
+    def __init__(self, engine: Engine, request: MegaMindRequest, context: Context) -> None:
+        self._engine = engine
+        self._request = request
+        self._context = context
+        self._analysis: Analysis | None = None
+        self._written: list[str] = []  # as the engine wrote it: a reply is escaped as a whole
+        self._started = time.monotonic()
+
+    async def result(self, on_text: Callable[[str], None] = lambda _: None) -> EngineResult:
+        """Read the engine's events to the last one; return its result."""
+        run = self._engine.run(request=self._request.request, history=self._context.history)
+        async with closing(run) as events:
+            async for event in events:
+                match event:
+                    case AnalysisReady():
+                        self._analysis = event.analysis
+                    case TextDelta():
+                        self._written.append(event.text)
+                        on_text(event.text)
+                    case Finished():
+                        return event.result
+        raise RuntimeError("an engine ended without a result")
+
+    def stopped(self) -> EngineResult:
+        """Return what there is of a run that its owner has stopped."""
+        partial = "".join(self._written)
+        return failed_result(engine_error("cancelled"), engine=self._engine.name, partial=partial)
+
+    def reply(self, result: EngineResult, *, persisted_after: float | None = None) -> Reply:
+        """Return the reply that is stored for a result of this run."""
+        return compose_reply(
+            result,
+            analysis=self._analysis,
+            duration=time.monotonic() - self._started,
+            own_metadata=self._request.metadata,
+            persisted_after=persisted_after,
+            context=self._context.as_metadata(),
+        )

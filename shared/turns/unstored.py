@@ -1,0 +1,76 @@
+"""Runs the AI and stores nothing of it; what is stored already may still be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.errors import ConversationNotFoundError, UnauthorizedError
+from shared.turns.context import Context, given_context
+from shared.turns.engine_run import EngineRun
+from shared.turns.response import unstored_response
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from shared.ai.protocol import Engine
+    from shared.auth.caller import Caller
+    from shared.config import Settings
+    from shared.models.turns import MegaMindRequest, MegaMindResponse
+    from shared.turns.registry import TurnRegistry
+    from shared.turns.store import TurnStore
+
+
+class UnstoredRuns:
+    """Runs that take up room, and count towards their user's limits, as turns do."""
+
+    def __init__(
+        self, store: TurnStore, engine: Engine, registry: TurnRegistry, settings: Settings
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._registry = registry
+        self._settings = settings
+
+    async def run(
+        self, request: MegaMindRequest, *, user_id: UUID | None, caller: Caller | None
+    ) -> MegaMindResponse:
+        """Run the AI once; a conversation that is named is read first.
+
+        Raises UnavailableError where as many turns run here as may, TooManyTurnsError,
+        StoreUnavailableError where it can't be counted towards its user's limits.
+        """
+        with self._registry.admit():
+            context = await self._context(request.conversation_id, user_id, caller)
+            await self._count(user_id)
+            run = EngineRun(self._engine, request, context)
+            return unstored_response(run.reply(await run.result()), request.conversation_id)
+
+    async def _count(self, user_id: UUID | None) -> None:
+        """Count a run towards its user's limits; strangers have none, by default nobody has."""
+        settings = self._settings
+        limits = (settings.turns_per_minute, settings.turns_per_day)
+        if user_id is not None and limits != (None, None):
+            await self._store.count_unstored_turn(
+                user_id=user_id,
+                turns_per_minute=settings.turns_per_minute,
+                turns_per_day=settings.turns_per_day,
+            )
+
+    async def _context(
+        self, conversation_id: UUID | None, user_id: UUID | None, caller: Caller | None
+    ) -> Context:
+        if conversation_id is None:
+            return given_context([], None)
+        if user_id is None or caller is None:
+            raise UnauthorizedError
+        if caller.is_service:  # which may read anybody's: here it is this user's or none
+            found = await self._store.get_conversation(user_id, conversation_id, caller=caller)
+            if found.user_id != user_id:
+                raise ConversationNotFoundError
+        stored = await self._store.load_history(
+            user_id,
+            conversation_id,
+            history_tokens=self._settings.history_tokens,
+            caller=caller,
+        )
+        return given_context(stored.history, stored.context)

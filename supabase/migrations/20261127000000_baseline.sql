@@ -1,0 +1,4725 @@
+-- Written by `make schema` from supabase/schemas. Change the schema there.
+
+-- What all the others stand on: two extensions, and the schemas beside public. What is in public,
+-- somebody calls or reads over the Data API, which serves no other schema.
+
+create extension if not exists pg_trgm with schema extensions;
+create extension if not exists btree_gin with schema extensions;
+
+create schema search;
+
+grant usage on schema search to authenticated;
+
+comment on schema search is 'What search_messages stands on. Not for the Data API to serve.';
+
+create schema private;
+
+-- To authenticated as well: functions that run as the caller use a few of its helpers.
+grant usage on schema private to authenticated, service_role;
+
+comment on schema private is
+    'Helpers, trigger functions and the backend''s own tables. Not for the Data API to serve.';
+
+create function public.ping()
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object('version', '20261127000000');
+$$;
+
+revoke all on function public.ping from public, anon, authenticated, service_role;
+grant execute on function public.ping to service_role;
+comment on function public.ping is
+    'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+
+-- A conversation is the unit of ownership and of order: everything below hangs on it,
+-- and its row lock is what makes a message's place in it certain.
+create table public.conversations (
+    id uuid not null default gen_random_uuid(),
+    user_id uuid not null default auth.uid(),
+    project_id uuid,
+    title text not null default 'New Chat',
+    metadata jsonb not null default '{}',
+    last_seq bigint not null default 0,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    archived_at timestamptz,
+    imported jsonb,
+    restored_at timestamptz,
+
+    constraint conversations_pkey primary key (id),
+    constraint conversations_id_user_id_key unique (id, user_id),
+    constraint conversations_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade,
+    constraint conversations_title_length check (char_length(title) between 1 and 200),
+    constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
+    constraint conversations_last_seq_positive check (last_seq >= 0),
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+);
+
+create index idx_conversations_user_id
+    on public.conversations (user_id, updated_at desc, id desc);
+
+-- What makes a second import of the same thing harmless.
+create unique index conversations_imported_key
+    on public.conversations (user_id, (imported ->> 'source'), (imported ->> 'id'))
+    where imported is not null;
+
+-- What retention reads: the conversations that nobody has written to for longest.
+create index idx_conversations_updated_at on public.conversations (updated_at);
+
+alter table public.conversations enable row level security;
+
+create policy select_own on public.conversations
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+create policy insert_own on public.conversations
+    for insert to authenticated
+    with check (user_id = (select auth.uid()));
+
+create policy update_own on public.conversations
+    for update to authenticated
+    using (user_id = (select auth.uid()))
+    with check (user_id = (select auth.uid()));
+
+create policy delete_own on public.conversations
+    for delete to authenticated
+    using (user_id = (select auth.uid()));
+
+-- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
+-- and the owner never changes.
+revoke all on table public.conversations from public, anon, authenticated, service_role;
+grant select, delete on table public.conversations to authenticated;
+grant insert (user_id, project_id, title, metadata) on table public.conversations to authenticated;
+grant update (project_id, title, metadata, archived_at) on table public.conversations to authenticated;
+grant select, delete on table public.conversations to service_role;
+grant insert (id, user_id, project_id, title, metadata, archived_at) on table public.conversations
+    to service_role;
+grant update (project_id, title, metadata, archived_at) on table public.conversations to service_role;
+
+comment on table public.conversations is
+    'One conversation between a user and the AI. Owned by user_id alone.';
+comment on column public.conversations.last_seq is
+    'The seq of the newest message; 0 while there is none.';
+comment on column public.conversations.updated_at is
+    'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
+comment on column public.conversations.imported is
+    'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
+comment on column public.conversations.restored_at is
+    'When it last came back from the archive. Written by the database.';
+
+-- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
+-- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
+-- whole row at each change: one row that was too deep could then take no message any more.
+create function private.refuse_depth()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+    raise exception 'Metadata nests too deep.' using errcode = '23514';
+end;
+$$;
+
+revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
+comment on function private.refuse_depth is
+    'Raises 23514: metadata nests deeper than readers of JSON follow.';
+
+create trigger conversations_refuse_depth
+    before insert or update of metadata on public.conversations
+    for each row
+    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
+    execute function private.refuse_depth();
+
+-- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
+create function private.note_restore()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+    new.restored_at := now();
+    return new;
+end;
+$$;
+
+revoke all on function private.note_restore from public, anon, authenticated, service_role;
+comment on function private.note_restore is
+    'Writes down when a conversation came back from the archive, whoever restored it.';
+
+create trigger conversations_note_restore
+    before update of archived_at on public.conversations
+    for each row
+    when (old.archived_at is not null and new.archived_at is null)
+    execute function private.note_restore();
+
+-- Nothing was archived in the future, nor at a moment that no calendar has: an export could not say
+-- when it was, nor an import take it. Such a moment becomes that of the change.
+create function private.bound_archived_at()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+    new.archived_at := now();
+    return new;
+end;
+$$;
+
+revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
+comment on function private.bound_archived_at is
+    'Puts now in the place of a moment in the future, or of one that is none.';
+
+create trigger conversations_bound_archived_at
+    before insert or update of archived_at on public.conversations
+    for each row
+    when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
+    execute function private.bound_archived_at();
+
+-- A turn is one accepted request: it is what makes a retry harmless (the key), what tells two
+-- different requests apart (the hash), and what keeps a late worker out (the attempt).
+create table public.turns (
+    id uuid not null default gen_random_uuid(),
+    conversation_id uuid not null,
+    user_id uuid not null,
+    idempotency_key text not null,
+    request_hash text not null,
+    status text not null default 'running',
+    attempt integer not null default 1,
+    lease_expires_at timestamptz not null,
+    user_message_id uuid not null,
+    reply_message_id uuid,
+    draft text not null default '',
+    cancel_requested_at timestamptz,
+    error jsonb,
+    started_at timestamptz not null default now(),
+    finished_at timestamptz,
+    replays integer not null default 0,
+
+    constraint turns_pkey primary key (id),
+    constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
+    constraint turns_user_message_id_key unique (user_message_id),
+    constraint turns_reply_message_id_key unique (reply_message_id),
+    constraint turns_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
+        references public.conversations (id, user_id) on delete cascade,
+    constraint turns_status_known
+        check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
+    constraint turns_settled_has_reply
+        check ((status = 'running') = (reply_message_id is null)),
+    constraint turns_settled_has_end
+        check ((status = 'running') = (finished_at is null)),
+    constraint turns_idempotency_key_length
+        check (char_length(idempotency_key) between 1 and 255),
+    constraint turns_attempt_positive check (attempt >= 1)
+);
+
+create index idx_turns_conversation_id on public.turns (conversation_id, user_id);
+
+create index idx_turns_user_id on public.turns (user_id, started_at);
+
+-- One running turn a conversation; also what a sweep over expired leases reads.
+create unique index turns_one_running_key
+    on public.turns (conversation_id)
+    where status = 'running';
+
+alter table public.turns enable row level security;
+
+create policy select_own on public.turns
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+-- Withheld from clients: every write. Turns are opened and closed by the backend's functions,
+-- so there is no policy for insert, update or delete.
+revoke all on table public.turns from public, anon, authenticated, service_role;
+grant select on table public.turns to authenticated;
+grant select, insert, update on table public.turns to service_role;
+
+comment on table public.turns is
+    'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
+comment on column public.turns.attempt is
+    'Grows when another worker takes over. A write that names an older attempt is refused.';
+comment on column public.turns.lease_expires_at is
+    'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
+comment on column public.turns.draft is
+    'The reply so far, while it is being written.';
+comment on column public.turns.cancel_requested_at is
+    'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.replays is
+    'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
+
+-- Messages are the record: append-only, in one total order for each conversation.
+create table public.messages (
+    id uuid not null default gen_random_uuid(),
+    conversation_id uuid not null,
+    role text not null,
+    content text not null,
+    generated_code text,
+    metadata jsonb not null default '{}',
+    user_id uuid not null,
+    is_summary boolean not null default false,
+    created_at timestamptz not null,
+    seq bigint not null,
+    turn_id uuid,
+
+    constraint messages_pkey primary key (id),
+    constraint messages_conversation_id_seq_key unique (conversation_id, seq),
+    constraint messages_turn_id_role_key unique (turn_id, role),
+    constraint messages_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
+        references public.conversations (id, user_id) on delete cascade,
+    constraint messages_turn_id_fkey foreign key (turn_id)
+        references public.turns (id) on delete cascade,
+    constraint messages_role_known check (role in ('user', 'assistant', 'system')),
+    constraint messages_summary_is_system check (not is_summary or role = 'system'),
+    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object')
+);
+
+create index idx_messages_conversation_id
+    on public.messages (conversation_id, created_at);
+
+create index idx_messages_user_id on public.messages (user_id, created_at);
+
+-- Lets the bounded check find the newest messages without reading the others: messages come in the
+-- order of their created_at, so a few bytes for each megabyte are enough.
+create index idx_messages_created_at
+    on public.messages using brin (created_at) with (autosummarize = on);
+
+-- A page is a range of seq in one conversation, read by its owner: one index knows all three. The
+-- planner takes the owner and the conversation for two independent facts, and so a conversation for
+-- a row or two, whatever its length: by an index on the first two, a page could cost all of it.
+create index idx_messages_conversation_id_user_id_seq
+    on public.messages (conversation_id, user_id, seq);
+
+alter table public.messages enable row level security;
+
+create policy select_own on public.messages
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+create policy insert_own_user_row on public.messages
+    for insert to authenticated
+    with check (
+        user_id = (select auth.uid())
+        and role = 'user'
+        and not is_summary
+        and turn_id is null
+        and exists (
+            select 1
+            from public.conversations
+            where conversations.id = messages.conversation_id
+              and conversations.user_id = (select auth.uid())
+        )
+    );
+
+-- Withheld from clients: id, seq, created_at, is_summary, turn_id and generated_code are not
+-- theirs to write; role and user_id can be named, but the policy leaves them one value each.
+-- Nobody updates a message, and nobody deletes one by itself: it goes with its conversation.
+revoke all on table public.messages from public, anon, authenticated, service_role;
+grant select on table public.messages to authenticated;
+grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
+grant select, insert on table public.messages to service_role;
+
+comment on table public.messages is
+    'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
+comment on column public.messages.seq is
+    'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
+comment on column public.messages.created_at is
+    'Strictly grows within a conversation, so ordering by it is ordering by seq.';
+comment on column public.messages.turn_id is
+    'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.user_id is
+    'The owner of the conversation, on replies too.';
+
+-- A turn never points at a message that is not there. Checked at commit, because a turn and its
+-- first message name each other.
+alter table public.turns
+    add constraint turns_user_message_id_fkey foreign key (user_message_id)
+        references public.messages (id) deferrable initially deferred,
+    add constraint turns_reply_message_id_fkey foreign key (reply_message_id)
+        references public.messages (id) deferrable initially deferred;
+
+create trigger messages_refuse_depth
+    before insert or update of metadata on public.messages
+    for each row
+    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
+    execute function private.refuse_depth();
+
+-- Runs as its owner, because a client may write a message but not the counter on its conversation.
+create function private.assign_message_place()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_owner uuid;
+begin
+    new.user_id := coalesce(new.user_id, auth.uid());
+
+    select user_id
+    into v_owner
+    from public.conversations
+    where id = new.conversation_id
+      and (new.user_id is null or user_id = new.user_id)
+    for no key update;
+
+    if v_owner is null or exists (select 1 from public.messages where id = new.id) then
+        -- No such conversation, or someone else's: the policy (for a client) or the foreign key
+        -- (for the service) refuses the row, with one and the same answer for both cases. Or a
+        -- row that is there already, which `on conflict do nothing` must not use up a place for.
+        new.user_id := coalesce(new.user_id, v_owner);
+        new.seq := 0;
+        new.created_at := now();
+        return new;
+    end if;
+
+    update public.conversations
+    set last_seq = last_seq + 1,
+        updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
+    where id = new.conversation_id
+    returning last_seq, updated_at, user_id
+    into new.seq, new.created_at, new.user_id;
+
+    return new;
+end;
+$$;
+
+revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
+comment on function private.assign_message_place is
+    'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
+
+-- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
+-- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
+-- there events, since nobody can be listening to a conversation that this transaction makes.
+create trigger messages_assign_place
+    before insert on public.messages
+    for each row
+    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    execute function private.assign_message_place();
+
+-- Live events on the private topic conversation:<id>. They are sent inside the transaction that
+-- writes the row, so an event never tells of something that was rolled back. They are hints: the
+-- tables are the truth, and realtime.send turns its own failures into warnings.
+create function private.broadcast_message()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
+    c_row_limit constant integer := 32768;
+    v_size integer := octet_length(new.content)
+        + coalesce(octet_length(new.generated_code), 0)
+        + octet_length(new.metadata::text);
+    v_event jsonb := jsonb_build_object(
+        'id', new.id, 'seq', new.seq, 'role', new.role, 'turnId', new.turn_id
+    );
+begin
+    if v_size <= c_row_limit then
+        v_event := v_event || jsonb_build_object('row', to_jsonb(new));
+    end if;
+    perform realtime.send(v_event, 'message', 'conversation:' || new.conversation_id, true);
+    return null;
+end;
+$$;
+
+revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
+comment on function private.broadcast_message is
+    'Tells the conversation''s topic of a message that this transaction commits.';
+
+create trigger messages_broadcast
+    after insert on public.messages
+    for each row
+    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    execute function private.broadcast_message();
+
+create function private.broadcast_status(
+    conversation_id uuid,
+    turn_id uuid,
+    status text,
+    message text default null
+)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+    select realtime.send(
+        jsonb_strip_nulls(jsonb_build_object(
+            'turnId', turn_id, 'status', status, 'message', message
+        )),
+        'status',
+        'conversation:' || conversation_id,
+        true
+    );
+$$;
+
+revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
+grant execute on function private.broadcast_status to service_role;
+comment on function private.broadcast_status is
+    'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+
+-- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
+-- There is no policy for insert, so clients can't send.
+create policy listen_to_own_conversation on realtime.messages
+    for select to authenticated
+    using (
+        realtime.messages.extension = 'broadcast'
+        and exists (
+            select 1
+            from public.conversations
+            where conversations.user_id = (select auth.uid())
+              and 'conversation:' || conversations.id::text = (select realtime.topic())
+        )
+    );
+
+-- Live events carry what was said. Realtime drops them by itself after three days; where this
+-- project's owner may, they go at once with their conversation, whoever deletes it. Runs as its
+-- owner, because nobody else may delete them, and never stands in the way of a removal, a limit on
+-- time included. By day, in which the events are kept, and not beyond the life of what is removed.
+create function private.forget_events()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    delete from realtime.messages as m
+    using removed as r
+    where m.topic = 'conversation:' || r.id
+      and m.inserted_at >= greatest(r.created_at, now() - interval '4 days') at time zone 'utc';
+
+    return null;
+exception
+    when query_canceled or others then
+        raise warning 'live events of deleted conversations are left to Realtime: %', sqlstate;
+        return null;
+end;
+$$;
+
+revoke all on function private.forget_events from public, anon, authenticated, service_role;
+comment on function private.forget_events is
+    'Removes the live events of conversations that were deleted, as far as that is allowed.';
+
+create trigger conversations_forget_events
+    after delete on public.conversations
+    referencing old table as removed
+    for each statement
+    execute function private.forget_events();
+
+-- What a limit on turns counts beside the rows of turns: those whose conversation is gone, else
+-- whoever deletes as they go would have no limit, and those that store nothing. What is kept of such
+-- a turn is when it began, and for a day, which is as long as the longest limit looks back.
+create table private.turn_usage (
+    id uuid not null default gen_random_uuid(),
+    user_id uuid not null,
+    started_at timestamptz not null,
+
+    constraint turn_usage_pkey primary key (id),
+    constraint turn_usage_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+create index idx_turn_usage_user_id on private.turn_usage (user_id, started_at);
+
+create index idx_turn_usage_started_at on private.turn_usage (started_at);
+
+alter table private.turn_usage enable row level security;
+
+create policy withheld on private.turn_usage for select to authenticated using (false);
+
+-- Withheld from clients: everything. Withheld from the service: all but reading.
+revoke all on table private.turn_usage from public, anon, authenticated, service_role;
+grant select on table private.turn_usage to service_role;
+
+comment on table private.turn_usage is
+    'When turns began that have no row in turns, for a day: those of deleted conversations, and those that store nothing. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+
+create function private.forget_turn_usage()
+returns void
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+    -- A few at a time, and none that another deletion is removing.
+    delete from private.turn_usage
+    where id in (
+        select d.id
+        from private.turn_usage as d
+        where d.started_at <= now() - interval '1 day'
+        limit 1000
+        for update skip locked
+    );
+$$;
+
+revoke all on function private.forget_turn_usage from public, anon, authenticated, service_role;
+grant execute on function private.forget_turn_usage to service_role;
+comment on function private.forget_turn_usage is 'Removes what no limit looks back to any more.';
+
+create function private.note_turn_usage()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    insert into private.turn_usage (user_id, started_at)
+    select r.user_id, r.started_at
+    from removed as r
+    join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
+    where r.started_at > now() - interval '1 day';
+
+    perform private.forget_turn_usage();
+    return null;
+end;
+$$;
+
+revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
+comment on function private.note_turn_usage is
+    'Keeps for a day when turns began whose conversation is deleted.';
+
+create trigger turns_note_usage
+    after delete on public.turns
+    referencing old table as removed
+    for each statement
+    execute function private.note_turn_usage();
+
+create function private.require_turns_left(
+    user_id uuid,
+    turns_per_minute integer,
+    turns_per_day integer
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_limit record;
+    v_next timestamptz;
+begin
+    if turns_per_minute is null and turns_per_day is null then
+        return;
+    end if;
+
+    -- One at a time for each user: two requests at once can't both take the last place.
+    perform pg_advisory_xact_lock(hashtextextended('turns/' || user_id::text, 0));
+
+    for v_limit in
+        select *
+        from (values
+            (turns_per_minute, interval '1 minute', 'minute'),
+            (turns_per_day, interval '1 day', 'day')
+        ) as limits (turns, period, name)
+        where turns is not null
+    loop
+        -- The oldest of the newest turns: when it leaves the period, a place is free.
+        select begun.started_at + v_limit.period into v_next
+        from (
+            select t.started_at
+            from public.turns as t
+            where t.user_id = require_turns_left.user_id
+              and t.started_at > now() - v_limit.period
+            union all
+            select d.started_at
+            from private.turn_usage as d
+            where d.user_id = require_turns_left.user_id
+              and d.started_at > now() - v_limit.period
+        ) as begun
+        order by begun.started_at desc
+        offset greatest(v_limit.turns - 1, 0)
+        limit 1;
+
+        if found or v_limit.turns = 0 then
+            raise exception 'Too many turns this %.', v_limit.name
+                using errcode = 'PT429',
+                      detail = 'too_many_turns',
+                      hint = format(
+                          'Try again in %s seconds.',
+                          greatest(1, ceil(extract(epoch from coalesce(v_next, now() + v_limit.period) - now())))
+                      );
+        end if;
+    end loop;
+end;
+$$;
+
+revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
+grant execute on function private.require_turns_left to service_role;
+comment on function private.require_turns_left is
+    'Raises PT429 where a user has begun as many turns as a minute or a day allows; null is no limit.';
+
+-- Runs as its owner: the service may not write what limits count, except for this.
+create function public.count_unstored_turn(
+    user_id uuid,
+    turns_per_minute integer,
+    turns_per_day integer
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    -- Locks the user's limits until the end: of two requests at once, one takes the last place.
+    perform private.require_turns_left(
+        count_unstored_turn.user_id,
+        count_unstored_turn.turns_per_minute,
+        count_unstored_turn.turns_per_day
+    );
+
+    insert into private.turn_usage (user_id, started_at)
+    values (count_unstored_turn.user_id, now());
+
+    perform private.forget_turn_usage(); -- those who ask for nothing to be stored may never delete
+    return jsonb_build_object('is_counted', true);
+end;
+$$;
+
+revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
+grant execute on function public.count_unstored_turn to service_role;
+comment on function public.count_unstored_turn is
+    'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+
+-- A summary is one more message. What it covers stays stored, and is shown as ever.
+create table public.summaries (
+    id uuid not null,
+    conversation_id uuid not null,
+    user_id uuid not null,
+    through_message_id uuid not null,
+    created_at timestamptz not null default now(),
+
+    constraint summaries_pkey primary key (id),
+    constraint summaries_through_message_id_key unique (through_message_id),
+    constraint summaries_id_fkey foreign key (id)
+        references public.messages (id) on delete cascade,
+    constraint summaries_through_message_id_fkey foreign key (through_message_id)
+        references public.messages (id) on delete cascade,
+    constraint summaries_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
+        references public.conversations (id, user_id) on delete cascade
+);
+
+create index idx_summaries_conversation_id on public.summaries (conversation_id, user_id);
+
+alter table public.summaries enable row level security;
+
+create policy select_own on public.summaries
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+-- Withheld from clients: every write. Only this table says what the AI may take for a summary of
+-- ours: is_summary and metadata may come from anywhere that messages are copied from.
+revoke all on table public.summaries from public, anon, authenticated, service_role;
+grant select on table public.summaries to authenticated;
+grant select, insert on table public.summaries to service_role;
+
+comment on table public.summaries is
+    'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
+comment on column public.summaries.id is
+    'The message that is the summary.';
+comment on column public.summaries.through_message_id is
+    'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
+
+-- The newest summary is found by ids alone: where most conversations are of two messages, the planner
+-- takes every one for as short, and would join all of a long one with itself.
+create function public.load_unsummarised(
+    conversation_id uuid,
+    history_tokens integer,
+    after bigint default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_message_tokens constant integer := 4;
+    -- A quarter of the budget stays word for word, so the newest two messages do at least.
+    v_budget constant integer := greatest(history_tokens, 0);
+    v_kept constant integer := v_budget / 4;
+    v_page constant integer := v_budget / 2;
+    v_longest constant integer := greatest(v_budget / 8, c_message_tokens + 1);
+    v_ours uuid[];
+    v_previous text;
+    v_covered bigint;
+    v_row record;
+    v_tokens bigint := 0;
+    v_through bigint := 0;
+    v_last bigint;
+    v_messages jsonb;
+begin
+    perform 1 from public.conversations as c where c.id = load_unsummarised.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    select coalesce(array_agg(s.id), '{}') into v_ours
+    from public.summaries as s
+    where s.conversation_id = load_unsummarised.conversation_id;
+
+    select m.content, through.seq
+    into v_previous, v_covered
+    from public.summaries as s
+    cross join lateral (
+        select * from public.messages where messages.id = s.id offset 0
+    ) as m
+    cross join lateral (
+        select * from public.messages where messages.id = s.through_message_id offset 0
+    ) as through
+    where s.conversation_id = load_unsummarised.conversation_id
+      and m.conversation_id = s.conversation_id
+      and through.conversation_id = s.conversation_id
+    order by through.seq desc
+    limit 1;
+
+    v_covered := greatest(coalesce(v_covered, 0), coalesce(after, 0));
+
+    for v_row in
+        select m.seq, octet_length(m.content) as bytes
+        from public.messages as m
+        where m.conversation_id = load_unsummarised.conversation_id
+          and m.seq > v_covered
+          and m.id <> all (v_ours)
+        order by m.seq desc
+        limit v_kept / c_message_tokens + 1
+    loop
+        v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
+        if v_tokens > v_kept then
+            v_through := v_row.seq;
+            exit;
+        end if;
+    end loop;
+
+    v_tokens := 0;
+    for v_row in
+        select m.seq, octet_length(m.content) as bytes
+        from public.messages as m
+        where m.conversation_id = load_unsummarised.conversation_id
+          and m.seq > v_covered
+          and m.seq <= v_through
+          and m.id <> all (v_ours)
+        order by m.seq
+        limit v_page / c_message_tokens + 1
+    loop
+        v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
+        exit when v_tokens > v_page and v_last is not null;
+        v_last := v_row.seq;
+    end loop;
+
+    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
+    from (
+        select m.seq, m.role, left(m.content, v_longest * 3) as content,
+               case
+                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
+               end as failure
+        from public.messages as m
+        where m.conversation_id = load_unsummarised.conversation_id
+          and m.seq > v_covered
+          and m.seq <= v_last
+          and m.id <> all (v_ours)
+    ) as h;
+
+    return jsonb_build_object(
+        'previous', v_previous,
+        'messages', v_messages,
+        'covers_to', v_last,
+        'longest', v_longest,
+        'has_more', coalesce(v_last < v_through, false)
+    );
+end;
+$$;
+
+revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
+grant execute on function public.load_unsummarised to service_role;
+comment on function public.load_unsummarised is
+    'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+
+create function public.write_summary(
+    conversation_id uuid,
+    message_id uuid,
+    covers_to bigint,
+    content text,
+    metadata jsonb default '{}'
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_user_id uuid;
+    v_through_id uuid;
+    v_message jsonb;
+begin
+    select c.user_id into v_user_id
+    from public.conversations as c
+    where c.id = write_summary.conversation_id
+    for update;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    select m.id into v_through_id
+    from public.messages as m
+    where m.conversation_id = write_summary.conversation_id
+      and m.seq = write_summary.covers_to;
+
+    if not found then
+        raise exception 'Message not found.'
+            using errcode = 'PT404', detail = 'message_not_found';
+    end if;
+
+    if exists (
+        select 1
+        from public.summaries as s
+        join public.messages as through on through.id = s.through_message_id
+        where s.conversation_id = write_summary.conversation_id
+          and through.seq >= write_summary.covers_to
+    ) then
+        return jsonb_build_object('outcome', 'known');
+    elsif exists (
+        select 1
+        from public.turns as t
+        where t.conversation_id = write_summary.conversation_id
+          and t.status = 'running'
+    ) then
+        -- Nothing comes between a request and its reply.
+        return jsonb_build_object('outcome', 'busy');
+    end if;
+
+    insert into public.messages as m
+        (id, conversation_id, user_id, role, content, metadata, is_summary)
+    values
+        (write_summary.message_id, write_summary.conversation_id, v_user_id, 'system',
+         write_summary.content,
+         write_summary.metadata || jsonb_build_object(
+             'covers', jsonb_build_object('fromSeq', 1, 'toSeq', write_summary.covers_to)
+         ),
+         true)
+    returning to_jsonb(m) into v_message;
+
+    insert into public.summaries (id, conversation_id, user_id, through_message_id)
+    values (write_summary.message_id, write_summary.conversation_id, v_user_id, v_through_id);
+
+    return jsonb_build_object('outcome', 'written', 'message', v_message);
+end;
+$$;
+
+revoke all on function public.write_summary from public, anon, authenticated, service_role;
+grant execute on function public.write_summary to service_role;
+comment on function public.write_summary is
+    'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
+
+-- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
+-- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
+-- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
+-- without reading the text itself.
+
+create function public.load_history(
+    conversation_id uuid,
+    history_tokens integer default 100000,
+    before bigint default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_message_tokens constant integer := 4;
+    v_budget constant integer := greatest(history_tokens, 0);
+    -- Where not everything fits, one long message does not push out all the others.
+    v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
+    v_before bigint;
+    v_ours uuid[];
+    v_summary record;
+    v_covered bigint;
+    v_room bigint;
+    v_from bigint;
+    v_until bigint;
+    v_row record;
+    v_tokens bigint;
+    v_whole bigint := 0;
+    v_short bigint := 0;
+    v_since bigint := 0;
+    v_first bigint;
+    v_is_whole boolean := false;
+    v_messages jsonb;
+begin
+    select least(before, c.last_seq + 1) into v_before
+    from public.conversations as c
+    where c.id = load_history.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    select coalesce(array_agg(s.id), '{}') into v_ours
+    from public.summaries as s
+    where s.conversation_id = load_history.conversation_id;
+
+    -- From the summaries to what they cover, by id: there are few of them. The fences keep the
+    -- planner from starting at the messages, which it takes for few as well.
+    select m.seq, through.seq as covers_to, left(m.content, v_longest * 3) as content,
+           (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
+    into v_summary
+    from public.summaries as s
+    cross join lateral (
+        select * from public.messages where messages.id = s.id offset 0
+    ) as m
+    cross join lateral (
+        select * from public.messages where messages.id = s.through_message_id offset 0
+    ) as through
+    where s.conversation_id = load_history.conversation_id
+      and m.conversation_id = s.conversation_id
+      and through.conversation_id = s.conversation_id
+      and through.seq < v_before
+    order by through.seq desc
+    limit 1;
+
+    v_covered := coalesce(v_summary.covers_to, 0);
+    v_room := v_budget - case when v_covered > 0 then least(v_summary.tokens, v_longest) else 0 end;
+    if v_room < 0 then
+        v_covered := 0;
+        v_room := v_budget;
+    end if;
+
+    -- From the newest back, a hundred at a time, and no further than the budget reaches.
+    v_from := v_before;
+    <<back>>
+    while v_from > 1 loop
+        v_until := v_from;
+        v_from := v_from - 100;
+        for v_row in
+            select m.seq, octet_length(m.content) as bytes
+            from public.messages as m
+            where m.conversation_id = load_history.conversation_id
+              and m.seq >= v_from
+              and m.seq < v_until
+              and m.id <> all (v_ours)
+            order by m.seq desc
+        loop
+            v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
+            v_whole := v_whole + v_tokens;
+            v_short := v_short + least(v_tokens, v_longest);
+            if v_row.seq > v_covered then
+                v_since := v_whole;
+            end if;
+            exit back when v_short > v_budget;
+            if v_short <= v_room and v_row.seq > v_covered then
+                v_first := v_row.seq;
+            end if;
+        end loop;
+    end loop;
+
+    if v_whole <= v_budget then
+        v_is_whole := true;
+        v_covered := 0;
+        v_first := 1;
+    elsif v_covered > 0 and v_since <= v_room then
+        v_is_whole := true;
+        v_first := v_covered + 1;
+    end if;
+    v_first := coalesce(v_first, v_before);
+
+    -- A longer one is sent with as many characters as could be within its bytes; who gives it to
+    -- the AI cuts it to them.
+    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
+    from (
+        select m.seq, m.role,
+               case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
+               case
+                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
+               end as failure
+        from public.messages as m
+        where m.conversation_id = load_history.conversation_id
+          and m.seq >= v_first
+          and m.seq < v_before
+          and m.id <> all (v_ours)
+    ) as h;
+
+    if v_covered > 0 then
+        v_messages := jsonb_build_array(jsonb_build_object(
+            'seq', v_summary.seq,
+            'role', 'system',
+            'content', v_summary.content,
+            'is_summary', true
+        )) || v_messages;
+    end if;
+
+    return jsonb_build_object(
+        'history', v_messages,
+        'context', jsonb_build_object(
+            'covers_to', v_covered,
+            'omitted', v_first - 1 - v_covered - (
+                select count(*)
+                from unnest(v_ours) as ours (id)
+                cross join lateral (
+                    select seq from public.messages where messages.id = ours.id offset 0
+                ) as m
+                where m.seq > v_covered
+                  and m.seq < v_first
+            ),
+            'longest', v_longest,
+            'is_whole', v_is_whole,
+            'since_tokens', v_since
+        )
+    );
+end;
+$$;
+
+revoke all on function public.load_history from public, anon, authenticated, service_role;
+grant execute on function public.load_history to authenticated, service_role;
+comment on function public.load_history is
+    'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT404.';
+
+create function private.describe_turn(
+    turn_id uuid,
+    outcome text,
+    history_tokens integer default null
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object(
+        'outcome', outcome,
+        'turn', to_jsonb(t) - 'request_hash' - 'draft',
+        'conversation', to_jsonb(c),
+        'user_message', to_jsonb(u),
+        'reply', to_jsonb(r)
+    ) || case
+        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
+        else public.load_history(t.conversation_id, history_tokens, u.seq)
+    end
+    from public.turns as t
+    join public.conversations as c on c.id = t.conversation_id
+    join public.messages as u on u.id = t.user_message_id
+    left join public.messages as r on r.id = t.reply_message_id
+    where t.id = describe_turn.turn_id;
+$$;
+
+revoke all on function private.describe_turn from public, anon, authenticated, service_role;
+grant execute on function private.describe_turn to authenticated, service_role;
+comment on function private.describe_turn is
+    'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+
+-- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
+-- settled, in one round trip. Lock order everywhere: the key, the conversation, the turn.
+
+create function private.settle_turn(
+    turn_id uuid,
+    status text,
+    message_id uuid,
+    content text,
+    generated_code text default null,
+    metadata jsonb default '{}',
+    error jsonb default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    update public.turns
+    set status = settle_turn.status,
+        reply_message_id = settle_turn.message_id,
+        error = settle_turn.error,
+        draft = '',
+        finished_at = clock_timestamp()
+    where id = settle_turn.turn_id
+    returning * into v_turn;
+
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
+    values
+        (settle_turn.message_id, v_turn.conversation_id, v_turn.user_id, 'assistant',
+         settle_turn.content, settle_turn.generated_code, settle_turn.metadata, v_turn.id);
+
+    perform private.broadcast_status(
+        v_turn.conversation_id,
+        v_turn.id,
+        case v_turn.status when 'completed' then 'idle' when 'cancelled' then 'idle' else 'error' end,
+        v_turn.error ->> 'message'
+    );
+end;
+$$;
+
+revoke all on function private.settle_turn from public, anon, authenticated, service_role;
+grant execute on function private.settle_turn to service_role;
+comment on function private.settle_turn is
+    'Closes a running turn with its one reply and tells the topic. The caller holds the conversation''s lock.';
+
+create function public.complete_turn(
+    turn_id uuid,
+    attempt integer,
+    message_id uuid,
+    status text,
+    content text,
+    generated_code text default null,
+    metadata jsonb default '{}',
+    error jsonb default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    perform 1
+    from public.conversations as c
+    where c.id = (select t.conversation_id from public.turns as t where t.id = complete_turn.turn_id)
+    for update;
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.id = complete_turn.turn_id
+    for update;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    elsif v_turn.reply_message_id = complete_turn.message_id then
+        -- The same write again: its answer was lost on the way.
+        return private.describe_turn(v_turn.id, 'completed');
+    elsif v_turn.status <> 'running' or v_turn.attempt <> complete_turn.attempt then
+        return private.describe_turn(v_turn.id, 'superseded');
+    end if;
+
+    perform private.settle_turn(
+        turn_id => v_turn.id,
+        status => complete_turn.status,
+        message_id => complete_turn.message_id,
+        content => complete_turn.content,
+        generated_code => complete_turn.generated_code,
+        metadata => complete_turn.metadata,
+        error => complete_turn.error
+    );
+    return private.describe_turn(v_turn.id, 'completed');
+end;
+$$;
+
+revoke all on function public.complete_turn from public, anon, authenticated, service_role;
+grant execute on function public.complete_turn to service_role;
+comment on function public.complete_turn is
+    'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
+
+create function private.interrupt_turn(turn_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+    v_status text := 'interrupted';
+    v_error jsonb := jsonb_build_object(
+        'type', 'interrupted',
+        'message', 'The reply was interrupted before it was complete.'
+    );
+begin
+    select * into strict v_turn from public.turns where id = interrupt_turn.turn_id;
+
+    if v_turn.cancel_requested_at is not null then
+        v_status := 'cancelled';
+        v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
+    end if;
+
+    perform private.settle_turn(
+        turn_id => v_turn.id,
+        status => v_status,
+        message_id => gen_random_uuid(),
+        content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
+        metadata => jsonb_build_object(
+            'success', false,
+            'filesGenerated', '[]'::jsonb,
+            'duration', round(extract(epoch from clock_timestamp() - v_turn.started_at), 3),
+            'intent', null,
+            'complexity', null,
+            'strategy', null,
+            'timestamp', clock_timestamp(),
+            'error', v_error
+        ),
+        error => v_error
+    );
+end;
+$$;
+
+revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
+grant execute on function private.interrupt_turn to service_role;
+comment on function private.interrupt_turn is
+    'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
+
+-- The first of the two atomic steps around the AI's work: the user's message is committed and its
+-- turn opened, or what the key led to before is found, in one round trip.
+
+create function private.title_from_request(request text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+    select coalesce(
+        nullif(btrim(left(regexp_replace(btrim(left(request, 400)), '\s+', ' ', 'g'), 80)), ''),
+        'New Chat'
+    );
+$$;
+
+revoke all on function private.title_from_request from public, anon, authenticated, service_role;
+grant execute on function private.title_from_request to service_role;
+comment on function private.title_from_request is
+    'The title of a conversation that starts with this request: its first 80 characters on one line.';
+
+create function public.begin_turn(
+    user_id uuid,
+    idempotency_key text,
+    request_hash text,
+    request text,
+    message_id uuid,
+    conversation_id uuid default null,
+    project_id uuid default null,
+    metadata jsonb default '{}',
+    lease_seconds integer default 120,
+    history_tokens integer default 100000,
+    turns_per_minute integer default null,
+    turns_per_day integer default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation_id uuid;
+    v_turn public.turns;
+    v_lease_expires_at timestamptz;
+begin
+    -- Callers with one key queue here; each then sees what the one before it committed.
+    perform pg_advisory_xact_lock(hashtextextended(user_id::text || '/' || idempotency_key, 0));
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = begin_turn.user_id
+      and t.idempotency_key = begin_turn.idempotency_key;
+
+    if found then
+        if v_turn.request_hash <> begin_turn.request_hash then
+            raise exception 'This idempotency key was used for another request.'
+                using errcode = 'PT422', detail = 'idempotency_key_reused';
+        end if;
+        if v_turn.user_message_id = begin_turn.message_id
+            and v_turn.status = 'running'
+            and v_turn.attempt = 1
+        then
+            -- The same call again: its answer was lost on the way, so nobody works on it yet.
+            return private.describe_turn(v_turn.id, 'started', history_tokens);
+        end if;
+        return private.resume_turn(v_turn.id, lease_seconds, history_tokens);
+    end if;
+
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
+
+    if conversation_id is null then
+        insert into public.conversations (user_id, project_id, title)
+        values (begin_turn.user_id, begin_turn.project_id, private.title_from_request(request))
+        returning id into v_conversation_id;
+    else
+        select c.id into v_conversation_id
+        from public.conversations as c
+        where c.id = begin_turn.conversation_id
+          and c.user_id = begin_turn.user_id
+        for update;
+
+        if not found then
+            raise exception 'Conversation not found.'
+                using errcode = 'PT404', detail = 'conversation_not_found';
+        end if;
+
+        select t.* into v_turn
+        from public.turns as t
+        where t.conversation_id = v_conversation_id
+          and t.status = 'running';
+
+        if found and v_turn.lease_expires_at > clock_timestamp() then
+            return private.describe_turn(v_turn.id, 'in_progress');
+        elsif found then
+            perform private.interrupt_turn(v_turn.id);
+        end if;
+    end if;
+
+    v_lease_expires_at := clock_timestamp() + make_interval(secs => lease_seconds);
+
+    insert into public.turns
+        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at, user_message_id)
+    values
+        (v_conversation_id, begin_turn.user_id, begin_turn.idempotency_key,
+         begin_turn.request_hash, v_lease_expires_at, begin_turn.message_id)
+    returning * into v_turn;
+
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, metadata, turn_id)
+    values
+        (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
+         begin_turn.request, begin_turn.metadata, v_turn.id);
+
+    perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
+    return private.describe_turn(v_turn.id, 'started', history_tokens);
+end;
+$$;
+
+revoke all on function public.begin_turn from public, anon, authenticated, service_role;
+grant execute on function public.begin_turn to service_role;
+comment on function public.begin_turn is
+    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, PT422, PT429.';
+
+-- A turn that its owner has stopped is stopped for good, also where its worker never knew.
+create function private.resume_turn(
+    turn_id uuid,
+    lease_seconds integer,
+    history_tokens integer
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    perform 1
+    from public.conversations as c
+    where c.id = (select t.conversation_id from public.turns as t where t.id = resume_turn.turn_id)
+    for update;
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.id = resume_turn.turn_id
+    for update;
+
+    if not found then
+        -- Its conversation was deleted in the meantime.
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
+        if v_turn.cancel_requested_at is null then
+            update public.turns
+            set attempt = attempt + 1,
+                draft = '',
+                lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
+            where id = v_turn.id;
+
+            perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
+            return private.describe_turn(v_turn.id, 'taken_over', history_tokens);
+        end if;
+        perform private.interrupt_turn(v_turn.id);
+    end if;
+
+    update public.turns
+    set replays = replays + 1
+    where id = v_turn.id
+    returning * into v_turn;
+
+    return private.describe_turn(
+        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+    );
+end;
+$$;
+
+revoke all on function private.resume_turn from public, anon, authenticated, service_role;
+grant execute on function private.resume_turn to service_role;
+comment on function private.resume_turn is
+    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';
+
+-- A turn while it runs: it shows how far it is, it can be stopped, and it ends even if its worker
+-- does not.
+
+-- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
+-- call a second. A heartbeat that is late never shortens a draft, nor leaves a hole in it.
+create function public.extend_turns(beats jsonb, lease_seconds integer)
+returns jsonb
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+    with beats as (
+        select b.turn_id, b.attempt, b.draft_offset, b.draft_tail
+        from jsonb_to_recordset(extend_turns.beats)
+            as b (turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+    ),
+
+    -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
+    -- so that no other turn waits for it.
+    free as (
+        select t.id
+        from public.turns as t
+        join beats as b on b.turn_id = t.id
+        order by t.id
+        for update of t skip locked
+    ),
+
+    extended as (
+        update public.turns as t
+        set lease_expires_at = clock_timestamp()
+                + make_interval(secs => extend_turns.lease_seconds),
+            draft = case
+                when char_length(t.draft)
+                    not between b.draft_offset and b.draft_offset + char_length(b.draft_tail) - 1
+                    then t.draft
+                else left(t.draft, b.draft_offset) || b.draft_tail
+            end
+        from beats as b
+        join free as f on f.id = b.turn_id
+        where t.id = b.turn_id
+          and t.attempt = b.attempt
+          and t.status = 'running'
+        returning t.id, t.cancel_requested_at is not null as cancel_requested
+    )
+
+    select jsonb_build_object(
+        'turns', coalesce(
+            jsonb_agg(
+                jsonb_build_object(
+                    'turn_id', b.turn_id,
+                    'is_ours', e.id is not null,
+                    'cancel_requested', coalesce(e.cancel_requested, false)
+                )
+            ),
+            '[]'
+        )
+    )
+    from beats as b
+    left join extended as e on e.id = b.turn_id
+    where e.id is not null
+       or not exists (
+           select 1
+           from public.turns as t
+           where t.id = b.turn_id
+             and t.attempt = b.attempt
+             and t.status = 'running'
+       );
+$$;
+
+revoke all on function public.extend_turns from public, anon, authenticated, service_role;
+grant execute on function public.extend_turns to service_role;
+comment on function public.extend_turns is
+    'The heartbeat of a process: for each of beats [{turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+
+create function public.load_turn(turn_id uuid)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    select t.* into v_turn from public.turns as t where t.id = load_turn.turn_id;
+
+    if not found then
+        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
+    end if;
+
+    return private.describe_turn(
+        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+    ) || jsonb_build_object(
+        'draft', v_turn.draft,
+        'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
+    );
+end;
+$$;
+
+revoke all on function public.load_turn from public, anon, authenticated, service_role;
+grant execute on function public.load_turn to authenticated, service_role;
+comment on function public.load_turn is
+    'A turn with its messages and its draft, as its owner sees it. Raises PT404.';
+
+create function public.cancel_turn(turn_id uuid, user_id uuid default null)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    perform 1
+    from public.conversations as c
+    where c.id = (select t.conversation_id from public.turns as t where t.id = cancel_turn.turn_id)
+    for update;
+
+    update public.turns as t
+    set cancel_requested_at = case
+        when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
+        else t.cancel_requested_at
+    end
+    where t.id = cancel_turn.turn_id
+      and (cancel_turn.user_id is null or t.user_id = cancel_turn.user_id)
+    returning t.* into v_turn;
+
+    if not found then
+        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
+    end if;
+
+    if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
+        perform private.interrupt_turn(v_turn.id);
+        return private.describe_turn(v_turn.id, 'replayed');
+    end if;
+    return private.describe_turn(
+        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+    );
+end;
+$$;
+
+revoke all on function public.cancel_turn from public, anon, authenticated, service_role;
+grant execute on function public.cancel_turn to service_role;
+comment on function public.cancel_turn is
+    'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
+
+create function public.settle_expired_turn(conversation_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn_id uuid;
+begin
+    -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
+    perform 1
+    from public.conversations as c
+    where c.id = settle_expired_turn.conversation_id
+    for update skip locked;
+
+    if not found then
+        return jsonb_build_object('settled', 0);
+    end if;
+
+    select t.id into v_turn_id
+    from public.turns as t
+    where t.conversation_id = settle_expired_turn.conversation_id
+      and t.status = 'running'
+      and t.lease_expires_at <= clock_timestamp();
+
+    if not found then
+        return jsonb_build_object('settled', 0);
+    end if;
+
+    perform private.interrupt_turn(v_turn_id);
+    return jsonb_build_object('settled', 1);
+end;
+$$;
+
+revoke all on function public.settle_expired_turn from public, anon, authenticated, service_role;
+grant execute on function public.settle_expired_turn to service_role;
+comment on function public.settle_expired_turn is
+    'Settles a conversation''s running turn if its lease is over.';
+
+-- One turn that can't be settled keeps no other from being settled, and a sweep ends before its
+-- caller does.
+create function public.sweep_turns(most integer default 1000)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    c_time constant interval := '3 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_conversation_id uuid;
+    v_settled integer := 0;
+begin
+    for v_conversation_id in
+        select t.conversation_id
+        from public.turns as t
+        where t.status = 'running'
+          and t.lease_expires_at <= clock_timestamp()
+        order by t.lease_expires_at
+        limit sweep_turns.most
+    loop
+        exit when clock_timestamp() > v_started + c_time;
+        begin
+            v_settled := v_settled
+                + (public.settle_expired_turn(v_conversation_id) ->> 'settled')::integer;
+        exception
+            when others then
+                raise warning 'the turn of conversation % is left to the doctor: %',
+                    v_conversation_id, sqlerrm;
+        end;
+    end loop;
+
+    perform private.forget_turn_usage();
+    return jsonb_build_object('settled', v_settled);
+end;
+$$;
+
+revoke all on function public.sweep_turns from public, anon, authenticated, service_role;
+grant execute on function public.sweep_turns to service_role;
+comment on function public.sweep_turns is
+    'Settles every turn whose worker is gone. Run each minute by pg_cron where it exists, else by calling sweep-turns.';
+
+-- What a signed-in user reads and manages. All of it runs as the caller, under row-level
+-- security, so none of these functions can show more than a plain select would.
+
+create function public.create_conversation(
+    title text default 'New Chat',
+    project_id uuid default null,
+    metadata jsonb default '{}'
+)
+returns jsonb
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+    insert into public.conversations (title, project_id, metadata)
+    values (create_conversation.title, create_conversation.project_id, create_conversation.metadata)
+    returning to_jsonb(conversations);
+$$;
+
+revoke all on function public.create_conversation from public, anon, authenticated, service_role;
+grant execute on function public.create_conversation to authenticated;
+comment on function public.create_conversation is 'Starts an empty conversation of the caller''s.';
+
+create function public.get_conversation(conversation_id uuid)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation jsonb;
+begin
+    select to_jsonb(c) into v_conversation
+    from public.conversations as c
+    where c.id = get_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return v_conversation;
+end;
+$$;
+
+revoke all on function public.get_conversation from public, anon, authenticated, service_role;
+grant execute on function public.get_conversation to authenticated, service_role;
+comment on function public.get_conversation is 'One conversation''s row. Raises PT404.';
+
+-- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
+-- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
+create function public.load_conversation(
+    conversation_id uuid,
+    page_size integer default 50,
+    before bigint default null,
+    after bigint default null,
+    around uuid default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_page_bytes constant integer := 8000000;
+    v_limit constant integer := least(greatest(page_size, 1), 200);
+    v_conversation public.conversations;
+    v_first bigint;
+    v_messages jsonb;
+    v_oldest bigint;
+    v_newest bigint;
+    v_around bigint;
+    v_place uuid;
+    v_nearest bigint;
+begin
+    select c.* into v_conversation
+    from public.conversations as c
+    where c.id = load_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    -- seq has no gaps, so a page is a range of it.
+    if around is not null then
+        -- By its id alone: under a policy, a second fact may lead to a slower index.
+        select m.seq, m.conversation_id into v_around, v_place
+        from public.messages as m
+        where m.id = load_conversation.around;
+
+        if v_place is distinct from v_conversation.id then
+            raise exception 'Message not found.'
+                using errcode = 'PT404', detail = 'message_not_found';
+        end if;
+        v_first := greatest(
+            1, least(v_around - v_limit / 2, v_conversation.last_seq - v_limit + 1)
+        );
+        v_nearest := v_around;
+    elsif after is not null then
+        v_first := least(greatest(after, 0), v_conversation.last_seq) + 1;
+        v_nearest := v_first;
+    else
+        v_first := least(
+            greatest(coalesce(before, v_conversation.last_seq + 1), 1), v_conversation.last_seq + 1
+        ) - v_limit;
+        v_nearest := v_first + v_limit - 1;
+    end if;
+
+    -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
+    -- was asked for, and always that one. Metadata counts as it is sent: stored, it is compressed.
+    with sized as (
+        select m.seq,
+               sum(
+                   octet_length(m.content)
+                   + coalesce(octet_length(m.generated_code), 0)
+                   + octet_length(m.metadata::text)
+               ) over nearest_first as bytes_so_far,
+               row_number() over nearest_first as place
+        from public.messages as m
+        where m.conversation_id = v_conversation.id
+          and m.seq between v_first and v_first + v_limit - 1
+          and (before is null or m.seq < before)
+        window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
+    )
+    select min(s.seq), max(s.seq) into v_oldest, v_newest
+    from sized as s
+    where s.place = 1
+       or s.bytes_so_far <= c_page_bytes;
+
+    select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
+    from public.messages as m
+    where m.conversation_id = v_conversation.id
+      and m.seq between v_oldest and v_newest;
+
+    return jsonb_build_object(
+        'conversation', to_jsonb(v_conversation),
+        'messages', v_messages,
+        'page', jsonb_build_object(
+            'has_older', coalesce(v_oldest, v_first) > 1 and v_conversation.last_seq > 0,
+            'has_newer', coalesce(v_newest, greatest(v_first - 1, 0)) < v_conversation.last_seq,
+            'oldest_seq', v_oldest,
+            'newest_seq', v_newest
+        ),
+        'last_seq', v_conversation.last_seq,
+        'open_turn', (
+            select jsonb_build_object(
+                'turn_id', t.id,
+                'status', t.status,
+                'attempt', t.attempt,
+                'user_message_id', t.user_message_id,
+                'draft', t.draft,
+                'offset', char_length(t.draft),
+                'started_at', t.started_at,
+                'lease_expires_at', t.lease_expires_at,
+                'is_expired', t.lease_expires_at <= now()
+            )
+            from public.turns as t
+            where t.conversation_id = v_conversation.id
+              and t.status = 'running'
+        )
+    );
+end;
+$$;
+
+revoke all on function public.load_conversation from public, anon, authenticated, service_role;
+grant execute on function public.load_conversation to authenticated, service_role;
+comment on function public.load_conversation is
+    'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+
+-- The bounds are values: under a policy no index is asked with a coalesce(). What is known by its id
+-- is looked up by that alone, behind a fence (offset 0). A page has a size in bytes too, since
+-- metadata may be long.
+create function public.list_conversations(
+    archived boolean default false,
+    project_id uuid default null,
+    page_size integer default 50,
+    before_updated_at timestamptz default null,
+    before_id uuid default null,
+    as_of timestamptz default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_page_bytes constant integer := 8000000;
+    v_limit constant integer := least(greatest(page_size, 1), 200);
+    v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
+    v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+    v_newest constant timestamptz := coalesce(as_of, 'infinity');
+begin
+    return (
+        with unmoved as (
+            select c.id, c.updated_at as place
+            from public.conversations as c
+            where (c.archived_at is not null) = list_conversations.archived
+              and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+              and (c.updated_at, c.id) < (v_before, v_before_id)
+              and c.updated_at <= v_newest
+            order by c.updated_at desc, c.id desc
+            limit v_limit + 1
+        ),
+        moved as (
+            select c.id, stood.place
+            from public.conversations as c
+            cross join lateral (
+                select coalesce(
+                    (
+                        -- In a conversation, created_at grows with seq.
+                        select m.created_at
+                        from public.messages as m
+                        where m.conversation_id = c.id
+                          and m.created_at <= list_conversations.as_of
+                        order by m.seq desc
+                        limit 1
+                    ),
+                    c.created_at
+                ) as place
+            ) as stood
+            where (c.archived_at is not null) = list_conversations.archived
+              and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+              and c.updated_at > list_conversations.as_of
+              -- No page ends behind as_of, so nothing that came later is here. What counts is not
+              -- created_at: an imported conversation may say that its messages are older.
+              and (stood.place, c.id)
+                  < (list_conversations.before_updated_at, list_conversations.before_id)
+        ),
+        page as (
+            select id, place, row_number() over (order by place desc, id desc) as number
+            from (select * from unmoved union all select * from moved) as both_kinds
+            order by place desc, id desc
+            limit v_limit + 1
+        ),
+        sized as (
+            select p.*, sum(c.bytes) over (order by p.number) as bytes_so_far
+            from page as p
+            cross join lateral (
+                select octet_length(metadata::text)
+                    + coalesce(octet_length(imported::text), 0) as bytes
+                from public.conversations
+                where conversations.id = p.id
+                offset 0
+            ) as c
+            where p.number <= v_limit
+        ),
+        kept as (
+            select id, place, number
+            from sized
+            where number = 1
+               or bytes_so_far <= c_page_bytes
+        )
+        select jsonb_build_object(
+            'conversations', (
+                select coalesce(jsonb_agg(to_jsonb(c) order by k.number), '[]')
+                from kept as k
+                cross join lateral (
+                    select * from public.conversations where conversations.id = k.id offset 0
+                ) as c
+            ),
+            'has_more', (select count(*) from page) > (select count(*) from kept),
+            'next', (
+                select jsonb_build_object(
+                    'before_updated_at', k.place,
+                    'before_id', k.id,
+                    'as_of', coalesce(list_conversations.as_of, (select max(place) from kept))
+                )
+                from kept as k
+                where (select count(*) from page) > (select count(*) from kept)
+                order by k.number desc
+                limit 1
+            )
+        )
+    );
+end;
+$$;
+
+revoke all on function public.list_conversations from public, anon, authenticated, service_role;
+grant execute on function public.list_conversations to authenticated, service_role;
+comment on function public.list_conversations is
+    'Conversations by last activity, newest first. next has the arguments of the page that follows: it goes on with the list as it was at as_of, each conversation once, wherever it has moved to since.';
+
+create function public.update_conversation(
+    conversation_id uuid,
+    title text default null,
+    archived boolean default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation jsonb;
+begin
+    update public.conversations as c
+    set title = coalesce(update_conversation.title, c.title),
+        archived_at = case
+            when update_conversation.archived is null then c.archived_at
+            when update_conversation.archived then coalesce(c.archived_at, now())
+        end
+    where c.id = update_conversation.conversation_id
+    returning to_jsonb(c) into v_conversation;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return v_conversation;
+end;
+$$;
+
+revoke all on function public.update_conversation from public, anon, authenticated, service_role;
+grant execute on function public.update_conversation to authenticated, service_role;
+comment on function public.update_conversation is
+    'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
+
+-- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
+-- user's statement may on a hosted project. The Data API takes the limit from here.
+create function public.delete_conversation(conversation_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10min'
+as $$
+#variable_conflict use_column
+begin
+    delete from public.conversations as c
+    where c.id = delete_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+    return jsonb_build_object('id', conversation_id);
+end;
+$$;
+
+revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
+grant execute on function public.delete_conversation to authenticated, service_role;
+comment on function public.delete_conversation is
+    'Deletes a conversation with its turns and messages, for good. Raises PT404.';
+
+-- The index that a search reads: the words of each message, written with it.
+--
+-- Row-level security alone can't make a search fast. Postgres lets an operator run before a policy
+-- only if it is leakproof, and neither @@ nor LIKE is: under a policy an index on them is left
+-- unused. So the index is a table of its own, in a schema that no API serves. Nobody is granted
+-- it, and one narrow function (find_messages) reads it as its owner.
+
+-- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them.
+create function search.unspaced_letters()
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+    select '\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007'
+        '\u3040-\u30ff\u3130-\u318f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff'
+        '\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff';
+$$;
+
+revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
+comment on function search.unspaced_letters is
+    'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
+
+create function search.fold_text(source text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+    v_text text := lower(source);
+begin
+    if octet_length(v_text) > char_length(v_text) then
+        v_text := normalize(
+            regexp_replace(normalize(v_text, NFD), '[\u0300-\u036f]', '', 'g'), NFC
+        );
+        v_text := translate(
+            v_text,
+            'ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９',
+            'abcdefghijklmnopqrstuvwxyz0123456789'
+        );
+    end if;
+    return regexp_replace(v_text, '[^[:alnum:]]', ' ', 'g');
+end;
+$$;
+
+-- The only one of these that a caller needs: their snippet is made as themselves.
+revoke all on function search.fold_text from public, anon, authenticated, service_role;
+grant execute on function search.fold_text to authenticated;
+comment on function search.fold_text is
+    'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
+
+create function search.split_words(source text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+    v_text text := search.fold_text(source);
+    c_letter constant text := '[' || search.unspaced_letters() || ']';
+begin
+    if octet_length(v_text) > char_length(v_text) then
+        -- A run of such letters becomes its pairs and its last letter: ABC is AB BC C.
+        v_text := regexp_replace(v_text, '(' || c_letter || '+)', ' \1 ', 'g');
+        v_text := regexp_replace(v_text, '(?<=' || c_letter || ')(' || c_letter || ')', '\1 \1', 'g');
+    end if;
+    return v_text;
+end;
+$$;
+
+revoke all on function search.split_words from public, anon, authenticated, service_role;
+comment on function search.split_words is
+    'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
+
+create function search.long_words(words tsvector)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+    select coalesce(string_agg(word, ' '), '')
+    from unnest(tsvector_to_array(words)) as word
+    where char_length(word) > 3;
+$$;
+
+revoke all on function search.long_words from public, anon, authenticated, service_role;
+comment on function search.long_words is
+    'The words that can have a part of three letters or more, for the trigram index.';
+
+-- A message has one row for each stretch of it that a tsvector surely holds, so that the index
+-- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
+-- each letter is a word. In the worst case, 64,000 different letters of four bytes or 16,000
+-- different pairs of them, a tsvector takes half of the megabyte that it may have. A stretch reaches
+-- into the next one, so that no word and no short phrase is cut in two.
+create function search.split_text(source text)
+returns table (starts_at integer, stretch text)
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+    select n * size + 1, substr(source, n * size + 1, size + 256)
+    from (
+        select case
+            when octet_length(source) > char_length(source)
+                and source ~ ('[' || search.unspaced_letters() || ']') then 16000
+            else 64000
+        end
+    ) as stretches (size)
+    cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
+$$;
+
+revoke all on function search.split_text from public, anon, authenticated, service_role;
+comment on function search.split_text is
+    'A text in stretches of bounded size, each with the character that it starts at.';
+
+create function search.searched_text(content text, generated_code text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+    select content || coalesce(E'\n' || generated_code, '');
+$$;
+
+revoke all on function search.searched_text from public, anon, authenticated, service_role;
+grant execute on function search.searched_text to authenticated;
+comment on function search.searched_text is
+    'What is searched of a message: its text, then its code.';
+
+create table search.documents (
+    message_id uuid not null,
+    starts_at integer not null,
+    user_id uuid not null,
+    conversation_id uuid not null,
+    role text not null,
+    created_at timestamptz not null,
+    words tsvector not null,
+
+    constraint documents_pkey primary key (message_id, starts_at),
+    constraint documents_message_id_fkey foreign key (message_id)
+        references public.messages (id) on delete cascade
+);
+
+-- Leads with the user, so that a search costs what its user has stored and not what everybody has.
+create index idx_documents_words
+    on search.documents
+    using gin (user_id, words, search.long_words(words) extensions.gin_trgm_ops)
+    with (gin_pending_list_limit = 1024);
+
+alter table search.documents enable row level security;
+
+-- It is granted to nobody. Should it ever be, this is what they may see.
+create policy select_own on search.documents
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+revoke all on table search.documents from public, anon, authenticated, service_role;
+
+comment on table search.documents is
+    'The words of each message, written with it and deleted with it. No policy for insert, update, delete: only a trigger writes. Granted to nobody: only find_messages reads it.';
+comment on column search.documents.starts_at is
+    'The character of the message''s text and code, one after the other, that these words start at.';
+
+-- Runs as its owner, because who writes a message may not write the index. Of a very long message the
+-- first megabyte is found, and its end: eight megabytes of words took longer than a call to the store
+-- may, and such a message could not be stored at all.
+create function search.index_message()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+set client_min_messages = warning -- a word over 2 kB is left out with a notice
+as $$
+declare
+    c_bytes constant bigint := 1000000;
+    c_end constant integer := 16000;
+    v_text constant text := search.searched_text(new.content, new.generated_code);
+    v_length constant integer := char_length(v_text);
+    v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
+begin
+    if tg_op = 'UPDATE' then
+        delete from search.documents where message_id = old.id;
+    end if;
+
+    insert into search.documents
+        (message_id, starts_at, user_id, conversation_id, role, created_at, words)
+    select new.id, s.starts_at, new.user_id, new.conversation_id, new.role, new.created_at,
+           to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
+    from (
+        select starts_at, stretch
+        from search.split_text(left(v_text, v_longest))
+        union all
+        select rest.starts_at, substr(v_text, rest.starts_at)
+        from (select greatest(v_longest, v_length - c_end) + 1) as rest (starts_at)
+        where v_length > v_longest
+    ) as s;
+    return null;
+end;
+$$;
+
+revoke all on function search.index_message from public, anon, authenticated, service_role;
+comment on function search.index_message is
+    'Writes a message''s words beside it. Only a repair ever updates a message.';
+
+create trigger messages_index
+    after insert or update of id, conversation_id, user_id, role, content, generated_code, created_at
+    on public.messages
+    for each row
+    execute function search.index_message();
+
+-- What somebody typed, as the query that the index is asked.
+
+create function search.parse_query(q text)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+    c_letter constant text := '[' || search.unspaced_letters() || ']';
+    v_token text[];
+    v_words text;
+    v_last text;
+    v_start tsquery;
+    v_term tsquery;
+    v_side tsquery := ''; -- of an `or`
+    v_query tsquery := '';
+    v_is_positive boolean := false;
+    v_terms text[] := '{}';
+begin
+    if char_length(q) > 1000 then
+        raise exception 'q is longer than 1000 characters.'
+            using errcode = 'PT400', detail = 'invalid_request';
+    end if;
+
+    -- Groups: a minus, what is in quotes, a word without. A quote that nothing closes is passed over.
+    for v_token in
+        select regexp_matches(q || ' or ', '(-?)(?:"([^"]*)"|([^\s"]+))', 'g')
+    loop
+        if lower(v_token[3]) = 'or' and v_token[1] = '' then
+            if numnode(v_side) > 0 and not v_is_positive then
+                raise exception 'q needs a word to look for beside those to leave out.'
+                    using errcode = 'PT400', detail = 'invalid_request';
+            end if;
+            v_query := v_query || v_side;
+            v_side := '';
+            v_is_positive := false;
+            continue;
+        end if;
+
+        v_words := btrim(search.split_words(coalesce(v_token[2], v_token[3])));
+        -- Where it ends in a pair of letters, the text may go on: its last letter is no word there.
+        v_words := regexp_replace(v_words, '(' || c_letter || '{2})\s+' || c_letter || '$', '\1');
+        -- So may it where it ends in one letter by itself: 10 and a month are found before a day.
+        v_last := substring(v_words from '(?:^|\s)(' || c_letter || ')$');
+        v_term := phraseto_tsquery('pg_catalog.simple', rtrim(v_words, coalesce(v_last, '')));
+        if v_last is not null then
+            v_start := (quote_literal(v_last) || ':*')::tsquery;
+            v_term := case when numnode(v_term) = 0 then v_start else v_term <-> v_start end;
+        end if;
+        continue when numnode(v_term) = 0;
+
+        if v_token[1] = '-' then
+            v_side := v_side && !!v_term;
+        else
+            v_side := v_side && v_term;
+            v_is_positive := true;
+            v_terms := v_terms || array(
+                select (regexp_matches(
+                    search.fold_text(coalesce(v_token[2], v_token[3])),
+                    c_letter || '+|(?:(?!' || c_letter || ')[[:alnum:]])+', 'g'
+                ))[1]
+            );
+        end if;
+    end loop;
+
+    if numnode(v_query) = 0 then
+        raise exception 'q has no word to look for.'
+            using errcode = 'PT400', detail = 'invalid_request';
+    end if;
+    return jsonb_build_object(
+        'query', v_query::text,
+        'words', (
+            select coalesce(jsonb_agg(distinct term), '[]')
+            from unnest(v_terms) as term
+            where term !~ c_letter
+              and octet_length(term) < 2047 -- a longer one is in no index and fits in no tsquery
+        ),
+        'runs', (
+            select coalesce(jsonb_agg(distinct term), '[]')
+            from unnest(v_terms) as term
+            where term ~ c_letter
+        )
+    );
+end;
+$$;
+
+revoke all on function search.parse_query from public, anon, authenticated, service_role;
+comment on function search.parse_query is
+    'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
+
+-- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
+-- thousand stretches are looked at for each word, and a hundred words taken.
+create function search.widen_query(user_id uuid, parsed jsonb)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+    v_word text;
+    v_found text[];
+    v_query tsquery := (parsed ->> 'query')::tsquery;
+    v_ranking tsquery := v_query;
+    v_is_cut boolean := false;
+begin
+    for v_word in
+        select word from jsonb_array_elements_text(parsed -> 'words') as word
+        where char_length(word) > 2
+    loop
+        select array_agg(distinct w.word), count(distinct d.place) = 1000 or v_is_cut
+        into v_found, v_is_cut
+        from (
+            select (d.message_id, d.starts_at)::text as place, d.words
+            from search.documents as d
+            where d.user_id = widen_query.user_id
+              and search.long_words(d.words) like '%' || v_word || '%'
+            limit 1000
+        ) as d
+        cross join lateral unnest(tsvector_to_array(d.words)) as w (word)
+        where w.word like '%' || v_word || '%';
+
+        v_is_cut := v_is_cut or coalesce(cardinality(v_found) > 100, false);
+        v_found := array_append(v_found[:100], v_word);
+        v_query := ts_rewrite(
+            v_query,
+            quote_literal(v_word)::tsquery,
+            (select string_agg(quote_literal(word), ' | ') from unnest(v_found) as word)::tsquery
+        );
+        -- Not by the words that were found: a rank must stay the same while others are written.
+        v_ranking := ts_rewrite(
+            v_ranking, quote_literal(v_word)::tsquery, (quote_literal(v_word) || ':*')::tsquery
+        );
+    end loop;
+    return jsonb_build_object('query', v_query, 'ranking', v_ranking, 'is_cut', v_is_cut);
+end;
+$$;
+
+revoke all on function search.widen_query from public, anon, authenticated, service_role;
+comment on function search.widen_query is
+    'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
+
+-- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
+-- find_messages takes no user: it asks who is calling, and answers nothing but ids and ranks. What a
+-- caller sees of a message is then read by search_messages as the caller, under the policies of
+-- messages and conversations.
+
+create function search.find_messages(
+    q text,
+    conversation_id uuid,
+    project_id uuid,
+    role text,
+    since timestamptz,
+    until timestamptz,
+    archived boolean,
+    page_size integer,
+    page_after jsonb
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- what is looked for decides which index serves
+as $$
+#variable_conflict use_column
+declare
+    c_ranked constant integer := 1000;
+    c_letter constant text := '[' || search.unspaced_letters() || ']';
+    v_user_id constant uuid := auth.uid();
+    v_parsed constant jsonb := search.parse_query(q);
+    v_query tsquery := (v_parsed ->> 'query')::tsquery;
+    v_ranking tsquery := v_query;
+    v_wide jsonb;
+    v_is_wide boolean := coalesce((page_after ->> 'parts')::boolean, false);
+    v_is_cut boolean := coalesce((page_after ->> 'cut')::boolean, false);
+    v_oldest timestamptz := (page_after ->> 'oldest')::timestamptz;
+    v_newest timestamptz := (page_after ->> 'newest')::timestamptz;
+    v_hits jsonb;
+    v_pattern text;
+    v_focus text;
+begin
+    loop
+        if v_is_wide then
+            v_wide := search.widen_query(v_user_id, v_parsed);
+            v_query := (v_wide ->> 'query')::tsquery;
+            v_ranking := (v_wide ->> 'ranking')::tsquery;
+            v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
+        end if;
+
+        -- The first page fixes the stretch of time that all pages are about: what is written
+        -- meanwhile neither comes in nor pushes anything out.
+        with matches as (
+            select d.message_id, d.starts_at, d.created_at, d.words,
+                   row_number() over (order by d.created_at desc, d.message_id desc) as number
+            from search.documents as d
+            where d.user_id = v_user_id
+              and d.words @@ v_query
+              and (find_messages.conversation_id is null
+                   or d.conversation_id = find_messages.conversation_id)
+              and (find_messages.role is null or d.role = find_messages.role)
+              and (since is null or d.created_at >= since)
+              and (until is null or d.created_at < until)
+              and (page_after is null or d.created_at between v_oldest and v_newest)
+              and exists (
+                  select 1
+                  from public.conversations as c
+                  where c.id = d.conversation_id
+                    and c.user_id = v_user_id
+                    and (find_messages.project_id is null or c.project_id = find_messages.project_id)
+                    and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
+              )
+            order by d.created_at desc, d.message_id desc
+            limit case when page_after is null then c_ranked + 1 end
+        ),
+        considered as (
+            select *
+            from matches
+            where page_after is not null or number <= c_ranked
+        ),
+        ranked as (
+            select distinct on (m.message_id)
+                m.message_id, m.starts_at, m.created_at, ts_rank(m.words, v_ranking, 1) as rank
+            from considered as m
+            order by m.message_id, rank desc, m.starts_at
+        ),
+        page as (
+            select r.*
+            from ranked as r
+            where page_after is null
+               or (r.rank, r.created_at, r.message_id) < (
+                   (page_after ->> 'rank')::real,
+                   (page_after ->> 'created_at')::timestamptz,
+                   (page_after ->> 'message_id')::uuid
+               )
+            order by r.rank desc, r.created_at desc, r.message_id desc
+            limit page_size + 1
+        )
+        select jsonb_agg(to_jsonb(p) order by p.rank desc, p.created_at desc, p.message_id desc),
+               coalesce(v_oldest, (select min(m.created_at) from considered as m)),
+               coalesce(v_newest, (select max(m.created_at) from considered as m)),
+               v_is_cut or page_after is null and (select count(*) from matches) > c_ranked
+        into v_hits, v_oldest, v_newest, v_is_cut
+        from page as p;
+
+        exit when v_hits is not null or v_is_wide or page_after is not null;
+        v_is_wide := true;
+    end loop;
+
+    -- A word is a whole one beside a letter of those scripts, too, as it is in the index.
+    with terms as (
+        select word, true as is_whole
+        from jsonb_array_elements_text(v_parsed -> 'words') as word
+        where not v_is_wide or char_length(word) < 3
+        union all
+        select part, false
+        from jsonb_array_elements_text(v_parsed -> 'words') as part
+        where v_is_wide and char_length(part) > 2
+        union all
+        select run, false
+        from jsonb_array_elements_text(v_parsed -> 'runs') as run
+    ),
+    patterns as (
+        select t.is_whole,
+               case when t.is_whole then '(?:\m|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
+               case when t.is_whole then ')(?:\M|(?=' || c_letter || '))' else ')' end as closes,
+               string_agg(t.word, '|' order by char_length(t.word) desc) as words,
+               (array_agg(t.word order by char_length(t.word) desc))[1] as longest
+        from terms as t
+        group by t.is_whole
+    )
+    select string_agg(p.opens || p.words || p.closes, '|'),
+           (array_agg(p.opens || p.longest || p.closes order by char_length(p.longest) desc))[1]
+    into v_pattern, v_focus
+    from patterns as p;
+
+    return jsonb_build_object(
+        'hits', coalesce(v_hits, '[]') - page_size,
+        'pattern', v_pattern,
+        'focus', v_focus,
+        'parts', v_is_wide,
+        'cut', v_is_cut,
+        'next', case when jsonb_array_length(v_hits) > page_size then
+            (v_hits -> (page_size - 1)) - 'starts_at' || jsonb_build_object(
+                'oldest', v_oldest, 'newest', v_newest, 'parts', v_is_wide, 'cut', v_is_cut
+            )
+        end
+    );
+end;
+$$;
+
+revoke all on function search.find_messages from public, anon, authenticated, service_role;
+grant execute on function search.find_messages to authenticated;
+comment on function search.find_messages is
+    'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
+
+create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+    c_stretch constant integer := 64256;
+    c_length constant integer := 240;
+    c_before constant integer := 60;
+    v_text text := substr(source, starts_at, c_stretch);
+    v_folded text;
+    v_start integer;
+    v_from integer := 1;
+    v_to integer;
+    v_marks jsonb := '[]';
+begin
+    if octet_length(v_text) > char_length(v_text) then
+        v_text := normalize(v_text, NFC);
+    end if;
+    v_folded := search.fold_text(v_text);
+    if char_length(v_folded) <> char_length(v_text) then
+        -- Accents that no letter of their own has: found all the same, but not marked.
+        v_folded := regexp_replace(lower(v_text), '[^[:alnum:]]', ' ', 'g');
+    end if;
+
+    v_start := coalesce(
+        nullif(regexp_instr(v_folded, focus), 0), nullif(regexp_instr(v_folded, pattern), 0), 1
+    );
+    v_start := greatest(v_start - c_before, 1);
+    v_folded := substr(v_folded, v_start, c_length);
+    loop
+        v_from := regexp_instr(v_folded, pattern, v_from);
+        exit when v_from = 0;
+        v_to := regexp_instr(v_folded, pattern, v_from, 1, 1);
+        v_marks := v_marks || jsonb_build_object('start', v_from - 1, 'end', v_to - 1);
+        v_from := v_to;
+    end loop;
+
+    return jsonb_build_object(
+        'text', substr(v_text, v_start, c_length),
+        'marks', v_marks,
+        'has_before', starts_at > 1 or v_start > 1,
+        'has_after', v_start - 1 + c_length < char_length(v_text)
+            or starts_at - 1 + c_stretch < char_length(source)
+    );
+end;
+$$;
+
+revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
+grant execute on function search.cut_snippet to authenticated;
+comment on function search.cut_snippet is
+    'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
+
+create function public.search_messages(
+    q text,
+    conversation_id uuid default null,
+    project_id uuid default null,
+    role text default null,
+    since timestamptz default null,
+    until timestamptz default null,
+    archived boolean default false,
+    page_size integer default 20,
+    page_after jsonb default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s' -- PostgREST makes it the call's own
+as $$
+#variable_conflict use_column
+declare
+    v_page_size constant integer := least(greatest(page_size, 1), 200);
+    v_found jsonb;
+    v_hits jsonb;
+begin
+    if conversation_id is not null then
+        perform public.get_conversation(conversation_id);
+    end if;
+
+    v_found := search.find_messages(
+        q => q,
+        conversation_id => conversation_id,
+        project_id => project_id,
+        role => role,
+        since => since,
+        until => until,
+        archived => archived,
+        page_size => v_page_size,
+        page_after => page_after
+    );
+
+    select coalesce(
+        jsonb_agg(
+            jsonb_build_object(
+                'message_id', m.id,
+                'conversation_id', c.id,
+                'title', c.title,
+                'project_id', c.project_id,
+                'archived_at', c.archived_at,
+                'seq', m.seq,
+                'role', m.role,
+                'created_at', m.created_at,
+                'rank', h.rank,
+                'snippet', search.cut_snippet(
+                    search.searched_text(m.content, m.generated_code),
+                    h.starts_at,
+                    v_found ->> 'pattern',
+                    v_found ->> 'focus'
+                )
+            )
+            order by h.rank desc, m.created_at desc, m.id desc
+        ),
+        '[]'
+    )
+    into v_hits
+    from (
+        -- The limit tells the planner how few they are: each is then looked up by its key.
+        select *
+        from jsonb_to_recordset(v_found -> 'hits')
+            as hits (message_id uuid, starts_at integer, rank real)
+        limit v_page_size
+    ) as h
+    join public.messages as m on m.id = h.message_id
+    join public.conversations as c on c.id = m.conversation_id;
+
+    return jsonb_build_object(
+        'hits', v_hits,
+        'parts', v_found -> 'parts',
+        'cut', v_found -> 'cut',
+        'next', v_found -> 'next'
+    );
+exception
+    when query_canceled then
+        raise exception 'The search takes too long: narrow it.'
+            using errcode = 'PT422', detail = 'search_too_broad';
+end;
+$$;
+
+revoke all on function public.search_messages from public, anon, authenticated, service_role;
+grant execute on function public.search_messages to authenticated;
+comment on function public.search_messages is
+    'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
+
+-- What an export reads, as the caller, under row-level security. A conversation is exported as of
+-- the last_seq that its first page named: messages are append-only and their seq has no gaps, so
+-- 1 ... last_seq is a snapshot, however long the reading takes.
+
+create function public.export_messages(
+    conversation_id uuid,
+    after bigint default 0,
+    until bigint default null,
+    page_size integer default 500,
+    page_bytes integer default 1000000
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation public.conversations;
+    v_last bigint;
+    v_messages jsonb;
+begin
+    select c.* into v_conversation
+    from public.conversations as c
+    where c.id = export_messages.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    v_last := least(
+        coalesce(until, v_conversation.last_seq), after + least(greatest(page_size, 1), 1000)
+    );
+
+    -- A page has a size in bytes too, so that long messages can't make it a large one: it ends
+    -- before the message that would take it over, unless that is its first. Metadata counts as it
+    -- is sent: stored, it is compressed.
+    with sized as (
+        select m.*,
+               sum(
+                   octet_length(m.content)
+                   + coalesce(octet_length(m.generated_code), 0)
+                   + octet_length(m.metadata::text)
+               ) over (order by m.seq) as bytes_so_far,
+               row_number() over (order by m.seq) as place
+        from public.messages as m
+        where m.conversation_id = v_conversation.id
+          and m.seq > export_messages.after
+          and m.seq <= v_last
+    )
+    -- metadata as text: a number in it may have more digits than readers of JSON keep.
+    select coalesce(jsonb_agg(
+        to_jsonb(s) - 'bytes_so_far' - 'place'
+        || jsonb_build_object(
+            'metadata', s.metadata::text,
+            'turn', (
+                select jsonb_build_object(
+                    'id', t.id,
+                    'status', t.status,
+                    'attempt', t.attempt,
+                    'idempotency_key', t.idempotency_key,
+                    'reply_message_id', t.reply_message_id,
+                    'draft', t.draft,
+                    'error', t.error::text,
+                    'started_at', t.started_at,
+                    'finished_at', t.finished_at,
+                    'cancel_requested_at', t.cancel_requested_at
+                )
+                from public.turns as t
+                where t.user_message_id = s.id
+            )
+        )
+        order by s.seq
+    ), '[]')
+    into v_messages
+    from sized as s
+    where s.place = 1
+       or s.bytes_so_far <= page_bytes;
+
+    return jsonb_build_object(
+        'conversation',
+        to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text),
+        'messages', v_messages
+    );
+end;
+$$;
+
+revoke all on function public.export_messages from public, anon, authenticated, service_role;
+grant execute on function public.export_messages to authenticated, service_role;
+comment on function public.export_messages is
+    'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
+
+create function public.export_conversations(
+    user_id uuid,
+    after uuid default null,
+    page_size integer default 500
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    -- By id, which never changes: activity during an export moves nothing over a page's end.
+    with page as (
+        select c.id
+        from public.conversations as c
+        where c.user_id = export_conversations.user_id
+          and (export_conversations.after is null or c.id > export_conversations.after)
+        order by c.id
+        limit least(greatest(export_conversations.page_size, 1), 1000)
+    )
+    select jsonb_build_object('ids', coalesce(jsonb_agg(page.id order by page.id), '[]'))
+    from page;
+$$;
+
+revoke all on function public.export_conversations from public, anon, authenticated, service_role;
+grant execute on function public.export_conversations to authenticated, service_role;
+comment on function public.export_conversations is
+    'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';
+
+-- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
+-- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
+-- but commit_import writes: an imported reply can't be passed off as one of ours.
+
+create table private.import_parts (
+    id uuid not null default gen_random_uuid(),
+    import_id uuid not null,
+    part integer not null,
+    user_id uuid not null,
+    conversations jsonb not null default '[]',
+    messages jsonb not null default '[]',
+    staged_at timestamptz not null default now(),
+
+    constraint import_parts_pkey primary key (id),
+    constraint import_parts_import_id_part_key unique (import_id, part),
+    constraint import_parts_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade,
+    constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
+    constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
+);
+
+create index idx_import_parts_user_id on private.import_parts (user_id);
+
+create index idx_import_parts_staged_at on private.import_parts (staged_at);
+
+alter table private.import_parts enable row level security;
+
+-- Written out, so that it isn't taken for one that was forgotten.
+create policy withheld on private.import_parts for select to authenticated using (false);
+
+-- Withheld from clients: everything. Withheld from the service: update.
+revoke all on table private.import_parts from public, anon, authenticated, service_role;
+grant select, insert, delete on table private.import_parts to service_role;
+
+comment on table private.import_parts is
+    'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+
+create function public.stage_import(
+    import_id uuid,
+    part integer,
+    user_id uuid,
+    conversations jsonb,
+    messages jsonb
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    -- What a process that died has left.
+    delete from private.import_parts where staged_at < now() - interval '1 hour';
+
+    insert into private.import_parts (import_id, part, user_id, conversations, messages)
+    values (
+        stage_import.import_id, stage_import.part, stage_import.user_id,
+        stage_import.conversations, stage_import.messages
+    )
+    on conflict on constraint import_parts_import_id_part_key do nothing;
+
+    return jsonb_build_object('part', stage_import.part);
+end;
+$$;
+
+revoke all on function public.stage_import from public, anon, authenticated, service_role;
+grant execute on function public.stage_import to service_role;
+comment on function public.stage_import is
+    'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+
+create function public.discard_import(import_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_count integer;
+begin
+    delete from private.import_parts as p where p.import_id = discard_import.import_id;
+    get diagnostics v_count = row_count;
+    return jsonb_build_object('discarded', v_count);
+end;
+$$;
+
+revoke all on function public.discard_import from public, anon, authenticated, service_role;
+grant execute on function public.discard_import to service_role;
+comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
+
+-- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
+-- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
+-- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
+create function public.commit_import(import_id uuid, user_id uuid, parts integer)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set statement_timeout = '10min'
+as $$
+#variable_conflict use_column
+declare
+    v_taken uuid[];
+    v_outcome jsonb;
+begin
+    -- Two commits of one import queue here.
+    perform 1
+    from private.import_parts as p
+    where p.import_id = commit_import.import_id
+      and p.user_id = commit_import.user_id
+    for update;
+
+    if (
+        select count(*)
+        from private.import_parts as p
+        where p.import_id = commit_import.import_id
+          and p.user_id = commit_import.user_id
+    ) is distinct from commit_import.parts then
+        raise exception 'The import is not complete any more; import the file again.'
+            using errcode = 'PT503', detail = 'import_incomplete';
+    end if;
+
+    -- Not those that are here already: as themselves, whole, or by an import of the same thing.
+    with headers as (
+        select p.part, h.place, h.header
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.conversations)
+            with ordinality as h (header, place)
+        where p.import_id = commit_import.import_id
+    ),
+    taken as (
+        insert into public.conversations
+            (id, user_id, project_id, title, metadata, last_seq, created_at, updated_at,
+             archived_at, imported)
+        select (header ->> 'id')::uuid,
+               commit_import.user_id,
+               (header ->> 'project_id')::uuid,
+               header ->> 'title',
+               (header ->> 'metadata')::jsonb,
+               (header ->> 'last_seq')::bigint,
+               (header ->> 'created_at')::timestamptz,
+               (header ->> 'updated_at')::timestamptz,
+               (header ->> 'archived_at')::timestamptz,
+               header -> 'imported' || jsonb_build_object(
+                   'at', now(), 'import', commit_import.import_id, 'lastSeq', header -> 'last_seq'
+               )
+        from headers
+        where not exists (
+            select 1
+            from public.conversations as c
+            where c.id = (header -> 'imported' ->> 'conversationId')::uuid
+              and c.user_id = commit_import.user_id
+              and c.last_seq >= (header ->> 'last_seq')::bigint
+        )
+        order by part, place
+        on conflict do nothing
+        returning id
+    )
+    select coalesce(array_agg(id), '{}') into v_taken from taken;
+
+    perform set_config('message_persistence.importing', 'on', true);
+
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+    select (message ->> 'conversation_id')::uuid,
+           commit_import.user_id,
+           row_number() over (
+               partition by message ->> 'conversation_id' order by part, place
+           ),
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           (message ->> 'created_at')::timestamptz
+    from (
+        select p.part, m.place, m.message
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
+        where p.import_id = commit_import.import_id
+    ) as staged
+    where (message ->> 'conversation_id')::uuid = any (v_taken)
+    order by part, place;
+
+    perform set_config('message_persistence.importing', '', true);
+    perform private.require_whole(v_taken);
+
+    select coalesce(jsonb_agg(
+        jsonb_build_object(
+            'id', header -> 'id',
+            'is_taken', (header ->> 'id')::uuid = any (v_taken),
+            'known_id', coalesce(copy.id, original.id),
+            'is_same',
+            copy.imported ->> 'checksum' is not distinct from header -> 'imported' ->> 'checksum'
+        )
+        order by part, place
+    ), '[]')
+    into v_outcome
+    from (
+        select p.part, h.place, h.header
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.conversations)
+            with ordinality as h (header, place)
+        where p.import_id = commit_import.import_id
+    ) as headers
+    left join public.conversations as original
+        on original.id = (header -> 'imported' ->> 'conversationId')::uuid
+        and original.user_id = commit_import.user_id
+    left join public.conversations as copy
+        on copy.user_id = commit_import.user_id
+        and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
+        and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
+
+    delete from private.import_parts as p where p.import_id = commit_import.import_id;
+    return jsonb_build_object('conversations', v_outcome);
+end;
+$$;
+
+revoke all on function public.commit_import from public, anon, authenticated, service_role;
+grant execute on function public.commit_import to service_role;
+comment on function public.commit_import is
+    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+
+create function private.require_whole(conversation_ids uuid[])
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    if exists (
+        select 1
+        from public.conversations as c
+        left join lateral (
+            select count(*) as messages,
+                   min(m.seq) as first_seq,
+                   max(m.seq) as newest_seq,
+                   max(m.created_at) as newest_at,
+                   bool_or(not m.is_later) as is_out_of_order
+            from (
+                select o.seq,
+                       o.created_at,
+                       o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
+                           as is_later
+                from public.messages as o
+                where o.conversation_id = c.id
+            ) as m
+        ) as found on true
+        where c.id = any (conversation_ids)
+          and (
+              found.messages <> c.last_seq
+              or coalesce(found.first_seq, 1) <> 1
+              or coalesce(found.newest_seq, 0) <> c.last_seq
+              or coalesce(found.is_out_of_order, false)
+              or coalesce(found.newest_at, c.updated_at) > c.updated_at
+          )
+    ) then
+        raise exception 'The messages of an imported conversation have no right order.'
+            using errcode = 'PT400', detail = 'invalid_import';
+    end if;
+end;
+$$;
+
+revoke all on function private.require_whole from public, anon, authenticated, service_role;
+comment on function private.require_whole is
+    'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
+
+-- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
+-- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
+
+create function private.bucket_bounds(
+    starts_at timestamptz,
+    ends_at timestamptz,
+    bucket text,
+    time_zone text
+)
+returns timestamptz[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+    c_most constant integer := 400;
+    v_bounds timestamptz[];
+begin
+    if (isfinite(starts_at) and isfinite(ends_at) and starts_at < ends_at) is not true then
+        raise exception 'from must be before to.'
+            using errcode = 'PT400', detail = 'invalid_request';
+    elsif (bucket in ('hour', 'day', 'week', 'month')) is not true then
+        raise exception 'bucket must be hour, day, week or month.'
+            using errcode = 'PT400', detail = 'invalid_request';
+    elsif (time_zone ~ '^(UTC|Etc/GMT[+-]\d{1,2}|[A-Za-z_]+(/[A-Za-z_-]+){1,2})$') is not true then
+        -- Postgres also takes abbreviations and formulas, which know nothing of summer time.
+        raise exception 'timeZone must be an IANA name such as Europe/Berlin.'
+            using errcode = 'PT400', detail = 'invalid_request';
+    end if;
+
+    if bucket = 'hour' then
+        -- Hours pass alike whatever the clock shows: one that it shows twice is two buckets. Where
+        -- the clock moves by half an hour, no bound is put where it shows none.
+        select array_agg(distinct hours.hour)
+        into v_bounds
+        from (
+            select date_trunc('hour', starts_at + n * interval '1 hour', time_zone) as hour
+            from generate_series(-2, c_most + 2) as n
+        ) as hours
+        where extract(minute from hours.hour at time zone time_zone) = 0;
+    else
+        -- A day begins when the clock first shows its midnight: there are two of it where clocks
+        -- go back at one, and none where they go forward at midnight.
+        select array_agg(distinct case
+            when (days.first - interval '1 hour') at time zone time_zone = days.midnight
+            then days.first - interval '1 hour'
+            else days.first
+        end)
+        into v_bounds
+        from (
+            select midnights.midnight, midnights.midnight at time zone time_zone as first
+            from (
+                select date_trunc(bucket, starts_at at time zone time_zone)
+                    + n * ('1 ' || bucket)::interval as midnight
+                from generate_series(-1, c_most + 2) as n
+            ) as midnights
+        ) as days;
+    end if;
+
+    select array_agg(b order by b)
+    into v_bounds
+    from unnest(v_bounds) as b
+    where b >= (select max(x) from unnest(v_bounds) as x where x <= starts_at)
+      and b <= (select coalesce(min(x), 'infinity') from unnest(v_bounds) as x where x >= ends_at);
+
+    if cardinality(v_bounds) > c_most + 1 then
+        raise exception 'More than % buckets lie between from and to; ask for less, or for larger ones.', c_most
+            using errcode = 'PT400', detail = 'invalid_request';
+    end if;
+    return v_bounds;
+exception
+    when invalid_parameter_value then
+        raise exception 'There is no time zone of that name.'
+            using errcode = 'PT400', detail = 'invalid_request';
+end;
+$$;
+
+revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
+grant execute on function private.bucket_bounds to authenticated, service_role;
+comment on function private.bucket_bounds is
+    'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
+
+create function public.conversation_analytics(
+    starts_at timestamptz,
+    ends_at timestamptz,
+    bucket text default 'day',
+    time_zone text default 'UTC',
+    project_id uuid default null,
+    user_id uuid default null,
+    prices jsonb default '{}'
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+-- Compiling so long a query takes longer than running it.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_user_id constant uuid := coalesce(user_id, auth.uid());
+    v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_answer jsonb;
+begin
+    with turned as (
+        select
+            width_bucket(t.started_at, v_bounds) as place,
+            t.status,
+            t.attempt,
+            t.replays,
+            -- An interrupted turn ends when somebody finds it: that says nothing of how long it took.
+            case when t.status in ('completed', 'failed', 'cancelled')
+                then extract(epoch from t.finished_at - t.started_at)
+            end as duration,
+            jsonb_path_query_first(
+                r.metadata, '$.persistedAfter ? (@.type() == "number")'
+            )::numeric as persisted_after,
+            case when jsonb_typeof(r.metadata -> 'filesGenerated') = 'array'
+                then jsonb_array_length(r.metadata -> 'filesGenerated')
+            end as files,
+            jsonb_path_query_first(
+                r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
+            )::numeric as input_tokens,
+            jsonb_path_query_first(
+                r.metadata, '$.usage.output_tokens ? (@.type() == "number")'
+            )::numeric as output_tokens,
+            r.metadata ->> 'engine' as model,
+            r.metadata ->> 'intent' as intent,
+            r.metadata ->> 'complexity' as complexity,
+            r.metadata ->> 'strategy' as strategy
+        from public.turns as t
+        left join public.messages as r on r.id = t.reply_message_id
+        where t.user_id = v_user_id
+          and t.started_at >= conversation_analytics.starts_at
+          and t.started_at < conversation_analytics.ends_at
+          and (
+              conversation_analytics.project_id is null
+              or exists (
+                  select 1
+                  from public.conversations as c
+                  where c.id = t.conversation_id
+                    and c.project_id = conversation_analytics.project_id
+              )
+          )
+    ),
+    facts as materialized (
+        select
+            turned.*,
+            coalesce(input_tokens, output_tokens) is not null as has_usage,
+            0.000001 * (
+                coalesce(input_tokens, 0) * (prices -> model ->> 'input')::numeric
+                + coalesce(output_tokens, 0) * (prices -> model ->> 'output')::numeric
+            ) as cost
+        from turned
+    ),
+    -- Once for each bucket, and once for all of them: there place is null.
+    figures as (
+        select
+            bucket.place,
+            jsonb_build_object(
+                'turns', count(f.status),
+                'running', count(*) filter (where f.status = 'running'),
+                'completed', count(*) filter (where f.status = 'completed'),
+                'failed', count(*) filter (where f.status = 'failed'),
+                'cancelled', count(*) filter (where f.status = 'cancelled'),
+                'interrupted', count(*) filter (where f.status = 'interrupted'),
+                'success_rate', round(
+                    count(*) filter (where f.status = 'completed')::numeric
+                    / nullif(
+                        count(*) filter (
+                            where f.status in ('completed', 'failed', 'interrupted')
+                        ), 0
+                    ), 4
+                ),
+                'duration', jsonb_build_object(
+                    'measured', count(f.duration),
+                    'median', round((percentile_cont(0.5) within group (order by f.duration))::numeric, 3),
+                    'p95', round((percentile_cont(0.95) within group (order by f.duration))::numeric, 3)
+                ),
+                'files_generated', coalesce(sum(f.files), 0),
+                'usage', jsonb_build_object(
+                    'turns', count(*) filter (where f.has_usage),
+                    'input_tokens', coalesce(sum(f.input_tokens), 0),
+                    'output_tokens', coalesce(sum(f.output_tokens), 0),
+                    'cost', case
+                        when bool_or(f.has_usage and f.cost is null) then null
+                        else trim_scale(coalesce(sum(f.cost) filter (where f.has_usage), 0))
+                    end
+                ),
+                'persistence', jsonb_build_object(
+                    'replays_deduplicated', coalesce(sum(f.replays), 0),
+                    'recovered', count(*) filter (where f.status = 'completed' and f.attempt > 1),
+                    'time_to_first_persist', jsonb_build_object(
+                        'measured', count(f.persisted_after),
+                        'median', round((percentile_cont(0.5) within group (order by f.persisted_after))::numeric, 4),
+                        'p95', round((percentile_cont(0.95) within group (order by f.persisted_after))::numeric, 4)
+                    )
+                )
+            ) as figures
+        from generate_series(1, cardinality(v_bounds) - 1) as bucket (place)
+        left join facts as f on f.place = bucket.place
+        group by grouping sets ((bucket.place), ())
+    ),
+    ranked as (
+        select
+            named.kind,
+            jsonb_build_object('name', named.name, 'turns', count(*)) as entry,
+            row_number() over (partition by named.kind order by count(*) desc, named.name) as rank
+        from facts
+        cross join lateral (
+            values ('intent', intent), ('complexity', complexity), ('strategy', strategy)
+        ) as named (kind, name)
+        where named.name is not null
+        group by named.kind, named.name
+    ),
+    models as (
+        select
+            model,
+            jsonb_build_object(
+                'name', model,
+                'turns', count(*),
+                'input_tokens', coalesce(sum(input_tokens), 0),
+                'output_tokens', coalesce(sum(output_tokens), 0),
+                'cost', trim_scale(sum(cost))
+            ) as entry
+        from facts
+        where has_usage
+        group by model
+    )
+    select jsonb_build_object(
+        'totals', (select f.figures from figures as f where f.place is null),
+        'buckets', (
+            select jsonb_agg(
+                jsonb_build_object('start', v_bounds[f.place], 'end', v_bounds[f.place + 1]) || f.figures
+                order by f.place
+            )
+            from figures as f
+            where f.place is not null
+        ),
+        'intents', (
+            select coalesce(jsonb_agg(entry order by rank), '[]')
+            from ranked
+            where kind = 'intent'
+              and rank <= 20
+        ),
+        'complexities', (
+            select coalesce(jsonb_agg(entry order by rank), '[]')
+            from ranked
+            where kind = 'complexity'
+              and rank <= 20
+        ),
+        'strategies', (
+            select coalesce(jsonb_agg(entry order by rank), '[]')
+            from ranked
+            where kind = 'strategy'
+              and rank <= 20
+        ),
+        'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
+    )
+    into v_answer;
+
+    return v_answer;
+end;
+$$;
+
+revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
+grant execute on function public.conversation_analytics to authenticated, service_role;
+comment on function public.conversation_analytics is
+    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';
+
+-- Legal holds: what is held is removed by nobody until the hold is released.
+
+create table private.legal_holds (
+    id uuid not null default gen_random_uuid(),
+    user_id uuid not null,
+    conversation_id uuid,
+    reason text not null,
+    placed_at timestamptz not null default now(),
+    released_at timestamptz,
+
+    constraint legal_holds_pkey primary key (id),
+    constraint legal_holds_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade,
+    constraint legal_holds_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
+        references public.conversations (id, user_id) on delete cascade,
+    constraint legal_holds_reason_length check (char_length(reason) between 1 and 500)
+);
+
+create index idx_legal_holds_user_id on private.legal_holds (user_id);
+
+create index idx_legal_holds_conversation_id
+    on private.legal_holds (conversation_id, user_id);
+
+alter table private.legal_holds enable row level security;
+
+create policy withheld on private.legal_holds for select to authenticated using (false);
+
+-- Withheld: everything from clients, and from the service all but placing and releasing.
+revoke all on table private.legal_holds from public, anon, authenticated, service_role;
+grant select on table private.legal_holds to service_role;
+grant insert (user_id, conversation_id, reason) on table private.legal_holds to service_role;
+grant update (released_at) on table private.legal_holds to service_role;
+
+comment on table private.legal_holds is
+    'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.legal_holds.released_at is
+    'Until then nothing of what is held can be deleted, by anybody.';
+
+create function private.is_held(conversation_id uuid, user_id uuid)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select exists (
+        select 1
+        from private.legal_holds as h
+        where h.user_id = is_held.user_id
+          and (h.conversation_id is null or h.conversation_id = is_held.conversation_id)
+          and h.released_at is null
+    );
+$$;
+
+revoke all on function private.is_held from public, anon, authenticated, service_role;
+grant execute on function private.is_held to service_role;
+comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
+
+-- Runs as its owner, because whoever deletes may not see the holds. It is the one place that all
+-- deletions pass: the owner's, the service's, retention, erasure, and that of the account. The row
+-- is locked by then, and placing a hold waits for that lock.
+create function private.refuse_held_removal()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    if private.is_held(old.id, old.user_id) then
+        raise exception 'A legal hold keeps this conversation.'
+            using errcode = 'PT409', detail = 'legal_hold';
+    end if;
+    return old;
+end;
+$$;
+
+revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
+comment on function private.refuse_held_removal is
+    'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
+
+create trigger conversations_refuse_held_removal
+    before delete on public.conversations
+    for each row
+    execute function private.refuse_held_removal();
+
+-- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
+create function private.refuse_unreleased_removal()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+    if old.released_at is null then
+        raise exception 'A legal hold is in force.'
+            using errcode = 'PT409', detail = 'legal_hold';
+    end if;
+    return old;
+end;
+$$;
+
+revoke all on function private.refuse_unreleased_removal
+    from public, anon, authenticated, service_role;
+comment on function private.refuse_unreleased_removal is
+    'Raises PT409 where a hold that was not released is to be deleted.';
+
+create trigger legal_holds_refuse_unreleased_removal
+    before delete on private.legal_holds
+    for each row
+    execute function private.refuse_unreleased_removal();
+
+create function public.place_legal_hold(
+    reason text,
+    user_id uuid default null,
+    conversation_id uuid default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_user_id uuid := user_id;
+    v_hold jsonb;
+begin
+    if conversation_id is not null then
+        select c.user_id into v_user_id
+        from public.conversations as c
+        where c.id = place_legal_hold.conversation_id
+          and (place_legal_hold.user_id is null or c.user_id = place_legal_hold.user_id)
+        for key share;
+
+        if not found then
+            raise exception 'Conversation not found.'
+                using errcode = 'PT404', detail = 'conversation_not_found';
+        end if;
+    end if;
+
+    insert into private.legal_holds (user_id, conversation_id, reason)
+    values (v_user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
+    returning to_jsonb(legal_holds) into v_hold;
+
+    -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
+    if conversation_id is null then
+        perform 1
+        from public.conversations as c
+        where c.user_id = v_user_id
+        order by c.id
+        for key share;
+    end if;
+
+    return v_hold;
+exception
+    when foreign_key_violation then
+        raise exception 'User not found.' using errcode = 'PT404', detail = 'user_not_found';
+end;
+$$;
+
+revoke all on function public.place_legal_hold from public, anon, authenticated, service_role;
+grant execute on function public.place_legal_hold to service_role;
+comment on function public.place_legal_hold is
+    'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
+
+create function public.list_legal_holds(
+    user_id uuid default null,
+    conversation_id uuid default null,
+    released boolean default false
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object(
+        'holds', coalesce(jsonb_agg(to_jsonb(h) order by h.placed_at desc, h.id desc), '[]')
+    )
+    from (
+        select h.*
+        from private.legal_holds as h
+        where (h.released_at is not null) = list_legal_holds.released
+          and (list_legal_holds.user_id is null or h.user_id = list_legal_holds.user_id)
+          and (
+              list_legal_holds.conversation_id is null
+              or h.conversation_id = list_legal_holds.conversation_id
+          )
+        order by h.placed_at desc, h.id desc
+        limit 1000
+    ) as h;
+$$;
+
+revoke all on function public.list_legal_holds from public, anon, authenticated, service_role;
+grant execute on function public.list_legal_holds to service_role;
+comment on function public.list_legal_holds is
+    'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
+
+create function public.release_legal_hold(hold_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_hold jsonb;
+begin
+    update private.legal_holds as h
+    set released_at = coalesce(h.released_at, now())
+    where h.id = release_legal_hold.hold_id
+    returning to_jsonb(h) into v_hold;
+
+    if not found then
+        raise exception 'Legal hold not found.'
+            using errcode = 'PT404', detail = 'legal_hold_not_found';
+    end if;
+    return v_hold;
+end;
+$$;
+
+revoke all on function public.release_legal_hold from public, anon, authenticated, service_role;
+grant execute on function public.release_legal_hold to service_role;
+comment on function public.release_legal_hold is
+    'Ends a legal hold; one that has ended stays as it is. Raises PT404.';
+
+-- How long conversations are kept: policies that archive and delete what lies idle.
+
+create table private.retention_policies (
+    id uuid not null default gen_random_uuid(),
+    user_id uuid,
+    project_id uuid,
+    archive_after_days integer,
+    delete_after_days integer,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint retention_policies_pkey primary key (id),
+    constraint retention_policies_scope_key unique nulls not distinct (user_id, project_id),
+    constraint retention_policies_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade,
+    constraint retention_policies_one_scope check (num_nonnulls(user_id, project_id) <= 1),
+    constraint retention_policies_archive_after check (archive_after_days between 1 and 36500),
+    constraint retention_policies_delete_after check (delete_after_days between 1 and 36500),
+    constraint retention_policies_archive_first check (archive_after_days <= delete_after_days)
+);
+
+alter table private.retention_policies enable row level security;
+
+create policy withheld on private.retention_policies for select to authenticated using (false);
+
+-- Withheld from clients: everything. What is kept of a user is the operator's to say.
+revoke all on table private.retention_policies from public, anon, authenticated, service_role;
+grant select, delete on table private.retention_policies to service_role;
+grant insert (user_id, project_id, archive_after_days, delete_after_days)
+    on table private.retention_policies to service_role;
+grant update (archive_after_days, delete_after_days, updated_at)
+    on table private.retention_policies to service_role;
+
+comment on table private.retention_policies is
+    'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.retention_policies.user_id is
+    'Whose conversations; null with a null project_id is everybody''s.';
+comment on column private.retention_policies.archive_after_days is
+    'Null is never. A policy of two nulls keeps what a wider one would remove.';
+
+create function public.set_retention_policy(
+    user_id uuid default null,
+    project_id uuid default null,
+    archive_after_days integer default null,
+    delete_after_days integer default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_policy jsonb;
+begin
+    insert into private.retention_policies
+        (user_id, project_id, archive_after_days, delete_after_days)
+    values
+        (set_retention_policy.user_id, set_retention_policy.project_id,
+         set_retention_policy.archive_after_days, set_retention_policy.delete_after_days)
+    on conflict on constraint retention_policies_scope_key do update
+    set archive_after_days = excluded.archive_after_days,
+        delete_after_days = excluded.delete_after_days,
+        updated_at = now()
+    returning to_jsonb(retention_policies) into v_policy;
+
+    return v_policy;
+exception
+    when foreign_key_violation then
+        raise exception 'User not found.' using errcode = 'PT404', detail = 'user_not_found';
+end;
+$$;
+
+revoke all on function public.set_retention_policy from public, anon, authenticated, service_role;
+grant execute on function public.set_retention_policy to service_role;
+comment on function public.set_retention_policy is
+    'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
+
+create function public.list_retention_policies(
+    user_id uuid default null,
+    project_id uuid default null
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object(
+        'policies', coalesce(jsonb_agg(to_jsonb(p) order by p.created_at, p.id), '[]')
+    )
+    from (
+        select p.*
+        from private.retention_policies as p
+        where (list_retention_policies.user_id is null or p.user_id = list_retention_policies.user_id)
+          and (
+              list_retention_policies.project_id is null
+              or p.project_id = list_retention_policies.project_id
+          )
+        order by p.created_at, p.id
+        limit 1000
+    ) as p;
+$$;
+
+revoke all on function public.list_retention_policies
+    from public, anon, authenticated, service_role;
+grant execute on function public.list_retention_policies to service_role;
+comment on function public.list_retention_policies is
+    'The retention policies, oldest first, 1,000 at most.';
+
+create function public.delete_retention_policy(policy_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    delete from private.retention_policies as p
+    where p.id = delete_retention_policy.policy_id;
+
+    if not found then
+        raise exception 'Retention policy not found.'
+            using errcode = 'PT404', detail = 'retention_policy_not_found';
+    end if;
+    return jsonb_build_object('id', policy_id);
+end;
+$$;
+
+revoke all on function public.delete_retention_policy
+    from public, anon, authenticated, service_role;
+grant execute on function public.delete_retention_policy to service_role;
+comment on function public.delete_retention_policy is
+    'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
+
+-- Importing is a use of a conversation, as restoring is: its messages keep the times they had, but
+-- its idle days count from the import.
+create function private.retention_due(
+    due_at timestamptz,
+    most integer,
+    user_id uuid default null,
+    project_id uuid default null,
+    among uuid[] default null
+)
+returns table (conversation_id uuid, action text)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select c.id, case when is_over.delete then 'delete' else 'archive' end
+    from public.conversations as c
+    -- The one policy that applies: the most specific.
+    cross join lateral (
+        select p.archive_after_days, p.delete_after_days
+        from private.retention_policies as p
+        where p.user_id = c.user_id
+           or p.project_id = c.project_id
+           or num_nonnulls(p.user_id, p.project_id) = 0
+        order by p.user_id nulls last, p.project_id nulls last
+        limit 1
+    ) as policy
+    cross join lateral (
+        select
+            idle.since < due_at - make_interval(days => policy.delete_after_days) as delete,
+            c.archived_at is null
+                and idle.since < due_at - make_interval(days => policy.archive_after_days) as archive
+        from (
+            select greatest(
+                c.updated_at, c.restored_at, (c.imported ->> 'at')::timestamptz
+            ) as since
+        ) as idle
+    ) as is_over
+    where (is_over.delete or is_over.archive)
+      -- No policy removes what is younger than this; the index knows what is not.
+      and c.updated_at < due_at - make_interval(days => (
+          select min(least(p.archive_after_days, p.delete_after_days))
+          from private.retention_policies as p
+      ))
+      and (retention_due.user_id is null or c.user_id = retention_due.user_id)
+      and (retention_due.project_id is null or c.project_id = retention_due.project_id)
+      and (among is null or c.id = any(among))
+      and not private.is_held(c.id, c.user_id)
+      and not exists (
+          select 1
+          from public.turns as t
+          where t.conversation_id = c.id
+            and t.status = 'running'
+      )
+    order by c.updated_at, c.id
+    limit most;
+$$;
+
+revoke all on function private.retention_due from public, anon, authenticated, service_role;
+grant execute on function private.retention_due to service_role;
+comment on function private.retention_due is
+    'What retention is to do by a moment, longest idle first: the one rule, for the dry run and the real one. Leaves out what is held, and what has a running turn.';
+
+-- A batch is bounded in messages too: one that takes longer than its caller waits would be undone
+-- whole, and be the first again the next time.
+create function public.apply_retention(
+    dry_run boolean default true,
+    most integer default 500,
+    user_id uuid default null,
+    project_id uuid default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10min'
+as $$
+#variable_conflict use_column
+declare
+    c_messages constant bigint := 50000;
+    v_now constant timestamptz := now();
+    v_found integer;
+    v_chosen uuid[];
+    v_tried integer;
+    v_archive uuid[];
+    v_delete uuid[];
+    v_removed jsonb;
+begin
+    select count(*),
+           coalesce(
+               array_agg(d.conversation_id) filter (where d.place <= most and d.ahead < c_messages),
+               '{}'
+           )
+    into v_found, v_chosen
+    from (
+        select due.conversation_id,
+               due.place,
+               coalesce(sum(c.last_seq) filter (where due.action = 'delete') over (
+                   order by due.place rows between unbounded preceding and 1 preceding
+               ), 0) as ahead
+        from private.retention_due(
+            v_now, most + 1, apply_retention.user_id, apply_retention.project_id
+        ) with ordinality as due (conversation_id, action, place)
+        join public.conversations as c on c.id = due.conversation_id
+    ) as d;
+
+    v_tried := cardinality(v_chosen);
+
+    if not dry_run then
+        -- What somebody is writing to is in use: it is left for the next time.
+        select coalesce(array_agg(locked.id), '{}')
+        into v_chosen
+        from (
+            select c.id
+            from public.conversations as c
+            where c.id = any(v_chosen)
+            order by c.id
+            for update skip locked
+        ) as locked;
+    end if;
+
+    -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
+    select
+        coalesce(array_agg(d.conversation_id) filter (where d.action = 'archive'), '{}'),
+        coalesce(array_agg(d.conversation_id) filter (where d.action = 'delete'), '{}')
+    into v_archive, v_delete
+    from private.retention_due(
+        v_now, most, apply_retention.user_id, apply_retention.project_id, v_chosen
+    ) as d;
+
+    select jsonb_build_object(
+        'conversations', cardinality(v_delete),
+        'messages', (select count(*) from public.messages as m where m.conversation_id = any(v_delete)),
+        'turns', (select count(*) from public.turns as t where t.conversation_id = any(v_delete))
+    )
+    into v_removed;
+
+    if not dry_run then
+        update public.conversations as c
+        set archived_at = v_now
+        where c.id = any(v_archive);
+
+        delete from public.conversations as c
+        where c.id = any(v_delete);
+    end if;
+
+    return jsonb_build_object(
+        'dry_run', dry_run,
+        'archived', cardinality(v_archive),
+        'deleted', v_removed,
+        'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
+        'more', v_found > v_tried
+    );
+end;
+$$;
+
+revoke all on function public.apply_retention from public, anon, authenticated, service_role;
+grant execute on function public.apply_retention to service_role;
+comment on function public.apply_retention is
+    'Archives and deletes what the policies say, so many conversations at most, longest idle first; a dry run only counts. Skips what is being written to. Run by pg_cron where it exists, else by calling apply-retention.';
+
+-- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
+
+-- No foreign key on user_id: a receipt outlives the account.
+create table private.erasure_receipts (
+    id uuid not null default gen_random_uuid(),
+    user_id uuid not null,
+    idempotency_key text not null,
+    requested_by text not null,
+    conversations bigint not null default 0,
+    messages bigint not null default 0,
+    turns bigint not null default 0,
+    summaries bigint not null default 0,
+    import_parts bigint not null default 0,
+    held bigint not null default 0,
+    requested_at timestamptz not null default now(),
+    erased_at timestamptz,
+
+    constraint erasure_receipts_pkey primary key (id),
+    constraint erasure_receipts_user_id_idempotency_key_key unique (user_id, idempotency_key),
+    constraint erasure_receipts_idempotency_key_length
+        check (char_length(idempotency_key) between 1 and 255),
+    constraint erasure_receipts_requested_by_known check (requested_by in ('user', 'service'))
+);
+
+alter table private.erasure_receipts enable row level security;
+
+create policy withheld on private.erasure_receipts for select to authenticated using (false);
+
+-- Withheld: everything from clients, who get their receipt as an answer. Nobody deletes one.
+revoke all on table private.erasure_receipts from public, anon, authenticated, service_role;
+grant select on table private.erasure_receipts to service_role;
+grant insert (user_id, idempotency_key, requested_by) on table private.erasure_receipts to service_role;
+grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
+    on table private.erasure_receipts to service_role;
+
+comment on table private.erasure_receipts is
+    'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.erasure_receipts.summaries is
+    'How many of the messages were summaries.';
+comment on column private.erasure_receipts.import_parts is
+    'Parts of files that were being imported.';
+comment on column private.erasure_receipts.held is
+    'Conversations that a legal hold kept.';
+comment on column private.erasure_receipts.erased_at is
+    'When all of it was done; null while some is left.';
+
+create function public.erase_account(
+    user_id uuid,
+    idempotency_key text,
+    requested_by text default 'service',
+    most integer default 500
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10min'
+as $$
+#variable_conflict use_column
+declare
+    c_messages constant bigint := 50000;
+    v_receipt private.erasure_receipts;
+    v_parts bigint;
+    v_chosen uuid[];
+    v_left bigint;
+    v_held bigint;
+begin
+    insert into private.erasure_receipts (user_id, idempotency_key, requested_by)
+    values (erase_account.user_id, erase_account.idempotency_key, erase_account.requested_by)
+    on conflict on constraint erasure_receipts_user_id_idempotency_key_key do nothing;
+
+    -- Callers with one key queue here.
+    select r.* into v_receipt
+    from private.erasure_receipts as r
+    where r.user_id = erase_account.user_id
+      and r.idempotency_key = erase_account.idempotency_key
+    for update;
+
+    if v_receipt.erased_at is not null then
+        return to_jsonb(v_receipt) || jsonb_build_object('remaining', 0);
+    end if;
+
+    if private.is_held(null, user_id) then
+        raise exception 'A legal hold keeps this user''s conversations.'
+            using errcode = 'PT409', detail = 'legal_hold';
+    end if;
+
+    -- First, since this waits for an import that is being committed: what it made is found below.
+    -- One that has yet to be committed finds its parts gone.
+    delete from private.import_parts as p where p.user_id = erase_account.user_id;
+    get diagnostics v_parts = row_count;
+
+    select coalesce(array_agg(w.id), '{}')
+    into v_chosen
+    from (
+        select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
+        from (
+            select o.id, o.last_seq
+            from public.conversations as o
+            where o.user_id = erase_account.user_id
+              and not private.is_held(o.id, o.user_id)
+            order by o.id
+            limit most
+        ) as c
+    ) as w
+    where w.ahead < c_messages;
+
+    perform 1
+    from public.conversations as c
+    where c.id = any(v_chosen)
+    order by c.id
+    for update;
+
+    -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
+    select coalesce(array_agg(id), '{}')
+    into v_chosen
+    from unnest(v_chosen) as id
+    where not private.is_held(id, erase_account.user_id);
+
+    update private.erasure_receipts as r
+    set conversations = r.conversations + (
+            select count(*) from public.conversations as c where c.id = any(v_chosen)
+        ),
+        messages = r.messages + (
+            select count(*) from public.messages as m where m.conversation_id = any(v_chosen)
+        ),
+        turns = r.turns + (
+            select count(*) from public.turns as t where t.conversation_id = any(v_chosen)
+        ),
+        summaries = r.summaries + (
+            select count(*) from public.summaries as s where s.conversation_id = any(v_chosen)
+        ),
+        import_parts = r.import_parts + v_parts
+    where r.id = v_receipt.id;
+
+    delete from public.conversations as c
+    where c.id = any(v_chosen);
+
+    select
+        count(*) filter (where not is_held),
+        count(*) filter (where is_held)
+    into v_left, v_held
+    from (
+        select private.is_held(c.id, c.user_id) as is_held
+        from public.conversations as c
+        where c.user_id = erase_account.user_id
+    ) as kept;
+
+    update private.erasure_receipts as r
+    set held = v_held,
+        erased_at = case when v_left = 0 then clock_timestamp() end
+    where r.id = v_receipt.id
+    returning r.* into v_receipt;
+
+    return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
+end;
+$$;
+
+revoke all on function public.erase_account from public, anon, authenticated, service_role;
+grant execute on function public.erase_account to service_role;
+comment on function public.erase_account is
+    'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+
+-- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
+-- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
+
+create function private.find_broken(
+    grace_seconds integer default 120,
+    since timestamptz default null
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+-- The Data API gives a call this long, where it honours a function's own limit.
+set statement_timeout = '10min'
+-- Compiling so long a query takes seconds, even where there is next to nothing to read.
+set jit = off
+as $$
+    -- With since, a hundred conversations at most of each kind; without, none, and all is read.
+    with newest as (
+        select m.conversation_id as id
+        from public.messages as m
+        where m.created_at between since and 'infinity'
+        group by m.conversation_id
+        order by max(m.created_at) desc
+        limit 100
+    ),
+    stuck as (
+        select t.conversation_id as id
+        from public.turns as t
+        where since is not null
+          and t.status = 'running'
+          and t.lease_expires_at < now() - make_interval(secs => grace_seconds)
+        limit 100
+    ),
+    sampled as (
+        select id from newest
+        union
+        select id from stuck
+    ),
+    chosen_conversations as (
+        select c.* from public.conversations as c where since is null
+        union all
+        select c.* from public.conversations as c where c.id in (select id from sampled)
+    ),
+    chosen_messages as (
+        select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
+        from public.messages as m
+        where since is null
+        union all
+        select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
+        from public.messages as m
+        where m.conversation_id in (select id from sampled)
+    ),
+    chosen_turns as (
+        select t.* from public.turns as t where since is null
+        union all
+        select t.* from public.turns as t where t.conversation_id in (select id from sampled)
+    ),
+    -- What a row names is looked up row by row: a join might read the whole of the other table.
+    seen_conversations as (
+        select c.id, c.last_seq,
+               (
+                   select max(m.seq)
+                   from public.messages as m
+                   where m.conversation_id = c.id
+               ) as newest_seq
+        from chosen_conversations as c
+    ),
+    seen_messages as (
+        select m.*,
+               (
+                   select c.user_id
+                   from public.conversations as c
+                   where c.id = m.conversation_id
+               ) as owner_id,
+               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id,
+               lag(m.seq) over places as previous_seq,
+               lag(m.created_at) over places as previous_created_at
+        from chosen_messages as m
+        window places as (partition by m.conversation_id order by m.seq, m.created_at, m.id)
+    ),
+    seen_turns as (
+        select t.id, t.user_id, t.status, t.lease_expires_at,
+               (
+                   select c.user_id
+                   from public.conversations as c
+                   where c.id = t.conversation_id
+               ) as owner_id,
+               (
+                   select m.id
+                   from public.messages as m
+                   where m.id = t.user_message_id
+                     and m.role = 'user'
+               ) as request_id,
+               (
+                   select m.id
+                   from public.messages as m
+                   where m.id = t.reply_message_id
+                     and m.role = 'assistant'
+                     and m.turn_id = t.id
+               ) as reply_id,
+               (
+                   select count(*)
+                   from public.messages as m
+                   where m.turn_id = t.id
+                     and m.role = 'assistant'
+               ) as replies,
+               (
+                   select o.id
+                   from public.turns as o
+                   where o.user_id = t.user_id
+                     and o.idempotency_key = t.idempotency_key
+                     and (o.started_at, o.id) < (t.started_at, t.id)
+                   limit 1
+               ) as same_key_id
+        from chosen_turns as t
+    ),
+    broken (name, id) as (
+        select 'turn_without_message', id from seen_turns where request_id is null
+        union all
+        select 'settled_turn_without_reply', id
+        from seen_turns
+        where status <> 'running'
+          and reply_id is null
+        union all
+        select 'turn_with_two_replies', id from seen_turns where replies > 1
+        union all
+        select distinct 'seq_gap', conversation_id
+        from seen_messages
+        where seq <> coalesce(previous_seq, 0) + 1
+          and seq is distinct from previous_seq
+        union all
+        select distinct 'seq_tie', conversation_id from seen_messages where seq = previous_seq
+        union all
+        select 'last_seq_wrong', id
+        from seen_conversations
+        where last_seq <> coalesce(newest_seq, 0)
+        union all
+        select distinct 'created_at_out_of_order', conversation_id
+        from seen_messages
+        where created_at <= previous_created_at
+        union all
+        select 'key_used_twice', id from seen_turns where same_key_id is not null
+        union all
+        select 'message_of_another_owner', id from seen_messages where user_id <> owner_id
+        union all
+        select 'turn_of_another_owner', id from seen_turns where user_id <> owner_id
+        union all
+        select 'turn_without_worker', id
+        from seen_turns
+        where status = 'running'
+          and lease_expires_at < now() - make_interval(secs => grace_seconds)
+        union all
+        select 'orphan_message', id from seen_messages where owner_id is null
+        union all
+        select 'orphan_turn', id from seen_turns where owner_id is null
+        union all
+        select 'message_of_unknown_turn', id
+        from seen_messages
+        where turn_id is not null
+          and known_turn_id is null
+    ),
+    lists (name, ids) as (
+        select name, jsonb_agg(id order by id) from broken group by name
+    )
+    select coalesce(jsonb_object_agg(name, ids), '{}') from lists;
+$$;
+
+revoke all on function private.find_broken from public, anon, authenticated, service_role;
+grant execute on function private.find_broken to service_role;
+comment on function private.find_broken is
+    'The ids of what is broken, by the name of the check: of a conversation for seq and created_at, else of the row. With since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+
+create function public.check_invariants(
+    grace_seconds integer default 120,
+    since timestamptz default null
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10min'
+as $$
+    -- Materialized, so that it is found once and not for each check.
+    with found (ids) as materialized (
+        select private.find_broken(grace_seconds, since)
+    )
+    select jsonb_build_object('checks', jsonb_agg(
+        jsonb_build_object(
+            'name', checks.name,
+            'broken', coalesce(jsonb_array_length(found.ids -> checks.name), 0),
+            'examples', coalesce(jsonb_path_query_array(found.ids -> checks.name, '$[0 to 4]'), '[]'),
+            'repairable', checks.repairable
+        )
+        order by checks.place
+    ))
+    from (values
+        (1, 'turn_without_message', false),
+        (2, 'settled_turn_without_reply', true),
+        (3, 'turn_with_two_replies', true),
+        (4, 'seq_gap', true),
+        (5, 'seq_tie', true),
+        (6, 'last_seq_wrong', true),
+        (7, 'created_at_out_of_order', true),
+        (8, 'key_used_twice', true),
+        (9, 'message_of_another_owner', true),
+        (10, 'turn_of_another_owner', true),
+        (11, 'turn_without_worker', true),
+        (12, 'orphan_message', true),
+        (13, 'orphan_turn', true),
+        (14, 'message_of_unknown_turn', true)
+    ) as checks (place, name, repairable)
+    cross join found;
+$$;
+
+revoke all on function public.check_invariants from public, anon, authenticated, service_role;
+grant execute on function public.check_invariants to service_role;
+comment on function public.check_invariants is
+    'Every check with how many are broken and up to five of their ids. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+
+-- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
+-- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
+create function private.lock_conversation(conversation_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    perform 1
+    from public.conversations as c
+    where c.id = lock_conversation.conversation_id
+    for update;
+
+    return found;
+end;
+$$;
+
+revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
+comment on function private.lock_conversation is
+    'Waits until nobody else writes to a conversation; false where there is none.';
+
+create function private.recount_conversation(conversation_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if not private.lock_conversation(conversation_id) then
+        return false;
+    end if;
+
+    -- The next message takes its place from these two.
+    update public.conversations as c
+    set last_seq = coalesce(newest.seq, 0),
+        updated_at = greatest(c.updated_at, newest.created_at)
+    from (
+        select max(m.seq) as seq, max(m.created_at) as created_at
+        from public.messages as m
+        where m.conversation_id = recount_conversation.conversation_id
+    ) as newest
+    where c.id = recount_conversation.conversation_id;
+
+    return true;
+end;
+$$;
+
+revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
+comment on function private.recount_conversation is
+    'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
+
+create function private.renumber_conversation(conversation_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if not private.lock_conversation(conversation_id) then
+        return false;
+    end if;
+
+    -- In two steps, since two rows may not share a seq even for a moment: first above all there
+    -- are, then down to 1 ... n. A created_at that is not later than the one before it becomes
+    -- that one's and a microsecond.
+    update public.messages as m
+    set seq = placed.above + placed.place,
+        created_at = placed.created_at
+    from (
+        select o.id,
+               o.place,
+               greatest(max(o.seq) over (), count(*) over ()) as above,
+               max(o.created_at - o.place * interval '1 microsecond') over (order by o.place)
+                   + o.place * interval '1 microsecond' as created_at
+        from (
+            select m.id, m.seq, m.created_at,
+                   row_number() over (order by m.seq, m.created_at, m.id) as place
+            from public.messages as m
+            where m.conversation_id = renumber_conversation.conversation_id
+        ) as o
+    ) as placed
+    where m.id = placed.id;
+
+    update public.messages as m
+    set seq = m.seq - raised.above
+    from (
+        select max(m.seq) - count(*) as above
+        from public.messages as m
+        where m.conversation_id = renumber_conversation.conversation_id
+    ) as raised
+    where m.conversation_id = renumber_conversation.conversation_id;
+
+    return private.recount_conversation(conversation_id);
+end;
+$$;
+
+revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
+comment on function private.renumber_conversation is
+    'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
+
+create function private.recover_conversation(conversation_id uuid, user_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_id uuid := recover_conversation.conversation_id;
+begin
+    -- Rows of an account that is gone belong to nobody who could be shown them.
+    if not exists (select 1 from auth.users as u where u.id = recover_conversation.user_id) then
+        return false;
+    end if;
+
+    insert into public.conversations (id, user_id, title)
+    values (v_id, recover_conversation.user_id, 'Recovered')
+    on conflict on constraint conversations_pkey do nothing;
+
+    if exists (
+        select 1
+        from public.conversations as c
+        where c.id = v_id
+          and c.user_id <> recover_conversation.user_id
+    ) then
+        -- Somebody else's rows had the same id and came first: nobody is shown another's.
+        insert into public.conversations (user_id, title)
+        values (recover_conversation.user_id, 'Recovered')
+        returning id into v_id;
+
+        update public.messages as m
+        set conversation_id = v_id
+        where m.conversation_id = recover_conversation.conversation_id
+          and m.user_id = recover_conversation.user_id;
+
+        update public.turns as t
+        set conversation_id = v_id
+        where t.conversation_id = recover_conversation.conversation_id
+          and t.user_id = recover_conversation.user_id;
+    end if;
+
+    return private.recount_conversation(v_id);
+end;
+$$;
+
+revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
+comment on function private.recover_conversation is
+    'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
+
+create function private.drop_second_replies(turn_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_kept_id uuid;
+begin
+    perform private.lock_conversation(t.conversation_id)
+    from public.turns as t
+    where t.id = drop_second_replies.turn_id;
+
+    select m.id into v_kept_id
+    from public.messages as m
+    join public.turns as t on t.id = m.turn_id
+    where t.id = drop_second_replies.turn_id
+      and m.role = 'assistant'
+    order by (m.id = t.reply_message_id) desc, m.seq, m.id
+    limit 1;
+
+    update public.messages as m
+    set turn_id = null
+    where m.turn_id = drop_second_replies.turn_id
+      and m.role = 'assistant'
+      and m.id <> v_kept_id;
+
+    return found;
+end;
+$$;
+
+revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
+comment on function private.drop_second_replies is
+    'Leaves a turn the reply it points to, else its first; the others stay as messages outside of any turn.';
+
+create function private.answer_turn(turn_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+    v_reply public.messages;
+begin
+    perform private.lock_conversation(t.conversation_id)
+    from public.turns as t
+    where t.id = answer_turn.turn_id;
+
+    select t.* into v_turn
+    from public.turns as t
+    join public.conversations as c on c.id = t.conversation_id and c.user_id = t.user_id
+    where t.id = answer_turn.turn_id
+    for update of t;
+
+    -- Without a conversation there is no place for a reply, and a turn with a lease has a worker.
+    if not found or (v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp()) then
+        return false;
+    end if;
+
+    select m.* into v_reply
+    from public.messages as m
+    where m.conversation_id = v_turn.conversation_id
+      and m.role = 'assistant'
+      and (m.turn_id = v_turn.id or m.turn_id is null and m.id = v_turn.reply_message_id)
+    order by m.turn_id nulls last, m.seq
+    limit 1;
+
+    if not found then
+        perform private.interrupt_turn(v_turn.id);
+        return true;
+    end if;
+
+    -- A turn that claims this one's reply is broken too, and gets its own when it is its turn.
+    update public.turns as t
+    set reply_message_id = gen_random_uuid()
+    where t.reply_message_id = v_reply.id
+      and t.id <> v_turn.id;
+
+    update public.messages as m
+    set turn_id = v_turn.id
+    where m.id = v_reply.id
+      and m.turn_id is null;
+
+    update public.turns as t
+    set reply_message_id = v_reply.id,
+        status = case
+            when t.status <> 'running' then t.status
+            when v_reply.metadata ->> 'success' = 'true' then 'completed'
+            else 'interrupted'
+        end,
+        draft = '',
+        finished_at = coalesce(t.finished_at, v_reply.created_at)
+    where t.id = v_turn.id;
+
+    return true;
+end;
+$$;
+
+revoke all on function private.answer_turn from public, anon, authenticated, service_role;
+comment on function private.answer_turn is
+    'Points a turn without a worker, or without the reply it names, to the stored reply that is its own; where there is none, interrupts it.';
+
+-- How what find_broken found is mended: one thing at a time, then all of it in an order that works.
+
+create function private.repair_broken(check_name text, broken_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation_id uuid;
+    v_user_id uuid;
+begin
+    case check_name
+        when 'message_of_unknown_turn' then
+            update public.messages as m
+            set turn_id = null
+            where m.id = repair_broken.broken_id
+              and not exists (select 1 from public.turns as t where t.id = m.turn_id);
+
+        when 'orphan_message' then
+            select m.conversation_id, m.user_id into v_conversation_id, v_user_id
+            from public.messages as m
+            where m.id = repair_broken.broken_id;
+            return private.recover_conversation(v_conversation_id, v_user_id);
+
+        when 'orphan_turn' then
+            select t.conversation_id, t.user_id into v_conversation_id, v_user_id
+            from public.turns as t
+            where t.id = repair_broken.broken_id;
+            return private.recover_conversation(v_conversation_id, v_user_id);
+
+        when 'key_used_twice' then
+            update public.turns as t
+            set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
+            where t.id = repair_broken.broken_id;
+
+        when 'message_of_another_owner' then
+            update public.messages as m
+            set user_id = c.user_id
+            from public.conversations as c
+            where c.id = m.conversation_id
+              and m.id = repair_broken.broken_id;
+
+        when 'turn_of_another_owner' then
+            -- The right owner may have used the same key.
+            update public.turns as t
+            set user_id = c.user_id,
+                idempotency_key = case
+                    when exists (
+                        select 1
+                        from public.turns as o
+                        where o.user_id = c.user_id
+                          and o.idempotency_key = t.idempotency_key
+                          and o.id <> t.id
+                    ) then left(t.idempotency_key, 218) || '-' || t.id
+                    else t.idempotency_key
+                end
+            from public.conversations as c
+            where c.id = t.conversation_id
+              and t.id = repair_broken.broken_id;
+
+        when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
+            return private.renumber_conversation(broken_id);
+
+        when 'last_seq_wrong' then
+            return private.recount_conversation(broken_id);
+
+        when 'turn_with_two_replies' then
+            return private.drop_second_replies(broken_id);
+
+        when 'settled_turn_without_reply', 'turn_without_worker' then
+            return private.answer_turn(broken_id);
+    end case;
+
+    return found;
+end;
+$$;
+
+revoke all on function private.repair_broken from public, anon, authenticated, service_role;
+comment on function private.repair_broken is
+    'Mends one thing that a check found; false where it could not.';
+
+-- Runs as its owner, because messages are append-only for everybody, the service included: this
+-- is the one way to change a stored message's place, owner or turn. It never changes what one
+-- says, and never deletes one.
+create function public.repair_invariants(grace_seconds integer default 120)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set statement_timeout = '10min'
+as $$
+declare
+    -- Owners and places come before replies, which are inserted where those are right.
+    c_order constant text[] := array[
+        'message_of_unknown_turn', 'orphan_message', 'orphan_turn', 'key_used_twice',
+        'message_of_another_owner', 'turn_of_another_owner', 'seq_gap', 'seq_tie',
+        'created_at_out_of_order', 'last_seq_wrong', 'turn_with_two_replies',
+        'settled_turn_without_reply', 'turn_without_worker'
+    ];
+    v_found jsonb;
+    v_name text;
+    v_id uuid;
+    v_is_mended boolean;
+    v_counts jsonb := '{}';
+begin
+    -- What one repair brings to light, the next round mends.
+    for v_round in 1..5 loop
+        v_found := private.find_broken(grace_seconds);
+        v_is_mended := false;
+
+        foreach v_name in array c_order loop
+            for v_id in
+                select jsonb_array_elements_text(v_found -> v_name)::uuid
+            loop
+                if private.repair_broken(v_name, v_id) then
+                    v_is_mended := true;
+                    v_counts := v_counts || jsonb_build_object(
+                        v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
+                    );
+                end if;
+            end loop;
+        end loop;
+
+        exit when not v_is_mended;
+    end loop;
+
+    return jsonb_build_object('repaired', (
+        select jsonb_agg(
+            jsonb_build_object('name', name, 'repaired', coalesce((v_counts ->> name)::integer, 0))
+            order by place
+        )
+        from unnest(c_order) with ordinality as repairs (name, place)
+    ));
+end;
+$$;
+
+revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
+grant execute on function public.repair_invariants to service_role;
+comment on function public.repair_invariants is
+    'Mends what check_invariants finds, and says how much of each. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+
+-- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the functions of
+-- the same names.
+
+do $$
+begin
+    if exists (select 1 from pg_extension where extname = 'pg_cron') then
+        perform cron.schedule('sweep-turns', '* * * * *', 'select public.sweep_turns()');
+        perform cron.schedule(
+            'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
+        );
+    end if;
+end;
+$$;

@@ -1,0 +1,271 @@
+-- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
+-- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
+
+create function private.bucket_bounds(
+    starts_at timestamptz,
+    ends_at timestamptz,
+    bucket text,
+    time_zone text
+)
+returns timestamptz[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+    c_most constant integer := 400;
+    v_bounds timestamptz[];
+begin
+    if (isfinite(starts_at) and isfinite(ends_at) and starts_at < ends_at) is not true then
+        raise exception 'from must be before to.'
+            using errcode = 'PT400', detail = 'invalid_request';
+    elsif (bucket in ('hour', 'day', 'week', 'month')) is not true then
+        raise exception 'bucket must be hour, day, week or month.'
+            using errcode = 'PT400', detail = 'invalid_request';
+    elsif (time_zone ~ '^(UTC|Etc/GMT[+-]\d{1,2}|[A-Za-z_]+(/[A-Za-z_-]+){1,2})$') is not true then
+        -- Postgres also takes abbreviations and formulas, which know nothing of summer time.
+        raise exception 'timeZone must be an IANA name such as Europe/Berlin.'
+            using errcode = 'PT400', detail = 'invalid_request';
+    end if;
+
+    if bucket = 'hour' then
+        -- Hours pass alike whatever the clock shows: one that it shows twice is two buckets. Where
+        -- the clock moves by half an hour, no bound is put where it shows none.
+        select array_agg(distinct hours.hour)
+        into v_bounds
+        from (
+            select date_trunc('hour', starts_at + n * interval '1 hour', time_zone) as hour
+            from generate_series(-2, c_most + 2) as n
+        ) as hours
+        where extract(minute from hours.hour at time zone time_zone) = 0;
+    else
+        -- A day begins when the clock first shows its midnight: there are two of it where clocks
+        -- go back at one, and none where they go forward at midnight.
+        select array_agg(distinct case
+            when (days.first - interval '1 hour') at time zone time_zone = days.midnight
+            then days.first - interval '1 hour'
+            else days.first
+        end)
+        into v_bounds
+        from (
+            select midnights.midnight, midnights.midnight at time zone time_zone as first
+            from (
+                select date_trunc(bucket, starts_at at time zone time_zone)
+                    + n * ('1 ' || bucket)::interval as midnight
+                from generate_series(-1, c_most + 2) as n
+            ) as midnights
+        ) as days;
+    end if;
+
+    select array_agg(b order by b)
+    into v_bounds
+    from unnest(v_bounds) as b
+    where b >= (select max(x) from unnest(v_bounds) as x where x <= starts_at)
+      and b <= (select coalesce(min(x), 'infinity') from unnest(v_bounds) as x where x >= ends_at);
+
+    if cardinality(v_bounds) > c_most + 1 then
+        raise exception 'More than % buckets lie between from and to; ask for less, or for larger ones.', c_most
+            using errcode = 'PT400', detail = 'invalid_request';
+    end if;
+    return v_bounds;
+exception
+    when invalid_parameter_value then
+        raise exception 'There is no time zone of that name.'
+            using errcode = 'PT400', detail = 'invalid_request';
+end;
+$$;
+
+revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
+grant execute on function private.bucket_bounds to authenticated, service_role;
+comment on function private.bucket_bounds is
+    'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
+
+create function public.conversation_analytics(
+    starts_at timestamptz,
+    ends_at timestamptz,
+    bucket text default 'day',
+    time_zone text default 'UTC',
+    project_id uuid default null,
+    user_id uuid default null,
+    prices jsonb default '{}'
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+-- Compiling so long a query takes longer than running it.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_user_id constant uuid := coalesce(user_id, auth.uid());
+    v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_answer jsonb;
+begin
+    with turned as (
+        select
+            width_bucket(t.started_at, v_bounds) as place,
+            t.status,
+            t.attempt,
+            t.replays,
+            -- An interrupted turn ends when somebody finds it: that says nothing of how long it took.
+            case when t.status in ('completed', 'failed', 'cancelled')
+                then extract(epoch from t.finished_at - t.started_at)
+            end as duration,
+            jsonb_path_query_first(
+                r.metadata, '$.persistedAfter ? (@.type() == "number")'
+            )::numeric as persisted_after,
+            case when jsonb_typeof(r.metadata -> 'filesGenerated') = 'array'
+                then jsonb_array_length(r.metadata -> 'filesGenerated')
+            end as files,
+            jsonb_path_query_first(
+                r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
+            )::numeric as input_tokens,
+            jsonb_path_query_first(
+                r.metadata, '$.usage.output_tokens ? (@.type() == "number")'
+            )::numeric as output_tokens,
+            r.metadata ->> 'engine' as model,
+            r.metadata ->> 'intent' as intent,
+            r.metadata ->> 'complexity' as complexity,
+            r.metadata ->> 'strategy' as strategy
+        from public.turns as t
+        left join public.messages as r on r.id = t.reply_message_id
+        where t.user_id = v_user_id
+          and t.started_at >= conversation_analytics.starts_at
+          and t.started_at < conversation_analytics.ends_at
+          and (
+              conversation_analytics.project_id is null
+              or exists (
+                  select 1
+                  from public.conversations as c
+                  where c.id = t.conversation_id
+                    and c.project_id = conversation_analytics.project_id
+              )
+          )
+    ),
+    facts as materialized (
+        select
+            turned.*,
+            coalesce(input_tokens, output_tokens) is not null as has_usage,
+            0.000001 * (
+                coalesce(input_tokens, 0) * (prices -> model ->> 'input')::numeric
+                + coalesce(output_tokens, 0) * (prices -> model ->> 'output')::numeric
+            ) as cost
+        from turned
+    ),
+    -- Once for each bucket, and once for all of them: there place is null.
+    figures as (
+        select
+            bucket.place,
+            jsonb_build_object(
+                'turns', count(f.status),
+                'running', count(*) filter (where f.status = 'running'),
+                'completed', count(*) filter (where f.status = 'completed'),
+                'failed', count(*) filter (where f.status = 'failed'),
+                'cancelled', count(*) filter (where f.status = 'cancelled'),
+                'interrupted', count(*) filter (where f.status = 'interrupted'),
+                'success_rate', round(
+                    count(*) filter (where f.status = 'completed')::numeric
+                    / nullif(
+                        count(*) filter (
+                            where f.status in ('completed', 'failed', 'interrupted')
+                        ), 0
+                    ), 4
+                ),
+                'duration', jsonb_build_object(
+                    'measured', count(f.duration),
+                    'median', round((percentile_cont(0.5) within group (order by f.duration))::numeric, 3),
+                    'p95', round((percentile_cont(0.95) within group (order by f.duration))::numeric, 3)
+                ),
+                'files_generated', coalesce(sum(f.files), 0),
+                'usage', jsonb_build_object(
+                    'turns', count(*) filter (where f.has_usage),
+                    'input_tokens', coalesce(sum(f.input_tokens), 0),
+                    'output_tokens', coalesce(sum(f.output_tokens), 0),
+                    'cost', case
+                        when bool_or(f.has_usage and f.cost is null) then null
+                        else trim_scale(coalesce(sum(f.cost) filter (where f.has_usage), 0))
+                    end
+                ),
+                'persistence', jsonb_build_object(
+                    'replays_deduplicated', coalesce(sum(f.replays), 0),
+                    'recovered', count(*) filter (where f.status = 'completed' and f.attempt > 1),
+                    'time_to_first_persist', jsonb_build_object(
+                        'measured', count(f.persisted_after),
+                        'median', round((percentile_cont(0.5) within group (order by f.persisted_after))::numeric, 4),
+                        'p95', round((percentile_cont(0.95) within group (order by f.persisted_after))::numeric, 4)
+                    )
+                )
+            ) as figures
+        from generate_series(1, cardinality(v_bounds) - 1) as bucket (place)
+        left join facts as f on f.place = bucket.place
+        group by grouping sets ((bucket.place), ())
+    ),
+    ranked as (
+        select
+            named.kind,
+            jsonb_build_object('name', named.name, 'turns', count(*)) as entry,
+            row_number() over (partition by named.kind order by count(*) desc, named.name) as rank
+        from facts
+        cross join lateral (
+            values ('intent', intent), ('complexity', complexity), ('strategy', strategy)
+        ) as named (kind, name)
+        where named.name is not null
+        group by named.kind, named.name
+    ),
+    models as (
+        select
+            model,
+            jsonb_build_object(
+                'name', model,
+                'turns', count(*),
+                'input_tokens', coalesce(sum(input_tokens), 0),
+                'output_tokens', coalesce(sum(output_tokens), 0),
+                'cost', trim_scale(sum(cost))
+            ) as entry
+        from facts
+        where has_usage
+        group by model
+    )
+    select jsonb_build_object(
+        'totals', (select f.figures from figures as f where f.place is null),
+        'buckets', (
+            select jsonb_agg(
+                jsonb_build_object('start', v_bounds[f.place], 'end', v_bounds[f.place + 1]) || f.figures
+                order by f.place
+            )
+            from figures as f
+            where f.place is not null
+        ),
+        'intents', (
+            select coalesce(jsonb_agg(entry order by rank), '[]')
+            from ranked
+            where kind = 'intent'
+              and rank <= 20
+        ),
+        'complexities', (
+            select coalesce(jsonb_agg(entry order by rank), '[]')
+            from ranked
+            where kind = 'complexity'
+              and rank <= 20
+        ),
+        'strategies', (
+            select coalesce(jsonb_agg(entry order by rank), '[]')
+            from ranked
+            where kind = 'strategy'
+              and rank <= 20
+        ),
+        'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
+    )
+    into v_answer;
+
+    return v_answer;
+end;
+$$;
+
+revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
+grant execute on function public.conversation_analytics to authenticated, service_role;
+comment on function public.conversation_analytics is
+    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';

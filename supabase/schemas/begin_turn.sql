@@ -1,0 +1,186 @@
+-- The first of the two atomic steps around the AI's work: the user's message is committed and its
+-- turn opened, or what the key led to before is found, in one round trip.
+
+create function private.title_from_request(request text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+    select coalesce(
+        nullif(btrim(left(regexp_replace(btrim(left(request, 400)), '\s+', ' ', 'g'), 80)), ''),
+        'New Chat'
+    );
+$$;
+
+revoke all on function private.title_from_request from public, anon, authenticated, service_role;
+grant execute on function private.title_from_request to service_role;
+comment on function private.title_from_request is
+    'The title of a conversation that starts with this request: its first 80 characters on one line.';
+
+create function public.begin_turn(
+    user_id uuid,
+    idempotency_key text,
+    request_hash text,
+    request text,
+    message_id uuid,
+    conversation_id uuid default null,
+    project_id uuid default null,
+    metadata jsonb default '{}',
+    lease_seconds integer default 120,
+    history_tokens integer default 100000,
+    turns_per_minute integer default null,
+    turns_per_day integer default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation_id uuid;
+    v_turn public.turns;
+    v_lease_expires_at timestamptz;
+begin
+    -- Callers with one key queue here; each then sees what the one before it committed.
+    perform pg_advisory_xact_lock(hashtextextended(user_id::text || '/' || idempotency_key, 0));
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = begin_turn.user_id
+      and t.idempotency_key = begin_turn.idempotency_key;
+
+    if found then
+        if v_turn.request_hash <> begin_turn.request_hash then
+            raise exception 'This idempotency key was used for another request.'
+                using errcode = 'PT422', detail = 'idempotency_key_reused';
+        end if;
+        if v_turn.user_message_id = begin_turn.message_id
+            and v_turn.status = 'running'
+            and v_turn.attempt = 1
+        then
+            -- The same call again: its answer was lost on the way, so nobody works on it yet.
+            return private.describe_turn(v_turn.id, 'started', history_tokens);
+        end if;
+        return private.resume_turn(v_turn.id, lease_seconds, history_tokens);
+    end if;
+
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
+
+    if conversation_id is null then
+        insert into public.conversations (user_id, project_id, title)
+        values (begin_turn.user_id, begin_turn.project_id, private.title_from_request(request))
+        returning id into v_conversation_id;
+    else
+        select c.id into v_conversation_id
+        from public.conversations as c
+        where c.id = begin_turn.conversation_id
+          and c.user_id = begin_turn.user_id
+        for update;
+
+        if not found then
+            raise exception 'Conversation not found.'
+                using errcode = 'PT404', detail = 'conversation_not_found';
+        end if;
+
+        select t.* into v_turn
+        from public.turns as t
+        where t.conversation_id = v_conversation_id
+          and t.status = 'running';
+
+        if found and v_turn.lease_expires_at > clock_timestamp() then
+            return private.describe_turn(v_turn.id, 'in_progress');
+        elsif found then
+            perform private.interrupt_turn(v_turn.id);
+        end if;
+    end if;
+
+    v_lease_expires_at := clock_timestamp() + make_interval(secs => lease_seconds);
+
+    insert into public.turns
+        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at, user_message_id)
+    values
+        (v_conversation_id, begin_turn.user_id, begin_turn.idempotency_key,
+         begin_turn.request_hash, v_lease_expires_at, begin_turn.message_id)
+    returning * into v_turn;
+
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, metadata, turn_id)
+    values
+        (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
+         begin_turn.request, begin_turn.metadata, v_turn.id);
+
+    perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
+    return private.describe_turn(v_turn.id, 'started', history_tokens);
+end;
+$$;
+
+revoke all on function public.begin_turn from public, anon, authenticated, service_role;
+grant execute on function public.begin_turn to service_role;
+comment on function public.begin_turn is
+    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, PT422, PT429.';
+
+-- A turn that its owner has stopped is stopped for good, also where its worker never knew.
+create function private.resume_turn(
+    turn_id uuid,
+    lease_seconds integer,
+    history_tokens integer
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    perform 1
+    from public.conversations as c
+    where c.id = (select t.conversation_id from public.turns as t where t.id = resume_turn.turn_id)
+    for update;
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.id = resume_turn.turn_id
+    for update;
+
+    if not found then
+        -- Its conversation was deleted in the meantime.
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
+        if v_turn.cancel_requested_at is null then
+            update public.turns
+            set attempt = attempt + 1,
+                draft = '',
+                lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
+            where id = v_turn.id;
+
+            perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
+            return private.describe_turn(v_turn.id, 'taken_over', history_tokens);
+        end if;
+        perform private.interrupt_turn(v_turn.id);
+    end if;
+
+    update public.turns
+    set replays = replays + 1
+    where id = v_turn.id
+    returning * into v_turn;
+
+    return private.describe_turn(
+        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+    );
+end;
+$$;
+
+revoke all on function private.resume_turn from public, anon, authenticated, service_role;
+grant execute on function private.resume_turn to service_role;
+comment on function private.resume_turn is
+    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';

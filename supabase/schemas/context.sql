@@ -1,0 +1,199 @@
+-- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
+-- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
+-- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
+-- without reading the text itself.
+
+create function public.load_history(
+    conversation_id uuid,
+    history_tokens integer default 100000,
+    before bigint default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_message_tokens constant integer := 4;
+    v_budget constant integer := greatest(history_tokens, 0);
+    -- Where not everything fits, one long message does not push out all the others.
+    v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
+    v_before bigint;
+    v_ours uuid[];
+    v_summary record;
+    v_covered bigint;
+    v_room bigint;
+    v_from bigint;
+    v_until bigint;
+    v_row record;
+    v_tokens bigint;
+    v_whole bigint := 0;
+    v_short bigint := 0;
+    v_since bigint := 0;
+    v_first bigint;
+    v_is_whole boolean := false;
+    v_messages jsonb;
+begin
+    select least(before, c.last_seq + 1) into v_before
+    from public.conversations as c
+    where c.id = load_history.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    select coalesce(array_agg(s.id), '{}') into v_ours
+    from public.summaries as s
+    where s.conversation_id = load_history.conversation_id;
+
+    -- From the summaries to what they cover, by id: there are few of them. The fences keep the
+    -- planner from starting at the messages, which it takes for few as well.
+    select m.seq, through.seq as covers_to, left(m.content, v_longest * 3) as content,
+           (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
+    into v_summary
+    from public.summaries as s
+    cross join lateral (
+        select * from public.messages where messages.id = s.id offset 0
+    ) as m
+    cross join lateral (
+        select * from public.messages where messages.id = s.through_message_id offset 0
+    ) as through
+    where s.conversation_id = load_history.conversation_id
+      and m.conversation_id = s.conversation_id
+      and through.conversation_id = s.conversation_id
+      and through.seq < v_before
+    order by through.seq desc
+    limit 1;
+
+    v_covered := coalesce(v_summary.covers_to, 0);
+    v_room := v_budget - case when v_covered > 0 then least(v_summary.tokens, v_longest) else 0 end;
+    if v_room < 0 then
+        v_covered := 0;
+        v_room := v_budget;
+    end if;
+
+    -- From the newest back, a hundred at a time, and no further than the budget reaches.
+    v_from := v_before;
+    <<back>>
+    while v_from > 1 loop
+        v_until := v_from;
+        v_from := v_from - 100;
+        for v_row in
+            select m.seq, octet_length(m.content) as bytes
+            from public.messages as m
+            where m.conversation_id = load_history.conversation_id
+              and m.seq >= v_from
+              and m.seq < v_until
+              and m.id <> all (v_ours)
+            order by m.seq desc
+        loop
+            v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
+            v_whole := v_whole + v_tokens;
+            v_short := v_short + least(v_tokens, v_longest);
+            if v_row.seq > v_covered then
+                v_since := v_whole;
+            end if;
+            exit back when v_short > v_budget;
+            if v_short <= v_room and v_row.seq > v_covered then
+                v_first := v_row.seq;
+            end if;
+        end loop;
+    end loop;
+
+    if v_whole <= v_budget then
+        v_is_whole := true;
+        v_covered := 0;
+        v_first := 1;
+    elsif v_covered > 0 and v_since <= v_room then
+        v_is_whole := true;
+        v_first := v_covered + 1;
+    end if;
+    v_first := coalesce(v_first, v_before);
+
+    -- A longer one is sent with as many characters as could be within its bytes; who gives it to
+    -- the AI cuts it to them.
+    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
+    from (
+        select m.seq, m.role,
+               case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
+               case
+                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
+               end as failure
+        from public.messages as m
+        where m.conversation_id = load_history.conversation_id
+          and m.seq >= v_first
+          and m.seq < v_before
+          and m.id <> all (v_ours)
+    ) as h;
+
+    if v_covered > 0 then
+        v_messages := jsonb_build_array(jsonb_build_object(
+            'seq', v_summary.seq,
+            'role', 'system',
+            'content', v_summary.content,
+            'is_summary', true
+        )) || v_messages;
+    end if;
+
+    return jsonb_build_object(
+        'history', v_messages,
+        'context', jsonb_build_object(
+            'covers_to', v_covered,
+            'omitted', v_first - 1 - v_covered - (
+                select count(*)
+                from unnest(v_ours) as ours (id)
+                cross join lateral (
+                    select seq from public.messages where messages.id = ours.id offset 0
+                ) as m
+                where m.seq > v_covered
+                  and m.seq < v_first
+            ),
+            'longest', v_longest,
+            'is_whole', v_is_whole,
+            'since_tokens', v_since
+        )
+    );
+end;
+$$;
+
+revoke all on function public.load_history from public, anon, authenticated, service_role;
+grant execute on function public.load_history to authenticated, service_role;
+comment on function public.load_history is
+    'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT404.';
+
+create function private.describe_turn(
+    turn_id uuid,
+    outcome text,
+    history_tokens integer default null
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select jsonb_build_object(
+        'outcome', outcome,
+        'turn', to_jsonb(t) - 'request_hash' - 'draft',
+        'conversation', to_jsonb(c),
+        'user_message', to_jsonb(u),
+        'reply', to_jsonb(r)
+    ) || case
+        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
+        else public.load_history(t.conversation_id, history_tokens, u.seq)
+    end
+    from public.turns as t
+    join public.conversations as c on c.id = t.conversation_id
+    join public.messages as u on u.id = t.user_message_id
+    left join public.messages as r on r.id = t.reply_message_id
+    where t.id = describe_turn.turn_id;
+$$;
+
+revoke all on function private.describe_turn from public, anon, authenticated, service_role;
+grant execute on function private.describe_turn to authenticated, service_role;
+comment on function private.describe_turn is
+    'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';

@@ -1,0 +1,147 @@
+-- A conversation is the unit of ownership and of order: everything below hangs on it,
+-- and its row lock is what makes a message's place in it certain.
+create table public.conversations (
+    id uuid not null default gen_random_uuid(),
+    user_id uuid not null default auth.uid(),
+    project_id uuid,
+    title text not null default 'New Chat',
+    metadata jsonb not null default '{}',
+    last_seq bigint not null default 0,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    archived_at timestamptz,
+    imported jsonb,
+    restored_at timestamptz,
+
+    constraint conversations_pkey primary key (id),
+    constraint conversations_id_user_id_key unique (id, user_id),
+    constraint conversations_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade,
+    constraint conversations_title_length check (char_length(title) between 1 and 200),
+    constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
+    constraint conversations_last_seq_positive check (last_seq >= 0),
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+);
+
+create index idx_conversations_user_id
+    on public.conversations (user_id, updated_at desc, id desc);
+
+-- What makes a second import of the same thing harmless.
+create unique index conversations_imported_key
+    on public.conversations (user_id, (imported ->> 'source'), (imported ->> 'id'))
+    where imported is not null;
+
+-- What retention reads: the conversations that nobody has written to for longest.
+create index idx_conversations_updated_at on public.conversations (updated_at);
+
+alter table public.conversations enable row level security;
+
+create policy select_own on public.conversations
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+create policy insert_own on public.conversations
+    for insert to authenticated
+    with check (user_id = (select auth.uid()));
+
+create policy update_own on public.conversations
+    for update to authenticated
+    using (user_id = (select auth.uid()))
+    with check (user_id = (select auth.uid()));
+
+create policy delete_own on public.conversations
+    for delete to authenticated
+    using (user_id = (select auth.uid()));
+
+-- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
+-- and the owner never changes.
+revoke all on table public.conversations from public, anon, authenticated, service_role;
+grant select, delete on table public.conversations to authenticated;
+grant insert (user_id, project_id, title, metadata) on table public.conversations to authenticated;
+grant update (project_id, title, metadata, archived_at) on table public.conversations to authenticated;
+grant select, delete on table public.conversations to service_role;
+grant insert (id, user_id, project_id, title, metadata, archived_at) on table public.conversations
+    to service_role;
+grant update (project_id, title, metadata, archived_at) on table public.conversations to service_role;
+
+comment on table public.conversations is
+    'One conversation between a user and the AI. Owned by user_id alone.';
+comment on column public.conversations.last_seq is
+    'The seq of the newest message; 0 while there is none.';
+comment on column public.conversations.updated_at is
+    'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
+comment on column public.conversations.imported is
+    'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
+comment on column public.conversations.restored_at is
+    'When it last came back from the archive. Written by the database.';
+
+-- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
+-- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
+-- whole row at each change: one row that was too deep could then take no message any more.
+create function private.refuse_depth()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+    raise exception 'Metadata nests too deep.' using errcode = '23514';
+end;
+$$;
+
+revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
+comment on function private.refuse_depth is
+    'Raises 23514: metadata nests deeper than readers of JSON follow.';
+
+create trigger conversations_refuse_depth
+    before insert or update of metadata on public.conversations
+    for each row
+    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
+    execute function private.refuse_depth();
+
+-- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
+create function private.note_restore()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+    new.restored_at := now();
+    return new;
+end;
+$$;
+
+revoke all on function private.note_restore from public, anon, authenticated, service_role;
+comment on function private.note_restore is
+    'Writes down when a conversation came back from the archive, whoever restored it.';
+
+create trigger conversations_note_restore
+    before update of archived_at on public.conversations
+    for each row
+    when (old.archived_at is not null and new.archived_at is null)
+    execute function private.note_restore();
+
+-- Nothing was archived in the future, nor at a moment that no calendar has: an export could not say
+-- when it was, nor an import take it. Such a moment becomes that of the change.
+create function private.bound_archived_at()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+    new.archived_at := now();
+    return new;
+end;
+$$;
+
+revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
+comment on function private.bound_archived_at is
+    'Puts now in the place of a moment in the future, or of one that is none.';
+
+create trigger conversations_bound_archived_at
+    before insert or update of archived_at on public.conversations
+    for each row
+    when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
+    execute function private.bound_archived_at();

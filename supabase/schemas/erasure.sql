@@ -1,0 +1,163 @@
+-- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
+
+-- No foreign key on user_id: a receipt outlives the account.
+create table private.erasure_receipts (
+    id uuid not null default gen_random_uuid(),
+    user_id uuid not null,
+    idempotency_key text not null,
+    requested_by text not null,
+    conversations bigint not null default 0,
+    messages bigint not null default 0,
+    turns bigint not null default 0,
+    summaries bigint not null default 0,
+    import_parts bigint not null default 0,
+    held bigint not null default 0,
+    requested_at timestamptz not null default now(),
+    erased_at timestamptz,
+
+    constraint erasure_receipts_pkey primary key (id),
+    constraint erasure_receipts_user_id_idempotency_key_key unique (user_id, idempotency_key),
+    constraint erasure_receipts_idempotency_key_length
+        check (char_length(idempotency_key) between 1 and 255),
+    constraint erasure_receipts_requested_by_known check (requested_by in ('user', 'service'))
+);
+
+alter table private.erasure_receipts enable row level security;
+
+create policy withheld on private.erasure_receipts for select to authenticated using (false);
+
+-- Withheld: everything from clients, who get their receipt as an answer. Nobody deletes one.
+revoke all on table private.erasure_receipts from public, anon, authenticated, service_role;
+grant select on table private.erasure_receipts to service_role;
+grant insert (user_id, idempotency_key, requested_by) on table private.erasure_receipts to service_role;
+grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
+    on table private.erasure_receipts to service_role;
+
+comment on table private.erasure_receipts is
+    'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.erasure_receipts.summaries is
+    'How many of the messages were summaries.';
+comment on column private.erasure_receipts.import_parts is
+    'Parts of files that were being imported.';
+comment on column private.erasure_receipts.held is
+    'Conversations that a legal hold kept.';
+comment on column private.erasure_receipts.erased_at is
+    'When all of it was done; null while some is left.';
+
+create function public.erase_account(
+    user_id uuid,
+    idempotency_key text,
+    requested_by text default 'service',
+    most integer default 500
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10min'
+as $$
+#variable_conflict use_column
+declare
+    c_messages constant bigint := 50000;
+    v_receipt private.erasure_receipts;
+    v_parts bigint;
+    v_chosen uuid[];
+    v_left bigint;
+    v_held bigint;
+begin
+    insert into private.erasure_receipts (user_id, idempotency_key, requested_by)
+    values (erase_account.user_id, erase_account.idempotency_key, erase_account.requested_by)
+    on conflict on constraint erasure_receipts_user_id_idempotency_key_key do nothing;
+
+    -- Callers with one key queue here.
+    select r.* into v_receipt
+    from private.erasure_receipts as r
+    where r.user_id = erase_account.user_id
+      and r.idempotency_key = erase_account.idempotency_key
+    for update;
+
+    if v_receipt.erased_at is not null then
+        return to_jsonb(v_receipt) || jsonb_build_object('remaining', 0);
+    end if;
+
+    if private.is_held(null, user_id) then
+        raise exception 'A legal hold keeps this user''s conversations.'
+            using errcode = 'PT409', detail = 'legal_hold';
+    end if;
+
+    -- First, since this waits for an import that is being committed: what it made is found below.
+    -- One that has yet to be committed finds its parts gone.
+    delete from private.import_parts as p where p.user_id = erase_account.user_id;
+    get diagnostics v_parts = row_count;
+
+    select coalesce(array_agg(w.id), '{}')
+    into v_chosen
+    from (
+        select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
+        from (
+            select o.id, o.last_seq
+            from public.conversations as o
+            where o.user_id = erase_account.user_id
+              and not private.is_held(o.id, o.user_id)
+            order by o.id
+            limit most
+        ) as c
+    ) as w
+    where w.ahead < c_messages;
+
+    perform 1
+    from public.conversations as c
+    where c.id = any(v_chosen)
+    order by c.id
+    for update;
+
+    -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
+    select coalesce(array_agg(id), '{}')
+    into v_chosen
+    from unnest(v_chosen) as id
+    where not private.is_held(id, erase_account.user_id);
+
+    update private.erasure_receipts as r
+    set conversations = r.conversations + (
+            select count(*) from public.conversations as c where c.id = any(v_chosen)
+        ),
+        messages = r.messages + (
+            select count(*) from public.messages as m where m.conversation_id = any(v_chosen)
+        ),
+        turns = r.turns + (
+            select count(*) from public.turns as t where t.conversation_id = any(v_chosen)
+        ),
+        summaries = r.summaries + (
+            select count(*) from public.summaries as s where s.conversation_id = any(v_chosen)
+        ),
+        import_parts = r.import_parts + v_parts
+    where r.id = v_receipt.id;
+
+    delete from public.conversations as c
+    where c.id = any(v_chosen);
+
+    select
+        count(*) filter (where not is_held),
+        count(*) filter (where is_held)
+    into v_left, v_held
+    from (
+        select private.is_held(c.id, c.user_id) as is_held
+        from public.conversations as c
+        where c.user_id = erase_account.user_id
+    ) as kept;
+
+    update private.erasure_receipts as r
+    set held = v_held,
+        erased_at = case when v_left = 0 then clock_timestamp() end
+    where r.id = v_receipt.id
+    returning r.* into v_receipt;
+
+    return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
+end;
+$$;
+
+revoke all on function public.erase_account from public, anon, authenticated, service_role;
+grant execute on function public.erase_account to service_role;
+comment on function public.erase_account is
+    'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';

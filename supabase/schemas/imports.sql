@@ -1,0 +1,269 @@
+-- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
+-- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
+-- but commit_import writes: an imported reply can't be passed off as one of ours.
+
+create table private.import_parts (
+    id uuid not null default gen_random_uuid(),
+    import_id uuid not null,
+    part integer not null,
+    user_id uuid not null,
+    conversations jsonb not null default '[]',
+    messages jsonb not null default '[]',
+    staged_at timestamptz not null default now(),
+
+    constraint import_parts_pkey primary key (id),
+    constraint import_parts_import_id_part_key unique (import_id, part),
+    constraint import_parts_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade,
+    constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
+    constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
+);
+
+create index idx_import_parts_user_id on private.import_parts (user_id);
+
+create index idx_import_parts_staged_at on private.import_parts (staged_at);
+
+alter table private.import_parts enable row level security;
+
+-- Written out, so that it isn't taken for one that was forgotten.
+create policy withheld on private.import_parts for select to authenticated using (false);
+
+-- Withheld from clients: everything. Withheld from the service: update.
+revoke all on table private.import_parts from public, anon, authenticated, service_role;
+grant select, insert, delete on table private.import_parts to service_role;
+
+comment on table private.import_parts is
+    'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+
+create function public.stage_import(
+    import_id uuid,
+    part integer,
+    user_id uuid,
+    conversations jsonb,
+    messages jsonb
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    -- What a process that died has left.
+    delete from private.import_parts where staged_at < now() - interval '1 hour';
+
+    insert into private.import_parts (import_id, part, user_id, conversations, messages)
+    values (
+        stage_import.import_id, stage_import.part, stage_import.user_id,
+        stage_import.conversations, stage_import.messages
+    )
+    on conflict on constraint import_parts_import_id_part_key do nothing;
+
+    return jsonb_build_object('part', stage_import.part);
+end;
+$$;
+
+revoke all on function public.stage_import from public, anon, authenticated, service_role;
+grant execute on function public.stage_import to service_role;
+comment on function public.stage_import is
+    'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+
+create function public.discard_import(import_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_count integer;
+begin
+    delete from private.import_parts as p where p.import_id = discard_import.import_id;
+    get diagnostics v_count = row_count;
+    return jsonb_build_object('discarded', v_count);
+end;
+$$;
+
+revoke all on function public.discard_import from public, anon, authenticated, service_role;
+grant execute on function public.discard_import to service_role;
+comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
+
+-- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
+-- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
+-- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
+create function public.commit_import(import_id uuid, user_id uuid, parts integer)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set statement_timeout = '10min'
+as $$
+#variable_conflict use_column
+declare
+    v_taken uuid[];
+    v_outcome jsonb;
+begin
+    -- Two commits of one import queue here.
+    perform 1
+    from private.import_parts as p
+    where p.import_id = commit_import.import_id
+      and p.user_id = commit_import.user_id
+    for update;
+
+    if (
+        select count(*)
+        from private.import_parts as p
+        where p.import_id = commit_import.import_id
+          and p.user_id = commit_import.user_id
+    ) is distinct from commit_import.parts then
+        raise exception 'The import is not complete any more; import the file again.'
+            using errcode = 'PT503', detail = 'import_incomplete';
+    end if;
+
+    -- Not those that are here already: as themselves, whole, or by an import of the same thing.
+    with headers as (
+        select p.part, h.place, h.header
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.conversations)
+            with ordinality as h (header, place)
+        where p.import_id = commit_import.import_id
+    ),
+    taken as (
+        insert into public.conversations
+            (id, user_id, project_id, title, metadata, last_seq, created_at, updated_at,
+             archived_at, imported)
+        select (header ->> 'id')::uuid,
+               commit_import.user_id,
+               (header ->> 'project_id')::uuid,
+               header ->> 'title',
+               (header ->> 'metadata')::jsonb,
+               (header ->> 'last_seq')::bigint,
+               (header ->> 'created_at')::timestamptz,
+               (header ->> 'updated_at')::timestamptz,
+               (header ->> 'archived_at')::timestamptz,
+               header -> 'imported' || jsonb_build_object(
+                   'at', now(), 'import', commit_import.import_id, 'lastSeq', header -> 'last_seq'
+               )
+        from headers
+        where not exists (
+            select 1
+            from public.conversations as c
+            where c.id = (header -> 'imported' ->> 'conversationId')::uuid
+              and c.user_id = commit_import.user_id
+              and c.last_seq >= (header ->> 'last_seq')::bigint
+        )
+        order by part, place
+        on conflict do nothing
+        returning id
+    )
+    select coalesce(array_agg(id), '{}') into v_taken from taken;
+
+    perform set_config('message_persistence.importing', 'on', true);
+
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+    select (message ->> 'conversation_id')::uuid,
+           commit_import.user_id,
+           row_number() over (
+               partition by message ->> 'conversation_id' order by part, place
+           ),
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           (message ->> 'created_at')::timestamptz
+    from (
+        select p.part, m.place, m.message
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
+        where p.import_id = commit_import.import_id
+    ) as staged
+    where (message ->> 'conversation_id')::uuid = any (v_taken)
+    order by part, place;
+
+    perform set_config('message_persistence.importing', '', true);
+    perform private.require_whole(v_taken);
+
+    select coalesce(jsonb_agg(
+        jsonb_build_object(
+            'id', header -> 'id',
+            'is_taken', (header ->> 'id')::uuid = any (v_taken),
+            'known_id', coalesce(copy.id, original.id),
+            'is_same',
+            copy.imported ->> 'checksum' is not distinct from header -> 'imported' ->> 'checksum'
+        )
+        order by part, place
+    ), '[]')
+    into v_outcome
+    from (
+        select p.part, h.place, h.header
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.conversations)
+            with ordinality as h (header, place)
+        where p.import_id = commit_import.import_id
+    ) as headers
+    left join public.conversations as original
+        on original.id = (header -> 'imported' ->> 'conversationId')::uuid
+        and original.user_id = commit_import.user_id
+    left join public.conversations as copy
+        on copy.user_id = commit_import.user_id
+        and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
+        and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
+
+    delete from private.import_parts as p where p.import_id = commit_import.import_id;
+    return jsonb_build_object('conversations', v_outcome);
+end;
+$$;
+
+revoke all on function public.commit_import from public, anon, authenticated, service_role;
+grant execute on function public.commit_import to service_role;
+comment on function public.commit_import is
+    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+
+create function private.require_whole(conversation_ids uuid[])
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    if exists (
+        select 1
+        from public.conversations as c
+        left join lateral (
+            select count(*) as messages,
+                   min(m.seq) as first_seq,
+                   max(m.seq) as newest_seq,
+                   max(m.created_at) as newest_at,
+                   bool_or(not m.is_later) as is_out_of_order
+            from (
+                select o.seq,
+                       o.created_at,
+                       o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
+                           as is_later
+                from public.messages as o
+                where o.conversation_id = c.id
+            ) as m
+        ) as found on true
+        where c.id = any (conversation_ids)
+          and (
+              found.messages <> c.last_seq
+              or coalesce(found.first_seq, 1) <> 1
+              or coalesce(found.newest_seq, 0) <> c.last_seq
+              or coalesce(found.is_out_of_order, false)
+              or coalesce(found.newest_at, c.updated_at) > c.updated_at
+          )
+    ) then
+        raise exception 'The messages of an imported conversation have no right order.'
+            using errcode = 'PT400', detail = 'invalid_import';
+    end if;
+end;
+$$;
+
+revoke all on function private.require_whole from public, anon, authenticated, service_role;
+comment on function private.require_whole is
+    'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';

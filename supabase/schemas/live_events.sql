@@ -1,0 +1,111 @@
+-- Live events on the private topic conversation:<id>. They are sent inside the transaction that
+-- writes the row, so an event never tells of something that was rolled back. They are hints: the
+-- tables are the truth, and realtime.send turns its own failures into warnings.
+create function private.broadcast_message()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
+    c_row_limit constant integer := 32768;
+    v_size integer := octet_length(new.content)
+        + coalesce(octet_length(new.generated_code), 0)
+        + octet_length(new.metadata::text);
+    v_event jsonb := jsonb_build_object(
+        'id', new.id, 'seq', new.seq, 'role', new.role, 'turnId', new.turn_id
+    );
+begin
+    if v_size <= c_row_limit then
+        v_event := v_event || jsonb_build_object('row', to_jsonb(new));
+    end if;
+    perform realtime.send(v_event, 'message', 'conversation:' || new.conversation_id, true);
+    return null;
+end;
+$$;
+
+revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
+comment on function private.broadcast_message is
+    'Tells the conversation''s topic of a message that this transaction commits.';
+
+create trigger messages_broadcast
+    after insert on public.messages
+    for each row
+    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    execute function private.broadcast_message();
+
+create function private.broadcast_status(
+    conversation_id uuid,
+    turn_id uuid,
+    status text,
+    message text default null
+)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+    select realtime.send(
+        jsonb_strip_nulls(jsonb_build_object(
+            'turnId', turn_id, 'status', status, 'message', message
+        )),
+        'status',
+        'conversation:' || conversation_id,
+        true
+    );
+$$;
+
+revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
+grant execute on function private.broadcast_status to service_role;
+comment on function private.broadcast_status is
+    'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+
+-- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
+-- There is no policy for insert, so clients can't send.
+create policy listen_to_own_conversation on realtime.messages
+    for select to authenticated
+    using (
+        realtime.messages.extension = 'broadcast'
+        and exists (
+            select 1
+            from public.conversations
+            where conversations.user_id = (select auth.uid())
+              and 'conversation:' || conversations.id::text = (select realtime.topic())
+        )
+    );
+
+-- Live events carry what was said. Realtime drops them by itself after three days; where this
+-- project's owner may, they go at once with their conversation, whoever deletes it. Runs as its
+-- owner, because nobody else may delete them, and never stands in the way of a removal, a limit on
+-- time included. By day, in which the events are kept, and not beyond the life of what is removed.
+create function private.forget_events()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    delete from realtime.messages as m
+    using removed as r
+    where m.topic = 'conversation:' || r.id
+      and m.inserted_at >= greatest(r.created_at, now() - interval '4 days') at time zone 'utc';
+
+    return null;
+exception
+    when query_canceled or others then
+        raise warning 'live events of deleted conversations are left to Realtime: %', sqlstate;
+        return null;
+end;
+$$;
+
+revoke all on function private.forget_events from public, anon, authenticated, service_role;
+comment on function private.forget_events is
+    'Removes the live events of conversations that were deleted, as far as that is allowed.';
+
+create trigger conversations_forget_events
+    after delete on public.conversations
+    referencing old table as removed
+    for each statement
+    execute function private.forget_events();

@@ -1,0 +1,300 @@
+-- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
+-- find_messages takes no user: it asks who is calling, and answers nothing but ids and ranks. What a
+-- caller sees of a message is then read by search_messages as the caller, under the policies of
+-- messages and conversations.
+
+create function search.find_messages(
+    q text,
+    conversation_id uuid,
+    project_id uuid,
+    role text,
+    since timestamptz,
+    until timestamptz,
+    archived boolean,
+    page_size integer,
+    page_after jsonb
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- what is looked for decides which index serves
+as $$
+#variable_conflict use_column
+declare
+    c_ranked constant integer := 1000;
+    c_letter constant text := '[' || search.unspaced_letters() || ']';
+    v_user_id constant uuid := auth.uid();
+    v_parsed constant jsonb := search.parse_query(q);
+    v_query tsquery := (v_parsed ->> 'query')::tsquery;
+    v_ranking tsquery := v_query;
+    v_wide jsonb;
+    v_is_wide boolean := coalesce((page_after ->> 'parts')::boolean, false);
+    v_is_cut boolean := coalesce((page_after ->> 'cut')::boolean, false);
+    v_oldest timestamptz := (page_after ->> 'oldest')::timestamptz;
+    v_newest timestamptz := (page_after ->> 'newest')::timestamptz;
+    v_hits jsonb;
+    v_pattern text;
+    v_focus text;
+begin
+    loop
+        if v_is_wide then
+            v_wide := search.widen_query(v_user_id, v_parsed);
+            v_query := (v_wide ->> 'query')::tsquery;
+            v_ranking := (v_wide ->> 'ranking')::tsquery;
+            v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
+        end if;
+
+        -- The first page fixes the stretch of time that all pages are about: what is written
+        -- meanwhile neither comes in nor pushes anything out.
+        with matches as (
+            select d.message_id, d.starts_at, d.created_at, d.words,
+                   row_number() over (order by d.created_at desc, d.message_id desc) as number
+            from search.documents as d
+            where d.user_id = v_user_id
+              and d.words @@ v_query
+              and (find_messages.conversation_id is null
+                   or d.conversation_id = find_messages.conversation_id)
+              and (find_messages.role is null or d.role = find_messages.role)
+              and (since is null or d.created_at >= since)
+              and (until is null or d.created_at < until)
+              and (page_after is null or d.created_at between v_oldest and v_newest)
+              and exists (
+                  select 1
+                  from public.conversations as c
+                  where c.id = d.conversation_id
+                    and c.user_id = v_user_id
+                    and (find_messages.project_id is null or c.project_id = find_messages.project_id)
+                    and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
+              )
+            order by d.created_at desc, d.message_id desc
+            limit case when page_after is null then c_ranked + 1 end
+        ),
+        considered as (
+            select *
+            from matches
+            where page_after is not null or number <= c_ranked
+        ),
+        ranked as (
+            select distinct on (m.message_id)
+                m.message_id, m.starts_at, m.created_at, ts_rank(m.words, v_ranking, 1) as rank
+            from considered as m
+            order by m.message_id, rank desc, m.starts_at
+        ),
+        page as (
+            select r.*
+            from ranked as r
+            where page_after is null
+               or (r.rank, r.created_at, r.message_id) < (
+                   (page_after ->> 'rank')::real,
+                   (page_after ->> 'created_at')::timestamptz,
+                   (page_after ->> 'message_id')::uuid
+               )
+            order by r.rank desc, r.created_at desc, r.message_id desc
+            limit page_size + 1
+        )
+        select jsonb_agg(to_jsonb(p) order by p.rank desc, p.created_at desc, p.message_id desc),
+               coalesce(v_oldest, (select min(m.created_at) from considered as m)),
+               coalesce(v_newest, (select max(m.created_at) from considered as m)),
+               v_is_cut or page_after is null and (select count(*) from matches) > c_ranked
+        into v_hits, v_oldest, v_newest, v_is_cut
+        from page as p;
+
+        exit when v_hits is not null or v_is_wide or page_after is not null;
+        v_is_wide := true;
+    end loop;
+
+    -- A word is a whole one beside a letter of those scripts, too, as it is in the index.
+    with terms as (
+        select word, true as is_whole
+        from jsonb_array_elements_text(v_parsed -> 'words') as word
+        where not v_is_wide or char_length(word) < 3
+        union all
+        select part, false
+        from jsonb_array_elements_text(v_parsed -> 'words') as part
+        where v_is_wide and char_length(part) > 2
+        union all
+        select run, false
+        from jsonb_array_elements_text(v_parsed -> 'runs') as run
+    ),
+    patterns as (
+        select t.is_whole,
+               case when t.is_whole then '(?:\m|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
+               case when t.is_whole then ')(?:\M|(?=' || c_letter || '))' else ')' end as closes,
+               string_agg(t.word, '|' order by char_length(t.word) desc) as words,
+               (array_agg(t.word order by char_length(t.word) desc))[1] as longest
+        from terms as t
+        group by t.is_whole
+    )
+    select string_agg(p.opens || p.words || p.closes, '|'),
+           (array_agg(p.opens || p.longest || p.closes order by char_length(p.longest) desc))[1]
+    into v_pattern, v_focus
+    from patterns as p;
+
+    return jsonb_build_object(
+        'hits', coalesce(v_hits, '[]') - page_size,
+        'pattern', v_pattern,
+        'focus', v_focus,
+        'parts', v_is_wide,
+        'cut', v_is_cut,
+        'next', case when jsonb_array_length(v_hits) > page_size then
+            (v_hits -> (page_size - 1)) - 'starts_at' || jsonb_build_object(
+                'oldest', v_oldest, 'newest', v_newest, 'parts', v_is_wide, 'cut', v_is_cut
+            )
+        end
+    );
+end;
+$$;
+
+revoke all on function search.find_messages from public, anon, authenticated, service_role;
+grant execute on function search.find_messages to authenticated;
+comment on function search.find_messages is
+    'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
+
+create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+    c_stretch constant integer := 64256;
+    c_length constant integer := 240;
+    c_before constant integer := 60;
+    v_text text := substr(source, starts_at, c_stretch);
+    v_folded text;
+    v_start integer;
+    v_from integer := 1;
+    v_to integer;
+    v_marks jsonb := '[]';
+begin
+    if octet_length(v_text) > char_length(v_text) then
+        v_text := normalize(v_text, NFC);
+    end if;
+    v_folded := search.fold_text(v_text);
+    if char_length(v_folded) <> char_length(v_text) then
+        -- Accents that no letter of their own has: found all the same, but not marked.
+        v_folded := regexp_replace(lower(v_text), '[^[:alnum:]]', ' ', 'g');
+    end if;
+
+    v_start := coalesce(
+        nullif(regexp_instr(v_folded, focus), 0), nullif(regexp_instr(v_folded, pattern), 0), 1
+    );
+    v_start := greatest(v_start - c_before, 1);
+    v_folded := substr(v_folded, v_start, c_length);
+    loop
+        v_from := regexp_instr(v_folded, pattern, v_from);
+        exit when v_from = 0;
+        v_to := regexp_instr(v_folded, pattern, v_from, 1, 1);
+        v_marks := v_marks || jsonb_build_object('start', v_from - 1, 'end', v_to - 1);
+        v_from := v_to;
+    end loop;
+
+    return jsonb_build_object(
+        'text', substr(v_text, v_start, c_length),
+        'marks', v_marks,
+        'has_before', starts_at > 1 or v_start > 1,
+        'has_after', v_start - 1 + c_length < char_length(v_text)
+            or starts_at - 1 + c_stretch < char_length(source)
+    );
+end;
+$$;
+
+revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
+grant execute on function search.cut_snippet to authenticated;
+comment on function search.cut_snippet is
+    'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
+
+create function public.search_messages(
+    q text,
+    conversation_id uuid default null,
+    project_id uuid default null,
+    role text default null,
+    since timestamptz default null,
+    until timestamptz default null,
+    archived boolean default false,
+    page_size integer default 20,
+    page_after jsonb default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s' -- PostgREST makes it the call's own
+as $$
+#variable_conflict use_column
+declare
+    v_page_size constant integer := least(greatest(page_size, 1), 200);
+    v_found jsonb;
+    v_hits jsonb;
+begin
+    if conversation_id is not null then
+        perform public.get_conversation(conversation_id);
+    end if;
+
+    v_found := search.find_messages(
+        q => q,
+        conversation_id => conversation_id,
+        project_id => project_id,
+        role => role,
+        since => since,
+        until => until,
+        archived => archived,
+        page_size => v_page_size,
+        page_after => page_after
+    );
+
+    select coalesce(
+        jsonb_agg(
+            jsonb_build_object(
+                'message_id', m.id,
+                'conversation_id', c.id,
+                'title', c.title,
+                'project_id', c.project_id,
+                'archived_at', c.archived_at,
+                'seq', m.seq,
+                'role', m.role,
+                'created_at', m.created_at,
+                'rank', h.rank,
+                'snippet', search.cut_snippet(
+                    search.searched_text(m.content, m.generated_code),
+                    h.starts_at,
+                    v_found ->> 'pattern',
+                    v_found ->> 'focus'
+                )
+            )
+            order by h.rank desc, m.created_at desc, m.id desc
+        ),
+        '[]'
+    )
+    into v_hits
+    from (
+        -- The limit tells the planner how few they are: each is then looked up by its key.
+        select *
+        from jsonb_to_recordset(v_found -> 'hits')
+            as hits (message_id uuid, starts_at integer, rank real)
+        limit v_page_size
+    ) as h
+    join public.messages as m on m.id = h.message_id
+    join public.conversations as c on c.id = m.conversation_id;
+
+    return jsonb_build_object(
+        'hits', v_hits,
+        'parts', v_found -> 'parts',
+        'cut', v_found -> 'cut',
+        'next', v_found -> 'next'
+    );
+exception
+    when query_canceled then
+        raise exception 'The search takes too long: narrow it.'
+            using errcode = 'PT422', detail = 'search_too_broad';
+end;
+$$;
+
+revoke all on function public.search_messages from public, anon, authenticated, service_role;
+grant execute on function public.search_messages to authenticated;
+comment on function public.search_messages is
+    'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';

@@ -1,0 +1,237 @@
+-- A summary is one more message. What it covers stays stored, and is shown as ever.
+create table public.summaries (
+    id uuid not null,
+    conversation_id uuid not null,
+    user_id uuid not null,
+    through_message_id uuid not null,
+    created_at timestamptz not null default now(),
+
+    constraint summaries_pkey primary key (id),
+    constraint summaries_through_message_id_key unique (through_message_id),
+    constraint summaries_id_fkey foreign key (id)
+        references public.messages (id) on delete cascade,
+    constraint summaries_through_message_id_fkey foreign key (through_message_id)
+        references public.messages (id) on delete cascade,
+    constraint summaries_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
+        references public.conversations (id, user_id) on delete cascade
+);
+
+create index idx_summaries_conversation_id on public.summaries (conversation_id, user_id);
+
+alter table public.summaries enable row level security;
+
+create policy select_own on public.summaries
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+-- Withheld from clients: every write. Only this table says what the AI may take for a summary of
+-- ours: is_summary and metadata may come from anywhere that messages are copied from.
+revoke all on table public.summaries from public, anon, authenticated, service_role;
+grant select on table public.summaries to authenticated;
+grant select, insert on table public.summaries to service_role;
+
+comment on table public.summaries is
+    'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
+comment on column public.summaries.id is
+    'The message that is the summary.';
+comment on column public.summaries.through_message_id is
+    'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
+
+-- The newest summary is found by ids alone: where most conversations are of two messages, the planner
+-- takes every one for as short, and would join all of a long one with itself.
+create function public.load_unsummarised(
+    conversation_id uuid,
+    history_tokens integer,
+    after bigint default null
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_message_tokens constant integer := 4;
+    -- A quarter of the budget stays word for word, so the newest two messages do at least.
+    v_budget constant integer := greatest(history_tokens, 0);
+    v_kept constant integer := v_budget / 4;
+    v_page constant integer := v_budget / 2;
+    v_longest constant integer := greatest(v_budget / 8, c_message_tokens + 1);
+    v_ours uuid[];
+    v_previous text;
+    v_covered bigint;
+    v_row record;
+    v_tokens bigint := 0;
+    v_through bigint := 0;
+    v_last bigint;
+    v_messages jsonb;
+begin
+    perform 1 from public.conversations as c where c.id = load_unsummarised.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    select coalesce(array_agg(s.id), '{}') into v_ours
+    from public.summaries as s
+    where s.conversation_id = load_unsummarised.conversation_id;
+
+    select m.content, through.seq
+    into v_previous, v_covered
+    from public.summaries as s
+    cross join lateral (
+        select * from public.messages where messages.id = s.id offset 0
+    ) as m
+    cross join lateral (
+        select * from public.messages where messages.id = s.through_message_id offset 0
+    ) as through
+    where s.conversation_id = load_unsummarised.conversation_id
+      and m.conversation_id = s.conversation_id
+      and through.conversation_id = s.conversation_id
+    order by through.seq desc
+    limit 1;
+
+    v_covered := greatest(coalesce(v_covered, 0), coalesce(after, 0));
+
+    for v_row in
+        select m.seq, octet_length(m.content) as bytes
+        from public.messages as m
+        where m.conversation_id = load_unsummarised.conversation_id
+          and m.seq > v_covered
+          and m.id <> all (v_ours)
+        order by m.seq desc
+        limit v_kept / c_message_tokens + 1
+    loop
+        v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
+        if v_tokens > v_kept then
+            v_through := v_row.seq;
+            exit;
+        end if;
+    end loop;
+
+    v_tokens := 0;
+    for v_row in
+        select m.seq, octet_length(m.content) as bytes
+        from public.messages as m
+        where m.conversation_id = load_unsummarised.conversation_id
+          and m.seq > v_covered
+          and m.seq <= v_through
+          and m.id <> all (v_ours)
+        order by m.seq
+        limit v_page / c_message_tokens + 1
+    loop
+        v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
+        exit when v_tokens > v_page and v_last is not null;
+        v_last := v_row.seq;
+    end loop;
+
+    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
+    from (
+        select m.seq, m.role, left(m.content, v_longest * 3) as content,
+               case
+                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
+               end as failure
+        from public.messages as m
+        where m.conversation_id = load_unsummarised.conversation_id
+          and m.seq > v_covered
+          and m.seq <= v_last
+          and m.id <> all (v_ours)
+    ) as h;
+
+    return jsonb_build_object(
+        'previous', v_previous,
+        'messages', v_messages,
+        'covers_to', v_last,
+        'longest', v_longest,
+        'has_more', coalesce(v_last < v_through, false)
+    );
+end;
+$$;
+
+revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
+grant execute on function public.load_unsummarised to service_role;
+comment on function public.load_unsummarised is
+    'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+
+create function public.write_summary(
+    conversation_id uuid,
+    message_id uuid,
+    covers_to bigint,
+    content text,
+    metadata jsonb default '{}'
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_user_id uuid;
+    v_through_id uuid;
+    v_message jsonb;
+begin
+    select c.user_id into v_user_id
+    from public.conversations as c
+    where c.id = write_summary.conversation_id
+    for update;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    select m.id into v_through_id
+    from public.messages as m
+    where m.conversation_id = write_summary.conversation_id
+      and m.seq = write_summary.covers_to;
+
+    if not found then
+        raise exception 'Message not found.'
+            using errcode = 'PT404', detail = 'message_not_found';
+    end if;
+
+    if exists (
+        select 1
+        from public.summaries as s
+        join public.messages as through on through.id = s.through_message_id
+        where s.conversation_id = write_summary.conversation_id
+          and through.seq >= write_summary.covers_to
+    ) then
+        return jsonb_build_object('outcome', 'known');
+    elsif exists (
+        select 1
+        from public.turns as t
+        where t.conversation_id = write_summary.conversation_id
+          and t.status = 'running'
+    ) then
+        -- Nothing comes between a request and its reply.
+        return jsonb_build_object('outcome', 'busy');
+    end if;
+
+    insert into public.messages as m
+        (id, conversation_id, user_id, role, content, metadata, is_summary)
+    values
+        (write_summary.message_id, write_summary.conversation_id, v_user_id, 'system',
+         write_summary.content,
+         write_summary.metadata || jsonb_build_object(
+             'covers', jsonb_build_object('fromSeq', 1, 'toSeq', write_summary.covers_to)
+         ),
+         true)
+    returning to_jsonb(m) into v_message;
+
+    insert into public.summaries (id, conversation_id, user_id, through_message_id)
+    values (write_summary.message_id, write_summary.conversation_id, v_user_id, v_through_id);
+
+    return jsonb_build_object('outcome', 'written', 'message', v_message);
+end;
+$$;
+
+revoke all on function public.write_summary from public, anon, authenticated, service_role;
+grant execute on function public.write_summary to service_role;
+comment on function public.write_summary is
+    'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';

@@ -1,0 +1,333 @@
+"""What every store of turns does: the one in memory, and each real road to the SQL functions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from local.stack import Stack
+from shared.auth.caller import Caller
+from shared.errors import (
+    ConversationNotFoundError,
+    IdempotencyKeyReusedError,
+    TooManyTurnsError,
+    TurnNotFoundError,
+)
+from shared.models.turns import ExtendedTurn, TurnExtension, TurnRecord
+from shared.persistence import Persistence
+from shared.persistence.clients import Clients, create_pool
+from shared.persistence.rpc import Store
+from shared.turns.store import TurnStore
+from tests.support.bundle import settings_for
+from tests.support.in_memory_store import InMemoryStore
+from tests.support.users import make_user
+
+BUDGET = 1_000
+
+
+@dataclass(frozen=True)
+class Road:
+    """A way to a store, and two users who have an account there."""
+
+    store: TurnStore
+    owner: Caller
+    stranger: Caller
+    delete: Callable[[UUID], Awaitable[object]]
+
+    @property
+    def user_id(self) -> UUID:
+        """Whose turns they are."""
+        assert self.owner.user_id is not None
+        return self.owner.user_id
+
+    async def begin(self, request: str = "Hello", **changed: Any) -> TurnRecord:
+        """Begin a turn, under a key of its own unless one is given."""
+        arguments = {
+            "user_id": self.user_id,
+            "idempotency_key": uuid4().hex,
+            "request_hash": "hash",
+            "message_id": uuid4(),
+            "conversation_id": None,
+            "project_id": None,
+            "metadata": {},
+            "lease_seconds": 60,
+            "history_tokens": BUDGET,
+        }
+        return await self.store.begin_turn(request=request, **{**arguments, **changed})
+
+    async def complete(self, record: TurnRecord, **changed: Any) -> TurnRecord:
+        """Complete a turn as the attempt that was begun."""
+        arguments = {
+            "user_id": self.user_id,
+            "turn_id": record.turn.id,
+            "attempt": record.turn.attempt,
+            "message_id": uuid4(),
+            "status": "completed",
+            "content": "Done.",
+            "generated_code": None,
+            "metadata": {"success": True},
+            "error": None,
+        }
+        return await self.store.complete_turn(**{**arguments, **changed})
+
+    async def extend(
+        self, record: TurnRecord, offset: int = 0, text: str = "", *, lease_seconds: int = 60
+    ) -> ExtendedTurn:
+        """Send the heartbeat of one turn."""
+        extension = TurnExtension(
+            user_id=self.user_id,
+            turn_id=record.turn.id,
+            attempt=record.turn.attempt,
+            draft_offset=offset,
+            draft_tail=text,
+        )
+        extended = await self.store.extend_turns([extension], lease_seconds=lease_seconds)
+        (turn,) = extended.turns
+        return turn
+
+    async def load(self, record: TurnRecord) -> TurnRecord:
+        """Load a turn as its owner."""
+        return await self.store.load_turn(self.user_id, record.turn.id, caller=self.owner)
+
+
+@pytest.fixture(params=["memory", pytest.param("data_api", marks=pytest.mark.stack)])
+async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
+    """Each road in turn."""
+    if request.param == "memory":
+        memory = InMemoryStore()
+
+        async def forget(conversation_id: UUID) -> None:
+            memory.delete_conversation(conversation_id)
+
+        yield Road(memory, Caller(uuid4(), "owner"), Caller(uuid4(), "stranger"), forget)
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    owner, stranger = [await make_user(stack) for _ in range(2)]
+    settings = settings_for(stack)
+    async with create_pool(settings) as pool:
+        store = Persistence(Store(Clients(settings, pool), timeout=30))
+        caller = Caller(UUID(owner.id), owner.token)
+
+        async def delete(conversation_id: UUID) -> None:
+            await store.delete_conversation(UUID(owner.id), conversation_id, caller=caller)
+
+        yield Road(store, caller, Caller(UUID(stranger.id), stranger.token), delete)
+    for user in (owner, stranger):
+        await user.functions.aclose()
+
+
+async def test_a_turn_is_begun_and_completed_once(road: Road) -> None:
+    """Its two messages follow each other; a known key gives back what is stored."""
+    record = await road.begin(idempotency_key="k")
+    assert (record.outcome, record.turn.status, record.turn.attempt) == ("started", "running", 1)
+    assert (record.user_message.seq, record.user_message.turn_id) == (1, record.turn.id)
+    assert (record.reply, record.history) == (None, [])
+    running = await road.begin(idempotency_key="k")
+    assert (running.outcome, running.turn.id) == ("in_progress", record.turn.id)
+    message_id = uuid4()
+    done = await road.complete(record, message_id=message_id, content="One.", generated_code="x")
+    assert (done.outcome, done.turn.status) == ("completed", "completed")
+    assert done.reply is not None
+    assert (done.reply.id, done.reply.seq, done.reply.generated_code) == (message_id, 2, "x")
+    repeated = await road.complete(record, message_id=message_id, content="Two.")
+    assert (repeated.outcome, repeated.reply) == ("completed", done.reply)
+    assert (await road.complete(record)).outcome == "superseded"
+    again = await road.begin(idempotency_key="k")
+    assert (again.outcome, again.reply, again.turn.attempt) == ("replayed", done.reply, 1)
+    assert (await road.load(record)).reply == done.reply
+
+
+async def test_a_key_belongs_to_one_request_of_one_user(road: Road) -> None:
+    """Another request is refused; another user's turn is another turn."""
+    record = await road.begin(idempotency_key="k")
+    with pytest.raises(IdempotencyKeyReusedError):
+        await road.begin(idempotency_key="k", request_hash="other")
+    theirs = await road.begin(idempotency_key="k", user_id=road.stranger.user_id)
+    assert theirs.turn.id != record.turn.id
+
+
+async def test_the_same_call_again_is_begun_as_the_first_time(road: Road) -> None:
+    """Under the id of its message, for as long as nobody has taken it over."""
+    message_id = uuid4()
+    same: dict[str, Any] = {"idempotency_key": "k", "message_id": message_id}
+    first, second = await road.begin(**same), await road.begin(**same)
+    assert (second.outcome, second.turn.id) == ("started", first.turn.id)
+    await road.extend(first, lease_seconds=0)
+    assert (await road.begin(idempotency_key="k", lease_seconds=0)).turn.attempt == 2
+    assert (await road.begin(**same)).outcome == "taken_over"
+
+
+async def test_of_many_at_once_under_one_key_one_begins(road: Road) -> None:
+    """The others find its turn."""
+    records = await asyncio.gather(*(road.begin(idempotency_key="k") for _ in range(8)))
+    assert sorted(record.outcome for record in records) == ["in_progress"] * 7 + ["started"]
+    assert len({record.turn.id for record in records}) == 1
+
+
+async def test_a_conversation_runs_one_turn_at_a_time(road: Road) -> None:
+    """A second one is shown the first; a stranger's or a missing conversation isn't found."""
+    first = await road.begin(idempotency_key="one")
+    chat: dict[str, Any] = {"conversation_id": first.conversation.id}
+    second = await road.begin(**chat)
+    assert (second.outcome, second.turn.idempotency_key) == ("in_progress", "one")
+    await road.complete(first)
+    third = await road.begin(**chat)
+    assert (third.outcome, third.user_message.seq) == ("started", 3)
+    for wrong in ({**chat, "user_id": road.stranger.user_id}, {"conversation_id": uuid4()}):
+        with pytest.raises(ConversationNotFoundError):
+            await road.begin(**wrong)
+
+
+async def test_a_turn_whose_lease_is_over_is_taken_over_by_its_key(road: Road) -> None:
+    """As the next attempt, with an empty draft; what the older one writes is refused."""
+    first = await road.begin(idempotency_key="k")
+    await road.extend(first, 0, "Half", lease_seconds=0)
+    assert (await road.load(first)).is_expired
+    second = await road.begin(idempotency_key="k")
+    assert (second.outcome, second.turn.id, second.turn.attempt) == ("taken_over", first.turn.id, 2)
+    loaded = await road.load(first)
+    assert (loaded.draft, loaded.is_expired, loaded.outcome) == ("", False, "in_progress")
+    assert not (await road.extend(first, 0, "Late")).is_ours
+    superseded = await road.complete(first)
+    assert (superseded.outcome, superseded.reply) == ("superseded", None)
+    assert (await road.complete(second)).outcome == "completed"
+    assert not (await road.extend(second)).is_ours
+
+
+async def test_another_request_settles_a_turn_whose_lease_is_over(road: Road) -> None:
+    """What it had written is its reply, and comes before the request."""
+    lost = await road.begin()
+    await road.extend(lost, 0, "Half", lease_seconds=0)
+    following = await road.begin(conversation_id=lost.conversation.id)
+    assert (following.outcome, following.user_message.seq) == ("started", 3)
+    settled = await road.load(lost)
+    assert settled.turn.status == "interrupted"
+    assert settled.reply is not None
+    assert (settled.reply.content, settled.reply.seq) == ("Half", 2)
+    assert settled.reply.metadata["error"]["type"] == "interrupted"
+
+
+async def test_a_heartbeat_renews_the_lease_and_never_shortens_the_draft(road: Road) -> None:
+    """Nor leaves a hole in it; offsets count characters."""
+    record = await road.begin(lease_seconds=0)
+    assert (await road.extend(record, 0, "é🎉")).is_ours
+    assert not (await road.load(record)).is_expired
+    for offset, text, draft in [
+        (2, "四", "é🎉四"),
+        (0, "é", "é🎉四"),
+        (1, "🎉四, five", "é🎉四, five"),
+        (50, "far", "é🎉四, five"),
+        (9, "", "é🎉四, five"),
+    ]:
+        await road.extend(record, offset, text)
+        assert (await road.load(record)).draft == draft
+
+
+async def test_a_turn_is_loaded_by_its_owner_alone(road: Road) -> None:
+    """Somebody else's is not found, nor is one that isn't there."""
+    record = await road.begin()
+    assert (await road.load(record)).user_message == record.user_message
+    stranger = road.stranger
+    assert stranger.user_id is not None
+    for user_id, turn_id, caller in (
+        (stranger.user_id, record.turn.id, stranger),
+        (road.user_id, uuid4(), road.owner),
+    ):
+        with pytest.raises(TurnNotFoundError):
+            await road.store.load_turn(user_id, turn_id, caller=caller)
+        with pytest.raises(TurnNotFoundError):
+            await road.store.cancel_turn(user_id, turn_id)
+
+
+async def test_a_turn_is_asked_to_stop_and_hears_so_at_its_heartbeat(road: Road) -> None:
+    """Once it is settled, the request changes nothing."""
+    record = await road.begin()
+    assert not (await road.extend(record)).cancel_requested
+    asked = await road.store.cancel_turn(road.user_id, record.turn.id)
+    assert (asked.outcome, asked.turn.status) == ("in_progress", "running")
+    assert (await road.extend(record)).cancel_requested
+    done = await road.complete(record, status="cancelled")
+    again = await road.store.cancel_turn(road.user_id, record.turn.id)
+    assert (again.outcome, again.turn.status, again.reply) == ("replayed", "cancelled", done.reply)
+
+
+@pytest.mark.parametrize("first", ["cancel", "lease"])
+async def test_a_turn_that_was_to_stop_is_never_taken_over(road: Road, first: str) -> None:
+    """Whether its lease was over before or after: what it had written is its reply."""
+    record = await road.begin(idempotency_key="k")
+    await road.extend(record, 0, "Half", lease_seconds=60 if first == "cancel" else 0)
+    asked = await road.store.cancel_turn(road.user_id, record.turn.id)
+    assert asked.turn.status == ("running" if first == "cancel" else "cancelled")
+    await road.extend(record, 0, "Half", lease_seconds=0)
+    found = await road.begin(idempotency_key="k")
+    assert (found.outcome, found.turn.status, found.turn.attempt) == ("replayed", "cancelled", 1)
+    assert found.reply is not None
+    assert found.reply.content == "Half"
+    assert found.reply.metadata["error"]["type"] == "cancelled"
+
+
+async def test_only_a_turn_whose_lease_is_over_is_settled(road: Road) -> None:
+    """Once; where it had written nothing, a sentence says what happened."""
+    record = await road.begin()
+    place = (road.user_id, record.conversation.id)
+    assert (await road.store.settle_expired_turn(*place)).settled == 0
+    await road.extend(record, lease_seconds=0)
+    assert [(await road.store.settle_expired_turn(*place)).settled for _ in range(2)] == [1, 0]
+    settled = await road.load(record)
+    assert settled.reply is not None
+    assert settled.reply.content == settled.reply.metadata["error"]["message"]
+    assert (await road.complete(record)).outcome == "superseded"
+
+
+async def test_only_so_many_turns_may_begin(road: Road) -> None:
+    """What stores nothing counts too, a known key doesn't; the error says when to come back."""
+    limits: dict[str, Any] = {"turns_per_minute": 2, "turns_per_day": None}
+    await road.begin(idempotency_key="k", **limits)
+    assert (await road.store.count_unstored_turn(user_id=road.user_id, **limits)).is_counted
+    for refused in (
+        road.begin(**limits),
+        road.store.count_unstored_turn(user_id=road.user_id, **limits),
+        road.begin(turns_per_minute=None, turns_per_day=0),
+    ):
+        with pytest.raises(TooManyTurnsError) as caught:
+            await refused
+        assert 1 <= (caught.value.retry_after or 0) <= 86_400
+    assert (await road.begin(idempotency_key="k", **limits)).outcome == "in_progress"
+    assert (await road.begin(turns_per_minute=3, turns_per_day=3)).outcome == "started"
+
+
+@pytest.mark.parametrize(("size", "first"), [(10, 1), (2_000, 3)])
+async def test_a_history_is_the_newest_that_fits(road: Road, size: int, first: int) -> None:
+    """Long ones count a quarter of the budget each; how many are left out is said."""
+    record = await road.begin("x" * size)
+    chat = record.conversation.id
+    for _ in range(2):
+        await road.complete(record, content="y" * size)
+        record = await road.begin("x" * size, conversation_id=chat)
+    await road.complete(record, content="y" * size)
+    loaded = await road.store.load_history(
+        road.user_id, chat, history_tokens=BUDGET, caller=road.owner
+    )
+    begun = await road.begin(conversation_id=chat)
+    assert [row["seq"] for row in loaded.history] == list(range(first, 7))
+    assert loaded.context is not None
+    assert (loaded.context.omitted, loaded.context.is_whole) == (first - 1, first == 1)
+    assert (begun.history, begun.context) == (loaded.history, loaded.context)
+    with pytest.raises(ConversationNotFoundError):
+        await road.store.load_history(
+            road.user_id, uuid4(), history_tokens=BUDGET, caller=road.owner
+        )
+
+
+async def test_of_a_deleted_conversation_nothing_can_be_completed(road: Road) -> None:
+    """Its worker finds out when it stores the reply, or at its heartbeat."""
+    record = await road.begin()
+    await road.delete(record.conversation.id)
+    assert not (await road.extend(record)).is_ours
+    with pytest.raises(ConversationNotFoundError):
+        await road.complete(record)
+    with pytest.raises(TurnNotFoundError):
+        await road.load(record)

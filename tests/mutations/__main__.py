@@ -1,0 +1,86 @@
+"""Breaks the heart in known ways, each in a copy of the tree: its unit tests have to turn red."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+TESTS = ("tests/unit/turns", "tests/contract")
+
+
+class Mutation(NamedTuple):
+    """A mistake that somebody could make: this text of a file becomes that."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+TURNS = "shared/turns"
+MUTATIONS = (
+    Mutation("a worker ignores that it was refused", f"{TURNS}/worker.py",
+             "                raise TurnLostError\n", "                return done\n"),
+    Mutation("a worker ignores that it has lost", f"{TURNS}/heartbeat.py",
+             "running.lost.set()", "pass"),
+    Mutation("the store lets every attempt complete", "tests/support/in_memory_store.py",
+             " or turn.attempt != attempt", ""),
+    Mutation("leases are not renewed", f"{TURNS}/heartbeat.py",
+             "await self._extend(batch)", "pass"),
+    Mutation("a turn that has ended is settled again", f"{TURNS}/running_turn.py",
+             "if not self.settled.done():\n            self.settled.set_exception(exc)",
+             "if exc:\n            self.settled = asyncio.Future()\n"
+             "            self.settled.set_exception(exc)"),
+    Mutation("each try to complete is another message", f"{TURNS}/worker.py",
+             "message_id=message_id,", "message_id=uuid4(),"),
+    Mutation("the last text is lost until a status follows", f"{TURNS}/running_turn.py",
+             "if self.length > offset:", "if False:"),
+    Mutation("the last text of another process's turn is lost", f"{TURNS}/follow.py",
+             "    if rest:\n", "    if False:\n"),
+    Mutation("a turn is adopted without its new attempt", f"{TURNS}/running_turn.py",
+             "        self.record = record\n", "        pass\n"),
+    Mutation("a turn is worked on twice instead of adopted", f"{TURNS}/begin.py",
+             "if older is not None and older.is_worked_on:", "if False:"),
+    Mutation("a turn is forgotten on success only", f"{TURNS}/registry.py",
+             "lambda _: self.forget(running)",
+             "lambda _: running.settled.exception() or self.forget(running)"),
+    Mutation("the reply is stored before listeners have the rest", f"{TURNS}/worker.py",
+             "await self._live_events.finish(running)", "pass"),
+    Mutation("a begin whose answer was lost is begun under another id", f"{TURNS}/begin.py",
+             "self._in_doubt.keep(key, begin)", "pass"),
+)  # fmt: skip
+
+
+def is_noticed(mutation: Mutation, tree: Path) -> bool:
+    """Run the tests on a tree with this mistake in it; say whether one failed."""
+    path = tree / mutation.file
+    right = path.read_text()
+    if right.count(mutation.old) < 1:
+        sys.exit(f"{mutation.file} no longer has what {mutation.name!r} changes")
+    path.write_text(right.replace(mutation.old, mutation.new))
+    try:
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not stack", *TESTS]
+        return subprocess.run(command, cwd=tree, capture_output=True, check=False).returncode == 1
+    finally:
+        path.write_text(right)
+
+
+def main() -> int:
+    """Try each mutation; return how many went unnoticed."""
+    unnoticed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        skipped = shutil.ignore_patterns(".git", ".venv", "node_modules", "__pycache__", ".*_cache")
+        shutil.copytree(ROOT, tree, ignore=skipped, symlinks=True)
+        for mutation in MUTATIONS:
+            noticed = is_noticed(mutation, tree)
+            unnoticed += not noticed
+            print("red      " if noticed else "UNNOTICED", mutation.name, flush=True)
+    return unnoticed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,410 @@
+"""The verbs of turns in memory: the same keys, attempts, leases and limits as the SQL functions.
+
+`tests/contract` shows that it does what the real roads do. Its clock is the event loop's.
+"""
+
+import asyncio
+import functools
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID, uuid4
+
+from shared.ai.tokens import estimate_tokens
+from shared.auth.caller import Caller
+from shared.errors import (
+    ConversationNotFoundError,
+    IdempotencyKeyReusedError,
+    TooManyTurnsError,
+    TurnNotFoundError,
+)
+from shared.models.context import History, HistoryContext
+from shared.models.rows import ConversationRow, MessageRow, TurnRow
+from shared.models.turns import (
+    CountedTurn,
+    ExtendedTurn,
+    ExtendedTurns,
+    SettledTurns,
+    TurnExtension,
+    TurnRecord,
+)
+from tests.support.store_faults import Fault, works
+
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+PERIODS = {"minute": 60, "day": 86_400}
+INTERRUPTED = {
+    "type": "interrupted",
+    "message": "The reply was interrupted before it was complete.",
+}
+CANCELLED = {"type": "cancelled", "message": "The reply was stopped."}
+
+
+@dataclass
+class StoredTurn:
+    """A row of turns."""
+
+    user_id: UUID
+    conversation_id: UUID
+    idempotency_key: str
+    request_hash: str
+    lease_until: float
+    user_message: MessageRow
+    id: UUID = field(default_factory=uuid4)
+    status: str = "running"
+    attempt: int = 1
+    draft: str = ""
+    reply: MessageRow | None = None
+    is_cancel_requested: bool = False
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether it runs and nobody holds it."""
+        return self.status == "running" and self.lease_until <= now()
+
+
+def now() -> float:
+    """Return the store's time."""
+    return asyncio.get_running_loop().time()
+
+
+def moment(at: float) -> str:
+    """Return a time as a row has it."""
+    return (EPOCH + timedelta(seconds=at)).isoformat()
+
+
+def _verb(
+    method: Callable[P, Coroutine[Any, Any, ResultT]],
+) -> Callable[P, Coroutine[Any, Any, ResultT]]:
+    """Let a method be one round trip, which is counted and may meet a fault."""
+
+    @functools.wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> ResultT:
+        store: Any = args[0]
+        store.calls[method.__name__] += 1
+        fault = store.faults.get(method.__name__, store.fault)
+        answer: ResultT = await fault(lambda: method(*args, **kwargs))
+        return answer
+
+    return call
+
+
+class InMemoryStore:
+    """A TurnStore. `fault` is what every verb meets, `faults` what one of them does."""
+
+    def __init__(self) -> None:
+        self.fault: Fault = works
+        self.faults: dict[str, Fault] = {}
+        self.calls: Counter[str] = Counter()
+        self.turns: dict[UUID, StoredTurn] = {}
+        self.messages: dict[UUID, list[MessageRow]] = {}  # by conversation, in order
+        self._conversations: dict[UUID, ConversationRow] = {}
+        self._begun_at: dict[UUID, list[float]] = {}  # by user, what isn't stored too
+
+    @_verb
+    async def begin_turn(
+        self,
+        *,
+        user_id: UUID,
+        idempotency_key: str,
+        request_hash: str,
+        request: str,
+        message_id: UUID,
+        conversation_id: UUID | None,
+        project_id: UUID | None,
+        metadata: dict[str, Any],
+        lease_seconds: int,
+        history_tokens: int,
+        turns_per_minute: int | None = None,
+        turns_per_day: int | None = None,
+    ) -> TurnRecord:
+        """Commit the user's message and open its turn, or find what this key led to."""
+        for turn in self.turns.values():
+            if (turn.user_id, turn.idempotency_key) == (user_id, idempotency_key):
+                if turn.request_hash != request_hash:
+                    raise IdempotencyKeyReusedError
+                is_repeated = turn.user_message.id == message_id and turn.attempt == 1
+                return self._resume(turn, lease_seconds, history_tokens, is_repeated=is_repeated)
+        self._require_turns_left(user_id, minute=turns_per_minute, day=turns_per_day)
+        if conversation_id is None:
+            conversation_id = self.add_conversation(user_id, project_id).id
+        elif self._conversation(user_id, conversation_id) is not None:
+            for turn in self._running_in(conversation_id):
+                if not turn.is_expired:
+                    return self._record(turn, "in_progress")
+                self._interrupt(turn)
+        turn = StoredTurn(
+            user_id,
+            conversation_id,
+            idempotency_key,
+            request_hash,
+            now() + lease_seconds,
+            self._add(conversation_id, message_id, "user", request, metadata),
+        )
+        turn.user_message = self._of_turn(turn.user_message, turn.id)
+        self.turns[turn.id] = turn
+        self._begun_at.setdefault(user_id, []).append(now())
+        return self._record(turn, "started", history_tokens)
+
+    @_verb
+    async def complete_turn(
+        self,
+        *,
+        user_id: UUID,
+        turn_id: UUID,
+        attempt: int,
+        message_id: UUID,
+        status: str,
+        content: str,
+        generated_code: str | None,
+        metadata: dict[str, Any],
+        error: dict[str, Any] | None,
+    ) -> TurnRecord:
+        """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
+        turn = self.turns.get(turn_id)
+        if turn is None or turn.user_id != user_id:
+            raise ConversationNotFoundError
+        if turn.reply is not None and turn.reply.id == message_id:
+            return self._record(turn, "completed")
+        if turn.status != "running" or turn.attempt != attempt:
+            return self._record(turn, "superseded")
+        self._settle(turn, status, message_id, content, metadata, generated_code)
+        return self._record(turn, "completed")
+
+    @_verb
+    async def extend_turns(
+        self, extensions: list[TurnExtension], *, lease_seconds: int
+    ) -> ExtendedTurns:
+        """Renew the leases of a process's turns and write their drafts."""
+        answers = []
+        for sent in extensions:
+            turn = self.turns.get(sent.turn_id)
+            is_ours = turn is not None and (turn.status, turn.attempt) == ("running", sent.attempt)
+            if turn is not None and is_ours:
+                turn.lease_until = now() + lease_seconds
+                if sent.draft_offset <= len(turn.draft):
+                    longer = turn.draft[: sent.draft_offset] + sent.draft_tail
+                    turn.draft = max(turn.draft, longer, key=len)
+            answers.append(
+                ExtendedTurn(
+                    turn_id=sent.turn_id,
+                    is_ours=is_ours,
+                    cancel_requested=turn is not None and is_ours and turn.is_cancel_requested,
+                )
+            )
+        return ExtendedTurns(turns=answers)
+
+    @_verb
+    async def load_turn(self, user_id: UUID, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
+        """Read a turn with its messages and its draft."""
+        turn = self._turn(user_id, turn_id)
+        if caller is not None and caller.user_id not in {None, user_id}:
+            raise TurnNotFoundError
+        record = self._record(turn, "in_progress" if turn.status == "running" else "replayed")
+        return record.model_copy(update={"draft": turn.draft, "is_expired": turn.is_expired})
+
+    @_verb
+    async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
+        """Ask a turn of this user to stop."""
+        turn = self._turn(user_id, turn_id)
+        turn.is_cancel_requested = turn.is_cancel_requested or turn.status == "running"
+        if turn.is_expired:
+            self._interrupt(turn)
+        return self._record(turn, "in_progress" if turn.status == "running" else "replayed")
+
+    @_verb
+    async def settle_expired_turn(self, user_id: UUID, conversation_id: UUID) -> SettledTurns:
+        """Settle a conversation's running turn if its lease is over."""
+        expired = [turn for turn in self._running_in(conversation_id) if turn.is_expired]
+        for turn in expired:
+            self._interrupt(turn)
+        return SettledTurns(settled=len(expired))
+
+    @_verb
+    async def count_unstored_turn(
+        self, *, user_id: UUID, turns_per_minute: int | None, turns_per_day: int | None
+    ) -> CountedTurn:
+        """Count a turn of which nothing is stored towards its user's limits."""
+        self._require_turns_left(user_id, minute=turns_per_minute, day=turns_per_day)
+        self._begun_at.setdefault(user_id, []).append(now())
+        return CountedTurn(is_counted=True)
+
+    @_verb
+    async def get_conversation(
+        self, user_id: UUID, conversation_id: UUID, *, caller: Caller
+    ) -> ConversationRow:
+        """Read one conversation's row."""
+        return self._conversation(user_id, conversation_id)
+
+    @_verb
+    async def load_history(
+        self, user_id: UUID, conversation_id: UUID, *, history_tokens: int, caller: Caller
+    ) -> History:
+        """Read the newest messages that fit a budget."""
+        self._conversation(user_id, conversation_id)
+        return self._history(conversation_id, history_tokens, before=2**53)
+
+    def add_conversation(self, user_id: UUID, project_id: UUID | None = None) -> ConversationRow:
+        """Make a conversation."""
+        row = ConversationRow(
+            id=uuid4(), user_id=user_id, project_id=project_id, title="New Chat", metadata={},
+            last_seq=0, created_at=moment(now()), updated_at=moment(now()), archived_at=None,
+        )  # fmt: skip
+        self._conversations[row.id] = row
+        self.messages[row.id] = []
+        return row
+
+    def delete_conversation(self, conversation_id: UUID) -> None:
+        """Remove a conversation with its messages and turns."""
+        del self._conversations[conversation_id], self.messages[conversation_id]
+        for turn in list(self.turns.values()):
+            if turn.conversation_id == conversation_id:
+                del self.turns[turn.id]
+
+    def _conversation(self, user_id: UUID, conversation_id: UUID) -> ConversationRow:
+        found = self._conversations.get(conversation_id)
+        if found is None or found.user_id != user_id:
+            raise ConversationNotFoundError
+        return found
+
+    def _turn(self, user_id: UUID, turn_id: UUID) -> StoredTurn:
+        turn = self.turns.get(turn_id)
+        if turn is None or turn.user_id != user_id:
+            raise TurnNotFoundError
+        return turn
+
+    def _running_in(self, conversation_id: UUID) -> list[StoredTurn]:
+        return [
+            turn
+            for turn in self.turns.values()
+            if turn.conversation_id == conversation_id and turn.status == "running"
+        ]
+
+    def _resume(
+        self, turn: StoredTurn, lease_seconds: int, history_tokens: int, *, is_repeated: bool
+    ) -> TurnRecord:
+        if is_repeated and turn.status == "running":
+            return self._record(turn, "started", history_tokens)
+        if turn.is_expired and not turn.is_cancel_requested:
+            turn.attempt, turn.draft = turn.attempt + 1, ""
+            turn.lease_until = now() + lease_seconds
+            return self._record(turn, "taken_over", history_tokens)
+        if turn.is_expired:
+            self._interrupt(turn)
+        return self._record(turn, "in_progress" if turn.status == "running" else "replayed")
+
+    def _require_turns_left(self, user_id: UUID, **limits: int | None) -> None:
+        for name, limit in limits.items():
+            begun = self._begun_at.get(user_id, [])
+            recent = [at for at in begun if at > now() - PERIODS[name]]
+            if limit is not None and len(recent) >= limit:
+                oldest = sorted(recent)[-limit] if limit else now()
+                wait = max(1, ceil(oldest + PERIODS[name] - now()))
+                raise TooManyTurnsError(f"Too many turns this {name}.", retry_after=wait)
+
+    def _interrupt(self, turn: StoredTurn) -> None:
+        error = CANCELLED if turn.is_cancel_requested else INTERRUPTED
+        content = turn.draft or error["message"]
+        self._settle(
+            turn, error["type"], uuid4(), content, {"success": False, "error": error}, None
+        )
+
+    def _settle(
+        self,
+        turn: StoredTurn,
+        status: str,
+        message_id: UUID,
+        content: str,
+        metadata: dict[str, Any],
+        generated_code: str | None,
+    ) -> None:
+        row = self._add(
+            turn.conversation_id, message_id, "assistant", content, metadata, generated_code
+        )
+        turn.reply = self._of_turn(row, turn.id)
+        turn.status, turn.draft = status, ""
+
+    def _add(
+        self,
+        conversation_id: UUID,
+        message_id: UUID,
+        role: Any,
+        content: str,
+        metadata: dict[str, Any],
+        generated_code: str | None = None,
+    ) -> MessageRow:
+        conversation = self._conversations[conversation_id]
+        seq = conversation.last_seq + 1
+        row = MessageRow(
+            id=message_id, conversation_id=conversation_id, user_id=conversation.user_id, seq=seq,
+            role=role, content=content, generated_code=generated_code, metadata=metadata,
+            is_summary=False, created_at=moment(now()), turn_id=None,
+        )  # fmt: skip
+        self.messages[conversation_id].append(row)
+        self._conversations[conversation_id] = conversation.model_copy(update={"last_seq": seq})
+        return row
+
+    def _of_turn(self, row: MessageRow, turn_id: UUID) -> MessageRow:
+        rows = self.messages[row.conversation_id]
+        rows[-1] = row.model_copy(update={"turn_id": turn_id})
+        return rows[-1]
+
+    def _history(self, conversation_id: UUID, budget: int, *, before: int) -> History:
+        """Return the newest messages that fit; a long one counts no more than a quarter."""
+        rows = [row for row in self.messages[conversation_id] if row.seq < before]
+        sizes = [estimate_tokens(row.content) for row in rows]
+        longest = max(budget // 4, 5)
+        is_whole = sum(sizes) <= budget
+        first, room = len(rows), budget
+        while not is_whole and first and (room := room - min(sizes[first - 1], longest)) >= 0:
+            first -= 1
+        given = rows if is_whole else rows[first:]
+        return History(
+            history=[
+                {
+                    "seq": row.seq,
+                    "role": row.role,
+                    "content": row.content if is_whole else row.content[: longest * 3],
+                }
+                for row in given
+            ],
+            context=HistoryContext(
+                covers_to=0,
+                omitted=len(rows) - len(given),
+                longest=longest,
+                is_whole=is_whole,
+                since_tokens=sum(sizes),
+            ),
+        )
+
+    def _record(
+        self, turn: StoredTurn, outcome: Any, history_tokens: int | None = None
+    ) -> TurnRecord:
+        seq = turn.user_message.seq
+        history = (
+            History(history=[])
+            if history_tokens is None
+            else self._history(turn.conversation_id, history_tokens, before=seq)
+        )
+        row = TurnRow(
+            id=turn.id,
+            user_id=turn.user_id,
+            idempotency_key=turn.idempotency_key,
+            status=turn.status,
+            attempt=turn.attempt,
+            lease_expires_at=moment(turn.lease_until),
+        )
+        return TurnRecord(
+            outcome=outcome,
+            turn=row,
+            conversation=self._conversations[turn.conversation_id],
+            user_message=turn.user_message,
+            reply=turn.reply,
+            history=history.history,
+            context=history.context,
+        )

@@ -1,0 +1,187 @@
+"""One key, one turn: however many ask for it, at once or again, and where there is no room."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from shared.auth.caller import Caller
+from shared.errors import (
+    ConversationNotFoundError,
+    IdempotencyKeyReusedError,
+    TooManyTurnsError,
+    TurnInProgressError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from shared.models.turns import MegaMindRequest
+from tests.support.engines import FailingEngine, ScriptedEngine
+from tests.support.heart import USER, Process, begin, turn_request, until
+from tests.support.in_memory_store import InMemoryStore
+
+CALLERS = 24
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+async def test_24_callers_with_one_key_are_one_turn(processes: int) -> None:
+    """All are answered with the one reply, wherever they ask; the AI is asked once."""
+    store, engine = InMemoryStore(), ScriptedEngine("Once.", hold=True)
+    house = [Process(store, engine) for _ in range(processes)]
+    callers = [house[n % processes].asking() for n in range(CALLERS)]
+    await asyncio.sleep(5)
+    engine.release.set()
+    responses = await asyncio.gather(*callers)
+    again = await house[0].ask()
+    bodies = [response.model_dump(exclude={"replayed"}) for response in [*responses, again]]
+    assert bodies == [bodies[0]] * (CALLERS + 1)
+    assert [response.replayed for response in responses].count(False) == 1
+    assert again.replayed
+    assert engine.requests == ["Hello"]
+    assert [row.role for rows in store.messages.values() for row in rows] == ["user", "assistant"]
+
+
+async def test_a_turn_is_forgotten_however_it_ends() -> None:
+    """Also where it fails, and where its conversation is deleted: its place is free again."""
+    store = InMemoryStore()
+    gate = ScriptedEngine(hold=True)
+    deleted = Process(store, gate, max_concurrent_turns=1)
+    asking = deleted.asking()
+    await gate.started.wait()
+    store.delete_conversation(next(iter(store.messages)))
+    gate.release.set()
+    with pytest.raises(ConversationNotFoundError):
+        await asking
+    await asyncio.sleep(1)
+    assert not deleted.registry.working
+    assert (await deleted.ask("next")).success
+    failing = Process(store, FailingEngine(), max_concurrent_turns=1)
+    for key in ("one", "two"):
+        assert not (await failing.ask(key)).success
+        await asyncio.sleep(0)
+
+
+async def test_one_key_for_another_request_is_refused() -> None:
+    """And nothing of it is stored; the first one stays."""
+    process = Process(InMemoryStore())
+    first = await process.ask()
+    with pytest.raises(IdempotencyKeyReusedError):
+        await process.ask(request="Another")
+    assert (await process.ask()).message == first.message
+
+
+async def test_a_busy_conversation_names_the_turn_that_runs() -> None:
+    """Another key has to wait for it, at once and on a stream; afterwards it is free."""
+    store, engine = InMemoryStore(), ScriptedEngine(hold=True)
+    process = Process(store, engine)
+    chat: dict[str, Any] = {"conversationId": str(store.add_conversation(USER).id)}
+    running = process.asking("one", **chat)
+    await engine.started.wait()
+    with pytest.raises(TurnInProgressError) as caught:
+        await process.ask("two", **chat)
+    with pytest.raises(TurnInProgressError):
+        await process.runner.stream(turn_request("two", **chat))
+    engine.release.set()
+    assert caught.value.details["turnId"] == str((await running).turn_id)
+    assert not (await process.ask("two", **chat)).replayed
+
+
+async def test_a_full_process_refuses_before_anything_is_asked() -> None:
+    """What begins, what runs and what stores nothing take a place each."""
+    store, engine = InMemoryStore(), ScriptedEngine(hold=True)
+    process = Process(store, engine, max_concurrent_turns=1)
+    body = MegaMindRequest(request="Hello")
+    caller = Caller(USER, "token")
+
+    async def unstored() -> object:
+        return await process.runner.unstored.run(body, user_id=USER, caller=caller)
+
+    for first in (process.ask, unstored):
+        taking = asyncio.create_task(first())
+        calls = store.calls.total()
+        for moment in (0.0, 10.0):  # while it begins, and while it runs
+            await asyncio.sleep(moment)
+            for refused in (process.ask("other"), unstored()):
+                with pytest.raises(UnavailableError):
+                    await refused
+        assert store.calls["begin_turn"] + store.calls["count_unstored_turn"] <= calls + 1
+        engine.release.set()
+        await taking
+        await asyncio.sleep(1)
+        engine.release.clear()
+
+
+async def test_what_stores_nothing_counts_towards_its_users_limits() -> None:
+    """After a turn, and before the AI is asked; strangers have no limits."""
+    store, engine = InMemoryStore(), ScriptedEngine()
+    process = Process(store, engine, turns_per_minute=2)
+    body, caller = MegaMindRequest(request="Unstored"), Caller(USER, "token")
+    await process.ask()
+    await process.runner.unstored.run(body, user_id=USER, caller=caller)
+    for refused in (
+        process.runner.unstored.run(body, user_id=USER, caller=caller),
+        process.ask("new"),
+    ):
+        with pytest.raises(TooManyTurnsError) as caught:
+            await refused
+        assert 1 <= (caught.value.retry_after or 0) <= 60
+    stranger = await process.runner.unstored.run(body, user_id=None, caller=None)
+    assert (stranger.turn_id, stranger.user_message) == (None, None)
+    assert engine.requests == ["Hello", "Unstored", "Unstored"]
+    await asyncio.sleep(61)
+    assert (await process.ask("new")).success
+
+
+async def test_what_stores_nothing_reads_the_conversation_that_it_names() -> None:
+    """The user's own alone, also with the service key; a stranger has none."""
+    store, engine = InMemoryStore(), ScriptedEngine()
+    process = Process(store, engine)
+    chat = (await process.ask()).conversation_id
+    body = MegaMindRequest(request="And?", conversationId=chat)
+    await process.runner.unstored.run(body, user_id=USER, caller=Caller(USER, "token"))
+    assert [row.content for row in engine.histories[1]] == ["Hello", "Done."]
+    other = uuid4()
+    for caller in (Caller(None, None), Caller(other, "token")):
+        with pytest.raises(ConversationNotFoundError):
+            await process.runner.unstored.run(body, user_id=other, caller=caller)
+    with pytest.raises(UnauthorizedError):
+        await process.runner.unstored.run(body, user_id=None, caller=None)
+    assert [len(rows) for rows in store.messages.values()] == [2]
+
+
+async def test_a_turn_that_waits_too_long_for_another_process_is_in_progress() -> None:
+    """A retry is to come back; the turn goes on where it is."""
+    store = InMemoryStore()
+    await begin(store, lease_seconds=3_600)
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    with pytest.raises(TurnInProgressError):
+        await Process(store, retry_wait_seconds=20).ask()
+    assert 20 <= clock() - started < 21
+
+
+async def test_a_process_that_ends_waits_for_its_turns_and_leaves_what_takes_longer() -> None:
+    """A turn that is left runs out of its lease, and is taken over elsewhere."""
+    store, engine = InMemoryStore(), ScriptedEngine(hold=True)
+    process = Process(store, engine)
+    await process.registry.drain(10)
+    process.asking("quick")
+    late = process.asking("late")
+    await until(lambda: len(engine.requests) == 2)
+    asyncio.get_running_loop().call_later(5, engine.release.set)
+    await process.registry.drain(10)
+    assert not process.registry.working
+    assert [turn.status for turn in store.turns.values()] == ["completed"] * 2
+    engine.release.clear()
+    process.asking("later")
+    await until(lambda: len(engine.requests) == 3)
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    await process.registry.drain(10)
+    assert 10 <= clock() - started < 13
+    assert not process.registry.working
+    assert (await late).success
+    engine.release.set()
+    taken_over = await Process(store, engine, retry_wait_seconds=60).ask("later")
+    assert (taken_over.success, taken_over.replayed) == (True, False)
+    assert list(store.turns.values())[-1].attempt == 2

@@ -1,0 +1,236 @@
+"""Who has a turn: leases that are kept or run out, attempts that take over, workers that lost."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from shared.auth.caller import Caller
+from shared.encoding.storable import unescape
+from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError
+from shared.turns.follow import START, Place
+from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
+from tests.support.heart import USER, Process, begin, until
+from tests.support.in_memory_store import InMemoryStore
+from tests.support.store_faults import away
+
+PIECES = ["One, ", "two, ", "três, ", "四 🎉."]
+
+
+async def test_a_turn_that_is_worked_on_is_never_taken_over() -> None:
+    """However much longer than a lease the AI takes: heartbeats keep it, in one round each."""
+    store, engine = InMemoryStore(), ScriptedEngine("Late.", hold=True)
+    here, there = Process(store, engine), Process(store, retry_wait_seconds=600)
+    asking, retrying = here.asking(), there.asking()
+    await asyncio.sleep(200)
+    engine.release.set()
+    assert (await retrying).message == (await asking).message
+    assert [turn.attempt for turn in store.turns.values()] == [1]
+    assert engine.requests == ["Hello"]
+
+
+async def test_another_process_takes_over_where_a_worker_died() -> None:
+    """The retry waits for the end of the lease, then runs the turn as the next attempt."""
+    store = InMemoryStore()
+    dead = Process(store, HangingEngine())
+    dead.asking()
+    await until(lambda: bool(store.turns))
+    await asyncio.sleep(3)
+    dead.die()
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    response = await Process(store, retry_wait_seconds=60).ask()
+    (turn,) = store.turns.values()
+    assert 20 < clock() - started < 27
+    assert (response.replayed, turn.attempt, turn.status) == (False, 2, "completed")
+    assert [row.role for row in store.messages[turn.conversation_id]] == ["user", "assistant"]
+
+
+async def test_a_worker_that_lost_its_turn_writes_nothing(ends: list[str]) -> None:
+    """It learns so from the store, however late: its caller gets the other one's reply."""
+    store, slow = InMemoryStore(), ScriptedEngine("Too late.", hold=True)
+    sleeper = Process(store, slow, heartbeat_seconds=5)
+    sleeping = sleeper.asking()
+    await slow.started.wait()
+    (turn,) = store.turns.values()
+    turn.lease_until = 0
+    other = await Process(store, ScriptedEngine("In time.")).ask()
+    slow.release.set()
+    response = await sleeping
+    assert response.message == other.message
+    assert response.replayed
+    assert (turn.attempt, turn.status, turn.reply) == (2, "completed", other.message)
+    assert len(store.messages[turn.conversation_id]) == 2
+    assert ends == ["completed", "lost"]
+
+
+async def test_a_worker_that_learns_of_its_loss_stops_the_ai() -> None:
+    """Before the AI is done: at the next heartbeat, whose answer says that the turn is lost."""
+    store = InMemoryStore()
+    sleeper = Process(store, HangingEngine())
+    sleeping = sleeper.asking()
+    await until(lambda: bool(store.turns))
+    (turn,) = store.turns.values()
+    turn.lease_until, engine = 0, ScriptedEngine(hold=True)
+    retrying = Process(store, engine).asking()
+    with pytest.raises(TurnInProgressError):
+        await asyncio.wait_for(sleeping, 2)
+    await asyncio.sleep(1)
+    assert not sleeper.registry.working
+    engine.release.set()
+    assert (await retrying).success
+
+
+async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
+    """The AI runs once; readers here read on, and the store has the draft from its start."""
+    store, engine = InMemoryStore(), TypingEngine(PIECES)
+    process = Process(store, engine)
+    reading = process.streaming()
+    engine.allow(1)
+    await asyncio.sleep(2)
+    (turn,) = store.turns.values()
+    assert turn.draft == PIECES[0]
+    store.faults["extend_turns"], turn.lease_until = away, 0
+    retrying = process.asking()
+    await until(lambda: turn.attempt == 2)
+    assert turn.draft == ""
+    del store.faults["extend_turns"]
+    engine.allow(1)
+    await asyncio.sleep(2)
+    assert turn.draft == PIECES[0] + PIECES[1]
+    engine.allow(3)
+    response = await retrying
+    await reading.task
+    assert response.message.content == reading.text() == "".join(PIECES)
+    assert (reading.attempts(), turn.attempt, engine.runs) == ([1], 2, 1)
+    later = [event for event in process.broadcaster.says() if event["attempt"] == 2]
+    assert [event.get("status") for event in later if "status" in event] == [
+        "thinking",
+        "generating",
+        "saving",
+    ]
+    assert "".join(event.get("text", "") for event in later) == "".join(PIECES)
+    assert [event.get("offset") for event in later][2] == 0
+
+
+async def test_a_stream_elsewhere_goes_on_across_a_take_over() -> None:
+    """It reads what the store has; where another attempt writes, from 0 under its number."""
+    store, engine = InMemoryStore(), TypingEngine(PIECES)
+    dead, here, there = (Process(store, engine) for _ in range(3))
+    dead.asking()
+    await until(lambda: bool(store.turns))
+    (turn,) = store.turns.values()
+    engine.allow(2)
+    await asyncio.sleep(2)
+    following = here.following(turn.id)
+    waiting = there.streaming()
+    await asyncio.sleep(2)
+    dead.die()
+    assert following.text() == waiting.text() == PIECES[0] + PIECES[1]
+    await until(lambda: turn.attempt == 2 or turn.status != "running")
+    engine.allow(len(PIECES) + 1)
+    await asyncio.gather(following.task, waiting.task)
+    assert turn.reply is not None
+    for reading in (following, waiting):
+        assert reading.events[-2].data["content"] == turn.reply.content
+        assert reading.text() == turn.reply.content
+
+
+async def test_a_follower_of_a_stored_turn_settles_it_where_its_worker_is_gone() -> None:
+    """Nobody retries it: what was written so far becomes the reply."""
+    store = InMemoryStore()
+    record = await begin(store)
+    store.turns[record.turn.id].draft = "Half an ans"
+    following = Process(store).following(record.turn.id)
+    await following.task
+    assert following.text() == "Half an ans"
+    assert [event.name for event in following.events[-2:]] == ["message", "done"]
+    assert following.events[-1].data["success"] is False
+    assert store.turns[record.turn.id].status == "interrupted"
+
+
+async def test_a_follower_does_not_wait_for_ever() -> None:
+    """No longer than a turn may take: then it is unavailable, and may be followed again."""
+    store = InMemoryStore()
+    record = await begin(store, lease_seconds=3_600)
+    following = Process(store, engine_timeout=100).following(record.turn.id)
+    with pytest.raises(UnavailableError):
+        await following.task
+    assert [event.name for event in following.events] == ["accepted"]
+
+
+async def test_a_turn_can_be_followed_from_any_place_by_its_owner() -> None:
+    """Here, elsewhere and once it is settled; somebody else's is not found."""
+    store, engine = InMemoryStore(), TypingEngine(PIECES)
+    here, there = Process(store, engine), Process(store)
+    asking = here.asking()
+    engine.allow(2)
+    await asyncio.sleep(2)
+    (turn_id,) = store.turns
+    place = Place(3, 1)
+    readings = [process.following(turn_id, place) for process in (here, there)]
+    fresh = here.following(turn_id, Place(3, 7))
+    for process in (here, there):
+        with pytest.raises(TurnNotFoundError):
+            await process.runner.follow(uuid4(), turn_id, caller=Caller(None, None), place=START)
+    await asyncio.sleep(1)
+    engine.allow(3)
+    await asking
+    readings.append(here.following(turn_id, place))
+    await asyncio.gather(fresh.task, *(reading.task for reading in readings))
+    for reading in readings:
+        deltas = [event.data for event in reading.events if event.name == "delta"]
+        assert (deltas[0]["offset"], "".join(d["text"] for d in deltas)) == (3, "".join(PIECES)[3:])
+        assert reading.events[-1].data["replayed"] is (reading is not readings[0])
+    assert fresh.text() == "".join(PIECES)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_turn_is_stopped_here_at_once_and_elsewhere_at_its_next_heartbeat(
+    *, elsewhere: bool
+) -> None:
+    """What was written is the reply; the turn is cancelled for good."""
+    store, engine = InMemoryStore(), TypingEngine(PIECES)
+    here, there = Process(store, engine), Process(store)
+    asking = here.asking()
+    engine.allow(2)
+    await asyncio.sleep(2.5)
+    (turn_id,) = store.turns
+    with pytest.raises(TurnNotFoundError):
+        await here.runner.cancel(uuid4(), turn_id)
+    record = await (there if elsewhere else here).runner.cancel(USER, turn_id)
+    assert record.turn.status == ("running" if elsewhere else "cancelled")
+    response = await asyncio.wait_for(asking, 1)
+    assert response.message.content == PIECES[0] + PIECES[1]
+    assert response.message.metadata["error"]["type"] == "cancelled"
+    for process in (here, there):
+        assert (await process.runner.cancel(USER, turn_id)).reply == response.message
+        assert (await process.ask()).replayed
+    assert engine.runs == 1
+
+
+async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is() -> None:
+    """It can be turned back, also where text beside it only looks like an escape."""
+    pieces = ["It is \\u0000, ", "as in \x00, ", "or \ud83d."]
+    store, engine = InMemoryStore(), TypingEngine(pieces)
+    process = Process(store, engine)
+    asking = process.asking()
+    engine.allow(2)
+    await asyncio.sleep(1)
+    await process.runner.cancel(USER, next(iter(store.turns)))
+    reply = (await asking).message
+    assert reply.metadata["escaped"] is True
+    assert unescape(reply.content) == "".join(pieces[:2])
+
+
+async def test_a_turn_that_was_to_stop_is_not_taken_over() -> None:
+    """Its worker died before it knew: its draft is the reply, and the AI is not asked again."""
+    store, engine = InMemoryStore(), ScriptedEngine()
+    record = await begin(store)
+    store.turns[record.turn.id].draft = "Half"
+    process = Process(store, engine, retry_wait_seconds=60)
+    await process.runner.cancel(USER, record.turn.id)
+    response = await process.ask()
+    assert (response.message.content, response.replayed) == ("Half", True)
+    assert store.turns[record.turn.id].status == "cancelled"
+    assert engine.requests == []

@@ -1,0 +1,53 @@
+/** What a chat is to the components that show it, whether its messages are stored or not. */
+
+import type { ChatClient } from "../core/client";
+import type { Connection } from "../core/conversation";
+import type { ChatError } from "../core/errors";
+import type { TurnState } from "../core/state";
+import type { ConversationRow, ErrorBody, MessageRow, OutboxEntry } from "../core/types";
+
+export interface UniversalAIChatOptions {
+  client: ChatClient;
+  /** The conversation to show; without one, the first message starts one. */
+  conversationId?: string;
+  projectId?: string;
+  /** False: the AI answers, and nothing is stored anywhere. */
+  persistMessages?: boolean;
+  /** Called with the id of a conversation that the first message has started. */
+  onConversation?: (conversationId: string) => void;
+}
+
+export type ChatStatus = "loading" | "ready" | "sending" | "thinking" | "generating" | "saving";
+
+export interface UniversalAIChat {
+  /** The same for as long as one conversation is shown, also while a new one gets its id. */
+  thread: string;
+  conversationId: string | null;
+  conversation: ConversationRow | null;
+  /** What the database holds, in order. */
+  messages: MessageRow[];
+  /** What is on its way there: queued, being sent, or failed. */
+  pending: OutboxEntry[];
+  /** The turn that runs, and its text so far. */
+  turn: TurnState | null;
+  status: ChatStatus;
+  connection: Connection;
+  error: ChatError | ErrorBody | null;
+  hasOlder: boolean;
+  hasNewer: boolean;
+  isLoadingOlder: boolean;
+  send(text: string, metadata?: Record<string, unknown>): Promise<void>;
+  stop(): Promise<void>;
+  /** Send a message that failed once more, under the key it had. */
+  retry(key: string): Promise<void>;
+  /** Forget a message that was not stored. */
+  discard(key: string): Promise<void>;
+  reload(): Promise<void>;
+  loadOlder(): Promise<void>;
+  loadNewer(): Promise<void>;
+  loadNewest(): Promise<void>;
+  /** Show the place of a message, such as a hit of a search. */
+  loadAround(messageId: string): Promise<void>;
+}
+
+export const nothing = async () => undefined;

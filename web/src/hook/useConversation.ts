@@ -1,0 +1,25 @@
+/** A conversation that is open in this tab, as React state. */
+
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import type { ChatClient } from "../core/client";
+import { CLOSED, type Conversation, type ConversationSnapshot } from "../core/conversation";
+
+/** Open a conversation for as long as it is shown; null until it is open. */
+export function useConversation(client: ChatClient, id: string | null): Conversation | null {
+  const [open, setOpen] = useState<{ client: ChatClient; conversation: Conversation } | null>(null);
+  useEffect(() => {
+    if (!id) return setOpen(null);
+    setOpen({ client, conversation: client.conversations.acquire(id) });
+    return () => client.conversations.release(id);
+  }, [client, id]);
+  // Until the effect has run, it is the conversation shown before, or another user's view of it.
+  return open?.client === client && open.conversation.id === id ? open.conversation : null;
+}
+
+export function useSnapshot(open: Conversation | null): ConversationSnapshot {
+  const subscribe = useCallback(
+    (onChange: () => void) => open?.subscribe(onChange) ?? (() => undefined),
+    [open],
+  );
+  return useSyncExternalStore(subscribe, () => open?.getSnapshot() ?? CLOSED);
+}

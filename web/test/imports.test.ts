@@ -1,0 +1,38 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+
+const SRC = join(import.meta.dirname, "../src");
+const imports = new Map(
+  readdirSync(SRC, { recursive: true, encoding: "utf8" })
+    .filter((path) => /\.tsx?$/.test(path))
+    .map((path) => [path.replace(/\.tsx?$/, ""), importsOf(path)]),
+);
+
+/** Modules that a file imports, types too: those of this package by their path in it. */
+function importsOf(path: string): string[] {
+  const text = readFileSync(join(SRC, path), "utf8");
+  return [...text.matchAll(/(?:from |import\(?)"([^"]+)"/g)].map(([, name = ""]) =>
+    name.startsWith(".") ? join(dirname(path), name) : name,
+  );
+}
+
+function circleFrom(path: string, way: string[] = []): string[] | null {
+  if (way.includes(path)) return [...way, path];
+  for (const next of imports.get(path) ?? []) {
+    const circle = circleFrom(next, [...way, path]);
+    if (circle) return circle;
+  }
+  return null;
+}
+
+test("no import leads back to where it began", () => {
+  for (const path of imports.keys()) expect(circleFrom(path)).toBeNull();
+});
+
+test("the core knows nothing of React, nor of what shows it", () => {
+  const core = [...imports].filter(([path]) => path.startsWith("core/"));
+  const outside = core.flatMap(([, names]) => names).filter((name) => !name.startsWith("core/"));
+  expect(outside.filter((name) => /react|\.\.|^(page|hook|components)\//.test(name))).toEqual([]);
+  expect(core.length).toBeGreaterThan(10);
+});
