@@ -1,6 +1,7 @@
 """A body on its way onto the disk: what it may be, how large, and how slow."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -29,6 +30,21 @@ def request_of(
     return Request({"type": "http", "headers": encoded}, receive=lambda: anext(coming))
 
 
+class _Megabytes(Sequence[bytes]):
+    """As many chunks of a megabyte, made when they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: Any) -> Any:
+        if place >= self._count:
+            raise IndexError
+        return bytes(1024**2)
+
+
 @pytest.mark.parametrize(
     ("media_type", "is_zip"),
     [("application/json; charset=utf-8", False), ("Application/Zip", True),
@@ -49,6 +65,17 @@ async def test_what_says_to_be_something_else_is_refused(headers: dict[str, Any]
     with pytest.raises(UnsupportedMediaTypeError):
         async with received(request_of([], **headers), limit=3):
             pass
+
+
+async def test_a_file_takes_no_memory_while_it_comes() -> None:
+    """It goes to the disk: many that stop shortly before their end hold nothing."""
+    request = request_of(_Megabytes(24))
+    tracemalloc.start()
+    async with received(request, limit=64 * 1024**2) as file:
+        _, most = tracemalloc.get_traced_memory()
+        assert file.content.seek(0, 2) == 24 * 1024**2
+    tracemalloc.stop()
+    assert most < 4 * 1024**2
 
 
 async def test_a_file_that_is_too_large_is_read_to_its_end_and_refused() -> None:
