@@ -49,7 +49,8 @@ def _only_name(block: dict[str, Any]) -> str:
 
 
 def _read_text(_: str, block: dict[str, Any], said: Said) -> None:
-    said.say(_text_of(block, "text", "refusal"))
+    add = said.think if block.get("thought") is True else said.say
+    add(_text_of(block, "text", "refusal"))
     add_citations(said, block.get("citations") or block.get("annotations"))
 
 
@@ -122,8 +123,8 @@ def add_citations(said: Said, value: Any) -> None:
     """Add the links that a text names."""
     for citation in as_objects(value):
         link = {**citation, **as_object(citation.get("details"))}
-        link |= as_object(citation.get("url_citation"))
-        said.cite(link.get("url"), link.get("title"))
+        link |= as_object(citation.get("url_citation")) | as_object(citation.get("source"))
+        said.cite(link.get("url"), link.get("title") or link.get("name"))
         for source in as_objects(citation.get("sources")):
             said.cite(source.get("url"), source.get("title"))
 

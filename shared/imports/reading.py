@@ -112,7 +112,7 @@ class FileReader:
                     error = _huge_number(entry.value)
                 if error is not None:
                     yield Rejected(title_of(entry.value), error)
-                elif is_message(entry.value) or (messages and not _has_parts(entry.value)):
+                elif is_message(entry.value) or (messages and not _is_conversation(entry.value)):
                     messages.append(entry.value)
                 else:
                     if messages:
@@ -173,9 +173,10 @@ class FileReader:
         return conversation
 
 
-def _has_parts(value: Any) -> bool:
-    """Say whether a value could hold a conversation: within messages, what can't is one of them."""
-    return isinstance(value, list) or any(True for _ in _containers(value))
+def _is_conversation(value: Any) -> bool:
+    """Say whether an entry among messages is none of them."""
+    is_known = format_of(value) or (isinstance(value, dict) and messages_of(value))
+    return bool(is_known) or isinstance(value, list)
 
 
 def _containers(value: Any) -> Iterable[Any]:

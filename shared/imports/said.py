@@ -61,7 +61,7 @@ class Said:
         """Add something that is named and not kept; return how its place in the text is marked."""
         known = name[:MAX_NAME_CHARS] if isinstance(name, str) and name.strip() else None
         attachment = {"name": known or kind}
-        if isinstance(media_type, str) and media_type:
+        if isinstance(media_type, str) and "/" in media_type:
             attachment["mediaType"] = media_type[:MAX_NAME_CHARS]
         if attachment not in self.attachments:
             self.attachments.append(attachment)
@@ -70,8 +70,10 @@ class Said:
     def add_file(self, title: object, content: str, *, language: str = "") -> None:
         """Add a file that the AI made: an artifact, a document of a canvas."""
         path = file_path(title, language)
+        known = (name for name, suffix in EXTENSIONS.items() if path.endswith(suffix))
+        language = language or next(known, "text")
         self.files = [file for file in self.files if file.path != path]
-        self.files.append(GeneratedFile(path=path, language=language or "text", content=content))
+        self.files.append(GeneratedFile(path=path, language=language, content=content))
 
     def cite(self, url: object, title: object = None) -> None:
         """Add a link."""

@@ -30,7 +30,8 @@ REFERENCE: Final = re.compile(r"turn\d+\w+")
 
 def read_message(message: dict[str, Any], role: str) -> tuple[Said, bool]:
     """Return what a message says, and whether it is a step on the way to one."""
-    content = as_object(message.get("content"))
+    given = message.get("content")
+    content = {"parts": [given]} if isinstance(given, str) else as_object(given)
     metadata = as_object(message.get("metadata"))
     recipient = str(message.get("recipient") or "all")
     said = Said()
@@ -39,7 +40,8 @@ def read_message(message: dict[str, Any], role: str) -> tuple[Said, bool]:
         return said, True
     is_step = _add_content(said, kind, content, metadata, recipient=recipient, role=role)
     for attached in as_objects(metadata.get("attachments")):
-        name, media_type = attached.get("name"), attached.get("mime_type")
+        name = attached.get("name")
+        media_type = attached.get("mime_type") or attached.get("mimeType")
         said.attach(media_kind(media_type, name), name, media_type)
     _add_links(said, metadata)
     return said, is_step
@@ -140,7 +142,11 @@ def _add_document(said: Said, content: dict[str, Any]) -> bool:
         language = "markdown" if kind == "document" else kind.rpartition("/")[2]
         said.add_file(document.get("name"), words, language=language)
         return True
-    said.step(type="canvas", content=text)
+    changes = as_objects(document.get("updates"))
+    if len(changes) == 1 and changes[0].get("pattern") == ".*":  # all of it
+        said.add_file("canvas", str(changes[0].get("replacement")), language="markdown")
+    else:
+        said.step(type="canvas", content=text)
     return True
 
 

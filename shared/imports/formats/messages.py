@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.imports.blocks import add_citations, read_blocks
 from shared.imports.parsed import as_object, as_objects, as_text, digest_of
-from shared.imports.said import media_kind
+from shared.imports.said import media_kind, visible_texts
 from shared.imports.tree import Node, chain
 
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ ROLES: Final = {
     "model": "assistant", "gpt": "assistant", "bot": "assistant", "chatgpt": "assistant",
     "aimessagechunk": "assistant", "system": "system", "developer": "system",
     "tool": "tool", "function": "tool", "ipython": "tool", "function_call": "tool",
-    "observation": "tool",
+    "observation": "tool", "function_call_output": "tool", "reasoning": "assistant",
 }  # fmt: skip
 ROLE_NAMES: Final = ("role", "from", "sender", "author", "type")
 CONTENTS: Final = ("parts", "content", "value", "text", "message")
+CALLS: Final = ("tool_calls", "arguments", "output", "summary")
 TIMES: Final = ("timestamp", "createdAt", "created_at", "create_time", "date", "time")
 READ: Final = frozenset(
     {
@@ -39,7 +40,7 @@ def is_message(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     message = unwrapped(entry)
-    has_content = any(name in message for name in (*CONTENTS, "tool_calls"))
+    has_content = any(name in message for name in (*CONTENTS, *CALLS))
     return has_content and role_of(message) is not None
 
 
@@ -121,6 +122,8 @@ def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
     node.at = notes.moment(next((message[name] for name in TIMES if message.get(name)), None))
     said = node.said
     said.think(message.get("reasoning_content") or message.get("reasoning"))
+    if given == "reasoning":
+        said.think("\n\n".join(visible_texts(message.get("summary"))))
     contents = (message[name] for name in CONTENTS if message.get(name))
     read_blocks(next(contents, []), said)
     said.say(message.get("refusal"))
@@ -131,12 +134,12 @@ def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
         notes.system.extend(said.texts)
         node.kind = "hidden"
     elif node.role in {"tool", ""}:
-        name, words = message.get("name"), "\n\n".join(said.texts) or None
-        said.step(type=given or "unknown role", name=name, content=words)
-        node.kind, said.texts = "step", []
+        words = "\n\n".join(said.texts) or None
+        said.step(**{**said.more, "type": given or "unknown role", "content": words})
+        node.kind, said.texts, said.more = "step", [], {}
     elif not said:
         node.kind, node.left_out = "hidden", "empty"
-    elif not said.is_shown and node.role == "assistant":
+    elif not said.is_shown:  # Anthropic has the results of tools in a user's messages
         node.kind = "step"
     return node
 

@@ -35,7 +35,7 @@ async def read(content: Any, *, is_zip: bool = False, **more: Any) -> ReadUpload
 async def test_a_file_comes_back_in_parts_with_a_summary() -> None:
     """Each as stage_import takes it."""
     rows = [{"role": "user", "content": str(n)} for n in range(1500)]
-    upload = await read([*gpt_sample(), *rows, {"hello": [1]}])
+    upload = await read([{"hello": [1]}, *gpt_sample(), *rows])
     parts = [part async for part in upload.parts()]
     gpt, plain, odd = upload.conversations
     assert [len(part["messages"]) for part in parts] == [1000, 504]
