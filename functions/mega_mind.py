@@ -11,6 +11,7 @@ from shared.http.dependencies import (
     CurrentCaller,
     CurrentContainer,
     IdempotencyKey,
+    UserInQuery,
 )
 from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
@@ -54,9 +55,9 @@ async def mega_mind(
 @router.get("", response_class=Response, responses=STREAM)
 async def follow_turn(
     turn_id: Annotated[PlainUuid, Query(alias="turnId")],
+    user_id: UserInQuery,
     caller: CurrentCaller,
     container: CurrentContainer,
-    user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None,
     last_event_id: Annotated[str | None, Header()] = None,
     offset: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
@@ -67,7 +68,4 @@ async def follow_turn(
     if offset is not None and last_event_id is not None:
         raise InvalidRequestError("Give Last-Event-ID or offset, not both.")
     place = Place(offset) if offset is not None else place_from(last_event_id)
-    events = await container.turns.follow(
-        caller.acting_for(user_id), turn_id, caller=caller, place=place
-    )
-    return event_stream(events)
+    return event_stream(await container.turns.follow(user_id, turn_id, caller=caller, place=place))

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 async def read_conversation(
     persistence: Persistence, user_id: UUID, request: LoadConversationRequest, *, caller: Caller
 ) -> LoadConversationResponse:
-    """Return a page; where the open turn's lease may be over, have it settled and read again.
+    """Return a page; where the open turn's lease is over, have it settled and read again.
 
     Whether it is over is what the store says: no clock of this process is asked.
     """
     page = await persistence.load_conversation(user_id, request, caller=caller)
-    if page.open_turn is None or page.open_turn.is_expired is False:
+    if page.open_turn is None or not page.open_turn.is_expired:
         return page
     await persistence.settle_expired_turn(user_id, page.conversation.id)
     return await persistence.load_conversation(user_id, request, caller=caller)

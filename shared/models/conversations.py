@@ -62,8 +62,7 @@ class Page(Envelope):
 class OpenTurn(Envelope):
     """The turn that is still running. `offset` counts the draft's characters (code points).
 
-    Where it `isExpired`, its worker is gone: it is about to be settled. Null is the store's not
-    saying so, as the previous release's schema doesn't.
+    Where it `isExpired`, its worker is gone: it is about to be settled.
     """
 
     turn_id: UUID
@@ -74,7 +73,7 @@ class OpenTurn(Envelope):
     offset: int
     started_at: str
     lease_expires_at: str
-    is_expired: bool | None = None
+    is_expired: bool
 
 
 class LoadConversationResponse(Envelope):

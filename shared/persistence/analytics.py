@@ -27,7 +27,7 @@ class AnalyticsCalls(Calls):
         prices: Mapping[str, ModelPrice],
     ) -> ConversationAnalyticsResponse:
         """Count a user's turns in a range, in all and for each bucket."""
-        return await self._call(
+        return await self._call_with_retries(
             ConversationAnalyticsResponse,
             "conversation_analytics",
             caller,

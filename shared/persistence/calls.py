@@ -16,32 +16,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Calls that do the same once or twice: reads, and writes under a key.
-REPEATABLE = frozenset(
-    {
-        "begin_turn",
-        "cancel_turn",
-        "discard_import",
-        "export_conversations",
-        "export_messages",
-        "conversation_analytics",
-        "erase_account",
-        "get_conversation",
-        "list_conversations",
-        "list_legal_holds",
-        "list_retention_policies",
-        "load_conversation",
-        "load_history",
-        "load_turn",
-        "release_legal_hold",
-        "set_retention_policy",
-        "search_messages",
-        "settle_expired_turn",
-        "stage_import",
-        "load_unsummarised",
-        "write_summary",
-    }
-)
 ATTEMPTS = 4
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -59,11 +33,12 @@ class Calls:
         function: str,
         caller: Caller | None = None,
         *,
+        attempts: int = 1,
         is_urgent: bool = False,
         **arguments: Any,
     ) -> ModelT:
+        """Call a function once, and read its answer."""
         plain = {name: _plain(value) for name, value in arguments.items()}
-        attempts = ATTEMPTS if function in REPEATABLE else 1
         try:
             answer = await self._store.call(
                 function, plain, caller=caller, attempts=attempts, is_urgent=is_urgent
@@ -76,6 +51,12 @@ class Calls:
         except ValidationError as exc:
             log.exception("store_answer_unexpected", function=function)
             raise StoreUnavailableError from exc
+
+    async def _call_with_retries(
+        self, model: type[ModelT], function: str, caller: Caller | None = None, **arguments: Any
+    ) -> ModelT:
+        """Call, again where it fails, what does the same twice: a read, or a write under a key."""
+        return await self._call(model, function, caller, attempts=ATTEMPTS, **arguments)
 
 
 def _plain(value: Any) -> Any:

@@ -30,7 +30,7 @@ class ConversationCalls(Calls):
         caller: Caller,
     ) -> LoadConversationResponse:
         """Read a page of a user's conversation."""
-        return await self._call(
+        return await self._call_with_retries(
             LoadConversationResponse,
             "load_conversation",
             caller,
@@ -52,7 +52,7 @@ class ConversationCalls(Calls):
         place: ListPlace | None,
     ) -> ConversationList:
         """Read a page of a user's conversations: the first, or the one at a place."""
-        return await self._call(
+        return await self._call_with_retries(
             ConversationList,
             "list_conversations",
             caller,
@@ -91,7 +91,7 @@ class ConversationCalls(Calls):
         caller: Caller,
     ) -> ConversationRow:
         """Read one conversation's row."""
-        return await self._call(
+        return await self._call_with_retries(
             ConversationRow, "get_conversation", caller, conversation_id=conversation_id
         )
 

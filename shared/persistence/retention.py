@@ -28,7 +28,7 @@ class RetentionCalls(Calls):
 
     async def set_retention_policy(self, request: SetRetentionPolicyRequest) -> RetentionPolicyRow:
         """Set the one policy of a user, of a project, or of everybody."""
-        return await self._call(
+        return await self._call_with_retries(
             RetentionPolicyRow,
             "set_retention_policy",
             user_id=request.user_id,
@@ -41,7 +41,7 @@ class RetentionCalls(Calls):
         self, request: ListRetentionPoliciesRequest
     ) -> RetentionPoliciesResponse:
         """Read the policies."""
-        return await self._call(
+        return await self._call_with_retries(
             RetentionPoliciesResponse,
             "list_retention_policies",
             user_id=request.user_id,
@@ -77,7 +77,7 @@ class RetentionCalls(Calls):
 
     async def list_legal_holds(self, request: ListLegalHoldsRequest) -> LegalHoldsResponse:
         """Read the holds in force, or those that were released."""
-        return await self._call(
+        return await self._call_with_retries(
             LegalHoldsResponse,
             "list_legal_holds",
             user_id=request.user_id,
@@ -91,13 +91,13 @@ class RetentionCalls(Calls):
         hold_id: UUID,
     ) -> LegalHoldRow:
         """End a hold."""
-        return await self._call(LegalHoldRow, "release_legal_hold", hold_id=hold_id)
+        return await self._call_with_retries(LegalHoldRow, "release_legal_hold", hold_id=hold_id)
 
     async def erase_account(
         self, user_id: UUID, *, idempotency_key: str, requested_by: str
     ) -> ErasureReceipt:
         """Delete some of a user's conversations; the same key goes on where it ended."""
-        return await self._call(
+        return await self._call_with_retries(
             ErasureReceipt,
             "erase_account",
             user_id=user_id,

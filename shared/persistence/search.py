@@ -25,7 +25,7 @@ class SearchCalls(Calls):
         place: SearchPlace | None,
     ) -> FoundMessages:
         """Read a page of a user's messages that match: the first, or the one at a place."""
-        return await self._call(
+        return await self._call_with_retries(
             FoundMessages,
             "search_messages",
             caller,

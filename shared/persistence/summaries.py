@@ -25,7 +25,7 @@ class SummaryCalls(Calls):
         caller: Caller,
     ) -> History:
         """Read what the AI is given of a conversation, within a budget."""
-        return await self._call(
+        return await self._call_with_retries(
             History,
             "load_history",
             caller,
@@ -42,7 +42,7 @@ class SummaryCalls(Calls):
         after: int | None,
     ) -> Unsummarised:
         """Read the oldest messages that are due for a summary, at most half of the budget."""
-        return await self._call(
+        return await self._call_with_retries(
             Unsummarised,
             "load_unsummarised",
             conversation_id=conversation_id,
@@ -61,7 +61,7 @@ class SummaryCalls(Calls):
         metadata: dict[str, Any],
     ) -> WrittenSummary:
         """Add a summary of everything up to a seq; outcome `busy` while a turn runs."""
-        return await self._call(
+        return await self._call_with_retries(
             WrittenSummary,
             "write_summary",
             conversation_id=conversation_id,

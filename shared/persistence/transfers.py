@@ -26,7 +26,7 @@ class TransferCalls(Calls):
         until: int | None = None,
     ) -> ExportPage:
         """Read a conversation and its next messages, up to the seq `until`."""
-        return await self._call(
+        return await self._call_with_retries(
             ExportPage,
             "export_messages",
             caller,
@@ -39,7 +39,7 @@ class TransferCalls(Calls):
         self, user_id: UUID, *, caller: Caller, after: UUID | None
     ) -> ConversationIds:
         """Read the next ids of a user's conversations."""
-        return await self._call(
+        return await self._call_with_retries(
             ConversationIds, "export_conversations", caller, user_id=user_id, after=after
         )
 
@@ -53,7 +53,7 @@ class TransferCalls(Calls):
         messages: list[dict[str, Any]],
     ) -> StagedPart:
         """Keep a part of an import until it is committed."""
-        return await self._call(
+        return await self._call_with_retries(
             StagedPart,
             "stage_import",
             import_id=import_id,

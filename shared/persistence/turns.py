@@ -37,7 +37,7 @@ class TurnCalls(Calls):
 
         `message_id` becomes the row's id where the row is new.
         """
-        return await self._call(
+        return await self._call_with_retries(
             TurnRecord,
             "begin_turn",
             user_id=user_id,
@@ -91,11 +91,13 @@ class TurnCalls(Calls):
         caller: Caller | None,
     ) -> TurnRecord:
         """Read a turn with its messages and its draft; as the service where `caller` is None."""
-        return await self._call(TurnRecord, "load_turn", caller, turn_id=turn_id)
+        return await self._call_with_retries(TurnRecord, "load_turn", caller, turn_id=turn_id)
 
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
         """Ask a turn of this user to stop."""
-        return await self._call(TurnRecord, "cancel_turn", user_id=user_id, turn_id=turn_id)
+        return await self._call_with_retries(
+            TurnRecord, "cancel_turn", user_id=user_id, turn_id=turn_id
+        )
 
     async def settle_expired_turn(
         self,
@@ -103,7 +105,7 @@ class TurnCalls(Calls):
         conversation_id: UUID,
     ) -> SettledTurns:
         """Settle a conversation's running turn if its lease is over."""
-        return await self._call(
+        return await self._call_with_retries(
             SettledTurns, "settle_expired_turn", conversation_id=conversation_id
         )
 

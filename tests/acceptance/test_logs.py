@@ -121,13 +121,14 @@ async def test_the_request_id_is_in_every_line_and_in_the_answer(
     assert ids["turn"] == "mine-1.2:3_4"
     assert len(set(ids.values())) == len(ids)
     assert {"x" * 129, 'a" b\\'}.isdisjoint(ids.values())
-    assert [line for line in lines if "request_id" not in line] == []
+    of_no_request = {line["event"] for line in lines if "request_id" not in line}
+    assert of_no_request == {"broadcast_failed"}  # what several turns may share
     events = {
-        name: [line["event"] for line in lines if line["request_id"] == request_id]
+        name: [line["event"] for line in lines if line.get("request_id") == request_id]
         for name, request_id in ids.items()
     }
     assert all(told.count("request") == 1 for told in events.values())
-    assert {"message_saving", "message_saved", "broadcast_failed"} <= set(events["turn"])
+    assert {"message_saving", "message_saved"} <= set(events["turn"])
     assert "store_unavailable" in events["store down"]
     assert "token_refused" in events["bad token"]
     done = {line["request_id"]: line for line in lines if line["event"] == "request"}

@@ -29,6 +29,17 @@ def names_in(constant: str) -> set[str]:
     return {*re.findall(r'"([^"]+)"', array)}
 
 
+def test_every_module_with_routes_is_in_the_table_and_serves_its_own_address() -> None:
+    """What is not in the table is served nowhere."""
+    modules = {
+        path.stem.replace("_", "-")
+        for path in (ROOT / "functions").glob("*.py")
+        if "EndpointRouter(" in path.read_text()
+    }
+    assert modules | {"health"} == {*ENDPOINTS}
+    assert {path.split("/")[3] for path in app.openapi()["paths"]} == {*ENDPOINTS}
+
+
 def test_every_endpoint_has_its_forwarder_and_no_other_has() -> None:
     """A folder of supabase/functions for each."""
     assert {*function_names()} == {*ENDPOINTS}

@@ -26,11 +26,11 @@ logging.getLogger("theirs").info("theirs")
 with structlog.contextvars.bound_contextvars(request_id="r1"):
     log.debug("fine")
     log.info("ours", number=1, text="é\\n")
-    for tell in (log.exception, logging.getLogger("theirs").exception):
+    for report in (log.exception, logging.getLogger("theirs").exception):
         try:
             raise ValueError({canary!r}) from KeyError({canary!r})
         except ValueError:
-            tell("broke")
+            report("broke")
 """
 
 
@@ -53,7 +53,7 @@ def test_every_line_is_a_json_object_with_its_request(tmp_path: Path) -> None:
     assert all({"level", "timestamp"} <= line.keys() for line in lines)
 
 
-def test_an_exception_is_told_by_its_type_and_place_alone(tmp_path: Path) -> None:
+def test_an_exception_is_logged_by_its_type_and_place_alone(tmp_path: Path) -> None:
     """Its message may hold what a user wrote; and so may its cause's."""
     raw, lines = logged(tmp_path, "debug")
     assert CANARY not in raw

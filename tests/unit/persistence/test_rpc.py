@@ -1,4 +1,4 @@
-"""What the Data API's failures mean: each becomes the one error that callers are told."""
+"""What the Data API's failures mean: each becomes the one error that callers get."""
 
 import json
 import uuid

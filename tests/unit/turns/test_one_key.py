@@ -10,6 +10,7 @@ from shared.auth.caller import Caller
 from shared.errors import (
     ConversationNotFoundError,
     IdempotencyKeyReusedError,
+    StoreUnavailableError,
     TooManyTurnsError,
     TurnInProgressError,
     UnauthorizedError,
@@ -19,6 +20,7 @@ from shared.models.turns import MegaMindRequest
 from tests.support.engines import FailingEngine, ScriptedEngine
 from tests.support.heart import USER, Process, begin, turn_request, until
 from tests.support.in_memory_store import InMemoryStore
+from tests.support.store_faults import away
 
 CALLERS = 24
 
@@ -112,7 +114,7 @@ async def test_a_full_process_refuses_before_anything_is_asked() -> None:
 
 
 async def test_what_stores_nothing_counts_towards_its_users_limits() -> None:
-    """After a turn, and before the AI is asked; strangers have no limits."""
+    """After a turn, and before the AI is asked; strangers have no limits, nor has anybody unset."""
     store, engine = InMemoryStore(), ScriptedEngine()
     process = Process(store, engine, turns_per_minute=2)
     body, caller = MegaMindRequest(request="Unstored"), Caller(USER, "token")
@@ -130,6 +132,11 @@ async def test_what_stores_nothing_counts_towards_its_users_limits() -> None:
     assert engine.requests == ["Hello", "Unstored", "Unstored"]
     await asyncio.sleep(61)
     assert (await process.ask("new")).success
+    store.faults["count_unstored_turn"] = away
+    with pytest.raises(StoreUnavailableError):
+        await process.runner.unstored.run(body, user_id=USER, caller=caller)
+    assert (await Process(store).runner.unstored.run(body, user_id=USER, caller=caller)).success
+    assert len(engine.requests) == 4
 
 
 async def test_what_stores_nothing_reads_the_conversation_that_it_names() -> None:

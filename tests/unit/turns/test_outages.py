@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import ReplyNotStoredError, StoreUnavailableError
 from tests.support.engines import FailingEngine, ScriptedEngine, TypingEngine
-from tests.support.heart import Process, until
+from tests.support.heart import Process, begin, until
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import Fault, Held, answer_lost, away, hung, once
 
@@ -125,6 +125,22 @@ async def test_a_client_that_leaves_while_its_turn_begins_changes_nothing() -> N
     held.release.set()
     await process.registry.drain(10)
     assert [turn.status for turn in store.turns.values()] == ["completed"]
+
+
+async def test_a_client_that_leaves_while_its_stream_takes_a_turn_over_changes_nothing() -> None:
+    """A stream that waited for the end of a lease takes the turn over, and nobody reads it."""
+    store, held = InMemoryStore(), Held()
+    record = await begin(store)
+    process = Process(store)
+    waiting = process.streaming()
+    await asyncio.sleep(1)
+    store.faults["begin_turn"] = held
+    await held.committed.wait()
+    await waiting.leave()
+    held.release.set()
+    await process.registry.drain(10)
+    turn = store.turns[record.turn.id]
+    assert (turn.status, turn.attempt) == ("completed", 2)
 
 
 async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error() -> None:
