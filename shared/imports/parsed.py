@@ -133,18 +133,20 @@ def as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def set_times(draft: ParsedConversation, now: datetime) -> None:
+def set_times(conversation: ParsedConversation, now: datetime) -> None:
     """Give every message a moment that is later than the one before it, and none that is to come.
 
     Where the file says when, and that is later, it is kept; else it is the one before and a
     microsecond. None is before 1970: our own JSON with such a time can't be imported again.
     """
-    known = next((message.at for message in draft.messages if message.at), now)
-    earliest = min(draft.created_at or known, known) - TICK * len(draft.messages)
+    known = next((message.at for message in conversation.messages if message.at), now)
+    earliest = min(conversation.created_at or known, known) - TICK * len(conversation.messages)
     previous = max(earliest, EPOCH - TICK)
-    for message in draft.messages:
+    for message in conversation.messages:
         message.at = previous = max(message.at or previous, previous + TICK)
-    draft.created_at = draft.created_at or next((m.at for m in draft.messages), now)
+    conversation.created_at = conversation.created_at or next(
+        (m.at for m in conversation.messages), now
+    )
 
 
 def sensible_moment(moment: datetime | None, now: datetime) -> datetime | None:

@@ -304,7 +304,7 @@ async def test_a_plain_list_is_named_by_its_key_or_its_content(
     assert count_of(db, user) == (2, 6, 0)
 
 
-async def test_chatgpts_archive_comes_in_order(user: User, db: psycopg.Connection) -> None:
+async def test_chatgpts_export_comes_in_order(user: User, db: psycopg.Connection) -> None:
     """The active path; empty ones counted, and what was kept beside the words."""
     report = (await send(user, gpt_sample())).json()
     (taken,) = report["taken"]
@@ -322,7 +322,7 @@ async def test_chatgpts_archive_comes_in_order(user: User, db: psycopg.Connectio
     assert broken(db, [taken["conversationId"]]) == []
 
 
-async def test_claudes_archive_comes_in_order(user: User, db: psycopg.Connection) -> None:
+async def test_claudes_export_comes_in_order(user: User, db: psycopg.Connection) -> None:
     """The path to the newest leaf; a flat conversation as it is; no title, no problem."""
     tree, flat = await taken_from(user, claude_sample())
     assert await said_in(user, tree) == CLAUDE_TAKEN
@@ -334,7 +334,7 @@ async def test_claudes_archive_comes_in_order(user: User, db: psycopg.Connection
 
 
 @pytest.mark.parametrize("sample", [gpt_sample, claude_sample])
-async def test_a_providers_archive_imported_again_adds_nothing(
+async def test_a_providers_export_imported_again_adds_nothing(
     user: User, db: psycopg.Connection, sample: Any
 ) -> None:
     """Each conversation of it is skipped, with the one that is there; a new one beside is taken."""
@@ -362,7 +362,7 @@ async def test_one_file_sent_by_several_at_once_is_taken_once(
 async def test_zips_are_taken_as_they_are_given_out(
     user: User, other_user: User, db: psycopg.Connection
 ) -> None:
-    """A provider's in a folder, one in shards, and our own account archive."""
+    """A provider's in a folder, one in shards, and our own of an account."""
     gpt, claude = as_bytes(gpt_sample()), claude_sample()
     shards = zipped(**{
         f"conversations-00{n}___json": as_bytes([one]) for n, one in enumerate(claude)
@@ -485,7 +485,7 @@ async def test_zips_that_are_none_or_burst_are_refused(
     assert count_of(db, user) == (0, 0, 0)
 
 
-async def test_a_long_import_tells_how_far_it_is(user: User, db: psycopg.Connection) -> None:
+async def test_a_long_import_says_how_far_it_is(user: User, db: psycopg.Connection) -> None:
     """progress grows to the total, then done with the report."""
     rows = [{"role": "user", "content": str(n)} for n in range(2500)]
     headers = {**JSON, "accept": "text/event-stream"}
@@ -505,7 +505,7 @@ async def test_a_long_import_tells_how_far_it_is(user: User, db: psycopg.Connect
 async def test_an_import_sends_no_event_for_its_messages(
     user: User, db: psycopg.Connection
 ) -> None:
-    """Nobody can listen to a conversation that isn't there yet; later messages are told of."""
+    """Nobody can listen to a conversation that isn't there yet; later messages send theirs."""
     (conversation,) = await taken_from(user, LIST)
     query = "select count(*) from realtime.messages where topic = %s and event = 'message'"
     topic = (f"conversation:{conversation}",)

@@ -140,9 +140,9 @@ CLAUDE_TAKEN = [("user", "Hello"), ("assistant", "Let me look.\n\nCats."), ("use
 def zipped(**files: bytes) -> bytes:
     """Return a zip of these files; in a name two underscores are a slash, and one more is a dot."""
     written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content in files.items():
-            archive.writestr(name.replace("___", ".").replace("__", "/"), content)
+            opened.writestr(name.replace("___", ".").replace("__", "/"), content)
     return written.getvalue()
 
 

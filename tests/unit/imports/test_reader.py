@@ -162,7 +162,7 @@ async def test_a_zip_that_bursts_is_refused() -> None:
 async def test_a_damaged_entry_of_a_zip_is_an_error() -> None:
     """Its checksum says so."""
     written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("a.json", b'[{"role": "user", "content": "good"}]')
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as opened:
+        opened.writestr("a.json", b'[{"role": "user", "content": "good"}]')
     with pytest.raises(InvalidImportError, match="not a zip that can be read"):
         await read(written.getvalue().replace(b"good", b"evil"), is_zip=True)

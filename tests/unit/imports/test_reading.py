@@ -1,4 +1,4 @@
-"""From a file to conversations: formats told apart, odd entries, and what they cost."""
+"""From a file to conversations: formats distinguished, odd entries, and what they cost."""
 
 import json
 from typing import Any
