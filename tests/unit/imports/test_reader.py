@@ -19,7 +19,7 @@ from shared.imports.reader import ReadUpload, read_upload
 from shared.models.transfers import ReadingTask
 from tests.support.provider_files import gpt_sample, zipped
 
-MEGABYTES = 2
+MEGABYTES = 1
 
 
 async def read(content: Any, *, is_zip: bool = False, **more: Any) -> ReadUpload:
