@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.imported import case, conversations_in, everything_in, words_of
 
+pytestmark = pytest.mark.promise("imports")
+
 TEA = [
     ("user", "First question about tea"), ("assistant", "First answer about tea"),
     ("user", "Second question about tea"), ("assistant", "Second answer about tea"),

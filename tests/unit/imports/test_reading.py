@@ -18,6 +18,8 @@ from tests.support.provider_files import (
     zipped,
 )
 
+pytestmark = pytest.mark.promise("imports")
+
 MESSAGE = {"role": "user", "content": "x"}
 
 

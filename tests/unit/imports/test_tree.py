@@ -13,6 +13,8 @@ from shared.imports.tree import TOP, Node, flatten
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
+pytestmark = pytest.mark.promise("imports")
+
 
 def node(key: str, parent: str | None, seconds: int | None = None, **more: Any) -> Node:
     """Return a message that says its id."""
