@@ -192,6 +192,19 @@ class StagedPart(BaseModel):
     part: int
 
 
+class ImportLeftBehind(BaseModel):
+    """Whose import has left its parts staged."""
+
+    user_id: UUID
+    import_id: UUID
+
+
+class ImportsLeftBehind(BaseModel):
+    """What list_imports_left_behind answers."""
+
+    imports: list[ImportLeftBehind]
+
+
 class ImportOutcome(BaseModel):
     """What became of one staged conversation."""
 
