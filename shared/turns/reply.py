@@ -43,9 +43,10 @@ def compose_reply(
     error = result.error.model_dump() if result.error else None
     fields = {
         "success": result.success,
-        "filesGenerated": [{"path": f.path, "language": f.language} for f in result.files],
+        "filesGenerated": len(result.files),
+        "files": [{"path": f.path, "language": f.language} for f in result.files],
         "duration": round(duration, 3),
-        "intent": analysis.goal if analysis else None,
+        "intent": analysis.intent.value if analysis else None,
         "complexity": analysis.complexity.value if analysis else None,
         "strategy": analysis.strategy if analysis else None,
         "timestamp": datetime.now(UTC).isoformat(),
@@ -55,7 +56,9 @@ def compose_reply(
         "context": context,
         "error": error,
         "usage": result.usage.model_dump() if result.usage else None,
-        "truncated": result.truncated or None,
+        "reasoning": result.reasoning,
+        "truncated": True if result.finish_reason else None,
+        "finishReason": result.finish_reason,
         "persistedAfter": None if persisted_after is None else round(persisted_after, 4),
     }
     fields |= {name: value for name, value in optional.items() if value is not None}

@@ -111,6 +111,7 @@ async def full_conversation(user: User, db: psycopg.Connection) -> str:
     return conversation
 
 
+@pytest.mark.promise("imports", red="the project goes with it")
 async def test_a_round_trip_into_an_empty_account_is_the_same_under_its_checksum(
     user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -159,6 +160,7 @@ async def test_a_blank_title_comes_back_as_it_was(
     assert lines_of(await exported(other_user, copy)) == lines_of(document)
 
 
+@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
 async def test_its_owner_importing_it_again_adds_nothing(
     user: User, db: psycopg.Connection
 ) -> None:
@@ -204,6 +206,7 @@ TAMPERED: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+@pytest.mark.promise("imports", red="the checksum not compared")
 async def test_a_tampered_file_is_refused(
     user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -217,6 +220,7 @@ async def test_a_tampered_file_is_refused(
     assert count_of(db, other_user) == (0, 0, 0)
 
 
+@pytest.mark.promise("imports")
 async def test_a_forged_file_makes_no_system_row_and_takes_no_name(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -287,6 +291,7 @@ async def test_a_plain_list_keeps_its_order_and_its_times(
     assert broken(db, [conversation]) == []
 
 
+@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
 async def test_a_plain_list_is_named_by_its_key_or_its_content(
     user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -333,6 +338,7 @@ async def test_claudes_archive_comes_in_order(user: User, db: psycopg.Connection
     assert broken(db, [tree, flat]) == []
 
 
+@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
 @pytest.mark.parametrize("sample", [gpt_sample, claude_sample])
 async def test_a_providers_archive_imported_again_adds_nothing(
     user: User, db: psycopg.Connection, sample: Any
@@ -349,6 +355,7 @@ async def test_a_providers_archive_imported_again_adds_nothing(
     assert (len(more["taken"]), len(more["skipped"])) == (1, len(first))
 
 
+@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
 async def test_one_file_sent_by_several_at_once_is_taken_once(
     user: User, db: psycopg.Connection
 ) -> None:
@@ -404,6 +411,7 @@ BAD: dict[str, bytes] = {
 }
 
 
+@pytest.mark.promise("imports")
 async def test_a_bad_file_is_a_clear_error_and_leaves_nothing(
     user: User, db: psycopg.Connection
 ) -> None:
@@ -416,6 +424,7 @@ async def test_a_bad_file_is_a_clear_error_and_leaves_nothing(
     assert count_of(db, user) == (0, 0, 0)
 
 
+@pytest.mark.promise("imports", red="`require_whole` not called")
 async def test_a_file_whose_last_conversation_is_refused_by_the_store_leaves_nothing(
     stack: Stack, user: User, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,6 +443,7 @@ async def test_a_file_whose_last_conversation_is_refused_by_the_store_leaves_not
     assert count_of(db, user) == (0, 0, 0)
 
 
+@pytest.mark.promise("imports", red="parts not discarded")
 async def test_a_store_that_fails_halfway_leaves_nothing(
     stack: Stack, user: User, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -505,6 +515,7 @@ async def test_a_long_import_tells_how_far_it_is(user: User, db: psycopg.Connect
     assert len((await exported(user, conversation))["messages"]) == 2500
 
 
+@pytest.mark.promise("imports", red="the broadcast trigger without its condition")
 async def test_an_import_sends_no_event_for_its_messages(
     user: User, db: psycopg.Connection
 ) -> None:
@@ -517,6 +528,7 @@ async def test_an_import_sends_no_event_for_its_messages(
     assert (silent, db.execute(query, topic).fetchone()) == ((0,), (2,))
 
 
+@pytest.mark.promise("exports")
 async def test_whose_import_it_is_comes_from_the_token(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection
 ) -> None:

@@ -15,7 +15,7 @@ from local.stack import Stack
 from shared.imports.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
-from tests.support.users import User, functions_client
+from tests.support.users import User
 
 IMPORTED = int(os.environ.get("CONTEXT_MESSAGES", "600"))
 BUDGET = 5 * IMPORTED  # less than half of what they take
@@ -47,7 +47,7 @@ async def get(client: httpx.AsyncClient, path: str, **query: Any) -> dict[str, A
 
 
 async def test_an_imported_chat_is_a_chat_like_any_other(
-    stack: Stack, user: User, db: psycopg.Connection
+    stack: Stack, user: User, db: psycopg.Connection, service: httpx.AsyncClient
 ) -> None:
     """Found, listed, gone on with under a budget, summarised, counted, exported, and erased."""
     began = db.execute("select now()").fetchone()
@@ -98,11 +98,9 @@ async def test_an_imported_chat_is_a_chat_like_any_other(
     }  # fmt: skip
 
     forget_for_a_year(db, young)
-    async with service_of(stack) as service:
-        policy = {"userId": user.id, "deleteAfterDays": 90}
-        await service.put("/retention-policies", json=policy)
-        run = {"userId": user.id, "dryRun": False}
-        retained = (await service.post("/apply-retention", json=run)).json()
+    await service.put("/retention-policies", json={"userId": user.id, "deleteAfterDays": 90})
+    run = {"userId": user.id, "dryRun": False}
+    retained = (await service.post("/apply-retention", json=run)).json()
     assert retained["deleted"]["conversations"] == 1
     assert broken_since(db, began) == {}
     erased = await user.functions.post("/erase-account", json={"confirm": "erase"})
@@ -127,13 +125,6 @@ def forget_for_a_year(db: psycopg.Connection, conversation: str) -> None:
             " updated_at = updated_at - interval '1 year' where id = %s",
         ):
             db.execute(statement.encode(), (conversation,))
-
-
-def service_of(stack: Stack) -> httpx.AsyncClient:
-    """Return the functions as the service calls them."""
-    return functions_client(
-        stack.settings.url, apikey=stack.settings.environment()["SUPABASE_SECRET_KEY"]
-    )
 
 
 def broken_since(db: psycopg.Connection, moment: Any) -> Any:

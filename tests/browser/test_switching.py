@@ -83,7 +83,7 @@ async def test_a_reply_that_is_written_stays_in_its_conversation(
         await expect(page.get_by_text("Nothing happens here")).to_be_visible()
         expected = await fresh.sign_in(visiting_user, f"/#/c/{quiet}")
         await expect(expected.get_by_text("Nothing happens here")).to_be_visible()
-        await expect(expected.locator(".conversation")).to_have_count(2)
+        await expect(expected.locator(".uci-conversation")).to_have_count(2)
         assert await view_of(page) == await view_of(expected)
         await expect(composer(page)).to_have_value("")
     assert visit.problems == []

@@ -93,6 +93,7 @@ def bounds(service: Caller, starts_at: str, ends_at: str, bucket: str, time_zone
     return [moment.strftime("%m-%d %H:%M") for moment in found]
 
 
+@pytest.mark.promise("analytics", red="interrupted turns measured too")
 def test_every_figure_is_the_one_counted_by_hand(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_range_without_turns_has_every_bucket_with_zeros(service: Caller, owne
     assert (answer["intents"], answer["models"]) == ([], [])
 
 
+@pytest.mark.promise("analytics", red="an unpriced model costs nothing")
 def test_a_model_without_a_price_has_no_cost_and_so_has_the_whole(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -177,6 +179,7 @@ def test_a_model_without_a_price_has_no_cost_and_so_has_the_whole(
     assert answer["totals"]["usage"]["cost"] is None
 
 
+@pytest.mark.promise("analytics", red="`<=`")
 def test_the_range_holds_its_start_and_not_its_end(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -207,6 +210,7 @@ def test_a_project_is_counted_by_itself(
     assert answer["totals"]["turns"] == 1
 
 
+@pytest.mark.promise("analytics")
 def test_a_user_counts_their_own_turns_alone(scratch: psycopg.Connection, owner: str) -> None:
     """Asking for another's under one's own rights is refused."""
     add_turn(scratch, make_account(scratch), "2026-11-10T08:00Z")
@@ -221,6 +225,7 @@ def test_a_user_counts_their_own_turns_alone(scratch: psycopg.Connection, owner:
     assert refusal.value.diag.message_detail == "forbidden"
 
 
+@pytest.mark.promise("analytics")
 def test_days_where_clocks_change_have_23_and_25_hours(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -295,6 +300,7 @@ BOUNDS = {
 }  # fmt: skip
 
 
+@pytest.mark.promise("analytics", red="the second midnight is taken")
 @pytest.mark.parametrize("name", BOUNDS)
 def test_buckets_are_those_of_the_zones_clock(service: Caller, name: str) -> None:
     """They follow each other without a gap, whatever the clock does."""
@@ -343,6 +349,7 @@ def test_400_buckets_are_allowed(service: Caller, owner: str, bucket: str) -> No
         ask(service, owner, "2024-01-01T00:00Z", f"{row[0].isoformat()}.1Z", bucket=bucket)
 
 
+@pytest.mark.promise("analytics", red="the start of the range compared as an expression")
 def test_an_index_finds_the_turns_of_a_range(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -371,6 +378,7 @@ def test_an_index_finds_the_turns_of_a_range(
     assert re.search(r"Index Cond: .*user_id = .*started_at >= .*started_at < ", plan), plan
 
 
+@pytest.mark.promise("analytics", red="nothing is counted")
 def test_a_replay_is_counted_and_a_takeover_is_not(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:

@@ -9,6 +9,7 @@ from tests.support.sql_calls import Caller, make_account, make_conversation
 pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
 
 
+@pytest.mark.promise("erasure", red="a receipt that is done is gone on with")
 def test_an_erasure_goes_on_batch_by_batch_under_one_key(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -27,6 +28,7 @@ def test_an_erasure_goes_on_batch_by_batch_under_one_key(
     assert (after["conversations"], after["messages"]) == (1, 0)
 
 
+@pytest.mark.promise("retention")
 def test_a_batch_of_an_erasure_is_bounded_in_messages_too(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -55,6 +57,7 @@ def test_an_erasure_leaves_what_is_held_and_says_so(
     assert receipts == (1,)
 
 
+@pytest.mark.promise("erasure", red="live events stay")
 @pytest.mark.parametrize("who", WHO_DELETES)
 def test_live_events_go_with_their_conversation(
     scratch: psycopg.Connection, service: Caller, owner: str, who: str
@@ -70,6 +73,7 @@ def test_live_events_go_with_their_conversation(
     assert left == [(topics[1],)]
 
 
+@pytest.mark.promise("retention")
 def test_events_that_may_not_be_deleted_hold_nothing_up(
     scratch: psycopg.Connection, owner: str
 ) -> None:
@@ -83,6 +87,7 @@ def test_events_that_may_not_be_deleted_hold_nothing_up(
     assert (state(scratch, conversation), left) == (["gone"], (True,))
 
 
+@pytest.mark.promise("retention", red="a cancelled statement not caught")
 def test_events_that_take_too_long_to_delete_hold_nothing_up(
     scratch: psycopg.Connection, owner: str
 ) -> None:

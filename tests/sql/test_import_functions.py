@@ -55,6 +55,7 @@ def commit(
     return outcome
 
 
+@pytest.mark.promise("imports", red="`commit_import` takes the role as it comes")
 def test_a_commit_takes_all_parts_in_order_and_leaves_none(
     scratch: psycopg.Connection, owner: uuid.UUID
 ) -> None:
@@ -88,6 +89,7 @@ def test_what_follows_an_import_takes_its_place_as_always(
     assert (row, events) == ((3, True), (1,))
 
 
+@pytest.mark.promise("imports")
 @pytest.mark.parametrize("columns", ["", ", seq, created_at"])
 def test_a_client_that_sets_the_flag_gains_nothing(
     scratch: psycopg.Connection, owner: uuid.UUID, columns: str
@@ -200,6 +202,7 @@ def test_the_schedule_sweeps_what_imports_have_left(shaped_url: str) -> None:
         assert db.execute("select count(*) from private.import_parts").fetchone() == (0,)
 
 
+@pytest.mark.promise("exports", red="`export_messages` without `until`")
 def test_a_page_ends_before_it_is_too_large(scratch: psycopg.Connection, owner: uuid.UUID) -> None:
     """By rows and by bytes; a message that is too large by itself is a page of its own."""
     row = scratch.execute(

@@ -11,6 +11,7 @@ from tests.support.sql_calls import Caller, make_account, make_conversation
 pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
 
 
+@pytest.mark.promise("legal holds", red="the trigger on `conversations` refuses nothing")
 @pytest.mark.parametrize("scope", ["conversation", "user"])
 @pytest.mark.parametrize("who", WHO_DELETES)
 def test_nobody_removes_what_is_held(
@@ -45,6 +46,7 @@ def test_an_account_with_a_hold_and_nothing_else_can_not_go(
     assert scratch.execute("select count(*) from private.legal_holds").fetchone() == (0,)
 
 
+@pytest.mark.promise("legal holds", red="holds of a user without the locks")
 def test_a_hold_waits_for_a_removal_that_has_begun(database_url: str) -> None:
     """And then finds nothing to hold: no removal slips through behind a hold that was given."""
     with (

@@ -63,6 +63,7 @@ def _page(user: Caller, conversation: str, **arguments: Any) -> dict[str, Any]:
     return {"seqs": seqs, "has_older": page["has_older"], "has_newer": page["has_newer"]}
 
 
+@pytest.mark.promise("whole pages", red="a page one message too long")
 @pytest.mark.parametrize("size", SIZES)
 def test_a_page_is_what_the_model_says(stack: Stack, db: psycopg.Connection, size: int) -> None:
     """The newest page, and the ones before and after every edge, with exact has_older/has_newer."""
@@ -152,6 +153,7 @@ def test_a_message_of_another_conversation_is_not_found(
     assert said == {("PT404", "Message not found.", "message_not_found")}
 
 
+@pytest.mark.promise("whole pages")
 def test_walking_back_while_others_write_shows_each_message_once(
     stack: Stack, db: psycopg.Connection
 ) -> None:
@@ -168,6 +170,7 @@ def test_walking_back_while_others_write_shows_each_message_once(
     assert walked == list(range(1, 206))
 
 
+@pytest.mark.promise("whole pages")
 def test_walking_on_while_others_write_reaches_the_end_without_a_gap(
     stack: Stack, db: psycopg.Connection
 ) -> None:
@@ -187,6 +190,7 @@ def test_walking_on_while_others_write_reaches_the_end_without_a_gap(
     assert len(walked) > 100
 
 
+@pytest.mark.promise("whole pages")
 async def test_1001_messages_are_not_cut_to_1000(db: psycopg.Connection, user: User) -> None:
     """Over HTTP, page by page, every one of 1,001 messages arrives, once, in order."""
     conversation = make_conversation(db, user.id, messages=1001)
@@ -218,6 +222,7 @@ def test_the_list_of_conversations_pages_without_loss_or_repeat(
     assert order == sorted(order, reverse=True)
 
 
+@pytest.mark.promise("lists", red="conversations that moved are left out")
 @pytest.mark.parametrize("archived", [False, True])
 def test_a_list_neither_repeats_nor_skips_while_conversations_move(
     stack: Stack, db: psycopg.Connection, archived: bool
@@ -273,6 +278,7 @@ def test_a_running_turn_is_shown_with_the_page(stack: Stack, db: psycopg.Connect
 MESSAGES = int(os.environ.get("PAGING_MESSAGES", "10000"))
 
 
+@pytest.mark.promise("whole pages")
 def test_paging_through_a_long_conversation_while_three_append_gives_exactly_the_union(
     stack: Stack, db: psycopg.Connection
 ) -> None:
@@ -374,6 +380,7 @@ def heavy(stack: Stack, request: pytest.FixtureRequest) -> tuple[str, str, list[
         return owner, conversation, [row[0] for row in ids]
 
 
+@pytest.mark.promise("whole pages")
 def test_pages_of_conversations_with_long_metadata_are_shorter_and_lose_none(stack: Stack) -> None:
     """Eight megabytes each, or a single conversation; walked by what each page says comes next."""
     with psycopg.connect(stack.settings.db_url, autocommit=True) as db:
@@ -395,6 +402,7 @@ def test_pages_of_conversations_with_long_metadata_are_shorter_and_lose_none(sta
     assert [len(page) for page in pages] == [2, 1, 1, 2]
 
 
+@pytest.mark.promise("whole pages", red="metadata counted as it is stored, compressed")
 @pytest.mark.parametrize("direction", ["before", "after"])
 def test_pages_of_long_messages_are_shorter_and_lose_none(
     stack: Stack, heavy: tuple[str, str, list[str]], direction: str

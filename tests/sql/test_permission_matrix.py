@@ -82,6 +82,7 @@ async def test_the_data_api_leaves_the_grants_as_the_migrations_wrote_them(
     assert difference(catalog, describe(db)) == ""
 
 
+@pytest.mark.promise("isolation", red="`select_own` on `messages` with `using (true)`")
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("table", TABLES)
@@ -106,6 +107,7 @@ async def test_a_command_on_a_table(
         assert SECRET_TEXT not in answer.text
 
 
+@pytest.mark.promise("isolation")
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("function", FUNCTIONS)
 async def test_a_call_of_a_function(
@@ -140,6 +142,7 @@ async def test_nobody_calls_a_function_for_another(
     assert _owned(db, untouched) == before
 
 
+@pytest.mark.promise("isolation")
 @pytest.mark.parametrize("embed", EMBEDS)
 async def test_an_embed_shows_what_a_select_shows(untouched: World, embed: str) -> None:
     """The owner gets both sides, another user no row, anon a refusal, the service everything."""
@@ -153,6 +156,7 @@ async def test_an_embed_shows_what_a_select_shows(untouched: World, embed: str) 
     assert all(row[name] for row in answers["owner"].json())
 
 
+@pytest.mark.promise("isolation")
 async def test_an_embed_does_not_lead_from_ones_own_row_into_anothers(world: World) -> None:
     """All that another user lists with everything embedded is their own."""
     mine = (await world.call("other", "POST", "conversations", json={"title": "Mine"})).json()[0]
@@ -161,6 +165,7 @@ async def test_an_embed_does_not_lead_from_ones_own_row_into_anothers(world: Wor
     assert SECRET_TEXT not in answer.text
 
 
+@pytest.mark.promise("own rows")
 @pytest.mark.parametrize(("table", "command"), WRITABLE)
 async def test_a_user_can_write_no_column_but_those_listed(
     untouched: World, db: psycopg.Connection, table: str, command: str
@@ -215,6 +220,7 @@ async def test_several_messages_in_one_insert_take_their_places_in_order(world: 
     assert moments == sorted(set(moments))
 
 
+@pytest.mark.promise("own rows", red="`role = 'user'` taken out of the insert policy")
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -247,6 +253,7 @@ async def test_a_message_that_is_not_ones_own_is_refused(
     assert _owned(db, world) == before
 
 
+@pytest.mark.promise("no oracle")
 async def test_anothers_conversation_and_a_missing_one_are_one_answer(world: World) -> None:
     """Select, embed, insert, update, delete and every function say the very same of both."""
     missing = str(uuid.uuid4())
@@ -256,6 +263,7 @@ async def test_anothers_conversation_and_a_missing_one_are_one_answer(world: Wor
     assert said[world.conversation] == said[missing]
 
 
+@pytest.mark.promise("own rows")
 async def test_an_upsert_can_not_change_a_message(world: World, db: psycopg.Connection) -> None:
     """Neither merging nor ignoring duplicates gives a client or the service a way in."""
     before = _owned(db, world)

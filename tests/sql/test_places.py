@@ -34,6 +34,7 @@ def owner(db: psycopg.Connection) -> str:
     return make_account(db)
 
 
+@pytest.mark.promise("wrong clock")
 def test_created_at_grows_although_the_clock_was_ahead(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:

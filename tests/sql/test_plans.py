@@ -18,6 +18,8 @@ from tests.support.plans import watched_plans
 from tests.support.postgres import Server
 from tests.support.sql_calls import act_as
 
+pytestmark = pytest.mark.promise("lists", red="a page reads its whole conversation")
+
 pytest_plugins = ["tests.support.scratch"]
 
 USERS = 3000

@@ -13,6 +13,7 @@ from tests.support.sql_calls import Caller, make_account, make_conversation
 pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
 
 
+@pytest.mark.promise("retention", red="a dry run that removes")
 def test_a_dry_run_counts_exactly_what_the_real_one_does(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -94,6 +95,7 @@ def test_without_a_policy_nothing_is_removed(
     assert state(scratch, old) == ["active"]
 
 
+@pytest.mark.promise("retention", red="idle days counted from `updated_at` alone")
 def test_what_was_restored_is_left_for_as_long_as_something_new(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -113,6 +115,7 @@ def test_what_was_restored_is_left_for_as_long_as_something_new(
     assert (at_once["archived"], kept, state(scratch, old)) == (0, ["active"], ["archived"])
 
 
+@pytest.mark.promise("retention", red="a dry run that removes")
 def test_a_batch_is_as_large_as_asked_for_and_says_whether_there_is_more(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -182,6 +185,7 @@ def test_the_schedule_applies_retention_one_user_a_transaction(database_url: str
         assert state(db, *made) == ["active", "gone", "gone"]
 
 
+@pytest.mark.promise("retention", red="holds not in the rule")
 def test_a_running_turn_and_a_hold_keep_a_conversation_from_retention(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -202,6 +206,7 @@ def test_a_running_turn_and_a_hold_keep_a_conversation_from_retention(
     assert state(scratch, running, held) == ["active", "gone"]
 
 
+@pytest.mark.promise("retention", red="no `skip locked`")
 def test_what_is_locked_is_skipped_and_not_waited_for(database_url: str) -> None:
     """A conversation that somebody writes to is left for the next run; the others go."""
     with (
@@ -223,6 +228,7 @@ def test_what_is_locked_is_skipped_and_not_waited_for(database_url: str) -> None
     assert (second["deleted"]["conversations"], second["skipped"]) == (1, 0)
 
 
+@pytest.mark.promise("retention", red="500 conversations whatever their length")
 def test_a_batch_of_retention_is_bounded_in_messages_too(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -241,6 +247,7 @@ def test_a_batch_of_retention_is_bounded_in_messages_too(
     assert state(scratch, *made) == ["archived"] * 2 + ["gone"] * 3
 
 
+@pytest.mark.promise("retention", red="depth as a check constraint")
 def test_what_was_too_deep_before_there_was_a_limit_stops_nobody(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
@@ -260,6 +267,7 @@ def test_what_was_too_deep_before_there_was_a_limit_stops_nobody(
     assert begun["outcome"] == "started"
 
 
+@pytest.mark.promise("retention", red="any moment taken")
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "10000-01-01", "4000-01-01 BC"])
 def test_nothing_was_archived_at_a_moment_that_no_calendar_has(
     scratch: psycopg.Connection, owner: str, moment: str

@@ -75,6 +75,7 @@ def test_a_heartbeat_writes_the_draft_from_an_offset_in_characters(
     assert answers == [{"is_ours": True, "cancel_requested": False}] * 4
 
 
+@pytest.mark.promise("fencing", red="every beat written as it comes")
 def test_a_heartbeat_that_comes_late_takes_nothing_back(
     service: Caller, db: psycopg.Connection, account: str
 ) -> None:
@@ -195,6 +196,7 @@ def test_stopping_a_turn_without_a_worker_settles_it(
     assert stopped["reply"]["metadata"]["error"]["type"] == "cancelled"
 
 
+@pytest.mark.promise("take-over", red="stopped turns are taken over")
 def test_a_stopped_turn_is_not_taken_over(
     service: Caller, db: psycopg.Connection, account: str
 ) -> None:
@@ -252,6 +254,7 @@ def test_settling_leaves_a_living_turn_alone(
     assert assert_whole(db, begun["conversation"]["id"]) == 2
 
 
+@pytest.mark.promise("Postgres away")
 def test_settling_does_not_wait_for_a_conversation_that_is_being_written(
     stack: Stack, service: Caller, db: psycopg.Connection, account: str
 ) -> None:
@@ -313,6 +316,7 @@ def test_a_limit_says_when_the_next_turn_may_begin(
     assert stored == (2,)
 
 
+@pytest.mark.promise("limits", red="turns alone counted")
 @pytest.mark.parametrize("limit", ["turns_per_minute", "turns_per_day"])
 def test_a_limit_counts_the_turns_of_deleted_conversations(
     stack: Stack, service: Caller, db: psycopg.Connection, account: str, limit: str
@@ -367,6 +371,7 @@ def test_a_key_outlives_its_conversation(
     assert service.begin(account, idempotency_key="another")["outcome"] == "started"
 
 
+@pytest.mark.promise("limits", red="`run_unstored` inserts nothing; it removes nothing")
 def test_a_limit_counts_what_was_never_stored(
     service: Caller, db: psycopg.Connection, account: str
 ) -> None:
@@ -421,6 +426,7 @@ def test_a_turn_that_has_left_the_period_makes_room(
     assert service.begin(account, turns_per_minute=1)["outcome"] == "started"
 
 
+@pytest.mark.promise("limits")
 def test_requests_at_once_do_not_share_the_last_place(
     stack: Stack, db: psycopg.Connection, account: str
 ) -> None:

@@ -204,6 +204,8 @@ def migrations() -> str:
     return "\n".join(Path(script).read_text() for script in sorted(MIGRATIONS.glob("*.sql")))
 
 
+@pytest.mark.promise("grants", red="`begin_turn` granted to `anon`")
+@pytest.mark.promise("schema gate", red="`turns` without row-level security")
 @pytest.mark.parametrize("lint", LINTS)
 def test_the_schema_has_no(db: psycopg.Connection, lint: str) -> None:
     """On the running stack, this lint finds what is listed as allowed, and nothing else."""
@@ -217,6 +219,7 @@ def test_every_constraint_and_index_has_a_deliberate_name(
     assert unwritten_names(db, migrations) == set()
 
 
+@pytest.mark.promise("grants")
 @pytest.mark.parametrize("schema", ["public", "private", "search"])
 def test_no_client_may_create_anything(db: psycopg.Connection, schema: str) -> None:
     """The roles of the Data API can't add tables or functions of their own."""
@@ -253,6 +256,7 @@ def test_no_function_has_a_second_form(db: psycopg.Connection) -> None:
     assert doubled == []
 
 
+@pytest.mark.promise("schema gate")
 def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:
     """A new table that users may insert into fails here until REFUSED_ROWS has its row."""
     tables = db.execute(
@@ -262,6 +266,8 @@ def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:
     assert {table for (table,) in tables} == set(REFUSED_ROWS)
 
 
+@pytest.mark.promise("schema gate")
+@pytest.mark.promise("own rows", red="`role = 'user'` taken out of the insert policy")
 @pytest.mark.parametrize(
     ("table", "change"),
     [(table, change) for table, changes in REFUSED_ROWS.items() for change in changes],

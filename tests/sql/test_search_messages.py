@@ -68,6 +68,7 @@ def found(user: Caller, q: str, **more: Any) -> list[int]:
     return [hit["seq"] for hit in user.call("search_messages", q=q, **more)["hits"]]
 
 
+@pytest.mark.promise("search", red="letters are not taken in pairs")
 @pytest.mark.parametrize("text", FOUND, ids=ascii)
 def test_words_of_any_script_and_identifiers_are_found(
     stack: Stack, someone: str, text: str
@@ -154,6 +155,7 @@ HUGE: dict[str, Maker] = {
 }
 
 
+@pytest.mark.promise("search", red="one stretch for the whole text")
 @pytest.mark.parametrize("kind", HUGE)
 def test_text_of_any_size_is_stored_and_its_ends_are_found(
     stack: Stack, db: psycopg.Connection, kind: str
@@ -177,6 +179,7 @@ def test_text_of_any_size_is_stored_and_its_ends_are_found(
     assert stored == (True,)
 
 
+@pytest.mark.promise("search", red="parts ranked by the words found")
 def test_more_matches_than_are_ranked_are_told_of(stack: Stack, db: psycopg.Connection) -> None:
     """The newest thousand are paged through, each once, and the answer says that it is not all."""
     owner = make_account(db)
@@ -198,6 +201,7 @@ def test_more_matches_than_are_ranked_are_told_of(stack: Stack, db: psycopg.Conn
     assert (len(exact["hits"]), exact["cut"]) == (5, False)
 
 
+@pytest.mark.promise("search", red="the user left out of the query")
 def test_a_search_reads_the_index_under_the_callers_own_rights(
     stack: Stack, someone: str, db: psycopg.Connection
 ) -> None:
@@ -262,6 +266,7 @@ def test_nobody_reads_the_index_itself(stack: Stack, someone: str) -> None:
                 user.connection.execute(statement.encode())
 
 
+@pytest.mark.promise("search")
 def test_the_function_that_runs_as_its_owner_knows_only_the_caller(
     stack: Stack, someone: str, db: psycopg.Connection
 ) -> None:
@@ -283,6 +288,7 @@ def test_the_function_that_runs_as_its_owner_knows_only_the_caller(
         assert refusal.value.diag.message_detail == "forbidden"
 
 
+@pytest.mark.promise("search", red="the time limit not caught")
 def test_a_search_that_takes_too_long_is_told_so(
     bare_server: Server, scratch: psycopg.Connection
 ) -> None:

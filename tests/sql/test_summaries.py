@@ -172,6 +172,7 @@ def test_one_long_message_does_not_push_out_the_others(
     assert context.as_metadata()["omitted"] == 0
 
 
+@pytest.mark.promise("context", red="`omitted` without the summaries in between")
 @pytest.mark.parametrize("seed", range(12))
 def test_a_history_never_exceeds_its_budget_and_has_no_hole(
     service: Caller, owner: str, db: psycopg.Connection, seed: int
@@ -259,6 +260,7 @@ def test_a_broken_reply_is_marked_as_such(
     assert [row["failure"] for row in history] == ["interrupted", "failed", None, None]
 
 
+@pytest.mark.promise("context", red="`load_history` believes `is_summary`")
 def test_only_what_write_summary_wrote_is_a_summary(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -285,6 +287,7 @@ def test_a_summary_is_a_message_in_its_place(
     assert assert_whole(db, conversation) == 4
 
 
+@pytest.mark.promise("context", red="`write_summary` does not look for one that is there")
 def test_the_same_range_twice_adds_nothing(
     stack: Stack, service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -302,6 +305,7 @@ def test_the_same_range_twice_adds_nothing(
     assert assert_whole(db, conversation) == 10
 
 
+@pytest.mark.promise("context", red="`write_summary` does not look for a running turn")
 def test_nothing_comes_between_a_request_and_its_reply(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:

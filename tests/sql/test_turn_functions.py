@@ -113,6 +113,7 @@ def test_an_expired_turn_is_taken_over_by_its_key(
     assert service.begin(owner, **KEY)["outcome"] == "in_progress"
 
 
+@pytest.mark.promise("fencing", red="`complete_turn` without `attempt`")
 def test_a_late_worker_is_superseded_while_another_runs(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_same_reply_twice_is_one_reply(
     assert assert_whole(db, begun["conversation"]["id"]) == 2
 
 
+@pytest.mark.promise("one reply", red="`complete_turn` takes a settled turn")
 def test_a_second_reply_is_superseded(service: Caller, owner: str, db: psycopg.Connection) -> None:
     """A terminal state is final, for the same attempt too."""
     begun = service.begin(owner)
@@ -291,6 +293,7 @@ def test_an_expired_turn_of_another_key_is_interrupted_with_its_draft(
     assert service.complete(lost)["outcome"] == "superseded"
 
 
+@pytest.mark.promise("one reply")
 def test_a_turn_has_an_end_exactly_when_it_is_settled_and_one_reply_at_most(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -323,6 +326,7 @@ def test_a_conversation_never_has_two_running_turns(
         )
 
 
+@pytest.mark.promise("private keys")
 def test_one_users_keys_are_nothing_to_another(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:

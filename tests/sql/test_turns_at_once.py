@@ -45,6 +45,7 @@ def owner(db: psycopg.Connection) -> str:
     return make_account(db)
 
 
+@pytest.mark.promise("one key, one effect", red="`begin_turn` without the advisory lock")
 def test_one_key_at_once_is_one_turn(stack: Stack, owner: str, db: psycopg.Connection) -> None:
     """Of 24 callers behind a barrier one starts it; the others get it, and leave nothing behind."""
     answers = _all_at_once(
@@ -71,6 +72,8 @@ def test_an_expired_turn_is_taken_over_once(
     assert {answer["turn"]["attempt"] for answer in answers} == {2}
 
 
+@pytest.mark.promise("Postgres away")
+@pytest.mark.promise("gapless order", red="`seq` read and written without the lock")
 @pytest.mark.parametrize("conversations", [1, 3])
 def test_mixed_writers_neither_deadlock_nor_leave_a_gap(
     stack: Stack, owner: str, db: psycopg.Connection, conversations: int
@@ -126,6 +129,7 @@ def test_mixed_writers_neither_deadlock_nor_leave_a_gap(
     assert settled[1] == sum(written) - THREADS // 3 * ROUNDS
 
 
+@pytest.mark.promise("Postgres away")
 def test_writers_and_a_deletion_neither_deadlock_nor_leave_a_row(
     stack: Stack, owner: str, db: psycopg.Connection
 ) -> None:

@@ -1,2 +1,8 @@
 // Before anything is painted: the theme that was chosen here, if one was.
-document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "auto";
+let theme;
+try {
+  theme = localStorage.getItem("theme");
+} catch {
+  // This browser keeps nothing.
+}
+document.documentElement.dataset.theme = theme ?? "auto";

@@ -1,5 +1,8 @@
 /** What another React app takes over. */
 
+export { ChatProvider, type ChatProviderProps } from "./components/ChatProvider";
+export { ConversationList, type ConversationListProps } from "./components/ConversationList";
+export { type ChatTexts, TEXTS } from "./components/texts";
 export {
   UniversalChatInterface,
   type UniversalChatInterfaceProps,

@@ -1,9 +1,11 @@
+// promise page in trouble: red on the pause of a limit waited to its end
+// promise outbox: red on a 403 taken as final; a message to a deleted conversation sent to it again
 import "fake-indexeddb/auto";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
 import { ChatClient } from "../src/core/client";
-import { ChatError, errorOfEvent, networkError } from "../src/core/errors";
-import { belongs } from "../src/core/threads";
+import { ChatError, errorOfEvent, networkError, signedOut } from "../src/core/errors";
+import { belongs, newThread } from "../src/core/threads";
 import type { SendBody, StreamEvent } from "../src/core/types";
 import { loaded, row } from "./rows";
 
@@ -62,7 +64,7 @@ function server() {
 test("what is written while a new conversation gets its id goes to that conversation", async () => {
   const { bodies, send, answer } = server();
   const client = tabOf(userId(), send);
-  const thread = client.threads.begin();
+  const thread = newThread();
   await client.send(thread, { request: "One" });
   await vi.waitFor(() => expect(client.threads.conversationOf(thread)).toBe("conversation 1"));
   await client.send(thread, { request: "Two" }); // the page did not know the id yet
@@ -86,7 +88,7 @@ test.each([
   client.endpoints.load = async () => {
     throw new ChatError({ code: "conversation_not_found", message: "Gone." }, 404);
   };
-  await client.send(client.threads.begin(), { request: "One" });
+  await client.send(newThread(), { request: "One" });
   await vi.waitFor(() => expect(bodies).toHaveLength(1));
   await new Promise((resolve) => setTimeout(resolve, 1500)); // longer than the pause before a retry
   expect(bodies).toHaveLength(1);
@@ -103,7 +105,7 @@ test("a message that a limit holds back can be discarded, and what is behind it 
     if (body.request === "One") throw limit;
     yield* send(body);
   });
-  const thread = client.threads.begin();
+  const thread = newThread();
   const { key } = await client.send(thread, { request: "One" });
   await client.send(thread, { request: "Two" });
   const hour = 3_600_000;
@@ -117,18 +119,21 @@ test("a message that a limit holds back can be discarded, and what is behind it 
 
 const forbidden = new ChatError({ code: "forbidden", message: "Not the signed-in user." }, 403);
 
-test("a message says whose it is, and waits for its user where another has signed in", async () => {
+test.each([
+  ["another has signed in", forbidden],
+  ["nobody is signed in any more", signedOut()],
+])("a message says whose it is, and waits for its user where %s", async (_, refusal) => {
   const bodies: SendBody[] = [];
   const user = userId();
   const client = tabOf(
     user,
     async function* (body) {
       bodies.push(body);
-      throw forbidden;
+      throw refusal;
     },
     "another",
   );
-  const { key } = await client.send(client.threads.begin(), { request: "Mine" });
+  const { key } = await client.send(newThread(), { request: "Mine" });
   await vi.waitFor(() => expect(client.outbox.get(key)?.attempts).toBe(1));
   await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("queued"));
   await new Promise((resolve) => setTimeout(resolve, 1500)); // longer than the pause before a retry
@@ -140,7 +145,7 @@ test("what a user may not send themselves has failed", async () => {
   const client = tabOf(userId(), async function* () {
     throw forbidden;
   });
-  const { key } = await client.send(client.threads.begin(), { request: "Mine" });
+  const { key } = await client.send(newThread(), { request: "Mine" });
   await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("failed"));
 });
 
@@ -153,7 +158,7 @@ test("what was written to a conversation that is gone is seen where one is begun
   });
   const { key } = await client.send("gone", { request: "One", conversationId: "gone" });
   await vi.waitFor(() => expect(client.outbox.get(key)?.state).toBe("failed"));
-  const thread = client.threads.begin();
+  const thread = newThread();
   const isSeen = (id: string | null) =>
     client.outbox.entries.some((entry) => belongs(entry, id ?? thread, id));
   expect([isSeen(null), isSeen("gone"), isSeen("other")]).toEqual([true, true, false]);

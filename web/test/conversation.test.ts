@@ -1,3 +1,4 @@
+// promise page in trouble: red on a conversation that is gone polled like any other
 import { afterEach, expect, test, vi } from "vitest";
 import type { Conversation } from "../src/core/conversation";
 import type { LoadPlace } from "../src/core/endpoints";
@@ -70,6 +71,23 @@ test("older messages are asked for once, also while the newest are still being l
   });
   await vi.waitFor(() => expect(conversation.getSnapshot().isLoading).toBe(false));
   expect(places.filter(({ before }) => before)).toHaveLength(1);
+});
+
+test("that older messages could not be loaded is said until they are", async () => {
+  let isGone = true;
+  const chat = open(({ before }) =>
+    before && isGone ? gone() : Promise.resolve(loaded(before ? rows(1, 50) : rows(51, 100), 100)),
+  );
+  const { conversation } = chat;
+  await vi.waitFor(() => expect(conversation.getSnapshot().isLoaded).toBe(true));
+  await conversation.loadOlder();
+  chat.join(); // and catches up
+  await vi.waitFor(() => expect(conversation.getSnapshot().connection).toBe("live"));
+  await conversation.catchUp();
+  expect(conversation.getSnapshot().error?.code).toBe("conversation_not_found");
+  isGone = false;
+  await conversation.loadOlder();
+  expect(conversation.getSnapshot().error).toBeNull();
 });
 
 test("what is announced while others are being caught up with is loaded too", async () => {

@@ -19,7 +19,7 @@ test("a file is saved whole, also where a browser can't iterate over a stream", 
   });
   const supabase = { auth: { getSession: async () => ({ data: { session: null } }) } };
   const progress = vi.fn();
-  await download({ supabase, url: "" } as unknown as ChatClient, "export-account", progress);
+  await download({ supabase } as unknown as ChatClient, "export-account", progress);
   expect(await blobs[0]?.text()).toBe("Half and half");
   expect(link).toMatchObject({ download: "chat.md", href: "blob:it" });
   expect(progress).toHaveBeenLastCalledWith(13);

@@ -1,3 +1,4 @@
+// promise page in trouble: red on a refused token kept; silence borne; a zip known by a small `.zip` alone
 import { createClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
 import { Endpoints } from "../src/core/endpoints";
@@ -106,6 +107,20 @@ test("a token that is refused is renewed once, and the request goes well", async
   });
   expect(await endpoints.list()).toEqual({ conversations: [], nextCursor: null });
   expect(refresh).toHaveBeenCalledOnce();
+});
+
+test("without a session it is said that nobody is signed in, to those who follow it too", async () => {
+  const client = createClient("http://stack.test", "key", {
+    auth: { persistSession: false, autoRefreshToken: false },
+    global: { fetch: async () => Response.json({ code: "unauthorized" }, { status: 401 }) },
+  });
+  const events: string[] = [];
+  client.auth.onAuthStateChange((event) => void events.push(event));
+  await expect(new Endpoints(client).list()).rejects.toMatchObject({
+    code: "signed_out",
+    isPassing: false,
+  });
+  expect(events).toContain("SIGNED_OUT");
 });
 
 test("a server that refuses every token is not asked for new ones again and again", async () => {

@@ -39,9 +39,13 @@ _NEEDED: Final = (
     "typst",
     "pikepdf",
     "markdown_it",
+    "ziamath",
     "justmytype_western_core",
     "justmytype_intl_rtl",
     "justmytype_intl_cjk",
+    "justmytype_intl_sea",
+    "justmytype_intl_south_asia",
+    "justmytype_intl_africa",
 )
 _places = asyncio.Semaphore(AT_A_TIME)
 

@@ -7,6 +7,8 @@ import pytest
 
 from shared.imports.message_tree import Node, flatten
 
+pytestmark = pytest.mark.promise("imports")
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

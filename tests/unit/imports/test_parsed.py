@@ -15,6 +15,8 @@ from shared.imports.parsed import (
     set_times,
 )
 
+pytestmark = pytest.mark.promise("imports")
+
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NO_MOMENTS: list[Any] = [
     None, True, "", "yesterday", {}, [], -1, 1e300, float("inf"), float("nan"), 10**400,

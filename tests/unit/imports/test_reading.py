@@ -23,6 +23,8 @@ from tests.support.provider_files import (
     zipped,
 )
 
+pytestmark = pytest.mark.promise("imports")
+
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 

@@ -2,6 +2,7 @@
 
 import { memo, type ReactNode, useEffect, useState } from "react";
 import { CopyButton } from "./CopyButton";
+import { useTexts } from "./texts";
 
 interface CodeBlockProps {
   code: string;
@@ -15,28 +16,25 @@ const LINES = 400; // that are shown at once
 const TURNING = /[\u202a-\u202e\u2066-\u2069]/; // what turns the direction of text
 
 export const CodeBlock = memo(function CodeBlock({ code, language, info }: CodeBlockProps) {
+  const texts = useTexts();
   const [isWhole, setWhole] = useState(false);
   const shown = isWhole ? code : firstLines(code);
   const colored = useColored(shown, language);
   const path = info && /^path=(\S+)$/.exec(info)?.[1];
-  const name = path ?? ([language, info].filter(Boolean).join(" ") || "text");
+  const name = path ?? ([language, info].filter(Boolean).join(" ") || texts.plainText);
   return (
     <figure className="uci-code">
       <figcaption>
         <span className="uci-code-name">{name}</span>
-        <CopyButton text={code} label={`Copy ${name}`} />
+        <CopyButton text={code} label={texts.copy(name)} />
       </figcaption>
       <pre tabIndex={0}>
         <code dir="ltr">{colored ?? shown}</code>
       </pre>
-      {TURNING.test(code) && (
-        <p className="uci-code-warning">
-          Holds invisible characters that change the order in which it is shown.
-        </p>
-      )}
+      {TURNING.test(code) && <p className="uci-code-warning">{texts.hiddenCharacters}</p>}
       {shown.length < code.length && (
         <button type="button" className="uci-link" onClick={() => setWhole(true)}>
-          Show all {code.split("\n").length.toLocaleString()} lines
+          {texts.showLines(code.split("\n").length.toLocaleString())}
         </button>
       )}
     </figure>

@@ -1,7 +1,9 @@
 /** Where a message is written. What is sent is safe in the browser before the field is cleared. */
 
 import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
-import { type KeyboardEvent, useId, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
+import { directionOf, isBlank } from "../core/text";
+import { useTexts } from "./texts";
 
 /** Whether the field grows with its text by itself, or by its rows. */
 const GROWS = globalThis.CSS?.supports("field-sizing", "content") ?? true;
@@ -9,18 +11,23 @@ const MOST_ROWS = 8;
 
 interface ComposerProps {
   isBusy: boolean;
+  /** What was typed here before, and what is to be typed here again later. */
+  initial: string;
+  onType: (text: string) => void;
   onSend: (text: string) => Promise<void>;
   onStop: () => Promise<void>;
 }
 
-export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
-  const [text, setText] = useState("");
+export function Composer({ isBusy, initial, onType, onSend, onStop }: ComposerProps) {
+  const texts = useTexts();
+  const [text, setText] = useState(initial);
   const field = useRef<HTMLTextAreaElement>(null);
   const help = useId();
-  const isBlank = text.trim() === "";
+  const isEmpty = isBlank(text);
+  useEffect(() => onType(text), [text, onType]);
 
   async function send() {
-    if (isBlank) return;
+    if (isEmpty) return;
     setText("");
     try {
       await onSend(text);
@@ -51,24 +58,35 @@ export function Composer({ isBusy, onSend, onStop }: ComposerProps) {
       <textarea
         ref={field}
         rows={GROWS ? 1 : Math.min(MOST_ROWS, text.split("\n").length)}
-        dir="auto"
+        dir={directionOf(text)}
         value={text}
-        aria-label="Your message"
+        aria-label={texts.yourMessage}
         aria-describedby={help}
-        placeholder="Write a message"
+        placeholder={texts.writeMessage}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKeyDown}
       />
       {isBusy && (
-        <button type="button" className="uci-round" aria-label="Stop" onClick={() => void onStop()}>
+        <button
+          type="button"
+          className="uci-round"
+          aria-label={texts.stop}
+          onClick={() => void onStop()}
+        >
           <StopIcon aria-hidden />
         </button>
       )}
-      <button type="submit" className="uci-round uci-primary" aria-label="Send" disabled={isBlank}>
+      <button
+        type="submit"
+        className="uci-round uci-primary"
+        aria-label={texts.send}
+        disabled={isEmpty}
+      >
         <ArrowUpIcon aria-hidden />
       </button>
       <p id={help} className="uci-composer-help">
-        Enter sends, Shift and Enter starts a new line{isBusy && ", Escape stops the reply"}
+        {texts.keys}
+        {isBusy && texts.keyThatStops}
       </p>
     </form>
   );

@@ -1,9 +1,9 @@
 import { CheckIcon, CopyIcon } from "@radix-ui/react-icons";
 import { useEffect, useState } from "react";
-
-const COPIED = "Copied";
+import { useTexts } from "./texts";
 
 export function CopyButton({ text, label }: { text: string; label: string }) {
+  const texts = useTexts();
   const [said, setSaid] = useState("");
   useEffect(() => {
     if (!said) return;
@@ -13,9 +13,9 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   async function copy() {
     try {
       await navigator.clipboard.writeText(text); // not there where the page came over plain HTTP
-      setSaid(COPIED);
+      setSaid(texts.copied);
     } catch {
-      setSaid("Could not be copied");
+      setSaid(texts.notCopied);
     }
   }
   return (
@@ -26,7 +26,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
       title={said || label}
       onClick={() => void copy()}
     >
-      {said === COPIED ? <CheckIcon aria-hidden /> : <CopyIcon aria-hidden />}
+      {said === texts.copied ? <CheckIcon aria-hidden /> : <CopyIcon aria-hidden />}
     </button>
   );
 }

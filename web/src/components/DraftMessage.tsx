@@ -3,19 +3,22 @@
 import { useDeferredValue } from "react";
 import remend from "remend";
 import type { TurnState } from "../core/state";
+import { lastPart } from "../core/text";
 import { Markdown } from "./Markdown";
+import { useTexts } from "./texts";
 
 const LONG = 60_000;
 const COMPLETE = { linkMode: "text-only", htmlTags: false, comparisonOperators: false } as const;
 
 export function DraftMessage({ turn }: { turn: TurnState }) {
+  const texts = useTexts();
   const draft = useDeferredValue(turn.draft);
   return (
     <article className="uci-message uci-message-assistant uci-message-draft" aria-busy="true">
-      <h3 className="uci-visually-hidden">AI, writing</h3>
+      <h3 className="uci-visually-hidden">{texts.aiWriting}</h3>
       <div className="uci-message-body" dir="auto">
         {draft.length > LONG ? (
-          <p className="uci-plain">{draft.slice(-LONG)}</p>
+          <p className="uci-plain">{lastPart(draft, LONG)}</p>
         ) : draft ? (
           <Markdown text={remend(draft, COMPLETE)} />
         ) : (

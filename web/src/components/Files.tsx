@@ -3,6 +3,7 @@
 import { DownloadIcon, FileTextIcon } from "@radix-ui/react-icons";
 import { filesOf } from "../core/metadata";
 import type { MessageMetadata } from "../core/types";
+import { useTexts } from "./texts";
 
 interface FilesProps {
   metadata: MessageMetadata;
@@ -10,12 +11,13 @@ interface FilesProps {
 }
 
 export function Files({ metadata, code }: FilesProps) {
+  const texts = useTexts();
   const files = filesOf(metadata);
   if (files.length === 0 || !code) return null;
   const only = files.length === 1 ? files[0] : undefined;
   const name = only ? (only.path.split("/").at(-1) ?? only.path) : "generated-files.md";
   return (
-    <ul className="uci-files" aria-label="Generated files">
+    <ul className="uci-files" aria-label={texts.files}>
       {files.map((file) => (
         <li key={file.path}>
           <FileTextIcon aria-hidden /> {file.path}
@@ -23,7 +25,7 @@ export function Files({ metadata, code }: FilesProps) {
       ))}
       <li>
         <button type="button" onClick={() => save(name, code)}>
-          <DownloadIcon aria-hidden /> Download
+          <DownloadIcon aria-hidden /> {texts.download}
         </button>
       </li>
     </ul>

@@ -14,6 +14,7 @@ import { LongText } from "./LongText";
 import { isWithinLimits } from "./markdownLimits";
 import { formulaOf, MATH, mathFromMarkdown, mathSyntax, withMathFences } from "./mathSyntax";
 import { SAFE, visibleSource } from "./visibleSource";
+import { useTexts } from "./texts";
 
 const components: Components = {
   a({ href, title, children }) {
@@ -25,12 +26,13 @@ const components: Components = {
     );
   },
   // An image would say to its host who reads this, and when.
-  img({ src, alt, title }) {
+  img: function Picture({ src, alt, title }) {
+    const texts = useTexts();
     const address = typeof src === "string" && SAFE.test(src) ? src : null;
     if (!address) return <span>[image: {alt}]</span>;
     return (
       <a href={address} title={title} target="_blank" rel="noopener noreferrer nofollow">
-        Image: {alt || address}
+        {texts.image(alt || address)}
       </a>
     );
   },
@@ -48,9 +50,10 @@ const components: Components = {
     const isBlock = className.endsWith("block");
     return <Formula source={source} formula={formulaOf(source)} isBlock={isBlock} />;
   },
-  table({ children }) {
+  table: function Table({ children }) {
+    const texts = useTexts();
     return (
-      <section className="uci-table" tabIndex={0} aria-label="Table">
+      <section className="uci-table" tabIndex={0} aria-label={texts.table}>
         <table>{children}</table>
       </section>
     );

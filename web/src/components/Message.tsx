@@ -1,32 +1,43 @@
 /** One stored message, as the row says it. */
 
 import { memo } from "react";
-import { engineOf, failureOf } from "../core/metadata";
+import { engineOf, failureOf, isCut } from "../core/metadata";
+import { isBlank } from "../core/text";
 import type { MessageRow } from "../core/types";
 import { CopyButton } from "./CopyButton";
 import { Files } from "./Files";
 import { LongText } from "./LongText";
 import { Markdown } from "./Markdown";
 import { timeOf } from "./time";
+import { type ChatTexts, useTexts } from "./texts";
 
 interface MessageProps {
   message: MessageRow;
   isFocused?: boolean;
+  /** Ask the AI to go on, where this is the last message. */
+  onContinue?: () => void;
 }
 
 const LONG = 60_000; // characters from which on a message is shown as plain text
 
-export const Message = memo(function Message({ message, isFocused = false }: MessageProps) {
+export const Message = memo(function Message({
+  message,
+  isFocused = false,
+  onContinue,
+}: MessageProps) {
+  const texts = useTexts();
   const { role, content, metadata } = message;
   const isReply = role === "assistant";
   const failure = isReply ? failureOf(metadata) : null;
   const engine = isReply ? engineOf(metadata) : "";
   return (
     <article className={`uci-message uci-message-${role}`} data-focused={isFocused || undefined}>
-      <h3 className="uci-visually-hidden">{labelOf(message)}</h3>
-      {message.is_summary && <p className="uci-message-kind">Summary of earlier messages</p>}
+      <h3 className="uci-visually-hidden">{labelOf(message, texts)}</h3>
+      {message.is_summary && <p className="uci-message-kind">{texts.summaryOfEarlier}</p>}
       <div className="uci-message-body" dir="auto">
-        {content.length > LONG ? (
+        {isBlank(content) ? (
+          <p className="uci-message-kind">{texts.empty}</p>
+        ) : content.length > LONG ? (
           <LongText text={content} />
         ) : role === "user" ? (
           <p className="uci-plain">{content}</p>
@@ -36,24 +47,34 @@ export const Message = memo(function Message({ message, isFocused = false }: Mes
       </div>
       {failure && (
         <p className="uci-message-failure">
-          <strong>{failure.type === "cancelled" ? "Stopped." : "Not complete."}</strong>{" "}
+          <strong>{failure.type === "cancelled" ? texts.stopped : texts.notComplete}</strong>{" "}
           {failure.message !== content && failure.message}
+        </p>
+      )}
+      {isReply && isCut(metadata) && (
+        <p className="uci-message-cut">
+          {texts.cut}{" "}
+          {onContinue && (
+            <button type="button" className="uci-link" onClick={onContinue}>
+              {texts.goOn}
+            </button>
+          )}
         </p>
       )}
       <Files metadata={metadata} code={message.generated_code} />
       <footer className="uci-message-foot">
         <time dateTime={message.created_at}>{timeOf(message.created_at)}</time>
         {engine && <span dir="auto">{engine}</span>}
-        {isImported(message) && <span>imported</span>}
-        <CopyButton text={content} label="Copy message" />
+        {isImported(message) && <span>{texts.imported}</span>}
+        <CopyButton text={content} label={texts.copyMessage} />
       </footer>
     </article>
   );
 });
 
-function labelOf({ role, is_summary }: MessageRow): string {
-  if (is_summary) return "Summary";
-  return { user: "You", assistant: "AI", system: "System" }[role];
+function labelOf({ role, is_summary }: MessageRow, texts: ChatTexts): string {
+  if (is_summary) return texts.summary;
+  return { user: texts.you, assistant: texts.ai, system: texts.system }[role];
 }
 
 function isImported({ metadata }: MessageRow): boolean {

@@ -10,6 +10,7 @@ import type { UniversalAIChat } from "../hook/chat";
 import { DraftMessage } from "./DraftMessage";
 import { Message } from "./Message";
 import { PendingMessage } from "./PendingMessage";
+import { useTexts } from "./texts";
 
 type Item =
   | { kind: "message"; key: string; message: MessageRow }
@@ -24,9 +25,12 @@ interface MessageListProps {
   focusMessageId?: string;
   /** How many messages were sent from here: each is shown, wherever the reader was. */
   sent: number;
+  /** Ask the AI to go on with a reply that was cut. */
+  onContinue: () => void;
 }
 
-export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
+export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageListProps) {
+  const texts = useTexts();
   const scroller = useRef<HTMLDivElement>(null);
   const items = useItems(chat);
   const virtualizer = useVirtualizer({
@@ -60,11 +64,11 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
         tabIndex={0}
         role="log"
         aria-live="off"
-        aria-label="Messages"
+        aria-label={texts.messages}
       >
         {chat.isLoadingOlder && (
           <p className="uci-list-loading" role="status">
-            Loading older messages
+            {texts.loadingOlder}
           </p>
         )}
         <div className="uci-list-inner" style={{ height: virtualizer.getTotalSize() }}>
@@ -79,7 +83,12 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
                 className="uci-list-item"
                 style={{ transform: `translateY(${place.start}px)` }}
               >
-                <ItemView item={item} chat={chat} focusMessageId={focusMessageId} />
+                <ItemView
+                  item={item}
+                  chat={chat}
+                  focusMessageId={focusMessageId}
+                  onContinue={onContinue}
+                />
               </div>
             );
           })}
@@ -89,7 +98,7 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
         <button
           type="button"
           className="uci-to-end"
-          aria-label="Go to the newest message"
+          aria-label={texts.toNewest}
           onClick={showNewest}
         >
           <ArrowDownIcon aria-hidden />
@@ -99,10 +108,23 @@ export function MessageList({ chat, focusMessageId, sent }: MessageListProps) {
   );
 }
 
-function ItemView({ item, chat, focusMessageId }: Omit<MessageListProps, "sent"> & { item: Item }) {
+function ItemView({
+  item,
+  chat,
+  focusMessageId,
+  onContinue,
+}: Omit<MessageListProps, "sent"> & { item: Item }) {
   if (item.kind === "pending") return <PendingMessage entry={item.entry} chat={chat} />;
   if (item.kind === "draft") return <DraftMessage turn={item.turn} />;
-  return <Message message={item.message} isFocused={item.message.id === focusMessageId} />;
+  const { message } = item;
+  const isLast = message === chat.messages.at(-1) && !chat.hasNewer && !chat.pending.length;
+  return (
+    <Message
+      message={message}
+      isFocused={message.id === focusMessageId}
+      onContinue={isLast && !chat.turn ? onContinue : undefined}
+    />
+  );
 }
 
 async function toNewest(chat: UniversalAIChat): Promise<void> {

@@ -1,9 +1,11 @@
 /** A message on its way: where it is, and what can be done about it. */
 
 import { ClockIcon, ExclamationTriangleIcon, UploadIcon } from "@radix-ui/react-icons";
+import { firstPart } from "../core/text";
 import type { OutboxEntry } from "../core/types";
 import type { UniversalAIChat } from "../hook/chat";
 import { timeOf } from "./time";
+import { errorText, useTexts } from "./texts";
 
 interface PendingMessageProps {
   entry: OutboxEntry;
@@ -11,23 +13,24 @@ interface PendingMessageProps {
 }
 
 export function PendingMessage({ entry, chat }: PendingMessageProps) {
+  const texts = useTexts();
   const hasFailed = entry.state === "failed";
   return (
     <article className="uci-message uci-message-user uci-message-pending" data-state={entry.state}>
-      <h3 className="uci-visually-hidden">You, not stored yet</h3>
+      <h3 className="uci-visually-hidden">{texts.youPending}</h3>
       <div className="uci-message-body" dir="auto">
-        <p className="uci-plain">{entry.body.request.slice(0, 60_000)}</p>
+        <p className="uci-plain">{firstPart(entry.body.request, 60_000)}</p>
       </div>
       <footer className="uci-message-foot">
         <StateLine entry={entry} connection={chat.connection} />
         {hasFailed && (
           <button type="button" className="uci-link" onClick={() => void chat.retry(entry.key)}>
-            Try again
+            {texts.tryAgain}
           </button>
         )}
         {(hasFailed || entry.nextAt) && (
           <button type="button" className="uci-link" onClick={() => void chat.discard(entry.key)}>
-            Discard
+            {texts.discard}
           </button>
         )}
       </footer>
@@ -36,31 +39,33 @@ export function PendingMessage({ entry, chat }: PendingMessageProps) {
 }
 
 function StateLine({ entry, connection }: { entry: OutboxEntry; connection: string }) {
+  const texts = useTexts();
+  const reason = entry.error && errorText(texts, entry.error);
   if (entry.state === "failed") {
     return (
       <span className="uci-bad">
-        <ExclamationTriangleIcon aria-hidden /> {entry.error?.message ?? "Could not be sent."}
+        <ExclamationTriangleIcon aria-hidden /> {reason ?? texts.failed}
       </span>
     );
   }
   if (entry.state === "queued" || connection === "offline") {
     return (
       <span>
-        <ClockIcon aria-hidden /> Queued: kept in this browser until it is sent
+        <ClockIcon aria-hidden /> {texts.queued}
       </span>
     );
   }
   if (entry.nextAt) {
     return (
       <span>
-        <ClockIcon aria-hidden /> {entry.error?.message} Sent again at{" "}
-        {timeOf(new Date(entry.nextAt).toISOString())}
+        <ClockIcon aria-hidden /> {reason}{" "}
+        {texts.sentAgainAt(timeOf(new Date(entry.nextAt).toISOString()))}
       </span>
     );
   }
   return (
     <span>
-      <UploadIcon aria-hidden /> {entry.error ? "Trying again" : "Sending"}
+      <UploadIcon aria-hidden /> {entry.error ? texts.sendingAgain : texts.sendingNow}
     </span>
   );
 }

@@ -2,20 +2,14 @@
 
 import { useState } from "react";
 import { failureOf } from "../core/metadata";
-import type { UniversalAIChat } from "../hook/chat";
-
-const WORDS = {
-  loading: "Loading the conversation",
-  sending: "Saving your message",
-  thinking: "Thinking",
-  generating: "Writing",
-  saving: "Saving the reply",
-  ready: "",
-};
+import type { ChatStatus, UniversalAIChat } from "../hook/chat";
+import { type ChatTexts, errorText, useTexts } from "./texts";
 
 export function StatusLine({ chat }: { chat: UniversalAIChat }) {
-  const words = chat.connection === "offline" ? "" : WORDS[chat.status];
-  const outcome = useOutcome(chat);
+  const texts = useTexts();
+  const isQuiet = chat.connection === "offline" || chat.status === "ready";
+  const words = isQuiet ? "" : texts[chat.status as Exclude<ChatStatus, "ready">];
+  const outcome = useOutcome(chat, texts);
   return (
     <p className="uci-status" role="status" data-busy={words !== "" || undefined}>
       {words || <span className="uci-visually-hidden">{outcome}</span>}
@@ -24,13 +18,13 @@ export function StatusLine({ chat }: { chat: UniversalAIChat }) {
 }
 
 /** How what was sent or followed here has ended; who sees the page sees it in its messages. */
-function useOutcome({ messages, pending, turn }: UniversalAIChat): string {
+function useOutcome({ messages, pending, turn }: UniversalAIChat, texts: ChatTexts): string {
   const [followed, setFollowed] = useState<string>();
   if (turn && turn.turnId !== followed) setFollowed(turn.turnId);
   const failed = pending.findLast((entry) => entry.state === "failed");
-  if (failed) return `Message not sent: ${failed.error?.message ?? "it could not be sent."}`;
+  if (failed) return texts.notSent(failed.error ? errorText(texts, failed.error) : texts.failed);
   if (turn || !followed) return "";
   const reply = messages.findLast((row) => row.turn_id === followed && row.role === "assistant");
   if (!reply) return "";
-  return failureOf(reply.metadata) ? "Reply not complete" : "Reply complete";
+  return failureOf(reply.metadata) ? texts.replyNotComplete : texts.replyComplete;
 }

@@ -1,13 +1,16 @@
 /** A chat that shows the messages the database holds. Everything it knows comes from the hook. */
 
-import { useCallback, useState } from "react";
+import { useCallback, useRef, useState } from "react";
 import type { UniversalAIChat, UniversalAIChatOptions } from "../hook/chat";
+import { useChatContext } from "../hook/context";
+import type { UnsentTexts } from "../core/unsent";
 import { useUniversalAIChat } from "../hook/useUniversalAIChat";
 import { Composer } from "./Composer";
 import { MessageList } from "./MessageList";
 import { Notice } from "./Notice";
 import { StatusLine } from "./StatusLine";
 import { Welcome } from "./Welcome";
+import { useTexts } from "./texts";
 
 export interface UniversalChatInterfaceProps extends UniversalAIChatOptions {
   /** A message to open the conversation at, such as a hit of a search. */
@@ -18,30 +21,67 @@ export function UniversalChatInterface({
   focusMessageId,
   ...options
 }: UniversalChatInterfaceProps) {
+  const { client } = useChatContext();
   const chat = useUniversalAIChat(options);
-  // Nothing of one conversation is left in the next: all of the view is made for a thread.
-  return <ChatView key={chat.thread} chat={chat} focusMessageId={focusMessageId} />;
+  // Nothing of one conversation is left in the next, nor of one user: all of the view is theirs.
+  const unsent = options.persistMessages === false ? null : (client?.unsent ?? null);
+  return (
+    <ChatView
+      key={`${client?.userId} ${chat.thread}`}
+      chat={chat}
+      unsent={unsent}
+      focusMessageId={focusMessageId}
+    />
+  );
 }
 
-function ChatView({ chat, focusMessageId }: { chat: UniversalAIChat; focusMessageId?: string }) {
+interface ChatViewProps {
+  chat: UniversalAIChat;
+  unsent: UnsentTexts | null;
+  focusMessageId?: string;
+}
+
+function ChatView({ chat, unsent, focusMessageId }: ChatViewProps) {
+  const texts = useTexts();
   const [sent, setSent] = useState(0);
   const send = useCallback(
     (text: string) => chat.send(text).then(() => setSent((count) => count + 1)),
     [chat.send],
   );
+  const goOn = useCallback(() => void send(texts.goOnRequest), [send, texts]);
   const isEmpty = chat.messages.length + chat.pending.length === 0 && chat.status === "ready";
   return (
-    <section className="uci" aria-label="Conversation">
+    <section className="uci" aria-label={texts.conversation}>
       {isEmpty && !chat.error ? (
         <Welcome onPick={send} />
       ) : (
-        <MessageList chat={chat} focusMessageId={focusMessageId} sent={sent} />
+        <MessageList chat={chat} focusMessageId={focusMessageId} sent={sent} onContinue={goOn} />
       )}
       <div className="uci-foot">
         <Notice chat={chat} />
         <StatusLine chat={chat} />
-        <Composer isBusy={chat.turn !== null} onSend={send} onStop={chat.stop} />
+        <Composer
+          isBusy={chat.turn !== null}
+          {...useUnsent(unsent, chat.conversationId ?? "new")}
+          onSend={send}
+          onStop={chat.stop}
+        />
       </div>
     </section>
   );
+}
+
+/** The text that is typed in a place. A new conversation's goes with it once it has its id. */
+function useUnsent(unsent: UnsentTexts | null, place: string) {
+  const [initial] = useState(() => unsent?.read(place) ?? "");
+  const last = useRef(place);
+  const onType = useCallback(
+    (text: string) => {
+      if (last.current !== place) unsent?.write(last.current, "");
+      last.current = place;
+      unsent?.write(place, text);
+    },
+    [unsent, place],
+  );
+  return { initial, onType };
 }

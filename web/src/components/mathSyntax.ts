@@ -88,7 +88,7 @@ function tokenize(
   }
 }
 
-/** The delimiter that a source begins with, as far as it can be told; nothing for none. */
+/** The delimiter that a source begins with, once that is clear; nothing for none. */
 function openingOf(source: string): string {
   const two = source.slice(0, 2);
   if (two.length < 2) return "";

@@ -11,6 +11,7 @@ import { Listeners } from "./listeners";
 import { OpenConversations } from "./openConversations";
 import { Outbox } from "./outbox";
 import { isOrphan, Threads } from "./threads";
+import { UnsentTexts } from "./unsent";
 import type { ConversationChange, OutboxEntry, SendBody } from "./types";
 
 export class ChatClient {
@@ -18,6 +19,7 @@ export class ChatClient {
   readonly outbox: Outbox;
   readonly threads: Threads;
   readonly conversations: OpenConversations;
+  readonly unsent: UnsentTexts;
   /** Notified when the list of conversations may have changed. */
   readonly listChanges = new Listeners();
   private readonly stopped = new AbortController();
@@ -26,11 +28,10 @@ export class ChatClient {
   constructor(
     readonly supabase: SupabaseClient,
     readonly userId: string,
-    /** The project's address, for files that are downloaded. */
-    readonly url: string = "",
   ) {
     this.endpoints = new Endpoints(supabase);
     this.outbox = new Outbox(userId);
+    this.unsent = new UnsentTexts(userId);
     this.threads = new Threads(this.outbox);
     this.threads.changes.add(this.listChanges.notify);
     this.conversations = new OpenConversations(supabase, this.endpoints);

@@ -55,6 +55,7 @@ export class Conversation {
   private hasMissed = false;
   /** It can't be loaded, and asking again by itself would not change that. */
   private isRefused = false;
+  private hasFailedOlder = false;
   /** Turns whose stream this tab reads: what the topic says of them is not needed. */
   private readonly streamed = new Set<string>();
 
@@ -115,21 +116,13 @@ export class Conversation {
   }
 
   async loadNewest(): Promise<void> {
-    await this.loading("isLoading", async () => {
-      await this.load("newest", {}).catch(async (error) => {
-        const failure = await chatErrorFrom(error);
-        this.isRefused = !failure.isPassing;
-        throw failure;
-      });
-      if (this.hasMissed) void this.catchUp();
-    });
+    await this.loadVisibly("isLoading", "newest", {});
+    if (this.hasMissed) void this.catchUp();
   }
 
   async loadOlder(): Promise<void> {
     if (!this.snapshot.hasOlder || this.snapshot.isLoadingOlder) return;
-    await this.loading("isLoadingOlder", async () => {
-      await this.load("older", { before: oldestSeq(this.snapshot) });
-    });
+    await this.loadVisibly("isLoadingOlder", "older", { before: oldestSeq(this.snapshot) });
   }
 
   async loadNewer(): Promise<void> {
@@ -137,9 +130,7 @@ export class Conversation {
   }
 
   async loadAround(messageId: string): Promise<void> {
-    await this.loading("isLoading", async () => {
-      await this.load("around", { around: messageId });
-    });
+    await this.loadVisibly("isLoading", "around", { around: messageId });
   }
 
   /** Load what came after the newest message here, until there is no more. */
@@ -168,21 +159,27 @@ export class Conversation {
     const response = await retrying(ask, signal);
     if (signal.aborted) return;
     this.apply({ type: "loaded", part, response });
-    this.update({ error: null });
+    // That what is new could be loaded doesn't bring what is old.
+    if (part !== "newer" || !this.hasFailedOlder) this.update({ error: null });
     this.isRefused = false;
     const turn = this.snapshot.turn;
     if (turn && response.openTurn && !this.streamed.has(turn.turnId)) void this.follow(turn.turnId);
   }
 
-  private async loading(
+  /** Load a part that the reader waits for; what stands in the way is shown. */
+  private async loadVisibly(
     flag: "isLoading" | "isLoadingOlder",
-    work: () => Promise<void>,
+    part: Part,
+    place: LoadPlace,
   ): Promise<void> {
     this.update({ [flag]: true });
     try {
-      await work();
-    } catch (error) {
-      this.update({ error: await chatErrorFrom(error) });
+      await this.load(part, place);
+    } catch (failure) {
+      const error = await chatErrorFrom(failure);
+      if (part === "newest") this.isRefused = !error.isPassing;
+      this.hasFailedOlder = part === "older";
+      this.update({ error });
     } finally {
       this.update({ [flag]: false });
     }

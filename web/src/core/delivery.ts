@@ -6,7 +6,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Conversation } from "./conversation";
 import type { Endpoints } from "./endpoints";
-import { type ChatError, chatErrorFrom, GONE } from "./errors";
+import { type ChatError, chatErrorFrom, GONE, SIGNED_OUT } from "./errors";
 import type { Listeners } from "./listeners";
 import type { OpenConversations } from "./openConversations";
 import type { Outbox } from "./outbox";
@@ -15,6 +15,7 @@ import type { MessageRow, OutboxEntry } from "./types";
 import { pauseAfter, untilOnline, wait } from "./waiting";
 
 const PAUSE_AFTER_A_BREAKDOWN = 5_000; // milliseconds
+const NOT_MINE = new Set(["forbidden", SIGNED_OUT]);
 const PAUSE_WHILE_ANOTHER_IS_SIGNED_IN = 60_000; // in which the page notices and closes
 
 interface DeliveryParts {
@@ -105,7 +106,7 @@ export class Delivery {
     const entry = outbox.get(key);
     if (GONE.has(failure.code) && entry?.messageId) {
       await outbox.remove(key); // stored, and deleted since
-    } else if (failure.code === "forbidden" && !(await this.isSignedIn())) {
+    } else if (NOT_MINE.has(failure.code) && !(await this.isSignedIn())) {
       // Kept until its user is back.
       await outbox.change(key, { state: entry?.state === "saved" ? "saved" : "queued" });
       await wait(PAUSE_WHILE_ANOTHER_IS_SIGNED_IN, this.parts.signal);

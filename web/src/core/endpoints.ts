@@ -3,10 +3,11 @@
 import {
   type FunctionInvokeOptions,
   FunctionsHttpError,
+  isAuthSessionMissingError,
   type SupabaseClient,
 } from "@supabase/supabase-js";
 import { EventSourceParserStream } from "eventsource-parser/stream";
-import { chatErrorFrom, errorOfEvent, networkError } from "./errors";
+import { chatErrorFrom, errorOfEvent, networkError, signedOut } from "./errors";
 import type {
   Analytics,
   ConversationChange,
@@ -152,7 +153,11 @@ export class Endpoints {
   private async refresh(): Promise<boolean> {
     if (performance.now() < this.nextRefresh) return false;
     this.nextRefresh = performance.now() + REFRESH_PAUSE;
-    const { data } = await this.client.auth.refreshSession();
+    const { data, error } = await this.client.auth.refreshSession();
+    if (isAuthSessionMissingError(error)) {
+      await this.client.auth.signOut({ scope: "local" }); // which says so to all who follow it
+      throw signedOut();
+    }
     return data.session !== null;
   }
 

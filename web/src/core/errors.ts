@@ -7,6 +7,7 @@ import {
 } from "@supabase/supabase-js";
 import type { ErrorBody } from "./types";
 
+export const SIGNED_OUT = "signed_out";
 const WORTH_ANOTHER_TRY = new Set([401, 408, 409, 425, 429, 500, 502, 503, 504]);
 
 export class ChatError extends Error {
@@ -32,12 +33,19 @@ export class ChatError extends Error {
 
   /** Whether the same request, under its key, may still go well. 0 is no response at all. */
   get isPassing(): boolean {
+    if (this.code === SIGNED_OUT) return false;
     return this.status === 0 || WORTH_ANOTHER_TRY.has(this.status);
   }
 }
 
 export function networkError(): ChatError {
   return new ChatError({ code: "network", message: "The server can't be reached." }, 0);
+}
+
+/** There is no session any more: nobody is signed in here. */
+export function signedOut(): ChatError {
+  const message = "You are signed out. What you write is kept until you sign in again.";
+  return new ChatError({ code: SIGNED_OUT, message }, 401);
 }
 
 /** The codes that say of something stored that it was deleted since. */

@@ -9,9 +9,14 @@ export function failureOf(metadata: MessageMetadata): ReplyError | null {
   return { type: textOf(error?.type), message: textOf(error?.message) };
 }
 
-export function filesOf({ filesGenerated }: MessageMetadata): GeneratedFile[] {
-  if (!Array.isArray(filesGenerated)) return [];
-  return filesGenerated.filter((file) => textOf(recordOf(file)?.path) !== "");
+/** Whether a reply ends where it was cut, and not where it was at its end. */
+export function isCut({ truncated, finishReason }: MessageMetadata): boolean {
+  return truncated === true || finishReason === "length";
+}
+
+export function filesOf({ files }: MessageMetadata): GeneratedFile[] {
+  if (!Array.isArray(files)) return [];
+  return files.filter((file) => textOf(recordOf(file)?.path) !== "");
 }
 
 export function engineOf({ engine }: MessageMetadata): string {

@@ -18,10 +18,6 @@ export class Threads {
 
   constructor(private readonly outbox: Outbox) {}
 
-  begin(): string {
-    return NEW + newId();
-  }
-
   /** The thread to write to a conversation in: behind what is still on its way there. */
   of(conversationId: string): string {
     const ahead = this.outbox.entries.find((entry) => entry.conversationId === conversationId);
@@ -40,6 +36,10 @@ export class Threads {
     await this.outbox.settleThread(thread, conversationId);
     this.changes.notify();
   }
+}
+
+export function newThread(): string {
+  return NEW + newId();
 }
 
 /** Whether an entry is shown in a thread, which is the conversation `id` or a new one. */

@@ -28,7 +28,8 @@ export interface ReplyError {
 export interface MessageMetadata {
   success?: boolean;
   error?: ReplyError;
-  filesGenerated?: GeneratedFile[];
+  filesGenerated?: number;
+  files?: GeneratedFile[];
   duration?: number;
   engine?: string;
   timestamp?: string;

@@ -1,13 +1,11 @@
 /** What a chat is to the components that show it, whether its messages are stored or not. */
 
-import type { ChatClient } from "../core/client";
 import type { Connection } from "../core/conversation";
 import type { ChatError } from "../core/errors";
 import type { TurnState } from "../core/state";
 import type { ConversationRow, ErrorBody, MessageRow, OutboxEntry } from "../core/types";
 
 export interface UniversalAIChatOptions {
-  client: ChatClient;
   /** The conversation to show; without one, the first message starts one. */
   conversationId?: string;
   projectId?: string;

@@ -5,10 +5,10 @@ import type { ChatClient } from "../core/client";
 import { CLOSED, type Conversation, type ConversationSnapshot } from "../core/conversation";
 
 /** Open a conversation for as long as it is shown; null until it is open. */
-export function useConversation(client: ChatClient, id: string | null): Conversation | null {
+export function useConversation(client: ChatClient | null, id: string | null): Conversation | null {
   const [open, setOpen] = useState<{ client: ChatClient; conversation: Conversation } | null>(null);
   useEffect(() => {
-    if (!id) return setOpen(null);
+    if (!client || !id) return setOpen(null);
     setOpen({ client, conversation: client.conversations.acquire(id) });
     return () => client.conversations.release(id);
   }, [client, id]);

@@ -3,8 +3,9 @@
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { ChatClient } from "../core/client";
 import type { ConversationSnapshot } from "../core/conversation";
+import { signedOut } from "../core/errors";
 import { unseen } from "../core/state";
-import { belongs } from "../core/threads";
+import { belongs, newThread } from "../core/threads";
 import type { OutboxEntry } from "../core/types";
 import {
   type ChatStatus,
@@ -12,16 +13,18 @@ import {
   type UniversalAIChat,
   type UniversalAIChatOptions,
 } from "./chat";
+import { useChatContext } from "./context";
 import { useConversation, useSnapshot } from "./useConversation";
 import { useUnstored } from "./useUnstored";
 
 export function useUniversalAIChat({
-  client,
-  conversationId,
+  conversationId: given,
   projectId,
   persistMessages = true,
   onConversation,
-}: UniversalAIChatOptions): UniversalAIChat {
+}: UniversalAIChatOptions = {}): UniversalAIChat {
+  const { client, session } = useChatContext();
+  const conversationId = given?.toLowerCase(); // as the database writes it, and its topics
   const thread = useThread(client, conversationId);
   const id = useSettled(client, thread, conversationId, onConversation);
   const open = useConversation(client, id);
@@ -45,6 +48,7 @@ export function useUniversalAIChat({
         ...(projectId && { projectId }),
         ...(metadata && { metadata }),
       };
+      if (!client) throw signedOut();
       await client.send(id ? client.threads.of(id) : thread, body);
     },
     [client, id, thread, projectId],
@@ -62,16 +66,16 @@ export function useUniversalAIChat({
     messages: snapshot.messages,
     pending,
     turn: snapshot.turn,
-    status: statusOf(snapshot, pending, id),
+    status: session === undefined ? "loading" : statusOf(snapshot, pending, id),
     connection: snapshot.connection,
-    error: snapshot.error,
+    error: session === null ? SIGNED_OUT : snapshot.error,
     hasOlder: snapshot.hasOlder,
     hasNewer: snapshot.hasNewer,
     isLoadingOlder: snapshot.isLoadingOlder,
     send,
     stop,
-    retry: (key) => client.retry(key, id ? undefined : thread),
-    discard: (key) => client.outbox.remove(key),
+    retry: async (key) => client?.retry(key, id ? undefined : thread),
+    discard: async (key) => client?.outbox.remove(key),
     reload: () => open?.loadNewest() ?? nothing(),
     loadOlder: () => open?.loadOlder() ?? nothing(),
     loadNewer: () => open?.loadNewer() ?? nothing(),
@@ -81,35 +85,45 @@ export function useUniversalAIChat({
 }
 
 /** The thread that is written to: the conversation, or a new one's. */
-function useThread(client: ChatClient, conversationId: string | undefined): string {
-  const [newThread, setNewThread] = useState(() => client.threads.begin());
+function useThread(client: ChatClient | null, conversationId: string | undefined): string {
+  const [begun, setBegun] = useState(newThread);
   const [shown, setShown] = useState(conversationId);
   if (shown !== conversationId) {
     setShown(conversationId);
     // Back from a conversation to a new one: not the one that was new before.
-    if (conversationId === undefined) setNewThread(client.threads.begin());
+    if (conversationId === undefined) setBegun(newThread());
   }
   const isNew =
-    conversationId === undefined || client.threads.conversationOf(newThread) === conversationId;
-  return isNew ? newThread : conversationId;
+    conversationId === undefined || client?.threads.conversationOf(begun) === conversationId;
+  return isNew ? begun : conversationId;
 }
 
 function useSettled(
-  { threads }: ChatClient,
+  client: ChatClient | null,
   thread: string,
   shown: string | undefined,
   onConversation?: (conversationId: string) => void,
 ): string | null {
-  const id = useSyncExternalStore(threads.changes.add, () => threads.conversationOf(thread));
+  const id = useSyncExternalStore(
+    client?.threads.changes.add ?? never,
+    () => client?.threads.conversationOf(thread) ?? null,
+  );
   useEffect(() => {
     if (id && id !== shown) onConversation?.(id);
   }, [id, shown, onConversation]);
   return id;
 }
 
-function useOutbox({ outbox }: ChatClient): OutboxEntry[] {
-  return useSyncExternalStore(outbox.changes.add, () => outbox.entries);
+function useOutbox(client: ChatClient | null): OutboxEntry[] {
+  return useSyncExternalStore(
+    client?.outbox.changes.add ?? never,
+    () => client?.outbox.entries ?? NO_ENTRIES,
+  );
 }
+
+const NO_ENTRIES: OutboxEntry[] = [];
+const SIGNED_OUT = signedOut();
+const never = () => () => undefined;
 
 function statusOf(
   snapshot: ConversationSnapshot,

@@ -2,7 +2,7 @@
 
 import { useCallback, useMemo, useState } from "react";
 import type { ChatClient } from "../core/client";
-import { type ChatError, chatErrorFrom } from "../core/errors";
+import { type ChatError, chatErrorFrom, signedOut } from "../core/errors";
 import type { MessageRow, Role } from "../core/types";
 import { nothing, type UniversalAIChat } from "./chat";
 
@@ -13,7 +13,7 @@ interface Question {
 
 /** A chat with one client, in one place: another user's, or another conversation, begins empty. */
 interface UnstoredChat {
-  client: ChatClient;
+  client: ChatClient | null;
   thread: string;
   messages: MessageRow[];
   question: Question | null;
@@ -21,12 +21,12 @@ interface UnstoredChat {
   error: ChatError | null;
 }
 
-function begun(client: ChatClient, thread: string): UnstoredChat {
+function begun(client: ChatClient | null, thread: string): UnstoredChat {
   return { client, thread, messages: [], question: null, isAsking: false, error: null };
 }
 
 export function useUnstored(
-  client: ChatClient,
+  client: ChatClient | null,
   conversationId = "",
   projectId?: string,
 ): UniversalAIChat {
@@ -47,6 +47,7 @@ export function useUnstored(
     async ({ request, metadata }: Question) => {
       change(() => ({ isAsking: true, error: null }));
       try {
+        if (!client) throw signedOut();
         const { message } = await client.endpoints.ask({
           request,
           persistMessages: false,

@@ -46,7 +46,7 @@ export function AccountMenu({ client, email, onNavigate }: AccountMenuProps) {
   return (
     <>
       {state && (
-        <p className="hint" role="status">
+        <p className="uci-hint" role="status">
           {state}
         </p>
       )}
@@ -63,7 +63,7 @@ export function AccountMenu({ client, email, onNavigate }: AccountMenuProps) {
         }}
       />
       <DropdownMenu.Root modal={false}>
-        <DropdownMenu.Trigger className="row account">
+        <DropdownMenu.Trigger className="uci-row account">
           <PersonIcon aria-hidden /> <span title={email}>{email}</span>
         </DropdownMenu.Trigger>
         <DropdownMenu.Portal>

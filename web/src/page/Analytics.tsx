@@ -39,10 +39,12 @@ export default function Analytics({ client }: { client: ChatClient }) {
             </button>
           </p>
         )}
-        {data && data.totals.turns === 0 && <p className="hint">Nothing happened in this time.</p>}
+        {data && data.totals.turns === 0 && (
+          <p className="uci-hint">Nothing happened in this time.</p>
+        )}
         {data && data.totals.turns > 0 && <FigureSheet response={data} />}
         {!data && !error && (
-          <p className="hint" role="status">
+          <p className="uci-hint" role="status">
             Counting
           </p>
         )}

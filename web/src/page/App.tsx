@@ -1,26 +1,31 @@
 /** Who is signed in decides what there is to see. */
 
-import type { Session, SupabaseClient } from "@supabase/supabase-js";
-import { lazy, Suspense, useEffect, useRef, useState } from "react";
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { lazy, Suspense, useEffect, useRef } from "react";
+import { ChatProvider } from "../components/ChatProvider";
 import { ErrorBoundary } from "../components/ErrorBoundary";
-import { ChatClient } from "../core/client";
+import { useChatContext } from "../hook/context";
 import { SignIn } from "./SignIn";
 import { Unavailable } from "./Unavailable";
 
 // Whoever signs in doesn't wait for what comes after.
 const Workspace = lazy(() => import("./Workspace").then((page) => ({ default: page.Workspace })));
 
-interface AppProps {
-  supabase: SupabaseClient;
-  url: string;
+export function App({ supabase }: { supabase: SupabaseClient }) {
+  return (
+    <ChatProvider supabase={supabase}>
+      <Page supabase={supabase} />
+    </ChatProvider>
+  );
 }
 
-export function App({ supabase, url }: AppProps) {
-  const session = useSession(supabase);
+function Page({ supabase }: { supabase: SupabaseClient }) {
+  const { client, session } = useChatContext();
   useFreshPlace(session?.user.id);
-  const client = useChatClient(supabase, url, session?.user.id);
+  const wasSignedIn = useRef(false);
+  if (session) wasSignedIn.current = true;
   if (session === undefined) return <main className="alone" aria-busy="true" />;
-  if (session === null) return <SignIn supabase={supabase} />;
+  if (session === null) return <SignIn supabase={supabase} wasSignedIn={wasSignedIn.current} />;
   return (
     <ErrorBoundary fallback={<Unavailable />}>
       <Suspense fallback={<main className="alone" aria-busy="true" />}>
@@ -30,16 +35,6 @@ export function App({ supabase, url }: AppProps) {
   );
 }
 
-/** The session; null where nobody is signed in, undefined until that is known. */
-function useSession(supabase: SupabaseClient): Session | null | undefined {
-  const [session, setSession] = useState<Session | null>();
-  useEffect(() => {
-    const { data } = supabase.auth.onAuthStateChange((_, next) => setSession(next));
-    return () => data.subscription.unsubscribe();
-  }, [supabase]);
-  return session;
-}
-
 /** Whoever comes next doesn't begin where the one before has left. */
 function useFreshPlace(userId: string | undefined): void {
   const last = useRef(userId);
@@ -47,18 +42,4 @@ function useFreshPlace(userId: string | undefined): void {
     if (last.current && last.current !== userId) location.replace("#/");
     last.current = userId;
   }, [userId]);
-}
-
-function useChatClient(supabase: SupabaseClient, url: string, userId?: string) {
-  const [client, setClient] = useState<ChatClient | null>(null);
-  useEffect(() => {
-    if (!userId) return;
-    const made = new ChatClient(supabase, userId, url);
-    setClient(made);
-    return () => {
-      made.close();
-      setClient(null);
-    };
-  }, [supabase, url, userId]);
-  return client?.userId === userId ? client : null;
 }

@@ -1,5 +1,6 @@
 /** The title of the conversation that is open. */
 
+import { TEXTS, titleOf } from "../components/texts";
 import type { ChatClient } from "../core/client";
 import { useConversation, useSnapshot } from "../hook/useConversation";
 import { ExportMenu } from "./ExportMenu";
@@ -12,7 +13,7 @@ interface ChatHeaderProps {
 
 export function ChatHeader({ client, id }: ChatHeaderProps) {
   const { conversation } = useSnapshot(useConversation(client, id ?? null));
-  const title = id ? (conversation?.title ?? "") : "New conversation";
+  const title = id ? conversation && titleOf(conversation, TEXTS) : "New conversation";
   useTitle(title || "Conversation");
   return (
     <header className="chat-header">

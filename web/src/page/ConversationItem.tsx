@@ -11,6 +11,7 @@ import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { timeOf } from "../components/time";
+import { TEXTS, titleOf } from "../components/texts";
 import type { ChatClient } from "../core/client";
 import type { ConversationRow } from "../core/types";
 import { ConfirmDialog, PromptDialog } from "./Dialogs";
@@ -26,6 +27,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
   const [dialog, setDialog] = useState<"rename" | "delete" | null>(null);
   const [isBusy, setBusy] = useState(false);
   const [, go] = useLocation();
+  const title = titleOf(row, TEXTS);
   const isArchived = row.archived_at !== null;
 
   function busy(change: Promise<void>): Promise<void> {
@@ -40,18 +42,19 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
   }
 
   return (
-    <li className="conversation" data-current={isCurrent || undefined} aria-busy={isBusy}>
+    <li className="uci-conversation" data-current={isCurrent || undefined} aria-busy={isBusy}>
       <Link
         href={`/c/${row.id}`}
+        className="uci-conversation-name"
         dir="auto"
         aria-current={isCurrent ? "page" : undefined}
-        title={`${row.title} (${timeOf(row.updated_at)})`}
+        title={`${title} (${timeOf(row.updated_at)})`}
         onClick={onNavigate}
       >
-        {row.title}
+        {title}
       </Link>
       <DropdownMenu.Root modal={false}>
-        <DropdownMenu.Trigger className="uci-icon-button" aria-label={`More about ${row.title}`}>
+        <DropdownMenu.Trigger className="uci-icon-button" aria-label={`More about ${title}`}>
           <DotsHorizontalIcon aria-hidden />
         </DropdownMenu.Trigger>
         <DropdownMenu.Portal>
@@ -84,7 +87,7 @@ export function ConversationItem({ row, client, isCurrent, onNavigate }: Convers
           title="Delete this conversation?"
           text={
             <>
-              “<bdi>{row.title}</bdi>” and everything in it will be gone for good.
+              “<bdi>{title}</bdi>” and everything in it will be gone for good.
             </>
           }
           action="Delete"

@@ -69,6 +69,9 @@ export function ConfirmDialog({ text, ...rest }: ConfirmDialogProps) {
   );
 }
 
+/** At least one character that can be seen. */
+const SEEN = ".*[^\\s\\p{Cf}\\p{Default_Ignorable_Code_Point}].*";
+
 interface PromptDialogProps extends Omit<DialogProps, "children" | "isDangerous" | "onConfirm"> {
   label: string;
   initial: string;
@@ -86,7 +89,7 @@ export function PromptDialog({ label, initial, onConfirm, ...rest }: PromptDialo
           maxLength={200}
           dir="auto"
           required
-          pattern=".*\S.*"
+          pattern={SEEN}
           onFocus={(event) => event.target.select()}
           onChange={(event) => setValue(event.target.value)}
         />

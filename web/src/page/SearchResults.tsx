@@ -3,6 +3,7 @@
 import type { ReactNode } from "react";
 import { Link } from "wouter";
 import { timeOf } from "../components/time";
+import { TEXTS, titleOf } from "../components/texts";
 import type { ChatClient } from "../core/client";
 import type { SearchHit } from "../core/types";
 import { useSearch } from "./queries";
@@ -18,31 +19,31 @@ export function SearchResults({ client, q, onNavigate }: SearchResultsProps) {
   const hits = pages.flatMap((page) => page.hits);
   if (error) {
     return (
-      <p className="hint" role="alert">
+      <p className="uci-hint" role="alert">
         {error.message}
       </p>
     );
   }
   if (hits.length === 0 && isBusy)
     return (
-      <p className="hint" role="status">
+      <p className="uci-hint" role="status">
         Searching
       </p>
     );
   if (hits.length === 0)
     return (
-      <p className="hint" role="status">
+      <p className="uci-hint" role="status">
         Nothing found for “{q}”.
       </p>
     );
   return (
-    <nav className="conversations hits" aria-label="Search results" aria-busy={isBusy}>
-      {pages[0]?.parts && <p className="hint">No such word; these hold it as a part.</p>}
+    <nav className="uci-conversations hits" aria-label="Search results" aria-busy={isBusy}>
+      {pages[0]?.parts && <p className="uci-hint">No such word; these hold it as a part.</p>}
       <ul>
         {hits.map((hit) => (
           <li key={hit.messageId}>
             <Link href={`/c/${hit.conversationId}/${hit.messageId}`} onClick={onNavigate}>
-              <strong dir="auto">{hit.title}</strong>
+              <strong dir="auto">{titleOf(hit, TEXTS)}</strong>
               <span dir="auto">{marked(hit)}</span>
               <small>
                 {hit.role === "user" ? "You" : "AI"}, {timeOf(hit.createdAt)}
@@ -53,7 +54,7 @@ export function SearchResults({ client, q, onNavigate }: SearchResultsProps) {
         ))}
       </ul>
       {hasMore && (
-        <button type="button" className="row" disabled={isBusy} onClick={loadMore}>
+        <button type="button" className="uci-row" disabled={isBusy} onClick={loadMore}>
           {isBusy ? "Loading" : "Show more"}
         </button>
       )}

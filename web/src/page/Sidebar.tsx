@@ -3,10 +3,10 @@
 import { ArchiveIcon, PlusIcon } from "@radix-ui/react-icons";
 import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
+import { ConversationList } from "../components/ConversationList";
 import type { ChatClient } from "../core/client";
 import { AccountMenu } from "./AccountMenu";
 import { ConversationItem } from "./ConversationItem";
-import { useConversations } from "./queries";
 import { SearchResults } from "./SearchResults";
 import { ThemeButton } from "./ThemeButton";
 
@@ -19,6 +19,7 @@ interface SidebarProps {
 export function Sidebar({ client, email, onNavigate }: SidebarProps) {
   const [showsArchived, setShowsArchived] = useState(false);
   const [typed, setTyped] = useState("");
+  const [location] = useLocation();
   const q = useSettledText(typed.trim());
   return (
     <aside className="sidebar" aria-label="Conversations">
@@ -38,18 +39,24 @@ export function Sidebar({ client, email, onNavigate }: SidebarProps) {
       {q ? (
         <SearchResults client={client} q={q} onNavigate={onNavigate} />
       ) : (
-        <ConversationNav
-          key={String(showsArchived)}
-          client={client}
+        <ConversationList
           archived={showsArchived}
-          onNavigate={onNavigate}
+          renderItem={(row) => (
+            <ConversationItem
+              key={row.id}
+              row={row}
+              client={client}
+              isCurrent={location.toLowerCase().startsWith(`/c/${row.id}`)}
+              onNavigate={onNavigate}
+            />
+          )}
         />
       )}
       <footer className="sidebar-foot">
         <div className="sidebar-row">
           <button
             type="button"
-            className="row"
+            className="uci-row"
             aria-pressed={showsArchived}
             onClick={() => setShowsArchived(!showsArchived)}
           >
@@ -72,53 +79,4 @@ function useSettledText(text: string): string {
     return () => clearTimeout(timer);
   }, [text]);
   return settled;
-}
-
-interface ConversationNavProps {
-  client: ChatClient;
-  archived: boolean;
-  onNavigate: () => void;
-}
-
-function ConversationNav({ client, archived, onNavigate }: ConversationNavProps) {
-  const { rows, error, isBusy, hasMore, reload, loadMore } = useConversations(client, archived);
-  const [location] = useLocation();
-  if (isBusy && rows.length === 0)
-    return <nav className="conversations" aria-busy="true" aria-label="Loading" />;
-  if (error && rows.length === 0) {
-    return (
-      <p className="hint" role="alert">
-        {error.message}{" "}
-        <button type="button" className="uci-link" onClick={reload}>
-          Try again
-        </button>
-      </p>
-    );
-  }
-  if (rows.length === 0) {
-    return <p className="hint">{archived ? "The archive is empty." : "No conversations yet."}</p>;
-  }
-  return (
-    <nav
-      className="conversations"
-      aria-label={archived ? "Archived conversations" : "Conversations"}
-    >
-      <ul>
-        {rows.map((row) => (
-          <ConversationItem
-            key={row.id}
-            row={row}
-            client={client}
-            isCurrent={location.startsWith(`/c/${row.id}`)}
-            onNavigate={onNavigate}
-          />
-        ))}
-      </ul>
-      {hasMore && (
-        <button type="button" className="row" disabled={isBusy} onClick={loadMore}>
-          {isBusy ? "Loading" : "Show more"}
-        </button>
-      )}
-    </nav>
-  );
 }

@@ -21,7 +21,13 @@ const WORDS = {
   },
 } as const;
 
-export function SignIn({ supabase }: { supabase: SupabaseClient }) {
+interface SignInProps {
+  supabase: SupabaseClient;
+  /** Somebody was, until a moment ago, and may not know that they are no more. */
+  wasSignedIn: boolean;
+}
+
+export function SignIn({ supabase, wasSignedIn }: SignInProps) {
   const [way, setWay] = useState<Way>("in");
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
@@ -34,7 +40,7 @@ export function SignIn({ supabase }: { supabase: SupabaseClient }) {
     const account = { email: String(form.get("email")), password: String(form.get("password")) };
     setBusy(true);
     setProblem("");
-    setProblem(await enter(supabase, way, account));
+    setProblem(await enter(supabase, way, account).catch(() => "That did not work. Try again."));
     setBusy(false);
   }
 
@@ -42,7 +48,13 @@ export function SignIn({ supabase }: { supabase: SupabaseClient }) {
     <main className="alone sign-in">
       <img src="/icon.svg" alt="" width="44" height="44" />
       <h1>{words.title}</h1>
-      <p>Conversations that are never lost: every message is stored before the AI starts.</p>
+      {wasSignedIn ? (
+        <p role="status">
+          You are signed out. What you had written is kept until you sign in again.
+        </p>
+      ) : (
+        <p>Conversations that are never lost: every message is stored before the AI starts.</p>
+      )}
       <form onSubmit={submit}>
         <label>
           E-mail

@@ -1,12 +1,13 @@
 import { MoonIcon, SunIcon } from "@radix-ui/react-icons";
 import { useState } from "react";
+import { storage } from "./storage";
 
 /** Light or dark: as the system has it, until something else is chosen here. */
 export function ThemeButton() {
   const [isDark, setDark] = useState(isDarkNow);
   function turn() {
     const theme = isDark ? "light" : "dark";
-    localStorage.setItem("theme", theme);
+    storage.setItem("theme", theme);
     document.documentElement.dataset.theme = theme;
     setDark(!isDark);
   }

@@ -33,7 +33,7 @@ function Layout({ client, email }: WorkspaceProps) {
   const [, conversation] = useRoute("/c/:id");
   const [, hit] = useRoute("/c/:id/:message");
   // One place for every conversation: a new one that gets its id is still the same to the page.
-  const place = hit ?? conversation ?? {};
+  const { id, message } = { message: undefined, ...(hit ?? conversation ?? { id: undefined }) };
   const show = useCallback((id: string) => go(`/c/${id}`, { replace: true }), [go]);
   return (
     <div
@@ -61,12 +61,12 @@ function Layout({ client, email }: WorkspaceProps) {
       <main className="stage">
         {isAnalytics ? (
           <ErrorBoundary fallback={<Unavailable />}>
-            <Suspense fallback={<p className="hint">Loading</p>}>
+            <Suspense fallback={<p className="uci-hint">Loading</p>}>
               <Analytics client={client} />
             </Suspense>
           </ErrorBoundary>
         ) : (
-          <Chat client={client} {...place} onConversation={show} />
+          <Chat client={client} id={id?.toLowerCase()} message={message} onConversation={show} />
         )}
       </main>
     </div>
@@ -85,7 +85,6 @@ function Chat({ client, id, message, onConversation }: ChatProps) {
     <>
       <ChatHeader client={client} id={id} />
       <UniversalChatInterface
-        client={client}
         conversationId={id}
         focusMessageId={message}
         onConversation={onConversation}

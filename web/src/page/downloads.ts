@@ -3,6 +3,7 @@
 import type { ChatClient } from "../core/client";
 import { save } from "../components/Files";
 import { ChatError } from "../core/errors";
+import { projectUrl } from "./supabase";
 
 /** Download a file and let the browser keep it. Throws a ChatError; never saves half a file. */
 export async function download(
@@ -11,7 +12,7 @@ export async function download(
   onProgress: (bytes: number) => void,
 ): Promise<void> {
   const { data } = await client.supabase.auth.getSession();
-  const response = await fetch(`${client.url}/functions/v1/${path}`, {
+  const response = await fetch(`${projectUrl()}/functions/v1/${path}`, {
     headers: { authorization: `Bearer ${data.session?.access_token ?? ""}` },
   });
   if (!response.ok || !response.body) {

@@ -1,8 +1,8 @@
-import { createClient } from "@supabase/supabase-js";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import "../styles/page.css";
 import { App } from "./App";
+import { createPageClient } from "./supabase";
 
 interface Config {
   supabaseUrl: string;
@@ -20,11 +20,10 @@ async function readConfig(): Promise<Config> {
 
 readConfig().then(
   ({ supabaseUrl, publishableKey }) => {
-    const url = supabaseUrl || location.origin;
-    const supabase = createClient(url, publishableKey);
+    const supabase = createPageClient(supabaseUrl || location.origin, publishableKey);
     root.render(
       <StrictMode>
-        <App supabase={supabase} url={url} />
+        <App supabase={supabase} />
       </StrictMode>,
     );
   },

@@ -1,53 +1,39 @@
 /** What the page asks the functions. */
 
-import { useEffect } from "react";
 import type { ChatClient } from "../core/client";
-import type { ConversationRow } from "../core/types";
-import { usePages } from "./usePages";
-
-const POLL = 60_000; // milliseconds after which the list is read again in any case
-const RETURNS = ["online", "focus"]; // of the network, and of the reader
-
-export function useConversations(client: ChatClient, archived: boolean) {
-  const list = usePages(String(archived), (cursor) =>
-    client.endpoints.list({ archived, limit: 50, cursor }),
-  );
-  useEffect(() => {
-    const poll = setInterval(list.reload, POLL);
-    const unsubscribe = client.listChanges.add(list.reload);
-    for (const event of RETURNS) addEventListener(event, list.reload);
-    return () => {
-      clearInterval(poll);
-      unsubscribe();
-      for (const event of RETURNS) removeEventListener(event, list.reload);
-    };
-  }, [client, archived]);
-  return { ...list, rows: unique(list.pages.flatMap((page) => page.conversations)) };
-}
-
-/** A conversation that moved up while pages were read may be on two of them. */
-function unique(rows: ConversationRow[]): ConversationRow[] {
-  return [...new Map(rows.map((row) => [row.id, row])).values()];
-}
+import type { ChatError } from "../core/errors";
+import { usePages } from "../hook/usePages";
 
 export function useSearch(client: ChatClient, q: string) {
   return usePages(q, (cursor) => client.endpoints.search(q, true, cursor));
 }
 
 export function useAnalytics(client: ChatClient, days: number) {
-  const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const { pages, ...rest } = usePages(String(days), async () => {
     const to = new Date();
     to.setHours(24, 0, 0, 0);
     const from = new Date(to);
     from.setDate(from.getDate() - days);
-    const analytics = await client.endpoints.analytics({
+    const range = {
       from: from.toISOString(),
       to: to.toISOString(),
       bucket: days > 90 ? "week" : "day",
-      timeZone,
-    });
+    };
+    const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+    const analytics = await client.endpoints
+      .analytics({ ...range, timeZone })
+      .catch((error: ChatError) => {
+        if (error.status !== 400) throw error;
+        return client.endpoints.analytics({ ...range, timeZone: hoursFromUtc() });
+      });
     return { analytics, nextCursor: null };
   });
   return { ...rest, data: pages[0]?.analytics };
+}
+
+/** The zone that is as far from UTC as this one is now, where this one has no name elsewhere. */
+function hoursFromUtc(): string {
+  const hours = new Date().getTimezoneOffset() / 60; // those of the west count up, as in the names
+  if (hours === 0 || !Number.isInteger(hours)) return "UTC";
+  return `Etc/GMT${hours > 0 ? "+" : ""}${hours}`;
 }

@@ -2,7 +2,7 @@
 
     python -m shared.exports.pdf.typeset <target> <bytes of memory it may take>
 
-The first line is the conversation, each further one a message. What goes wrong is told by the
+The first line is the conversation, each further one a message. What goes wrong is said by the
 exit status and the name of an exception; no word of anybody's text is written anywhere else.
 """
 

@@ -47,7 +47,8 @@ class _Document:
         parts = self._parts(messages)
         first = next(parts)
         rest = [self._store(self._document(part), str(at)) for at, part in enumerate(parts, 2)]
-        document = {**self._document(first), "head": self._head()}
+        head = self._head()
+        document = {**self._document(first), "head": head}
         if not rest:
             finish(self._typesetter.compile({**document, "numbered": True}), self._target)
             return
@@ -60,7 +61,8 @@ class _Document:
         for message in messages:
             self._summary.add(message)
             part.append(entry(message, self._characters))
-            size += len(message.content) + len(message.generated_code or "")
+            beside = len(message.generated_code or "") + len(str(message.metadata))
+            size += len(message.content) + beside
             if len(part) >= PART_MESSAGES or size >= PART_CHARS:
                 yield part
                 part, size = [], 0
@@ -80,6 +82,7 @@ class _Document:
             "head": None,
             "messages": part,
             "numbered": False,
+            "has_missing": self._characters.has_missing,
         }
 
     def _head(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 /** What a function gives out page by page, as React state. */
 
 import { useEffect, useRef, useState } from "react";
+import { type ChatError, chatErrorFrom } from "../core/errors";
 import { retrying } from "../core/waiting";
 
 interface Page {
@@ -10,7 +11,7 @@ interface Page {
 export interface Pages<P> {
   /** What was read last; where the key has changed, that of the key before until the next comes. */
   pages: P[];
-  error: Error | null;
+  error: ChatError | null;
   isBusy: boolean;
   hasMore: boolean;
   /** Read again all that is shown. */
@@ -24,7 +25,7 @@ export function usePages<P extends Page>(
   ask: (cursor?: string) => Promise<P>,
 ): Pages<P> {
   const [pages, setPages] = useState<P[]>([]);
-  const [error, setError] = useState<Error | null>(null);
+  const [error, setError] = useState<ChatError | null>(null);
   const [isBusy, setBusy] = useState(true);
   const running = useRef(new AbortController());
   const wanted = useRef(1); // pages
@@ -40,8 +41,9 @@ export function usePages<P extends Page>(
       setPages(next);
       setError(null);
     } catch (failure) {
+      const reason = await chatErrorFrom(failure);
       if (signal.aborted) return;
-      setError(failure as Error);
+      setError(reason);
     }
     setBusy(false);
   }

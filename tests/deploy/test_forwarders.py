@@ -1,12 +1,9 @@
 """A hosted project's forwarders, under real Deno, in front of the real bundle."""
 
 import asyncio
-import json
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -15,19 +12,19 @@ import psycopg
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from local.stack import Stack
 from shared.config import Settings
+from tests.support.backends import in_front_of, nowhere, replies
 from tests.support.bundle import settings_for
 from tests.support.edge import SECRET, Edge, edge_functions, function_names
 from tests.support.engines import TypingEngine
-from tests.support.server import served_app, served_bundle
-from tests.support.sse import Event, read_events, text_of
-from tests.support.stack import free_ports
+from tests.support.server import served_bundle
+from tests.support.sse import data_of, read_events, text_of, until
 from tests.support.users import User
 
 PIECES = ["One, ", "two, ", "three."]
+ASK = {"request": "Count"}
 EVENTS = {"accept": "text/event-stream"}
 ORIGIN = "https://app.example"
 OTHER_SECRET = "another-secret-that-is-on-its-way-out"
@@ -50,50 +47,6 @@ async def forwarded_bundle(
         yield edge
 
 
-Answer = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass
-class Backend:
-    """Stands where the service would, remembers what came, and answers as it is told to."""
-
-    answer: Answer
-    heads: list[tuple[str, str, list[tuple[str, str]]]] = field(default_factory=list)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        self.heads.append((request.method, target, request.headers.items()))
-        await (await self.answer(request))(scope, receive, send)
-
-
-def replies(status: int, body: str, **headers: str) -> Answer:
-    """Answer always this."""
-
-    async def answer(_: Request) -> Response:
-        return Response(body, status, {name.replace("_", "-"): v for name, v in headers.items()})
-
-    return answer
-
-
-@asynccontextmanager
-async def in_front_of(
-    answer: Answer, folder: Path, **settings: str
-) -> AsyncIterator[tuple[Edge, Backend]]:
-    """Run forwarders in front of a backend that answers like this."""
-    backend = Backend(answer)
-    async with served_app(backend) as url, edge_functions(url, folder, **settings) as edge:
-        yield edge, backend
-
-
-def assert_unavailable(answer: httpx.Response) -> None:
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-    assert answer.json().keys() == {"code", "message", "details", "hint"}
-    assert answer.headers["retry-after"] == "2"
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert answer.headers["x-request-id"]
-
-
 @pytest.mark.parametrize("prefix", ["", "/functions/v1"])
 async def test_a_turn_goes_through_and_reads_the_same_on_both_sides(
     stack: Stack, user: User, tmp_path: Path, prefix: str
@@ -114,6 +67,7 @@ async def test_a_turn_goes_through_and_reads_the_same_on_both_sides(
     assert [m["content"] for m in loaded.json()["messages"]] == [request, "".join(PIECES)]
 
 
+@pytest.mark.promise("forwarders")
 async def test_the_first_event_comes_before_the_engine_has_written(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -122,13 +76,13 @@ async def test_the_first_event_comes_before_the_engine_has_written(
     async with (
         forwarded_bundle(stack, tmp_path, engine) as edge,
         edge.client(user.token) as client,
-        client.stream("POST", "/mega-mind", json=_ask(), headers=EVENTS) as answer,
+        client.stream("POST", "/mega-mind", json=ASK, headers=EVENTS) as answer,
     ):
         stream = read_events(answer)
         seen = [await anext(stream)]
         for piece in PIECES:
             engine.allow()
-            seen += await _until(stream, "delta")
+            seen += await until(stream, "delta")
             assert text_of(seen).endswith(piece)
         engine.allow()
         seen += [event async for event in stream]
@@ -136,15 +90,16 @@ async def test_the_first_event_comes_before_the_engine_has_written(
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
+@pytest.mark.promise("forwarders")
 async def test_a_client_that_goes_away_does_not_end_the_turn(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
     """The reply is stored whole, and following the turn gives what was missed."""
     engine = TypingEngine(PIECES)
     async with forwarded_bundle(stack, tmp_path, engine) as edge, edge.client(user.token) as client:
-        async with client.stream("POST", "/mega-mind", json=_ask(), headers=EVENTS) as answer:
+        async with client.stream("POST", "/mega-mind", json=ASK, headers=EVENTS) as answer:
             engine.allow()
-            seen = await _until(read_events(answer), "delta")
+            seen = await until(read_events(answer), "delta")
         engine.allow(len(PIECES))
         query = {"turnId": seen[0].data["turnId"]}
         last_seen = {"last-event-id": seen[-1].id}
@@ -155,9 +110,10 @@ async def test_a_client_that_goes_away_does_not_end_the_turn(
     ).fetchall()
     assert stored == [("".join(PIECES),)]
     assert "event: done" in rest.text
-    assert PIECES[0] not in [e["text"] for e in _data(rest.text) if "text" in e]
+    assert PIECES[0] not in [e["text"] for e in data_of(rest.text) if "text" in e]
 
 
+@pytest.mark.promise("forwarders", red="the body read whole by the forwarder")
 async def test_a_body_goes_up_before_it_is_whole(tmp_path: Path) -> None:
     """The client sends a piece only when the backend has the one before it."""
     piece = b"x" * 100_000
@@ -185,6 +141,7 @@ async def test_a_body_goes_up_before_it_is_whole(tmp_path: Path) -> None:
     assert answer.json() == 4 * len(piece)
 
 
+@pytest.mark.promise("forwarders", red="the body read whole by the forwarder")
 async def test_a_body_comes_down_before_it_is_whole(tmp_path: Path) -> None:
     """The backend sends a piece only when the client has the one before it."""
     piece = b"x" * 100_000
@@ -238,6 +195,7 @@ async def test_what_has_come_down_is_not_kept(tmp_path: Path) -> None:
     assert grown < 150_000_000
 
 
+@pytest.mark.promise("forwarders", red="all headers passed on")
 async def test_only_headers_that_matter_go_on(tmp_path: Path) -> None:
     """A client can say neither where it comes from nor that it was forwarded."""
     kept = {
@@ -299,7 +257,7 @@ async def test_a_preflight_is_answered_without_the_backend(
         "access-control-request-headers": "authorization, idempotency-key",
     }
     async with (
-        edge_functions(_nowhere(), tmp_path, CORS_ORIGINS=setting) as edge,
+        edge_functions(nowhere(), tmp_path, CORS_ORIGINS=setting) as edge,
         httpx.AsyncClient(base_url=edge.url) as client,
     ):
         answer = await client.options("/mega-mind", headers=asked)
@@ -308,55 +266,6 @@ async def test_a_preflight_is_answered_without_the_backend(
     named = answer.headers["access-control-allow-headers"].split(", ")
     assert {"authorization", "apikey", "x-client-info", "content-type", "last-event-id"} <= {*named}
     assert "PATCH" in answer.headers["access-control-allow-methods"]
-
-
-async def test_a_backend_that_is_away_is_a_503(tmp_path: Path) -> None:
-    """In our own shape, at once, and the log has no word of what was asked."""
-    async with edge_functions(_nowhere(), tmp_path) as edge, edge.client() as client:
-        answer = await client.get("/conversations", params={"cursor": "canary"})
-    assert_unavailable(answer)
-    assert "no answer from the service" in edge.log.read_text()
-    assert "canary" not in edge.log.read_text()
-
-
-async def test_a_backend_that_hangs_is_a_503_in_time(tmp_path: Path) -> None:
-    """Before the platform would give up on the function."""
-
-    async def hang(_: Request) -> Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    started = time.monotonic()
-    async with (
-        in_front_of(hang, tmp_path, FORWARD_FIRST_BYTE_SECONDS="0.3") as (edge, backend),
-        edge.client() as client,
-    ):
-        answer = await client.post("/mega-mind", json=_ask())
-    assert_unavailable(answer)
-    assert len(backend.heads) == 1
-    assert time.monotonic() - started < 25
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        replies(502, "<h1>Bad gateway</h1>", content_type="text/html"),
-        replies(503, "no healthy instance", content_type="text/plain"),
-        replies(504, "{}", content_type="application/json"),
-        replies(302, "", location="/elsewhere"),
-        replies(404, "<h1>No such application</h1>", content_type="text/html"),
-        replies(429, "Rate exceeded.", content_type="text/html"),
-        replies(500, "no instance", content_type="text/plain"),
-        replies(521, "<h1>Web server is down</h1>", content_type="text/html"),
-        replies(200, "<h1>Parked</h1>", content_type="text/html"),
-    ],
-    ids=["502", "503", "504", "redirect", "404", "429", "500", "521", "page"],
-)
-async def test_what_a_load_balancer_says_is_our_503(tmp_path: Path, answer: Answer) -> None:
-    """Never a bare 502, and a token never follows a redirect."""
-    async with in_front_of(answer, tmp_path) as (edge, backend), edge.client() as client:
-        assert_unavailable(await client.get("/conversations"))
-    assert len(backend.heads) == 1
 
 
 async def test_the_services_own_errors_go_through_as_they_are(
@@ -371,7 +280,7 @@ async def test_the_services_own_errors_go_through_as_they_are(
         in_front_of(store_unavailable, tmp_path) as (edge, _),
         edge.client(user.token) as client,
     ):
-        own = await client.post("/mega-mind", json=_ask())
+        own = await client.post("/mega-mind", json=ASK)
     async with (
         forwarded_bundle(stack, tmp_path) as edge,
         httpx.AsyncClient(base_url=edge.url) as stranger,
@@ -382,96 +291,7 @@ async def test_the_services_own_errors_go_through_as_they_are(
     assert refused.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_stream_at_its_time_limit_ends_with_an_error_between_events(tmp_path: Path) -> None:
-    """Half an event is waited for; then comes `error`, and the end."""
-    half = asyncio.Event()
-
-    async def slow(_: Request) -> Response:
-        async def events() -> AsyncIterator[bytes]:
-            yield b"event: delta\nid: 1\ndata: {"
-            await half.wait()
-            yield b'"offset": 0}\n\n'
-            await asyncio.Event().wait()
-
-        return StreamingResponse(events(), media_type="text/event-stream")
-
-    async with (
-        in_front_of(slow, tmp_path, FORWARD_TOTAL_SECONDS="0.3") as (edge, _),
-        edge.client() as client,
-        client.stream("POST", "/mega-mind", json=_ask(), headers=EVENTS) as answer,
-    ):
-        text = ""
-        async for piece in answer.aiter_text():
-            text += piece
-            asyncio.get_running_loop().call_later(0.6, half.set)
-    assert text.startswith('event: delta\nid: 1\ndata: {"offset": 0}\n\nevent: error\ndata: {')
-    assert _data(text)[-1]["code"] == "unavailable"
-
-
-async def test_the_time_limit_is_the_workers_but_half_of_it_is_each_requests(
-    tmp_path: Path,
-) -> None:
-    """The platform ends a worker by the worker's age, and gives it nothing new from half of it on.
-
-    So what came a second later ends at the same moment, and what comes at the very end of a worker
-    that nobody ends has half of the time.
-    """
-
-    async def endless(_: Request) -> Response:
-        async def events() -> AsyncIterator[bytes]:
-            yield b": here\n\n"
-            await asyncio.Event().wait()
-
-        return StreamingResponse(events(), media_type="text/event-stream")
-
-    async def cut_off_at(client: httpx.AsyncClient, *, begun_after: float = 0) -> float:
-        await asyncio.sleep(begun_after)
-        answer = await client.post("/mega-mind", json=_ask(), headers=EVENTS)
-        assert "event: error" in answer.text
-        return time.monotonic()
-
-    async with (
-        in_front_of(endless, tmp_path, FORWARD_TOTAL_SECONDS="3") as (edge, _),
-        edge.client() as client,
-    ):
-        first, second = await asyncio.gather(cut_off_at(client), cut_off_at(client, begun_after=1))
-        third = await cut_off_at(client)
-    assert abs(second - first) < 0.7
-    assert 1 < third - max(first, second) < 2.7
-
-
-async def test_the_workers_limit_is_the_first_bytes_too(tmp_path: Path) -> None:
-    """Where that comes sooner than what the first byte may take."""
-
-    async def hang(_: Request) -> Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with (
-        in_front_of(hang, tmp_path, FORWARD_TOTAL_SECONDS="0.3") as (edge, _),
-        edge.client() as client,
-    ):
-        assert_unavailable(await client.post("/mega-mind", json=_ask()))
-
-
-async def test_any_other_body_at_its_time_limit_breaks(tmp_path: Path) -> None:
-    """Half of a download must not look like all of it."""
-
-    async def slow(_: Request) -> Response:
-        async def half() -> AsyncIterator[bytes]:
-            yield b'{"half": '
-            await asyncio.Event().wait()
-
-        return StreamingResponse(half(), media_type="application/json")
-
-    async with (
-        in_front_of(slow, tmp_path, FORWARD_TOTAL_SECONDS="0.3") as (edge, _),
-        edge.client() as client,
-    ):
-        with pytest.raises(httpx.RemoteProtocolError):
-            await client.get("/conversations")
-
-
+@pytest.mark.promise("forwarders", red="no check at all")
 async def test_whoever_comes_around_the_forwarders_is_refused(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -483,8 +303,8 @@ async def test_whoever_comes_around_the_forwarders_is_refused(
         httpx.AsyncClient(base_url=url, headers=headers) as client,
     ):
         answers = [
-            await client.post("/mega-mind", json=_ask()),
-            await client.post("/mega-mind", json=_ask(), headers=forged),
+            await client.post("/mega-mind", json=ASK),
+            await client.post("/mega-mind", json=ASK, headers=forged),
             await client.post("/mega-mind", content=b"x" * 1000),
             await client.get("/health", params={"deep": "1"}),
             await client.get("/openapi.json"),
@@ -495,6 +315,7 @@ async def test_whoever_comes_around_the_forwarders_is_refused(
     assert (await user.functions.get("/conversations")).json()["conversations"] == []
 
 
+@pytest.mark.promise("forwarders", red="the path not signed")
 async def test_a_signature_is_for_one_request_and_its_caller(
     stack: Stack, user: User, other_user: User, tmp_path: Path
 ) -> None:
@@ -536,35 +357,13 @@ async def test_a_forwarder_without_its_settings_says_so_in_its_log(
 ) -> None:
     """And to the caller only that something is wrong."""
     async with (
-        edge_functions(_nowhere(), tmp_path, **{setting: value}) as edge,
+        edge_functions(nowhere(), tmp_path, **{setting: value}) as edge,
         edge.client() as client,
     ):
-        answer = await client.post("/mega-mind", json=_ask())
+        answer = await client.post("/mega-mind", json=ASK)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert line in edge.log.read_text()
 
 
-def _ask() -> dict[str, str]:
-    return {"request": "Count"}
-
-
 def _id(turn: httpx.Response) -> dict[str, str]:
     return {"conversation_id": turn.json()["conversationId"]}
-
-
-def _nowhere() -> str:
-    (port,) = free_ports(1)
-    return f"http://127.0.0.1:{port}"
-
-
-def _data(text: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in re.findall(r"^data: (.*)$", text, re.MULTILINE)]
-
-
-async def _until(events: AsyncIterator[Event], name: str) -> list[Event]:
-    seen = []
-    async for event in events:
-        seen.append(event)
-        if event.name == name:
-            return seen
-    raise AssertionError(f"no {name} in {seen}")
