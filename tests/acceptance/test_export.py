@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.imports.ours import checksum_of
+from shared.imports.formats.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine
 from tests.support.pdf_pages import solid, text_of
