@@ -77,6 +77,7 @@ async def _serve_one_turn(service: httpx.AsyncClient, *, user_id: str, conversat
     done = await service.post(
         "/complete_turn",
         json={
+            "user_id": user_id,
             "turn_id": begun["turn"]["id"],
             "attempt": begun["turn"]["attempt"],
             "message_id": str(uuid.uuid4()),

@@ -44,11 +44,12 @@ class Life(Player):
 
     @rule(target=turns, turn=turns)
     def retry(self, turn: Turn) -> Any:
-        """The same key and body: replayed, joined, taken over, or begun again where all is gone."""
+        """The same key and body: replayed, joined, taken over, or not found where all is gone."""
         turn = self.known[turn.key]
         if turn.chat.is_deleted:
-            chat = turn.chat if "conversationId" in turn.body else Chat()
-            return self._send(turn.body, chat, turn.key)
+            answer = self.run(self._ask(turn.body, turn.key))
+            assert problem(answer) == (404, "conversation_not_found")
+            return turn
         if turn.status != "running":
             return self._replay(turn)
         return self._take_over(turn, held=False) if turn.is_expired else self._join(turn)
