@@ -2,7 +2,7 @@
 
 Nothing in it can reach what follows or pass for what we wrote: the headings of a document's first
 two levels stay ours, tags are shown and not obeyed, and what is opened is closed. All else stays as
-it was written, code above all. A text whose structure can't be told from its lines alone, such as
+it was written, code above all. A text whose structure its lines alone don't show, such as
 code in a list that ends before the code does, is given as its source.
 """
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from shared.ai.files import render_files
 from shared.encoding.storable import Escaper
 from shared.observability.logs import request_id
 
 if TYPE_CHECKING:
-    from shared.ai.protocol import Analysis, EngineResult, GeneratedFile
+    from shared.ai.protocol import Analysis, EngineResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +90,3 @@ def user_metadata(project_id: object | None, own_metadata: dict[str, Any]) -> di
         "projectId": None if project_id is None else str(project_id),
         "timestamp": datetime.now(UTC).isoformat(),
     }
-
-
-def render_files(files: list[GeneratedFile]) -> str | None:
-    """Return generated files as one text: a single file as it is, several as fenced blocks.
-
-    Each block opens with its language and `path=...`, behind a fence that is longer than any in
-    the files themselves.
-    """
-    if not files:
-        return None
-    if len(files) == 1:
-        return files[0].content
-    longest = max((len(run) for f in files for run in re.findall("`+", f.content)), default=0)
-    fence = "`" * max(3, longest + 1)
-    blocks = [f"{fence}{f.language or 'text'} path={f.path}\n{f.content}\n{fence}" for f in files]
-    return "\n\n".join(blocks)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.imports.ours import checksum_of
+from shared.imports.formats.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine
 from tests.support.pdf_pages import solid, text_of
@@ -224,21 +224,21 @@ async def test_an_account_is_one_zip_with_everything(
     await user.functions.patch(f"/conversations/{hidden}", json={"archived": True})
     db.execute("update conversations set created_at = '1970-01-01' where id = %s", (hidden,))
     answer = await user.functions.get("/export-account")
-    archive = zipfile.ZipFile(io.BytesIO(answer.content))
-    manifest = json.loads(archive.read("manifest.json"))
-    documents = [json.loads(archive.read(name)) for name in archive.namelist()
+    zipped = zipfile.ZipFile(io.BytesIO(answer.content))
+    manifest = json.loads(zipped.read("manifest.json"))
+    documents = [json.loads(zipped.read(name)) for name in zipped.namelist()
                  if name.endswith(".json") and name != "manifest.json"]  # fmt: skip
     assert answer.headers["content-type"] == "application/zip"
-    assert archive.testzip() is None
+    assert zipped.testzip() is None
     assert {d["source"]["conversationId"] for d in documents} == {kept, hidden}
     assert all(d["checksum"]["value"] == checksum_of(d) for d in documents)
     assert manifest["counts"] == {"conversations": 2, "archived": 1, "messages": 6, "turns": 3}
-    assert [file["path"] for file in manifest["files"]] == archive.namelist()[:-1]
+    assert [file["path"] for file in manifest["files"]] == zipped.namelist()[:-1]
     for file in manifest["files"]:
-        content = archive.read(file["path"])
+        content = zipped.read(file["path"])
         assert (len(content), hashlib.sha256(content).hexdigest()) == (
             file["bytes"], file["sha256"])  # fmt: skip
-    assert SECRET.encode() not in b"".join(map(archive.read, archive.namelist()))
+    assert SECRET.encode() not in b"".join(map(zipped.read, zipped.namelist()))
 
 
 @pytest.mark.promise("exports")

@@ -51,9 +51,11 @@ def places_of(db: psycopg.Connection, canary: str) -> list[str]:
     return sorted(found)
 
 
-def summarise(db: psycopg.Connection, conversation: str, content: str) -> None:
+def summarise(db: psycopg.Connection, user: User, conversation: str, content: str) -> None:
     """Write a summary of a conversation's first two messages."""
-    db.execute("select write_summary(%s, gen_random_uuid(), 2, %s)", (conversation, content))
+    db.execute(
+        "select write_summary(%s, %s, gen_random_uuid(), 2, %s)", (user.id, conversation, content)
+    )
 
 
 def stage(db: psycopg.Connection, user: User, content: str) -> str:
@@ -193,7 +195,7 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
         "/import-conversation", json=[{"role": "assistant", "content": f"{canary} one"},
                                       {"role": "user", "content": f"{canary} two"}]
     )  # fmt: skip
-    summarise(db, conversation, f"{canary} was said")
+    summarise(db, user, conversation, f"{canary} was said")
     stage(db, user, canary)
     await start(other_user, others)
     await start(other_user, "Another")

@@ -7,9 +7,10 @@ import pytest
 import structlog
 
 from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Intent, Usage
+from shared.ai.files import render_files
 from shared.encoding.storable import unescape
 from shared.models.turns import RESERVED_METADATA
-from shared.turns.reply import Reply, compose_reply, render_files, user_metadata
+from shared.turns.reply import Reply, compose_reply, user_metadata
 
 ANALYSIS = Analysis(
     intent=Intent.CREATE_FUNCTION, complexity=Complexity.SIMPLE, strategy="generate_code"

@@ -219,8 +219,9 @@ export interface Analytics {
 }
 
 export interface ImportReport {
-  source: string;
+  sources: string[];
   messages: number;
   taken: { conversationId: string; title: string; messages: number }[];
+  updated: { conversationId: string; title: string; messages: number; changed: number }[];
   skipped: { title: string; reason: string }[];
 }

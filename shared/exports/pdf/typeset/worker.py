@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.exports.pdf.typeset.compiler import Typesetter
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
 
 PART_MESSAGES: Final = 300
 PART_CHARS: Final = 400_000
-
-
-def limit_memory(size: int) -> None:
-    """Let this process take no more than this, where the system can see to it."""
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 def typeset(lines: Iterable[bytes], target: Path) -> None:

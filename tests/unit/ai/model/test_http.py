@@ -166,7 +166,7 @@ async def test_a_stream_that_ends_without_a_reason_is_flagged(provider: FakeProv
 
 
 async def test_a_filtered_answer_is_refused(provider: FakeProvider) -> None:
-    """The provider's filter is told apart from a fault."""
+    """The provider's filter is not taken for a fault."""
     provider.answer = streaming("I ", finish_reason="content_filter")
     recording = await record(engine_for(provider))
     assert (recording.error_type, recording.result.message) == ("refused", "I ")

@@ -51,7 +51,7 @@ def test_a_cut_never_splits_a_visible_character(cluster: str) -> None:
     ],
 )
 def test_the_strategy_follows_the_words(request_text: str, strategy: str) -> None:
-    """Code, steps, answers and questions back are told apart."""
+    """Code, steps, answers and questions back each have their own."""
     assert analyse(request_text).strategy == strategy
 
 

@@ -302,8 +302,8 @@ async def test_generated_files_are_shown_with_path_and_language_and_once() -> No
     files = [{"path": "a.py", "language": "python"}, {"path": "b/c.js", "language": "js"}]
     code = "```python path=a.py\nfirst()\n```\n\n```js path=b/c.js\nsecond()\n```"
     metadata = {"success": True, "files": files}
-    told = "```python path=a.py\nfirst()\n```"
-    pdf = await pdf_of("A", {"content": told, "generated_code": code, "metadata": metadata})
+    reply = "```python path=a.py\nfirst()\n```"
+    pdf = await pdf_of("A", {"content": reply, "generated_code": code, "metadata": metadata})
     text = text_of(pdf)
     assert text.count("first()") == text.count("second()") == 1
     assert "a.py · python" in text
@@ -376,7 +376,7 @@ async def test_without_the_extra_the_answer_is_501(monkeypatch: pytest.MonkeyPat
 
 
 async def test_no_more_than_two_are_made_at_a_time() -> None:
-    """Whoever comes third is told when to come again, and the places are given back."""
+    """Whoever comes third learns when to come again, and the places are given back."""
     blocker = asyncio.Event()
 
     async def waiting() -> AsyncIterator[MessageRow]:

@@ -118,7 +118,7 @@ def test_the_first_letter_says_the_direction(text: str, way: str) -> None:
     ],
 )
 def test_a_text_says_whose_characters_it_has(text: str, variant: str | None) -> None:
-    """Kana means Japanese, hangul Korean, and Chinese is told by its commonest characters."""
+    """Kana means Japanese, hangul Korean, and Chinese is known by its commonest characters."""
     assert han_variant(text) == variant
     assert families("jp").index("Noto Sans JP") < families("jp").index("Noto Sans SC")
 

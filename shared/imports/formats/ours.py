@@ -1,12 +1,11 @@
 """Our own JSON, verified: what its checksum covers is stored as it is, and exports the same again.
 
-A system row is stored as a user's, and its place told beside the conversation (`imported.system`,
+A system row is stored as a user's, and its place noted beside the conversation (`imported.system`,
 `imported.summaries`): an export makes it what it was, while the AI never sees one that a file made.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from shared.errors import ChecksumMismatchError, InvalidImportError
 from shared.exports.json_document import (
     COVERED_OF_CONVERSATION,
     COVERED_OF_MESSAGE,
+    FORMAT,
     VERSION,
     Checksum,
 )
@@ -25,13 +25,19 @@ from shared.models.transfers import OurDocument
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
+
+    from shared.imports.parsed import Notes
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)
 
 
-def read_ours(document: dict[str, Any], now: datetime, *, user_id: UUID) -> ParsedConversation:
-    """Return the document as a draft.
+def is_ours(entry: dict[str, Any]) -> bool:
+    """Say whether an entry is a conversation that we exported."""
+    return entry.get("format") == FORMAT
+
+
+def read_ours(document: dict[str, Any], notes: Notes) -> ParsedConversation:
+    """Return the document as it is to be stored.
 
     Raises ChecksumMismatchError for one that was changed, and InvalidImportError for one that no
     export can have made.
@@ -47,8 +53,8 @@ def read_ours(document: dict[str, Any], now: datetime, *, user_id: UUID) -> Pars
         ) from None
     if checksum_of(document) != ours.checksum.value:
         raise ChecksumMismatchError
-    _require_order(ours, now)
-    return _draft(ours, is_owner=ours.source.user_id == user_id)
+    _require_order(ours, notes.now)
+    return _conversation(ours, is_owner=ours.source.user_id == notes.user_id)
 
 
 def checksum_of(document: dict[str, Any]) -> str:
@@ -77,7 +83,7 @@ def _require_order(ours: OurDocument, now: datetime) -> None:
         raise InvalidImportError("A time in the file is before 1970 or still to come.")
 
 
-def _draft(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
+def _conversation(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
     summaries = [message.seq for message in ours.messages if message.is_summary]
     system = [message.seq for message in ours.messages if message.role == "system"]
     provenance = {
@@ -88,6 +94,7 @@ def _draft(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
         "origin": _origin(ours.source.imported),
     }
     return ParsedConversation(
+        source="message-persistence",
         source_id=f"sha256:{ours.checksum.value}",
         title=ours.conversation.title,
         messages=[
@@ -105,7 +112,6 @@ def _draft(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
         project_id=ours.source.project_id if is_owner else None,
         metadata=ours.conversation.metadata,
         provenance={name: value for name, value in provenance.items() if value},
-        left_out=Counter(),
         is_exact=True,
     )
 
