@@ -92,8 +92,9 @@ imports: $(READY)
 lock: $(READY) ## write the lock files after a change in pyproject.toml
 	@$(RUN)/python requirements/lock.py
 
-docs: $(READY) ## write docs/configuration.md after a change in shared/config.py
+docs: $(READY) ## write the tables of settings and of promises from where they stand
 	@$(RUN)/python docs/configuration_page.py
+	@$(RUN)/python -m tests.support.promises
 
 bench: $(READY) ## what a turn costs, as ratios
 	@$(RUN)/python -m bench.turn

@@ -37,7 +37,7 @@ insert into messages (conversation_id, user_id, role, content, seq, created_at)
 select id, user_id, 'user', 'Message ' || n, n, now() + n * interval '1 microsecond'
 from chats, generate_series(1, 20) as n
 """
-PAGE = "select load_conversation(%s, 50, %s, %s, %s)"
+PAGE = "select load_conversation(%s, %s, 50, %s, %s, %s)"
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def compare(db: psycopg.Connection, rounds: int) -> None:
             # All but the newest page lie in the middle, and are full.
             places = {"before": size // 2 + 26, "after": size // 2 - 25, "around": middle}
             place = [places[way] if way == name else None for way in ("before", "after", "around")]
-            calls.append((chat, *place))
+            calls.append((user, chat, *place))
         long, short = calls
         taken = side_by_side(
             lambda ask=long: db.execute(PAGE, ask).fetchone(),  # type: ignore[misc]

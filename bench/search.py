@@ -69,8 +69,10 @@ where user_id = %(user)s and words @@ q
 order by rank desc, created_at desc, message_id desc
 limit 20
 """
-FIND = "select search.find_messages(%(word)s, null, null, null, null, null, false, 20, null)"
-SEARCH = "select public.search_messages(%(word)s)"
+FIND = (
+    "select search.find_messages(%(user)s, %(word)s, null, null, null, null, null, false, 20, null)"
+)
+SEARCH = "select public.search_messages(%(user)s, %(word)s)"
 TEXT = "A thousand characters about the turn that is measured, useAuth and user.id too. " * 13
 
 
@@ -148,7 +150,7 @@ def searches(db: psycopg.Connection, rounds: int) -> None:
     sign_in(db, users[0])
     with watched_plans(db) as plans:
         db.execute("set role authenticated")
-        db.execute(FIND.encode(), {"word": _word(db, 300)})
+        db.execute(FIND.encode(), {"word": _word(db, 300), "user": users[0]})
     print(next(plan for plan in plans if "ts_rank" in plan).partition("->  Limit")[2])
 
 
@@ -188,9 +190,10 @@ def _turn(db: psycopg.Connection, user: uuid.UUID) -> None:
     ).fetchone()
     assert row is not None
     db.execute(
-        "select public.complete_turn(turn_id => %s, attempt => 1, message_id => gen_random_uuid(),"
-        " status => 'completed', content => %s, metadata => '{\"success\": true}')",
-        (row[0]["turn"]["id"], TEXT),
+        "select public.complete_turn(user_id => %s, turn_id => %s, attempt => 1,"
+        " message_id => gen_random_uuid(), status => 'completed',"
+        " content => %s, metadata => '{\"success\": true}')",
+        (user, row[0]["turn"]["id"], TEXT),
     )
 
 

@@ -1,5 +1,6 @@
 """Archives and deletes what lies idle, where no pg_cron does it."""
 
+from shared.conversations import retention
 from shared.http.dependencies import CurrentContainer, ServiceCaller
 from shared.http.routing import EndpointRouter
 from shared.models.retention import ApplyRetentionRequest, ApplyRetentionResponse
@@ -13,4 +14,4 @@ async def apply_retention(
 ) -> ApplyRetentionResponse:
     """Archive and delete what the policies say; on a dry run, only count it."""
     persistence = await container.patient_persistence()
-    return await persistence.apply_retention(request)
+    return await retention.apply_retention(persistence, request)

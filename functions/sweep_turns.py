@@ -1,8 +1,10 @@
-"""Settles turns whose worker is gone, where no pg_cron does it."""
+"""Settles turns without a worker, discards what imports have left, where no pg_cron does it."""
 
 from shared.http.dependencies import CurrentContainer, ServiceCaller
 from shared.http.routing import EndpointRouter
+from shared.imports.sweep import sweep_imports
 from shared.models.turns import SweepTurnsResponse
+from shared.turns.sweep import sweep_turns as sweep
 
 router = EndpointRouter("sweep-turns")
 
@@ -10,5 +12,6 @@ router = EndpointRouter("sweep-turns")
 @router.post("")
 async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTurnsResponse:
     """Settle every turn whose lease is over. For the service key alone."""
-    swept = await container.persistence.sweep_turns()
-    return SweepTurnsResponse(settled=swept.settled)
+    settled = await sweep(container.persistence)
+    await sweep_imports(container.persistence)
+    return SweepTurnsResponse(settled=settled)

@@ -11,6 +11,8 @@ import argparse
 import asyncio
 import json
 import sys
+from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from shared.config import ConfigurationError, load_settings
@@ -22,9 +24,11 @@ from shared.persistence.integrity import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from shared.config import Settings
-    from shared.models.integrity import InvariantCheck, InvariantReport, RepairReport
+    from shared.models.integrity import InvariantCheck, InvariantReport
+    from shared.persistence import Persistence
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
 
@@ -38,12 +42,14 @@ REMEDIES = {
     "last_seq_wrong": "set it to the newest message's",
     "created_at_out_of_order": "make it grow by a microsecond where it doesn't",
     "key_used_twice": "add the turn's id to the later key",
-    "message_of_another_owner": "give it to the conversation's owner",
-    "turn_of_another_owner": "give it to the conversation's owner",
+    "row_of_another_owner": "give it to the conversation's owner",
     "turn_without_worker": "settle it as interrupted",
-    "orphan_message": "recover its conversation, if the account exists",
-    "orphan_turn": "recover its conversation, if the account exists",
+    "conversation_missing": "recover it, if the account exists",
     "message_of_unknown_turn": "leave it outside of any turn",
+    "draft_left_behind": "remove it",
+    "import_left_behind": "remove it",
+    "summary_of_no_message": "remove it",
+    "words_of_no_message": "remove them",
 }
 NO_REMEDY = "nothing: it can't be made up"
 
@@ -112,7 +118,7 @@ def _seconds(text: str) -> int:
 
 async def _examine(
     settings: Settings, options: argparse.Namespace
-) -> tuple[RepairReport | None, InvariantReport]:
+) -> tuple[Counter[str] | None, InvariantReport]:
     patient = settings.model_copy(
         update={"store_timeout": max(settings.store_timeout, SCAN_SECONDS)}
     )
@@ -122,22 +128,33 @@ async def _examine(
         async with asyncio.timeout(settings.store_timeout):
             if await container.persistence.ping() < SCHEMA_VERSION:
                 raise SchemaBehindError
-        repaired = None
-        if options.repair:
-            repaired = await container.persistence.repair_invariants(grace_seconds=options.grace)
-        return repaired, await container.persistence.check_invariants(grace_seconds=options.grace)
+        store = container.persistence
+        found = await store.check_invariants(grace_seconds=options.grace)
+        if not options.repair:
+            return None, found
+        repaired = await _repair(store, found.users, grace_seconds=options.grace)
+        return repaired, await store.check_invariants(grace_seconds=options.grace)
     finally:
         await container.aclose()
 
 
-def _print_report(repaired: RepairReport | None, found: InvariantReport, *, as_json: bool) -> None:
+async def _repair(store: Persistence, users: list[UUID], *, grace_seconds: int) -> Counter[str]:
+    repaired: Counter[str] = Counter()
+    for user_id in users:
+        # Whose rows are in use just now, or can't be mended, keeps no other from a repair.
+        with suppress(StoreUnavailableError):
+            report = await store.repair_invariants(user_id, grace_seconds=grace_seconds)
+            repaired.update(report.repaired)
+    return repaired
+
+
+def _print_report(repaired: Counter[str] | None, found: InvariantReport, *, as_json: bool) -> None:
     if as_json:
-        done = {} if repaired is None else repaired.model_dump(mode="json")
-        print(json.dumps({**done, **found.model_dump(mode="json")}))
+        done = {} if repaired is None else {"repaired": repaired}
+        print(json.dumps({**done, **found.model_dump(mode="json", include={"checks"})}))
         return
-    for repair in [] if repaired is None else repaired.repaired:
-        if repair.repaired:
-            print(f"repaired {repair.name}: {repair.repaired}")
+    for name, count in sorted((repaired or {}).items()):
+        print(f"repaired {name}: {count}")
     print(table_of(found.checks))
     print(_verdict(_broken(found), after_repair=repaired is not None))
 

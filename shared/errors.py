@@ -14,6 +14,7 @@ AppError
 │   ├── RetentionPolicyNotFoundError
 │   └── LegalHoldNotFoundError
 ├── MethodNotAllowedError 405
+├── UploadTooSlowError 408
 ├── TurnInProgressError 409
 ├── LegalHoldError 409
 ├── PayloadTooLargeError 413
@@ -25,6 +26,7 @@ AppError
 ├── InternalError 500
 ├── PdfNotInstalledError 501
 └── UnavailableError 503
+    ├── ImportBusyError
     ├── ImportIncompleteError
     ├── PdfBusyError
     ├── SchemaBehindError
@@ -162,6 +164,14 @@ class MethodNotAllowedError(AppError):
     status = 405
 
 
+class UploadTooSlowError(AppError):
+    """The file came too slowly; send it again."""
+
+    code = "upload_too_slow"
+    status = 408
+    retryable = True
+
+
 class TurnInProgressError(AppError):
     """A turn is still running in this conversation."""
 
@@ -264,6 +274,12 @@ class SchemaBehindError(UnavailableError):
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
         super().__init__(message, **{"retry_after": 30, **more})
+
+
+class ImportBusyError(UnavailableError):
+    """Other files are being read right now, or another one of yours; try again."""
+
+    code = "import_busy"
 
 
 class ImportIncompleteError(UnavailableError):

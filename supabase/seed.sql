@@ -23,7 +23,7 @@ select public.complete_turn(
     status => 'completed',
     content => E'Use the csv module of the standard library:\n\n```python path=read_rows.py\nimport csv\n\ndef read_rows(path):\n    with open(path, newline="") as source:\n        return list(csv.DictReader(source))\n```\n\nEach row is a dict with the column names as keys.',
     generated_code => E'import csv\n\ndef read_rows(path):\n    with open(path, newline="") as source:\n        return list(csv.DictReader(source))\n',
-    metadata => '{"success": true, "filesGenerated": [{"path": "read_rows.py", "language": "python"}], "duration": 1.4, "intent": "Read a CSV file in Python without pandas", "complexity": "simple", "strategy": "generate_code", "timestamp": "2026-11-01T09:00:01+00:00", "engine": "example"}'
+    metadata => '{"success": true, "filesGenerated": 1, "files": [{"path": "read_rows.py", "language": "python"}], "duration": 1.4, "intent": "create_function", "complexity": "simple", "strategy": "generate_code", "timestamp": "2026-11-01T09:00:01+00:00", "engine": "example"}'
 )
 from turn;
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
+from tests.support.proxy import Proxy, proxy_to
 from tests.support.stack import running_stack, shared_among_workers, shared_stack
 from tests.support.users import User, make_user
 
@@ -68,3 +69,10 @@ async def other_user(stack: Stack) -> AsyncIterator[User]:
     signed_up = await make_user(stack)
     yield signed_up
     await signed_up.functions.aclose()
+
+
+@pytest.fixture
+async def proxy(stack: Stack) -> AsyncIterator[Proxy]:
+    """The stack behind a proxy that the test may spoil."""
+    async with proxy_to(stack.settings.url) as running:
+        yield running

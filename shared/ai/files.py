@@ -93,3 +93,19 @@ def _parse_info(info: str) -> tuple[str | None, str | None]:
 
 def _looks_like_path(word: str) -> bool:
     return "=" not in word and "{" not in word and ("." in word or "/" in word)
+
+
+def render_files(files: list[GeneratedFile]) -> str | None:
+    """Return generated files as one text: a single file as it is, several as fenced blocks.
+
+    Each block opens with its language and `path=...`, behind a fence that is longer than any in
+    the files themselves.
+    """
+    if not files:
+        return None
+    if len(files) == 1:
+        return files[0].content
+    longest = max((len(run) for f in files for run in re.findall("`+", f.content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    blocks = [f"{fence}{f.language or 'text'} path={f.path}\n{f.content}\n{fence}" for f in files]
+    return "\n\n".join(blocks)

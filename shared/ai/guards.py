@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from shared.ai.files import parse_files
-from shared.ai.protocol import EngineResult, Finished, TextDelta
+from shared.ai.protocol import AnalysisReady, EngineResult, Finished, TextDelta
 from shared.ai.results import engine_error, failed_result
 from shared.ai.streams import closing
 
@@ -25,14 +25,14 @@ _log = structlog.get_logger(__name__)
 def guarded(engine: Engine) -> Engine:
     """Return the engine with every exception turned into a failure and its stream kept in order.
 
-    One analysis at the start, then text, then exactly one result that agrees with the text. A
+    One analysis at most, text, and then exactly one result that agrees with the text. A
     blank reply becomes an `empty_reply` failure, a stream without a result a `provider_error`.
     """
     return _Guarded(engine)
 
 
 def with_reply_limit(engine: Engine, max_reply_chars: int) -> Engine:
-    """Return the engine with its reply cut at `max_reply_chars` and flagged as truncated."""
+    """Return the engine with its reply cut at `max_reply_chars` and marked as cut."""
     return _ReplyLimited(engine, max_reply_chars)
 
 
@@ -52,7 +52,7 @@ class _Guarded:
     ) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on, and always end with a result."""
         text: list[str] = []
-        has_started = has_finished = False
+        has_analysis = has_finished = False
         try:
             async with closing(self._inner.run(request=request, history=history)) as events:
                 async for event in events:
@@ -61,10 +61,10 @@ class _Guarded:
                         for last in self._ending(event.result, "".join(text)):
                             yield last
                         return
-                    if _is_welcome(event, is_first=not has_started):
-                        has_started = True
-                        if isinstance(event, TextDelta):
-                            text.append(event.text)
+                    if isinstance(event, TextDelta):
+                        text.append(event.text)
+                    if _is_welcome(event, has_analysis=has_analysis):
+                        has_analysis |= isinstance(event, AnalysisReady)
                         yield event
         except Exception as exc:  # noqa: BLE001 - whatever an engine raises is a failed reply
             # Only the class: a provider's message may hold a key, a URL or the user's text.
@@ -120,7 +120,7 @@ class _ReplyLimited:
             message=message,
             files=parse_files(message),
             engine=self.name,
-            truncated=True,
+            finish_reason="length",
         )
 
     def _fitted(self, result: EngineResult) -> EngineResult:
@@ -130,14 +130,14 @@ class _ReplyLimited:
             update={
                 "message": result.message[: self._max],
                 "files": files,
-                "truncated": result.truncated or too_long,
+                "finish_reason": "length" if too_long else result.finish_reason,
             }
         )
 
 
-def _is_welcome(event: EngineEvent, *, is_first: bool) -> bool:
-    """Say no to empty text, and to an analysis that is not the first event."""
-    return bool(event.text) if isinstance(event, TextDelta) else is_first
+def _is_welcome(event: EngineEvent, *, has_analysis: bool) -> bool:
+    """Say no to empty text, and to a second analysis."""
+    return bool(event.text) if isinstance(event, TextDelta) else not has_analysis
 
 
 def _settled(result: EngineResult, text: str) -> EngineResult:
@@ -145,7 +145,13 @@ def _settled(result: EngineResult, text: str) -> EngineResult:
     if result.success and text.strip():
         return result.model_copy(update={"message": text, "error": None})
     error = result.error or engine_error("empty_reply" if result.success else "provider_error")
-    return failed_result(error, engine=result.engine, partial=text, usage=result.usage)
+    return failed_result(
+        error,
+        engine=result.engine,
+        partial=text,
+        usage=result.usage,
+        reasoning=result.reasoning,
+    )
 
 
 def _missing_tail(result: EngineResult, streamed: str) -> str:

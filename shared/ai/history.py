@@ -1,4 +1,4 @@
-"""The stored history as it is told to a model: who says what alternates, nothing is unexplained.
+"""The stored history as a model is given it: who says what alternates, nothing is unexplained.
 
 Stored rows are never changed; these are copies on their way.
 """
@@ -28,17 +28,17 @@ def repaired(history: Iterable[HistoryMessage]) -> list[HistoryMessage]:
     never answered a short reply says that.
     """
     rows: list[HistoryMessage] = []
-    unanswered: HistoryMessage | None = None
+    open_question: HistoryMessage | None = None
     for row in map(marked, history):
         if not row.content.strip():
             continue
-        if row.role == "user" and unanswered is not None:
-            rows.append(_no_reply_to(unanswered))
+        if row.role == "user" and open_question is not None:
+            rows.append(_no_reply_to(open_question))
         if row.role != "system":
-            unanswered = row if row.role == "user" else None
+            open_question = row if row.role == "user" else None
         rows.append(row)
-    if unanswered is not None:
-        rows.append(_no_reply_to(unanswered))
+    if open_question is not None:
+        rows.append(_no_reply_to(open_question))
     return rows
 
 

@@ -24,6 +24,7 @@ ErrorType: TypeAlias = Literal[
     "misconfigured",
     "cancelled",
 ]
+FinishReason: TypeAlias = Literal["length", "unknown"]
 Strategy: TypeAlias = Literal["direct_answer", "generate_code", "step_by_step", "clarify"]
 
 
@@ -42,6 +43,36 @@ class HistoryMessage(BaseModel, frozen=True):
     is_note: bool = False
 
 
+class Intent(StrEnum):
+    """What kind of thing a request asks for; the list may grow, what it lacks is `other`."""
+
+    CREATE_COMPONENT = "create_component"  # a piece of a user interface
+    CREATE_PAGE = "create_page"
+    CREATE_FUNCTION = "create_function"
+    CREATE_API = "create_api"
+    CREATE_DATABASE = "create_database"  # tables, queries, migrations
+    CREATE_APP = "create_app"  # a whole program, site or project
+    ADD_FEATURE = "add_feature"
+    FIX_BUG = "fix_bug"
+    REFACTOR = "refactor"
+    OPTIMIZE = "optimize"
+    WRITE_TESTS = "write_tests"
+    WRITE_DOCS = "write_docs"
+    WRITE_TEXT = "write_text"  # prose that is no documentation
+    REVIEW = "review"
+    EXPLAIN = "explain"  # also a plain question
+    PLAN = "plan"  # designs, steps, advice on how to go about something
+    TRANSLATE = "translate"
+    SUMMARIZE = "summarize"
+    DEPLOY = "deploy"  # installing, configuring and running included
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, _: object) -> Intent:
+        """Take a label that a model made up for `other`."""
+        return cls.OTHER
+
+
 class Complexity(StrEnum):
     """How much work a request asks for."""
 
@@ -53,7 +84,7 @@ class Complexity(StrEnum):
 class Analysis(BaseModel):
     """What the user wants and how the engine goes about it."""
 
-    goal: str
+    intent: Intent
     complexity: Complexity
     strategy: str
 
@@ -85,8 +116,9 @@ class EngineResult(BaseModel):
     """The outcome of a run.
 
     On success `message` is exactly the streamed text. On failure it is the text streamed so far,
-    or the error's sentence where there was none. `truncated` says that the text was cut at the
-    size limit or by the provider's own output limit.
+    or the error's sentence where there was none. `finish_reason` is None for a whole reply; one
+    that was cut by a limit of length says `length`, and one that ended with no reason `unknown`.
+    `reasoning` is what the AI thought before it answered, where the provider gives it.
     """
 
     success: bool
@@ -95,12 +127,13 @@ class EngineResult(BaseModel):
     error: EngineError | None = None
     usage: Usage | None = None
     engine: str
-    truncated: bool = False
+    reasoning: str | None = None
+    finish_reason: FinishReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisReady:
-    """The first event; missing only where the run failed before it."""
+    """Comes beside the text, which doesn't wait for it; missing only where the run failed."""
 
     analysis: Analysis
 
@@ -130,7 +163,7 @@ class Engine(Protocol):
         """Return the word that replies carry in their metadata, e.g. `offline`."""
 
     def run(self, *, request: str, history: Sequence[HistoryMessage]) -> AsyncIterator[EngineEvent]:
-        """Yield at most one analysis, then text, then exactly one `Finished`."""
+        """Yield text and at most one analysis, then exactly one `Finished`."""
 
 
 class Summariser(Protocol):

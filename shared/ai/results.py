@@ -29,8 +29,20 @@ def engine_error(error_type: ErrorType) -> EngineError:
 
 
 def failed_result(
-    error: EngineError, *, engine: str, partial: str = "", usage: Usage | None = None
+    error: EngineError,
+    *,
+    engine: str,
+    partial: str = "",
+    usage: Usage | None = None,
+    reasoning: str | None = None,
 ) -> EngineResult:
     """Return a failure that keeps the text streamed so far, or else says what went wrong."""
     message = partial if partial.strip() else error.message
-    return EngineResult(success=False, message=message, error=error, usage=usage, engine=engine)
+    return EngineResult(
+        success=False,
+        message=message,
+        error=error,
+        usage=usage,
+        engine=engine,
+        reasoning=reasoning,
+    )

@@ -50,13 +50,8 @@ def parse_json(content: bytes | str, rules: JsonRules = REQUEST) -> Any:
     and infinite numbers, and for what the rules don't allow.
     """
     try:
-        value = json.loads(
-            content if isinstance(content, str) else content.decode(rules.encoding),
-            object_pairs_hook=partial(_object, rules),
-            parse_constant=partial(_refuse_constant, rules),
-            parse_float=partial(_exact if rules.is_exact else _finite, rules),
-            parse_int=partial(_integer, rules),
-        )
+        text = content if isinstance(content, str) else content.decode(rules.encoding)
+        value = decoder(rules).decode(text)
     except RecursionError:
         raise rules.error(f"The {rules.subject} is nested too deep.") from None
     except UnicodeDecodeError:
@@ -68,6 +63,16 @@ def parse_json(content: bytes | str, rules: JsonRules = REQUEST) -> Any:
     if rules.max_depth or rules.max_values or rules.must_be_storable:
         _require_allowed(rules, value)
     return value
+
+
+def decoder(rules: JsonRules) -> json.JSONDecoder:
+    """Return what reads JSON by these rules, but for depth, count and text that can't be stored."""
+    return json.JSONDecoder(
+        object_pairs_hook=partial(_object, rules),
+        parse_constant=partial(_refuse_constant, rules),
+        parse_float=partial(_exact if rules.is_exact else _finite, rules),
+        parse_int=partial(_integer, rules),
+    )
 
 
 def _object(rules: JsonRules, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

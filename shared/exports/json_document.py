@@ -12,7 +12,7 @@ the file's white space or the order of members.
 What it doesn't cover is what a copy in another account has of its own: ids, the owner, the
 project, turns (each beside the message that opened it), and where an imported conversation is from.
 It tells a file that was changed from one that wasn't. It is no signature: whoever writes a file
-anew can write its checksum too, which is why an import is marked as one.
+again can write its checksum too, which is why an import is marked as one.
 
 The checksum comes last, so a file that was cut off has none.
 """

@@ -1,8 +1,6 @@
 """A conversation as Markdown, for people.
 
-Each message is a block quote under a heading. A quote holds whatever is in it: a heading, a fence
-or a comment that the text opens and never closes ends with the quote, and can't swallow or forge
-what follows. Code of its own is fenced, longer than any fence in it.
+Each message is a text under a heading of ours, followed by what it has beside its text.
 """
 
 from __future__ import annotations
@@ -11,19 +9,31 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from shared.exports.beside import (
+    attachments_of,
+    author_of,
+    citations_of,
+    error_of,
+    files_of,
+    notices_of,
+    reasoning_of,
+    source_of,
+)
+from shared.exports.contained import contained, fenced
 from shared.exports.download import in_chunks
 from shared.exports.json_document import in_utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
+    from shared.exports.beside import Attachment, Citation, File
     from shared.exports.snapshot import Snapshot
     from shared.models.rows import ConversationRow
     from shared.models.transfers import MessageExport
 
-LINE_END = re.compile(r"\r\n|\r|\n")  # what Markdown takes for one
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&$:])")
+SPECIAL = re.compile(r"([\\`*_\[\]<>~&#|$])")  # none of them begins a line
 LANGUAGE = re.compile(r"[\w+#.-]{1,30}")
+ADDRESS = re.compile(r"https?://[^\s<>\x00-\x1f]+\Z", re.IGNORECASE)
 
 
 def markdown_document(snapshot: Snapshot) -> AsyncIterator[bytes]:
@@ -32,60 +42,60 @@ def markdown_document(snapshot: Snapshot) -> AsyncIterator[bytes]:
 
 
 async def _parts(snapshot: Snapshot) -> AsyncIterator[str]:
-    conversation = snapshot.conversation
-    imported = conversation.imported or {}
-    yield _opening(conversation)
+    yield _opening(snapshot.conversation)
     count = 0
     async for message in snapshot.messages():
-        is_imported = message.seq <= int(imported.get("lastSeq", 0))
-        yield _message(message, imported.get("source") if is_imported else None)
+        yield "\n\n".join(_message(message)) + "\n\n"
         count += 1
-    yield f"---\n\nEnd of the conversation: {count} {'message' if count == 1 else 'messages'}.\n"
+    yield f"## End of the conversation: {count} {'message' if count == 1 else 'messages'}.\n"
 
 
 def _opening(conversation: ConversationRow) -> str:
     facts = [f"- Began: {_moment(conversation.created_at)}"]
     if conversation.archived_at:
         facts.append(f"- Archived: {_moment(conversation.archived_at)}")
-    if conversation.imported:
-        source = _one_line(str(conversation.imported.get("source")))
-        facts.append(f"- Imported: {_moment(conversation.imported.get('at'))}, from {source}")
+    if source := source_of(conversation):
+        at = (conversation.imported or {}).get("at")
+        on = f", {_moment(at)}" if at else ""
+        facts.append(f"- Imported from {_one_line(source)}{on}")
     facts.append(f"- Conversation: {conversation.id}")
     return f"# {_one_line(conversation.title)}\n\n" + "\n".join(facts) + "\n\n"
 
 
-def _message(message: MessageExport, source: str | None) -> str:
-    who = {"user": "User", "assistant": "Assistant", "system": "System"}[message.role]
-    note = f" (imported from {_one_line(source)})" if source else ""
-    parts = [f"## {message.seq}. {who}{note}, {_moment(message.created_at)}"]
-    if message.content:
-        parts.append(quoted(message.content))
-    if message.generated_code is not None:
-        parts.append(fenced(message.generated_code, _language(message)))
-    error = message.metadata.get("error")
-    if isinstance(error, dict):
-        parts.append(f"*Failed: {_one_line(str(error.get('type')))}*")
-    return "\n\n".join(parts) + "\n\n"
+def _message(message: MessageExport) -> Iterator[str]:
+    """Yield the blocks of a message."""
+    author = _one_line(author_of(message))
+    yield f"## {message.seq}. {author}, {_moment(message.created_at)}"
+    if reasoning := reasoning_of(message.metadata):
+        yield f"<details>\n<summary>Reasoning</summary>\n\n{contained(reasoning)}\n\n</details>"
+    if message.content and message.content != error_of(message.metadata).get("message"):
+        yield contained(message.content)
+    yield from map(_file, files_of(message))
+    yield from map(_attachment, attachments_of(message.metadata))
+    if citations := citations_of(message.metadata):
+        yield "Sources:\n\n" + "\n".join(map(_citation, citations))
+    yield from (f"*{_one_line(notice)}*" for notice in notices_of(message))
 
 
-def quoted(text: str) -> str:
-    """Return a text as a block quote, which nothing in it can leave."""
-    return "\n".join(f"> {line}" if line else ">" for line in LINE_END.split(text))
+def _file(file: File) -> str:
+    name = f"File: **{_one_line(file.path)}**" if file.path else "Code:"
+    if file.content is None:
+        return name
+    language = file.language if LANGUAGE.fullmatch(file.language) else ""
+    return f"{name}\n\n{fenced(file.content, language)}"
 
 
-def fenced(code: str, language: str = "") -> str:
-    """Return code between fences that are longer than any in it."""
-    longest = max((len(run) for run in re.findall("`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{code}\n{fence}"
+def _attachment(attachment: Attachment) -> str:
+    kind = f" ({_one_line(attachment.media_type)})" if attachment.media_type else ""
+    name = f"Attached: **{_one_line(attachment.name)}**{kind}"
+    return f"{name}\n\n{fenced(attachment.text)}" if attachment.text else name
 
 
-def _language(message: MessageExport) -> str:
-    files = message.metadata.get("filesGenerated")
-    if isinstance(files, list) and len(files) == 1 and isinstance(files[0], dict):
-        language = str(files[0].get("language") or "")
-        return language if LANGUAGE.fullmatch(language) else ""
-    return ""
+def _citation(citation: Citation) -> str:
+    title, url = _one_line(citation.title), citation.url
+    if not ADDRESS.match(url):
+        return "- " + " ".join(filter(None, (title, _one_line(url))))
+    return f"- [{title}](<{url}>)" if title else f"- <{url}>"
 
 
 def _one_line(text: str) -> str:

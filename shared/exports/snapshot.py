@@ -72,5 +72,5 @@ async def take_snapshot(
 
 def _as_it_was(message: MessageExport, summaries: frozenset[int]) -> MessageExport:
     """Return a system row that an import stored as a user's in the role it had."""
-    told = {"role": "system", "is_summary": message.seq in summaries}
-    return message.model_copy(update=told)
+    original = {"role": "system", "is_summary": message.seq in summaries}
+    return message.model_copy(update=original)

@@ -1,154 +1,210 @@
-"""From a file's bytes to drafts: which format it is, and everything in it, or an error."""
+"""From a file to conversations: which format each entry is of, and everything in it, or why not."""
 
 from __future__ import annotations
 
-import hashlib
+import math
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
-
-from shared.encoding.canonical import canonical
-from shared.encoding.storable import escape_unstorable, map_texts
-from shared.encoding.strict import JsonRules, parse_json
-from shared.errors import InvalidImportError
-from shared.exports.json_document import FORMAT
-from shared.imports.chatgpt import read_chatgpt
-from shared.imports.claude import read_claude
-from shared.imports.ours import read_ours
-from shared.imports.parsed import MAX_ID_CHARS, ImportFile, ParsedConversation, set_times
-from shared.imports.plain import read_plain
-from shared.imports.zip_files import files_in
-from shared.models.transfers import PlainConversation, PlainMessage
+from shared.encoding.exact import ExactNumber
+from shared.errors import ChecksumMismatchError, InvalidImportError
+from shared.imports.entries import MAX_UNREADABLE, entries_of
+from shared.imports.formats import format_of
+from shared.imports.formats.messages import is_message, messages_of, read_list
+from shared.imports.formats.ours import is_ours
+from shared.imports.parsed import Notes, fitting_title
+from shared.imports.scan import Budget
+from shared.imports.storing import RowTooLargeError, make_ready
+from shared.imports.zip_files import sources_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
+    from typing import TypeAlias
     from uuid import UUID
 
-MAX_CONVERSATIONS = 50_000
-MAX_MESSAGES = 500_000
-RULES = JsonRules(
-    subject="file",
-    error=InvalidImportError,
-    encoding="utf-8-sig",
-    max_depth=None,
-    max_values=None,
-    max_digits=16_000,  # within what jsonb holds
-    is_exact=True,
-    must_be_storable=False,  # it is made so
+    from shared.imports.parsed import ParsedConversation
+    from shared.imports.zip_files import Source
+    from shared.models.transfers import SkipReason
+
+MAX_INFLATION: Final = 4  # times the largest upload that is taken
+MAX_WRAPPERS: Final = 3  # lists and objects around conversations
+UNKNOWN: Final = (
+    "The file is none that is known: our own JSON, a list of {role, content}, or an export of one"
+    " of the systems in docs/imports.md."
 )
-PLAIN_LIST = TypeAdapter(list[PlainMessage])
+OUR_MANIFEST: Final = "message-persistence/account"
 
 
-def read_file(
-    content: bytes, *, is_zip: bool, limit: int, now: datetime, user_id: UUID, key: str | None
-) -> ImportFile:
-    """Read all that a file holds.
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An entry that isn't taken, and why."""
 
-    Raises InvalidImportError or ChecksumMismatchError with one sentence that says what is wrong.
-    """
-    try:
-        files = files_in(content, limit=limit) if is_zip else iter([content])
-        documents = [_parse(file) for file in files]
-        together = documents[0] if len(documents) == 1 else list(chain(*map(_listed, documents)))
-        read = _read_documents(together, now, user_id=user_id, key=key)
-        for draft in read.conversations:
-            _make_ready(draft, now)
-    except RecursionError:
-        raise InvalidImportError("The file is nested too deep.") from None
-    _require_bounds(read)
-    return read
+    title: str
+    error: InvalidImportError | ChecksumMismatchError
+
+    @property
+    def reason(self) -> SkipReason:
+        """Return the report's word for it."""
+        if isinstance(self.error, ChecksumMismatchError):
+            return "checksum_mismatch"
+        return "too_large" if isinstance(self.error, RowTooLargeError) else "unreadable"
 
 
-def _parse(content: bytes) -> Any:
-    return parse_json(content, RULES)
+Read: TypeAlias = "ParsedConversation | Rejected"
 
 
-def _listed(document: Any) -> list[Any]:
-    return document if isinstance(document, list) else [document]
+class FileReader:
+    """Reads one upload; `limit` is the most bytes that one may have."""
+
+    def __init__(self, *, limit: int, now: datetime, user_id: UUID, key: str | None) -> None:
+        self._limit = limit
+        self._now = now
+        self._user_id = user_id
+        self._key = key
+        self._lists = 0
+
+    def read(self, upload: IO[bytes], *, is_zip: bool) -> Iterator[Read]:
+        """Yield what the file holds, ready to be stored.
+
+        Raises InvalidImportError with one sentence that says what is wrong with the whole file.
+        """
+        with sources_in(upload, is_zip=is_zip) as sources:
+            budget = Budget(self._limit * MAX_INFLATION)
+            for source in sources:
+                with source.open() as file:
+                    budget.take(file)
+            for source in sources:
+                yield from self._file(source)
+
+    def _file(self, source: Source) -> Iterator[Read]:
+        """Yield what one file holds. One in a zip that isn't readable costs only itself."""
+        rejected: list[Rejected] = []
+        has_found = False
+        try:
+            for read in self._conversations(source):
+                if not isinstance(read, Rejected):
+                    has_found = True
+                    yield read
+                    continue
+                rejected.append(read)
+                if len(rejected) > MAX_UNREADABLE:
+                    raise rejected[0].error
+        except InvalidImportError as exc:
+            if source.name is None:
+                raise
+            rejected.append(Rejected(source.name, exc))
+        if source.name is None or has_found:
+            yield from rejected
+        elif rejected:
+            yield Rejected(source.name, rejected[0].error)
+
+    def _conversations(self, source: Source) -> Iterator[Read]:
+        """Yield a file's conversations; messages that follow each other are one."""
+        messages: list[Any] = []
+        with source.open() as file:
+            for entry in entries_of(file):
+                error = entry.error
+                if entry.has_huge_number and not (
+                    isinstance(entry.value, dict) and is_ours(entry.value)
+                ):
+                    error = _huge_number(entry.value)
+                if error is not None:
+                    yield Rejected(title_of(entry.value), error)
+                elif is_message(entry.value) or (messages and not _is_conversation(entry.value)):
+                    messages.append(entry.value)
+                else:
+                    if messages:
+                        yield self._list(messages, {"title": source.name})
+                        messages = []
+                    yield from self._entry(entry.value)
+        if messages:
+            yield self._list(messages, {"title": source.name})
+
+    def _entry(self, value: Any, depth: int = 0) -> Iterator[Read]:
+        """Yield the conversation that an entry is, or those that it wraps."""
+        if isinstance(value, dict) and value.get("format") == OUR_MANIFEST:
+            return
+        if known := format_of(value):
+            yield self._checked(lambda notes: known.read(value, notes), value)
+        elif isinstance(value, dict) and (listed := messages_of(value)):
+            name, rows = listed
+            yield self._list(rows, {key: part for key, part in value.items() if key != name})
+        elif isinstance(value, list) and any(map(is_message, value[:MAX_UNREADABLE])):
+            yield self._list(value, {})
+        else:
+            yield from self._wrapped(value, depth)
+
+    def _wrapped(self, value: Any, depth: int) -> Iterator[Read]:
+        """Yield what stands in a list, or in one of an object's members."""
+        has_found = False
+        members = [value] if isinstance(value, list) else _containers(value)
+        for member in members if depth < MAX_WRAPPERS else ():
+            rejected: list[Rejected] = []
+            items = member if isinstance(member, list) else [member]
+            for read in chain.from_iterable(self._entry(item, depth + 1) for item in items):
+                if isinstance(read, Rejected):
+                    rejected.append(read)
+                    if len(rejected) > MAX_UNREADABLE:
+                        break
+                else:
+                    has_found = True
+                    yield read
+            if len(rejected) < len(items):
+                yield from rejected
+        if not has_found:
+            yield Rejected(title_of(value), InvalidImportError(UNKNOWN))
+
+    def _list(self, rows: list[Any], about: dict[str, Any]) -> Read:
+        """Return a list of messages; an Idempotency-Key names the first, and counts the others."""
+        self._lists += 1
+        key = self._key and (self._key if self._lists == 1 else f"{self._key}#{self._lists}")
+        return self._checked(lambda notes: read_list(rows, notes, about=about, key=key), about)
+
+    def _checked(self, read: Callable[[Notes], ParsedConversation], value: Any) -> Read:
+        try:
+            conversation = read(Notes(self._now, self._user_id))
+            make_ready(conversation, self._now)
+        except (InvalidImportError, ChecksumMismatchError) as exc:
+            return Rejected(title_of(value), exc)
+        except RecursionError:
+            return Rejected(title_of(value), InvalidImportError("The file is nested too deep."))
+        return conversation
 
 
-def _read_documents(document: Any, now: datetime, *, user_id: UUID, key: str | None) -> ImportFile:
-    items = _listed(document)
-    if not items:
-        raise InvalidImportError("There is no conversation in the file.")
-    if _all(items, "mapping"):
-        drafts = [read_chatgpt(one, now, _source_id(one, "conversation_id", "id")) for one in items]
-        return ImportFile("chatgpt", drafts)
-    if _all(items, "chat_messages"):
-        return ImportFile("claude", [read_claude(o, now, _source_id(o, "uuid")) for o in items])
-    if all(isinstance(one, dict) and one.get("format") == FORMAT for one in items):
-        return ImportFile(
-            "message-persistence", [read_ours(o, now, user_id=user_id) for o in items]
-        )
-    plain = _plain_conversation(document)
-    return ImportFile("list", [read_plain(plain, now, key=key)])
+def _is_conversation(value: Any) -> bool:
+    """Say whether an entry among messages is none of them."""
+    is_known = format_of(value) or (isinstance(value, dict) and messages_of(value))
+    return bool(is_known) or isinstance(value, list)
 
 
-def _all(items: list[Any], name: str) -> bool:
-    return all(isinstance(item, dict) and name in item for item in items)
+def _containers(value: Any) -> Iterable[Any]:
+    members = value.values() if isinstance(value, dict) else ()
+    return [member for member in members if isinstance(member, list | dict)]
 
 
-def _plain_conversation(document: Any) -> PlainConversation:
-    """Read the document as a list of messages, strictly."""
-    try:
-        if isinstance(document, dict):
-            return PlainConversation.model_validate(document)
-        return PlainConversation(messages=PLAIN_LIST.validate_python(document))
-    except ValidationError as exc:
-        problems = [
-            {"field": ".".join(map(str, error["loc"])), "problem": error["msg"]}
-            for error in exc.errors(include_input=False, include_context=False)[:20]
-        ]
-        raise InvalidImportError(
-            "The file is none that is known: our own JSON, a list of {role, content}, or the"
-            " conversations.json of ChatGPT or Claude.",
-            details=problems,
-        ) from None
+def title_of(value: Any) -> str:
+    """Return what an entry that isn't taken is called, as far as it is called anything."""
+    members = value if isinstance(value, dict) else {}
+    names = (members.get(name) for name in ("title", "name", "id", "role"))
+    return fitting_title(next((one for one in names if isinstance(one, str)), None), [])
 
 
-def _source_id(conversation: dict[str, Any], *names: str) -> str:
-    """Return the id a conversation has where it is from; without one, a hash of it."""
-    for name in names:
-        given = conversation.get(name)
-        if isinstance(given, str) and 0 < len(given.strip()) <= MAX_ID_CHARS:
-            return given
-    text = canonical(conversation).encode(errors="surrogatepass")
-    return f"sha256:{hashlib.sha256(text).hexdigest()}"
+def _huge_number(value: Any) -> InvalidImportError | None:
+    """Return the error for a number that no double holds, with its place, if there is one."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        field, item = waiting.pop()
+        if isinstance(item, ExactNumber) and math.isinf(item):
+            problem = {"field": field, "problem": "The number is too large."}
+            return InvalidImportError(
+                f"The number at {field[:80]} is too large.", details=[problem]
+            )
+        members = item.items() if isinstance(item, dict) else enumerate(_items_of(item))
+        waiting += [(f"{field}.{name}".lstrip("."), member) for name, member in members]
+    return None
 
 
-def _make_ready(draft: ParsedConversation, now: datetime) -> None:
-    """Make a draft storable. One that is to be stored exactly must be so already."""
-    if draft.is_exact:
-        _require_storable(draft)
-        return
-    set_times(draft, now)
-    draft.source_id = escape_unstorable(draft.source_id)[0]
-    draft.title = escape_unstorable(draft.title)[0][:200]
-    for message in draft.messages:
-        message.content, is_escaped = escape_unstorable(message.content)
-        message.metadata = map_texts(message.metadata, lambda text: escape_unstorable(text)[0])
-        if is_escaped:
-            message.metadata["escaped"] = True
-
-
-def _require_storable(draft: ParsedConversation) -> None:
-    def refuse_unstorable(text: str) -> str:
-        if escape_unstorable(text)[1]:
-            raise InvalidImportError("Text in the file holds NUL or half of a surrogate pair.")
-        return text
-
-    values: list[Any] = [draft.title, draft.metadata, draft.provenance]
-    for message in draft.messages:
-        values += [message.content, message.generated_code, message.metadata]
-    for value in values:
-        map_texts(value, refuse_unstorable)
-
-
-def _require_bounds(read: ImportFile) -> None:
-    messages = sum(len(draft.messages) for draft in read.conversations)
-    if len(read.conversations) > MAX_CONVERSATIONS or messages > MAX_MESSAGES:
-        raise InvalidImportError(
-            f"The file holds more than {MAX_CONVERSATIONS} conversations"
-            f" or {MAX_MESSAGES} messages."
-        )
+def _items_of(item: Any) -> list[Any]:
+    return item if isinstance(item, list) else []

@@ -4,75 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.exports.json_document import FORMAT
-
-TEXT = {"type": "string"}
-OBJECT = {"type": "object"}
 MESSAGES: dict[str, Any] = {
     "type": "array",
     "minItems": 1,
+    "description": "A list of messages; of a list, roles and contents of other systems are read"
+    " too. Times are ISO 8601, or seconds or milliseconds since 1970.",
     "items": {
         "type": "object",
-        "additionalProperties": False,
         "required": ["role", "content"],
         "properties": {
-            "role": {"enum": ["user", "assistant", "system"]},
-            "content": TEXT,
-            "timestamp": {
-                "description": "ISO 8601 text, or milliseconds since 1970.",
-                "type": ["string", "number", "null"],
-            },
+            "role": {"enum": ["user", "assistant", "system", "developer", "tool"]},
+            "content": {"anyOf": [{"type": "string"}, {"type": "array"}]},
+            "timestamp": {"type": ["string", "number", "null"]},
         },
-    },
-}
-PLAIN: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["messages"],
-    "properties": {
-        "title": {"type": ["string", "null"], "minLength": 1, "maxLength": 200, "pattern": r"\S"},
-        "messages": {**MESSAGES, "minItems": 0},
-    },
-}
-OURS: dict[str, Any] = {
-    "type": "object",
-    "description": "What export-conversation gives, unchanged.",
-    "required": ["format", "version", "conversation", "messages", "checksum"],
-    "properties": {
-        "format": {"const": FORMAT},
-        "version": {"const": 1},
-        "conversation": OBJECT,
-        "messages": {"type": "array", "items": OBJECT},
-        "checksum": OBJECT,
     },
 }
 EXAMPLE = [
     {"role": "user", "content": "Hello", "timestamp": "2026-11-01T10:00:00Z"},
     {"role": "assistant", "content": "Hi. What can I do?", "timestamp": "2026-11-01T10:00:02Z"},
 ]
-
-
-def _archive(name: str) -> dict[str, Any]:
-    return {"type": "array", "minItems": 1, "items": {"type": "object", "required": [name]}}
-
-
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
-    "description": "A list of messages, our own JSON, or the conversations.json of ChatGPT or"
-    " Claude; or a zip: the one that they give out, or that of export-account.",
+    "description": "A list of messages, our own JSON, or an export of ChatGPT, Claude and others;"
+    " or a zip of such files.",
     "content": {
         "application/json": {
             "schema": {
                 "anyOf": [
                     MESSAGES,
-                    PLAIN,
-                    OURS,
-                    {**_archive("mapping"), "description": "ChatGPT's conversations.json."},
-                    {**_archive("chat_messages"), "description": "Claude's conversations.json."},
+                    {"type": "object", "description": "A conversation, ours or another system's."},
+                    {"type": "array", "items": {"type": "object"}, "description": "Several."},
                 ]
             },
             "example": EXAMPLE,
         },
         "application/zip": {"schema": {"type": "string", "format": "binary"}},
+        "application/x-ndjson": {"schema": {"type": "string"}},
     },
 }

@@ -1,64 +1,84 @@
-"""Reads a zip as the providers give it out, or our own: the conversations in it, within bounds."""
+"""Opens what an upload holds: a file of JSON by itself, or those in a zip."""
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, nullcontext
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from shared.errors import InvalidImportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-MAX_ENTRIES = 50_000
-MAX_RATIO = 200  # text deflates to a tenth, or a fiftieth where it repeats itself
-MAX_INFLATION = 4  # times the largest file that is taken
-SMALL = 16 * 1024 * 1024  # for less than that no ratio is bad: a log may be one line over and over
-ENTRY_MARK = b"PK\x01\x02"
-CONVERSATIONS = re.compile(r"(?:.*/)?conversations(?:-\d+)?\.json")
-OURS = re.compile(r"(?:.*/)?conversations/[^/.][^/]*\.json")
+MAX_ENTRIES: Final = 250_000  # our own zip of an account has two for each conversation
+MAX_RATIO: Final = 200  # text deflates to a tenth, or a fiftieth where it repeats itself
+SMALL: Final = 16 * 1024 * 1024  # for less than that no ratio is bad: a log may repeat one line
+ENTRY_MARK: Final = b"PK\x01\x02"
+WANTED: Final = re.compile(r"(?:.*/)?[^/.][^/]*\.(?:json|jsonl|ndjson)", re.IGNORECASE)
+UNREADABLE: Final = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError,
+)  # fmt: skip
 
 
-def files_in(content: bytes, *, limit: int) -> Iterator[bytes]:
-    """Yield each file of conversations in a zip, all together at most four times `limit` bytes.
+class Source(NamedTuple):
+    """A file of JSON: what it is called, if it is called anything, and how it is opened."""
 
-    Raises InvalidImportError for what is no zip, holds none, or is made to burst.
-    """
-    if content.count(ENTRY_MARK) > MAX_ENTRIES:
-        raise InvalidImportError(f"The zip has more than {MAX_ENTRIES} entries.")
+    name: str | None
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+
+
+@contextmanager
+def sources_in(upload: IO[bytes], *, is_zip: bool) -> Iterator[list[Source]]:
+    """Give the files of an upload. Raises InvalidImportError for a zip that can't be read."""
+    if not is_zip:
+        yield [Source(None, lambda: _from_start(upload))]
+        return
+    _require_few_entries(upload)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            left = limit * MAX_INFLATION
-            for entry in _chosen(archive):
-                data = _inflated(archive, entry, left)
-                left -= len(data)
-                yield data
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
+        with zipfile.ZipFile(upload) as opened:
+            yield [_source(opened, entry) for entry in _chosen(opened)]
+    except UNREADABLE:
         raise InvalidImportError("The file is not a zip that can be read.") from None
 
 
-def _chosen(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    for pattern in (CONVERSATIONS, OURS):
-        chosen = [entry for entry in archive.infolist() if pattern.fullmatch(_path(entry))]
-        if chosen:
-            return sorted(chosen, key=lambda entry: entry.filename)
-    raise InvalidImportError("There is no conversations.json in the zip.")
+def _from_start(upload: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    upload.seek(0)
+    return nullcontext(upload)
+
+
+def _require_few_entries(upload: IO[bytes]) -> None:
+    """Count entries before they are read: each takes many times its size in memory."""
+    count, before = 0, b""
+    while chunk := upload.read(1024 * 1024):
+        count += (before + chunk).count(ENTRY_MARK)
+        before = chunk[-3:]
+    if count > MAX_ENTRIES:
+        raise InvalidImportError(f"The zip has more than {MAX_ENTRIES} entries.")
+
+
+def _chosen(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    chosen = [
+        entry
+        for entry in opened.infolist()
+        if WANTED.fullmatch(_path(entry)) and not _path(entry).startswith("__MACOSX/")
+    ]
+    if not chosen:
+        raise InvalidImportError("There is no JSON file in the zip.")
+    for entry in chosen:
+        if entry.file_size > max(SMALL, entry.compress_size * MAX_RATIO):
+            raise InvalidImportError("The zip inflates to far more than a file of text does.")
+    return sorted(chosen, key=lambda entry: entry.filename)
+
+
+def _source(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Source:
+    return Source(PurePosixPath(_path(entry)).stem, lambda: opened.open(entry))
 
 
 def _path(entry: zipfile.ZipInfo) -> str:
     """Return an entry's path; some programs on Windows write it with backslashes."""
     return entry.filename.replace("\\", "/")
-
-
-def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:
-    """Inflate an entry. What its header says is not relied on."""
-    if entry.file_size > max(SMALL, entry.compress_size * MAX_RATIO):
-        raise InvalidImportError("The zip inflates to far more than a file of text does.")
-    with archive.open(entry) as opened:
-        data = opened.read(most + 1)
-    if len(data) > most:
-        raise InvalidImportError("The zip inflates to more than is taken.")
-    return data

@@ -140,11 +140,10 @@ class DeletedResponse(Envelope):
 
 
 class ListPlace(BaseModel):
-    """Where the next page of a list begins, and the moment that all of its pages are about."""
+    """Where the next page of a list begins: behind this conversation, as it stood then."""
 
     before_updated_at: AwareDatetime
     before_id: UUID
-    as_of: AwareDatetime
 
 
 class ConversationList(BaseModel):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-)
+from pydantic import BaseModel
 
 
 class InvariantCheck(BaseModel):
@@ -19,19 +17,13 @@ class InvariantCheck(BaseModel):
 
 
 class InvariantReport(BaseModel):
-    """What check_invariants answers: every check, broken or not."""
+    """What check_invariants answers: every check, broken or not, and whose rows are broken."""
 
     checks: list[InvariantCheck]
-
-
-class Repair(BaseModel):
-    """How much of one check's findings was mended."""
-
-    name: str
-    repaired: int
+    users: list[UUID]
 
 
 class RepairReport(BaseModel):
-    """What repair_invariants answers: everything that it can mend, done or not."""
+    """What repair_invariants answers: how much of each check's findings was mended."""
 
-    repaired: list[Repair]
+    repaired: dict[str, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from shared.models.base import Envelope, PlainUuid, RequestBody, Row, _not_blank
 
@@ -123,6 +123,12 @@ class ApplyRetentionRequest(RequestBody):
     most: Annotated[int, Field(ge=1, le=5000, strict=True)] = 500
     user_id: PlainUuid | None = None
     project_id: PlainUuid | None = None
+
+
+class UsersDueForRetention(BaseModel):
+    """What list_users_due_for_retention answers."""
+
+    users: list[UUID]
 
 
 class RemovedRows(Envelope):

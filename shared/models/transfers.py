@@ -10,22 +10,27 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
-    StrictFloat,
-    StrictInt,
     StrictStr,
 )
 
 from shared.encoding.strict import STORED, parse_json
-from shared.models.base import Envelope, PlainUuid, RequestBody, Title
+from shared.models.base import Envelope, PlainUuid, RequestBody
 from shared.models.rows import ConversationRow, MessageRow
 
 ExportFormat = Literal["json", "markdown", "pdf"]
-ImportSource = Literal["message-persistence", "list", "chatgpt", "claude"]
+ImportSource = Literal[
+    "message-persistence", "list", "chatgpt", "claude", "deepseek", "gemini", "langchain",
+    "librechat", "open-webui", "sharegpt", "vercel",
+]  # fmt: skip
 SkipReason = Literal[
     "already_here",  # the conversation itself is still there, with all that the file has
     "already_imported",  # the same thing was taken before
     "empty",  # nothing in it that a user or an assistant said
+    "checksum_mismatch",  # our own JSON, changed since it was exported
+    "too_large",  # our own JSON, with a row that is larger than one may be
+    "unreadable",  # not JSON that can be read, or no conversation of a format that is known
 ]
 
 
@@ -95,24 +100,6 @@ class ConversationIds(BaseModel):
     ids: list[UUID]
 
 
-class PlainMessage(RequestBody):
-    """A message as a client without persistence has it in memory.
-
-    `timestamp` is ISO 8601 text, or milliseconds since 1970 as JavaScript has them.
-    """
-
-    role: Literal["user", "assistant", "system"]
-    content: StrictStr
-    timestamp: StrictStr | StrictInt | StrictFloat | None = None
-
-
-class PlainConversation(RequestBody):
-    """Messages with what their conversation is to be called."""
-
-    messages: list[PlainMessage]
-    title: Title | None = None
-
-
 class OurMessage(BaseModel):
     """A message of our own JSON; members beside these are not covered by its checksum."""
 
@@ -155,35 +142,97 @@ class OurDocument(BaseModel):
 
     source: OurSource = Field(default_factory=OurSource)
     conversation: OurHeader
-    messages: list[OurMessage]
+    messages: Annotated[list[OurMessage], FailFast()]
     checksum: OurChecksum
 
 
 class TakenConversation(Envelope):
-    """A conversation that was imported. `leftOut` counts what was not taken of it, by why."""
+    """A conversation that was imported.
+
+    `leftOut` counts what was not taken of it, by why; `kept` counts what stands beside the words of
+    its messages, by what it is.
+    """
 
     conversation_id: UUID
+    source: ImportSource
     title: str
     messages: int
     left_out: dict[str, int]
+    kept: dict[str, int]
+
+
+class UpdatedConversation(Envelope):
+    """One that was imported before and has grown: `messages` were added to it.
+
+    `changed` counts those that say something else in the file than here; they stay as they are.
+    """
+
+    conversation_id: UUID
+    source: ImportSource
+    title: str
+    messages: int
+    changed: int
 
 
 class SkippedConversation(Envelope):
     """One that was not, and why; `conversationId` is the one that is there already."""
 
     title: str
-    source_id: str
+    source_id: str | None
     reason: SkipReason
     conversation_id: UUID | None
+    left_out: dict[str, int]
 
 
 class ImportReport(Envelope):
-    """What became of a file: what was taken, and what was skipped and why."""
+    """What became of a file: what was taken, what had grown, and what was skipped and why."""
 
-    source: ImportSource
+    sources: list[ImportSource]
     messages: int
     taken: list[TakenConversation]
+    updated: list[UpdatedConversation]
     skipped: list[SkippedConversation]
+
+
+class ReadConversation(BaseModel):
+    """What the process that reads files says of a conversation; one that has an id is staged."""
+
+    id: UUID | None = None
+    source: ImportSource | None = None
+    source_id: str | None = None
+    original_id: str | None = None
+    is_list: bool = False  # named by an Idempotency-Key, or by its content
+    title: str
+    messages: int = 0
+    left_out: dict[str, int] = {}
+    kept: dict[str, int] = {}
+    reason: SkipReason | None = None
+
+
+class ReadingTask(BaseModel):
+    """What the process that reads files is to do: for whom, of what, within which limits."""
+
+    user_id: UUID
+    by: Literal["service", "user"]
+    key: str | None
+    is_zip: bool
+    limit: int
+    memory: int = 3 * 512 * 1024**2
+
+
+class ImportFault(BaseModel):
+    """Why a file can't be imported."""
+
+    code: str
+    message: str
+    details: Any = None
+
+
+class ReadFile(BaseModel):
+    """What the process that reads files says in the end: what it found, or what is wrong."""
+
+    conversations: list[ReadConversation] = []
+    error: ImportFault | None = None
 
 
 class StagedPart(BaseModel):
@@ -192,13 +241,32 @@ class StagedPart(BaseModel):
     part: int
 
 
+class ImportLeftBehind(BaseModel):
+    """Whose import has left its parts staged."""
+
+    user_id: UUID
+    import_id: UUID
+
+
+class ImportsLeftBehind(BaseModel):
+    """What list_imports_left_behind answers."""
+
+    imports: list[ImportLeftBehind]
+
+
 class ImportOutcome(BaseModel):
-    """What became of one staged conversation."""
+    """What became of one staged conversation.
+
+    Where it was known and has grown, `appended` messages were added to that one, and `changed`
+    ones differ.
+    """
 
     id: UUID
     is_taken: bool
     known_id: UUID | None
     is_same: bool
+    appended: int = 0
+    changed: int = 0
 
 
 class ImportOutcomes(BaseModel):

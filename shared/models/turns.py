@@ -23,6 +23,7 @@ RESERVED_METADATA = frozenset(
     {
         "success",
         "filesGenerated",
+        "files",
         "duration",
         "intent",
         "complexity",
@@ -36,6 +37,8 @@ RESERVED_METADATA = frozenset(
         "escaped",
         "persistedAfter",
         "truncated",
+        "finishReason",
+        "reasoning",
         "context",
     }
 )
@@ -110,7 +113,8 @@ class MegaMindResponse(Envelope):
     user_message: MessageRow | None
     message: MessageRow | UnstoredMessage
     analysis: AnalysisResponse
-    files_generated: list[dict[str, Any]]
+    files_generated: int
+    files: list[dict[str, Any]]
     duration: float
 
 
@@ -184,6 +188,19 @@ class CountedTurn(BaseModel):
 
 
 class SettledTurns(BaseModel):
-    """What settle_expired_turn and sweep_turns return."""
+    """What settle_expired_turn returns."""
 
     settled: int
+
+
+class ExpiredTurn(BaseModel):
+    """Whose turn has no worker any more, and in which conversation."""
+
+    user_id: UUID
+    conversation_id: UUID
+
+
+class ExpiredTurns(BaseModel):
+    """What list_expired_turns returns."""
+
+    turns: list[ExpiredTurn]

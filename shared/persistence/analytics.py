@@ -31,11 +31,11 @@ class AnalyticsCalls(Calls):
             ConversationAnalyticsResponse,
             "conversation_analytics",
             caller,
+            user_id=user_id,
             starts_at=request.starts_at,
             ends_at=request.ends_at,
             bucket=request.bucket,
             time_zone=request.time_zone,
             project_id=request.project_id,
-            user_id=user_id,
             prices={name: price.model_dump() for name, price in prices.items()},
         )

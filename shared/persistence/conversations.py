@@ -24,7 +24,7 @@ class ConversationCalls(Calls):
 
     async def load_conversation(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         request: LoadConversationRequest,
         *,
         caller: Caller,
@@ -34,6 +34,7 @@ class ConversationCalls(Calls):
             LoadConversationResponse,
             "load_conversation",
             caller,
+            user_id=user_id,
             conversation_id=request.conversation_id,
             page_size=request.limit,
             before=request.before,
@@ -43,7 +44,7 @@ class ConversationCalls(Calls):
 
     async def list_conversations(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         *,
         caller: Caller,
         archived: bool,
@@ -56,17 +57,17 @@ class ConversationCalls(Calls):
             ConversationList,
             "list_conversations",
             caller,
+            user_id=user_id,
             archived=archived,
             project_id=project_id,
             page_size=limit,
             before_updated_at=place and place.before_updated_at,
             before_id=place and place.before_id,
-            as_of=place and place.as_of,
         )
 
     async def create_conversation(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         *,
         caller: Caller,
         title: str,
@@ -78,6 +79,7 @@ class ConversationCalls(Calls):
             ConversationRow,
             "create_conversation",
             caller,
+            user_id=user_id,
             title=title,
             project_id=project_id,
             metadata=metadata,
@@ -85,19 +87,23 @@ class ConversationCalls(Calls):
 
     async def get_conversation(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         caller: Caller,
     ) -> ConversationRow:
         """Read one conversation's row."""
         return await self._call_with_retries(
-            ConversationRow, "get_conversation", caller, conversation_id=conversation_id
+            ConversationRow,
+            "get_conversation",
+            caller,
+            user_id=user_id,
+            conversation_id=conversation_id,
         )
 
     async def update_conversation(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         caller: Caller,
@@ -109,6 +115,7 @@ class ConversationCalls(Calls):
             ConversationRow,
             "update_conversation",
             caller,
+            user_id=user_id,
             conversation_id=conversation_id,
             title=title,
             archived=archived,
@@ -116,12 +123,14 @@ class ConversationCalls(Calls):
 
     async def delete_conversation(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         caller: Caller,
     ) -> None:
         """Delete a conversation with everything in it."""
         await self._store.call(
-            "delete_conversation", {"conversation_id": str(conversation_id)}, caller=caller
+            "delete_conversation",
+            {"user_id": str(user_id), "conversation_id": str(conversation_id)},
+            caller=caller,
         )

@@ -9,7 +9,7 @@ from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
     from datetime import datetime
-
+    from uuid import UUID
 
 SCHEMA_VERSION = "20261127000000"  # of the newest migration
 
@@ -25,9 +25,11 @@ class IntegrityCalls(Calls):
             InvariantReport, "check_invariants", grace_seconds=grace_seconds, since=since
         )
 
-    async def repair_invariants(self, *, grace_seconds: int) -> RepairReport:
-        """Mend what check_invariants finds; never deletes a message."""
-        return await self._call(RepairReport, "repair_invariants", grace_seconds=grace_seconds)
+    async def repair_invariants(self, user_id: UUID, *, grace_seconds: int) -> RepairReport:
+        """Mend what check_invariants finds of one user; never deletes a message."""
+        return await self._call(
+            RepairReport, "repair_invariants", user_id=user_id, grace_seconds=grace_seconds
+        )
 
     async def ping(self) -> str:
         """Ask the store for nothing but the version of its schema."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from shared.models.erasure import ErasureReceipt
 from shared.models.retention import (
-    ApplyRetentionRequest,
     ApplyRetentionResponse,
     LegalHoldRow,
     LegalHoldsResponse,
@@ -16,6 +15,7 @@ from shared.models.retention import (
     RetentionPoliciesResponse,
     RetentionPolicyRow,
     SetRetentionPolicyRequest,
+    UsersDueForRetention,
 )
 from shared.persistence.calls import Calls
 
@@ -54,15 +54,28 @@ class RetentionCalls(Calls):
             "delete_retention_policy", {"policy_id": str(policy_id)}, caller=None
         )
 
-    async def apply_retention(self, request: ApplyRetentionRequest) -> ApplyRetentionResponse:
-        """Archive and delete what the policies say, or count it."""
+    async def list_users_due_for_retention(
+        self, *, project_id: UUID | None, most: int
+    ) -> UsersDueForRetention:
+        """List whose conversations a policy archives or deletes by now."""
+        return await self._call_with_retries(
+            UsersDueForRetention,
+            "list_users_due_for_retention",
+            project_id=project_id,
+            most=most,
+        )
+
+    async def apply_retention(
+        self, user_id: UUID, *, dry_run: bool, most: int, project_id: UUID | None
+    ) -> ApplyRetentionResponse:
+        """Archive and delete what the policies say of one user's conversations, or count it."""
         return await self._call(
             ApplyRetentionResponse,
             "apply_retention",
-            dry_run=request.dry_run,
-            most=request.most,
-            user_id=request.user_id,
-            project_id=request.project_id,
+            user_id=user_id,
+            dry_run=dry_run,
+            most=most,
+            project_id=project_id,
         )
 
     async def place_legal_hold(self, user_id: UUID, request: PlaceLegalHoldRequest) -> LegalHoldRow:
@@ -87,11 +100,13 @@ class RetentionCalls(Calls):
 
     async def release_legal_hold(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         hold_id: UUID,
     ) -> LegalHoldRow:
         """End a hold."""
-        return await self._call_with_retries(LegalHoldRow, "release_legal_hold", hold_id=hold_id)
+        return await self._call_with_retries(
+            LegalHoldRow, "release_legal_hold", user_id=user_id, hold_id=hold_id
+        )
 
     async def erase_account(
         self, user_id: UUID, *, idempotency_key: str, requested_by: str

@@ -61,6 +61,7 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         MessageNotFoundError,
         TurnNotFoundError,
         UserNotFoundError,
+        ForbiddenError,
         RetentionPolicyNotFoundError,
         LegalHoldNotFoundError,
         LegalHoldError,

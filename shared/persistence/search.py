@@ -18,7 +18,7 @@ class SearchCalls(Calls):
 
     async def search_messages(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         request: SearchMessagesRequest,
         *,
         caller: Caller,
@@ -29,6 +29,7 @@ class SearchCalls(Calls):
             FoundMessages,
             "search_messages",
             caller,
+            user_id=user_id,
             q=request.q,
             conversation_id=request.conversation_id,
             project_id=request.project_id,

@@ -18,7 +18,7 @@ class SummaryCalls(Calls):
 
     async def load_history(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         history_tokens: int,
@@ -29,13 +29,14 @@ class SummaryCalls(Calls):
             History,
             "load_history",
             caller,
+            user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
         )
 
     async def load_unsummarised(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         history_tokens: int,
@@ -45,6 +46,7 @@ class SummaryCalls(Calls):
         return await self._call_with_retries(
             Unsummarised,
             "load_unsummarised",
+            user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
             after=after,
@@ -52,7 +54,7 @@ class SummaryCalls(Calls):
 
     async def write_summary(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         message_id: UUID,
@@ -64,6 +66,7 @@ class SummaryCalls(Calls):
         return await self._call_with_retries(
             WrittenSummary,
             "write_summary",
+            user_id=user_id,
             conversation_id=conversation_id,
             message_id=message_id,
             covers_to=covers_to,

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.transfers import ConversationIds, ExportPage, ImportOutcomes, StagedPart
+from shared.models.transfers import (
+    ConversationIds,
+    ExportPage,
+    ImportOutcomes,
+    ImportsLeftBehind,
+    StagedPart,
+)
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
@@ -18,7 +24,7 @@ class TransferCalls(Calls):
 
     async def export_messages(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         conversation_id: UUID,
         *,
         caller: Caller,
@@ -30,6 +36,7 @@ class TransferCalls(Calls):
             ExportPage,
             "export_messages",
             caller,
+            user_id=user_id,
             conversation_id=conversation_id,
             after=after,
             until=until,
@@ -40,7 +47,11 @@ class TransferCalls(Calls):
     ) -> ConversationIds:
         """Read the next ids of a user's conversations."""
         return await self._call_with_retries(
-            ConversationIds, "export_conversations", caller, user_id=user_id, after=after
+            ConversationIds,
+            "export_conversations",
+            caller,
+            user_id=user_id,
+            after=after,
         )
 
     async def stage_import(
@@ -56,9 +67,9 @@ class TransferCalls(Calls):
         return await self._call_with_retries(
             StagedPart,
             "stage_import",
+            user_id=user_id,
             import_id=import_id,
             part=part,
-            user_id=user_id,
             conversations=conversations,
             messages=messages,
         )
@@ -66,13 +77,19 @@ class TransferCalls(Calls):
     async def commit_import(self, user_id: UUID, import_id: UUID, *, parts: int) -> ImportOutcomes:
         """Take all that was staged, or nothing."""
         return await self._call(
-            ImportOutcomes, "commit_import", import_id=import_id, user_id=user_id, parts=parts
+            ImportOutcomes, "commit_import", user_id=user_id, import_id=import_id, parts=parts
         )
 
     async def discard_import(
         self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         import_id: UUID,
     ) -> None:
         """Forget what was staged."""
-        await self._store.call("discard_import", {"import_id": str(import_id)}, caller=None)
+        await self._store.call(
+            "discard_import", {"user_id": str(user_id), "import_id": str(import_id)}, caller=None
+        )
+
+    async def list_imports_left_behind(self) -> ImportsLeftBehind:
+        """List what processes that died had staged, of all users, a hundred at most."""
+        return await self._call_with_retries(ImportsLeftBehind, "list_imports_left_behind")

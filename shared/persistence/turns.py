@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.turns import CountedTurn, ExtendedTurns, SettledTurns, TurnRecord
+from shared.models.turns import CountedTurn, ExpiredTurns, ExtendedTurns, SettledTurns, TurnRecord
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
@@ -79,19 +79,15 @@ class TurnCalls(Calls):
             # One at a time, and what all running turns live by: had it to wait behind a crowd of
             # callers, turns would lose their leases to a load that is none of theirs.
             is_urgent=True,
-            beats=[extension.model_dump(mode="json") for extension in extensions],
+            extensions=[extension.model_dump(mode="json") for extension in extensions],
             lease_seconds=lease_seconds,
         )
 
-    async def load_turn(
-        self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
-        turn_id: UUID,
-        *,
-        caller: Caller | None,
-    ) -> TurnRecord:
+    async def load_turn(self, user_id: UUID, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
         """Read a turn with its messages and its draft; as the service where `caller` is None."""
-        return await self._call_with_retries(TurnRecord, "load_turn", caller, turn_id=turn_id)
+        return await self._call_with_retries(
+            TurnRecord, "load_turn", caller, user_id=user_id, turn_id=turn_id
+        )
 
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
         """Ask a turn of this user to stop."""
@@ -99,24 +95,23 @@ class TurnCalls(Calls):
             TurnRecord, "cancel_turn", user_id=user_id, turn_id=turn_id
         )
 
-    async def settle_expired_turn(
-        self,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
-        conversation_id: UUID,
-    ) -> SettledTurns:
+    async def settle_expired_turn(self, user_id: UUID, conversation_id: UUID) -> SettledTurns:
         """Settle a conversation's running turn if its lease is over."""
         return await self._call_with_retries(
-            SettledTurns, "settle_expired_turn", conversation_id=conversation_id
+            SettledTurns,
+            "settle_expired_turn",
+            user_id=user_id,
+            conversation_id=conversation_id,
         )
 
-    async def sweep_turns(self) -> SettledTurns:
-        """Settle every turn whose lease is over."""
-        return await self._call(SettledTurns, "sweep_turns")
+    async def list_expired_turns(self) -> ExpiredTurns:
+        """List the turns of all users whose lease is over, a thousand at most."""
+        return await self._call_with_retries(ExpiredTurns, "list_expired_turns")
 
     async def complete_turn(
         self,
         *,
-        user_id: UUID,  # noqa: ARG002 - not yet an argument of the SQL function
+        user_id: UUID,
         turn_id: UUID,
         attempt: int,
         message_id: UUID,
@@ -130,6 +125,7 @@ class TurnCalls(Calls):
         return await self._call(
             TurnRecord,
             "complete_turn",
+            user_id=user_id,
             turn_id=turn_id,
             attempt=attempt,
             message_id=message_id,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from shared.ai.files import render_files
 from shared.encoding.storable import Escaper
 from shared.observability.logs import request_id
 
 if TYPE_CHECKING:
-    from shared.ai.protocol import Analysis, EngineResult, GeneratedFile
+    from shared.ai.protocol import Analysis, EngineResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,10 @@ def compose_reply(
     error = result.error.model_dump() if result.error else None
     fields = {
         "success": result.success,
-        "filesGenerated": [{"path": f.path, "language": f.language} for f in result.files],
+        "filesGenerated": len(result.files),
+        "files": [{"path": f.path, "language": f.language} for f in result.files],
         "duration": round(duration, 3),
-        "intent": analysis.goal if analysis else None,
+        "intent": analysis.intent.value if analysis else None,
         "complexity": analysis.complexity.value if analysis else None,
         "strategy": analysis.strategy if analysis else None,
         "timestamp": datetime.now(UTC).isoformat(),
@@ -55,7 +56,9 @@ def compose_reply(
         "context": context,
         "error": error,
         "usage": result.usage.model_dump() if result.usage else None,
-        "truncated": result.truncated or None,
+        "reasoning": result.reasoning,
+        "truncated": True if result.finish_reason else None,
+        "finishReason": result.finish_reason,
         "persistedAfter": None if persisted_after is None else round(persisted_after, 4),
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
@@ -87,19 +90,3 @@ def user_metadata(project_id: object | None, own_metadata: dict[str, Any]) -> di
         "projectId": None if project_id is None else str(project_id),
         "timestamp": datetime.now(UTC).isoformat(),
     }
-
-
-def render_files(files: list[GeneratedFile]) -> str | None:
-    """Return generated files as one text: a single file as it is, several as fenced blocks.
-
-    Each block opens with its language and `path=...`, behind a fence that is longer than any in
-    the files themselves.
-    """
-    if not files:
-        return None
-    if len(files) == 1:
-        return files[0].content
-    longest = max((len(run) for f in files for run in re.findall("`+", f.content)), default=0)
-    fence = "`" * max(3, longest + 1)
-    blocks = [f"{fence}{f.language or 'text'} path={f.path}\n{f.content}\n{fence}" for f in files]
-    return "\n\n".join(blocks)

@@ -75,6 +75,7 @@ def _described_by(metadata: dict[str, Any]) -> dict[str, Any]:
             complexity=ComplexityLevel(level=metadata.get("complexity")),
             execution_strategy=ExecutionStrategy(primary_approach=metadata.get("strategy")),
         ),
-        "files_generated": metadata.get("filesGenerated", []),
+        "files_generated": metadata.get("filesGenerated", 0),
+        "files": metadata.get("files", []),
         "duration": metadata.get("duration", 0.0),
     }

@@ -96,14 +96,11 @@ class TurnRunner:
         Raises TurnNotFoundError where the user has none such.
         """
         running = self.registry.find(turn_id)
-        if running is None:
-            record = await self._store.load_turn(user_id, turn_id, caller=caller)
-        else:
-            record = running.record
-        if record.turn.user_id != user_id:
-            raise TurnNotFoundError
         if running is not None:
+            if running.user_id != user_id:
+                raise TurnNotFoundError
             return follow_running(running, place=place)
+        record = await self._store.load_turn(user_id, turn_id, caller=caller)
 
         async def settle(expired: TurnRecord) -> None:
             await self._store.settle_expired_turn(user_id, expired.conversation.id)

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
     from shared.auth.caller import Caller
     from shared.models.context import History, Unsummarised, WrittenSummary
-    from shared.models.rows import ConversationRow
     from shared.models.turns import (
         CountedTurn,
         ExtendedTurns,
@@ -73,11 +72,6 @@ class TurnStore(Protocol):
         self, *, user_id: UUID, turns_per_minute: int | None, turns_per_day: int | None
     ) -> CountedTurn:
         """Count a turn of which nothing is stored towards its user's limits."""
-
-    async def get_conversation(
-        self, user_id: UUID, conversation_id: UUID, *, caller: Caller
-    ) -> ConversationRow:
-        """Read a conversation's row."""
 
     async def load_history(
         self, user_id: UUID, conversation_id: UUID, *, history_tokens: int, caller: Caller

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.errors import ConversationNotFoundError, UnauthorizedError
+from shared.errors import UnauthorizedError
 from shared.turns.context import Context, given_context
 from shared.turns.engine_run import EngineRun
 from shared.turns.response import unstored_response
@@ -63,10 +63,6 @@ class UnstoredRuns:
             return given_context([], None)
         if user_id is None or caller is None:
             raise UnauthorizedError
-        if caller.is_service:  # which may read anybody's: here it is this user's or none
-            found = await self._store.get_conversation(user_id, conversation_id, caller=caller)
-            if found.user_id != user_id:
-                raise ConversationNotFoundError
         stored = await self._store.load_history(
             user_id,
             conversation_id,

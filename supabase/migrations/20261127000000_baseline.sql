@@ -17,23 +17,37 @@ create schema private;
 -- To authenticated as well: functions that run as the caller use a few of its helpers.
 grant usage on schema private to authenticated, service_role;
 
-comment on schema private is
-    'Helpers, trigger functions and the backend''s own tables. Not for the Data API to serve.';
+comment on schema private is 'Helpers, trigger functions and the backend''s own tables. Not for the Data API to serve.';
 
 create function public.ping()
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('version', '20261127000000');
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
 grant execute on function public.ping to service_role;
-comment on function public.ping is
-    'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+comment on function public.ping is 'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+
+-- A caller with a token passes his own id; the service passes that of the user it acts for.
+create function private.require_self(user_id uuid)
+returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+    -- Where nobody is signed in, the database itself is calling: a schedule, or its owner.
+    if auth.uid() is distinct from user_id
+        and current_user <> 'service_role'
+        and (auth.uid() is not null or current_user = 'authenticated') then
+        raise exception 'Only for yourself.' using errcode = 'PT403', detail = 'forbidden';
+    end if;
+end;
+$$;
+
+revoke all on function private.require_self from public, anon, authenticated, service_role;
+grant execute on function private.require_self to authenticated, service_role;
+comment on function private.require_self is 'Raises PT403 where a signed-in caller names another user.';
 
 -- A conversation is the unit of ownership and of order: everything below hangs on it,
 -- and its row lock is what makes a message's place in it certain.
@@ -51,7 +65,7 @@ create table public.conversations (
     restored_at timestamptz,
 
     constraint conversations_pkey primary key (id),
-    constraint conversations_id_user_id_key unique (id, user_id),
+    constraint conversations_user_id_id_key unique (user_id, id),
     constraint conversations_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
     constraint conversations_title_length check (char_length(title) between 1 and 200),
@@ -101,25 +115,18 @@ grant insert (id, user_id, project_id, title, metadata, archived_at) on table pu
     to service_role;
 grant update (project_id, title, metadata, archived_at) on table public.conversations to service_role;
 
-comment on table public.conversations is
-    'One conversation between a user and the AI. Owned by user_id alone.';
-comment on column public.conversations.last_seq is
-    'The seq of the newest message; 0 while there is none.';
-comment on column public.conversations.updated_at is
-    'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
-comment on column public.conversations.imported is
-    'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
-comment on column public.conversations.restored_at is
-    'When it last came back from the archive. Written by the database.';
+comment on table public.conversations is 'One conversation between a user and the AI. Owned by user_id alone.';
+comment on column public.conversations.last_seq is 'The seq of the newest message; 0 while there is none.';
+comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
+comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
+comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
 -- whole row at each change: one row that was too deep could then take no message any more.
 create function private.refuse_depth()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     raise exception 'Metadata nests too deep.' using errcode = '23514';
@@ -127,8 +134,7 @@ end;
 $$;
 
 revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
-comment on function private.refuse_depth is
-    'Raises 23514: metadata nests deeper than readers of JSON follow.';
+comment on function private.refuse_depth is 'Raises 23514: metadata nests deeper than readers of JSON follow.';
 
 create trigger conversations_refuse_depth
     before insert or update of metadata on public.conversations
@@ -139,9 +145,7 @@ create trigger conversations_refuse_depth
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     new.restored_at := now();
@@ -150,8 +154,7 @@ end;
 $$;
 
 revoke all on function private.note_restore from public, anon, authenticated, service_role;
-comment on function private.note_restore is
-    'Writes down when a conversation came back from the archive, whoever restored it.';
+comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
@@ -163,9 +166,7 @@ create trigger conversations_note_restore
 -- when it was, nor an import take it. Such a moment becomes that of the change.
 create function private.bound_archived_at()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     new.archived_at := now();
@@ -174,8 +175,7 @@ end;
 $$;
 
 revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
-comment on function private.bound_archived_at is
-    'Puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations
@@ -183,7 +183,7 @@ create trigger conversations_bound_archived_at
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
     execute function private.bound_archived_at();
 
--- A turn is one accepted request: it is what makes a retry harmless (the key), what tells two
+-- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
     id uuid not null default gen_random_uuid(),
@@ -194,8 +194,6 @@ create table public.turns (
     status text not null default 'running',
     attempt integer not null default 1,
     lease_expires_at timestamptz not null,
-    user_message_id uuid not null,
-    reply_message_id uuid,
     draft text not null default '',
     cancel_requested_at timestamptz,
     error jsonb,
@@ -205,14 +203,11 @@ create table public.turns (
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
-    constraint turns_user_message_id_key unique (user_message_id),
-    constraint turns_reply_message_id_key unique (reply_message_id),
-    constraint turns_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
+    constraint turns_user_id_id_key unique (user_id, id),
+    constraint turns_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
     constraint turns_status_known
         check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
-    constraint turns_settled_has_reply
-        check ((status = 'running') = (reply_message_id is null)),
     constraint turns_settled_has_end
         check ((status = 'running') = (finished_at is null)),
     constraint turns_idempotency_key_length
@@ -220,13 +215,13 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1)
 );
 
-create index idx_turns_conversation_id on public.turns (conversation_id, user_id);
+create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
 
 create index idx_turns_user_id on public.turns (user_id, started_at);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
-    on public.turns (conversation_id)
+    on public.turns (user_id, conversation_id)
     where status = 'running';
 
 alter table public.turns enable row level security;
@@ -241,18 +236,12 @@ revoke all on table public.turns from public, anon, authenticated, service_role;
 grant select on table public.turns to authenticated;
 grant select, insert, update on table public.turns to service_role;
 
-comment on table public.turns is
-    'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
-comment on column public.turns.attempt is
-    'Grows when another worker takes over. A write that names an older attempt is refused.';
-comment on column public.turns.lease_expires_at is
-    'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
-comment on column public.turns.draft is
-    'The reply so far, while it is being written.';
-comment on column public.turns.cancel_requested_at is
-    'When its owner asked to stop it; the worker sees that at its next heartbeat.';
-comment on column public.turns.replays is
-    'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
+comment on table public.turns is 'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
+comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
+comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
+comment on column public.turns.draft is 'The reply so far, while it is being written.';
+comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
 -- Messages are the record: append-only, in one total order for each conversation.
 create table public.messages (
@@ -262,19 +251,20 @@ create table public.messages (
     content text not null,
     generated_code text,
     metadata jsonb not null default '{}',
-    user_id uuid not null,
+    user_id uuid not null default auth.uid(),
     is_summary boolean not null default false,
     created_at timestamptz not null,
     seq bigint not null,
     turn_id uuid,
 
     constraint messages_pkey primary key (id),
-    constraint messages_conversation_id_seq_key unique (conversation_id, seq),
-    constraint messages_turn_id_role_key unique (turn_id, role),
-    constraint messages_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
-    constraint messages_turn_id_fkey foreign key (turn_id)
-        references public.turns (id) on delete cascade,
+    constraint messages_user_id_id_key unique (user_id, id),
+    constraint messages_user_id_conversation_id_seq_key unique (user_id, conversation_id, seq),
+    constraint messages_user_id_turn_id_role_key unique (user_id, turn_id, role),
+    constraint messages_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
+    constraint messages_user_id_turn_id_fkey foreign key (user_id, turn_id)
+        references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
     constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object')
@@ -290,18 +280,13 @@ create index idx_messages_user_id on public.messages (user_id, created_at);
 create index idx_messages_created_at
     on public.messages using brin (created_at) with (autosummarize = on);
 
--- A page is a range of seq in one conversation, read by its owner: one index knows all three. The
--- planner takes the owner and the conversation for two independent facts, and so a conversation for
--- a row or two, whatever its length: by an index on the first two, a page could cost all of it.
-create index idx_messages_conversation_id_user_id_seq
-    on public.messages (conversation_id, user_id, seq);
-
 alter table public.messages enable row level security;
 
 create policy select_own on public.messages
     for select to authenticated
     using (user_id = (select auth.uid()));
 
+-- That the conversation is the caller's, the foreign key says.
 create policy insert_own_user_row on public.messages
     for insert to authenticated
     with check (
@@ -309,12 +294,6 @@ create policy insert_own_user_row on public.messages
         and role = 'user'
         and not is_summary
         and turn_id is null
-        and exists (
-            select 1
-            from public.conversations
-            where conversations.id = messages.conversation_id
-              and conversations.user_id = (select auth.uid())
-        )
     );
 
 -- Withheld from clients: id, seq, created_at, is_summary, turn_id and generated_code are not
@@ -325,24 +304,11 @@ grant select on table public.messages to authenticated;
 grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
 grant select, insert on table public.messages to service_role;
 
-comment on table public.messages is
-    'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
-comment on column public.messages.seq is
-    'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
-comment on column public.messages.created_at is
-    'Strictly grows within a conversation, so ordering by it is ordering by seq.';
-comment on column public.messages.turn_id is
-    'The turn that wrote this row; null for rows written outside one.';
-comment on column public.messages.user_id is
-    'The owner of the conversation, on replies too.';
-
--- A turn never points at a message that is not there. Checked at commit, because a turn and its
--- first message name each other.
-alter table public.turns
-    add constraint turns_user_message_id_fkey foreign key (user_message_id)
-        references public.messages (id) deferrable initially deferred,
-    add constraint turns_reply_message_id_fkey foreign key (reply_message_id)
-        references public.messages (id) deferrable initially deferred;
+comment on table public.messages is 'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
+comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
+comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
+comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
 create trigger messages_refuse_depth
     before insert or update of metadata on public.messages
@@ -353,46 +319,46 @@ create trigger messages_refuse_depth
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
-    v_owner uuid;
+    v_last_seq bigint;
+    v_updated_at timestamptz;
 begin
-    new.user_id := coalesce(new.user_id, auth.uid());
-
-    select user_id
-    into v_owner
-    from public.conversations
-    where id = new.conversation_id
-      and (new.user_id is null or user_id = new.user_id)
+    select c.last_seq, c.updated_at into v_last_seq, v_updated_at
+    from public.conversations as c
+    where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
 
-    if v_owner is null or exists (select 1 from public.messages where id = new.id) then
-        -- No such conversation, or someone else's: the policy (for a client) or the foreign key
-        -- (for the service) refuses the row, with one and the same answer for both cases. Or a
-        -- row that is there already, which `on conflict do nothing` must not use up a place for.
-        new.user_id := coalesce(new.user_id, v_owner);
+    if v_last_seq is null
+        or exists (
+            select 1
+            from public.messages as m
+            where m.user_id = new.user_id and m.id = new.id
+        )
+    then
+        -- No such conversation, or someone else's: the foreign key refuses the row, with one and
+        -- the same answer for both cases. Or a row that is there already, which
+        -- `on conflict do nothing` must not use up a place for.
         new.seq := 0;
         new.created_at := now();
         return new;
     end if;
 
-    update public.conversations
-    set last_seq = last_seq + 1,
-        updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
-    where id = new.conversation_id
-    returning last_seq, updated_at, user_id
-    into new.seq, new.created_at, new.user_id;
+    new.seq := v_last_seq + 1;
+    new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
+
+    update public.conversations as c
+    set last_seq = new.seq,
+        updated_at = new.created_at
+    where c.user_id = new.user_id and c.id = new.conversation_id;
 
     return new;
 end;
 $$;
 
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
-comment on function private.assign_message_place is
-    'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
+comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
 -- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
@@ -404,13 +370,11 @@ create trigger messages_assign_place
     execute function private.assign_message_place();
 
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
--- writes the row, so an event never tells of something that was rolled back. They are hints: the
+-- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
 create function private.broadcast_message()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
@@ -431,8 +395,7 @@ end;
 $$;
 
 revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
-comment on function private.broadcast_message is
-    'Tells the conversation''s topic of a message that this transaction commits.';
+comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
 
 create trigger messages_broadcast
     after insert on public.messages
@@ -447,10 +410,7 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql
-volatile
-security invoker
-set search_path = ''
+language sql volatile security invoker set search_path = ''
 as $$
     select realtime.send(
         jsonb_strip_nulls(jsonb_build_object(
@@ -464,8 +424,7 @@ $$;
 
 revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is
-    'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send.
@@ -487,9 +446,7 @@ create policy listen_to_own_conversation on realtime.messages
 -- time included. By day, in which the events are kept, and not beyond the life of what is removed.
 create function private.forget_events()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
     delete from realtime.messages as m
@@ -506,8 +463,7 @@ end;
 $$;
 
 revoke all on function private.forget_events from public, anon, authenticated, service_role;
-comment on function private.forget_events is
-    'Removes the live events of conversations that were deleted, as far as that is allowed.';
+comment on function private.forget_events is 'Removes the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events
     after delete on public.conversations
@@ -515,22 +471,22 @@ create trigger conversations_forget_events
     for each statement
     execute function private.forget_events();
 
--- What a limit on turns counts beside the rows of turns: those whose conversation is gone, else
--- whoever deletes as they go would have no limit, and those that store nothing. What is kept of such
--- a turn is when it began, and for a day, which is as long as the longest limit looks back.
+-- What turns leave behind beside their rows: keys that outlive a deleted conversation, so that a late
+-- retry brings nothing back, and moments that a limit counts, else whoever deletes as they go, or has
+-- nothing stored, would have no limit.
 create table private.turn_usage (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
+    key_hash bytea,
     started_at timestamptz not null,
 
     constraint turn_usage_pkey primary key (id),
+    constraint turn_usage_user_id_key_hash_key unique (user_id, key_hash),
     constraint turn_usage_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade
 );
 
 create index idx_turn_usage_user_id on private.turn_usage (user_id, started_at);
-
-create index idx_turn_usage_started_at on private.turn_usage (started_at);
 
 alter table private.turn_usage enable row level security;
 
@@ -540,52 +496,26 @@ create policy withheld on private.turn_usage for select to authenticated using (
 revoke all on table private.turn_usage from public, anon, authenticated, service_role;
 grant select on table private.turn_usage to service_role;
 
-comment on table private.turn_usage is
-    'When turns began that have no row in turns, for a day: those of deleted conversations, and those that store nothing. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
-
-create function private.forget_turn_usage()
-returns void
-language sql
-volatile
-security definer
-set search_path = ''
-as $$
-    -- A few at a time, and none that another deletion is removing.
-    delete from private.turn_usage
-    where id in (
-        select d.id
-        from private.turn_usage as d
-        where d.started_at <= now() - interval '1 day'
-        limit 1000
-        for update skip locked
-    );
-$$;
-
-revoke all on function private.forget_turn_usage from public, anon, authenticated, service_role;
-grant execute on function private.forget_turn_usage to service_role;
-comment on function private.forget_turn_usage is 'Removes what no limit looks back to any more.';
+comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on column private.turn_usage.key_hash is 'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
-    insert into private.turn_usage (user_id, started_at)
-    select r.user_id, r.started_at
+    insert into private.turn_usage (user_id, key_hash, started_at)
+    select r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
-    where r.started_at > now() - interval '1 day';
+    on conflict (user_id, key_hash) do nothing;
 
-    perform private.forget_turn_usage();
     return null;
 end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
-comment on function private.note_turn_usage is
-    'Keeps for a day when turns began whose conversation is deleted.';
+comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, and when they began.';
 
 create trigger turns_note_usage
     after delete on public.turns
@@ -593,16 +523,53 @@ create trigger turns_note_usage
     for each statement
     execute function private.note_turn_usage();
 
+create function private.refuse_used_key(user_id uuid, idempotency_key text)
+returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+    if exists (
+        select 1
+        from private.turn_usage as u
+        where u.user_id = refuse_used_key.user_id
+          and u.key_hash = sha256(convert_to(idempotency_key, 'utf8'))
+    ) then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+end;
+$$;
+
+revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
+grant execute on function private.refuse_used_key to service_role;
+comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
+
+-- Whose row is locked begins a turn: two at once can't both take the last place.
+create table private.turn_limits (
+    user_id uuid not null,
+
+    constraint turn_limits_pkey primary key (user_id),
+    constraint turn_limits_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.turn_limits enable row level security;
+
+create policy withheld on private.turn_limits for select to authenticated using (false);
+
+-- Withheld from clients: everything. To lock a row, the service needs to be able to update it.
+revoke all on table private.turn_limits from public, anon, authenticated, service_role;
+grant select, insert, update on table private.turn_limits to service_role;
+
+comment on table private.turn_limits is 'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
+
 create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
     turns_per_day integer
 )
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -613,8 +580,14 @@ begin
         return;
     end if;
 
-    -- One at a time for each user: two requests at once can't both take the last place.
-    perform pg_advisory_xact_lock(hashtextextended('turns/' || user_id::text, 0));
+    insert into private.turn_limits (user_id)
+    values (require_turns_left.user_id)
+    on conflict (user_id) do nothing;
+
+    perform 1
+    from private.turn_limits as l
+    where l.user_id = require_turns_left.user_id
+    for update;
 
     for v_limit in
         select *
@@ -624,7 +597,7 @@ begin
         ) as limits (turns, period, name)
         where turns is not null
     loop
-        -- The oldest of the newest turns: when it leaves the period, a place is free.
+        -- When the last of those that fill the period leaves it, a place is free.
         select begun.started_at + v_limit.period into v_next
         from (
             select t.started_at
@@ -632,22 +605,22 @@ begin
             where t.user_id = require_turns_left.user_id
               and t.started_at > now() - v_limit.period
             union all
-            select d.started_at
-            from private.turn_usage as d
-            where d.user_id = require_turns_left.user_id
-              and d.started_at > now() - v_limit.period
+            select u.started_at
+            from private.turn_usage as u
+            where u.user_id = require_turns_left.user_id
+              and u.started_at > now() - v_limit.period
         ) as begun
         order by begun.started_at desc
-        offset greatest(v_limit.turns - 1, 0)
+        offset v_limit.turns
         limit 1;
 
-        if found or v_limit.turns = 0 then
+        if found then
             raise exception 'Too many turns this %.', v_limit.name
                 using errcode = 'PT429',
                       detail = 'too_many_turns',
                       hint = format(
                           'Try again in %s seconds.',
-                          greatest(1, ceil(extract(epoch from coalesce(v_next, now() + v_limit.period) - now())))
+                          greatest(1, ceil(extract(epoch from v_next - now())))
                       );
         end if;
     end loop;
@@ -656,8 +629,7 @@ $$;
 
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
-comment on function private.require_turns_left is
-    'Raises PT429 where a user has begun as many turns as a minute or a day allows; null is no limit.';
+comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
@@ -666,32 +638,28 @@ create function public.count_unstored_turn(
     turns_per_day integer
 )
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 begin
-    -- Locks the user's limits until the end: of two requests at once, one takes the last place.
-    perform private.require_turns_left(
-        count_unstored_turn.user_id,
-        count_unstored_turn.turns_per_minute,
-        count_unstored_turn.turns_per_day
-    );
+    -- What no limit looks back to any more.
+    delete from private.turn_usage as u
+    where u.user_id = count_unstored_turn.user_id
+      and u.key_hash is null
+      and u.started_at <= now() - interval '1 day';
 
     insert into private.turn_usage (user_id, started_at)
     values (count_unstored_turn.user_id, now());
 
-    perform private.forget_turn_usage(); -- those who ask for nothing to be stored may never delete
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
     return jsonb_build_object('is_counted', true);
 end;
 $$;
 
 revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
 grant execute on function public.count_unstored_turn to service_role;
-comment on function public.count_unstored_turn is
-    'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
 
 -- A summary is one more message. What it covers stays stored, and is shown as ever.
 create table public.summaries (
@@ -701,17 +669,17 @@ create table public.summaries (
     through_message_id uuid not null,
     created_at timestamptz not null default now(),
 
-    constraint summaries_pkey primary key (id),
-    constraint summaries_through_message_id_key unique (through_message_id),
-    constraint summaries_id_fkey foreign key (id)
-        references public.messages (id) on delete cascade,
-    constraint summaries_through_message_id_fkey foreign key (through_message_id)
-        references public.messages (id) on delete cascade,
-    constraint summaries_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade
+    constraint summaries_pkey primary key (user_id, id),
+    constraint summaries_user_id_through_message_id_key unique (user_id, through_message_id),
+    constraint summaries_user_id_id_fkey foreign key (user_id, id)
+        references public.messages (user_id, id) on delete cascade,
+    constraint summaries_user_id_through_message_id_fkey foreign key (user_id, through_message_id)
+        references public.messages (user_id, id) on delete cascade,
+    constraint summaries_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade
 );
 
-create index idx_summaries_conversation_id on public.summaries (conversation_id, user_id);
+create index idx_summaries_user_id_conversation_id on public.summaries (user_id, conversation_id);
 
 alter table public.summaries enable row level security;
 
@@ -725,25 +693,20 @@ revoke all on table public.summaries from public, anon, authenticated, service_r
 grant select on table public.summaries to authenticated;
 grant select, insert on table public.summaries to service_role;
 
-comment on table public.summaries is
-    'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
-comment on column public.summaries.id is
-    'The message that is the summary.';
-comment on column public.summaries.through_message_id is
-    'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
+comment on table public.summaries is 'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
+comment on column public.summaries.id is 'The message that is the summary.';
+comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
 
 -- The newest summary is found by ids alone: where most conversations are of two messages, the planner
 -- takes every one for as short, and would join all of a long one with itself.
 create function public.load_unsummarised(
+    user_id uuid,
     conversation_id uuid,
     history_tokens integer,
     after bigint default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -762,7 +725,9 @@ declare
     v_last bigint;
     v_messages jsonb;
 begin
-    perform 1 from public.conversations as c where c.id = load_unsummarised.conversation_id;
+    perform 1
+    from public.conversations as c
+    where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -771,18 +736,26 @@ begin
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.conversation_id = load_unsummarised.conversation_id;
+    where s.user_id = load_unsummarised.user_id
+      and s.conversation_id = load_unsummarised.conversation_id;
 
     select m.content, through.seq
     into v_previous, v_covered
     from public.summaries as s
     cross join lateral (
-        select * from public.messages where messages.id = s.id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.id
+        offset 0
     ) as m
     cross join lateral (
-        select * from public.messages where messages.id = s.through_message_id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
+        offset 0
     ) as through
-    where s.conversation_id = load_unsummarised.conversation_id
+    where s.user_id = load_unsummarised.user_id
+      and s.conversation_id = load_unsummarised.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
     order by through.seq desc
@@ -793,7 +766,8 @@ begin
     for v_row in
         select m.seq, octet_length(m.content) as bytes
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.id <> all (v_ours)
         order by m.seq desc
@@ -810,7 +784,8 @@ begin
     for v_row in
         select m.seq, octet_length(m.content) as bytes
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.seq <= v_through
           and m.id <> all (v_ours)
@@ -830,7 +805,8 @@ begin
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.seq <= v_last
           and m.id <> all (v_ours)
@@ -848,10 +824,10 @@ $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is
-    'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
 
 create function public.write_summary(
+    user_id uuid,
     conversation_id uuid,
     message_id uuid,
     covers_to bigint,
@@ -859,20 +835,17 @@ create function public.write_summary(
     metadata jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_user_id uuid;
     v_through_id uuid;
     v_message jsonb;
 begin
-    select c.user_id into v_user_id
+    perform 1
     from public.conversations as c
-    where c.id = write_summary.conversation_id
+    where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
 
     if not found then
@@ -882,7 +855,7 @@ begin
 
     select m.id into v_through_id
     from public.messages as m
-    where m.conversation_id = write_summary.conversation_id
+    where m.user_id = write_summary.user_id and m.conversation_id = write_summary.conversation_id
       and m.seq = write_summary.covers_to;
 
     if not found then
@@ -893,15 +866,18 @@ begin
     if exists (
         select 1
         from public.summaries as s
-        join public.messages as through on through.id = s.through_message_id
-        where s.conversation_id = write_summary.conversation_id
+        join public.messages as through
+            on through.user_id = s.user_id and through.id = s.through_message_id
+        where s.user_id = write_summary.user_id
+          and s.conversation_id = write_summary.conversation_id
           and through.seq >= write_summary.covers_to
     ) then
         return jsonb_build_object('outcome', 'known');
     elsif exists (
         select 1
         from public.turns as t
-        where t.conversation_id = write_summary.conversation_id
+        where t.user_id = write_summary.user_id
+          and t.conversation_id = write_summary.conversation_id
           and t.status = 'running'
     ) then
         -- Nothing comes between a request and its reply.
@@ -911,7 +887,7 @@ begin
     insert into public.messages as m
         (id, conversation_id, user_id, role, content, metadata, is_summary)
     values
-        (write_summary.message_id, write_summary.conversation_id, v_user_id, 'system',
+        (write_summary.message_id, write_summary.conversation_id, write_summary.user_id, 'system',
          write_summary.content,
          write_summary.metadata || jsonb_build_object(
              'covers', jsonb_build_object('fromSeq', 1, 'toSeq', write_summary.covers_to)
@@ -920,7 +896,7 @@ begin
     returning to_jsonb(m) into v_message;
 
     insert into public.summaries (id, conversation_id, user_id, through_message_id)
-    values (write_summary.message_id, write_summary.conversation_id, v_user_id, v_through_id);
+    values (write_summary.message_id, write_summary.conversation_id, write_summary.user_id, v_through_id);
 
     return jsonb_build_object('outcome', 'written', 'message', v_message);
 end;
@@ -928,8 +904,7 @@ $$;
 
 revoke all on function public.write_summary from public, anon, authenticated, service_role;
 grant execute on function public.write_summary to service_role;
-comment on function public.write_summary is
-    'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
+comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
 
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
 -- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
@@ -937,15 +912,13 @@ comment on function public.write_summary is
 -- without reading the text itself.
 
 create function public.load_history(
+    user_id uuid,
     conversation_id uuid,
     history_tokens integer default 100000,
     before bigint default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -969,9 +942,11 @@ declare
     v_is_whole boolean := false;
     v_messages jsonb;
 begin
+    perform private.require_self(user_id);
+
     select least(before, c.last_seq + 1) into v_before
     from public.conversations as c
-    where c.id = load_history.conversation_id;
+    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -980,7 +955,7 @@ begin
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.conversation_id = load_history.conversation_id;
+    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id;
 
     -- From the summaries to what they cover, by id: there are few of them. The fences keep the
     -- planner from starting at the messages, which it takes for few as well.
@@ -989,12 +964,18 @@ begin
     into v_summary
     from public.summaries as s
     cross join lateral (
-        select * from public.messages where messages.id = s.id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.id
+        offset 0
     ) as m
     cross join lateral (
-        select * from public.messages where messages.id = s.through_message_id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
+        offset 0
     ) as through
-    where s.conversation_id = load_history.conversation_id
+    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
       and through.seq < v_before
@@ -1017,7 +998,8 @@ begin
         for v_row in
             select m.seq, octet_length(m.content) as bytes
             from public.messages as m
-            where m.conversation_id = load_history.conversation_id
+            where m.user_id = load_history.user_id
+              and m.conversation_id = load_history.conversation_id
               and m.seq >= v_from
               and m.seq < v_until
               and m.id <> all (v_ours)
@@ -1057,7 +1039,8 @@ begin
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
         from public.messages as m
-        where m.conversation_id = load_history.conversation_id
+        where m.user_id = load_history.user_id
+          and m.conversation_id = load_history.conversation_id
           and m.seq >= v_first
           and m.seq < v_before
           and m.id <> all (v_ours)
@@ -1080,7 +1063,10 @@ begin
                 select count(*)
                 from unnest(v_ours) as ours (id)
                 cross join lateral (
-                    select seq from public.messages where messages.id = ours.id offset 0
+                    select seq
+                    from public.messages
+                    where messages.user_id = load_history.user_id and messages.id = ours.id
+                    offset 0
                 ) as m
                 where m.seq > v_covered
                   and m.seq < v_first
@@ -1095,46 +1081,67 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is
-    'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
+-- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
+    user_id uuid,
     turn_id uuid,
     outcome text,
     history_tokens integer default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object(
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+    v_conversation public.conversations;
+    v_request public.messages;
+    v_reply public.messages;
+begin
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
+
+    select c.* into v_conversation
+    from public.conversations as c
+    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
+
+    select m.* into v_request
+    from public.messages as m
+    where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
+      and m.role = 'user';
+
+    if v_turn.status <> 'running' then
+        select m.* into v_reply
+        from public.messages as m
+        where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
+          and m.role = 'assistant';
+    end if;
+
+    return jsonb_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(t) - 'request_hash' - 'draft',
-        'conversation', to_jsonb(c),
-        'user_message', to_jsonb(u),
-        'reply', to_jsonb(r)
+        'turn', to_jsonb(v_turn) - 'request_hash' - 'draft',
+        'conversation', v_conversation,
+        'user_message', v_request,
+        'reply', case when v_reply.id is not null then to_jsonb(v_reply) end
     ) || case
         when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(t.conversation_id, history_tokens, u.seq)
-    end
-    from public.turns as t
-    join public.conversations as c on c.id = t.conversation_id
-    join public.messages as u on u.id = t.user_message_id
-    left join public.messages as r on r.id = t.reply_message_id
-    where t.id = describe_turn.turn_id;
+        else public.load_history(user_id, v_conversation.id, history_tokens, v_request.seq)
+    end;
+end;
 $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is
-    'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
 
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
--- settled, in one round trip. Lock order everywhere: the key, the conversation, the turn.
+-- settled, in one round trip.
 
 create function private.settle_turn(
+    user_id uuid,
     turn_id uuid,
     status text,
     message_id uuid,
@@ -1144,45 +1151,42 @@ create function private.settle_turn(
     error jsonb default null
 )
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_turn public.turns;
+    v_conversation_id uuid;
 begin
-    update public.turns
+    update public.turns as t
     set status = settle_turn.status,
-        reply_message_id = settle_turn.message_id,
         error = settle_turn.error,
         draft = '',
         finished_at = clock_timestamp()
-    where id = settle_turn.turn_id
-    returning * into v_turn;
+    where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
+    returning t.conversation_id into v_conversation_id;
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
     values
-        (settle_turn.message_id, v_turn.conversation_id, v_turn.user_id, 'assistant',
-         settle_turn.content, settle_turn.generated_code, settle_turn.metadata, v_turn.id);
+        (settle_turn.message_id, v_conversation_id, settle_turn.user_id, 'assistant',
+         settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
+         settle_turn.turn_id);
 
     perform private.broadcast_status(
-        v_turn.conversation_id,
-        v_turn.id,
-        case v_turn.status when 'completed' then 'idle' when 'cancelled' then 'idle' else 'error' end,
-        v_turn.error ->> 'message'
+        v_conversation_id,
+        turn_id,
+        case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
+        settle_turn.error ->> 'message'
     );
 end;
 $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is
-    'Closes a running turn with its one reply and tells the topic. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
+    user_id uuid,
     turn_id uuid,
     attempt integer,
     message_id uuid,
@@ -1193,10 +1197,8 @@ create function public.complete_turn(
     error jsonb default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -1204,48 +1206,50 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = complete_turn.turn_id)
+    where c.user_id = complete_turn.user_id
+      and c.id = (
+          select t.conversation_id
+          from public.turns as t
+          where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
+      )
     for update;
 
     select t.* into v_turn
     from public.turns as t
-    where t.id = complete_turn.turn_id
+    where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
     for update;
 
     if not found then
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
-    elsif v_turn.reply_message_id = complete_turn.message_id then
-        -- The same write again: its answer was lost on the way.
-        return private.describe_turn(v_turn.id, 'completed');
-    elsif v_turn.status <> 'running' or v_turn.attempt <> complete_turn.attempt then
-        return private.describe_turn(v_turn.id, 'superseded');
+    elsif v_turn.status = 'running' and v_turn.attempt = complete_turn.attempt then
+        perform private.settle_turn(
+            complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
+            complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
+            complete_turn.metadata, complete_turn.error
+        );
+    elsif not exists (
+        select 1
+        from public.messages as m
+        where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
+          and m.role = 'assistant'
+          and m.id = complete_turn.message_id
+    ) then
+        return private.describe_turn(user_id, turn_id, 'superseded');
     end if;
 
-    perform private.settle_turn(
-        turn_id => v_turn.id,
-        status => complete_turn.status,
-        message_id => complete_turn.message_id,
-        content => complete_turn.content,
-        generated_code => complete_turn.generated_code,
-        metadata => complete_turn.metadata,
-        error => complete_turn.error
-    );
-    return private.describe_turn(v_turn.id, 'completed');
+    -- Also where the same write came before, and its answer was lost on the way.
+    return private.describe_turn(user_id, turn_id, 'completed');
 end;
 $$;
 
 revoke all on function public.complete_turn from public, anon, authenticated, service_role;
 grant execute on function public.complete_turn to service_role;
-comment on function public.complete_turn is
-    'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
+comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
-create function private.interrupt_turn(turn_id uuid)
+create function private.interrupt_turn(user_id uuid, turn_id uuid)
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1256,7 +1260,9 @@ declare
         'message', 'The reply was interrupted before it was complete.'
     );
 begin
-    select * into strict v_turn from public.turns where id = interrupt_turn.turn_id;
+    select t.* into strict v_turn
+    from public.turns as t
+    where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
@@ -1264,13 +1270,15 @@ begin
     end if;
 
     perform private.settle_turn(
-        turn_id => v_turn.id,
+        user_id => interrupt_turn.user_id,
+        turn_id => interrupt_turn.turn_id,
         status => v_status,
         message_id => gen_random_uuid(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
         metadata => jsonb_build_object(
             'success', false,
-            'filesGenerated', '[]'::jsonb,
+            'filesGenerated', 0,
+            'files', '[]'::jsonb,
             'duration', round(extract(epoch from clock_timestamp() - v_turn.started_at), 3),
             'intent', null,
             'complexity', null,
@@ -1285,18 +1293,14 @@ $$;
 
 revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is
-    'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
 -- The first of the two atomic steps around the AI's work: the user's message is committed and its
 -- turn opened, or what the key led to before is found, in one round trip.
 
 create function private.title_from_request(request text)
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select coalesce(
         nullif(btrim(left(regexp_replace(btrim(left(request, 400)), '\s+', ' ', 'g'), 80)), ''),
@@ -1306,8 +1310,7 @@ $$;
 
 revoke all on function private.title_from_request from public, anon, authenticated, service_role;
 grant execute on function private.title_from_request to service_role;
-comment on function private.title_from_request is
-    'The title of a conversation that starts with this request: its first 80 characters on one line.';
+comment on function private.title_from_request is 'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
 create function public.begin_turn(
     user_id uuid,
@@ -1324,78 +1327,79 @@ create function public.begin_turn(
     turns_per_day integer default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_conversation_id uuid;
+    v_conversation_id uuid := gen_random_uuid();
     v_turn public.turns;
-    v_lease_expires_at timestamptz;
 begin
-    -- Callers with one key queue here; each then sees what the one before it committed.
-    perform pg_advisory_xact_lock(hashtextextended(user_id::text || '/' || idempotency_key, 0));
-
-    select t.* into v_turn
-    from public.turns as t
-    where t.user_id = begin_turn.user_id
-      and t.idempotency_key = begin_turn.idempotency_key;
-
-    if found then
-        if v_turn.request_hash <> begin_turn.request_hash then
-            raise exception 'This idempotency key was used for another request.'
-                using errcode = 'PT422', detail = 'idempotency_key_reused';
-        end if;
-        if v_turn.user_message_id = begin_turn.message_id
-            and v_turn.status = 'running'
-            and v_turn.attempt = 1
-        then
-            -- The same call again: its answer was lost on the way, so nobody works on it yet.
-            return private.describe_turn(v_turn.id, 'started', history_tokens);
-        end if;
-        return private.resume_turn(v_turn.id, lease_seconds, history_tokens);
-    end if;
-
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
-
-    if conversation_id is null then
-        insert into public.conversations (user_id, project_id, title)
-        values (begin_turn.user_id, begin_turn.project_id, private.title_from_request(request))
-        returning id into v_conversation_id;
-    else
+    if conversation_id is not null then
         select c.id into v_conversation_id
         from public.conversations as c
-        where c.id = begin_turn.conversation_id
-          and c.user_id = begin_turn.user_id
+        where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
         for update;
+    end if;
 
-        if not found then
-            raise exception 'Conversation not found.'
-                using errcode = 'PT404', detail = 'conversation_not_found';
-        end if;
+    -- Under the lock: whoever came before with this key has committed its turn.
+    if exists (
+        select 1
+        from public.turns as t
+        where t.user_id = begin_turn.user_id
+          and t.idempotency_key = begin_turn.idempotency_key
+    ) then
+        return private.resume_turn(
+            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+        );
+    end if;
 
+    if v_conversation_id is null then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    if conversation_id is not null then
         select t.* into v_turn
         from public.turns as t
-        where t.conversation_id = v_conversation_id
+        where t.user_id = begin_turn.user_id and t.conversation_id = begin_turn.conversation_id
           and t.status = 'running';
 
         if found and v_turn.lease_expires_at > clock_timestamp() then
-            return private.describe_turn(v_turn.id, 'in_progress');
+            return private.describe_turn(user_id, v_turn.id, 'in_progress');
         elsif found then
-            perform private.interrupt_turn(v_turn.id);
+            perform private.interrupt_turn(user_id, v_turn.id);
         end if;
     end if;
 
-    v_lease_expires_at := clock_timestamp() + make_interval(secs => lease_seconds);
+    -- Of callers with one key at once, the index lets one open the turn, and with it the
+    -- conversation that is new.
+    with opened as (
+        insert into public.turns
+            (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+        values
+            (begin_turn.user_id, v_conversation_id, begin_turn.idempotency_key,
+             begin_turn.request_hash, clock_timestamp() + make_interval(secs => lease_seconds))
+        on conflict (user_id, idempotency_key) do nothing
+        returning *
+    ),
+    started as (
+        insert into public.conversations (id, user_id, project_id, title)
+        select o.conversation_id, o.user_id, begin_turn.project_id,
+               private.title_from_request(request)
+        from opened as o
+        where begin_turn.conversation_id is null
+    )
+    select o.* into v_turn from opened as o;
 
-    insert into public.turns
-        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at, user_message_id)
-    values
-        (v_conversation_id, begin_turn.user_id, begin_turn.idempotency_key,
-         begin_turn.request_hash, v_lease_expires_at, begin_turn.message_id)
-    returning * into v_turn;
+    if not found then
+        return private.resume_turn(
+            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+        );
+    end if;
+
+    perform private.refuse_used_key(user_id, idempotency_key);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, metadata, turn_id)
@@ -1404,26 +1408,25 @@ begin
          begin_turn.request, begin_turn.metadata, v_turn.id);
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_turn(v_turn.id, 'started', history_tokens);
+    return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
 end;
 $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is
-    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
-    turn_id uuid,
+    user_id uuid,
+    idempotency_key text,
+    request_hash text,
+    message_id uuid,
     lease_seconds integer,
     history_tokens integer
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1431,74 +1434,97 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = resume_turn.turn_id)
+    where c.user_id = resume_turn.user_id
+      and c.id = (
+          select t.conversation_id
+          from public.turns as t
+          where t.user_id = resume_turn.user_id
+            and t.idempotency_key = resume_turn.idempotency_key
+      )
     for update;
 
     select t.* into v_turn
     from public.turns as t
-    where t.id = resume_turn.turn_id
+    where t.user_id = resume_turn.user_id
+      and t.idempotency_key = resume_turn.idempotency_key
     for update;
 
     if not found then
         -- Its conversation was deleted in the meantime.
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
+    elsif v_turn.request_hash <> resume_turn.request_hash then
+        raise exception 'This idempotency key was used for another request.'
+            using errcode = 'PT422', detail = 'idempotency_key_reused';
+    end if;
+
+    if v_turn.status = 'running'
+        and v_turn.attempt = 1
+        and exists (
+            select 1
+            from public.messages as m
+            where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
+              and m.role = 'user'
+              and m.id = resume_turn.message_id
+        )
+    then
+        -- The same call again: its answer was lost on the way, so nobody works on it yet.
+        return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
     end if;
 
     if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
         if v_turn.cancel_requested_at is null then
-            update public.turns
-            set attempt = attempt + 1,
+            update public.turns as t
+            set attempt = t.attempt + 1,
                 draft = '',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
-            where id = v_turn.id;
+            where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
             perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
-            return private.describe_turn(v_turn.id, 'taken_over', history_tokens);
+            return private.describe_turn(user_id, v_turn.id, 'taken_over', history_tokens);
         end if;
-        perform private.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(user_id, v_turn.id);
     end if;
 
-    update public.turns
-    set replays = replays + 1
-    where id = v_turn.id
-    returning * into v_turn;
+    update public.turns as t
+    set replays = t.replays + 1
+    where t.user_id = resume_turn.user_id and t.id = v_turn.id
+    returning t.* into v_turn;
 
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
 
 revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
-comment on function private.resume_turn is
-    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';
+comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
 
 -- A turn while it runs: it shows how far it is, it can be stopped, and it ends even if its worker
 -- does not.
 
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
--- call a second. A heartbeat that is late never shortens a draft, nor leaves a hole in it.
-create function public.extend_turns(beats jsonb, lease_seconds integer)
+-- call a second. The one function that touches several users in one transaction, therefore: each item
+-- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
+-- draft, nor leaves a hole in it.
+create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
-language sql
-volatile
-security invoker
-set search_path = ''
+language sql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
-    with beats as (
-        select b.turn_id, b.attempt, b.draft_offset, b.draft_tail
-        from jsonb_to_recordset(extend_turns.beats)
-            as b (turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+    with asked as (
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
+        from jsonb_to_recordset(extend_turns.extensions)
+            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
     -- so that no other turn waits for it.
     free as (
-        select t.id
+        select t.user_id, t.id
         from public.turns as t
-        join beats as b on b.turn_id = t.id
+        join asked as a on a.user_id = t.user_id and a.turn_id = t.id
         order by t.id
         for update of t skip locked
     ),
@@ -1509,14 +1535,14 @@ as $$
                 + make_interval(secs => extend_turns.lease_seconds),
             draft = case
                 when char_length(t.draft)
-                    not between b.draft_offset and b.draft_offset + char_length(b.draft_tail) - 1
+                    not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
                     then t.draft
-                else left(t.draft, b.draft_offset) || b.draft_tail
+                else left(t.draft, a.draft_offset) || a.draft_tail
             end
-        from beats as b
-        join free as f on f.id = b.turn_id
-        where t.id = b.turn_id
-          and t.attempt = b.attempt
+        from asked as a
+        join free as f on f.user_id = a.user_id and f.id = a.turn_id
+        where t.user_id = a.user_id and t.id = a.turn_id
+          and t.attempt = a.attempt
           and t.status = 'running'
         returning t.id, t.cancel_requested_at is not null as cancel_requested
     )
@@ -1525,7 +1551,7 @@ as $$
         'turns', coalesce(
             jsonb_agg(
                 jsonb_build_object(
-                    'turn_id', b.turn_id,
+                    'turn_id', a.turn_id,
                     'is_ours', e.id is not null,
                     'cancel_requested', coalesce(e.cancel_requested, false)
                 )
@@ -1533,42 +1559,42 @@ as $$
             '[]'
         )
     )
-    from beats as b
-    left join extended as e on e.id = b.turn_id
+    from asked as a
+    left join extended as e on e.id = a.turn_id
     where e.id is not null
        or not exists (
            select 1
            from public.turns as t
-           where t.id = b.turn_id
-             and t.attempt = b.attempt
+           where t.user_id = a.user_id and t.id = a.turn_id
+             and t.attempt = a.attempt
              and t.status = 'running'
        );
 $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is
-    'The heartbeat of a process: for each of beats [{turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
-create function public.load_turn(turn_id uuid)
+create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
 begin
-    select t.* into v_turn from public.turns as t where t.id = load_turn.turn_id;
+    perform private.require_self(user_id);
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = load_turn.user_id and t.id = load_turn.turn_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     ) || jsonb_build_object(
         'draft', v_turn.draft,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
@@ -1578,15 +1604,12 @@ $$;
 
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
-comment on function public.load_turn is
-    'A turn with its messages and its draft, as its owner sees it. Raises PT404.';
+comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
 
-create function public.cancel_turn(turn_id uuid, user_id uuid default null)
+create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -1594,7 +1617,12 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = cancel_turn.turn_id)
+    where c.user_id = cancel_turn.user_id
+      and c.id = (
+          select t.conversation_id
+          from public.turns as t
+          where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
+      )
     for update;
 
     update public.turns as t
@@ -1602,8 +1630,7 @@ begin
         when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
         else t.cancel_requested_at
     end
-    where t.id = cancel_turn.turn_id
-      and (cancel_turn.user_id is null or t.user_id = cancel_turn.user_id)
+    where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.* into v_turn;
 
     if not found then
@@ -1611,26 +1638,23 @@ begin
     end if;
 
     if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
-        perform private.interrupt_turn(v_turn.id);
-        return private.describe_turn(v_turn.id, 'replayed');
+        perform private.interrupt_turn(user_id, turn_id);
+        return private.describe_turn(user_id, turn_id, 'replayed');
     end if;
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
 
 revoke all on function public.cancel_turn from public, anon, authenticated, service_role;
 grant execute on function public.cancel_turn to service_role;
-comment on function public.cancel_turn is
-    'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
+comment on function public.cancel_turn is 'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
 
-create function public.settle_expired_turn(conversation_id uuid)
+create function public.settle_expired_turn(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -1639,7 +1663,7 @@ begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
     from public.conversations as c
-    where c.id = settle_expired_turn.conversation_id
+    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 
     if not found then
@@ -1648,7 +1672,8 @@ begin
 
     select t.id into v_turn_id
     from public.turns as t
-    where t.conversation_id = settle_expired_turn.conversation_id
+    where t.user_id = settle_expired_turn.user_id
+      and t.conversation_id = settle_expired_turn.conversation_id
       and t.status = 'running'
       and t.lease_expires_at <= clock_timestamp();
 
@@ -1656,97 +1681,111 @@ begin
         return jsonb_build_object('settled', 0);
     end if;
 
-    perform private.interrupt_turn(v_turn_id);
+    perform private.interrupt_turn(user_id, v_turn_id);
     return jsonb_build_object('settled', 1);
 end;
 $$;
 
 revoke all on function public.settle_expired_turn from public, anon, authenticated, service_role;
 grant execute on function public.settle_expired_turn to service_role;
-comment on function public.settle_expired_turn is
-    'Settles a conversation''s running turn if its lease is over.';
+comment on function public.settle_expired_turn is 'Settles a conversation''s running turn if its lease is over.';
 
--- One turn that can't be settled keeps no other from being settled, and a sweep ends before its
--- caller does.
-create function public.sweep_turns(most integer default 1000)
+-- A listing: it reads over all users, and settle_expired_turn then writes for one.
+create function public.list_expired_turns(most integer default 1000)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
-declare
-    c_time constant interval := '3 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_conversation_id uuid;
-    v_settled integer := 0;
-begin
-    for v_conversation_id in
-        select t.conversation_id
+    select jsonb_build_object('turns', coalesce(jsonb_agg(to_jsonb(expired)), '[]'))
+    from (
+        select t.user_id, t.conversation_id
         from public.turns as t
         where t.status = 'running'
           and t.lease_expires_at <= clock_timestamp()
         order by t.lease_expires_at
-        limit sweep_turns.most
+        limit list_expired_turns.most
+    ) as expired;
+$$;
+
+revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
+grant execute on function public.list_expired_turns to service_role;
+comment on function public.list_expired_turns is 'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
+
+-- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
+-- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
+-- settings of its own, search_path included: every name in it says its schema.
+create procedure private.sweep_turns()
+language plpgsql security invoker
+as $$
+declare
+    c_time constant interval := '30 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_turn jsonb;
+begin
+    for v_turn in
+        select pg_catalog.jsonb_array_elements(public.list_expired_turns() -> 'turns')
     loop
         exit when clock_timestamp() > v_started + c_time;
         begin
-            v_settled := v_settled
-                + (public.settle_expired_turn(v_conversation_id) ->> 'settled')::integer;
+            perform public.settle_expired_turn(
+                (v_turn ->> 'user_id')::uuid, (v_turn ->> 'conversation_id')::uuid
+            );
         exception
             when others then
                 raise warning 'the turn of conversation % is left to the doctor: %',
-                    v_conversation_id, sqlerrm;
+                    v_turn ->> 'conversation_id', sqlerrm;
         end;
+        commit;
     end loop;
-
-    perform private.forget_turn_usage();
-    return jsonb_build_object('settled', v_settled);
 end;
 $$;
 
-revoke all on function public.sweep_turns from public, anon, authenticated, service_role;
-grant execute on function public.sweep_turns to service_role;
-comment on function public.sweep_turns is
-    'Settles every turn whose worker is gone. Run each minute by pg_cron where it exists, else by calling sweep-turns.';
+revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
+comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';
 
 -- What a signed-in user reads and manages. All of it runs as the caller, under row-level
 -- security, so none of these functions can show more than a plain select would.
 
 create function public.create_conversation(
+    user_id uuid,
     title text default 'New Chat',
     project_id uuid default null,
     metadata jsonb default '{}'
 )
 returns jsonb
-language sql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
-    insert into public.conversations (title, project_id, metadata)
-    values (create_conversation.title, create_conversation.project_id, create_conversation.metadata)
-    returning to_jsonb(conversations);
+#variable_conflict use_column
+declare
+    v_conversation public.conversations;
+begin
+    perform private.require_self(create_conversation.user_id);
+
+    insert into public.conversations (user_id, title, project_id, metadata)
+    values (create_conversation.user_id, create_conversation.title,
+            create_conversation.project_id, create_conversation.metadata)
+    returning * into v_conversation;
+
+    return to_jsonb(v_conversation);
+end;
 $$;
 
 revoke all on function public.create_conversation from public, anon, authenticated, service_role;
 grant execute on function public.create_conversation to authenticated;
-comment on function public.create_conversation is 'Starts an empty conversation of the caller''s.';
+comment on function public.create_conversation is 'Starts an empty conversation of this user''s.';
 
-create function public.get_conversation(conversation_id uuid)
+create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_conversation jsonb;
 begin
+    perform private.require_self(get_conversation.user_id);
+
     select to_jsonb(c) into v_conversation
     from public.conversations as c
-    where c.id = get_conversation.conversation_id;
+    where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -1763,6 +1802,7 @@ comment on function public.get_conversation is 'One conversation''s row. Raises 
 -- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
 -- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
 create function public.load_conversation(
+    user_id uuid,
     conversation_id uuid,
     page_size integer default 50,
     before bigint default null,
@@ -1770,10 +1810,7 @@ create function public.load_conversation(
     around uuid default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -1785,12 +1822,13 @@ declare
     v_oldest bigint;
     v_newest bigint;
     v_around bigint;
-    v_place uuid;
     v_nearest bigint;
 begin
+    perform private.require_self(load_conversation.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = load_conversation.conversation_id;
+    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -1799,12 +1837,13 @@ begin
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
-        -- By its id alone: under a policy, a second fact may lead to a slower index.
-        select m.seq, m.conversation_id into v_around, v_place
+        select m.seq into v_around
         from public.messages as m
-        where m.id = load_conversation.around;
+        where m.user_id = load_conversation.user_id
+          and m.conversation_id = load_conversation.conversation_id
+          and m.id = load_conversation.around;
 
-        if v_place is distinct from v_conversation.id then
+        if not found then
             raise exception 'Message not found.'
                 using errcode = 'PT404', detail = 'message_not_found';
         end if;
@@ -1833,7 +1872,8 @@ begin
                ) over nearest_first as bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = load_conversation.user_id
+          and m.conversation_id = load_conversation.conversation_id
           and m.seq between v_first and v_first + v_limit - 1
           and (before is null or m.seq < before)
         window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
@@ -1845,7 +1885,8 @@ begin
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
     from public.messages as m
-    where m.conversation_id = v_conversation.id
+    where m.user_id = load_conversation.user_id
+      and m.conversation_id = load_conversation.conversation_id
       and m.seq between v_oldest and v_newest;
 
     return jsonb_build_object(
@@ -1863,7 +1904,12 @@ begin
                 'turn_id', t.id,
                 'status', t.status,
                 'attempt', t.attempt,
-                'user_message_id', t.user_message_id,
+                'user_message_id', (
+                    select m.id
+                    from public.messages as m
+                    where m.user_id = t.user_id and m.turn_id = t.id
+                      and m.role = 'user'
+                ),
                 'draft', t.draft,
                 'offset', char_length(t.draft),
                 'started_at', t.started_at,
@@ -1871,7 +1917,8 @@ begin
                 'is_expired', t.lease_expires_at <= now()
             )
             from public.turns as t
-            where t.conversation_id = v_conversation.id
+            where t.user_id = load_conversation.user_id
+              and t.conversation_id = load_conversation.conversation_id
               and t.status = 'running'
         )
     );
@@ -1880,25 +1927,24 @@ $$;
 
 revoke all on function public.load_conversation from public, anon, authenticated, service_role;
 grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is
-    'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
 
--- The bounds are values: under a policy no index is asked with a coalesce(). What is known by its id
--- is looked up by that alone, behind a fence (offset 0). A page has a size in bytes too, since
--- metadata may be long.
+-- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
+-- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
+-- whatever the statistics say there is one plan: it reads the page's rows and no others. A page has
+-- a size in bytes too, since metadata may be long.
 create function public.list_conversations(
+    user_id uuid,
     archived boolean default false,
     project_id uuid default null,
     page_size integer default 50,
     before_updated_at timestamptz default null,
-    before_id uuid default null,
-    as_of timestamptz default null
+    before_id uuid default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -1906,120 +1952,77 @@ declare
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-    v_newest constant timestamptz := coalesce(as_of, 'infinity');
 begin
+    perform private.require_self(list_conversations.user_id);
     return (
-        with unmoved as (
-            select c.id, c.updated_at as place
-            from public.conversations as c
-            where (c.archived_at is not null) = list_conversations.archived
-              and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-              and (c.updated_at, c.id) < (v_before, v_before_id)
-              and c.updated_at <= v_newest
-            order by c.updated_at desc, c.id desc
-            limit v_limit + 1
-        ),
-        moved as (
-            select c.id, stood.place
-            from public.conversations as c
-            cross join lateral (
-                select coalesce(
-                    (
-                        -- In a conversation, created_at grows with seq.
-                        select m.created_at
-                        from public.messages as m
-                        where m.conversation_id = c.id
-                          and m.created_at <= list_conversations.as_of
-                        order by m.seq desc
-                        limit 1
-                    ),
-                    c.created_at
-                ) as place
-            ) as stood
-            where (c.archived_at is not null) = list_conversations.archived
-              and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-              and c.updated_at > list_conversations.as_of
-              -- No page ends behind as_of, so nothing that came later is here. What counts is not
-              -- created_at: an imported conversation may say that its messages are older.
-              and (stood.place, c.id)
-                  < (list_conversations.before_updated_at, list_conversations.before_id)
-        ),
-        page as (
-            select id, place, row_number() over (order by place desc, id desc) as number
-            from (select * from unmoved union all select * from moved) as both_kinds
-            order by place desc, id desc
-            limit v_limit + 1
-        ),
-        sized as (
-            select p.*, sum(c.bytes) over (order by p.number) as bytes_so_far
-            from page as p
-            cross join lateral (
-                select octet_length(metadata::text)
-                    + coalesce(octet_length(imported::text), 0) as bytes
-                from public.conversations
-                where conversations.id = p.id
-                offset 0
+        with page as (
+            select c as conversation,
+                   row_number() over newest_first as number,
+                   sum(octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0))
+                       over newest_first as bytes_so_far
+            from (
+                select *
+                from public.conversations as c
+                where c.user_id = list_conversations.user_id
+                  and (c.archived_at is not null) = list_conversations.archived
+                  and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+                  and (c.updated_at, c.id) < (v_before, v_before_id)
+                order by c.updated_at desc, c.id desc
+                limit v_limit + 1
             ) as c
-            where p.number <= v_limit
+            window newest_first as (order by c.updated_at desc, c.id desc)
         ),
         kept as (
-            select id, place, number
-            from sized
+            select *
+            from page
             where number = 1
-               or bytes_so_far <= c_page_bytes
+               or number <= v_limit and bytes_so_far <= c_page_bytes
         )
         select jsonb_build_object(
-            'conversations', (
-                select coalesce(jsonb_agg(to_jsonb(c) order by k.number), '[]')
-                from kept as k
-                cross join lateral (
-                    select * from public.conversations where conversations.id = k.id offset 0
-                ) as c
-            ),
-            'has_more', (select count(*) from page) > (select count(*) from kept),
-            'next', (
+            'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
+            'has_more', (select count(*) from page) > count(*),
+            'next', case when (select count(*) from page) > count(*) then (
                 select jsonb_build_object(
-                    'before_updated_at', k.place,
-                    'before_id', k.id,
-                    'as_of', coalesce(list_conversations.as_of, (select max(place) from kept))
+                    'before_updated_at', (last.conversation).updated_at,
+                    'before_id', (last.conversation).id
                 )
-                from kept as k
-                where (select count(*) from page) > (select count(*) from kept)
-                order by k.number desc
+                from kept as last
+                order by last.number desc
                 limit 1
-            )
+            ) end
         )
+        from kept as k
     );
 end;
 $$;
 
 revoke all on function public.list_conversations from public, anon, authenticated, service_role;
 grant execute on function public.list_conversations to authenticated, service_role;
-comment on function public.list_conversations is
-    'Conversations by last activity, newest first. next has the arguments of the page that follows: it goes on with the list as it was at as_of, each conversation once, wherever it has moved to since.';
+comment on function public.list_conversations is 'A user''s conversations by last activity, newest first. next has the arguments of the page that follows.';
 
 create function public.update_conversation(
+    user_id uuid,
     conversation_id uuid,
     title text default null,
     archived boolean default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
     v_conversation jsonb;
 begin
+    perform private.require_self(update_conversation.user_id);
+
     update public.conversations as c
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, now())
         end
-    where c.id = update_conversation.conversation_id
+    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
     returning to_jsonb(c) into v_conversation;
 
     if not found then
@@ -2032,23 +2035,22 @@ $$;
 
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
-comment on function public.update_conversation is
-    'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
+comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
 
 -- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
 -- user's statement may on a hosted project. The Data API takes the limit from here.
-create function public.delete_conversation(conversation_id uuid)
+create function public.delete_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 begin
+    perform private.require_self(delete_conversation.user_id);
+
     delete from public.conversations as c
-    where c.id = delete_conversation.conversation_id;
+    where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -2060,8 +2062,7 @@ $$;
 
 revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
 grant execute on function public.delete_conversation to authenticated, service_role;
-comment on function public.delete_conversation is
-    'Deletes a conversation with its turns and messages, for good. Raises PT404.';
+comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';
 
 -- The index that a search reads: the words of each message, written with it.
 --
@@ -2073,10 +2074,7 @@ comment on function public.delete_conversation is
 -- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them.
 create function search.unspaced_letters()
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select '\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007'
         '\u3040-\u30ff\u3130-\u318f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff'
@@ -2084,15 +2082,11 @@ as $$
 $$;
 
 revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
-comment on function search.unspaced_letters is
-    'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
+comment on function search.unspaced_letters is 'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
 create function search.fold_text(source text)
 returns text
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     v_text text := lower(source);
@@ -2114,15 +2108,11 @@ $$;
 -- The only one of these that a caller needs: their snippet is made as themselves.
 revoke all on function search.fold_text from public, anon, authenticated, service_role;
 grant execute on function search.fold_text to authenticated;
-comment on function search.fold_text is
-    'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
+comment on function search.fold_text is 'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
 
 create function search.split_words(source text)
 returns text
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     v_text text := search.fold_text(source);
@@ -2138,15 +2128,11 @@ end;
 $$;
 
 revoke all on function search.split_words from public, anon, authenticated, service_role;
-comment on function search.split_words is
-    'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
+comment on function search.split_words is 'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
 create function search.long_words(words tsvector)
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select coalesce(string_agg(word, ' '), '')
     from unnest(tsvector_to_array(words)) as word
@@ -2154,8 +2140,7 @@ as $$
 $$;
 
 revoke all on function search.long_words from public, anon, authenticated, service_role;
-comment on function search.long_words is
-    'The words that can have a part of three letters or more, for the trigram index.';
+comment on function search.long_words is 'The words that can have a part of three letters or more, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
 -- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
@@ -2164,10 +2149,7 @@ comment on function search.long_words is
 -- into the next one, so that no word and no short phrase is cut in two.
 create function search.split_text(source text)
 returns table (starts_at integer, stretch text)
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select n * size + 1, substr(source, n * size + 1, size + 256)
     from (
@@ -2181,24 +2163,21 @@ as $$
 $$;
 
 revoke all on function search.split_text from public, anon, authenticated, service_role;
-comment on function search.split_text is
-    'A text in stretches of bounded size, each with the character that it starts at.';
+comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
 
 create function search.searched_text(content text, generated_code text)
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select content || coalesce(E'\n' || generated_code, '');
 $$;
 
 revoke all on function search.searched_text from public, anon, authenticated, service_role;
 grant execute on function search.searched_text to authenticated;
-comment on function search.searched_text is
-    'What is searched of a message: its text, then its code.';
+comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
+-- The key does not begin with the user: of an index that begins with one, the planner would read all of a user's
+-- words, where what it knows of them is old.
 create table search.documents (
     message_id uuid not null,
     starts_at integer not null,
@@ -2208,9 +2187,9 @@ create table search.documents (
     created_at timestamptz not null,
     words tsvector not null,
 
-    constraint documents_pkey primary key (message_id, starts_at),
-    constraint documents_message_id_fkey foreign key (message_id)
-        references public.messages (id) on delete cascade
+    constraint documents_pkey primary key (message_id, user_id, starts_at),
+    constraint documents_user_id_message_id_fkey foreign key (user_id, message_id)
+        references public.messages (user_id, id) on delete cascade
 );
 
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
@@ -2228,19 +2207,15 @@ create policy select_own on search.documents
 
 revoke all on table search.documents from public, anon, authenticated, service_role;
 
-comment on table search.documents is
-    'The words of each message, written with it and deleted with it. No policy for insert, update, delete: only a trigger writes. Granted to nobody: only find_messages reads it.';
-comment on column search.documents.starts_at is
-    'The character of the message''s text and code, one after the other, that these words start at.';
+comment on table search.documents is 'The words of each message, written with it and deleted with it. No policy for insert, update, delete: only a trigger writes. Granted to nobody: only find_messages reads it.';
+comment on column search.documents.starts_at is 'The character of the message''s text and code, one after the other, that these words start at.';
 
 -- Runs as its owner, because who writes a message may not write the index. Of a very long message the
 -- first megabyte is found, and its end: eight megabytes of words took longer than a call to the store
 -- may, and such a message could not be stored at all.
 create function search.index_message()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 set client_min_messages = warning -- a word over 2 kB is left out with a notice
 as $$
 declare
@@ -2251,7 +2226,9 @@ declare
     v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
 begin
     if tg_op = 'UPDATE' then
-        delete from search.documents where message_id = old.id;
+        delete from search.documents as d
+        where d.user_id = any (array[old.user_id, new.user_id])
+          and d.message_id = old.id;
     end if;
 
     insert into search.documents
@@ -2271,8 +2248,7 @@ end;
 $$;
 
 revoke all on function search.index_message from public, anon, authenticated, service_role;
-comment on function search.index_message is
-    'Writes a message''s words beside it. Only a repair ever updates a message.';
+comment on function search.index_message is 'Writes a message''s words beside it. Only a repair ever updates a message.';
 
 create trigger messages_index
     after insert or update of id, conversation_id, user_id, role, content, generated_code, created_at
@@ -2284,10 +2260,7 @@ create trigger messages_index
 
 create function search.parse_query(q text)
 returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     c_letter constant text := '[' || search.unspaced_letters() || ']';
@@ -2369,17 +2342,13 @@ end;
 $$;
 
 revoke all on function search.parse_query from public, anon, authenticated, service_role;
-comment on function search.parse_query is
-    'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
+comment on function search.parse_query is 'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
 -- thousand stretches are looked at for each word, and a hundred words taken.
 create function search.widen_query(user_id uuid, parsed jsonb)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     v_word text;
@@ -2421,15 +2390,14 @@ end;
 $$;
 
 revoke all on function search.widen_query from public, anon, authenticated, service_role;
-comment on function search.widen_query is
-    'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
+comment on function search.widen_query is 'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
 
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
--- find_messages takes no user: it asks who is calling, and answers nothing but ids and ranks. What a
--- caller sees of a message is then read by search_messages as the caller, under the policies of
--- messages and conversations.
+-- find_messages answers nothing but ids and ranks, of who is calling. What a caller sees of a message
+-- is then read by search_messages as the caller, under the policies of messages and conversations.
 
 create function search.find_messages(
+    user_id uuid,
     q text,
     conversation_id uuid,
     project_id uuid,
@@ -2441,17 +2409,13 @@ create function search.find_messages(
     page_after jsonb
 )
 returns jsonb
-language plpgsql
-stable
-security definer
-set search_path = ''
+language plpgsql stable security definer set search_path = ''
 set plan_cache_mode = force_custom_plan -- what is looked for decides which index serves
 as $$
 #variable_conflict use_column
 declare
     c_ranked constant integer := 1000;
     c_letter constant text := '[' || search.unspaced_letters() || ']';
-    v_user_id constant uuid := auth.uid();
     v_parsed constant jsonb := search.parse_query(q);
     v_query tsquery := (v_parsed ->> 'query')::tsquery;
     v_ranking tsquery := v_query;
@@ -2464,9 +2428,11 @@ declare
     v_pattern text;
     v_focus text;
 begin
+    perform private.require_self(find_messages.user_id);
+
     loop
         if v_is_wide then
-            v_wide := search.widen_query(v_user_id, v_parsed);
+            v_wide := search.widen_query(find_messages.user_id, v_parsed);
             v_query := (v_wide ->> 'query')::tsquery;
             v_ranking := (v_wide ->> 'ranking')::tsquery;
             v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
@@ -2478,7 +2444,7 @@ begin
             select d.message_id, d.starts_at, d.created_at, d.words,
                    row_number() over (order by d.created_at desc, d.message_id desc) as number
             from search.documents as d
-            where d.user_id = v_user_id
+            where d.user_id = find_messages.user_id
               and d.words @@ v_query
               and (find_messages.conversation_id is null
                    or d.conversation_id = find_messages.conversation_id)
@@ -2489,8 +2455,7 @@ begin
               and exists (
                   select 1
                   from public.conversations as c
-                  where c.id = d.conversation_id
-                    and c.user_id = v_user_id
+                  where c.user_id = d.user_id and c.id = d.conversation_id
                     and (find_messages.project_id is null or c.project_id = find_messages.project_id)
                     and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
               )
@@ -2575,15 +2540,11 @@ $$;
 
 revoke all on function search.find_messages from public, anon, authenticated, service_role;
 grant execute on function search.find_messages to authenticated;
-comment on function search.find_messages is
-    'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
+comment on function search.find_messages is 'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
 create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
 returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     c_stretch constant integer := 64256;
@@ -2630,10 +2591,10 @@ $$;
 
 revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
 grant execute on function search.cut_snippet to authenticated;
-comment on function search.cut_snippet is
-    'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
+comment on function search.cut_snippet is 'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
+    user_id uuid,
     q text,
     conversation_id uuid default null,
     project_id uuid default null,
@@ -2645,10 +2606,7 @@ create function public.search_messages(
     page_after jsonb default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 set statement_timeout = '5s' -- PostgREST makes it the call's own
 as $$
 #variable_conflict use_column
@@ -2657,11 +2615,14 @@ declare
     v_found jsonb;
     v_hits jsonb;
 begin
+    perform private.require_self(user_id);
+
     if conversation_id is not null then
-        perform public.get_conversation(conversation_id);
+        perform public.get_conversation(user_id, conversation_id);
     end if;
 
     v_found := search.find_messages(
+        user_id => user_id,
         q => q,
         conversation_id => conversation_id,
         project_id => project_id,
@@ -2704,8 +2665,10 @@ begin
             as hits (message_id uuid, starts_at integer, rank real)
         limit v_page_size
     ) as h
-    join public.messages as m on m.id = h.message_id
-    join public.conversations as c on c.id = m.conversation_id;
+    join public.messages as m
+        on m.user_id = search_messages.user_id and m.id = h.message_id
+    join public.conversations as c
+        on c.user_id = m.user_id and c.id = m.conversation_id;
 
     return jsonb_build_object(
         'hits', v_hits,
@@ -2722,14 +2685,14 @@ $$;
 
 revoke all on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages to authenticated;
-comment on function public.search_messages is
-    'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
+comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
 
 -- What an export reads, as the caller, under row-level security. A conversation is exported as of
 -- the last_seq that its first page named: messages are append-only and their seq has no gaps, so
 -- 1 ... last_seq is a snapshot, however long the reading takes.
 
 create function public.export_messages(
+    user_id uuid,
     conversation_id uuid,
     after bigint default 0,
     until bigint default null,
@@ -2737,10 +2700,7 @@ create function public.export_messages(
     page_bytes integer default 1000000
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -2748,9 +2708,11 @@ declare
     v_last bigint;
     v_messages jsonb;
 begin
+    perform private.require_self(export_messages.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = export_messages.conversation_id;
+    where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -2773,7 +2735,8 @@ begin
                ) over (order by m.seq) as bytes_so_far,
                row_number() over (order by m.seq) as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = export_messages.user_id
+          and m.conversation_id = export_messages.conversation_id
           and m.seq > export_messages.after
           and m.seq <= v_last
     )
@@ -2788,7 +2751,12 @@ begin
                     'status', t.status,
                     'attempt', t.attempt,
                     'idempotency_key', t.idempotency_key,
-                    'reply_message_id', t.reply_message_id,
+                    'reply_message_id', (
+                        select r.id
+                        from public.messages as r
+                        where r.user_id = t.user_id and r.turn_id = t.id
+                          and r.role = 'assistant'
+                    ),
                     'draft', t.draft,
                     'error', t.error::text,
                     'started_at', t.started_at,
@@ -2796,7 +2764,8 @@ begin
                     'cancel_requested_at', t.cancel_requested_at
                 )
                 from public.turns as t
-                where t.user_message_id = s.id
+                where t.user_id = s.user_id and t.id = s.turn_id
+                  and s.role = 'user'
             )
         )
         order by s.seq
@@ -2816,8 +2785,7 @@ $$;
 
 revoke all on function public.export_messages from public, anon, authenticated, service_role;
 grant execute on function public.export_messages to authenticated, service_role;
-comment on function public.export_messages is
-    'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
+comment on function public.export_messages is 'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
 create function public.export_conversations(
     user_id uuid,
@@ -2825,53 +2793,51 @@ create function public.export_conversations(
     page_size integer default 500
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
+declare
+    v_ids jsonb;
+begin
+    perform private.require_self(user_id);
+
     -- By id, which never changes: activity during an export moves nothing over a page's end.
-    with page as (
+    select coalesce(jsonb_agg(page.id order by page.id), '[]')
+    into v_ids
+    from (
         select c.id
         from public.conversations as c
         where c.user_id = export_conversations.user_id
-          and (export_conversations.after is null or c.id > export_conversations.after)
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
-        limit least(greatest(export_conversations.page_size, 1), 1000)
-    )
-    select jsonb_build_object('ids', coalesce(jsonb_agg(page.id order by page.id), '[]'))
-    from page;
+        limit least(greatest(page_size, 1), 1000)
+    ) as page;
+
+    return jsonb_build_object('ids', v_ids);
+end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
-comment on function public.export_conversations is
-    'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';
+comment on function public.export_conversations is 'The ids of a user''s conversations, archived ones too, in pages by id.';
 
 -- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
 -- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
 -- but commit_import writes: an imported reply can't be passed off as one of ours.
 
 create table private.import_parts (
-    id uuid not null default gen_random_uuid(),
+    user_id uuid not null,
     import_id uuid not null,
     part integer not null,
-    user_id uuid not null,
     conversations jsonb not null default '[]',
     messages jsonb not null default '[]',
     staged_at timestamptz not null default now(),
 
-    constraint import_parts_pkey primary key (id),
-    constraint import_parts_import_id_part_key unique (import_id, part),
+    constraint import_parts_pkey primary key (user_id, import_id, part),
     constraint import_parts_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
     constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
     constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
 );
-
-create index idx_import_parts_user_id on private.import_parts (user_id);
-
-create index idx_import_parts_staged_at on private.import_parts (staged_at);
 
 alter table private.import_parts enable row level security;
 
@@ -2882,33 +2848,26 @@ create policy withheld on private.import_parts for select to authenticated using
 revoke all on table private.import_parts from public, anon, authenticated, service_role;
 grant select, insert, delete on table private.import_parts to service_role;
 
-comment on table private.import_parts is
-    'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+comment on table private.import_parts is 'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
 
 create function public.stage_import(
+    user_id uuid,
     import_id uuid,
     part integer,
-    user_id uuid,
     conversations jsonb,
     messages jsonb
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    -- What a process that died has left.
-    delete from private.import_parts where staged_at < now() - interval '1 hour';
-
     insert into private.import_parts (import_id, part, user_id, conversations, messages)
     values (
         stage_import.import_id, stage_import.part, stage_import.user_id,
         stage_import.conversations, stage_import.messages
     )
-    on conflict on constraint import_parts_import_id_part_key do nothing;
+    on conflict on constraint import_parts_pkey do nothing;
 
     return jsonb_build_object('part', stage_import.part);
 end;
@@ -2916,21 +2875,20 @@ $$;
 
 revoke all on function public.stage_import from public, anon, authenticated, service_role;
 grant execute on function public.stage_import to service_role;
-comment on function public.stage_import is
-    'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+comment on function public.stage_import is 'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
 
-create function public.discard_import(import_id uuid)
+create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
     v_count integer;
 begin
-    delete from private.import_parts as p where p.import_id = discard_import.import_id;
+    delete from private.import_parts as p
+    where p.user_id = discard_import.user_id
+      and p.import_id = discard_import.import_id;
     get diagnostics v_count = row_count;
     return jsonb_build_object('discarded', v_count);
 end;
@@ -2940,15 +2898,32 @@ revoke all on function public.discard_import from public, anon, authenticated, s
 grant execute on function public.discard_import to service_role;
 comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
 
+-- A listing: it reads over all users, and discard_import then writes for one.
+create function public.list_imports_left_behind(most integer default 100)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
+    from (
+        select p.user_id, p.import_id
+        from private.import_parts as p
+        where p.staged_at < now() - interval '1 hour'
+        group by p.user_id, p.import_id
+        limit list_imports_left_behind.most
+    ) as behind;
+$$;
+
+revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
+grant execute on function public.list_imports_left_behind to service_role;
+comment on function public.list_imports_left_behind is 'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
+
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
-create function public.commit_import(import_id uuid, user_id uuid, parts integer)
+create function public.commit_import(user_id uuid, import_id uuid, parts integer)
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -2959,15 +2934,15 @@ begin
     -- Two commits of one import queue here.
     perform 1
     from private.import_parts as p
-    where p.import_id = commit_import.import_id
-      and p.user_id = commit_import.user_id
+    where p.user_id = commit_import.user_id
+      and p.import_id = commit_import.import_id
     for update;
 
     if (
         select count(*)
         from private.import_parts as p
-        where p.import_id = commit_import.import_id
-          and p.user_id = commit_import.user_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) is distinct from commit_import.parts then
         raise exception 'The import is not complete any more; import the file again.'
             using errcode = 'PT503', detail = 'import_incomplete';
@@ -2979,7 +2954,8 @@ begin
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ),
     taken as (
         insert into public.conversations
@@ -3001,8 +2977,8 @@ begin
         where not exists (
             select 1
             from public.conversations as c
-            where c.id = (header -> 'imported' ->> 'conversationId')::uuid
-              and c.user_id = commit_import.user_id
+            where c.user_id = commit_import.user_id
+              and c.id = (header -> 'imported' ->> 'conversationId')::uuid
               and c.last_seq >= (header ->> 'last_seq')::bigint
         )
         order by part, place
@@ -3029,13 +3005,14 @@ begin
         select p.part, m.place, m.message
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) as staged
     where (message ->> 'conversation_id')::uuid = any (v_taken)
     order by part, place;
 
     perform set_config('message_persistence.importing', '', true);
-    perform private.require_whole(v_taken);
+    perform private.require_whole(commit_import.user_id, v_taken);
 
     select coalesce(jsonb_agg(
         jsonb_build_object(
@@ -3053,32 +3030,31 @@ begin
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) as headers
     left join public.conversations as original
-        on original.id = (header -> 'imported' ->> 'conversationId')::uuid
-        and original.user_id = commit_import.user_id
+        on original.user_id = commit_import.user_id
+        and original.id = (header -> 'imported' ->> 'conversationId')::uuid
     left join public.conversations as copy
         on copy.user_id = commit_import.user_id
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
 
-    delete from private.import_parts as p where p.import_id = commit_import.import_id;
+    delete from private.import_parts as p
+    where p.user_id = commit_import.user_id
+      and p.import_id = commit_import.import_id;
     return jsonb_build_object('conversations', v_outcome);
 end;
 $$;
 
 revoke all on function public.commit_import from public, anon, authenticated, service_role;
 grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is
-    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
 
-create function private.require_whole(conversation_ids uuid[])
+create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 begin
     if exists (
@@ -3096,10 +3072,11 @@ begin
                        o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
                            as is_later
                 from public.messages as o
-                where o.conversation_id = c.id
+                where o.user_id = require_whole.user_id and o.conversation_id = c.id
             ) as m
         ) as found on true
-        where c.id = any (conversation_ids)
+        where c.user_id = require_whole.user_id
+          and c.id = any (conversation_ids)
           and (
               found.messages <> c.last_seq
               or coalesce(found.first_seq, 1) <> 1
@@ -3115,8 +3092,7 @@ end;
 $$;
 
 revoke all on function private.require_whole from public, anon, authenticated, service_role;
-comment on function private.require_whole is
-    'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
+comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
@@ -3128,10 +3104,7 @@ create function private.bucket_bounds(
     time_zone text
 )
 returns timestamptz[]
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     c_most constant integer := 400;
@@ -3198,32 +3171,29 @@ $$;
 
 revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
 grant execute on function private.bucket_bounds to authenticated, service_role;
-comment on function private.bucket_bounds is
-    'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
+comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
+    user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
     bucket text default 'day',
     time_zone text default 'UTC',
     project_id uuid default null,
-    user_id uuid default null,
     prices jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 -- Compiling so long a query takes longer than running it.
 set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_user_id constant uuid := coalesce(user_id, auth.uid());
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
-    v_answer jsonb;
+    v_figures jsonb;
 begin
+    perform private.require_self(conversation_analytics.user_id);
+
     with turned as (
         select
             width_bucket(t.started_at, v_bounds) as place,
@@ -3237,9 +3207,9 @@ begin
             jsonb_path_query_first(
                 r.metadata, '$.persistedAfter ? (@.type() == "number")'
             )::numeric as persisted_after,
-            case when jsonb_typeof(r.metadata -> 'filesGenerated') = 'array'
-                then jsonb_array_length(r.metadata -> 'filesGenerated')
-            end as files,
+            jsonb_path_query_first(
+                r.metadata, '$.filesGenerated ? (@.type() == "number")'
+            )::numeric as files,
             jsonb_path_query_first(
                 r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
             )::numeric as input_tokens,
@@ -3251,8 +3221,10 @@ begin
             r.metadata ->> 'complexity' as complexity,
             r.metadata ->> 'strategy' as strategy
         from public.turns as t
-        left join public.messages as r on r.id = t.reply_message_id
-        where t.user_id = v_user_id
+        left join public.messages as r
+            on r.user_id = t.user_id and r.turn_id = t.id
+            and r.role = 'assistant'
+        where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
           and (
@@ -3260,7 +3232,7 @@ begin
               or exists (
                   select 1
                   from public.conversations as c
-                  where c.id = t.conversation_id
+                  where c.user_id = t.user_id and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
           )
@@ -3379,16 +3351,15 @@ begin
         ),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
-    into v_answer;
+    into v_figures;
 
-    return v_answer;
+    return v_figures;
 end;
 $$;
 
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
-comment on function public.conversation_analytics is
-    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';
+comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
 
 -- Legal holds: what is held is removed by nobody until the hold is released.
 
@@ -3403,15 +3374,13 @@ create table private.legal_holds (
     constraint legal_holds_pkey primary key (id),
     constraint legal_holds_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint legal_holds_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
+    constraint legal_holds_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
     constraint legal_holds_reason_length check (char_length(reason) between 1 and 500)
 );
 
-create index idx_legal_holds_user_id on private.legal_holds (user_id);
-
-create index idx_legal_holds_conversation_id
-    on private.legal_holds (conversation_id, user_id);
+create index idx_legal_holds_user_id_conversation_id
+    on private.legal_holds (user_id, conversation_id);
 
 alter table private.legal_holds enable row level security;
 
@@ -3423,17 +3392,12 @@ grant select on table private.legal_holds to service_role;
 grant insert (user_id, conversation_id, reason) on table private.legal_holds to service_role;
 grant update (released_at) on table private.legal_holds to service_role;
 
-comment on table private.legal_holds is
-    'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.legal_holds.released_at is
-    'Until then nothing of what is held can be deleted, by anybody.';
+comment on table private.legal_holds is 'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.legal_holds.released_at is 'Until then nothing of what is held can be deleted, by anybody.';
 
-create function private.is_held(conversation_id uuid, user_id uuid)
+create function private.is_held(user_id uuid, conversation_id uuid)
 returns boolean
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select exists (
         select 1
@@ -3453,12 +3417,10 @@ comment on function private.is_held is 'Whether a legal hold keeps a conversatio
 -- is locked by then, and placing a hold waits for that lock.
 create function private.refuse_held_removal()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
-    if private.is_held(old.id, old.user_id) then
+    if private.is_held(old.user_id, old.id) then
         raise exception 'A legal hold keeps this conversation.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -3467,8 +3429,7 @@ end;
 $$;
 
 revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
-comment on function private.refuse_held_removal is
-    'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
+comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
@@ -3478,9 +3439,7 @@ create trigger conversations_refuse_held_removal
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
 create function private.refuse_unreleased_removal()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     if old.released_at is null then
@@ -3491,10 +3450,8 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_unreleased_removal
-    from public, anon, authenticated, service_role;
-comment on function private.refuse_unreleased_removal is
-    'Raises PT409 where a hold that was not released is to be deleted.';
+revoke all on function private.refuse_unreleased_removal from public, anon, authenticated, service_role;
+comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal
     before delete on private.legal_holds
@@ -3502,26 +3459,22 @@ create trigger legal_holds_refuse_unreleased_removal
     execute function private.refuse_unreleased_removal();
 
 create function public.place_legal_hold(
+    user_id uuid,
     reason text,
-    user_id uuid default null,
     conversation_id uuid default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_user_id uuid := user_id;
     v_hold jsonb;
 begin
     if conversation_id is not null then
-        select c.user_id into v_user_id
+        perform 1
         from public.conversations as c
-        where c.id = place_legal_hold.conversation_id
-          and (place_legal_hold.user_id is null or c.user_id = place_legal_hold.user_id)
+        where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
         for key share;
 
         if not found then
@@ -3531,14 +3484,14 @@ begin
     end if;
 
     insert into private.legal_holds (user_id, conversation_id, reason)
-    values (v_user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
+    values (place_legal_hold.user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
         from public.conversations as c
-        where c.user_id = v_user_id
+        where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;
     end if;
@@ -3552,8 +3505,7 @@ $$;
 
 revoke all on function public.place_legal_hold from public, anon, authenticated, service_role;
 grant execute on function public.place_legal_hold to service_role;
-comment on function public.place_legal_hold is
-    'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
+comment on function public.place_legal_hold is 'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
 
 create function public.list_legal_holds(
     user_id uuid default null,
@@ -3561,10 +3513,7 @@ create function public.list_legal_holds(
     released boolean default false
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object(
         'holds', coalesce(jsonb_agg(to_jsonb(h) order by h.placed_at desc, h.id desc), '[]')
@@ -3585,15 +3534,12 @@ $$;
 
 revoke all on function public.list_legal_holds from public, anon, authenticated, service_role;
 grant execute on function public.list_legal_holds to service_role;
-comment on function public.list_legal_holds is
-    'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
+comment on function public.list_legal_holds is 'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
 
-create function public.release_legal_hold(hold_id uuid)
+create function public.release_legal_hold(user_id uuid, hold_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -3601,7 +3547,7 @@ declare
 begin
     update private.legal_holds as h
     set released_at = coalesce(h.released_at, now())
-    where h.id = release_legal_hold.hold_id
+    where h.user_id = release_legal_hold.user_id and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 
     if not found then
@@ -3614,8 +3560,7 @@ $$;
 
 revoke all on function public.release_legal_hold from public, anon, authenticated, service_role;
 grant execute on function public.release_legal_hold to service_role;
-comment on function public.release_legal_hold is
-    'Ends a legal hold; one that has ended stays as it is. Raises PT404.';
+comment on function public.release_legal_hold is 'Ends a legal hold; one that has ended stays as it is. Raises PT404.';
 
 -- How long conversations are kept: policies that archive and delete what lies idle.
 
@@ -3650,12 +3595,9 @@ grant insert (user_id, project_id, archive_after_days, delete_after_days)
 grant update (archive_after_days, delete_after_days, updated_at)
     on table private.retention_policies to service_role;
 
-comment on table private.retention_policies is
-    'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.retention_policies.user_id is
-    'Whose conversations; null with a null project_id is everybody''s.';
-comment on column private.retention_policies.archive_after_days is
-    'Null is never. A policy of two nulls keeps what a wider one would remove.';
+comment on table private.retention_policies is 'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.retention_policies.user_id is 'Whose conversations; null with a null project_id is everybody''s.';
+comment on column private.retention_policies.archive_after_days is 'Null is never. A policy of two nulls keeps what a wider one would remove.';
 
 create function public.set_retention_policy(
     user_id uuid default null,
@@ -3664,10 +3606,7 @@ create function public.set_retention_policy(
     delete_after_days integer default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -3693,18 +3632,14 @@ $$;
 
 revoke all on function public.set_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.set_retention_policy to service_role;
-comment on function public.set_retention_policy is
-    'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
+comment on function public.set_retention_policy is 'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
 
 create function public.list_retention_policies(
     user_id uuid default null,
     project_id uuid default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object(
         'policies', coalesce(jsonb_agg(to_jsonb(p) order by p.created_at, p.id), '[]')
@@ -3722,18 +3657,14 @@ as $$
     ) as p;
 $$;
 
-revoke all on function public.list_retention_policies
-    from public, anon, authenticated, service_role;
+revoke all on function public.list_retention_policies from public, anon, authenticated, service_role;
 grant execute on function public.list_retention_policies to service_role;
-comment on function public.list_retention_policies is
-    'The retention policies, oldest first, 1,000 at most.';
+comment on function public.list_retention_policies is 'The retention policies, oldest first, 1,000 at most.';
 
 create function public.delete_retention_policy(policy_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 begin
@@ -3748,89 +3679,103 @@ begin
 end;
 $$;
 
-revoke all on function public.delete_retention_policy
-    from public, anon, authenticated, service_role;
+revoke all on function public.delete_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.delete_retention_policy to service_role;
-comment on function public.delete_retention_policy is
-    'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
+comment on function public.delete_retention_policy is 'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
 
--- Importing is a use of a conversation, as restoring is: its messages keep the times they had, but
--- its idle days count from the import.
-create function private.retention_due(
-    due_at timestamptz,
-    most integer,
-    user_id uuid default null,
-    project_id uuid default null,
-    among uuid[] default null
-)
-returns table (conversation_id uuid, action text)
-language sql
-stable
-security invoker
-set search_path = ''
+-- The one rule. The policy that applies is the most specific: the user's, else the project's, else
+-- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
+-- they had, but its idle days count from the import.
+create function private.retention_action(conversation public.conversations, due_at timestamptz)
+returns text
+language sql stable security invoker set search_path = ''
 as $$
-    select c.id, case when is_over.delete then 'delete' else 'archive' end
-    from public.conversations as c
-    -- The one policy that applies: the most specific.
-    cross join lateral (
+    select case
+        when idle.since < due_at - make_interval(days => policy.delete_after_days) then 'delete'
+        when conversation.archived_at is null
+            and idle.since < due_at - make_interval(days => policy.archive_after_days) then 'archive'
+    end
+    from (
         select p.archive_after_days, p.delete_after_days
         from private.retention_policies as p
-        where p.user_id = c.user_id
-           or p.project_id = c.project_id
+        where p.user_id = conversation.user_id
+           or p.project_id = conversation.project_id
            or num_nonnulls(p.user_id, p.project_id) = 0
         order by p.user_id nulls last, p.project_id nulls last
         limit 1
     ) as policy
     cross join lateral (
-        select
-            idle.since < due_at - make_interval(days => policy.delete_after_days) as delete,
-            c.archived_at is null
-                and idle.since < due_at - make_interval(days => policy.archive_after_days) as archive
-        from (
-            select greatest(
-                c.updated_at, c.restored_at, (c.imported ->> 'at')::timestamptz
-            ) as since
-        ) as idle
-    ) as is_over
-    where (is_over.delete or is_over.archive)
-      -- No policy removes what is younger than this; the index knows what is not.
-      and c.updated_at < due_at - make_interval(days => (
-          select min(least(p.archive_after_days, p.delete_after_days))
-          from private.retention_policies as p
-      ))
-      and (retention_due.user_id is null or c.user_id = retention_due.user_id)
-      and (retention_due.project_id is null or c.project_id = retention_due.project_id)
-      and (among is null or c.id = any(among))
-      and not private.is_held(c.id, c.user_id)
+        select greatest(
+            conversation.updated_at,
+            conversation.restored_at,
+            (conversation.imported ->> 'at')::timestamptz
+        ) as since
+    ) as idle
+    where not private.is_held(conversation.user_id, conversation.id)
       and not exists (
           select 1
           from public.turns as t
-          where t.conversation_id = c.id
+          where t.user_id = conversation.user_id and t.conversation_id = conversation.id
             and t.status = 'running'
-      )
-    order by c.updated_at, c.id
-    limit most;
+      );
 $$;
 
-revoke all on function private.retention_due from public, anon, authenticated, service_role;
-grant execute on function private.retention_due to service_role;
-comment on function private.retention_due is
-    'What retention is to do by a moment, longest idle first: the one rule, for the dry run and the real one. Leaves out what is held, and what has a running turn.';
+revoke all on function private.retention_action from public, anon, authenticated, service_role;
+grant execute on function private.retention_action to service_role;
+comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
--- A batch is bounded in messages too: one that takes longer than its caller waits would be undone
+-- No policy removes what is younger than this; an index knows what is not.
+create function private.retention_bound(due_at timestamptz)
+returns timestamptz
+language sql stable security invoker set search_path = ''
+as $$
+    select due_at - make_interval(days => min(least(p.archive_after_days, p.delete_after_days)))
+    from private.retention_policies as p;
+$$;
+
+revoke all on function private.retention_bound from public, anon, authenticated, service_role;
+grant execute on function private.retention_bound to service_role;
+comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
+
+create function public.list_users_due_for_retention(
+    project_id uuid default null,
+    most integer default 100
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
+    from (
+        select c.user_id, min(c.updated_at) as since
+        from public.conversations as c
+        where c.updated_at < private.retention_bound(now())
+          and (
+              list_users_due_for_retention.project_id is null
+              or c.project_id = list_users_due_for_retention.project_id
+          )
+          and private.retention_action(c, now()) is not null
+        group by c.user_id
+        order by since
+        limit most
+    ) as due;
+$$;
+
+revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
+grant execute on function public.list_users_due_for_retention to service_role;
+comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+
+-- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
 create function public.apply_retention(
+    user_id uuid,
     dry_run boolean default true,
     most integer default 500,
-    user_id uuid default null,
     project_id uuid default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-set statement_timeout = '10min'
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
 #variable_conflict use_column
 declare
@@ -3844,21 +3789,25 @@ declare
     v_removed jsonb;
 begin
     select count(*),
-           coalesce(
-               array_agg(d.conversation_id) filter (where d.place <= most and d.ahead < c_messages),
-               '{}'
-           )
+           coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
     into v_found, v_chosen
     from (
-        select due.conversation_id,
-               due.place,
-               coalesce(sum(c.last_seq) filter (where due.action = 'delete') over (
-                   order by due.place rows between unbounded preceding and 1 preceding
+        select due.id,
+               row_number() over longest_idle_first as place,
+               coalesce(sum(due.last_seq) filter (where due.action = 'delete') over (
+                   longest_idle_first rows between unbounded preceding and 1 preceding
                ), 0) as ahead
-        from private.retention_due(
-            v_now, most + 1, apply_retention.user_id, apply_retention.project_id
-        ) with ordinality as due (conversation_id, action, place)
-        join public.conversations as c on c.id = due.conversation_id
+        from (
+            select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
+            from public.conversations as c
+            where c.user_id = apply_retention.user_id
+              and c.updated_at < private.retention_bound(v_now)
+              and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
+              and private.retention_action(c, v_now) is not null
+            order by c.updated_at, c.id
+            limit most + 1
+        ) as due
+        window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
     v_tried := cardinality(v_chosen);
@@ -3870,35 +3819,50 @@ begin
         from (
             select c.id
             from public.conversations as c
-            where c.id = any(v_chosen)
+            where c.user_id = apply_retention.user_id
+              and c.id = any(v_chosen)
             order by c.id
             for update skip locked
         ) as locked;
     end if;
 
     -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-    select
-        coalesce(array_agg(d.conversation_id) filter (where d.action = 'archive'), '{}'),
-        coalesce(array_agg(d.conversation_id) filter (where d.action = 'delete'), '{}')
+    select coalesce(array_agg(d.id) filter (where d.action = 'archive'), '{}'),
+           coalesce(array_agg(d.id) filter (where d.action = 'delete'), '{}')
     into v_archive, v_delete
-    from private.retention_due(
-        v_now, most, apply_retention.user_id, apply_retention.project_id, v_chosen
+    from (
+        select c.id, private.retention_action(c, v_now) as action
+        from public.conversations as c
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_chosen)
     ) as d;
 
     select jsonb_build_object(
         'conversations', cardinality(v_delete),
-        'messages', (select count(*) from public.messages as m where m.conversation_id = any(v_delete)),
-        'turns', (select count(*) from public.turns as t where t.conversation_id = any(v_delete))
+        'messages', (
+            select count(*)
+            from public.messages as m
+            where m.user_id = apply_retention.user_id
+              and m.conversation_id = any(v_delete)
+        ),
+        'turns', (
+            select count(*)
+            from public.turns as t
+            where t.user_id = apply_retention.user_id
+              and t.conversation_id = any(v_delete)
+        )
     )
     into v_removed;
 
     if not dry_run then
         update public.conversations as c
         set archived_at = v_now
-        where c.id = any(v_archive);
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_archive);
 
         delete from public.conversations as c
-        where c.id = any(v_delete);
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_delete);
     end if;
 
     return jsonb_build_object(
@@ -3913,8 +3877,7 @@ $$;
 
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
-comment on function public.apply_retention is
-    'Archives and deletes what the policies say, so many conversations at most, longest idle first; a dry run only counts. Skips what is being written to. Run by pg_cron where it exists, else by calling apply-retention.';
+comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
 
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
@@ -3951,16 +3914,11 @@ grant insert (user_id, idempotency_key, requested_by) on table private.erasure_r
 grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
     on table private.erasure_receipts to service_role;
 
-comment on table private.erasure_receipts is
-    'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.erasure_receipts.summaries is
-    'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is
-    'Parts of files that were being imported.';
-comment on column private.erasure_receipts.held is
-    'Conversations that a legal hold kept.';
-comment on column private.erasure_receipts.erased_at is
-    'When all of it was done; null while some is left.';
+comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
+comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 
 create function public.erase_account(
     user_id uuid,
@@ -3969,10 +3927,9 @@ create function public.erase_account(
     most integer default 500
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -3999,7 +3956,7 @@ begin
         return to_jsonb(v_receipt) || jsonb_build_object('remaining', 0);
     end if;
 
-    if private.is_held(null, user_id) then
+    if private.is_held(user_id, null) then
         raise exception 'A legal hold keeps this user''s conversations.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -4017,7 +3974,7 @@ begin
             select o.id, o.last_seq
             from public.conversations as o
             where o.user_id = erase_account.user_id
-              and not private.is_held(o.id, o.user_id)
+              and not private.is_held(o.user_id, o.id)
             order by o.id
             limit most
         ) as c
@@ -4026,7 +3983,8 @@ begin
 
     perform 1
     from public.conversations as c
-    where c.id = any(v_chosen)
+    where c.user_id = erase_account.user_id
+      and c.id = any(v_chosen)
     order by c.id
     for update;
 
@@ -4034,33 +3992,46 @@ begin
     select coalesce(array_agg(id), '{}')
     into v_chosen
     from unnest(v_chosen) as id
-    where not private.is_held(id, erase_account.user_id);
+    where not private.is_held(erase_account.user_id, id);
 
     update private.erasure_receipts as r
     set conversations = r.conversations + (
-            select count(*) from public.conversations as c where c.id = any(v_chosen)
+            select count(*)
+            from public.conversations as c
+            where c.user_id = r.user_id
+              and c.id = any(v_chosen)
         ),
         messages = r.messages + (
-            select count(*) from public.messages as m where m.conversation_id = any(v_chosen)
+            select count(*)
+            from public.messages as m
+            where m.user_id = r.user_id
+              and m.conversation_id = any(v_chosen)
         ),
         turns = r.turns + (
-            select count(*) from public.turns as t where t.conversation_id = any(v_chosen)
+            select count(*)
+            from public.turns as t
+            where t.user_id = r.user_id
+              and t.conversation_id = any(v_chosen)
         ),
         summaries = r.summaries + (
-            select count(*) from public.summaries as s where s.conversation_id = any(v_chosen)
+            select count(*)
+            from public.summaries as s
+            where s.user_id = r.user_id
+              and s.conversation_id = any(v_chosen)
         ),
         import_parts = r.import_parts + v_parts
-    where r.id = v_receipt.id;
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
 
     delete from public.conversations as c
-    where c.id = any(v_chosen);
+    where c.user_id = erase_account.user_id
+      and c.id = any(v_chosen);
 
     select
         count(*) filter (where not is_held),
         count(*) filter (where is_held)
     into v_left, v_held
     from (
-        select private.is_held(c.id, c.user_id) as is_held
+        select private.is_held(c.user_id, c.id) as is_held
         from public.conversations as c
         where c.user_id = erase_account.user_id
     ) as kept;
@@ -4068,7 +4039,7 @@ begin
     update private.erasure_receipts as r
     set held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.id = v_receipt.id
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id
     returning r.* into v_receipt;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
@@ -4077,28 +4048,34 @@ $$;
 
 revoke all on function public.erase_account from public, anon, authenticated, service_role;
 grant execute on function public.erase_account to service_role;
-comment on function public.erase_account is
-    'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
 
 -- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
 -- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
 
+-- What is looked for may stand under a wrong user, so rows are looked up by conversation alone. Runs
+-- as its owner, because nobody is granted the search index, which holds content too. Live events are
+-- not looked at: they are Realtime's, which drops them after three days.
 create function private.find_broken(
+    user_id uuid default null,
     grace_seconds integer default 120,
     since timestamptz default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security definer set search_path = ''
 -- The Data API gives a call this long, where it honours a function's own limit.
 set statement_timeout = '10min'
 -- Compiling so long a query takes seconds, even where there is next to nothing to read.
 set jit = off
 as $$
-    -- With since, a hundred conversations at most of each kind; without, none, and all is read.
-    with newest as (
+    -- With since, a hundred conversations at most of each kind; with a user, that user's; with
+    -- neither, all is read.
+    with asked as (
+        select find_broken.user_id,
+               find_broken.user_id is null and since is null as is_for_all,
+               now() - make_interval(secs => grace_seconds) as lost_since
+    ),
+    newest as (
         select m.conversation_id as id
         from public.messages as m
         where m.created_at between since and 'infinity'
@@ -4111,36 +4088,42 @@ as $$
         from public.turns as t
         where since is not null
           and t.status = 'running'
-          and t.lease_expires_at < now() - make_interval(secs => grace_seconds)
+          and t.lease_expires_at < (select lost_since from asked)
         limit 100
     ),
     sampled as (
         select id from newest
         union
         select id from stuck
+        union
+        select c.id from public.conversations as c where c.user_id = find_broken.user_id
+        union
+        select m.conversation_id from public.messages as m where m.user_id = find_broken.user_id
+        union
+        select t.conversation_id from public.turns as t where t.user_id = find_broken.user_id
     ),
     chosen_conversations as (
-        select c.* from public.conversations as c where since is null
+        select c.* from public.conversations as c where (select is_for_all from asked)
         union all
         select c.* from public.conversations as c where c.id in (select id from sampled)
     ),
     chosen_messages as (
         select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
         from public.messages as m
-        where since is null
+        where (select is_for_all from asked)
         union all
         select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
         from public.messages as m
         where m.conversation_id in (select id from sampled)
     ),
     chosen_turns as (
-        select t.* from public.turns as t where since is null
+        select t.* from public.turns as t where (select is_for_all from asked)
         union all
         select t.* from public.turns as t where t.conversation_id in (select id from sampled)
     ),
     -- What a row names is looked up row by row: a join might read the whole of the other table.
     seen_conversations as (
-        select c.id, c.last_seq,
+        select c.id, c.user_id, c.last_seq,
                (
                    select max(m.seq)
                    from public.messages as m
@@ -4162,7 +4145,7 @@ as $$
         window places as (partition by m.conversation_id order by m.seq, m.created_at, m.id)
     ),
     seen_turns as (
-        select t.id, t.user_id, t.status, t.lease_expires_at,
+        select t.*,
                (
                    select c.user_id
                    from public.conversations as c
@@ -4171,20 +4154,14 @@ as $$
                (
                    select m.id
                    from public.messages as m
-                   where m.id = t.user_message_id
+                   where m.user_id = t.user_id and m.turn_id = t.id
                      and m.role = 'user'
+                   limit 1
                ) as request_id,
-               (
-                   select m.id
-                   from public.messages as m
-                   where m.id = t.reply_message_id
-                     and m.role = 'assistant'
-                     and m.turn_id = t.id
-               ) as reply_id,
                (
                    select count(*)
                    from public.messages as m
-                   where m.turn_id = t.id
+                   where m.user_id = t.user_id and m.turn_id = t.id
                      and m.role = 'assistant'
                ) as replies,
                (
@@ -4197,124 +4174,154 @@ as $$
                ) as same_key_id
         from chosen_turns as t
     ),
-    broken (name, id) as (
-        select 'turn_without_message', id from seen_turns where request_id is null
+    broken (name, user_id, id) as (
+        select 'turn_without_message', user_id, id from seen_turns where request_id is null
         union all
-        select 'settled_turn_without_reply', id
+        select 'settled_turn_without_reply', user_id, id
         from seen_turns
         where status <> 'running'
-          and reply_id is null
+          and replies = 0
         union all
-        select 'turn_with_two_replies', id from seen_turns where replies > 1
+        select 'turn_with_two_replies', user_id, id from seen_turns where replies > 1
         union all
-        select distinct 'seq_gap', conversation_id
+        select 'seq_gap', owner_id, conversation_id
         from seen_messages
         where seq <> coalesce(previous_seq, 0) + 1
           and seq is distinct from previous_seq
         union all
-        select distinct 'seq_tie', conversation_id from seen_messages where seq = previous_seq
+        select 'seq_tie', owner_id, conversation_id from seen_messages where seq = previous_seq
         union all
-        select 'last_seq_wrong', id
+        select 'last_seq_wrong', user_id, id
         from seen_conversations
         where last_seq <> coalesce(newest_seq, 0)
         union all
-        select distinct 'created_at_out_of_order', conversation_id
+        select 'created_at_out_of_order', owner_id, conversation_id
         from seen_messages
         where created_at <= previous_created_at
         union all
-        select 'key_used_twice', id from seen_turns where same_key_id is not null
+        select 'key_used_twice', user_id, id from seen_turns where same_key_id is not null
         union all
-        select 'message_of_another_owner', id from seen_messages where user_id <> owner_id
+        select 'row_of_another_owner', owner_id, conversation_id
+        from seen_messages
+        where user_id <> owner_id
         union all
-        select 'turn_of_another_owner', id from seen_turns where user_id <> owner_id
+        select 'row_of_another_owner', owner_id, conversation_id
+        from seen_turns
+        where user_id <> owner_id
         union all
-        select 'turn_without_worker', id
+        select 'turn_without_worker', user_id, id
         from seen_turns
         where status = 'running'
-          and lease_expires_at < now() - make_interval(secs => grace_seconds)
+          and lease_expires_at < (select lost_since from asked)
         union all
-        select 'orphan_message', id from seen_messages where owner_id is null
+        select 'conversation_missing', user_id, conversation_id
+        from seen_messages
+        where owner_id is null
         union all
-        select 'orphan_turn', id from seen_turns where owner_id is null
+        select 'conversation_missing', user_id, conversation_id
+        from seen_turns
+        where owner_id is null
         union all
-        select 'message_of_unknown_turn', id
+        select 'message_of_unknown_turn', user_id, id
         from seen_messages
         where turn_id is not null
           and known_turn_id is null
+        union all
+        select 'draft_left_behind', user_id, id
+        from seen_turns
+        where status <> 'running'
+          and draft <> ''
+        union all
+        select 'import_left_behind', p.user_id, p.import_id
+        from private.import_parts as p
+        where p.staged_at < now() - interval '1 hour'
+        union all
+        select 'summary_of_no_message', s.user_id, s.id
+        from public.summaries as s
+        where (find_broken.user_id is null or s.user_id = find_broken.user_id)
+          and since is null
+          and not exists (
+              select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+          )
+        union all
+        select 'words_of_no_message', d.user_id, d.message_id
+        from search.documents as d
+        where (find_broken.user_id is null or d.user_id = find_broken.user_id)
+          and since is null
+          and not exists (
+              select 1
+              from public.messages as m
+              where m.user_id = d.user_id and m.id = d.message_id
+          )
     ),
-    lists (name, ids) as (
-        select name, jsonb_agg(id order by id) from broken group by name
+    lists (name, rows) as (
+        select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
+        from (select distinct name, user_id, id from broken) as b
+        where b.user_id is not null
+          and (find_broken.user_id is null or b.user_id = find_broken.user_id)
+        group by b.name
     )
-    select coalesce(jsonb_object_agg(name, ids), '{}') from lists;
+    select coalesce(jsonb_object_agg(name, rows), '{}') from lists;
 $$;
 
 revoke all on function private.find_broken from public, anon, authenticated, service_role;
 grant execute on function private.find_broken to service_role;
-comment on function private.find_broken is
-    'The ids of what is broken, by the name of the check: of a conversation for seq and created_at, else of the row. With since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+comment on function private.find_broken is 'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
 
+-- A listing: it reads over all users, and repair_invariants then writes for one.
 create function public.check_invariants(
     grace_seconds integer default 120,
     since timestamptz default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 set statement_timeout = '10min'
 as $$
     -- Materialized, so that it is found once and not for each check.
-    with found (ids) as materialized (
-        select private.find_broken(grace_seconds, since)
+    with found (rows) as materialized (
+        select private.find_broken(grace_seconds => grace_seconds, since => since)
     )
-    select jsonb_build_object('checks', jsonb_agg(
-        jsonb_build_object(
-            'name', checks.name,
-            'broken', coalesce(jsonb_array_length(found.ids -> checks.name), 0),
-            'examples', coalesce(jsonb_path_query_array(found.ids -> checks.name, '$[0 to 4]'), '[]'),
-            'repairable', checks.repairable
+    select jsonb_build_object(
+        'checks', jsonb_agg(
+            jsonb_build_object(
+                'name', checks.name,
+                'broken', coalesce(jsonb_array_length(found.rows -> checks.name), 0),
+                'examples',
+                coalesce(jsonb_path_query_array(found.rows -> checks.name, '$[0 to 4].id'), '[]'),
+                'repairable', checks.name <> 'turn_without_message'
+            )
+            order by checks.place
+        ),
+        'users', (
+            select coalesce(jsonb_agg(distinct user_id), '[]')
+            from found, jsonb_path_query(found.rows, '$.*[*].user_id') as user_id
         )
-        order by checks.place
-    ))
-    from (values
-        (1, 'turn_without_message', false),
-        (2, 'settled_turn_without_reply', true),
-        (3, 'turn_with_two_replies', true),
-        (4, 'seq_gap', true),
-        (5, 'seq_tie', true),
-        (6, 'last_seq_wrong', true),
-        (7, 'created_at_out_of_order', true),
-        (8, 'key_used_twice', true),
-        (9, 'message_of_another_owner', true),
-        (10, 'turn_of_another_owner', true),
-        (11, 'turn_without_worker', true),
-        (12, 'orphan_message', true),
-        (13, 'orphan_turn', true),
-        (14, 'message_of_unknown_turn', true)
-    ) as checks (place, name, repairable)
+    )
+    from unnest(array[
+        'turn_without_message', 'settled_turn_without_reply', 'turn_with_two_replies', 'seq_gap',
+        'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
+        'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
+        'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
+        'summary_of_no_message', 'words_of_no_message'
+    ]) with ordinality as checks (name, place)
     cross join found;
 $$;
 
 revoke all on function public.check_invariants from public, anon, authenticated, service_role;
 grant execute on function public.check_invariants to service_role;
-comment on function public.check_invariants is
-    'Every check with how many are broken and up to five of their ids. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+comment on function public.check_invariants is 'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
-create function private.lock_conversation(conversation_id uuid)
+create function private.lock_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
     perform 1
     from public.conversations as c
-    where c.id = lock_conversation.conversation_id
+    where c.user_id = lock_conversation.user_id and c.id = lock_conversation.conversation_id
     for update;
 
     return found;
@@ -4322,19 +4329,15 @@ end;
 $$;
 
 revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
-comment on function private.lock_conversation is
-    'Waits until nobody else writes to a conversation; false where there is none.';
+comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
 
-create function private.recount_conversation(conversation_id uuid)
+create function private.recount_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(conversation_id) then
+    if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
@@ -4345,28 +4348,25 @@ begin
     from (
         select max(m.seq) as seq, max(m.created_at) as created_at
         from public.messages as m
-        where m.conversation_id = recount_conversation.conversation_id
+        where m.user_id = recount_conversation.user_id
+          and m.conversation_id = recount_conversation.conversation_id
     ) as newest
-    where c.id = recount_conversation.conversation_id;
+    where c.user_id = recount_conversation.user_id and c.id = recount_conversation.conversation_id;
 
     return true;
 end;
 $$;
 
 revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
-comment on function private.recount_conversation is
-    'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
+comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
-create function private.renumber_conversation(conversation_id uuid)
+create function private.renumber_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(conversation_id) then
+    if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
@@ -4386,34 +4386,33 @@ begin
             select m.id, m.seq, m.created_at,
                    row_number() over (order by m.seq, m.created_at, m.id) as place
             from public.messages as m
-            where m.conversation_id = renumber_conversation.conversation_id
+            where m.user_id = renumber_conversation.user_id
+              and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id and m.id = placed.id;
 
     update public.messages as m
     set seq = m.seq - raised.above
     from (
         select max(m.seq) - count(*) as above
         from public.messages as m
-        where m.conversation_id = renumber_conversation.conversation_id
+        where m.user_id = renumber_conversation.user_id
+          and m.conversation_id = renumber_conversation.conversation_id
     ) as raised
-    where m.conversation_id = renumber_conversation.conversation_id;
+    where m.user_id = renumber_conversation.user_id
+      and m.conversation_id = renumber_conversation.conversation_id;
 
-    return private.recount_conversation(conversation_id);
+    return private.recount_conversation(user_id, conversation_id);
 end;
 $$;
 
 revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
-comment on function private.renumber_conversation is
-    'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
+comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
-create function private.recover_conversation(conversation_id uuid, user_id uuid)
+create function private.recover_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -4424,221 +4423,235 @@ begin
         return false;
     end if;
 
-    insert into public.conversations (id, user_id, title)
-    values (v_id, recover_conversation.user_id, 'Recovered')
-    on conflict on constraint conversations_pkey do nothing;
-
+    -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
     if exists (
         select 1
-        from public.conversations as c
-        where c.id = v_id
-          and c.user_id <> recover_conversation.user_id
+        from public.messages as m
+        where m.conversation_id = v_id
+          and m.user_id <> recover_conversation.user_id
+        union all
+        select 1
+        from public.turns as t
+        where t.conversation_id = v_id
+          and t.user_id <> recover_conversation.user_id
     ) then
-        -- Somebody else's rows had the same id and came first: nobody is shown another's.
-        insert into public.conversations (user_id, title)
-        values (recover_conversation.user_id, 'Recovered')
-        returning id into v_id;
+        v_id := gen_random_uuid();
+    end if;
 
+    insert into public.conversations (id, user_id, title)
+    values (v_id, recover_conversation.user_id, 'Recovered')
+    on conflict do nothing;
+
+    if v_id <> recover_conversation.conversation_id then
         update public.messages as m
         set conversation_id = v_id
-        where m.conversation_id = recover_conversation.conversation_id
-          and m.user_id = recover_conversation.user_id;
+        where m.user_id = recover_conversation.user_id
+          and m.conversation_id = recover_conversation.conversation_id;
 
         update public.turns as t
         set conversation_id = v_id
-        where t.conversation_id = recover_conversation.conversation_id
-          and t.user_id = recover_conversation.user_id;
+        where t.user_id = recover_conversation.user_id
+          and t.conversation_id = recover_conversation.conversation_id;
+
+        update public.summaries as s
+        set conversation_id = v_id
+        where s.user_id = recover_conversation.user_id
+          and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(v_id);
+    return private.recount_conversation(user_id, v_id);
 end;
 $$;
 
 revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
-comment on function private.recover_conversation is
-    'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
+comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
-create function private.drop_second_replies(turn_id uuid)
+-- In one statement, since a message names its turn by its user too.
+create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_kept_id uuid;
 begin
-    perform private.lock_conversation(t.conversation_id)
-    from public.turns as t
-    where t.id = drop_second_replies.turn_id;
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
 
-    select m.id into v_kept_id
-    from public.messages as m
-    join public.turns as t on t.id = m.turn_id
-    where t.id = drop_second_replies.turn_id
-      and m.role = 'assistant'
-    order by (m.id = t.reply_message_id) desc, m.seq, m.id
-    limit 1;
+    with given as (
+        update public.turns as t
+        set user_id = give_to_owner.user_id,
+            -- The right owner may have used the same key.
+            idempotency_key = case
+                when exists (
+                    select 1
+                    from public.turns as o
+                    where o.user_id = give_to_owner.user_id
+                      and o.idempotency_key = t.idempotency_key
+                ) then left(t.idempotency_key, 218) || '-' || t.id
+                else t.idempotency_key
+            end
+        where t.conversation_id = give_to_owner.conversation_id
+          and t.user_id <> give_to_owner.user_id
+    )
+    update public.messages as m
+    set user_id = give_to_owner.user_id,
+        turn_id = (
+            select t.id
+            from public.turns as t
+            where t.conversation_id = m.conversation_id
+              and t.id = m.turn_id
+        )
+    where m.conversation_id = give_to_owner.conversation_id
+      and m.user_id <> give_to_owner.user_id;
+
+    return true;
+end;
+$$;
+
+revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
+comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
+
+create function private.drop_second_replies(user_id uuid, turn_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    perform private.lock_conversation(t.user_id, t.conversation_id)
+    from public.turns as t
+    where t.user_id = drop_second_replies.user_id and t.id = drop_second_replies.turn_id;
 
     update public.messages as m
     set turn_id = null
-    where m.turn_id = drop_second_replies.turn_id
+    where m.user_id = drop_second_replies.user_id and m.turn_id = drop_second_replies.turn_id
       and m.role = 'assistant'
-      and m.id <> v_kept_id;
+      and m.seq > (
+          select min(o.seq)
+          from public.messages as o
+          where o.user_id = m.user_id and o.turn_id = m.turn_id
+            and o.role = 'assistant'
+      );
 
     return found;
 end;
 $$;
 
 revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
-comment on function private.drop_second_replies is
-    'Leaves a turn the reply it points to, else its first; the others stay as messages outside of any turn.';
+comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
-create function private.answer_turn(turn_id uuid)
+create function private.settle_by_reply(user_id uuid, turn_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
     v_reply public.messages;
 begin
-    perform private.lock_conversation(t.conversation_id)
+    select t.* into v_turn
     from public.turns as t
-    where t.id = answer_turn.turn_id;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
+
+    -- Without a conversation there is no place for a reply.
+    if not private.lock_conversation(user_id, v_turn.conversation_id) then
+        return false;
+    end if;
 
     select t.* into v_turn
     from public.turns as t
-    join public.conversations as c on c.id = t.conversation_id and c.user_id = t.user_id
-    where t.id = answer_turn.turn_id
-    for update of t;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
+    for update;
 
-    -- Without a conversation there is no place for a reply, and a turn with a lease has a worker.
-    if not found or (v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp()) then
+    -- A turn with a lease has a worker.
+    if v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp() then
         return false;
     end if;
 
     select m.* into v_reply
     from public.messages as m
-    where m.conversation_id = v_turn.conversation_id
+    where m.user_id = settle_by_reply.user_id and m.turn_id = settle_by_reply.turn_id
       and m.role = 'assistant'
-      and (m.turn_id = v_turn.id or m.turn_id is null and m.id = v_turn.reply_message_id)
-    order by m.turn_id nulls last, m.seq
+    order by m.seq
     limit 1;
 
     if not found then
-        perform private.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(user_id, turn_id);
         return true;
     end if;
 
-    -- A turn that claims this one's reply is broken too, and gets its own when it is its turn.
     update public.turns as t
-    set reply_message_id = gen_random_uuid()
-    where t.reply_message_id = v_reply.id
-      and t.id <> v_turn.id;
-
-    update public.messages as m
-    set turn_id = v_turn.id
-    where m.id = v_reply.id
-      and m.turn_id is null;
-
-    update public.turns as t
-    set reply_message_id = v_reply.id,
-        status = case
+    set status = case
             when t.status <> 'running' then t.status
             when v_reply.metadata ->> 'success' = 'true' then 'completed'
             else 'interrupted'
         end,
         draft = '',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
-    where t.id = v_turn.id;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 
     return true;
 end;
 $$;
 
-revoke all on function private.answer_turn from public, anon, authenticated, service_role;
-comment on function private.answer_turn is
-    'Points a turn without a worker, or without the reply it names, to the stored reply that is its own; where there is none, interrupts it.';
+revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
+comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
--- How what find_broken found is mended: one thing at a time, then all of it in an order that works.
+-- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
+-- that works.
 
-create function private.repair_broken(check_name text, broken_id uuid)
+create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_conversation_id uuid;
-    v_user_id uuid;
 begin
     case check_name
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.id = repair_broken.broken_id
-              and not exists (select 1 from public.turns as t where t.id = m.turn_id);
-
-        when 'orphan_message' then
-            select m.conversation_id, m.user_id into v_conversation_id, v_user_id
-            from public.messages as m
-            where m.id = repair_broken.broken_id;
-            return private.recover_conversation(v_conversation_id, v_user_id);
-
-        when 'orphan_turn' then
-            select t.conversation_id, t.user_id into v_conversation_id, v_user_id
-            from public.turns as t
-            where t.id = repair_broken.broken_id;
-            return private.recover_conversation(v_conversation_id, v_user_id);
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
 
-        when 'message_of_another_owner' then
-            update public.messages as m
-            set user_id = c.user_id
-            from public.conversations as c
-            where c.id = m.conversation_id
-              and m.id = repair_broken.broken_id;
+        when 'conversation_missing' then
+            return private.recover_conversation(user_id, broken_id);
 
-        when 'turn_of_another_owner' then
-            -- The right owner may have used the same key.
-            update public.turns as t
-            set user_id = c.user_id,
-                idempotency_key = case
-                    when exists (
-                        select 1
-                        from public.turns as o
-                        where o.user_id = c.user_id
-                          and o.idempotency_key = t.idempotency_key
-                          and o.id <> t.id
-                    ) then left(t.idempotency_key, 218) || '-' || t.id
-                    else t.idempotency_key
-                end
-            from public.conversations as c
-            where c.id = t.conversation_id
-              and t.id = repair_broken.broken_id;
+        when 'row_of_another_owner' then
+            return private.give_to_owner(user_id, broken_id);
 
         when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
-            return private.renumber_conversation(broken_id);
+            return private.renumber_conversation(user_id, broken_id);
 
         when 'last_seq_wrong' then
-            return private.recount_conversation(broken_id);
+            return private.recount_conversation(user_id, broken_id);
 
         when 'turn_with_two_replies' then
-            return private.drop_second_replies(broken_id);
+            return private.drop_second_replies(user_id, broken_id);
 
         when 'settled_turn_without_reply', 'turn_without_worker' then
-            return private.answer_turn(broken_id);
+            return private.settle_by_reply(user_id, broken_id);
+
+        when 'draft_left_behind' then
+            update public.turns as t
+            set draft = ''
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+
+        when 'import_left_behind' then
+            delete from private.import_parts as p
+            where p.user_id = repair_broken.user_id
+              and p.import_id = repair_broken.broken_id;
+
+        when 'summary_of_no_message' then
+            delete from public.summaries as s
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
+
+        when 'words_of_no_message' then
+            delete from search.documents as d
+            where d.user_id = repair_broken.user_id
+              and d.message_id = repair_broken.broken_id;
     end case;
 
     return found;
@@ -4646,27 +4659,24 @@ end;
 $$;
 
 revoke all on function private.repair_broken from public, anon, authenticated, service_role;
-comment on function private.repair_broken is
-    'Mends one thing that a check found; false where it could not.';
+comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
 -- says, and never deletes one.
-create function public.repair_invariants(grace_seconds integer default 120)
+create function public.repair_invariants(user_id uuid, grace_seconds integer default 120)
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 declare
     -- Owners and places come before replies, which are inserted where those are right.
     c_order constant text[] := array[
-        'message_of_unknown_turn', 'orphan_message', 'orphan_turn', 'key_used_twice',
-        'message_of_another_owner', 'turn_of_another_owner', 'seq_gap', 'seq_tie',
-        'created_at_out_of_order', 'last_seq_wrong', 'turn_with_two_replies',
-        'settled_turn_without_reply', 'turn_without_worker'
+        'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message'
     ];
     v_found jsonb;
     v_name text;
@@ -4676,14 +4686,14 @@ declare
 begin
     -- What one repair brings to light, the next round mends.
     for v_round in 1..5 loop
-        v_found := private.find_broken(grace_seconds);
+        v_found := private.find_broken(user_id, grace_seconds);
         v_is_mended := false;
 
         foreach v_name in array c_order loop
             for v_id in
-                select jsonb_array_elements_text(v_found -> v_name)::uuid
+                select (jsonb_array_elements(v_found -> v_name) ->> 'id')::uuid
             loop
-                if private.repair_broken(v_name, v_id) then
+                if private.repair_broken(user_id, v_name, v_id) then
                     v_is_mended := true;
                     v_counts := v_counts || jsonb_build_object(
                         v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
@@ -4695,31 +4705,76 @@ begin
         exit when not v_is_mended;
     end loop;
 
-    return jsonb_build_object('repaired', (
-        select jsonb_agg(
-            jsonb_build_object('name', name, 'repaired', coalesce((v_counts ->> name)::integer, 0))
-            order by place
-        )
-        from unnest(c_order) with ordinality as repairs (name, place)
-    ));
+    return jsonb_build_object('repaired', v_counts);
 end;
 $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
-comment on function public.repair_invariants is
-    'Mends what check_invariants finds, and says how much of each. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+comment on function public.repair_invariants is 'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
 
--- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the functions of
--- the same names.
+-- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
+-- the same names. Procedures that commit after each user, so that one transaction touches one user,
+-- and one who can't be served keeps no other waiting. A procedure that commits can't have settings of
+-- its own, search_path included: every name in it says its schema.
+
+create procedure private.apply_retention()
+language plpgsql security invoker
+as $$
+declare
+    v_user_id uuid;
+begin
+    for v_user_id in
+        select pg_catalog.jsonb_array_elements_text(
+            public.list_users_due_for_retention() -> 'users'
+        )::pg_catalog.uuid
+    loop
+        begin
+            perform public.apply_retention(v_user_id, dry_run => false);
+        exception
+            when others then
+                raise warning 'retention of user % is left for the next time: %', v_user_id, sqlerrm;
+        end;
+        commit;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
+comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction.';
+
+create procedure private.sweep_imports()
+language plpgsql security invoker
+as $$
+declare
+    v_import pg_catalog.jsonb;
+begin
+    for v_import in
+        select pg_catalog.jsonb_array_elements(public.list_imports_left_behind() -> 'imports')
+    loop
+        begin
+            perform public.discard_import(
+                (v_import ->> 'user_id')::pg_catalog.uuid,
+                (v_import ->> 'import_id')::pg_catalog.uuid
+            );
+        exception
+            when others then
+                raise warning 'import % is left for the next time: %', v_import ->> 'import_id', sqlerrm;
+        end;
+        commit;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
+comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
-        perform cron.schedule('sweep-turns', '* * * * *', 'select public.sweep_turns()');
-        perform cron.schedule(
-            'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
-        );
+        perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
+        perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
+        perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
     end if;
 end;
 $$;

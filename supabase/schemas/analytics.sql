@@ -8,10 +8,7 @@ create function private.bucket_bounds(
     time_zone text
 )
 returns timestamptz[]
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     c_most constant integer := 400;
@@ -78,32 +75,29 @@ $$;
 
 revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
 grant execute on function private.bucket_bounds to authenticated, service_role;
-comment on function private.bucket_bounds is
-    'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
+comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
 create function public.conversation_analytics(
+    user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
     bucket text default 'day',
     time_zone text default 'UTC',
     project_id uuid default null,
-    user_id uuid default null,
     prices jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 -- Compiling so long a query takes longer than running it.
 set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_user_id constant uuid := coalesce(user_id, auth.uid());
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
-    v_answer jsonb;
+    v_figures jsonb;
 begin
+    perform private.require_self(conversation_analytics.user_id);
+
     with turned as (
         select
             width_bucket(t.started_at, v_bounds) as place,
@@ -117,9 +111,9 @@ begin
             jsonb_path_query_first(
                 r.metadata, '$.persistedAfter ? (@.type() == "number")'
             )::numeric as persisted_after,
-            case when jsonb_typeof(r.metadata -> 'filesGenerated') = 'array'
-                then jsonb_array_length(r.metadata -> 'filesGenerated')
-            end as files,
+            jsonb_path_query_first(
+                r.metadata, '$.filesGenerated ? (@.type() == "number")'
+            )::numeric as files,
             jsonb_path_query_first(
                 r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
             )::numeric as input_tokens,
@@ -131,8 +125,10 @@ begin
             r.metadata ->> 'complexity' as complexity,
             r.metadata ->> 'strategy' as strategy
         from public.turns as t
-        left join public.messages as r on r.id = t.reply_message_id
-        where t.user_id = v_user_id
+        left join public.messages as r
+            on r.user_id = t.user_id and r.turn_id = t.id
+            and r.role = 'assistant'
+        where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
           and (
@@ -140,7 +136,7 @@ begin
               or exists (
                   select 1
                   from public.conversations as c
-                  where c.id = t.conversation_id
+                  where c.user_id = t.user_id and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
           )
@@ -259,13 +255,12 @@ begin
         ),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
-    into v_answer;
+    into v_figures;
 
-    return v_answer;
+    return v_figures;
 end;
 $$;
 
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
-comment on function public.conversation_analytics is
-    'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone; the service says whose. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400.';
+comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';

@@ -3,10 +3,7 @@
 
 create function private.title_from_request(request text)
 returns text
-language sql
-immutable
-security invoker
-set search_path = ''
+language sql immutable security invoker set search_path = ''
 as $$
     select coalesce(
         nullif(btrim(left(regexp_replace(btrim(left(request, 400)), '\s+', ' ', 'g'), 80)), ''),
@@ -16,8 +13,7 @@ $$;
 
 revoke all on function private.title_from_request from public, anon, authenticated, service_role;
 grant execute on function private.title_from_request to service_role;
-comment on function private.title_from_request is
-    'The title of a conversation that starts with this request: its first 80 characters on one line.';
+comment on function private.title_from_request is 'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
 create function public.begin_turn(
     user_id uuid,
@@ -34,78 +30,79 @@ create function public.begin_turn(
     turns_per_day integer default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_conversation_id uuid;
+    v_conversation_id uuid := gen_random_uuid();
     v_turn public.turns;
-    v_lease_expires_at timestamptz;
 begin
-    -- Callers with one key queue here; each then sees what the one before it committed.
-    perform pg_advisory_xact_lock(hashtextextended(user_id::text || '/' || idempotency_key, 0));
-
-    select t.* into v_turn
-    from public.turns as t
-    where t.user_id = begin_turn.user_id
-      and t.idempotency_key = begin_turn.idempotency_key;
-
-    if found then
-        if v_turn.request_hash <> begin_turn.request_hash then
-            raise exception 'This idempotency key was used for another request.'
-                using errcode = 'PT422', detail = 'idempotency_key_reused';
-        end if;
-        if v_turn.user_message_id = begin_turn.message_id
-            and v_turn.status = 'running'
-            and v_turn.attempt = 1
-        then
-            -- The same call again: its answer was lost on the way, so nobody works on it yet.
-            return private.describe_turn(v_turn.id, 'started', history_tokens);
-        end if;
-        return private.resume_turn(v_turn.id, lease_seconds, history_tokens);
-    end if;
-
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
-
-    if conversation_id is null then
-        insert into public.conversations (user_id, project_id, title)
-        values (begin_turn.user_id, begin_turn.project_id, private.title_from_request(request))
-        returning id into v_conversation_id;
-    else
+    if conversation_id is not null then
         select c.id into v_conversation_id
         from public.conversations as c
-        where c.id = begin_turn.conversation_id
-          and c.user_id = begin_turn.user_id
+        where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
         for update;
+    end if;
 
-        if not found then
-            raise exception 'Conversation not found.'
-                using errcode = 'PT404', detail = 'conversation_not_found';
-        end if;
+    -- Under the lock: whoever came before with this key has committed its turn.
+    if exists (
+        select 1
+        from public.turns as t
+        where t.user_id = begin_turn.user_id
+          and t.idempotency_key = begin_turn.idempotency_key
+    ) then
+        return private.resume_turn(
+            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+        );
+    end if;
 
+    if v_conversation_id is null then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    if conversation_id is not null then
         select t.* into v_turn
         from public.turns as t
-        where t.conversation_id = v_conversation_id
+        where t.user_id = begin_turn.user_id and t.conversation_id = begin_turn.conversation_id
           and t.status = 'running';
 
         if found and v_turn.lease_expires_at > clock_timestamp() then
-            return private.describe_turn(v_turn.id, 'in_progress');
+            return private.describe_turn(user_id, v_turn.id, 'in_progress');
         elsif found then
-            perform private.interrupt_turn(v_turn.id);
+            perform private.interrupt_turn(user_id, v_turn.id);
         end if;
     end if;
 
-    v_lease_expires_at := clock_timestamp() + make_interval(secs => lease_seconds);
+    -- Of callers with one key at once, the index lets one open the turn, and with it the
+    -- conversation that is new.
+    with opened as (
+        insert into public.turns
+            (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+        values
+            (begin_turn.user_id, v_conversation_id, begin_turn.idempotency_key,
+             begin_turn.request_hash, clock_timestamp() + make_interval(secs => lease_seconds))
+        on conflict (user_id, idempotency_key) do nothing
+        returning *
+    ),
+    started as (
+        insert into public.conversations (id, user_id, project_id, title)
+        select o.conversation_id, o.user_id, begin_turn.project_id,
+               private.title_from_request(request)
+        from opened as o
+        where begin_turn.conversation_id is null
+    )
+    select o.* into v_turn from opened as o;
 
-    insert into public.turns
-        (conversation_id, user_id, idempotency_key, request_hash, lease_expires_at, user_message_id)
-    values
-        (v_conversation_id, begin_turn.user_id, begin_turn.idempotency_key,
-         begin_turn.request_hash, v_lease_expires_at, begin_turn.message_id)
-    returning * into v_turn;
+    if not found then
+        return private.resume_turn(
+            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+        );
+    end if;
+
+    perform private.refuse_used_key(user_id, idempotency_key);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, metadata, turn_id)
@@ -114,26 +111,25 @@ begin
          begin_turn.request, begin_turn.metadata, v_turn.id);
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_turn(v_turn.id, 'started', history_tokens);
+    return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
 end;
 $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is
-    'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
-    turn_id uuid,
+    user_id uuid,
+    idempotency_key text,
+    request_hash text,
+    message_id uuid,
     lease_seconds integer,
     history_tokens integer
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -141,46 +137,69 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = resume_turn.turn_id)
+    where c.user_id = resume_turn.user_id
+      and c.id = (
+          select t.conversation_id
+          from public.turns as t
+          where t.user_id = resume_turn.user_id
+            and t.idempotency_key = resume_turn.idempotency_key
+      )
     for update;
 
     select t.* into v_turn
     from public.turns as t
-    where t.id = resume_turn.turn_id
+    where t.user_id = resume_turn.user_id
+      and t.idempotency_key = resume_turn.idempotency_key
     for update;
 
     if not found then
         -- Its conversation was deleted in the meantime.
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
+    elsif v_turn.request_hash <> resume_turn.request_hash then
+        raise exception 'This idempotency key was used for another request.'
+            using errcode = 'PT422', detail = 'idempotency_key_reused';
+    end if;
+
+    if v_turn.status = 'running'
+        and v_turn.attempt = 1
+        and exists (
+            select 1
+            from public.messages as m
+            where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
+              and m.role = 'user'
+              and m.id = resume_turn.message_id
+        )
+    then
+        -- The same call again: its answer was lost on the way, so nobody works on it yet.
+        return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
     end if;
 
     if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
         if v_turn.cancel_requested_at is null then
-            update public.turns
-            set attempt = attempt + 1,
+            update public.turns as t
+            set attempt = t.attempt + 1,
                 draft = '',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
-            where id = v_turn.id;
+            where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
             perform private.broadcast_status(v_turn.conversation_id, v_turn.id, 'accepted');
-            return private.describe_turn(v_turn.id, 'taken_over', history_tokens);
+            return private.describe_turn(user_id, v_turn.id, 'taken_over', history_tokens);
         end if;
-        perform private.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(user_id, v_turn.id);
     end if;
 
-    update public.turns
-    set replays = replays + 1
-    where id = v_turn.id
-    returning * into v_turn;
+    update public.turns as t
+    set replays = t.replays + 1
+    where t.user_id = resume_turn.user_id and t.id = v_turn.id
+    returning t.* into v_turn;
 
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
 
 revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
-comment on function private.resume_turn is
-    'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays.';
+comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';

@@ -4,15 +4,13 @@
 -- without reading the text itself.
 
 create function public.load_history(
+    user_id uuid,
     conversation_id uuid,
     history_tokens integer default 100000,
     before bigint default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -36,9 +34,11 @@ declare
     v_is_whole boolean := false;
     v_messages jsonb;
 begin
+    perform private.require_self(user_id);
+
     select least(before, c.last_seq + 1) into v_before
     from public.conversations as c
-    where c.id = load_history.conversation_id;
+    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -47,7 +47,7 @@ begin
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.conversation_id = load_history.conversation_id;
+    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id;
 
     -- From the summaries to what they cover, by id: there are few of them. The fences keep the
     -- planner from starting at the messages, which it takes for few as well.
@@ -56,12 +56,18 @@ begin
     into v_summary
     from public.summaries as s
     cross join lateral (
-        select * from public.messages where messages.id = s.id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.id
+        offset 0
     ) as m
     cross join lateral (
-        select * from public.messages where messages.id = s.through_message_id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
+        offset 0
     ) as through
-    where s.conversation_id = load_history.conversation_id
+    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
       and through.seq < v_before
@@ -84,7 +90,8 @@ begin
         for v_row in
             select m.seq, octet_length(m.content) as bytes
             from public.messages as m
-            where m.conversation_id = load_history.conversation_id
+            where m.user_id = load_history.user_id
+              and m.conversation_id = load_history.conversation_id
               and m.seq >= v_from
               and m.seq < v_until
               and m.id <> all (v_ours)
@@ -124,7 +131,8 @@ begin
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
         from public.messages as m
-        where m.conversation_id = load_history.conversation_id
+        where m.user_id = load_history.user_id
+          and m.conversation_id = load_history.conversation_id
           and m.seq >= v_first
           and m.seq < v_before
           and m.id <> all (v_ours)
@@ -147,7 +155,10 @@ begin
                 select count(*)
                 from unnest(v_ours) as ours (id)
                 cross join lateral (
-                    select seq from public.messages where messages.id = ours.id offset 0
+                    select seq
+                    from public.messages
+                    where messages.user_id = load_history.user_id and messages.id = ours.id
+                    offset 0
                 ) as m
                 where m.seq > v_covered
                   and m.seq < v_first
@@ -162,38 +173,58 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is
-    'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
+-- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
+    user_id uuid,
     turn_id uuid,
     outcome text,
     history_tokens integer default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object(
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+    v_conversation public.conversations;
+    v_request public.messages;
+    v_reply public.messages;
+begin
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
+
+    select c.* into v_conversation
+    from public.conversations as c
+    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
+
+    select m.* into v_request
+    from public.messages as m
+    where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
+      and m.role = 'user';
+
+    if v_turn.status <> 'running' then
+        select m.* into v_reply
+        from public.messages as m
+        where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
+          and m.role = 'assistant';
+    end if;
+
+    return jsonb_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(t) - 'request_hash' - 'draft',
-        'conversation', to_jsonb(c),
-        'user_message', to_jsonb(u),
-        'reply', to_jsonb(r)
+        'turn', to_jsonb(v_turn) - 'request_hash' - 'draft',
+        'conversation', v_conversation,
+        'user_message', v_request,
+        'reply', case when v_reply.id is not null then to_jsonb(v_reply) end
     ) || case
         when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(t.conversation_id, history_tokens, u.seq)
-    end
-    from public.turns as t
-    join public.conversations as c on c.id = t.conversation_id
-    join public.messages as u on u.id = t.user_message_id
-    left join public.messages as r on r.id = t.reply_message_id
-    where t.id = describe_turn.turn_id;
+        else public.load_history(user_id, v_conversation.id, history_tokens, v_request.seq)
+    end;
+end;
 $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is
-    'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';

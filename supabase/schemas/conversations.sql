@@ -14,7 +14,7 @@ create table public.conversations (
     restored_at timestamptz,
 
     constraint conversations_pkey primary key (id),
-    constraint conversations_id_user_id_key unique (id, user_id),
+    constraint conversations_user_id_id_key unique (user_id, id),
     constraint conversations_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
     constraint conversations_title_length check (char_length(title) between 1 and 200),
@@ -64,25 +64,18 @@ grant insert (id, user_id, project_id, title, metadata, archived_at) on table pu
     to service_role;
 grant update (project_id, title, metadata, archived_at) on table public.conversations to service_role;
 
-comment on table public.conversations is
-    'One conversation between a user and the AI. Owned by user_id alone.';
-comment on column public.conversations.last_seq is
-    'The seq of the newest message; 0 while there is none.';
-comment on column public.conversations.updated_at is
-    'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
-comment on column public.conversations.imported is
-    'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
-comment on column public.conversations.restored_at is
-    'When it last came back from the archive. Written by the database.';
+comment on table public.conversations is 'One conversation between a user and the AI. Owned by user_id alone.';
+comment on column public.conversations.last_seq is 'The seq of the newest message; 0 while there is none.';
+comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
+comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
+comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
 -- whole row at each change: one row that was too deep could then take no message any more.
 create function private.refuse_depth()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     raise exception 'Metadata nests too deep.' using errcode = '23514';
@@ -90,8 +83,7 @@ end;
 $$;
 
 revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
-comment on function private.refuse_depth is
-    'Raises 23514: metadata nests deeper than readers of JSON follow.';
+comment on function private.refuse_depth is 'Raises 23514: metadata nests deeper than readers of JSON follow.';
 
 create trigger conversations_refuse_depth
     before insert or update of metadata on public.conversations
@@ -102,9 +94,7 @@ create trigger conversations_refuse_depth
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     new.restored_at := now();
@@ -113,8 +103,7 @@ end;
 $$;
 
 revoke all on function private.note_restore from public, anon, authenticated, service_role;
-comment on function private.note_restore is
-    'Writes down when a conversation came back from the archive, whoever restored it.';
+comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
     before update of archived_at on public.conversations
@@ -126,9 +115,7 @@ create trigger conversations_note_restore
 -- when it was, nor an import take it. Such a moment becomes that of the change.
 create function private.bound_archived_at()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     new.archived_at := now();
@@ -137,8 +124,7 @@ end;
 $$;
 
 revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
-comment on function private.bound_archived_at is
-    'Puts now in the place of a moment in the future, or of one that is none.';
+comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at
     before insert or update of archived_at on public.conversations

@@ -2,39 +2,46 @@
 -- security, so none of these functions can show more than a plain select would.
 
 create function public.create_conversation(
+    user_id uuid,
     title text default 'New Chat',
     project_id uuid default null,
     metadata jsonb default '{}'
 )
 returns jsonb
-language sql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
-    insert into public.conversations (title, project_id, metadata)
-    values (create_conversation.title, create_conversation.project_id, create_conversation.metadata)
-    returning to_jsonb(conversations);
+#variable_conflict use_column
+declare
+    v_conversation public.conversations;
+begin
+    perform private.require_self(create_conversation.user_id);
+
+    insert into public.conversations (user_id, title, project_id, metadata)
+    values (create_conversation.user_id, create_conversation.title,
+            create_conversation.project_id, create_conversation.metadata)
+    returning * into v_conversation;
+
+    return to_jsonb(v_conversation);
+end;
 $$;
 
 revoke all on function public.create_conversation from public, anon, authenticated, service_role;
 grant execute on function public.create_conversation to authenticated;
-comment on function public.create_conversation is 'Starts an empty conversation of the caller''s.';
+comment on function public.create_conversation is 'Starts an empty conversation of this user''s.';
 
-create function public.get_conversation(conversation_id uuid)
+create function public.get_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_conversation jsonb;
 begin
+    perform private.require_self(get_conversation.user_id);
+
     select to_jsonb(c) into v_conversation
     from public.conversations as c
-    where c.id = get_conversation.conversation_id;
+    where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -51,6 +58,7 @@ comment on function public.get_conversation is 'One conversation''s row. Raises 
 -- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
 -- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
 create function public.load_conversation(
+    user_id uuid,
     conversation_id uuid,
     page_size integer default 50,
     before bigint default null,
@@ -58,10 +66,7 @@ create function public.load_conversation(
     around uuid default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -73,12 +78,13 @@ declare
     v_oldest bigint;
     v_newest bigint;
     v_around bigint;
-    v_place uuid;
     v_nearest bigint;
 begin
+    perform private.require_self(load_conversation.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = load_conversation.conversation_id;
+    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -87,12 +93,13 @@ begin
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
-        -- By its id alone: under a policy, a second fact may lead to a slower index.
-        select m.seq, m.conversation_id into v_around, v_place
+        select m.seq into v_around
         from public.messages as m
-        where m.id = load_conversation.around;
+        where m.user_id = load_conversation.user_id
+          and m.conversation_id = load_conversation.conversation_id
+          and m.id = load_conversation.around;
 
-        if v_place is distinct from v_conversation.id then
+        if not found then
             raise exception 'Message not found.'
                 using errcode = 'PT404', detail = 'message_not_found';
         end if;
@@ -121,7 +128,8 @@ begin
                ) over nearest_first as bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = load_conversation.user_id
+          and m.conversation_id = load_conversation.conversation_id
           and m.seq between v_first and v_first + v_limit - 1
           and (before is null or m.seq < before)
         window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
@@ -133,7 +141,8 @@ begin
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
     from public.messages as m
-    where m.conversation_id = v_conversation.id
+    where m.user_id = load_conversation.user_id
+      and m.conversation_id = load_conversation.conversation_id
       and m.seq between v_oldest and v_newest;
 
     return jsonb_build_object(
@@ -151,7 +160,12 @@ begin
                 'turn_id', t.id,
                 'status', t.status,
                 'attempt', t.attempt,
-                'user_message_id', t.user_message_id,
+                'user_message_id', (
+                    select m.id
+                    from public.messages as m
+                    where m.user_id = t.user_id and m.turn_id = t.id
+                      and m.role = 'user'
+                ),
                 'draft', t.draft,
                 'offset', char_length(t.draft),
                 'started_at', t.started_at,
@@ -159,7 +173,8 @@ begin
                 'is_expired', t.lease_expires_at <= now()
             )
             from public.turns as t
-            where t.conversation_id = v_conversation.id
+            where t.user_id = load_conversation.user_id
+              and t.conversation_id = load_conversation.conversation_id
               and t.status = 'running'
         )
     );
@@ -168,25 +183,24 @@ $$;
 
 revoke all on function public.load_conversation from public, anon, authenticated, service_role;
 grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is
-    'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
 
--- The bounds are values: under a policy no index is asked with a coalesce(). What is known by its id
--- is looked up by that alone, behind a fence (offset 0). A page has a size in bytes too, since
--- metadata may be long.
+-- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
+-- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
+-- whatever the statistics say there is one plan: it reads the page's rows and no others. A page has
+-- a size in bytes too, since metadata may be long.
 create function public.list_conversations(
+    user_id uuid,
     archived boolean default false,
     project_id uuid default null,
     page_size integer default 50,
     before_updated_at timestamptz default null,
-    before_id uuid default null,
-    as_of timestamptz default null
+    before_id uuid default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -194,120 +208,77 @@ declare
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-    v_newest constant timestamptz := coalesce(as_of, 'infinity');
 begin
+    perform private.require_self(list_conversations.user_id);
     return (
-        with unmoved as (
-            select c.id, c.updated_at as place
-            from public.conversations as c
-            where (c.archived_at is not null) = list_conversations.archived
-              and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-              and (c.updated_at, c.id) < (v_before, v_before_id)
-              and c.updated_at <= v_newest
-            order by c.updated_at desc, c.id desc
-            limit v_limit + 1
-        ),
-        moved as (
-            select c.id, stood.place
-            from public.conversations as c
-            cross join lateral (
-                select coalesce(
-                    (
-                        -- In a conversation, created_at grows with seq.
-                        select m.created_at
-                        from public.messages as m
-                        where m.conversation_id = c.id
-                          and m.created_at <= list_conversations.as_of
-                        order by m.seq desc
-                        limit 1
-                    ),
-                    c.created_at
-                ) as place
-            ) as stood
-            where (c.archived_at is not null) = list_conversations.archived
-              and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
-              and c.updated_at > list_conversations.as_of
-              -- No page ends behind as_of, so nothing that came later is here. What counts is not
-              -- created_at: an imported conversation may say that its messages are older.
-              and (stood.place, c.id)
-                  < (list_conversations.before_updated_at, list_conversations.before_id)
-        ),
-        page as (
-            select id, place, row_number() over (order by place desc, id desc) as number
-            from (select * from unmoved union all select * from moved) as both_kinds
-            order by place desc, id desc
-            limit v_limit + 1
-        ),
-        sized as (
-            select p.*, sum(c.bytes) over (order by p.number) as bytes_so_far
-            from page as p
-            cross join lateral (
-                select octet_length(metadata::text)
-                    + coalesce(octet_length(imported::text), 0) as bytes
-                from public.conversations
-                where conversations.id = p.id
-                offset 0
+        with page as (
+            select c as conversation,
+                   row_number() over newest_first as number,
+                   sum(octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0))
+                       over newest_first as bytes_so_far
+            from (
+                select *
+                from public.conversations as c
+                where c.user_id = list_conversations.user_id
+                  and (c.archived_at is not null) = list_conversations.archived
+                  and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
+                  and (c.updated_at, c.id) < (v_before, v_before_id)
+                order by c.updated_at desc, c.id desc
+                limit v_limit + 1
             ) as c
-            where p.number <= v_limit
+            window newest_first as (order by c.updated_at desc, c.id desc)
         ),
         kept as (
-            select id, place, number
-            from sized
+            select *
+            from page
             where number = 1
-               or bytes_so_far <= c_page_bytes
+               or number <= v_limit and bytes_so_far <= c_page_bytes
         )
         select jsonb_build_object(
-            'conversations', (
-                select coalesce(jsonb_agg(to_jsonb(c) order by k.number), '[]')
-                from kept as k
-                cross join lateral (
-                    select * from public.conversations where conversations.id = k.id offset 0
-                ) as c
-            ),
-            'has_more', (select count(*) from page) > (select count(*) from kept),
-            'next', (
+            'conversations', coalesce(jsonb_agg(to_jsonb(k.conversation) order by k.number), '[]'),
+            'has_more', (select count(*) from page) > count(*),
+            'next', case when (select count(*) from page) > count(*) then (
                 select jsonb_build_object(
-                    'before_updated_at', k.place,
-                    'before_id', k.id,
-                    'as_of', coalesce(list_conversations.as_of, (select max(place) from kept))
+                    'before_updated_at', (last.conversation).updated_at,
+                    'before_id', (last.conversation).id
                 )
-                from kept as k
-                where (select count(*) from page) > (select count(*) from kept)
-                order by k.number desc
+                from kept as last
+                order by last.number desc
                 limit 1
-            )
+            ) end
         )
+        from kept as k
     );
 end;
 $$;
 
 revoke all on function public.list_conversations from public, anon, authenticated, service_role;
 grant execute on function public.list_conversations to authenticated, service_role;
-comment on function public.list_conversations is
-    'Conversations by last activity, newest first. next has the arguments of the page that follows: it goes on with the list as it was at as_of, each conversation once, wherever it has moved to since.';
+comment on function public.list_conversations is 'A user''s conversations by last activity, newest first. next has the arguments of the page that follows.';
 
 create function public.update_conversation(
+    user_id uuid,
     conversation_id uuid,
     title text default null,
     archived boolean default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
     v_conversation jsonb;
 begin
+    perform private.require_self(update_conversation.user_id);
+
     update public.conversations as c
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
             when update_conversation.archived then coalesce(c.archived_at, now())
         end
-    where c.id = update_conversation.conversation_id
+    where c.user_id = update_conversation.user_id and c.id = update_conversation.conversation_id
     returning to_jsonb(c) into v_conversation;
 
     if not found then
@@ -320,23 +291,22 @@ $$;
 
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
-comment on function public.update_conversation is
-    'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
+comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
 
 -- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
 -- user's statement may on a hosted project. The Data API takes the limit from here.
-create function public.delete_conversation(conversation_id uuid)
+create function public.delete_conversation(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 begin
+    perform private.require_self(delete_conversation.user_id);
+
     delete from public.conversations as c
-    where c.id = delete_conversation.conversation_id;
+    where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -348,5 +318,4 @@ $$;
 
 revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
 grant execute on function public.delete_conversation to authenticated, service_role;
-comment on function public.delete_conversation is
-    'Deletes a conversation with its turns and messages, for good. Raises PT404.';
+comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';

@@ -33,16 +33,11 @@ grant insert (user_id, idempotency_key, requested_by) on table private.erasure_r
 grant update (conversations, messages, turns, summaries, import_parts, held, erased_at)
     on table private.erasure_receipts to service_role;
 
-comment on table private.erasure_receipts is
-    'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.erasure_receipts.summaries is
-    'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is
-    'Parts of files that were being imported.';
-comment on column private.erasure_receipts.held is
-    'Conversations that a legal hold kept.';
-comment on column private.erasure_receipts.erased_at is
-    'When all of it was done; null while some is left.';
+comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
+comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 
 create function public.erase_account(
     user_id uuid,
@@ -51,10 +46,9 @@ create function public.erase_account(
     most integer default 500
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -81,7 +75,7 @@ begin
         return to_jsonb(v_receipt) || jsonb_build_object('remaining', 0);
     end if;
 
-    if private.is_held(null, user_id) then
+    if private.is_held(user_id, null) then
         raise exception 'A legal hold keeps this user''s conversations.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -99,7 +93,7 @@ begin
             select o.id, o.last_seq
             from public.conversations as o
             where o.user_id = erase_account.user_id
-              and not private.is_held(o.id, o.user_id)
+              and not private.is_held(o.user_id, o.id)
             order by o.id
             limit most
         ) as c
@@ -108,7 +102,8 @@ begin
 
     perform 1
     from public.conversations as c
-    where c.id = any(v_chosen)
+    where c.user_id = erase_account.user_id
+      and c.id = any(v_chosen)
     order by c.id
     for update;
 
@@ -116,33 +111,46 @@ begin
     select coalesce(array_agg(id), '{}')
     into v_chosen
     from unnest(v_chosen) as id
-    where not private.is_held(id, erase_account.user_id);
+    where not private.is_held(erase_account.user_id, id);
 
     update private.erasure_receipts as r
     set conversations = r.conversations + (
-            select count(*) from public.conversations as c where c.id = any(v_chosen)
+            select count(*)
+            from public.conversations as c
+            where c.user_id = r.user_id
+              and c.id = any(v_chosen)
         ),
         messages = r.messages + (
-            select count(*) from public.messages as m where m.conversation_id = any(v_chosen)
+            select count(*)
+            from public.messages as m
+            where m.user_id = r.user_id
+              and m.conversation_id = any(v_chosen)
         ),
         turns = r.turns + (
-            select count(*) from public.turns as t where t.conversation_id = any(v_chosen)
+            select count(*)
+            from public.turns as t
+            where t.user_id = r.user_id
+              and t.conversation_id = any(v_chosen)
         ),
         summaries = r.summaries + (
-            select count(*) from public.summaries as s where s.conversation_id = any(v_chosen)
+            select count(*)
+            from public.summaries as s
+            where s.user_id = r.user_id
+              and s.conversation_id = any(v_chosen)
         ),
         import_parts = r.import_parts + v_parts
-    where r.id = v_receipt.id;
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
 
     delete from public.conversations as c
-    where c.id = any(v_chosen);
+    where c.user_id = erase_account.user_id
+      and c.id = any(v_chosen);
 
     select
         count(*) filter (where not is_held),
         count(*) filter (where is_held)
     into v_left, v_held
     from (
-        select private.is_held(c.id, c.user_id) as is_held
+        select private.is_held(c.user_id, c.id) as is_held
         from public.conversations as c
         where c.user_id = erase_account.user_id
     ) as kept;
@@ -150,7 +158,7 @@ begin
     update private.erasure_receipts as r
     set held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.id = v_receipt.id
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id
     returning r.* into v_receipt;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
@@ -159,5 +167,4 @@ $$;
 
 revoke all on function public.erase_account from public, anon, authenticated, service_role;
 grant execute on function public.erase_account to service_role;
-comment on function public.erase_account is
-    'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';

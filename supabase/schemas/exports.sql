@@ -3,6 +3,7 @@
 -- 1 ... last_seq is a snapshot, however long the reading takes.
 
 create function public.export_messages(
+    user_id uuid,
     conversation_id uuid,
     after bigint default 0,
     until bigint default null,
@@ -10,10 +11,7 @@ create function public.export_messages(
     page_bytes integer default 1000000
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -21,9 +19,11 @@ declare
     v_last bigint;
     v_messages jsonb;
 begin
+    perform private.require_self(export_messages.user_id);
+
     select c.* into v_conversation
     from public.conversations as c
-    where c.id = export_messages.conversation_id;
+    where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -46,7 +46,8 @@ begin
                ) over (order by m.seq) as bytes_so_far,
                row_number() over (order by m.seq) as place
         from public.messages as m
-        where m.conversation_id = v_conversation.id
+        where m.user_id = export_messages.user_id
+          and m.conversation_id = export_messages.conversation_id
           and m.seq > export_messages.after
           and m.seq <= v_last
     )
@@ -61,7 +62,12 @@ begin
                     'status', t.status,
                     'attempt', t.attempt,
                     'idempotency_key', t.idempotency_key,
-                    'reply_message_id', t.reply_message_id,
+                    'reply_message_id', (
+                        select r.id
+                        from public.messages as r
+                        where r.user_id = t.user_id and r.turn_id = t.id
+                          and r.role = 'assistant'
+                    ),
                     'draft', t.draft,
                     'error', t.error::text,
                     'started_at', t.started_at,
@@ -69,7 +75,8 @@ begin
                     'cancel_requested_at', t.cancel_requested_at
                 )
                 from public.turns as t
-                where t.user_message_id = s.id
+                where t.user_id = s.user_id and t.id = s.turn_id
+                  and s.role = 'user'
             )
         )
         order by s.seq
@@ -89,8 +96,7 @@ $$;
 
 revoke all on function public.export_messages from public, anon, authenticated, service_role;
 grant execute on function public.export_messages to authenticated, service_role;
-comment on function public.export_messages is
-    'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
+comment on function public.export_messages is 'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
 create function public.export_conversations(
     user_id uuid,
@@ -98,25 +104,29 @@ create function public.export_conversations(
     page_size integer default 500
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
+declare
+    v_ids jsonb;
+begin
+    perform private.require_self(user_id);
+
     -- By id, which never changes: activity during an export moves nothing over a page's end.
-    with page as (
+    select coalesce(jsonb_agg(page.id order by page.id), '[]')
+    into v_ids
+    from (
         select c.id
         from public.conversations as c
         where c.user_id = export_conversations.user_id
-          and (export_conversations.after is null or c.id > export_conversations.after)
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
-        limit least(greatest(export_conversations.page_size, 1), 1000)
-    )
-    select jsonb_build_object('ids', coalesce(jsonb_agg(page.id order by page.id), '[]'))
-    from page;
+        limit least(greatest(page_size, 1), 1000)
+    ) as page;
+
+    return jsonb_build_object('ids', v_ids);
+end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
-comment on function public.export_conversations is
-    'The ids of a user''s conversations, archived ones too, in pages by id: those that the caller may see.';
+comment on function public.export_conversations is 'The ids of a user''s conversations, archived ones too, in pages by id.';

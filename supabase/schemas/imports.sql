@@ -3,25 +3,19 @@
 -- but commit_import writes: an imported reply can't be passed off as one of ours.
 
 create table private.import_parts (
-    id uuid not null default gen_random_uuid(),
+    user_id uuid not null,
     import_id uuid not null,
     part integer not null,
-    user_id uuid not null,
     conversations jsonb not null default '[]',
     messages jsonb not null default '[]',
     staged_at timestamptz not null default now(),
 
-    constraint import_parts_pkey primary key (id),
-    constraint import_parts_import_id_part_key unique (import_id, part),
+    constraint import_parts_pkey primary key (user_id, import_id, part),
     constraint import_parts_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
     constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
     constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
 );
-
-create index idx_import_parts_user_id on private.import_parts (user_id);
-
-create index idx_import_parts_staged_at on private.import_parts (staged_at);
 
 alter table private.import_parts enable row level security;
 
@@ -32,33 +26,26 @@ create policy withheld on private.import_parts for select to authenticated using
 revoke all on table private.import_parts from public, anon, authenticated, service_role;
 grant select, insert, delete on table private.import_parts to service_role;
 
-comment on table private.import_parts is
-    'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+comment on table private.import_parts is 'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
 
 create function public.stage_import(
+    user_id uuid,
     import_id uuid,
     part integer,
-    user_id uuid,
     conversations jsonb,
     messages jsonb
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    -- What a process that died has left.
-    delete from private.import_parts where staged_at < now() - interval '1 hour';
-
     insert into private.import_parts (import_id, part, user_id, conversations, messages)
     values (
         stage_import.import_id, stage_import.part, stage_import.user_id,
         stage_import.conversations, stage_import.messages
     )
-    on conflict on constraint import_parts_import_id_part_key do nothing;
+    on conflict on constraint import_parts_pkey do nothing;
 
     return jsonb_build_object('part', stage_import.part);
 end;
@@ -66,21 +53,20 @@ $$;
 
 revoke all on function public.stage_import from public, anon, authenticated, service_role;
 grant execute on function public.stage_import to service_role;
-comment on function public.stage_import is
-    'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+comment on function public.stage_import is 'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
 
-create function public.discard_import(import_id uuid)
+create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
     v_count integer;
 begin
-    delete from private.import_parts as p where p.import_id = discard_import.import_id;
+    delete from private.import_parts as p
+    where p.user_id = discard_import.user_id
+      and p.import_id = discard_import.import_id;
     get diagnostics v_count = row_count;
     return jsonb_build_object('discarded', v_count);
 end;
@@ -90,15 +76,32 @@ revoke all on function public.discard_import from public, anon, authenticated, s
 grant execute on function public.discard_import to service_role;
 comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
 
+-- A listing: it reads over all users, and discard_import then writes for one.
+create function public.list_imports_left_behind(most integer default 100)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
+    from (
+        select p.user_id, p.import_id
+        from private.import_parts as p
+        where p.staged_at < now() - interval '1 hour'
+        group by p.user_id, p.import_id
+        limit list_imports_left_behind.most
+    ) as behind;
+$$;
+
+revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
+grant execute on function public.list_imports_left_behind to service_role;
+comment on function public.list_imports_left_behind is 'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
+
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
-create function public.commit_import(import_id uuid, user_id uuid, parts integer)
+create function public.commit_import(user_id uuid, import_id uuid, parts integer)
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
 set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
@@ -109,15 +112,15 @@ begin
     -- Two commits of one import queue here.
     perform 1
     from private.import_parts as p
-    where p.import_id = commit_import.import_id
-      and p.user_id = commit_import.user_id
+    where p.user_id = commit_import.user_id
+      and p.import_id = commit_import.import_id
     for update;
 
     if (
         select count(*)
         from private.import_parts as p
-        where p.import_id = commit_import.import_id
-          and p.user_id = commit_import.user_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) is distinct from commit_import.parts then
         raise exception 'The import is not complete any more; import the file again.'
             using errcode = 'PT503', detail = 'import_incomplete';
@@ -129,7 +132,8 @@ begin
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ),
     taken as (
         insert into public.conversations
@@ -151,8 +155,8 @@ begin
         where not exists (
             select 1
             from public.conversations as c
-            where c.id = (header -> 'imported' ->> 'conversationId')::uuid
-              and c.user_id = commit_import.user_id
+            where c.user_id = commit_import.user_id
+              and c.id = (header -> 'imported' ->> 'conversationId')::uuid
               and c.last_seq >= (header ->> 'last_seq')::bigint
         )
         order by part, place
@@ -179,13 +183,14 @@ begin
         select p.part, m.place, m.message
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) as staged
     where (message ->> 'conversation_id')::uuid = any (v_taken)
     order by part, place;
 
     perform set_config('message_persistence.importing', '', true);
-    perform private.require_whole(v_taken);
+    perform private.require_whole(commit_import.user_id, v_taken);
 
     select coalesce(jsonb_agg(
         jsonb_build_object(
@@ -203,32 +208,31 @@ begin
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.conversations)
             with ordinality as h (header, place)
-        where p.import_id = commit_import.import_id
+        where p.user_id = commit_import.user_id
+          and p.import_id = commit_import.import_id
     ) as headers
     left join public.conversations as original
-        on original.id = (header -> 'imported' ->> 'conversationId')::uuid
-        and original.user_id = commit_import.user_id
+        on original.user_id = commit_import.user_id
+        and original.id = (header -> 'imported' ->> 'conversationId')::uuid
     left join public.conversations as copy
         on copy.user_id = commit_import.user_id
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
 
-    delete from private.import_parts as p where p.import_id = commit_import.import_id;
+    delete from private.import_parts as p
+    where p.user_id = commit_import.user_id
+      and p.import_id = commit_import.import_id;
     return jsonb_build_object('conversations', v_outcome);
 end;
 $$;
 
 revoke all on function public.commit_import from public, anon, authenticated, service_role;
 grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is
-    'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
 
-create function private.require_whole(conversation_ids uuid[])
+create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 begin
     if exists (
@@ -246,10 +250,11 @@ begin
                        o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
                            as is_later
                 from public.messages as o
-                where o.conversation_id = c.id
+                where o.user_id = require_whole.user_id and o.conversation_id = c.id
             ) as m
         ) as found on true
-        where c.id = any (conversation_ids)
+        where c.user_id = require_whole.user_id
+          and c.id = any (conversation_ids)
           and (
               found.messages <> c.last_seq
               or coalesce(found.first_seq, 1) <> 1
@@ -265,5 +270,4 @@ end;
 $$;
 
 revoke all on function private.require_whole from public, anon, authenticated, service_role;
-comment on function private.require_whole is
-    'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
+comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';

@@ -11,15 +11,13 @@ create table private.legal_holds (
     constraint legal_holds_pkey primary key (id),
     constraint legal_holds_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint legal_holds_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
+    constraint legal_holds_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
     constraint legal_holds_reason_length check (char_length(reason) between 1 and 500)
 );
 
-create index idx_legal_holds_user_id on private.legal_holds (user_id);
-
-create index idx_legal_holds_conversation_id
-    on private.legal_holds (conversation_id, user_id);
+create index idx_legal_holds_user_id_conversation_id
+    on private.legal_holds (user_id, conversation_id);
 
 alter table private.legal_holds enable row level security;
 
@@ -31,17 +29,12 @@ grant select on table private.legal_holds to service_role;
 grant insert (user_id, conversation_id, reason) on table private.legal_holds to service_role;
 grant update (released_at) on table private.legal_holds to service_role;
 
-comment on table private.legal_holds is
-    'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.legal_holds.released_at is
-    'Until then nothing of what is held can be deleted, by anybody.';
+comment on table private.legal_holds is 'What must not be removed: a conversation, or with a null conversation_id all of a user''s. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.legal_holds.released_at is 'Until then nothing of what is held can be deleted, by anybody.';
 
-create function private.is_held(conversation_id uuid, user_id uuid)
+create function private.is_held(user_id uuid, conversation_id uuid)
 returns boolean
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select exists (
         select 1
@@ -61,12 +54,10 @@ comment on function private.is_held is 'Whether a legal hold keeps a conversatio
 -- is locked by then, and placing a hold waits for that lock.
 create function private.refuse_held_removal()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
-    if private.is_held(old.id, old.user_id) then
+    if private.is_held(old.user_id, old.id) then
         raise exception 'A legal hold keeps this conversation.'
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
@@ -75,8 +66,7 @@ end;
 $$;
 
 revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
-comment on function private.refuse_held_removal is
-    'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
+comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
@@ -86,9 +76,7 @@ create trigger conversations_refuse_held_removal
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
 create function private.refuse_unreleased_removal()
 returns trigger
-language plpgsql
-security invoker
-set search_path = ''
+language plpgsql security invoker set search_path = ''
 as $$
 begin
     if old.released_at is null then
@@ -99,10 +87,8 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_unreleased_removal
-    from public, anon, authenticated, service_role;
-comment on function private.refuse_unreleased_removal is
-    'Raises PT409 where a hold that was not released is to be deleted.';
+revoke all on function private.refuse_unreleased_removal from public, anon, authenticated, service_role;
+comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal
     before delete on private.legal_holds
@@ -110,26 +96,22 @@ create trigger legal_holds_refuse_unreleased_removal
     execute function private.refuse_unreleased_removal();
 
 create function public.place_legal_hold(
+    user_id uuid,
     reason text,
-    user_id uuid default null,
     conversation_id uuid default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_user_id uuid := user_id;
     v_hold jsonb;
 begin
     if conversation_id is not null then
-        select c.user_id into v_user_id
+        perform 1
         from public.conversations as c
-        where c.id = place_legal_hold.conversation_id
-          and (place_legal_hold.user_id is null or c.user_id = place_legal_hold.user_id)
+        where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
         for key share;
 
         if not found then
@@ -139,14 +121,14 @@ begin
     end if;
 
     insert into private.legal_holds (user_id, conversation_id, reason)
-    values (v_user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
+    values (place_legal_hold.user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
         from public.conversations as c
-        where c.user_id = v_user_id
+        where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;
     end if;
@@ -160,8 +142,7 @@ $$;
 
 revoke all on function public.place_legal_hold from public, anon, authenticated, service_role;
 grant execute on function public.place_legal_hold to service_role;
-comment on function public.place_legal_hold is
-    'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
+comment on function public.place_legal_hold is 'Keeps a conversation, or all of a user''s, from being removed until the hold is released. Raises PT404.';
 
 create function public.list_legal_holds(
     user_id uuid default null,
@@ -169,10 +150,7 @@ create function public.list_legal_holds(
     released boolean default false
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object(
         'holds', coalesce(jsonb_agg(to_jsonb(h) order by h.placed_at desc, h.id desc), '[]')
@@ -193,15 +171,12 @@ $$;
 
 revoke all on function public.list_legal_holds from public, anon, authenticated, service_role;
 grant execute on function public.list_legal_holds to service_role;
-comment on function public.list_legal_holds is
-    'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
+comment on function public.list_legal_holds is 'Legal holds that are in force, or that were released, newest first, 1,000 at most.';
 
-create function public.release_legal_hold(hold_id uuid)
+create function public.release_legal_hold(user_id uuid, hold_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -209,7 +184,7 @@ declare
 begin
     update private.legal_holds as h
     set released_at = coalesce(h.released_at, now())
-    where h.id = release_legal_hold.hold_id
+    where h.user_id = release_legal_hold.user_id and h.id = release_legal_hold.hold_id
     returning to_jsonb(h) into v_hold;
 
     if not found then
@@ -222,5 +197,4 @@ $$;
 
 revoke all on function public.release_legal_hold from public, anon, authenticated, service_role;
 grant execute on function public.release_legal_hold to service_role;
-comment on function public.release_legal_hold is
-    'Ends a legal hold; one that has ended stays as it is. Raises PT404.';
+comment on function public.release_legal_hold is 'Ends a legal hold; one that has ended stays as it is. Raises PT404.';

@@ -1,11 +1,9 @@
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
--- writes the row, so an event never tells of something that was rolled back. They are hints: the
+-- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
 create function private.broadcast_message()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
@@ -26,8 +24,7 @@ end;
 $$;
 
 revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
-comment on function private.broadcast_message is
-    'Tells the conversation''s topic of a message that this transaction commits.';
+comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
 
 create trigger messages_broadcast
     after insert on public.messages
@@ -42,10 +39,7 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql
-volatile
-security invoker
-set search_path = ''
+language sql volatile security invoker set search_path = ''
 as $$
     select realtime.send(
         jsonb_strip_nulls(jsonb_build_object(
@@ -59,8 +53,7 @@ $$;
 
 revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is
-    'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send.
@@ -82,9 +75,7 @@ create policy listen_to_own_conversation on realtime.messages
 -- time included. By day, in which the events are kept, and not beyond the life of what is removed.
 create function private.forget_events()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
     delete from realtime.messages as m
@@ -101,8 +92,7 @@ end;
 $$;
 
 revoke all on function private.forget_events from public, anon, authenticated, service_role;
-comment on function private.forget_events is
-    'Removes the live events of conversations that were deleted, as far as that is allowed.';
+comment on function private.forget_events is 'Removes the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events
     after delete on public.conversations

@@ -1,17 +1,14 @@
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
-create function private.lock_conversation(conversation_id uuid)
+create function private.lock_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
     perform 1
     from public.conversations as c
-    where c.id = lock_conversation.conversation_id
+    where c.user_id = lock_conversation.user_id and c.id = lock_conversation.conversation_id
     for update;
 
     return found;
@@ -19,19 +16,15 @@ end;
 $$;
 
 revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
-comment on function private.lock_conversation is
-    'Waits until nobody else writes to a conversation; false where there is none.';
+comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
 
-create function private.recount_conversation(conversation_id uuid)
+create function private.recount_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(conversation_id) then
+    if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
@@ -42,28 +35,25 @@ begin
     from (
         select max(m.seq) as seq, max(m.created_at) as created_at
         from public.messages as m
-        where m.conversation_id = recount_conversation.conversation_id
+        where m.user_id = recount_conversation.user_id
+          and m.conversation_id = recount_conversation.conversation_id
     ) as newest
-    where c.id = recount_conversation.conversation_id;
+    where c.user_id = recount_conversation.user_id and c.id = recount_conversation.conversation_id;
 
     return true;
 end;
 $$;
 
 revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
-comment on function private.recount_conversation is
-    'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
+comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
-create function private.renumber_conversation(conversation_id uuid)
+create function private.renumber_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(conversation_id) then
+    if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
@@ -83,34 +73,33 @@ begin
             select m.id, m.seq, m.created_at,
                    row_number() over (order by m.seq, m.created_at, m.id) as place
             from public.messages as m
-            where m.conversation_id = renumber_conversation.conversation_id
+            where m.user_id = renumber_conversation.user_id
+              and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id and m.id = placed.id;
 
     update public.messages as m
     set seq = m.seq - raised.above
     from (
         select max(m.seq) - count(*) as above
         from public.messages as m
-        where m.conversation_id = renumber_conversation.conversation_id
+        where m.user_id = renumber_conversation.user_id
+          and m.conversation_id = renumber_conversation.conversation_id
     ) as raised
-    where m.conversation_id = renumber_conversation.conversation_id;
+    where m.user_id = renumber_conversation.user_id
+      and m.conversation_id = renumber_conversation.conversation_id;
 
-    return private.recount_conversation(conversation_id);
+    return private.recount_conversation(user_id, conversation_id);
 end;
 $$;
 
 revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
-comment on function private.renumber_conversation is
-    'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
+comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
-create function private.recover_conversation(conversation_id uuid, user_id uuid)
+create function private.recover_conversation(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -121,143 +110,175 @@ begin
         return false;
     end if;
 
-    insert into public.conversations (id, user_id, title)
-    values (v_id, recover_conversation.user_id, 'Recovered')
-    on conflict on constraint conversations_pkey do nothing;
-
+    -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
     if exists (
         select 1
-        from public.conversations as c
-        where c.id = v_id
-          and c.user_id <> recover_conversation.user_id
+        from public.messages as m
+        where m.conversation_id = v_id
+          and m.user_id <> recover_conversation.user_id
+        union all
+        select 1
+        from public.turns as t
+        where t.conversation_id = v_id
+          and t.user_id <> recover_conversation.user_id
     ) then
-        -- Somebody else's rows had the same id and came first: nobody is shown another's.
-        insert into public.conversations (user_id, title)
-        values (recover_conversation.user_id, 'Recovered')
-        returning id into v_id;
+        v_id := gen_random_uuid();
+    end if;
 
+    insert into public.conversations (id, user_id, title)
+    values (v_id, recover_conversation.user_id, 'Recovered')
+    on conflict do nothing;
+
+    if v_id <> recover_conversation.conversation_id then
         update public.messages as m
         set conversation_id = v_id
-        where m.conversation_id = recover_conversation.conversation_id
-          and m.user_id = recover_conversation.user_id;
+        where m.user_id = recover_conversation.user_id
+          and m.conversation_id = recover_conversation.conversation_id;
 
         update public.turns as t
         set conversation_id = v_id
-        where t.conversation_id = recover_conversation.conversation_id
-          and t.user_id = recover_conversation.user_id;
+        where t.user_id = recover_conversation.user_id
+          and t.conversation_id = recover_conversation.conversation_id;
+
+        update public.summaries as s
+        set conversation_id = v_id
+        where s.user_id = recover_conversation.user_id
+          and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(v_id);
+    return private.recount_conversation(user_id, v_id);
 end;
 $$;
 
 revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
-comment on function private.recover_conversation is
-    'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
+comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
-create function private.drop_second_replies(turn_id uuid)
+-- In one statement, since a message names its turn by its user too.
+create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_kept_id uuid;
 begin
-    perform private.lock_conversation(t.conversation_id)
-    from public.turns as t
-    where t.id = drop_second_replies.turn_id;
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
 
-    select m.id into v_kept_id
-    from public.messages as m
-    join public.turns as t on t.id = m.turn_id
-    where t.id = drop_second_replies.turn_id
-      and m.role = 'assistant'
-    order by (m.id = t.reply_message_id) desc, m.seq, m.id
-    limit 1;
+    with given as (
+        update public.turns as t
+        set user_id = give_to_owner.user_id,
+            -- The right owner may have used the same key.
+            idempotency_key = case
+                when exists (
+                    select 1
+                    from public.turns as o
+                    where o.user_id = give_to_owner.user_id
+                      and o.idempotency_key = t.idempotency_key
+                ) then left(t.idempotency_key, 218) || '-' || t.id
+                else t.idempotency_key
+            end
+        where t.conversation_id = give_to_owner.conversation_id
+          and t.user_id <> give_to_owner.user_id
+    )
+    update public.messages as m
+    set user_id = give_to_owner.user_id,
+        turn_id = (
+            select t.id
+            from public.turns as t
+            where t.conversation_id = m.conversation_id
+              and t.id = m.turn_id
+        )
+    where m.conversation_id = give_to_owner.conversation_id
+      and m.user_id <> give_to_owner.user_id;
+
+    return true;
+end;
+$$;
+
+revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
+comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
+
+create function private.drop_second_replies(user_id uuid, turn_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    perform private.lock_conversation(t.user_id, t.conversation_id)
+    from public.turns as t
+    where t.user_id = drop_second_replies.user_id and t.id = drop_second_replies.turn_id;
 
     update public.messages as m
     set turn_id = null
-    where m.turn_id = drop_second_replies.turn_id
+    where m.user_id = drop_second_replies.user_id and m.turn_id = drop_second_replies.turn_id
       and m.role = 'assistant'
-      and m.id <> v_kept_id;
+      and m.seq > (
+          select min(o.seq)
+          from public.messages as o
+          where o.user_id = m.user_id and o.turn_id = m.turn_id
+            and o.role = 'assistant'
+      );
 
     return found;
 end;
 $$;
 
 revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
-comment on function private.drop_second_replies is
-    'Leaves a turn the reply it points to, else its first; the others stay as messages outside of any turn.';
+comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
-create function private.answer_turn(turn_id uuid)
+create function private.settle_by_reply(user_id uuid, turn_id uuid)
 returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
     v_reply public.messages;
 begin
-    perform private.lock_conversation(t.conversation_id)
+    select t.* into v_turn
     from public.turns as t
-    where t.id = answer_turn.turn_id;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
+
+    -- Without a conversation there is no place for a reply.
+    if not private.lock_conversation(user_id, v_turn.conversation_id) then
+        return false;
+    end if;
 
     select t.* into v_turn
     from public.turns as t
-    join public.conversations as c on c.id = t.conversation_id and c.user_id = t.user_id
-    where t.id = answer_turn.turn_id
-    for update of t;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
+    for update;
 
-    -- Without a conversation there is no place for a reply, and a turn with a lease has a worker.
-    if not found or (v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp()) then
+    -- A turn with a lease has a worker.
+    if v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp() then
         return false;
     end if;
 
     select m.* into v_reply
     from public.messages as m
-    where m.conversation_id = v_turn.conversation_id
+    where m.user_id = settle_by_reply.user_id and m.turn_id = settle_by_reply.turn_id
       and m.role = 'assistant'
-      and (m.turn_id = v_turn.id or m.turn_id is null and m.id = v_turn.reply_message_id)
-    order by m.turn_id nulls last, m.seq
+    order by m.seq
     limit 1;
 
     if not found then
-        perform private.interrupt_turn(v_turn.id);
+        perform private.interrupt_turn(user_id, turn_id);
         return true;
     end if;
 
-    -- A turn that claims this one's reply is broken too, and gets its own when it is its turn.
     update public.turns as t
-    set reply_message_id = gen_random_uuid()
-    where t.reply_message_id = v_reply.id
-      and t.id <> v_turn.id;
-
-    update public.messages as m
-    set turn_id = v_turn.id
-    where m.id = v_reply.id
-      and m.turn_id is null;
-
-    update public.turns as t
-    set reply_message_id = v_reply.id,
-        status = case
+    set status = case
             when t.status <> 'running' then t.status
             when v_reply.metadata ->> 'success' = 'true' then 'completed'
             else 'interrupted'
         end,
         draft = '',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
-    where t.id = v_turn.id;
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 
     return true;
 end;
 $$;
 
-revoke all on function private.answer_turn from public, anon, authenticated, service_role;
-comment on function private.answer_turn is
-    'Points a turn without a worker, or without the reply it names, to the stored reply that is its own; where there is none, interrupts it.';
+revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
+comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';

@@ -31,12 +31,9 @@ grant insert (user_id, project_id, archive_after_days, delete_after_days)
 grant update (archive_after_days, delete_after_days, updated_at)
     on table private.retention_policies to service_role;
 
-comment on table private.retention_policies is
-    'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
-comment on column private.retention_policies.user_id is
-    'Whose conversations; null with a null project_id is everybody''s.';
-comment on column private.retention_policies.archive_after_days is
-    'Null is never. A policy of two nulls keeps what a wider one would remove.';
+comment on table private.retention_policies is 'After how many idle days conversations are archived and deleted: of a user, else of a project, else of everybody. No policy for select, insert, update, delete: they are the service''s.';
+comment on column private.retention_policies.user_id is 'Whose conversations; null with a null project_id is everybody''s.';
+comment on column private.retention_policies.archive_after_days is 'Null is never. A policy of two nulls keeps what a wider one would remove.';
 
 create function public.set_retention_policy(
     user_id uuid default null,
@@ -45,10 +42,7 @@ create function public.set_retention_policy(
     delete_after_days integer default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -74,18 +68,14 @@ $$;
 
 revoke all on function public.set_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.set_retention_policy to service_role;
-comment on function public.set_retention_policy is
-    'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
+comment on function public.set_retention_policy is 'Sets the one policy of a user, of a project, or of everybody. Raises PT404.';
 
 create function public.list_retention_policies(
     user_id uuid default null,
     project_id uuid default null
 )
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object(
         'policies', coalesce(jsonb_agg(to_jsonb(p) order by p.created_at, p.id), '[]')
@@ -103,18 +93,14 @@ as $$
     ) as p;
 $$;
 
-revoke all on function public.list_retention_policies
-    from public, anon, authenticated, service_role;
+revoke all on function public.list_retention_policies from public, anon, authenticated, service_role;
 grant execute on function public.list_retention_policies to service_role;
-comment on function public.list_retention_policies is
-    'The retention policies, oldest first, 1,000 at most.';
+comment on function public.list_retention_policies is 'The retention policies, oldest first, 1,000 at most.';
 
 create function public.delete_retention_policy(policy_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 begin
@@ -129,89 +115,103 @@ begin
 end;
 $$;
 
-revoke all on function public.delete_retention_policy
-    from public, anon, authenticated, service_role;
+revoke all on function public.delete_retention_policy from public, anon, authenticated, service_role;
 grant execute on function public.delete_retention_policy to service_role;
-comment on function public.delete_retention_policy is
-    'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
+comment on function public.delete_retention_policy is 'Removes a retention policy: a wider one applies from then on, or none. Raises PT404.';
 
--- Importing is a use of a conversation, as restoring is: its messages keep the times they had, but
--- its idle days count from the import.
-create function private.retention_due(
-    due_at timestamptz,
-    most integer,
-    user_id uuid default null,
-    project_id uuid default null,
-    among uuid[] default null
-)
-returns table (conversation_id uuid, action text)
-language sql
-stable
-security invoker
-set search_path = ''
+-- The one rule. The policy that applies is the most specific: the user's, else the project's, else
+-- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
+-- they had, but its idle days count from the import.
+create function private.retention_action(conversation public.conversations, due_at timestamptz)
+returns text
+language sql stable security invoker set search_path = ''
 as $$
-    select c.id, case when is_over.delete then 'delete' else 'archive' end
-    from public.conversations as c
-    -- The one policy that applies: the most specific.
-    cross join lateral (
+    select case
+        when idle.since < due_at - make_interval(days => policy.delete_after_days) then 'delete'
+        when conversation.archived_at is null
+            and idle.since < due_at - make_interval(days => policy.archive_after_days) then 'archive'
+    end
+    from (
         select p.archive_after_days, p.delete_after_days
         from private.retention_policies as p
-        where p.user_id = c.user_id
-           or p.project_id = c.project_id
+        where p.user_id = conversation.user_id
+           or p.project_id = conversation.project_id
            or num_nonnulls(p.user_id, p.project_id) = 0
         order by p.user_id nulls last, p.project_id nulls last
         limit 1
     ) as policy
     cross join lateral (
-        select
-            idle.since < due_at - make_interval(days => policy.delete_after_days) as delete,
-            c.archived_at is null
-                and idle.since < due_at - make_interval(days => policy.archive_after_days) as archive
-        from (
-            select greatest(
-                c.updated_at, c.restored_at, (c.imported ->> 'at')::timestamptz
-            ) as since
-        ) as idle
-    ) as is_over
-    where (is_over.delete or is_over.archive)
-      -- No policy removes what is younger than this; the index knows what is not.
-      and c.updated_at < due_at - make_interval(days => (
-          select min(least(p.archive_after_days, p.delete_after_days))
-          from private.retention_policies as p
-      ))
-      and (retention_due.user_id is null or c.user_id = retention_due.user_id)
-      and (retention_due.project_id is null or c.project_id = retention_due.project_id)
-      and (among is null or c.id = any(among))
-      and not private.is_held(c.id, c.user_id)
+        select greatest(
+            conversation.updated_at,
+            conversation.restored_at,
+            (conversation.imported ->> 'at')::timestamptz
+        ) as since
+    ) as idle
+    where not private.is_held(conversation.user_id, conversation.id)
       and not exists (
           select 1
           from public.turns as t
-          where t.conversation_id = c.id
+          where t.user_id = conversation.user_id and t.conversation_id = conversation.id
             and t.status = 'running'
-      )
-    order by c.updated_at, c.id
-    limit most;
+      );
 $$;
 
-revoke all on function private.retention_due from public, anon, authenticated, service_role;
-grant execute on function private.retention_due to service_role;
-comment on function private.retention_due is
-    'What retention is to do by a moment, longest idle first: the one rule, for the dry run and the real one. Leaves out what is held, and what has a running turn.';
+revoke all on function private.retention_action from public, anon, authenticated, service_role;
+grant execute on function private.retention_action to service_role;
+comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
--- A batch is bounded in messages too: one that takes longer than its caller waits would be undone
+-- No policy removes what is younger than this; an index knows what is not.
+create function private.retention_bound(due_at timestamptz)
+returns timestamptz
+language sql stable security invoker set search_path = ''
+as $$
+    select due_at - make_interval(days => min(least(p.archive_after_days, p.delete_after_days)))
+    from private.retention_policies as p;
+$$;
+
+revoke all on function private.retention_bound from public, anon, authenticated, service_role;
+grant execute on function private.retention_bound to service_role;
+comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
+
+create function public.list_users_due_for_retention(
+    project_id uuid default null,
+    most integer default 100
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
+    from (
+        select c.user_id, min(c.updated_at) as since
+        from public.conversations as c
+        where c.updated_at < private.retention_bound(now())
+          and (
+              list_users_due_for_retention.project_id is null
+              or c.project_id = list_users_due_for_retention.project_id
+          )
+          and private.retention_action(c, now()) is not null
+        group by c.user_id
+        order by since
+        limit most
+    ) as due;
+$$;
+
+revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
+grant execute on function public.list_users_due_for_retention to service_role;
+comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+
+-- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
 create function public.apply_retention(
+    user_id uuid,
     dry_run boolean default true,
     most integer default 500,
-    user_id uuid default null,
     project_id uuid default null
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-set statement_timeout = '10min'
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
 #variable_conflict use_column
 declare
@@ -225,21 +225,25 @@ declare
     v_removed jsonb;
 begin
     select count(*),
-           coalesce(
-               array_agg(d.conversation_id) filter (where d.place <= most and d.ahead < c_messages),
-               '{}'
-           )
+           coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
     into v_found, v_chosen
     from (
-        select due.conversation_id,
-               due.place,
-               coalesce(sum(c.last_seq) filter (where due.action = 'delete') over (
-                   order by due.place rows between unbounded preceding and 1 preceding
+        select due.id,
+               row_number() over longest_idle_first as place,
+               coalesce(sum(due.last_seq) filter (where due.action = 'delete') over (
+                   longest_idle_first rows between unbounded preceding and 1 preceding
                ), 0) as ahead
-        from private.retention_due(
-            v_now, most + 1, apply_retention.user_id, apply_retention.project_id
-        ) with ordinality as due (conversation_id, action, place)
-        join public.conversations as c on c.id = due.conversation_id
+        from (
+            select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
+            from public.conversations as c
+            where c.user_id = apply_retention.user_id
+              and c.updated_at < private.retention_bound(v_now)
+              and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
+              and private.retention_action(c, v_now) is not null
+            order by c.updated_at, c.id
+            limit most + 1
+        ) as due
+        window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
     v_tried := cardinality(v_chosen);
@@ -251,35 +255,50 @@ begin
         from (
             select c.id
             from public.conversations as c
-            where c.id = any(v_chosen)
+            where c.user_id = apply_retention.user_id
+              and c.id = any(v_chosen)
             order by c.id
             for update skip locked
         ) as locked;
     end if;
 
     -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-    select
-        coalesce(array_agg(d.conversation_id) filter (where d.action = 'archive'), '{}'),
-        coalesce(array_agg(d.conversation_id) filter (where d.action = 'delete'), '{}')
+    select coalesce(array_agg(d.id) filter (where d.action = 'archive'), '{}'),
+           coalesce(array_agg(d.id) filter (where d.action = 'delete'), '{}')
     into v_archive, v_delete
-    from private.retention_due(
-        v_now, most, apply_retention.user_id, apply_retention.project_id, v_chosen
+    from (
+        select c.id, private.retention_action(c, v_now) as action
+        from public.conversations as c
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_chosen)
     ) as d;
 
     select jsonb_build_object(
         'conversations', cardinality(v_delete),
-        'messages', (select count(*) from public.messages as m where m.conversation_id = any(v_delete)),
-        'turns', (select count(*) from public.turns as t where t.conversation_id = any(v_delete))
+        'messages', (
+            select count(*)
+            from public.messages as m
+            where m.user_id = apply_retention.user_id
+              and m.conversation_id = any(v_delete)
+        ),
+        'turns', (
+            select count(*)
+            from public.turns as t
+            where t.user_id = apply_retention.user_id
+              and t.conversation_id = any(v_delete)
+        )
     )
     into v_removed;
 
     if not dry_run then
         update public.conversations as c
         set archived_at = v_now
-        where c.id = any(v_archive);
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_archive);
 
         delete from public.conversations as c
-        where c.id = any(v_delete);
+        where c.user_id = apply_retention.user_id
+          and c.id = any(v_delete);
     end if;
 
     return jsonb_build_object(
@@ -294,5 +313,4 @@ $$;
 
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
-comment on function public.apply_retention is
-    'Archives and deletes what the policies say, so many conversations at most, longest idle first; a dry run only counts. Skips what is being written to. Run by pg_cron where it exists, else by calling apply-retention.';
+comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';

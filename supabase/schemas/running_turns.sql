@@ -2,26 +2,26 @@
 -- does not.
 
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
--- call a second. A heartbeat that is late never shortens a draft, nor leaves a hole in it.
-create function public.extend_turns(beats jsonb, lease_seconds integer)
+-- call a second. The one function that touches several users in one transaction, therefore: each item
+-- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
+-- draft, nor leaves a hole in it.
+create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
-language sql
-volatile
-security invoker
-set search_path = ''
+language sql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
-    with beats as (
-        select b.turn_id, b.attempt, b.draft_offset, b.draft_tail
-        from jsonb_to_recordset(extend_turns.beats)
-            as b (turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+    with asked as (
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
+        from jsonb_to_recordset(extend_turns.extensions)
+            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
     -- so that no other turn waits for it.
     free as (
-        select t.id
+        select t.user_id, t.id
         from public.turns as t
-        join beats as b on b.turn_id = t.id
+        join asked as a on a.user_id = t.user_id and a.turn_id = t.id
         order by t.id
         for update of t skip locked
     ),
@@ -32,14 +32,14 @@ as $$
                 + make_interval(secs => extend_turns.lease_seconds),
             draft = case
                 when char_length(t.draft)
-                    not between b.draft_offset and b.draft_offset + char_length(b.draft_tail) - 1
+                    not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
                     then t.draft
-                else left(t.draft, b.draft_offset) || b.draft_tail
+                else left(t.draft, a.draft_offset) || a.draft_tail
             end
-        from beats as b
-        join free as f on f.id = b.turn_id
-        where t.id = b.turn_id
-          and t.attempt = b.attempt
+        from asked as a
+        join free as f on f.user_id = a.user_id and f.id = a.turn_id
+        where t.user_id = a.user_id and t.id = a.turn_id
+          and t.attempt = a.attempt
           and t.status = 'running'
         returning t.id, t.cancel_requested_at is not null as cancel_requested
     )
@@ -48,7 +48,7 @@ as $$
         'turns', coalesce(
             jsonb_agg(
                 jsonb_build_object(
-                    'turn_id', b.turn_id,
+                    'turn_id', a.turn_id,
                     'is_ours', e.id is not null,
                     'cancel_requested', coalesce(e.cancel_requested, false)
                 )
@@ -56,42 +56,42 @@ as $$
             '[]'
         )
     )
-    from beats as b
-    left join extended as e on e.id = b.turn_id
+    from asked as a
+    left join extended as e on e.id = a.turn_id
     where e.id is not null
        or not exists (
            select 1
            from public.turns as t
-           where t.id = b.turn_id
-             and t.attempt = b.attempt
+           where t.user_id = a.user_id and t.id = a.turn_id
+             and t.attempt = a.attempt
              and t.status = 'running'
        );
 $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is
-    'The heartbeat of a process: for each of beats [{turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
-create function public.load_turn(turn_id uuid)
+create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
 begin
-    select t.* into v_turn from public.turns as t where t.id = load_turn.turn_id;
+    perform private.require_self(user_id);
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = load_turn.user_id and t.id = load_turn.turn_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
     end if;
 
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     ) || jsonb_build_object(
         'draft', v_turn.draft,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
@@ -101,15 +101,12 @@ $$;
 
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
-comment on function public.load_turn is
-    'A turn with its messages and its draft, as its owner sees it. Raises PT404.';
+comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
 
-create function public.cancel_turn(turn_id uuid, user_id uuid default null)
+create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -117,7 +114,12 @@ declare
 begin
     perform 1
     from public.conversations as c
-    where c.id = (select t.conversation_id from public.turns as t where t.id = cancel_turn.turn_id)
+    where c.user_id = cancel_turn.user_id
+      and c.id = (
+          select t.conversation_id
+          from public.turns as t
+          where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
+      )
     for update;
 
     update public.turns as t
@@ -125,8 +127,7 @@ begin
         when t.status = 'running' then coalesce(t.cancel_requested_at, clock_timestamp())
         else t.cancel_requested_at
     end
-    where t.id = cancel_turn.turn_id
-      and (cancel_turn.user_id is null or t.user_id = cancel_turn.user_id)
+    where t.user_id = cancel_turn.user_id and t.id = cancel_turn.turn_id
     returning t.* into v_turn;
 
     if not found then
@@ -134,26 +135,23 @@ begin
     end if;
 
     if v_turn.status = 'running' and v_turn.lease_expires_at <= clock_timestamp() then
-        perform private.interrupt_turn(v_turn.id);
-        return private.describe_turn(v_turn.id, 'replayed');
+        perform private.interrupt_turn(user_id, turn_id);
+        return private.describe_turn(user_id, turn_id, 'replayed');
     end if;
     return private.describe_turn(
-        v_turn.id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
+        user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     );
 end;
 $$;
 
 revoke all on function public.cancel_turn from public, anon, authenticated, service_role;
 grant execute on function public.cancel_turn to service_role;
-comment on function public.cancel_turn is
-    'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
+comment on function public.cancel_turn is 'Asks a running turn to stop, for good; one without a worker is settled at once. A settled turn stays as it is. Raises PT404.';
 
-create function public.settle_expired_turn(conversation_id uuid)
+create function public.settle_expired_turn(user_id uuid, conversation_id uuid)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
@@ -162,7 +160,7 @@ begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
     from public.conversations as c
-    where c.id = settle_expired_turn.conversation_id
+    where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 
     if not found then
@@ -171,7 +169,8 @@ begin
 
     select t.id into v_turn_id
     from public.turns as t
-    where t.conversation_id = settle_expired_turn.conversation_id
+    where t.user_id = settle_expired_turn.user_id
+      and t.conversation_id = settle_expired_turn.conversation_id
       and t.status = 'running'
       and t.lease_expires_at <= clock_timestamp();
 
@@ -179,56 +178,63 @@ begin
         return jsonb_build_object('settled', 0);
     end if;
 
-    perform private.interrupt_turn(v_turn_id);
+    perform private.interrupt_turn(user_id, v_turn_id);
     return jsonb_build_object('settled', 1);
 end;
 $$;
 
 revoke all on function public.settle_expired_turn from public, anon, authenticated, service_role;
 grant execute on function public.settle_expired_turn to service_role;
-comment on function public.settle_expired_turn is
-    'Settles a conversation''s running turn if its lease is over.';
+comment on function public.settle_expired_turn is 'Settles a conversation''s running turn if its lease is over.';
 
--- One turn that can't be settled keeps no other from being settled, and a sweep ends before its
--- caller does.
-create function public.sweep_turns(most integer default 1000)
+-- A listing: it reads over all users, and settle_expired_turn then writes for one.
+create function public.list_expired_turns(most integer default 1000)
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
-declare
-    c_time constant interval := '3 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_conversation_id uuid;
-    v_settled integer := 0;
-begin
-    for v_conversation_id in
-        select t.conversation_id
+    select jsonb_build_object('turns', coalesce(jsonb_agg(to_jsonb(expired)), '[]'))
+    from (
+        select t.user_id, t.conversation_id
         from public.turns as t
         where t.status = 'running'
           and t.lease_expires_at <= clock_timestamp()
         order by t.lease_expires_at
-        limit sweep_turns.most
+        limit list_expired_turns.most
+    ) as expired;
+$$;
+
+revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
+grant execute on function public.list_expired_turns to service_role;
+comment on function public.list_expired_turns is 'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
+
+-- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
+-- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
+-- settings of its own, search_path included: every name in it says its schema.
+create procedure private.sweep_turns()
+language plpgsql security invoker
+as $$
+declare
+    c_time constant interval := '30 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_turn jsonb;
+begin
+    for v_turn in
+        select pg_catalog.jsonb_array_elements(public.list_expired_turns() -> 'turns')
     loop
         exit when clock_timestamp() > v_started + c_time;
         begin
-            v_settled := v_settled
-                + (public.settle_expired_turn(v_conversation_id) ->> 'settled')::integer;
+            perform public.settle_expired_turn(
+                (v_turn ->> 'user_id')::uuid, (v_turn ->> 'conversation_id')::uuid
+            );
         exception
             when others then
                 raise warning 'the turn of conversation % is left to the doctor: %',
-                    v_conversation_id, sqlerrm;
+                    v_turn ->> 'conversation_id', sqlerrm;
         end;
+        commit;
     end loop;
-
-    perform private.forget_turn_usage();
-    return jsonb_build_object('settled', v_settled);
 end;
 $$;
 
-revoke all on function public.sweep_turns from public, anon, authenticated, service_role;
-grant execute on function public.sweep_turns to service_role;
-comment on function public.sweep_turns is
-    'Settles every turn whose worker is gone. Run each minute by pg_cron where it exists, else by calling sweep-turns.';
+revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
+comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';

@@ -1,13 +1,65 @@
--- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the functions of
--- the same names.
+-- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
+-- the same names. Procedures that commit after each user, so that one transaction touches one user,
+-- and one who can't be served keeps no other waiting. A procedure that commits can't have settings of
+-- its own, search_path included: every name in it says its schema.
+
+create procedure private.apply_retention()
+language plpgsql security invoker
+as $$
+declare
+    v_user_id uuid;
+begin
+    for v_user_id in
+        select pg_catalog.jsonb_array_elements_text(
+            public.list_users_due_for_retention() -> 'users'
+        )::pg_catalog.uuid
+    loop
+        begin
+            perform public.apply_retention(v_user_id, dry_run => false);
+        exception
+            when others then
+                raise warning 'retention of user % is left for the next time: %', v_user_id, sqlerrm;
+        end;
+        commit;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
+comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction.';
+
+create procedure private.sweep_imports()
+language plpgsql security invoker
+as $$
+declare
+    v_import pg_catalog.jsonb;
+begin
+    for v_import in
+        select pg_catalog.jsonb_array_elements(public.list_imports_left_behind() -> 'imports')
+    loop
+        begin
+            perform public.discard_import(
+                (v_import ->> 'user_id')::pg_catalog.uuid,
+                (v_import ->> 'import_id')::pg_catalog.uuid
+            );
+        exception
+            when others then
+                raise warning 'import % is left for the next time: %', v_import ->> 'import_id', sqlerrm;
+        end;
+        commit;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
+comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
-        perform cron.schedule('sweep-turns', '* * * * *', 'select public.sweep_turns()');
-        perform cron.schedule(
-            'apply-retention', '*/15 * * * *', 'select public.apply_retention(dry_run => false)'
-        );
+        perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
+        perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
+        perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
     end if;
 end;
 $$;

@@ -1,9 +1,9 @@
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
--- find_messages takes no user: it asks who is calling, and answers nothing but ids and ranks. What a
--- caller sees of a message is then read by search_messages as the caller, under the policies of
--- messages and conversations.
+-- find_messages answers nothing but ids and ranks, of who is calling. What a caller sees of a message
+-- is then read by search_messages as the caller, under the policies of messages and conversations.
 
 create function search.find_messages(
+    user_id uuid,
     q text,
     conversation_id uuid,
     project_id uuid,
@@ -15,17 +15,13 @@ create function search.find_messages(
     page_after jsonb
 )
 returns jsonb
-language plpgsql
-stable
-security definer
-set search_path = ''
+language plpgsql stable security definer set search_path = ''
 set plan_cache_mode = force_custom_plan -- what is looked for decides which index serves
 as $$
 #variable_conflict use_column
 declare
     c_ranked constant integer := 1000;
     c_letter constant text := '[' || search.unspaced_letters() || ']';
-    v_user_id constant uuid := auth.uid();
     v_parsed constant jsonb := search.parse_query(q);
     v_query tsquery := (v_parsed ->> 'query')::tsquery;
     v_ranking tsquery := v_query;
@@ -38,9 +34,11 @@ declare
     v_pattern text;
     v_focus text;
 begin
+    perform private.require_self(find_messages.user_id);
+
     loop
         if v_is_wide then
-            v_wide := search.widen_query(v_user_id, v_parsed);
+            v_wide := search.widen_query(find_messages.user_id, v_parsed);
             v_query := (v_wide ->> 'query')::tsquery;
             v_ranking := (v_wide ->> 'ranking')::tsquery;
             v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
@@ -52,7 +50,7 @@ begin
             select d.message_id, d.starts_at, d.created_at, d.words,
                    row_number() over (order by d.created_at desc, d.message_id desc) as number
             from search.documents as d
-            where d.user_id = v_user_id
+            where d.user_id = find_messages.user_id
               and d.words @@ v_query
               and (find_messages.conversation_id is null
                    or d.conversation_id = find_messages.conversation_id)
@@ -63,8 +61,7 @@ begin
               and exists (
                   select 1
                   from public.conversations as c
-                  where c.id = d.conversation_id
-                    and c.user_id = v_user_id
+                  where c.user_id = d.user_id and c.id = d.conversation_id
                     and (find_messages.project_id is null or c.project_id = find_messages.project_id)
                     and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
               )
@@ -149,15 +146,11 @@ $$;
 
 revoke all on function search.find_messages from public, anon, authenticated, service_role;
 grant execute on function search.find_messages to authenticated;
-comment on function search.find_messages is
-    'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
+comment on function search.find_messages is 'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
 create function search.cut_snippet(source text, starts_at integer, pattern text, focus text)
 returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     c_stretch constant integer := 64256;
@@ -204,10 +197,10 @@ $$;
 
 revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
 grant execute on function search.cut_snippet to authenticated;
-comment on function search.cut_snippet is
-    'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
+comment on function search.cut_snippet is 'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
 create function public.search_messages(
+    user_id uuid,
     q text,
     conversation_id uuid default null,
     project_id uuid default null,
@@ -219,10 +212,7 @@ create function public.search_messages(
     page_after jsonb default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 set statement_timeout = '5s' -- PostgREST makes it the call's own
 as $$
 #variable_conflict use_column
@@ -231,11 +221,14 @@ declare
     v_found jsonb;
     v_hits jsonb;
 begin
+    perform private.require_self(user_id);
+
     if conversation_id is not null then
-        perform public.get_conversation(conversation_id);
+        perform public.get_conversation(user_id, conversation_id);
     end if;
 
     v_found := search.find_messages(
+        user_id => user_id,
         q => q,
         conversation_id => conversation_id,
         project_id => project_id,
@@ -278,8 +271,10 @@ begin
             as hits (message_id uuid, starts_at integer, rank real)
         limit v_page_size
     ) as h
-    join public.messages as m on m.id = h.message_id
-    join public.conversations as c on c.id = m.conversation_id;
+    join public.messages as m
+        on m.user_id = search_messages.user_id and m.id = h.message_id
+    join public.conversations as c
+        on c.user_id = m.user_id and c.id = m.conversation_id;
 
     return jsonb_build_object(
         'hits', v_hits,
@@ -296,5 +291,4 @@ $$;
 
 revoke all on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages to authenticated;
-comment on function public.search_messages is
-    'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
+comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';

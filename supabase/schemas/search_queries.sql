@@ -2,10 +2,7 @@
 
 create function search.parse_query(q text)
 returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     c_letter constant text := '[' || search.unspaced_letters() || ']';
@@ -87,17 +84,13 @@ end;
 $$;
 
 revoke all on function search.parse_query from public, anon, authenticated, service_role;
-comment on function search.parse_query is
-    'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
+comment on function search.parse_query is 'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
 -- thousand stretches are looked at for each word, and a hundred words taken.
 create function search.widen_query(user_id uuid, parsed jsonb)
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 declare
     v_word text;
@@ -139,5 +132,4 @@ end;
 $$;
 
 revoke all on function search.widen_query from public, anon, authenticated, service_role;
-comment on function search.widen_query is
-    'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
+comment on function search.widen_query is 'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';

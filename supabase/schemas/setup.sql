@@ -15,20 +15,34 @@ create schema private;
 -- To authenticated as well: functions that run as the caller use a few of its helpers.
 grant usage on schema private to authenticated, service_role;
 
-comment on schema private is
-    'Helpers, trigger functions and the backend''s own tables. Not for the Data API to serve.';
+comment on schema private is 'Helpers, trigger functions and the backend''s own tables. Not for the Data API to serve.';
 
 create function public.ping()
 returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
+language sql stable security invoker set search_path = ''
 as $$
     select jsonb_build_object('version', '20261127000000');
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
 grant execute on function public.ping to service_role;
-comment on function public.ping is
-    'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+comment on function public.ping is 'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
+
+-- A caller with a token passes his own id; the service passes that of the user it acts for.
+create function private.require_self(user_id uuid)
+returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+    -- Where nobody is signed in, the database itself is calling: a schedule, or its owner.
+    if auth.uid() is distinct from user_id
+        and current_user <> 'service_role'
+        and (auth.uid() is not null or current_user = 'authenticated') then
+        raise exception 'Only for yourself.' using errcode = 'PT403', detail = 'forbidden';
+    end if;
+end;
+$$;
+
+revoke all on function private.require_self from public, anon, authenticated, service_role;
+grant execute on function private.require_self to authenticated, service_role;
+comment on function private.require_self is 'Raises PT403 where a signed-in caller names another user.';

@@ -6,17 +6,17 @@ create table public.summaries (
     through_message_id uuid not null,
     created_at timestamptz not null default now(),
 
-    constraint summaries_pkey primary key (id),
-    constraint summaries_through_message_id_key unique (through_message_id),
-    constraint summaries_id_fkey foreign key (id)
-        references public.messages (id) on delete cascade,
-    constraint summaries_through_message_id_fkey foreign key (through_message_id)
-        references public.messages (id) on delete cascade,
-    constraint summaries_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade
+    constraint summaries_pkey primary key (user_id, id),
+    constraint summaries_user_id_through_message_id_key unique (user_id, through_message_id),
+    constraint summaries_user_id_id_fkey foreign key (user_id, id)
+        references public.messages (user_id, id) on delete cascade,
+    constraint summaries_user_id_through_message_id_fkey foreign key (user_id, through_message_id)
+        references public.messages (user_id, id) on delete cascade,
+    constraint summaries_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade
 );
 
-create index idx_summaries_conversation_id on public.summaries (conversation_id, user_id);
+create index idx_summaries_user_id_conversation_id on public.summaries (user_id, conversation_id);
 
 alter table public.summaries enable row level security;
 
@@ -30,25 +30,20 @@ revoke all on table public.summaries from public, anon, authenticated, service_r
 grant select on table public.summaries to authenticated;
 grant select, insert on table public.summaries to service_role;
 
-comment on table public.summaries is
-    'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
-comment on column public.summaries.id is
-    'The message that is the summary.';
-comment on column public.summaries.through_message_id is
-    'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
+comment on table public.summaries is 'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
+comment on column public.summaries.id is 'The message that is the summary.';
+comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
 
 -- The newest summary is found by ids alone: where most conversations are of two messages, the planner
 -- takes every one for as short, and would join all of a long one with itself.
 create function public.load_unsummarised(
+    user_id uuid,
     conversation_id uuid,
     history_tokens integer,
     after bigint default null
 )
 returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -67,7 +62,9 @@ declare
     v_last bigint;
     v_messages jsonb;
 begin
-    perform 1 from public.conversations as c where c.id = load_unsummarised.conversation_id;
+    perform 1
+    from public.conversations as c
+    where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -76,18 +73,26 @@ begin
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.conversation_id = load_unsummarised.conversation_id;
+    where s.user_id = load_unsummarised.user_id
+      and s.conversation_id = load_unsummarised.conversation_id;
 
     select m.content, through.seq
     into v_previous, v_covered
     from public.summaries as s
     cross join lateral (
-        select * from public.messages where messages.id = s.id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.id
+        offset 0
     ) as m
     cross join lateral (
-        select * from public.messages where messages.id = s.through_message_id offset 0
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
+        offset 0
     ) as through
-    where s.conversation_id = load_unsummarised.conversation_id
+    where s.user_id = load_unsummarised.user_id
+      and s.conversation_id = load_unsummarised.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
     order by through.seq desc
@@ -98,7 +103,8 @@ begin
     for v_row in
         select m.seq, octet_length(m.content) as bytes
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.id <> all (v_ours)
         order by m.seq desc
@@ -115,7 +121,8 @@ begin
     for v_row in
         select m.seq, octet_length(m.content) as bytes
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.seq <= v_through
           and m.id <> all (v_ours)
@@ -135,7 +142,8 @@ begin
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
         from public.messages as m
-        where m.conversation_id = load_unsummarised.conversation_id
+        where m.user_id = load_unsummarised.user_id
+          and m.conversation_id = load_unsummarised.conversation_id
           and m.seq > v_covered
           and m.seq <= v_last
           and m.id <> all (v_ours)
@@ -153,10 +161,10 @@ $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is
-    'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
 
 create function public.write_summary(
+    user_id uuid,
     conversation_id uuid,
     message_id uuid,
     covers_to bigint,
@@ -164,20 +172,17 @@ create function public.write_summary(
     metadata jsonb default '{}'
 )
 returns jsonb
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_user_id uuid;
     v_through_id uuid;
     v_message jsonb;
 begin
-    select c.user_id into v_user_id
+    perform 1
     from public.conversations as c
-    where c.id = write_summary.conversation_id
+    where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
 
     if not found then
@@ -187,7 +192,7 @@ begin
 
     select m.id into v_through_id
     from public.messages as m
-    where m.conversation_id = write_summary.conversation_id
+    where m.user_id = write_summary.user_id and m.conversation_id = write_summary.conversation_id
       and m.seq = write_summary.covers_to;
 
     if not found then
@@ -198,15 +203,18 @@ begin
     if exists (
         select 1
         from public.summaries as s
-        join public.messages as through on through.id = s.through_message_id
-        where s.conversation_id = write_summary.conversation_id
+        join public.messages as through
+            on through.user_id = s.user_id and through.id = s.through_message_id
+        where s.user_id = write_summary.user_id
+          and s.conversation_id = write_summary.conversation_id
           and through.seq >= write_summary.covers_to
     ) then
         return jsonb_build_object('outcome', 'known');
     elsif exists (
         select 1
         from public.turns as t
-        where t.conversation_id = write_summary.conversation_id
+        where t.user_id = write_summary.user_id
+          and t.conversation_id = write_summary.conversation_id
           and t.status = 'running'
     ) then
         -- Nothing comes between a request and its reply.
@@ -216,7 +224,7 @@ begin
     insert into public.messages as m
         (id, conversation_id, user_id, role, content, metadata, is_summary)
     values
-        (write_summary.message_id, write_summary.conversation_id, v_user_id, 'system',
+        (write_summary.message_id, write_summary.conversation_id, write_summary.user_id, 'system',
          write_summary.content,
          write_summary.metadata || jsonb_build_object(
              'covers', jsonb_build_object('fromSeq', 1, 'toSeq', write_summary.covers_to)
@@ -225,7 +233,7 @@ begin
     returning to_jsonb(m) into v_message;
 
     insert into public.summaries (id, conversation_id, user_id, through_message_id)
-    values (write_summary.message_id, write_summary.conversation_id, v_user_id, v_through_id);
+    values (write_summary.message_id, write_summary.conversation_id, write_summary.user_id, v_through_id);
 
     return jsonb_build_object('outcome', 'written', 'message', v_message);
 end;
@@ -233,5 +241,4 @@ $$;
 
 revoke all on function public.write_summary from public, anon, authenticated, service_role;
 grant execute on function public.write_summary to service_role;
-comment on function public.write_summary is
-    'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
+comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';

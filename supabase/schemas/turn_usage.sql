@@ -1,19 +1,19 @@
--- What a limit on turns counts beside the rows of turns: those whose conversation is gone, else
--- whoever deletes as they go would have no limit, and those that store nothing. What is kept of such
--- a turn is when it began, and for a day, which is as long as the longest limit looks back.
+-- What turns leave behind beside their rows: keys that outlive a deleted conversation, so that a late
+-- retry brings nothing back, and moments that a limit counts, else whoever deletes as they go, or has
+-- nothing stored, would have no limit.
 create table private.turn_usage (
     id uuid not null default gen_random_uuid(),
     user_id uuid not null,
+    key_hash bytea,
     started_at timestamptz not null,
 
     constraint turn_usage_pkey primary key (id),
+    constraint turn_usage_user_id_key_hash_key unique (user_id, key_hash),
     constraint turn_usage_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade
 );
 
 create index idx_turn_usage_user_id on private.turn_usage (user_id, started_at);
-
-create index idx_turn_usage_started_at on private.turn_usage (started_at);
 
 alter table private.turn_usage enable row level security;
 
@@ -23,52 +23,26 @@ create policy withheld on private.turn_usage for select to authenticated using (
 revoke all on table private.turn_usage from public, anon, authenticated, service_role;
 grant select on table private.turn_usage to service_role;
 
-comment on table private.turn_usage is
-    'When turns began that have no row in turns, for a day: those of deleted conversations, and those that store nothing. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
-
-create function private.forget_turn_usage()
-returns void
-language sql
-volatile
-security definer
-set search_path = ''
-as $$
-    -- A few at a time, and none that another deletion is removing.
-    delete from private.turn_usage
-    where id in (
-        select d.id
-        from private.turn_usage as d
-        where d.started_at <= now() - interval '1 day'
-        limit 1000
-        for update skip locked
-    );
-$$;
-
-revoke all on function private.forget_turn_usage from public, anon, authenticated, service_role;
-grant execute on function private.forget_turn_usage to service_role;
-comment on function private.forget_turn_usage is 'Removes what no limit looks back to any more.';
+comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on column private.turn_usage.key_hash is 'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
 returns trigger
-language plpgsql
-security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
-    insert into private.turn_usage (user_id, started_at)
-    select r.user_id, r.started_at
+    insert into private.turn_usage (user_id, key_hash, started_at)
+    select r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
-    where r.started_at > now() - interval '1 day';
+    on conflict (user_id, key_hash) do nothing;
 
-    perform private.forget_turn_usage();
     return null;
 end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
-comment on function private.note_turn_usage is
-    'Keeps for a day when turns began whose conversation is deleted.';
+comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, and when they began.';
 
 create trigger turns_note_usage
     after delete on public.turns
@@ -76,16 +50,53 @@ create trigger turns_note_usage
     for each statement
     execute function private.note_turn_usage();
 
+create function private.refuse_used_key(user_id uuid, idempotency_key text)
+returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+    if exists (
+        select 1
+        from private.turn_usage as u
+        where u.user_id = refuse_used_key.user_id
+          and u.key_hash = sha256(convert_to(idempotency_key, 'utf8'))
+    ) then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+end;
+$$;
+
+revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
+grant execute on function private.refuse_used_key to service_role;
+comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
+
+-- Whose row is locked begins a turn: two at once can't both take the last place.
+create table private.turn_limits (
+    user_id uuid not null,
+
+    constraint turn_limits_pkey primary key (user_id),
+    constraint turn_limits_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.turn_limits enable row level security;
+
+create policy withheld on private.turn_limits for select to authenticated using (false);
+
+-- Withheld from clients: everything. To lock a row, the service needs to be able to update it.
+revoke all on table private.turn_limits from public, anon, authenticated, service_role;
+grant select, insert, update on table private.turn_limits to service_role;
+
+comment on table private.turn_limits is 'One row for each user whose turns are limited, to be locked. No policy for select, insert, update, delete: require_turns_left alone uses it.';
+
 create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
     turns_per_day integer
 )
 returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -96,8 +107,14 @@ begin
         return;
     end if;
 
-    -- One at a time for each user: two requests at once can't both take the last place.
-    perform pg_advisory_xact_lock(hashtextextended('turns/' || user_id::text, 0));
+    insert into private.turn_limits (user_id)
+    values (require_turns_left.user_id)
+    on conflict (user_id) do nothing;
+
+    perform 1
+    from private.turn_limits as l
+    where l.user_id = require_turns_left.user_id
+    for update;
 
     for v_limit in
         select *
@@ -107,7 +124,7 @@ begin
         ) as limits (turns, period, name)
         where turns is not null
     loop
-        -- The oldest of the newest turns: when it leaves the period, a place is free.
+        -- When the last of those that fill the period leaves it, a place is free.
         select begun.started_at + v_limit.period into v_next
         from (
             select t.started_at
@@ -115,22 +132,22 @@ begin
             where t.user_id = require_turns_left.user_id
               and t.started_at > now() - v_limit.period
             union all
-            select d.started_at
-            from private.turn_usage as d
-            where d.user_id = require_turns_left.user_id
-              and d.started_at > now() - v_limit.period
+            select u.started_at
+            from private.turn_usage as u
+            where u.user_id = require_turns_left.user_id
+              and u.started_at > now() - v_limit.period
         ) as begun
         order by begun.started_at desc
-        offset greatest(v_limit.turns - 1, 0)
+        offset v_limit.turns
         limit 1;
 
-        if found or v_limit.turns = 0 then
+        if found then
             raise exception 'Too many turns this %.', v_limit.name
                 using errcode = 'PT429',
                       detail = 'too_many_turns',
                       hint = format(
                           'Try again in %s seconds.',
-                          greatest(1, ceil(extract(epoch from coalesce(v_next, now() + v_limit.period) - now())))
+                          greatest(1, ceil(extract(epoch from v_next - now())))
                       );
         end if;
     end loop;
@@ -139,8 +156,7 @@ $$;
 
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
-comment on function private.require_turns_left is
-    'Raises PT429 where a user has begun as many turns as a minute or a day allows; null is no limit.';
+comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
@@ -149,29 +165,25 @@ create function public.count_unstored_turn(
     turns_per_day integer
 )
 returns jsonb
-language plpgsql
-volatile
-security definer
-set search_path = ''
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 begin
-    -- Locks the user's limits until the end: of two requests at once, one takes the last place.
-    perform private.require_turns_left(
-        count_unstored_turn.user_id,
-        count_unstored_turn.turns_per_minute,
-        count_unstored_turn.turns_per_day
-    );
+    -- What no limit looks back to any more.
+    delete from private.turn_usage as u
+    where u.user_id = count_unstored_turn.user_id
+      and u.key_hash is null
+      and u.started_at <= now() - interval '1 day';
 
     insert into private.turn_usage (user_id, started_at)
     values (count_unstored_turn.user_id, now());
 
-    perform private.forget_turn_usage(); -- those who ask for nothing to be stored may never delete
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
     return jsonb_build_object('is_counted', true);
 end;
 $$;
 
 revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
 grant execute on function public.count_unstored_turn to service_role;
-comment on function public.count_unstored_turn is
-    'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';

@@ -1,4 +1,4 @@
--- A turn is one accepted request: it is what makes a retry harmless (the key), what tells two
+-- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
     id uuid not null default gen_random_uuid(),
@@ -9,8 +9,6 @@ create table public.turns (
     status text not null default 'running',
     attempt integer not null default 1,
     lease_expires_at timestamptz not null,
-    user_message_id uuid not null,
-    reply_message_id uuid,
     draft text not null default '',
     cancel_requested_at timestamptz,
     error jsonb,
@@ -20,14 +18,11 @@ create table public.turns (
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
-    constraint turns_user_message_id_key unique (user_message_id),
-    constraint turns_reply_message_id_key unique (reply_message_id),
-    constraint turns_conversation_id_user_id_fkey foreign key (conversation_id, user_id)
-        references public.conversations (id, user_id) on delete cascade,
+    constraint turns_user_id_id_key unique (user_id, id),
+    constraint turns_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
     constraint turns_status_known
         check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
-    constraint turns_settled_has_reply
-        check ((status = 'running') = (reply_message_id is null)),
     constraint turns_settled_has_end
         check ((status = 'running') = (finished_at is null)),
     constraint turns_idempotency_key_length
@@ -35,13 +30,13 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1)
 );
 
-create index idx_turns_conversation_id on public.turns (conversation_id, user_id);
+create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
 
 create index idx_turns_user_id on public.turns (user_id, started_at);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
-    on public.turns (conversation_id)
+    on public.turns (user_id, conversation_id)
     where status = 'running';
 
 alter table public.turns enable row level security;
@@ -56,15 +51,9 @@ revoke all on table public.turns from public, anon, authenticated, service_role;
 grant select on table public.turns to authenticated;
 grant select, insert, update on table public.turns to service_role;
 
-comment on table public.turns is
-    'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
-comment on column public.turns.attempt is
-    'Grows when another worker takes over. A write that names an older attempt is refused.';
-comment on column public.turns.lease_expires_at is
-    'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
-comment on column public.turns.draft is
-    'The reply so far, while it is being written.';
-comment on column public.turns.cancel_requested_at is
-    'When its owner asked to stop it; the worker sees that at its next heartbeat.';
-comment on column public.turns.replays is
-    'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
+comment on table public.turns is 'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
+comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
+comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
+comment on column public.turns.draft is 'The reply so far, while it is being written.';
+comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';

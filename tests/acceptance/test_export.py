@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.imports.ours import checksum_of
+from shared.imports.formats.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import FailingEngine
 from tests.support.pdf_pages import solid, text_of
@@ -72,6 +72,7 @@ async def test_json_holds_everything_with_a_checksum_that_is_right(
     assert document["checksum"] == {"algorithm": "sha256", "value": checksum_of(document)}
 
 
+@pytest.mark.promise("exports")
 async def test_numbers_keep_every_digit(user: User, db: psycopg.Connection) -> None:
     """Also those that a double can't hold."""
     conversation = await conversation_of(user, "Hi")
@@ -93,6 +94,7 @@ async def test_many_messages_come_whole_and_in_order(user: User, db: psycopg.Con
     assert document["checksum"]["value"] == checksum_of(document)
 
 
+@pytest.mark.promise("exports", red="`export_messages` without `until`")
 @pytest.mark.parametrize("export_format", ["json", "markdown"])
 async def test_what_is_written_while_it_streams_is_left_out(
     stack: Stack, user: User, db: psycopg.Connection, export_format: str
@@ -113,6 +115,7 @@ async def test_what_is_written_while_it_streams_is_left_out(
         assert text.endswith(b"End of the conversation: 8 messages.\n")
 
 
+@pytest.mark.promise("exports", red="the error swallowed")
 @pytest.mark.parametrize("export_format", ["json", "markdown"])
 async def test_a_failure_on_the_way_is_visible(
     user: User, db: psycopg.Connection, export_format: str
@@ -128,6 +131,7 @@ async def test_a_failure_on_the_way_is_visible(
             await answer.aread()
 
 
+@pytest.mark.promise("exports")
 async def test_only_the_owner_and_the_service_can_export(
     stack: Stack, user: User, other_user: User
 ) -> None:
@@ -148,6 +152,7 @@ async def test_only_the_owner_and_the_service_can_export(
     assert SECRET in served.text
 
 
+@pytest.mark.promise("exports")
 async def test_a_file_has_a_name_that_is_safe_in_any_place(user: User) -> None:
     """Quotes, slashes, line ends and other scripts of a title don't break the header."""
     title = 'a/../b"; filename="x\r\n日本語 é'
@@ -208,6 +213,7 @@ async def test_pdf_says_where_it_can_not_be_had(
     assert missing.status_code == 404
 
 
+@pytest.mark.promise("exports")
 async def test_an_account_is_one_zip_with_everything(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -218,23 +224,24 @@ async def test_an_account_is_one_zip_with_everything(
     await user.functions.patch(f"/conversations/{hidden}", json={"archived": True})
     db.execute("update conversations set created_at = '1970-01-01' where id = %s", (hidden,))
     answer = await user.functions.get("/export-account")
-    archive = zipfile.ZipFile(io.BytesIO(answer.content))
-    manifest = json.loads(archive.read("manifest.json"))
-    documents = [json.loads(archive.read(name)) for name in archive.namelist()
+    zipped = zipfile.ZipFile(io.BytesIO(answer.content))
+    manifest = json.loads(zipped.read("manifest.json"))
+    documents = [json.loads(zipped.read(name)) for name in zipped.namelist()
                  if name.endswith(".json") and name != "manifest.json"]  # fmt: skip
     assert answer.headers["content-type"] == "application/zip"
-    assert archive.testzip() is None
+    assert zipped.testzip() is None
     assert {d["source"]["conversationId"] for d in documents} == {kept, hidden}
     assert all(d["checksum"]["value"] == checksum_of(d) for d in documents)
     assert manifest["counts"] == {"conversations": 2, "archived": 1, "messages": 6, "turns": 3}
-    assert [file["path"] for file in manifest["files"]] == archive.namelist()[:-1]
+    assert [file["path"] for file in manifest["files"]] == zipped.namelist()[:-1]
     for file in manifest["files"]:
-        content = archive.read(file["path"])
+        content = zipped.read(file["path"])
         assert (len(content), hashlib.sha256(content).hexdigest()) == (
             file["bytes"], file["sha256"])  # fmt: skip
-    assert SECRET.encode() not in b"".join(map(archive.read, archive.namelist()))
+    assert SECRET.encode() not in b"".join(map(zipped.read, zipped.namelist()))
 
 
+@pytest.mark.promise("exports")
 async def test_whose_account_comes_from_the_token(
     stack: Stack, user: User, other_user: User
 ) -> None:

@@ -38,6 +38,7 @@ def told(answer: httpx.Response) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "replayed"}
 
 
+@pytest.mark.promise("one key, one effect", red="`begin_turn` without the advisory lock")
 @pytest.mark.parametrize("in_conversation", [False, True], ids=["new", "existing"])
 async def test_24_callers_with_one_key_are_one_turn(
     stack: Stack, user: User, db: psycopg.Connection, in_conversation: bool
@@ -64,6 +65,7 @@ async def test_24_callers_with_one_key_are_one_turn(
     assert rows_of(db, user) == (1, ["user", "assistant"])
 
 
+@pytest.mark.promise("one key, one effect", red="the first one is taken")
 async def test_two_keys_are_refused_and_nothing_is_stored(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -88,6 +90,7 @@ def twice_keyed(client: httpx.AsyncClient, *keys: str) -> httpx.Request:
     return request
 
 
+@pytest.mark.promise("one key, one effect")
 async def test_24_callers_in_a_free_race_agree_or_are_told_to_wait(
     user: User, db: psycopg.Connection
 ) -> None:
@@ -116,6 +119,7 @@ async def test_a_replay_gives_what_is_stored(user: User) -> None:
     assert loaded["lastSeq"] == 4
 
 
+@pytest.mark.promise("one key, one effect", red="`begin_turn` does not compare the request")
 async def test_one_key_for_another_request_is_refused(user: User, db: psycopg.Connection) -> None:
     """Another text, project, conversation or metadata: 422, nothing stored, the first one stays."""
     first = await user.send("Original", key="k")
@@ -147,6 +151,7 @@ async def test_naming_oneself_or_the_defaults_is_the_same_request(user: User) ->
     assert told(spelled) == told(first)
 
 
+@pytest.mark.promise("private keys", red="`begin_turn` looks a key up without the user")
 async def test_one_users_key_is_not_anothers(
     user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -159,31 +164,6 @@ async def test_one_users_key_is_not_anothers(
     assert same.json()["userMessage"]["user_id"] == other_user.id
     assert told(repeated) == told(mine)
     assert rows_of(db, other_user) == (1, ["user", "assistant"])
-
-
-async def test_a_second_request_in_a_busy_conversation_is_told_to_wait(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """409 under another key; another conversation is free, and so is this one afterwards."""
-    engine = ScriptedEngine("Done.", hold=True)
-    created = await user.functions.post("/conversations", json={})
-    busy = {"conversationId": created.json()["conversation"]["id"]}
-    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
-        running = asyncio.create_task(ask(client, "1", **busy))
-        await asyncio.wait_for(engine.started.wait(), timeout=20)
-        refused = await ask(client, "2", request="Me too", **busy)
-        elsewhere = await user.send("Elsewhere")
-        open_turn = (await user.load(busy["conversationId"])).json()["openTurn"]
-        engine.release.set()
-        first = await running
-        after = await ask(client, "2", request="Me too", **busy)
-    assert (refused.status_code, refused.json()["code"]) == (409, "turn_in_progress")
-    assert refused.json()["details"]["turnId"] == first.json()["turnId"] == open_turn["turnId"]
-    assert refused.json()["hint"]
-    assert elsewhere.status_code == 200
-    assert (after.status_code, after.json()["replayed"]) == (200, False)
-    stored = (await user.load(busy["conversationId"])).json()["messages"]
-    assert [row["content"] for row in stored] == ["Once", "Done.", "Me too", "Done."]
 
 
 async def test_repeating_a_failed_turn_replays_the_failure(

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -19,16 +18,6 @@ from tests.support.engines import TypingEngine
 from tests.support.users import User, functions_client, sign_up
 
 CONFIRMED = {"confirm": "erase"}
-
-
-@pytest.fixture
-async def service(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    """The functions as the service calls them."""
-    environment = stack.settings.environment()
-    async with functions_client(
-        environment["SUPABASE_URL"], apikey=environment["SUPABASE_SECRET_KEY"]
-    ) as client:
-        yield client
 
 
 async def start(user: User, request: str = "Hello", **body: Any) -> str:
@@ -62,9 +51,11 @@ def places_of(db: psycopg.Connection, canary: str) -> list[str]:
     return sorted(found)
 
 
-def summarise(db: psycopg.Connection, conversation: str, content: str) -> None:
+def summarise(db: psycopg.Connection, user: User, conversation: str, content: str) -> None:
     """Write a summary of a conversation's first two messages."""
-    db.execute("select write_summary(%s, gen_random_uuid(), 2, %s)", (conversation, content))
+    db.execute(
+        "select write_summary(%s, %s, gen_random_uuid(), 2, %s)", (user.id, conversation, content)
+    )
 
 
 def stage(db: psycopg.Connection, user: User, content: str) -> str:
@@ -133,6 +124,7 @@ async def test_policies_are_set_listed_and_removed(user: User, service: httpx.As
     assert removed[1].json()["code"] == "retention_policy_not_found"
 
 
+@pytest.mark.promise("legal holds")
 async def test_a_hold_wins_on_each_path(
     stack: Stack, db: psycopg.Connection, user: User, service: httpx.AsyncClient
 ) -> None:
@@ -190,6 +182,7 @@ async def test_a_hold_on_a_user_keeps_everything_of_theirs(
     assert (await other_user.functions.delete(f"/conversations/{others}")).status_code == 200
 
 
+@pytest.mark.promise("erasure", red="`erase_account` leaves `import_parts`")
 async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     db: psycopg.Connection, user: User, other_user: User
 ) -> None:
@@ -202,7 +195,7 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
         "/import-conversation", json=[{"role": "assistant", "content": f"{canary} one"},
                                       {"role": "user", "content": f"{canary} two"}]
     )  # fmt: skip
-    summarise(db, conversation, f"{canary} was said")
+    summarise(db, user, conversation, f"{canary} was said")
     stage(db, user, canary)
     await start(other_user, others)
     await start(other_user, "Another")
@@ -235,10 +228,11 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     assert (await user.functions.get("/conversations")).json()["conversations"] == []
 
 
+@pytest.mark.promise("erasure")
 async def test_a_turn_that_runs_during_an_erasure_writes_nothing_back(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
-    """Its worker ends, its caller is told, and neither its draft nor its reply is stored."""
+    """Its worker ends, its caller learns it, and neither its draft nor its reply is stored."""
     canary = f"canary{uuid.uuid4().hex}"
     engine = TypingEngine([f"{canary} ", "and more"])
     settings = settings_for(stack, heartbeat_seconds=0.05)

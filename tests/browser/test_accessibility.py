@@ -10,7 +10,10 @@ from tests.support.browser import composer, visitor
 from tests.support.chats import Said, write_chat
 from tests.support.users import PASSWORD, User
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.promise("accessibility", red="figures can't be scrolled by keyboard"),
+]
 
 REPLY = """Compare it with its *reverse*:
 
@@ -30,7 +33,7 @@ SAID = [
     Said(
         "assistant",
         REPLY,
-        {"engine": "offline", "filesGenerated": [{"path": "palindrome.py"}]},
+        {"engine": "offline", "files": [{"path": "palindrome.py"}]},
         "def is_palindrome",
     ),
     Said("system", "Summary of it"),

@@ -18,6 +18,7 @@ SOON = 10_000  # milliseconds: what is seen sooner or not at all
 GONE = {"code": "conversation_not_found", "message": "Conversation not found."}
 
 
+@pytest.mark.promise("page in trouble", red="a conversation begun here takes its own address back")
 async def test_a_hit_opens_at_its_place_in_a_conversation_that_was_begun_here(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -35,6 +36,7 @@ async def test_a_hit_opens_at_its_place_in_a_conversation_that_was_begun_here(
         assert re.search(r"#/c/[^/]+/[^/]+$", page.url)
 
 
+@pytest.mark.promise("page in trouble", red="no boundary around what is loaded late")
 async def test_a_part_of_the_page_that_does_not_load_leaves_the_rest(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -48,6 +50,7 @@ async def test_a_part_of_the_page_that_does_not_load_leaves_the_rest(
         await expect(composer(page)).to_be_visible(timeout=SOON)
 
 
+@pytest.mark.promise("page in trouble", red="older messages asked for despite an error")
 async def test_older_messages_that_are_gone_are_asked_for_once(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -74,6 +77,7 @@ async def test_older_messages_that_are_gone_are_asked_for_once(
         assert refused <= 2
 
 
+@pytest.mark.promise("page in trouble", red="messages shown in their own thread alone")
 async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -100,6 +104,7 @@ async def test_a_first_message_that_was_refused_is_seen_after_a_reload(
         await expect(page.locator(".uci-status")).to_have_text("Reply complete")
 
 
+@pytest.mark.promise("page in trouble")
 async def test_what_waits_for_a_limit_says_until_when_and_can_be_discarded(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -122,6 +127,7 @@ async def test_what_waits_for_a_limit_says_until_when_and_can_be_discarded(
         await expect(page.locator(".uci-message-user .uci-message-body")).to_have_text(["Another"])
 
 
+@pytest.mark.promise("page in trouble", red="keys of `crypto.randomUUID`")
 async def test_without_https_a_message_is_sent_all_the_same(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -138,6 +144,7 @@ async def test_without_https_a_message_is_sent_all_the_same(
         )
 
 
+@pytest.mark.promise("page in trouble", red="a stop without its `catch`")
 async def test_what_the_reader_asks_for_and_does_not_get_is_shown(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -156,6 +163,7 @@ async def test_what_the_reader_asks_for_and_does_not_get_is_shown(
     assert visit.problems == []
 
 
+@pytest.mark.promise("page in trouble", red="the title left as it was")
 async def test_who_signs_in_next_begins_at_the_beginning(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -176,6 +184,7 @@ async def test_who_signs_in_next_begins_at_the_beginning(
         await expect(page).to_have_title("New conversation")
 
 
+@pytest.mark.promise("page in trouble", red="the key's code not looked at")
 async def test_the_key_that_ends_a_composed_word_sends_nothing(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -191,6 +200,7 @@ async def test_the_key_that_ends_a_composed_word_sends_nothing(
         await expect(composer(page)).to_have_value("にほんご")
 
 
+@pytest.mark.promise("page in trouble", red="nothing loads the newest on sending")
 async def test_what_is_sent_from_the_middle_of_a_conversation_is_seen_at_its_end(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -208,6 +218,7 @@ async def test_what_is_sent_from_the_middle_of_a_conversation_is_seen_at_its_end
         await expect(page.get_by_text("And on", exact=True)).to_have_count(1)
 
 
+@pytest.mark.promise("page in trouble", red="a hit asked for once, and waited for ever")
 @pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "out of reach"])
 async def test_a_hit_that_does_not_load_leaves_a_conversation_that_does(
     site: Stack, browser: Browser, visiting_user: User, is_gone: bool

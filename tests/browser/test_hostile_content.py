@@ -34,14 +34,14 @@ MARKUP = [
 METADATA: list[dict[str, Any]] = [
     {"__proto__": {"success": False}, "constructor": {"prototype": 1}, "toString": None},
     {"success": False, "error": {"type": {"a": 1}, "message": ["b"]}, "engine": {"c": 2}},
-    {"success": False, "error": "text", "filesGenerated": {"length": 3}},
+    {"success": False, "error": "text", "files": {"length": 3}},
     {
         "success": False,
         "error": None,
-        "filesGenerated": [None, 1, {"path": {"d": 3}}, {"path": ""}],
+        "files": [None, 1, {"path": {"d": 3}}, {"path": ""}],
     },
     {"success": "no", "engine": f"<img src=x onerror={HACK}>", "imported": "__proto__"},
-    {"filesGenerated": [{"path": f"../<img src=x onerror={HACK}>"}], "engine": "\u202eenigne"},
+    {"files": [{"path": f"../<img src=x onerror={HACK}>"}], "engine": "\u202eenigne"},
 ]
 TOO_MUCH = [
     "x" * 1_000_000,
@@ -82,6 +82,7 @@ async def open_chat(visit: Visitor, user: User, chat: str) -> Page:
     return page
 
 
+@pytest.mark.promise("hostile content")
 async def test_the_page_has_a_strict_policy(site: Stack) -> None:
     """Scripts, styles and requests are its own alone; nothing else is allowed at all."""
     async with httpx.AsyncClient(base_url=site.settings.url) as http:
@@ -95,6 +96,7 @@ async def test_the_page_has_a_strict_policy(site: Stack) -> None:
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
+@pytest.mark.promise("hostile content", red="images shown as they come")
 @pytest.mark.parametrize("width", [1280, 390])
 async def test_hostile_markup_is_shown_and_does_nothing(
     site: Stack, browser: Browser, visiting_user: User, width: int
@@ -115,6 +117,7 @@ async def test_hostile_markup_is_shown_and_does_nothing(
     assert visit.problems == []
 
 
+@pytest.mark.promise("hostile content", red="an engine's name taken as it is")
 async def test_metadata_of_any_shape_is_shown_as_far_as_it_makes_sense(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -135,6 +138,7 @@ async def test_metadata_of_any_shape_is_shown_as_far_as_it_makes_sense(
     assert visit.problems == []
 
 
+@pytest.mark.promise("hostile content")
 async def test_a_hostile_title_is_text_wherever_it_is_shown(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -161,6 +165,7 @@ async def test_a_hostile_title_is_text_wherever_it_is_shown(
     assert visit.problems == []
 
 
+@pytest.mark.promise("hostile content")
 async def test_direction_marks_stay_where_they_are(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -182,6 +187,7 @@ async def test_direction_marks_stay_where_they_are(
     assert visit.problems == []
 
 
+@pytest.mark.promise("hostile content", red="all markdown is parsed; any fence closes any other")
 async def test_a_message_that_is_too_much_stays_a_message(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:

@@ -9,7 +9,12 @@ from local.stack import Stack
 from tests.support.browser import visitor
 from tests.support.users import PASSWORD
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.promise(
+        "accessibility", red="the field loses the focus once a conversation has an id"
+    ),
+]
 
 MOST_TABS = 60
 FOCUSED = """

@@ -76,6 +76,7 @@ async def settled(page: Page) -> None:
     )
 
 
+@pytest.mark.promise("long conversations", red="200 messages kept around what is seen")
 async def test_the_newest_are_there_at_once_and_the_rest_as_it_is_scrolled_to(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -119,6 +120,7 @@ async def test_the_newest_are_there_at_once_and_the_rest_as_it_is_scrolled_to(
     )
 
 
+@pytest.mark.promise("long conversations", red="anchored at its start")
 async def test_scrolling_up_keeps_its_place(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:
@@ -158,6 +160,7 @@ async def test_scrolling_up_keeps_its_place(
     assert visit.problems == []
 
 
+@pytest.mark.promise("long conversations", red="nothing loads newer messages on scrolling")
 async def test_a_search_hit_opens_at_its_place_and_the_newest_is_one_step_away(
     site: Stack, browser: Browser, visiting_user: User
 ) -> None:

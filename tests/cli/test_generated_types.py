@@ -23,8 +23,8 @@ pytest_plugins = ["tests.support.scratch", "tests.support.supabase_cli_plugin"]
 
 # A turn's row is passed on without what only the store needs.
 STORES_OWN = {
-    "cancel_requested_at", "conversation_id", "draft", "error", "finished_at", "reply_message_id",
-    "replays", "request_hash", "started_at", "user_message_id",
+    "cancel_requested_at", "conversation_id", "draft", "error", "finished_at",
+    "replays", "request_hash", "started_at",
 }  # fmt: skip
 ROWS = {
     "PublicConversations": (ConversationRow, set()),
@@ -61,7 +61,7 @@ def columns(model: Any) -> dict[str, tuple[str, bool]]:
 
 
 def kind_of(annotation: Any) -> tuple[str, bool]:
-    """Return a column's kind in both worlds: rows pass moments and closed sets on as text."""
+    """Return a column's kind on both sides: rows pass moments and closed sets on as text."""
     if "JsonValue" in str(annotation) or "dict[" in str(annotation):
         return "json", False
     parts = set(get_args(annotation)) or {annotation}
@@ -79,14 +79,15 @@ def differences(module: ModuleType) -> dict[str, Any]:
     """Return, by table, the columns that a row model and the schema don't agree on."""
     found = {}
     for name, (model, without) in ROWS.items():
-        told = columns(getattr(module, name))
-        ours, theirs = set(columns(model).items()), set(told.items())
+        generated = columns(getattr(module, name))
+        ours, theirs = set(columns(model).items()), set(generated.items())
         odd = {column for column, _ in ours ^ theirs} - without
-        if odd or not without <= told.keys():
-            found[name] = sorted(odd | (without - told.keys()))
+        if odd or not without <= generated.keys():
+            found[name] = sorted(odd | (without - generated.keys()))
     return found
 
 
+@pytest.mark.promise("deployment")
 def test_the_row_models_are_the_schemas(generated: ModuleType) -> None:
     """Names, kinds and nullability of every column."""
     assert differences(generated) == {}

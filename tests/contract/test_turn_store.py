@@ -242,6 +242,30 @@ async def test_a_turn_is_loaded_by_its_owner_alone(road: Road) -> None:
             await road.store.cancel_turn(user_id, turn_id)
 
 
+async def test_the_service_names_the_user_and_finds_nothing_of_anothers(road: Road) -> None:
+    """Each verb takes the user first, and acts on that user's rows alone."""
+    record = await road.begin(lease_seconds=0)
+    other, service = road.stranger.user_id, Caller(None, None)
+    assert other is not None
+    theirs = TurnExtension(
+        user_id=other, turn_id=record.turn.id, attempt=1, draft_offset=0, draft_tail="Not yours"
+    )
+    (extended,) = (await road.store.extend_turns([theirs], lease_seconds=60)).turns
+    assert not extended.is_ours
+    assert (await road.store.settle_expired_turn(other, record.conversation.id)).settled == 0
+    with pytest.raises(TurnNotFoundError):
+        await road.store.load_turn(other, record.turn.id, caller=service)
+    for refused in (
+        road.complete(record, user_id=other),
+        road.store.load_history(
+            other, record.conversation.id, history_tokens=BUDGET, caller=service
+        ),
+    ):
+        with pytest.raises(ConversationNotFoundError):
+            await refused
+    assert (await road.complete(record)).outcome == "completed"
+
+
 async def test_a_turn_is_asked_to_stop_and_hears_so_at_its_heartbeat(road: Road) -> None:
     """Once it is settled, the request changes nothing."""
     record = await road.begin()

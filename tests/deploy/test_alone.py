@@ -49,6 +49,7 @@ def alone() -> dict[str, tuple[list[str], list[str]]]:
     return {endpoint: (modules, paths) for endpoint, modules, paths in rows}
 
 
+@pytest.mark.promise("deployment", red="`container.py` imports `shared.turns.runner` at once")
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_an_endpoint_alone_imports_only_what_it_needs(
     alone: dict[str, tuple[list[str], list[str]]], endpoint: str

@@ -13,6 +13,9 @@ import pytest
 from local.settings import ROOT
 from local.stack import Stack
 from shared.config import Settings
+from tests.support.promises import README, SECTIONS, promises, render
+
+pytestmark = pytest.mark.promise("documentation", red="a page that wasn't there yet")
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # tests/unit/deploy/test_docs.py runs the blocks of these, which are scripts rather than lines.
@@ -45,8 +48,8 @@ def commands(page: Path) -> list[str]:
         if NEEDS.match(block):
             continue
         lines = block.replace("\\\n", " ").splitlines()
-        told = (re.sub(r"\s+# .*", "", line).strip() for line in lines)
-        found += [line.removeprefix(".venv/bin/") for line in told if line and line[0] != "#"]
+        bare = (re.sub(r"\s+# .*", "", line).strip() for line in lines)
+        found += [line.removeprefix(".venv/bin/") for line in bare if line and line[0] != "#"]
     return found
 
 
@@ -114,6 +117,15 @@ def test_the_configuration_page_is_the_settings() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert (ROOT / "docs" / "configuration.md").read_text() == done.stdout
+
+
+def test_the_promises_are_those_that_tests_are_marked_with() -> None:
+    """As `make docs` writes them, and none is without a test that was seen to fail."""
+    found, page = promises(), README.read_text()
+    assert page == render(page, found)
+    assert {key for keys in SECTIONS.values() for key in keys} == {
+        promise.key for promise in found if promise.red
+    }
 
 
 def test_every_extra_is_on_the_images_page() -> None:

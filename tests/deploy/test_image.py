@@ -2,20 +2,17 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
-import httpx
-import psycopg
 import pytest
 
 from local.settings import ROOT
 from local.stack import Stack
 from tests.support.image import DOCKERFILE, build_image, copied_paths
-from tests.support.process import FunctionsProcess, functions_process
+from tests.support.process import functions_process
 from tests.support.users import User
 
 TEXT = DOCKERFILE.read_text()
@@ -34,6 +31,7 @@ def hadolint(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, path], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.promise("deployment")
 def test_hadolint_finds_nothing() -> None:
     """At its strictest, with nothing ignored."""
     done = hadolint(DOCKERFILE)
@@ -65,6 +63,7 @@ def test_what_is_copied_is_let_through_to_the_builder() -> None:
     assert not [path for path in let_through if path.startswith((".env", "local", "tests"))]
 
 
+@pytest.mark.promise("deployment")
 async def test_the_image_answers_and_its_health_check_knows(
     image: Path, stack: Stack, user: User, tmp_path: Path
 ) -> None:
@@ -82,30 +81,3 @@ def healthcheck(image: Path, port: str) -> int:
     command = [sys.executable, "-m", "functions.healthcheck"]
     environment = {"PATH": os.environ["PATH"], "PORT": port}
     return subprocess.run(command, cwd=image, env=environment, check=False).returncode
-
-
-async def test_a_stop_lets_a_turn_end_whose_client_has_gone(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
-) -> None:
-    """SIGTERM after the client hung up: the process waits for the turn, stores it, and ends."""
-    slow = {"OFFLINE_DELAY": "0.05", "DRAIN_SECONDS": "20"}
-    async with functions_process(stack, tmp_path, **slow) as process:
-        turn_id = await begin_and_leave(process, user)
-        process.process.send_signal(signal.SIGTERM)
-        await process.process.wait()
-    row = db.execute("select status from turns where id = %s", (turn_id,)).fetchone()
-    assert row == ("completed",)
-    assert "draining" in {line["event"] for line in process.lines()}
-
-
-async def begin_and_leave(process: FunctionsProcess, user: User) -> str:
-    """Begin a turn as a stream, hang up once it is accepted, and return its id."""
-    events = {"accept": "text/event-stream"}
-    async with (
-        process.client(user.token) as client,
-        client.stream("POST", "/mega-mind", json={"request": "Go"}, headers=events) as answer,
-    ):
-        async for line in answer.aiter_lines():
-            if line.startswith("data:"):
-                return str(httpx.Response(200, text=line[5:]).json()["turnId"])
-    raise AssertionError("no event")

@@ -17,8 +17,7 @@ import pytest
 from local.settings import ROOT
 from local.stack import Stack
 from shared.config import Settings, load_settings
-from tests.deploy.test_image import begin_and_leave
-from tests.support.process import functions_process
+from tests.support.process import begin_and_leave, functions_process
 from tests.support.proxy import passes, proxy_to, replies
 from tests.support.users import User
 
@@ -59,6 +58,7 @@ def settings_of(function: dict[str, Any]) -> Settings:
     return load_settings(_env_file=None, **given, **project)
 
 
+@pytest.mark.promise("deployment")
 def test_cfn_lint_finds_nothing_and_would(tmp_path: Path) -> None:
     """In ours; in a copy with a name that leads nowhere and a schedule that is none, it does."""
     bad = tmp_path / "bad.yaml"
@@ -81,6 +81,7 @@ def test_the_function_streams(function: dict[str, Any]) -> None:
     assert variables["AWS_LWA_INVOKE_MODE"] == "response_stream"
 
 
+@pytest.mark.promise("deployment")
 def test_every_turn_ends_before_lambda_ends_the_function(function: dict[str, Any]) -> None:
     """An engine at its limit, and a store that stays away as long as may be, fit in."""
     settings = settings_of(function)
@@ -113,6 +114,7 @@ def test_lambda_is_recognised_without_the_setting() -> None:
     assert (here.is_frozen_between_requests, there.is_frozen_between_requests) == (False, True)
 
 
+@pytest.mark.promise("shutdown", red="the answer is not held back")
 @pytest.mark.parametrize(
     ("host", "left"), [(ON_LAMBDA, "completed"), ({}, "running")], ids=["lambda", "anywhere else"]
 )
@@ -148,6 +150,7 @@ async def test_an_answer_ends_only_when_its_turn_has(
     assert row == (left,)
 
 
+@pytest.mark.promise("shutdown")
 async def test_a_turn_that_was_frozen_is_taken_over_and_never_written_twice(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:

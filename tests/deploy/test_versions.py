@@ -17,8 +17,7 @@ import pytest
 
 from local.settings import ROOT
 from local.stack import Stack
-from tests.deploy.test_image import begin_and_leave
-from tests.support.process import functions_process
+from tests.support.process import begin_and_leave, functions_process
 from tests.support.users import User
 
 
@@ -56,6 +55,7 @@ def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [answer["userMessage"], answer["message"]]
 
 
+@pytest.mark.promise("two versions", red="another `request_hash`")
 async def test_both_versions_share_conversations_and_keys(
     stack: Stack, older: Path, user: User, tmp_path: Path
 ) -> None:

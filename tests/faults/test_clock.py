@@ -14,6 +14,7 @@ from tests.support.engines import TypingEngine
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.tokens import claims_for, signed
 from tests.support.users import User
+from tests.support.waiting import until
 
 SLOW, FAST = -300, 300
 OFF = pytest.mark.parametrize("off", [SLOW, FAST], ids=["slow", "fast"])
@@ -39,6 +40,7 @@ def assert_clock_is_off(server: FunctionsProcess, off: int) -> None:
     assert abs((logged - datetime.now(UTC)).total_seconds() - off) < 60
 
 
+@pytest.mark.promise("wrong clock", red="a load compares the lease with the process's clock")
 @OFF
 async def test_a_wrong_clock_neither_settles_a_live_turn_nor_leaves_a_dead_one(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection, tmp_path: Path, off: int
@@ -60,11 +62,12 @@ async def test_a_wrong_clock_neither_settles_a_live_turn_nor_leaves_a_dead_one(
     assert [message["content"] for message in settled["messages"]] == ["Hello", DRAFT]
 
 
+@pytest.mark.promise("wrong clock", red="`iat` is checked")
 @OFF
 async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead_one(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, off: int
 ) -> None:
-    """While another process works, its key is told to wait; once that one is gone, it is done."""
+    """While another process works, its key has to wait; once that one is gone, it is done."""
     engine = TypingEngine(["One."])
     body, headers = {"request": "Count"}, {"idempotency-key": "k"}
     async with (
@@ -73,8 +76,7 @@ async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead
         server.client(user.token) as client,
     ):
         working = asyncio.create_task(worker.post("/mega-mind", json=body, headers=headers))
-        while not engine.runs:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: engine.runs)
         busy = await client.post("/mega-mind", json=body, headers=headers)
         db.execute("update turns set lease_expires_at = now() where user_id = %s", (user.id,))
         answer = await client.post("/mega-mind", json=body, headers=headers)
@@ -89,6 +91,7 @@ async def test_a_wrong_clock_neither_takes_over_a_live_turn_nor_waits_for_a_dead
     assert turns.fetchall() == [("completed", 2)]
 
 
+@pytest.mark.promise("wrong clock", red="`iat` is checked")
 @OFF
 async def test_a_wrong_clock_moves_the_end_of_a_token_and_nothing_else(
     stack: Stack, user: User, tmp_path: Path, off: int

@@ -12,6 +12,7 @@ from local.stack import Stack
 from tests.support.process import functions_process
 from tests.support.sse import read_events
 from tests.support.users import User
+from tests.support.waiting import until
 
 # A lease of two seconds: ten heartbeats and twice the store's deadline.
 QUICK = {
@@ -23,10 +24,10 @@ QUICK = {
 # Slow enough for a heartbeat to fall into the AI's work.
 POINTS = ["before_begin", "after_begin", "mid_model", "mid_stream", "after_model", "after_complete"]
 
-Story = list[tuple[str, str, str, int]]
+Ending = list[tuple[str, str, str, int]]
 
 
-def story_of(db: psycopg.Connection, user: User) -> Story:
+def ending_of(db: psycopg.Connection, user: User) -> Ending:
     """Every message of a user, and how its turn ended."""
     return db.execute(
         "select m.role, m.content, t.status, m.seq from messages m"
@@ -35,6 +36,7 @@ def story_of(db: psycopg.Connection, user: User) -> Story:
     ).fetchall()
 
 
+@pytest.mark.promise("safe retry")
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_retry_ends_where_the_undisturbed_run_ends(
     stack: Stack, user: User, other_user: User, db: psycopg.Connection, tmp_path: Path, point: str
@@ -57,10 +59,11 @@ async def test_a_retry_ends_where_the_undisturbed_run_ends(
         await undisturbed.post("/mega-mind", json=body, headers=headers)
     assert code == -signal.SIGKILL
     assert answer.status_code == 200
-    assert story_of(db, user) == story_of(db, other_user)
+    assert ending_of(db, user) == ending_of(db, other_user)
 
 
-async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
+@pytest.mark.promise("shutdown")
+async def test_a_process_that_is_asked_to_stop_lets_its_turns_end(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
     """SIGTERM during a turn: its answer still comes, and its reply is stored."""
@@ -69,16 +72,18 @@ async def test_a_process_that_is_told_to_stop_lets_its_turns_end(
         server.client(user.token) as client,
     ):
         sending = asyncio.create_task(client.post("/mega-mind", json={"request": "Hello there"}))
-        await until_running(db, user)
+        query = "select 1 from turns where user_id = %s and status = 'running'"
+        await until(lambda: db.execute(query, (user.id,)).fetchone())
         server.process.terminate()
         answer = await sending
         await asyncio.wait_for(server.process.wait(), timeout=40)
     assert answer.status_code == 200
-    assert [status for _, _, status, _ in story_of(db, user)] == ["completed", "completed"]
+    assert [status for _, _, status, _ in ending_of(db, user)] == ["completed", "completed"]
 
 
+@pytest.mark.promise("shutdown", red="`aclose` without `drain`")
 @pytest.mark.parametrize("drain", ["25", "0.1"], ids=["in time", "too late"])
-async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_stop(
+async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_asked_to_stop(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, drain: str
 ) -> None:
     """SIGTERM with nobody connected: the reply is stored whole, or left to be taken over."""
@@ -94,10 +99,10 @@ async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_s
             async for event in read_events(answer):
                 if event.name == "delta":
                     break
-        running = story_of(db, user)
+        running = ending_of(db, user)
         server.process.terminate()
         code = await asyncio.wait_for(server.process.wait(), timeout=40)
-        left = story_of(db, user)
+        left = ending_of(db, user)
     again = await user.send("Hello there", key="left")
     whole = await user.send("Hello there")
     assert code in {0, -signal.SIGTERM}
@@ -107,11 +112,4 @@ async def test_a_turn_whose_client_has_gone_outlives_a_process_that_is_told_to_s
     )
     assert (again.status_code, again.json()["replayed"]) == (200, drain == "25")
     assert again.json()["message"]["content"] == whole.json()["message"]["content"]
-    assert [status for *_, status, _ in story_of(db, user)] == ["completed"] * 4
-
-
-async def until_running(db: psycopg.Connection, user: User) -> None:
-    """Wait until the user's turn has begun."""
-    query = "select 1 from turns where user_id = %s and status = 'running'"
-    while db.execute(query, (user.id,)).fetchone() is None:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    assert [status for *_, status, _ in ending_of(db, user)] == ["completed"] * 4

@@ -22,6 +22,7 @@ from tests.support.fault_history import Call, History, check, read_back
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.stack import free_ports
 from tests.support.users import User, sign_up
+from tests.support.waiting import until
 
 TURNS = int(os.environ.get("FAULT_TURNS", "48"))
 CLIENTS = 8
@@ -41,7 +42,7 @@ SLOW_AI = {"OFFLINE_DELAY": "0.01", "DRAIN_SECONDS": "5"}
 
 @dataclass
 class Run:
-    """A process that is killed and replaced, its clients, and what they were told."""
+    """A process that is killed and replaced, its clients, and what they were answered."""
 
     stack: Stack
     folder: Path
@@ -176,12 +177,6 @@ async def strand_turns(run: Run, db: psycopg.Connection) -> None:
     await asyncio.gather(*sending)
 
 
-async def until_leases_are_over(db: psycopg.Connection) -> None:
-    """Wait until no worker owns a turn any more."""
-    while running_turns(db, "lease_expires_at > clock_timestamp()"):  # noqa: ASYNC110
-        await asyncio.sleep(WAIT_SECONDS)
-
-
 def running_turns(db: psycopg.Connection, condition: str = "true") -> int:
     """Count the turns that aren't settled."""
     query = f"select count(*) from turns where status = 'running' and {condition}"
@@ -221,6 +216,7 @@ async def ask_all_again(run: Run) -> None:
     await asyncio.gather(*(repeat() for _ in range(CLIENTS)))
 
 
+@pytest.mark.promise("durable")
 @pytest.mark.timeout(180 + 3 * TURNS)
 async def test_nothing_is_lost_or_doubled_while_both_are_killed_again_and_again(
     broken_stack: Stack, tmp_path: Path
@@ -234,7 +230,7 @@ async def test_nothing_is_lost_or_doubled_while_both_are_killed_again_and_again(
         await asyncio.gather(break_things(run), *clients)
         with psycopg.connect(broken_stack.settings.db_url, autocommit=True) as db:
             await strand_turns(run, db)
-            await until_leases_are_over(db)
+            await until(lambda: not running_turns(db, "lease_expires_at > clock_timestamp()"))
             stranded = running_turns(db)
             settled = await sweep(broken_stack, f"http://127.0.0.1:{run.port}")
             still_running = running_turns(db)
@@ -261,6 +257,7 @@ def report(run: Run, retries: int, swept: int, seconds: float) -> None:
     )
 
 
+@pytest.mark.promise("durable", red="`synchronous_commit = off`, as its second case has it")
 @pytest.mark.parametrize("commits", ["on", "off"])
 async def test_a_crash_loses_nothing_unless_commits_are_not_waited_for(
     broken_stack: Stack, commits: str

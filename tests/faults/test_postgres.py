@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import subprocess
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -22,7 +21,6 @@ from tests.support.engines import ScriptedEngine
 from tests.support.fault_turns import (
     COMPLETED,
     LONG_LEASE,
-    POLL_SECONDS,
     RUNNING,
     SHORT_LEASE,
     TAKEN_OVER,
@@ -32,8 +30,8 @@ from tests.support.fault_turns import (
 )
 from tests.support.gateway import second_gateway
 from tests.support.users import User, sign_up
+from tests.support.waiting import BOUND, until
 
-IN_TIME = 0.75 + 5  # the deadline of a call to the store, and a busy machine
 WAL_SEGMENT = 16 * 1024 * 1024  # written in full from the start, so it needs no more room
 LONG = "a" * 200_000  # more than the last page of a table may have left
 CUTS = 10
@@ -114,6 +112,7 @@ def fill_messages(db: psycopg.Connection, user: User) -> None:
         )
 
 
+@pytest.mark.promise("Postgres away", red="a call to the store may take 60 s")
 async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
     broken_stack: Stack, victim: User, broken_db: psycopg.Connection
 ) -> None:
@@ -122,9 +121,9 @@ async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
     settings = settings_for(broken_stack, **SHORT_LEASE)
     async with bundle(settings, token=victim.token, engine=engine) as client:
         with stopped(broken_stack):
-            refused = await asyncio.wait_for(ask(client), IN_TIME)
+            refused = await asyncio.wait_for(ask(client), BOUND)
             loading = client.get("/conversations")
-            unread = await asyncio.wait_for(loading, IN_TIME)
+            unread = await asyncio.wait_for(loading, BOUND)
         answer = await until_answered(client)
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
     assert (unread.status_code, unread.json()["code"]) == (503, "store_unavailable")
@@ -133,6 +132,7 @@ async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("Postgres away", red="a caller waits for its reply without a bound")
 async def test_a_reply_that_finds_postgres_stopped_is_given_away_and_stored_later(
     broken_stack: Stack, victim: User, broken_db: psycopg.Connection
 ) -> None:
@@ -144,7 +144,7 @@ async def test_a_reply_that_finds_postgres_stopped_is_given_away_and_stored_late
         await asyncio.wait_for(engine.started.wait(), timeout=20)
         with stopped(broken_stack):
             engine.release.set()
-            refused = await asyncio.wait_for(asking, IN_TIME)
+            refused = await asyncio.wait_for(asking, BOUND)
         answer = await until_answered(client)
     assert (refused.status_code, refused.json()["code"]) == (503, "reply_not_stored")
     assert refused.json()["reply"]["content"] == "Done."
@@ -153,6 +153,7 @@ async def test_a_reply_that_finds_postgres_stopped_is_given_away_and_stored_late
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("Postgres away", red="the worker tries to store a reply once")
 @needs_prlimit
 async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(
     broken_stack: Stack, victim: User, broken_db: psycopg.Connection
@@ -163,11 +164,11 @@ async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(
     fill_messages(broken_db, victim)
     async with bundle(settings, token=victim.token, engine=engine) as client:
         with without_room(broken_stack, beyond=WAL_SEGMENT):
-            refused = await asyncio.wait_for(ask(client, "long", LONG), IN_TIME)
+            refused = await asyncio.wait_for(ask(client, "long", LONG), BOUND)
             short = await ask(client, "short")
             stored = turns_of(broken_db, victim, "long")
             engine.message = LONG
-            unstored = await asyncio.wait_for(ask(client, "reply"), IN_TIME)
+            unstored = await asyncio.wait_for(ask(client, "reply"), BOUND)
             half_stored = turns_of(broken_db, victim, "reply")
         answers = [
             await until_answered(client, "long", LONG),
@@ -183,6 +184,7 @@ async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(
     assert sorted(engine.requests) == sorted(["Hello", "Hello", LONG])
 
 
+@pytest.mark.promise("Postgres away", red="`synchronous_commit = off`")
 @needs_prlimit
 async def test_a_log_that_can_not_be_written_loses_nothing_acknowledged(
     broken_stack: Stack, victim: User
@@ -193,9 +195,9 @@ async def test_a_log_that_can_not_be_written_loses_nothing_acknowledged(
     async with bundle(settings, token=victim.token, engine=engine) as client:
         before = [await ask(client, f"before {n}") for n in range(3)]
         with without_room(broken_stack, beyond=1):
-            refused = await asyncio.wait_for(ask(client), IN_TIME)
-            await asyncio.to_thread(_wait_for_end, broken_stack)
-            down = await asyncio.wait_for(ask(client), IN_TIME)
+            refused = await asyncio.wait_for(ask(client), BOUND)
+            await until(lambda: broken_stack.db.process() is None)
+            down = await asyncio.wait_for(ask(client), BOUND)
         await asyncio.to_thread(broken_stack.up)
         answer = await until_answered(client)
         again = [await ask(client, f"before {n}") for n in range(3)]
@@ -206,13 +208,6 @@ async def test_a_log_that_can_not_be_written_loses_nothing_acknowledged(
     assert (answer.status_code, answer.json()["success"]) == (200, True)
     assert [a.json() for a in again] == [{**b.json(), "replayed": True} for b in before]
     assert turns == COMPLETED * 4
-
-
-def _wait_for_end(stack: Stack) -> None:
-    deadline = time.monotonic() + 20
-    while stack.db.process() is not None:
-        assert time.monotonic() < deadline
-        time.sleep(POLL_SECONDS)
 
 
 @asynccontextmanager
@@ -226,6 +221,7 @@ async def gateway_of_its_own(
         yield {"supabase_url": f"http://127.0.0.1:{port}"}
 
 
+@pytest.mark.promise("Postgres away", red="`begin_turn` does not look its key up")
 async def test_connections_that_are_ended_again_and_again_lose_and_double_nothing(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -248,8 +244,7 @@ async def test_connections_that_are_ended_again_and_again_lose_and_double_nothin
             await until_answered(client, "first")
             takers = [asyncio.create_task(take_turns(client)) for _ in range(CLIENTS)]
             for _ in range(CUTS):
-                while not end_busy_connections(db, name):  # noqa: ASYNC110
-                    await asyncio.sleep(0)
+                await until(lambda: end_busy_connections(db, name))
                 await asyncio.wait_for(answered.acquire(), timeout=30)
             over.set()
             await asyncio.gather(*takers)
@@ -291,6 +286,7 @@ def locked(stack: Stack, conversation_id: str) -> Iterator[psycopg.Connection]:
         session.rollback()
 
 
+@pytest.mark.promise("Postgres away", red="a call to the store may take 60 s")
 async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
@@ -300,7 +296,7 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
     async with bundle(settings, token=user.token, engine=engine) as client:
         place = {"conversationId": (await ask(client, "first")).json()["conversationId"]}
         with locked(stack, place["conversationId"]):
-            refused = await asyncio.wait_for(ask(client, "k", **place), IN_TIME)
+            refused = await asyncio.wait_for(ask(client, "k", **place), BOUND)
             loaded = await client.get("/load-conversation", params=place)
             elsewhere = await ask(client, "elsewhere")
             stored = turns_of(db, user, "k")
@@ -313,28 +309,7 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
     assert len(engine.requests) == 3
 
 
-async def test_a_reply_that_finds_its_conversation_locked_is_given_away_and_stored_later(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """The lease is kept meanwhile; the worker stores the reply when the lock is gone."""
-    engine = ScriptedEngine("Done.", hold=True)
-    async with bundle(settings_for(stack, **LONG_LEASE), token=user.token, engine=engine) as client:
-        asking = asyncio.create_task(ask(client))
-        await asyncio.wait_for(engine.started.wait(), timeout=20)
-        row = db.execute("select id from conversations where user_id = %s", (user.id,)).fetchone()
-        assert row is not None
-        with locked(stack, row[0]):
-            engine.release.set()
-            refused = await asyncio.wait_for(asking, IN_TIME)
-            stored = turns_of(db, user)
-        answer = await until_answered(client)
-    assert (refused.status_code, refused.json()["code"]) == (503, "reply_not_stored")
-    assert stored == RUNNING
-    assert (answer.status_code, answer.json()["message"]["content"]) == (200, "Done.")
-    assert turns_of(db, user) == COMPLETED
-    assert engine.requests == ["Hello"]
-
-
+@pytest.mark.promise("Postgres away", red="`ATTEMPTS = 1`")
 async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -348,8 +323,7 @@ async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
         async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
             with locked(stack, place["conversationId"]) as session:
                 asking = asyncio.create_task(ask(client, "k", **place))
-                while not is_waiting(db, name):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+                await until(lambda: is_waiting(db, name))
                 await asyncio.to_thread(
                     session.execute,
                     "select pg_advisory_xact_lock(hashtextextended(%s || '/k', 0))",

@@ -17,8 +17,10 @@ from tests.support.process import functions_process
 from tests.support.sse import text_of
 from tests.support.stack import free_ports
 from tests.support.users import User
+from tests.support.waiting import until
 
-PAUSE_SECONDS = 0.05
+pytestmark = pytest.mark.promise("forwarders", red="the forwarder answers 502")
+
 ASKING_SECONDS = 0.2
 QUICK = {"HEARTBEAT_SECONDS": "0.5", "STORE_TIMEOUT": "4", "LEASE_SECONDS": "13"}
 
@@ -47,9 +49,7 @@ async def ask_on_and_on(client: httpx.AsyncClient, answers: list[httpx.Response]
 async def until_answered(answers: list[httpx.Response], status: int) -> None:
     """Wait for a further answer of this status."""
     known = len(answers)
-    async with asyncio.timeout(60):
-        while not any(answer.status_code == status for answer in answers[known:]):  # noqa: ASYNC110
-            await asyncio.sleep(PAUSE_SECONDS)
+    await until(lambda: any(answer.status_code == status for answer in answers[known:]))
 
 
 @pytest.mark.parametrize("hop", [through_deno, through_envoy], ids=["deno", "envoy"])
@@ -68,8 +68,7 @@ async def test_a_restart_behind_a_hop_loses_no_turn_and_is_never_a_bare_error(
         crowd = Crowd(client)
         async with functions_process(stack, tmp_path, OFFLINE_DELAY="0.15", **settings) as server:
             reading = [asyncio.create_task(crowd.stream(number)) for number in range(STOPPED)]
-            while sum(map(bool, crowd.streams)) < STOPPED:  # noqa: ASYNC110
-                await asyncio.sleep(PAUSE_SECONDS)
+            await until(lambda: sum(map(bool, crowd.streams)) == STOPPED)
             open_then = crowd.open_now
             asking = asyncio.create_task(ask_on_and_on(client, answers))
             server.process.terminate()

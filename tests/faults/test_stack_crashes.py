@@ -3,26 +3,18 @@
 import asyncio
 import json
 import os
-import socket
-import time
-from dataclasses import replace
-from pathlib import Path
+import shutil
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from local.errors import PortTakenError
-from local.ports import Ports
 from local.postgres import kill_server
 from local.processes import Part
 from local.stack import Stack, processes_left_in
-from tests.support.stack import free_ports, settings_in
+from tests.support.stack import settings_in, temporary_home
 from tests.support.users import User, sign_up
-
-STORE_TIMEOUT = 8
-SLACK = 10
 
 
 def kill(part: Part) -> None:
@@ -54,6 +46,7 @@ async def at_the_functions(stack: Stack) -> User:
     return user
 
 
+@pytest.mark.promise("durable")
 async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
     own_stack: Stack,
 ) -> None:
@@ -79,10 +72,8 @@ async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
     await asyncio.to_thread(kill_server, own_stack.settings)
     assert await asyncio.gather(*senders) == [503] * 4
 
-    started = time.monotonic()
     down = await user.send("while it is down")
     assert (down.status_code, down.json()["code"]) == (503, "store_unavailable")
-    assert time.monotonic() - started < STORE_TIMEOUT + SLACK
     assert (await user.functions.get("/health")).status_code == 200
     assert (await user.functions.get("/health", params={"deep": "1"})).status_code == 503
 
@@ -107,9 +98,9 @@ async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_up_heals_it(
     await user.functions.aclose()
 
 
-async def test_an_interrupted_first_start_is_healed_by_the_next(tmp_path: Path) -> None:
+async def test_an_interrupted_first_start_is_healed_by_the_next() -> None:
     """Half-made folders, pid files that are lost, broken, or name another program."""
-    stack = Stack(settings_in(tmp_path / "stack"), with_seed=False)
+    stack = Stack(settings_in(temporary_home()), with_seed=False)
     home = stack.settings.home
     for folder in ("postgres.new/base", "postgres/base"):
         (home / folder).mkdir(parents=True)
@@ -140,37 +131,5 @@ async def test_an_interrupted_first_start_is_healed_by_the_next(tmp_path: Path) 
         await user.functions.aclose()
     finally:
         stack.down()
+        shutil.rmtree(home, ignore_errors=True)
     assert bystander.is_running()
-
-
-@pytest.mark.parametrize("name", ["db", "api", "functions", "realtime"])
-def test_a_taken_port_is_named(tmp_path: Path, name: str) -> None:
-    """One line: which port, for which part, who has it, and how to choose another."""
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = holder.getsockname()[1]
-        ports = Ports(
-            **dict(zip(("api", "db", "functions", "realtime"), free_ports(4), strict=True))
-        )
-        settings = replace(settings_in(tmp_path), ports=replace(ports, **{name: port}))
-        part = next(p for p in Stack(settings).parts if p.name == name)
-        with pytest.raises(PortTakenError) as caught:
-            part.begin()
-        assert part.process() is None
-    message = str(caught.value)
-    assert str(port) in message
-    assert "API_PORT=" in message
-    assert f"pid {os.getpid()}" in message
-    assert "\n" not in message
-
-
-def test_a_stack_whose_database_port_is_taken_does_not_start(tmp_path: Path) -> None:
-    """`up` as a whole says so, and leaves nothing running."""
-    settings = settings_in(tmp_path / "stack")
-    stack = Stack(settings, with_seed=False)
-    with (
-        socket.create_server(("127.0.0.1", settings.ports.db)),
-        pytest.raises(PortTakenError, match=str(settings.ports.db)),
-    ):
-        stack.up()
-    assert processes_left_in(settings) == []
-    stack.down()

@@ -32,6 +32,7 @@ def fragile_realtime() -> Iterator[RealtimeStack]:
         realtime.stop()
 
 
+@pytest.mark.promise("Postgres away")
 async def test_the_server_outlives_its_database(
     fragile_realtime: RealtimeStack, owner: Owner
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.realtime_stack import SECRET, SECRET_KEY, Owner, token_for
 
+pytestmark = pytest.mark.promise("isolation")
+
 if TYPE_CHECKING:
     from tests.support.realtime_stack import RealtimeStack
 

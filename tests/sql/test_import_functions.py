@@ -7,6 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from local import database
+from tests.support.sql_calls import make_account
+
 pytest_plugins = ["tests.support.scratch"]
 
 TIMES = ["2020-01-01T00:00:00Z", "2020-01-01T00:00:01Z"]
@@ -37,7 +40,7 @@ def staged(
                    "metadata": "{}", "created_at": at}  # fmt: skip
         db.execute(
             "select stage_import(%s, %s, %s, %s, %s)",
-            (import_id, part, owner, json.dumps([] if part else [header]), json.dumps([message])),
+            (owner, import_id, part, json.dumps([] if part else [header]), json.dumps([message])),
         )
     return import_id, conversation
 
@@ -46,12 +49,13 @@ def commit(
     db: psycopg.Connection, import_id: uuid.UUID, owner: uuid.UUID, parts: int = 2
 ) -> list[dict[str, Any]]:
     """Commit an import and return what became of it."""
-    row = db.execute("select commit_import(%s, %s, %s)", (import_id, owner, parts)).fetchone()
+    row = db.execute("select commit_import(%s, %s, %s)", (owner, import_id, parts)).fetchone()
     assert row is not None
     outcome: list[dict[str, Any]] = row[0]["conversations"]
     return outcome
 
 
+@pytest.mark.promise("imports", red="`commit_import` takes the role as it comes")
 def test_a_commit_takes_all_parts_in_order_and_leaves_none(
     scratch: psycopg.Connection, owner: uuid.UUID
 ) -> None:
@@ -66,7 +70,7 @@ def test_a_commit_takes_all_parts_in_order_and_leaves_none(
     assert outcome["is_taken"] is True
     assert rows == [(1, "user", False, "0", 2020), (2, "user", False, "1", 2020)]
     assert scratch.execute("select count(*) from private.import_parts").fetchone() == (0,)
-    assert scratch.execute("select private.find_broken(0)").fetchone() == ({},)
+    assert scratch.execute("select private.find_broken(grace_seconds => 0)").fetchone() == ({},)
 
 
 def test_what_follows_an_import_takes_its_place_as_always(
@@ -85,6 +89,7 @@ def test_what_follows_an_import_takes_its_place_as_always(
     assert (row, events) == ((3, True), (1,))
 
 
+@pytest.mark.promise("imports")
 @pytest.mark.parametrize("columns", ["", ", seq, created_at"])
 def test_a_client_that_sets_the_flag_gains_nothing(
     scratch: psycopg.Connection, owner: uuid.UUID, columns: str
@@ -157,24 +162,47 @@ def test_a_second_import_of_one_thing_names_the_first(
     assert told == [(False, True, True), (False, True, False), (True, False, True)]
 
 
-def test_staging_is_repeatable_and_forgets_what_was_left_for_an_hour(
-    scratch: psycopg.Connection, owner: uuid.UUID
-) -> None:
-    """A lost answer changes nothing; parts of a process that died don't stay."""
-    left, _ = staged(scratch, owner)
-    scratch.execute("update private.import_parts set staged_at = now() - interval '61 minutes'")
+def test_staging_is_repeatable(scratch: psycopg.Connection, owner: uuid.UUID) -> None:
+    """A lost answer changes nothing."""
     import_id, _ = staged(scratch, owner)
-    scratch.execute("select stage_import(%s, 0, %s, '[]', '[]')", (import_id, owner))
+    scratch.execute("select stage_import(%s, %s, 0, '[]', '[]')", (owner, import_id))
     rows = scratch.execute(
         "select import_id, jsonb_array_length(conversations)"
         " from private.import_parts order by part"
     ).fetchall()
     assert rows == [(import_id, 1), (import_id, 0)]
-    assert left != import_id
-    discarded = scratch.execute("select discard_import(%s)", (import_id,)).fetchone()
+    discarded = scratch.execute("select discard_import(%s, %s)", (owner, import_id)).fetchone()
     assert discarded == ({"discarded": 2},)
 
 
+def test_what_was_left_for_an_hour_is_listed_found_and_swept(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """Parts of a process that died don't stay; those of one that works do."""
+    left, _ = staged(scratch, owner)
+    scratch.execute("update private.import_parts set staged_at = now() - interval '61 minutes'")
+    fresh, _ = staged(scratch, owner)
+    behind = {"user_id": str(owner), "import_id": str(left)}
+    listed = scratch.execute("select list_imports_left_behind()").fetchone()
+    found = scratch.execute("select private.find_broken()").fetchone()
+    scratch.execute("select repair_invariants(%s)", (owner,))
+    rows = scratch.execute("select distinct import_id from private.import_parts").fetchall()
+    assert listed == ({"imports": [behind]},)
+    assert found == ({"import_left_behind": [{"user_id": str(owner), "id": str(left)}]},)
+    assert rows == [(fresh,)]
+
+
+def test_the_schedule_sweeps_what_imports_have_left(shaped_url: str) -> None:
+    """In transactions of its own."""
+    database.migrate(shaped_url)
+    with psycopg.connect(shaped_url, autocommit=True) as db:
+        staged(db, uuid.UUID(make_account(db)))
+        db.execute("update private.import_parts set staged_at = now() - interval '61 minutes'")
+        db.execute("call private.sweep_imports()")
+        assert db.execute("select count(*) from private.import_parts").fetchone() == (0,)
+
+
+@pytest.mark.promise("exports", red="`export_messages` without `until`")
 def test_a_page_ends_before_it_is_too_large(scratch: psycopg.Connection, owner: uuid.UUID) -> None:
     """By rows and by bytes; a message that is too large by itself is a page of its own."""
     row = scratch.execute(
@@ -190,7 +218,8 @@ def test_a_page_ends_before_it_is_too_large(scratch: psycopg.Connection, owner: 
 
     def page(after: int, page_size: int = 500, until: int | None = None) -> list[int]:
         found = scratch.execute(
-            "select export_messages(%s, %s, %s, %s, 1000)", (row[0], after, until, page_size)
+            "select export_messages(%s, %s, %s, %s, %s, 1000)",
+            (owner, row[0], after, until, page_size),
         ).fetchone()
         assert found is not None
         return [message["seq"] for message in found[0]["messages"]]

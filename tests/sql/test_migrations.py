@@ -50,7 +50,7 @@ PLANTED = {
     "trigger": "alter table public.messages disable trigger messages_broadcast",
     "index": "drop index public.idx_turns_user_id",
     "deferrability": "alter table public.turns"
-    " alter constraint turns_user_message_id_fkey not deferrable",
+    " alter constraint turns_user_id_conversation_id_fkey deferrable",
     "constraint": "alter table public.turns drop constraint turns_attempt_positive",
     "default of a column": "alter table public.turns alter column replays set default 1",
     "column": "alter table public.turns add column planted integer",
@@ -59,6 +59,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.promise("migrations", red="29 kinds of difference, each in a control below")
 @pytest.mark.parametrize("major", [15, 17, 18])
 def test_the_migrations_make_exactly_what_the_schema_files_say(major: int) -> None:
     """On an empty server: all in order, then none; the files of the schema make the same."""
@@ -116,6 +117,7 @@ def test_every_schema_file_is_named_in_the_configuration() -> None:
     assert {path.resolve() for path in schema.schema_files()} == there
 
 
+@pytest.mark.promise("migrations")
 def test_nothing_is_made_twice() -> None:
     """Each function, table, policy and trigger stands in the schema files once, to be read."""
     text = "\n".join(path.read_text() for path in schema.schema_files())
@@ -159,6 +161,7 @@ def test_shaping_a_migrated_database_again_changes_nothing(
             assert difference(catalog, describe(connection)) == ""
 
 
+@pytest.mark.promise("migrations")
 def test_a_migration_that_fails_leaves_nothing_behind(shaped_url: str, tmp_path: Path) -> None:
     """The one before stays and is recorded; of the broken one there is neither table nor record."""
     (tmp_path / "1_first.sql").write_text("create table public.first (id int);")

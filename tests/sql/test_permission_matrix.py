@@ -82,6 +82,7 @@ async def test_the_data_api_leaves_the_grants_as_the_migrations_wrote_them(
     assert difference(catalog, describe(db)) == ""
 
 
+@pytest.mark.promise("isolation", red="`select_own` on `messages` with `using (true)`")
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("table", TABLES)
@@ -106,6 +107,7 @@ async def test_a_command_on_a_table(
         assert SECRET_TEXT not in answer.text
 
 
+@pytest.mark.promise("isolation")
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("function", FUNCTIONS)
 async def test_a_call_of_a_function(
@@ -115,7 +117,7 @@ async def test_a_call_of_a_function(
     expected = FUNCTIONS[function][actor]
     world = await world_for(expected == "done")
     before = _owned(db, world)
-    answer = await world.rpc(actor, function, ARGUMENTS[function](world))
+    answer = await world.rpc(actor, function, ARGUMENTS[function](world, world.id_of(actor)))
     assert outcome(answer) == expected, answer.text
     if expected != "done":
         assert _owned(db, world) == before
@@ -125,6 +127,22 @@ async def test_a_call_of_a_function(
         assert world.conversation not in answer.text
 
 
+@pytest.mark.parametrize(
+    "function", [name for name, row in FUNCTIONS.items() if row["other"] != "denied"]
+)
+async def test_nobody_calls_a_function_for_another(
+    untouched: World, db: psycopg.Connection, function: str
+) -> None:
+    """Who signs in names themselves; with another's id a call is refused, and changes nothing."""
+    before = _owned(db, untouched)
+    answer = await untouched.rpc(
+        "other", function, ARGUMENTS[function](untouched, untouched.owner.id)
+    )
+    assert outcome(answer) == "forbidden", answer.text
+    assert _owned(db, untouched) == before
+
+
+@pytest.mark.promise("isolation")
 @pytest.mark.parametrize("embed", EMBEDS)
 async def test_an_embed_shows_what_a_select_shows(untouched: World, embed: str) -> None:
     """The owner gets both sides, another user no row, anon a refusal, the service everything."""
@@ -138,6 +156,7 @@ async def test_an_embed_shows_what_a_select_shows(untouched: World, embed: str) 
     assert all(row[name] for row in answers["owner"].json())
 
 
+@pytest.mark.promise("isolation")
 async def test_an_embed_does_not_lead_from_ones_own_row_into_anothers(world: World) -> None:
     """All that another user lists with everything embedded is their own."""
     mine = (await world.call("other", "POST", "conversations", json={"title": "Mine"})).json()[0]
@@ -146,6 +165,7 @@ async def test_an_embed_does_not_lead_from_ones_own_row_into_anothers(world: Wor
     assert SECRET_TEXT not in answer.text
 
 
+@pytest.mark.promise("own rows")
 @pytest.mark.parametrize(("table", "command"), WRITABLE)
 async def test_a_user_can_write_no_column_but_those_listed(
     untouched: World, db: psycopg.Connection, table: str, command: str
@@ -200,22 +220,23 @@ async def test_several_messages_in_one_insert_take_their_places_in_order(world: 
     assert moments == sorted(set(moments))
 
 
+@pytest.mark.promise("own rows", red="`role = 'user'` taken out of the insert policy")
 @pytest.mark.parametrize(
-    "change",
+    ("change", "expected"),
     [
-        {"role": "assistant"},
-        {"role": "system"},
-        {"user_id": "other"},
-        {"conversation_id": "others"},
-        {"conversation_id": "others", "user_id": "other"},
-        {"conversation_id": "missing"},
+        ({"role": "assistant"}, "denied"),
+        ({"role": "system"}, "denied"),
+        ({"user_id": "other"}, "denied"),
+        ({"conversation_id": "others"}, "refused"),
+        ({"conversation_id": "others", "user_id": "other"}, "denied"),
+        ({"conversation_id": "missing"}, "refused"),
     ],
     ids=str,
 )
 async def test_a_message_that_is_not_ones_own_is_refused(
-    world: World, db: psycopg.Connection, change: dict[str, str]
+    world: World, db: psycopg.Connection, change: dict[str, str], expected: str
 ) -> None:
-    """Another role, owner or conversation: 42501, nothing stored, no place used up."""
+    """By the policy or by the foreign key, nothing stored, no place used up."""
     others = (await world.call("other", "POST", "conversations", json={"title": "T"})).json()[0]
     named = {"other": world.other.id, "others": others["id"], "missing": str(uuid.uuid4())}
     row = {"conversation_id": world.conversation, "role": "user", "content": "x"}
@@ -227,11 +248,12 @@ async def test_a_message_that_is_not_ones_own_is_refused(
         " from conversations as c where id = %s",
         (others["id"],),
     ).fetchone()
-    assert outcome(answer) == "denied", answer.text
+    assert outcome(answer) == expected, answer.text
     assert stored == (0, 0)
     assert _owned(db, world) == before
 
 
+@pytest.mark.promise("no oracle")
 async def test_anothers_conversation_and_a_missing_one_are_one_answer(world: World) -> None:
     """Select, embed, insert, update, delete and every function say the very same of both."""
     missing = str(uuid.uuid4())
@@ -241,6 +263,7 @@ async def test_anothers_conversation_and_a_missing_one_are_one_answer(world: Wor
     assert said[world.conversation] == said[missing]
 
 
+@pytest.mark.promise("own rows")
 async def test_an_upsert_can_not_change_a_message(world: World, db: psycopg.Connection) -> None:
     """Neither merging nor ignoring duplicates gives a client or the service a way in."""
     before = _owned(db, world)
@@ -293,6 +316,7 @@ async def test_no_schema_but_public_is_served(untouched: World, schema: str) -> 
 async def _everything_said_of(world: World, conversation: str) -> list[tuple[int, str]]:
     """Return status and body of each call that another user can make with a conversation's id."""
     row = {"conversation_id": conversation, "role": "user", "content": "x"}
+    own = {"user_id": world.other.id}
     calls: list[tuple[str, str, Any]] = [
         ("GET", f"conversations?id=eq.{conversation}", None),
         ("GET", f"conversations?id=eq.{conversation}&select=*,messages(*)", None),
@@ -304,7 +328,7 @@ async def _everything_said_of(world: World, conversation: str) -> list[tuple[int
         ("PATCH", f"conversations?id=eq.{conversation}", {"title": "x"}),
         ("DELETE", f"conversations?id=eq.{conversation}", None),
         *(
-            ("POST", f"rpc/{function}", {"conversation_id": conversation})
+            ("POST", f"rpc/{function}", {"conversation_id": conversation} | own)
             for function, row in FUNCTIONS.items()
             if row is OF_THE_OWNER
         ),

@@ -4,16 +4,11 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.support.permissions import (
-    FUNCTIONS,
-    PRIVATE_FUNCTIONS,
-    PRIVATE_TABLES,
-    ROLES,
-    TABLES,
-)
+from tests.support.permissions import FUNCTIONS, PRIVATE_FUNCTIONS, PRIVATE_TABLES, ROLES, TABLES
 from tests.support.tenants import ACTORS
 
 
+@pytest.mark.promise("isolation")
 def test_every_table_has_its_row(db: psycopg.Connection) -> None:
     """A new table or view in public fails here until its expectations are written."""
     tables = db.execute(
@@ -24,6 +19,7 @@ def test_every_table_has_its_row(db: psycopg.Connection) -> None:
     assert all(set(row) == set(ACTORS) for row in TABLES.values())
 
 
+@pytest.mark.promise("isolation")
 def test_every_function_has_its_row(db: psycopg.Connection) -> None:
     """A new function in public fails here until its expectations are written."""
     functions = db.execute(
@@ -33,6 +29,7 @@ def test_every_function_has_its_row(db: psycopg.Connection) -> None:
     assert all(set(row) == set(ACTORS) for row in FUNCTIONS.values())
 
 
+@pytest.mark.promise("grants", red="`begin_turn` granted to `anon`")
 def test_each_role_may_execute_what_its_row_says_and_nothing_else(db: psycopg.Connection) -> None:
     """By the catalog itself: a call may be refused inside, also where the grant is too wide."""
     granted: dict[str, set[str]] = {name: set() for name in FUNCTIONS}

@@ -18,6 +18,8 @@ from tests.support.plans import watched_plans
 from tests.support.postgres import Server
 from tests.support.sql_calls import act_as
 
+pytestmark = pytest.mark.promise("lists", red="a page reads its whole conversation")
+
 pytest_plugins = ["tests.support.scratch"]
 
 USERS = 3000
@@ -50,9 +52,9 @@ chat as (
 turns as (
     insert into turns (
         conversation_id, user_id, idempotency_key, request_hash, status, lease_expires_at,
-        user_message_id, reply_message_id, finished_at
+        finished_at
     )
-    select id, user_id, n, 'hash', 'completed', now(), gen_random_uuid(), gen_random_uuid(), now()
+    select id, user_id, n, 'hash', 'completed', now(), now()
     from chat, generate_series(1, {LONG} / 2) as n
 )
 insert into messages (conversation_id, user_id, role, content, seq, created_at)
@@ -78,31 +80,46 @@ class Populated:
     chat: str
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["summaries", "no summaries"])
+# What the planner knows: all there is, nothing, or what was true before most of it was written.
+STATISTICS = ("fresh", "none", "before the others", "before the owner")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("fresh", False), *((statistics, True) for statistics in STATISTICS)],
+    ids=lambda made: f"statistics {made[0]}, {'summaries' if made[1] else 'no summaries'}",
+)
 def populated(bare_server: Server, request: pytest.FixtureRequest) -> Iterator[Populated]:
-    """The database, analysed."""
+    """The database, with the statistics that the case names and no way to better ones."""
+    statistics, has_summaries = request.param
     owner, chat = str(uuid.uuid4()), str(uuid.uuid4())
     with bare_server.database() as url, psycopg.connect(url, autocommit=True) as db:
         database.shape(url)
         database.migrate(url)
-        with db.transaction():
-            db.execute("set local session_replication_role = replica")
-            db.execute(OTHERS.encode())
-            db.execute(OWNER.encode(), {"owner": owner, "chat": chat})
-            if request.param:
-                db.execute(SUMMARIES.encode(), {"chat": chat})
-        db.execute("vacuum analyze")
+        for table in ("conversations", "messages", "turns", "summaries"):
+            db.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
+        db.execute("set session_replication_role = replica")
+        steps = [(OTHERS, "before the owner"), (OWNER, "before the others")]
+        for step, analysed in steps[::-1] if statistics == "before the others" else steps:
+            db.execute(step.encode(), {"owner": owner, "chat": chat} if step is OWNER else None)
+            if statistics == analysed:
+                db.execute("analyze")
+        if has_summaries:
+            db.execute(SUMMARIES.encode(), {"chat": chat})
+        db.execute("set session_replication_role = origin")
+        if statistics == "fresh":
+            db.execute("vacuum analyze")
         act_as(db, owner)
         yield Populated(db, owner, chat)
 
 
 CALLS = {
-    "newest page": "load_conversation(%(chat)s, 20)",
-    "page before": "load_conversation(%(chat)s, 20, before => 60)",
-    "page after": "load_conversation(%(chat)s, 20, after => 40)",
-    "page around": "load_conversation(%(chat)s, 20, around => %(middle)s)",
-    "export": "export_messages(%(chat)s, 9000, page_size => 20)",
-    "history": "load_history(%(chat)s, 200)",
+    "newest page": "load_conversation(%(owner)s, %(chat)s, 20)",
+    "page before": "load_conversation(%(owner)s, %(chat)s, 20, before => 60)",
+    "page after": "load_conversation(%(owner)s, %(chat)s, 20, after => 40)",
+    "page around": "load_conversation(%(owner)s, %(chat)s, 20, around => %(middle)s)",
+    "export": "export_messages(%(owner)s, %(chat)s, 9000, page_size => 20)",
+    "history": "load_history(%(owner)s, %(chat)s, 200)",
 }
 
 
@@ -118,7 +135,7 @@ def test_a_part_of_a_long_conversation_is_read_by_its_rows(
         (populated.chat, LONG // 2 + 1),
     ).fetchone()
     assert middle is not None
-    values = {"chat": populated.chat, "middle": middle[0]}
+    values = {"owner": populated.owner, "chat": populated.chat, "middle": middle[0]}
     assert PAGE <= rows_read(populated.db, call, values, plan_kind, role) <= MOST
 
 
@@ -127,24 +144,40 @@ def test_what_is_due_for_a_summary_is_read_by_its_rows(
     populated: Populated, plan_kind: str
 ) -> None:
     """The newest that stay as they are, and the oldest of the others."""
-    call = "load_unsummarised(%(chat)s, 200)"
-    assert (
-        0
-        < rows_read(populated.db, call, {"chat": populated.chat}, plan_kind, "service_role")
-        <= MOST
-    )
+    call = "load_unsummarised(%(owner)s, %(chat)s, 200)"
+    values = {"owner": populated.owner, "chat": populated.chat}
+    assert 0 < rows_read(populated.db, call, values, plan_kind, "service_role") <= MOST
 
 
 @pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])
 def test_a_deep_page_of_a_list_is_read_by_its_rows(populated: Populated, plan_kind: str) -> None:
-    """From where the page before it ended, past a long conversation that has moved since."""
+    """From where the page before it ended."""
     call = (
-        "list_conversations(page_size => 20, before_id => %(id)s,"
-        " as_of => now() - interval '1 second',"
+        "list_conversations(%(owner)s, page_size => 20, before_id => %(id)s,"
         " before_updated_at => now() - interval '2500 minutes')"
     )
-    values = {"id": uuid.uuid4()}
+    values = {"id": uuid.uuid4(), "owner": populated.owner}
     assert PAGE <= rows_read(populated.db, call, values, plan_kind, "authenticated") <= MOST
+
+
+UPKEEP = {
+    "retention": "apply_retention(%(owner)s, most => 20)",
+    "users due": "list_users_due_for_retention(most => 20)",
+    "expired turns": "list_expired_turns(20)",
+    "a stranger's erasure": "erase_account(gen_random_uuid(), 'key', most => 20)",
+}
+
+
+@pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("call", UPKEEP.values(), ids=UPKEEP)
+def test_a_step_of_upkeep_is_read_by_its_rows(
+    populated: Populated, call: str, plan_kind: str
+) -> None:
+    """However much there is of what is not due yet, and of others."""
+    with populated.db.transaction(force_rollback=True):
+        populated.db.execute("select set_retention_policy(archive_after_days => 2)")
+        values = {"owner": populated.owner}
+        assert rows_read(populated.db, call, values, plan_kind, "service_role") <= MOST
 
 
 def rows_read(

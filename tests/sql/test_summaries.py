@@ -15,6 +15,7 @@ from local.stack import Stack
 from shared.ai.tokens import estimate_tokens
 from shared.models.context import History
 from shared.turns.context import given_context
+from tests.support import partitions
 from tests.support.sql_calls import (
     Caller,
     as_service,
@@ -26,6 +27,8 @@ from tests.support.sql_calls import (
 )
 
 MESSAGES = int(os.environ.get("CONTEXT_MESSAGES", "5000"))
+
+stack = partitions.stack  # as it is, and in partitions
 
 
 @pytest.fixture
@@ -62,6 +65,7 @@ def summarise(service: Caller, conversation: str, covers_to: int, content: str =
     """Call write_summary."""
     return service.call(
         "write_summary",
+        user_id=owner_of(service, conversation),
         conversation_id=conversation,
         message_id=str(uuid.uuid4()),
         covers_to=covers_to,
@@ -74,9 +78,23 @@ def load(service: Caller, conversation: str, tokens: int, before: int | None = N
     """Call load_history."""
     return History.model_validate(
         service.call(
-            "load_history", conversation_id=conversation, history_tokens=tokens, before=before
+            "load_history",
+            user_id=owner_of(service, conversation),
+            conversation_id=conversation,
+            history_tokens=tokens,
+            before=before,
         )
     )
+
+
+def owner_of(service: Caller, conversation: str) -> str:
+    """Return whose conversation it is, as this caller sees it; else one's own id."""
+    row = service.connection.execute(
+        "select coalesce((select user_id from conversations where id = %s), auth.uid(), %s)::text",
+        (conversation, str(uuid.uuid4())),
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def seqs(history: History) -> list[int]:
@@ -154,6 +172,7 @@ def test_one_long_message_does_not_push_out_the_others(
     assert context.as_metadata()["omitted"] == 0
 
 
+@pytest.mark.promise("context", red="`omitted` without the summaries in between")
 @pytest.mark.parametrize("seed", range(12))
 def test_a_history_never_exceeds_its_budget_and_has_no_hole(
     service: Caller, owner: str, db: psycopg.Connection, seed: int
@@ -241,6 +260,7 @@ def test_a_broken_reply_is_marked_as_such(
     assert [row["failure"] for row in history] == ["interrupted", "failed", None, None]
 
 
+@pytest.mark.promise("context", red="`load_history` believes `is_summary`")
 def test_only_what_write_summary_wrote_is_a_summary(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -267,6 +287,7 @@ def test_a_summary_is_a_message_in_its_place(
     assert assert_whole(db, conversation) == 4
 
 
+@pytest.mark.promise("context", red="`write_summary` does not look for one that is there")
 def test_the_same_range_twice_adds_nothing(
     stack: Stack, service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -284,6 +305,7 @@ def test_the_same_range_twice_adds_nothing(
     assert assert_whole(db, conversation) == 10
 
 
+@pytest.mark.promise("context", red="`write_summary` does not look for a running turn")
 def test_nothing_comes_between_a_request_and_its_reply(
     service: Caller, owner: str, db: psycopg.Connection
 ) -> None:
@@ -316,7 +338,11 @@ def test_what_is_due_is_read_in_parts_and_the_newest_are_kept(
     after, parts = None, []
     while True:
         part = service.call(
-            "load_unsummarised", conversation_id=conversation, history_tokens=200, after=after
+            "load_unsummarised",
+            user_id=owner,
+            conversation_id=conversation,
+            history_tokens=200,
+            after=after,
         )
         parts.append([row["seq"] for row in part["messages"]])
         after = part["covers_to"]
@@ -325,7 +351,9 @@ def test_what_is_due_is_read_in_parts_and_the_newest_are_kept(
             break
     assert [seq for part in parts for seq in part] == list(range(1, 191))
     summarise(service, conversation, 190, "All of it.")
-    rest = service.call("load_unsummarised", conversation_id=conversation, history_tokens=200)
+    rest = service.call(
+        "load_unsummarised", user_id=owner, conversation_id=conversation, history_tokens=200
+    )
     assert rest["previous"] == "All of it."
     assert (rest["messages"], rest["covers_to"], rest["has_more"]) == ([], None, False)
 
@@ -337,7 +365,7 @@ def test_a_message_of_any_size_is_summarised_in_time(
     conversation = make_conversation(db, owner)
     say(db, conversation, *["x" * 500_000] * 4)
     part = service.call(
-        "load_unsummarised", conversation_id=conversation, history_tokens=1_000, after=None
+        "load_unsummarised", user_id=owner, conversation_id=conversation, history_tokens=1_000
     )
     assert [row["seq"] for row in part["messages"]] == [1, 2]
     assert all(len(row["content"]) < 1_000 for row in part["messages"])
@@ -366,7 +394,7 @@ def test_a_summary_goes_with_its_conversation(
     conversation = make_conversation(db, owner, messages=3)
     summarise(service, conversation, 2)
     assert assert_whole(db, conversation) == 4
-    service.call("delete_conversation", conversation_id=conversation)
+    service.call("delete_conversation", user_id=owner, conversation_id=conversation)
     left = db.execute(
         "select count(*) from summaries where conversation_id = %s", (conversation,)
     ).fetchone()
@@ -383,8 +411,8 @@ def test_a_long_conversation_is_read_no_further_than_the_budget_reaches(
 
     def pages(tokens: int) -> int:
         row = service.connection.execute(
-            "explain (analyze, buffers, format json) select public.load_history(%s, %s)",
-            (conversation, tokens),
+            "explain (analyze, buffers, format json) select public.load_history(%s, %s, %s)",
+            (owner, conversation, tokens),
         ).fetchone()
         assert row is not None
         plan = row[0][0]["Plan"]

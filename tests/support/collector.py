@@ -8,9 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -33,9 +31,9 @@ class Collector:
         return sorted(found, key=lambda span: span.start_time_unix_nano)
 
     def total(self, metric: str, **attributes: Any) -> float:
-        """Return how much (how many, of a histogram) was told with these attributes."""
+        """Return how much (how many, of a histogram) was sent with these attributes."""
         points = self.metrics.get(f"message_persistence.{metric}", [])
-        return sum(value for told, value in points if attributes.items() <= told.items())
+        return sum(value for sent, value in points if attributes.items() <= sent.items())
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
         """Keep one export."""

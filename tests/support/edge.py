@@ -48,14 +48,14 @@ def environment(cache: Path, **settings: str) -> dict[str, str]:
 async def edge_functions(backend: str, folder: Path, **settings: str) -> AsyncIterator[Edge]:
     """Serve every forwarder in front of a backend, given by its address without a path."""
     log = folder / "edge.log"
-    told = {"FORWARD_URL": backend, "FORWARD_SECRET": SECRET, **settings}
+    given = {"FORWARD_URL": backend, "FORWARD_SECRET": SECRET, **settings}
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             DENO, "run", "--quiet", "--no-remote", "--no-lock",
             "--allow-net=127.0.0.1", f"--allow-read={ROOT}", "--allow-env",
             str(HARNESS), str(FUNCTIONS), *function_names(),
             stdout=asyncio.subprocess.PIPE, stderr=errors,
-            env=environment(folder / "deno", **told), cwd=folder,
+            env=environment(folder / "deno", **given), cwd=folder,
         )  # fmt: skip
     assert process.stdout is not None
     try:

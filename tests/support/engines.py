@@ -12,10 +12,11 @@ from shared.ai import (
     EngineResult,
     Finished,
     HistoryMessage,
+    Intent,
     TextDelta,
 )
 
-ANALYSIS = Analysis(goal="Answer", complexity=Complexity.SIMPLE, strategy="direct_answer")
+ANALYSIS = Analysis(intent=Intent.EXPLAIN, complexity=Complexity.SIMPLE, strategy="direct_answer")
 
 
 class ScriptedEngine:

@@ -6,17 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from local.settings import ROOT
 from local.stack import Stack
+from tests.support.process import until_answering
 from tests.support.stack import free_ports
 
 RECIPE = ROOT / "deploy" / "self-hosted" / "volumes" / "message-persistence" / "envoy"
 SUPABASE = ROOT / "tests" / "support" / "self_hosted"
-START_SECONDS = 60
-POLL_SECONDS = 0.05
 
 
 def entrypoint(folder: Path, **settings: str) -> dict[str, str]:
@@ -61,25 +59,9 @@ async def envoy_gateway(
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
-        await _wait_until_open(url, process, log)
+        await until_answering(url, process, log)
         yield url
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
-
-
-async def _wait_until_open(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
-    async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(base_url=url) as http:
-        while True:
-            assert process.returncode is None, _output(log)
-            try:
-                await http.get("/")
-            except httpx.TransportError:
-                await asyncio.sleep(POLL_SECONDS)  # not listening yet
-            else:
-                return
-
-
-def _output(log: Path) -> str:
-    return log.read_text()

@@ -1,29 +1,31 @@
 """A provider of language models on a real HTTP server that speaks OpenAI's protocol."""
 
-from __future__ import annotations
-
 import json
 import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+import pydantic_ai.models
 
-PLAN = {"goal": "Add two numbers", "complexity": "complex", "strategy": "step_by_step"}
+PLAN = {"intent": "create_function", "complexity": "complex", "strategy": "step_by_step"}
 
 
 class FakeProvider(ThreadingHTTPServer):
     """Answers chat completions as `answer` says, and keeps what it was asked."""
 
     daemon_threads = True
-    answer: Callable[[Handler], None]
+    answer: Callable[["Handler"], None]
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.may_go_on = threading.Event()
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing about connections that break."""
 
     @property
     def base_url(self) -> str:
@@ -54,9 +56,13 @@ class Handler(BaseHTTPRequestHandler):
         head = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
         self.send_json(200, {**head, "choices": [choice], "usage": usage})
 
-    def send_json(self, status: int, body: object) -> None:
+    def send_json(
+        self, status: int, body: object, headers: Mapping[str, str] | None = None
+    ) -> None:
         payload = json.dumps(body).encode()
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(payload)))
         self.end_headers()
@@ -74,7 +80,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def send_piece(self, text: str | None, finish_reason: str | None = None) -> None:
-        delta = {"content": text} if text is not None else {}
+        self.send_delta({"content": text} if text is not None else {}, finish_reason)
+
+    def send_delta(self, delta: Mapping[str, str], finish_reason: str | None = None) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
         head = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
         self.send_chunk(json.dumps({**head, "choices": [choice]}))
@@ -87,9 +95,29 @@ class Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def streaming(*pieces: str, finish_reason: str | None = "stop") -> Callable[[Handler], None]:
+@contextmanager
+def running_provider() -> Iterator[FakeProvider]:
+    """Run a provider, which the engines of this process may ask."""
+    server = FakeProvider()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        with pydantic_ai.models.override_allow_model_requests(True):
+            yield server
+    finally:
+        server.may_go_on.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def streaming(
+    *pieces: str, finish_reason: str | None = "stop", reasoning: str = ""
+) -> Callable[[Handler], None]:
     def answer(handler: Handler) -> None:
         handler.begin_stream()
+        if reasoning:
+            handler.send_delta({"reasoning_content": reasoning})
         for piece in pieces:
             handler.send_piece(piece)
         if finish_reason is not None:

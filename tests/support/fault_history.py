@@ -1,21 +1,16 @@
-"""What clients asked for and were told under faults, held against what is stored afterwards.
+"""What clients asked for and were answered under faults, held against what is stored afterwards.
 
 `check` is a pure function; `read_back` fetches what it compares.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import httpx
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import psycopg
+import psycopg
 
 Row: TypeAlias = dict[str, Any]
 ApiRows: TypeAlias = "Mapping[str, Sequence[Row]]"  # by the user who read them, as they came
@@ -217,13 +212,14 @@ def _gaps(api_rows: ApiRows, sql_rows: SqlRows) -> Iterator[Violation]:
 
 def _orphans(sql_rows: SqlRows) -> Iterator[Violation]:
     stored, turns = _by_id(sql_rows.messages), _by_id(sql_rows.turns)
+    in_turns = {(row["turn_id"], row["role"]) for row in stored.values()}
     for row in stored.values():
         if row["turn_id"] not in turns:
             yield Violation("orphan", f"{_named(row)} has no turn")
     for turn in turns.values():
-        if turn["user_message_id"] not in stored:
+        if (turn["id"], "user") not in in_turns:
             yield Violation("orphan", f"turn {turn['id']} has no message")
-        if turn["status"] != "running" and turn["reply_message_id"] not in stored:
+        if turn["status"] != "running" and (turn["id"], "assistant") not in in_turns:
             yield Violation("orphan", f"turn {turn['id']} is {turn['status']} without a reply")
 
 
@@ -239,9 +235,9 @@ def _leaks(api_rows: ApiRows, sql_rows: SqlRows) -> Iterator[Violation]:
 
 
 def _two_answers(history: History) -> Iterator[Violation]:
-    told: defaultdict[tuple[str, str], list[tuple[Row, ...]]] = defaultdict(list)
+    answered: defaultdict[tuple[str, str], list[tuple[Row, ...]]] = defaultdict(list)
     for call, outcome in history.acknowledged():
-        rows = told[call.user_id, call.key]
+        rows = answered[call.user_id, call.key]
         if rows and rows[0] != outcome.rows:
             yield Violation("two_answers", f"key {call.key} was answered in two ways")
         rows.append(outcome.rows)
@@ -275,8 +271,10 @@ async def read_back(
 async def read_api(history: History, clients: Mapping[str, httpx.AsyncClient]) -> ApiRows:
     """Let every user read every conversation there is, page by page; others' should be empty."""
     listed = await asyncio.gather(*(_conversations(http) for http in clients.values()))
-    told = {row["conversation_id"] for _, outcome in history.acknowledged() for row in outcome.rows}
-    everything = sorted(told.union(*listed))
+    known = {
+        row["conversation_id"] for _, outcome in history.acknowledged() for row in outcome.rows
+    }
+    everything = sorted(known.union(*listed))
     readings = await asyncio.gather(*(_messages(http, everything) for http in clients.values()))
     return dict(zip(clients, readings, strict=True))
 

@@ -52,3 +52,12 @@ def turns_of(db: psycopg.Connection, user: User, key: str = "%") -> list[tuple[A
         " where t.user_id = %s and t.idempotency_key like %s group by t.id order by t.started_at",
         (user.id, key),
     ).fetchall()
+
+
+def expire_leases(db: psycopg.Connection, user: User) -> None:
+    """Let the leases of the user's running turns be over."""
+    db.execute(
+        "update turns set lease_expires_at = now() - interval '1 second'"
+        " where user_id = %s and status = 'running'",
+        (user.id,),
+    )

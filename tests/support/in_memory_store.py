@@ -184,7 +184,11 @@ class InMemoryStore:
         answers = []
         for sent in extensions:
             turn = self.turns.get(sent.turn_id)
-            is_ours = turn is not None and (turn.status, turn.attempt) == ("running", sent.attempt)
+            is_ours = turn is not None and (turn.user_id, turn.status, turn.attempt) == (
+                sent.user_id,
+                "running",
+                sent.attempt,
+            )
             if turn is not None and is_ours:
                 turn.lease_until = now() + lease_seconds
                 if sent.draft_offset <= len(turn.draft):
@@ -220,7 +224,11 @@ class InMemoryStore:
     @_verb
     async def settle_expired_turn(self, user_id: UUID, conversation_id: UUID) -> SettledTurns:
         """Settle a conversation's running turn if its lease is over."""
-        expired = [turn for turn in self._running_in(conversation_id) if turn.is_expired]
+        expired = [
+            turn
+            for turn in self._running_in(conversation_id)
+            if turn.is_expired and turn.user_id == user_id
+        ]
         for turn in expired:
             self._interrupt(turn)
         return SettledTurns(settled=len(expired))
@@ -233,13 +241,6 @@ class InMemoryStore:
         self._require_turns_left(user_id, minute=turns_per_minute, day=turns_per_day)
         self._begun_at.setdefault(user_id, []).append(now())
         return CountedTurn(is_counted=True)
-
-    @_verb
-    async def get_conversation(
-        self, user_id: UUID, conversation_id: UUID, *, caller: Caller
-    ) -> ConversationRow:
-        """Read one conversation's row."""
-        return self._conversation(user_id, conversation_id)
 
     @_verb
     async def load_history(

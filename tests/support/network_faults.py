@@ -1,6 +1,6 @@
 """A TCP proxy that misbehaves on demand, with toxiproxy's verbs. Put between any two parts.
 
-Toxics act on new and on open connections alike, and each counts how often it bit, so that a test
+Faults act on new and on open connections alike, and each counts how often it bit, so that a test
 can say that its fault really happened.
 """
 
@@ -18,7 +18,7 @@ CHUNK = 16_384
 
 
 @dataclass
-class Toxics:
+class Faults:
     """What is wrong right now. Bytes and seconds; None and False mean that nothing is.
 
     latency      wait before passing anything on
@@ -46,10 +46,10 @@ class Toxics:
 
 
 class Proxy:
-    """Forwards one port of 127.0.0.1 to another, through its toxics."""
+    """Forwards one port of 127.0.0.1 to another, through its faults."""
 
     def __init__(self, upstream: int, port: int = 0) -> None:
-        self.toxics = Toxics()
+        self.faults = Faults()
         self.port = port
         self._upstream = upstream
         self._listener: socket.socket | None = None
@@ -65,7 +65,7 @@ class Proxy:
 
     async def down(self) -> None:
         """Refuse new connections; reset the open ones, and those that are being made."""
-        self.toxics.bites["down"] += 1
+        self.faults.bites["down"] += 1
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -75,7 +75,7 @@ class Proxy:
 
     def reset_all(self) -> None:
         """Reset every open connection; new ones are welcome."""
-        self.toxics.bites["reset"] += 1
+        self.faults.bites["reset"] += 1
         self._end_all()
 
     def _end_all(self) -> None:
@@ -97,7 +97,7 @@ class Proxy:
         reader, writer = await asyncio.open_connection(sock=connection)
         ends = [writer]
         try:
-            if self.toxics.reset:
+            if self.faults.reset:
                 raise self._bite("reset")
             upstream = await asyncio.open_connection("127.0.0.1", self._upstream)
             ends.append(upstream[1])
@@ -133,37 +133,37 @@ class Proxy:
                 await self._throttle(len(piece))
 
     async def _hold_up(self) -> None:
-        if self.toxics.latency:
-            self.toxics.bites["latency"] += 1
-            await asyncio.sleep(self.toxics.latency)
-        if self.toxics.hang:
-            self.toxics.bites["hang"] += 1
+        if self.faults.latency:
+            self.faults.bites["latency"] += 1
+            await asyncio.sleep(self.faults.latency)
+        if self.faults.hang:
+            self.faults.bites["hang"] += 1
             await asyncio.Event().wait()
 
     def _cut(self, *, is_answer: bool, passed: int) -> None:
-        toxics = self.toxics
-        if toxics.reset:
+        faults = self.faults
+        if faults.reset:
             raise self._bite("reset")
-        if toxics.drop_answer and is_answer:
+        if faults.drop_answer and is_answer:
             raise self._bite("drop_answer")
-        if toxics.limit is not None and is_answer and passed > toxics.limit:
+        if faults.limit is not None and is_answer and passed > faults.limit:
             raise self._bite("limit")
 
     def _bite(self, name: str) -> ConnectionResetError:
-        self.toxics.bites[name] += 1
+        self.faults.bites[name] += 1
         return ConnectionResetError(name)
 
     def _pieces(self, data: bytes) -> list[bytes]:
-        size = self.toxics.slice_to
+        size = self.faults.slice_to
         if not size:
             return [data]
-        self.toxics.bites["slice"] += 1
+        self.faults.bites["slice"] += 1
         return [data[start : start + size] for start in range(0, len(data), size)]
 
     async def _throttle(self, size: int) -> None:
-        if self.toxics.bandwidth:
-            self.toxics.bites["bandwidth"] += 1
-            await asyncio.sleep(size / self.toxics.bandwidth)
+        if self.faults.bandwidth:
+            self.faults.bites["bandwidth"] += 1
+            await asyncio.sleep(size / self.faults.bandwidth)
 
 
 @asynccontextmanager

@@ -1,21 +1,17 @@
 """Conversations to be set, and what can be read from the PDF that comes of them."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import pypdfium2
 
 from shared.exports.pdf.render import render_pdf
 from shared.models.rows import ConversationRow, MessageRow
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
 
 OWNER = UUID(int=1)
 START = datetime(2026, 11, 22, 9, 14, 59, 123456, tzinfo=UTC)

@@ -64,8 +64,6 @@ NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
         "status": "completed",
         "lease_expires_at": "2026-11-01T00:00:00+00:00",
         "finished_at": "2026-11-01T00:00:00+00:00",
-        "user_message_id": world.free_message,
-        "reply_message_id": world.free_message,
     },
     "summaries": lambda world: {
         "id": world.message,
@@ -102,7 +100,7 @@ FUNCTIONS = {
     "cancel_turn": BACKEND,
     "commit_import": BACKEND,
     "discard_import": BACKEND,
-    "export_conversations": OF_ANY_USER,  # the ids that the caller may see
+    "export_conversations": OF_ANY_USER,
     "export_messages": OF_THE_OWNER,
     "stage_import": BACKEND,
     "check_invariants": BACKEND,
@@ -112,7 +110,9 @@ FUNCTIONS = {
     "repair_invariants": BACKEND,
     "count_unstored_turn": BACKEND,
     "settle_expired_turn": BACKEND,
-    "sweep_turns": BACKEND,
+    "list_expired_turns": BACKEND,
+    "list_imports_left_behind": BACKEND,
+    "list_users_due_for_retention": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
@@ -142,18 +142,20 @@ ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 # caller do it for them.
 PRIVATE_FUNCTIONS = {
     "anon": set(),
-    "authenticated": {"bucket_bounds", "describe_turn"},
+    "authenticated": {"bucket_bounds", "describe_turn", "require_self"},
     "service_role": {
         "broadcast_status",
         "bucket_bounds",
         "describe_turn",
         "find_broken",
-        "forget_turn_usage",
         "interrupt_turn",
         "is_held",
+        "refuse_used_key",
+        "require_self",
         "require_turns_left",
         "resume_turn",
-        "retention_due",
+        "retention_action",
+        "retention_bound",
         "settle_turn",
         "title_from_request",
     },
@@ -172,68 +174,110 @@ PRIVATE_TABLES = {
     ("service_role", "retention_policies", "insert"),
     ("service_role", "retention_policies", "select"),
     ("service_role", "retention_policies", "update"),
+    ("service_role", "turn_limits", "insert"),
+    ("service_role", "turn_limits", "select"),
+    ("service_role", "turn_limits", "update"),
     ("service_role", "turn_usage", "select"),
 }
 
-ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
-    "begin_turn": lambda world: world.turn_arguments(),
-    "cancel_turn": lambda world: {"turn_id": world.turn},
+# What each is called with: ids of the owner's rows, under the user that is named.
+ARGUMENTS: dict[str, Callable[[World, str], dict[str, Any]]] = {
+    "begin_turn": lambda world, user_id: world.turn_arguments(user_id=user_id),
+    "cancel_turn": lambda world, user_id: {"user_id": user_id, "turn_id": world.turn},
     # On a stack that others use: nothing there is old enough to be found.
-    "check_invariants": lambda world: {"grace_seconds": 1_000_000},
-    "commit_import": lambda world: {
+    "check_invariants": lambda world, user_id: {"grace_seconds": 1_000_000},
+    "commit_import": lambda world, user_id: {
         "import_id": world.import_id,
-        "user_id": world.owner.id,
+        "user_id": user_id,
         "parts": 1,
     },
-    "discard_import": lambda world: {"import_id": world.import_id},
-    "export_conversations": lambda world: {"user_id": world.owner.id},
-    "export_messages": lambda world: {"conversation_id": world.conversation},
-    "stage_import": lambda world: {
+    "discard_import": lambda world, user_id: {
+        "user_id": user_id,
+        "import_id": world.import_id,
+    },
+    "export_conversations": lambda world, user_id: {"user_id": user_id},
+    "export_messages": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
+    "stage_import": lambda world, user_id: {
         "import_id": str(uuid.uuid4()),
         "part": 0,
-        "user_id": world.owner.id,
+        "user_id": user_id,
         "conversations": [],
         "messages": [],
     },
-    "repair_invariants": lambda world: {"grace_seconds": 1_000_000},
-    "sweep_turns": lambda world: {"most": 0},
-    "extend_turns": lambda world: {
-        "beats": [{"turn_id": world.turn, "attempt": 1, "draft_offset": 0, "draft_tail": ""}],
+    "repair_invariants": lambda world, user_id: {
+        "user_id": user_id,
+        "grace_seconds": 1_000_000,
+    },
+    "list_expired_turns": lambda world, user_id: {"most": 0},
+    "list_imports_left_behind": lambda world, user_id: {"most": 0},
+    "list_users_due_for_retention": lambda world, user_id: {"most": 0},
+    "extend_turns": lambda world, user_id: {
+        "extensions": [
+            {
+                "user_id": user_id,
+                "turn_id": world.turn,
+                "attempt": 1,
+                "draft_offset": 0,
+                "draft_tail": "",
+            }
+        ],
         "lease_seconds": 60,
     },
-    "load_turn": lambda world: {"turn_id": world.turn},
-    "load_history": lambda world: {"conversation_id": world.conversation},
-    "load_unsummarised": lambda world: {
+    "load_turn": lambda world, user_id: {"user_id": user_id, "turn_id": world.turn},
+    "load_history": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
+    "load_unsummarised": lambda world, user_id: {
+        "user_id": user_id,
         "conversation_id": world.conversation,
         "history_tokens": 100,
     },
-    "write_summary": lambda world: {
+    "write_summary": lambda world, user_id: {
+        "user_id": user_id,
         "conversation_id": world.conversation,
         "message_id": str(uuid.uuid4()),
         "covers_to": 1,
         "content": "So far.",
     },
-    "search_messages": lambda world: {"q": SECRET_TEXT},
-    "count_unstored_turn": lambda world: {
-        "user_id": world.owner.id,
+    "search_messages": lambda world, user_id: {"user_id": user_id, "q": SECRET_TEXT},
+    "count_unstored_turn": lambda world, user_id: {
+        "user_id": user_id,
         "turns_per_minute": 100,
         "turns_per_day": 100,
     },
-    "settle_expired_turn": lambda world: {"conversation_id": world.conversation},
-    "complete_turn": lambda world: {
+    "settle_expired_turn": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
+    "complete_turn": lambda world, user_id: {
+        "user_id": user_id,
         "turn_id": world.turn,
         "attempt": 1,
         "message_id": str(uuid.uuid4()),
         "status": "completed",
         "content": "Done.",
     },
-    "ping": lambda world: {},
-    "create_conversation": lambda world: {"title": "Mine"},
-    "list_conversations": lambda world: {},
-    "delete_conversation": lambda world: {"conversation_id": world.conversation},
-    "get_conversation": lambda world: {"conversation_id": world.conversation},
-    "load_conversation": lambda world: {"conversation_id": world.conversation},
-    "update_conversation": lambda world: {
+    "ping": lambda world, user_id: {},
+    "create_conversation": lambda world, user_id: {"user_id": user_id, "title": "Mine"},
+    "list_conversations": lambda world, user_id: {"user_id": user_id},
+    "delete_conversation": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
+    "get_conversation": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
+    "load_conversation": lambda world, user_id: {
+        "user_id": user_id,
+        "conversation_id": world.conversation,
+    },
+    "update_conversation": lambda world, user_id: {
+        "user_id": user_id,
         "conversation_id": world.conversation,
         "title": "Changed",
     },
@@ -241,15 +285,15 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
 
 NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
 ARGUMENTS |= {
-    "conversation_analytics": lambda world: NOVEMBER | {"user_id": world.owner.id},
-    "apply_retention": lambda world: {"dry_run": False, "user_id": world.owner.id},
-    "delete_retention_policy": lambda world: {"policy_id": world.message},
-    "erase_account": lambda world: {"user_id": world.owner.id, "idempotency_key": "key"},
-    "list_legal_holds": lambda world: {"user_id": world.owner.id},
-    "list_retention_policies": lambda world: {"user_id": world.owner.id},
-    "place_legal_hold": lambda world: {"user_id": world.owner.id, "reason": "case"},
-    "release_legal_hold": lambda world: {"hold_id": world.message},
-    "set_retention_policy": lambda world: {"user_id": world.owner.id, "archive_after_days": 30},
+    "conversation_analytics": lambda world, user_id: NOVEMBER | {"user_id": user_id},
+    "apply_retention": lambda world, user_id: {"dry_run": False, "user_id": user_id},
+    "delete_retention_policy": lambda world, user_id: {"policy_id": world.message},
+    "erase_account": lambda world, user_id: {"user_id": user_id, "idempotency_key": "key"},
+    "list_legal_holds": lambda world, user_id: {"user_id": user_id},
+    "list_retention_policies": lambda world, user_id: {"user_id": user_id},
+    "place_legal_hold": lambda world, user_id: {"user_id": user_id, "reason": "case"},
+    "release_legal_hold": lambda world, user_id: {"user_id": user_id, "hold_id": world.message},
+    "set_retention_policy": lambda world, user_id: {"user_id": user_id, "archive_after_days": 30},
 }
 
 # A value of its type for each column, to be refused for the column alone.
@@ -267,6 +311,6 @@ EMBEDS = [
     "conversations?select=*,messages(*)",
     "conversations?select=*,turns(*)",
     # Named, because the local Data API also sees a way over turns.
-    "messages?select=*,conversations!messages_conversation_id_user_id_fkey(*)",
+    "messages?select=*,conversations!messages_user_id_conversation_id_fkey(*)",
     "turns?select=*,conversations(*)",
 ]

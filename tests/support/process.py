@@ -15,7 +15,7 @@ import httpx
 from local.settings import ROOT
 from local.stack import Stack
 from tests.support.stack import free_ports
-from tests.support.users import functions_client
+from tests.support.users import User, functions_client
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60
@@ -68,7 +68,7 @@ async def functions_process(
         )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
-        await _wait_until_healthy(url, process, log)
+        await until_answering(f"{url}/health", process, log)
         yield FunctionsProcess(url, log, process)
     finally:
         if process.returncode is None:
@@ -76,20 +76,27 @@ async def functions_process(
         await process.wait()
 
 
-async def _wait_until_healthy(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
+async def begin_and_leave(process: FunctionsProcess, user: User) -> str:
+    """Begin a turn as a stream, hang up once it is accepted, and return its id."""
+    events = {"accept": "text/event-stream"}
     async with (
-        asyncio.timeout(START_SECONDS),
-        httpx.AsyncClient(base_url=url) as http,
+        process.client(user.token) as client,
+        client.stream("POST", "/mega-mind", json={"request": "Go"}, headers=events) as answer,
     ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data:"):
+                return str(json.loads(line[5:])["turnId"])
+    raise AssertionError("no event")
+
+
+async def until_answering(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    """Wait until a process that was just started listens and answers, whatever it says."""
+    async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as http:
         while True:
-            assert process.returncode is None, _output(log)
+            assert process.returncode is None, log.read_text()  # noqa: ASYNC240
             try:
-                if (await http.get("/health")).status_code == 200:
-                    return
+                await http.get(url)
             except httpx.TransportError:
-                pass  # not listening yet
-            await asyncio.sleep(POLL_SECONDS)
-
-
-def _output(log: Path) -> str:
-    return log.read_text()
+                await asyncio.sleep(POLL_SECONDS)  # not listening yet
+            else:
+                return

@@ -82,8 +82,8 @@ def gpt_sample() -> list[dict[str, Any]]:
 
 
 GPT_TAKEN = [
-    ("user", "[image]\n\nWhat is this?"),
-    ("assistant", "A cat."),
+    ("user", "[image: file-1]\n\nWhat is this?"),
+    ("assistant", "```python\nlook()\n```\n\n```\na cat\n```\n\nA cat."),
     ("user", "Thanks"),
     ("assistant", "You're welcome"),
 ]
@@ -140,9 +140,9 @@ CLAUDE_TAKEN = [("user", "Hello"), ("assistant", "Let me look.\n\nCats."), ("use
 def zipped(**files: bytes) -> bytes:
     """Return a zip of these files; in a name two underscores are a slash, and one more is a dot."""
     written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content in files.items():
-            archive.writestr(name.replace("___", ".").replace("__", "/"), content)
+            opened.writestr(name.replace("___", ".").replace("__", "/"), content)
     return written.getvalue()
 
 

@@ -79,13 +79,13 @@ async def drops_the_answer(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def answers_after(done: asyncio.Event, told: asyncio.Event) -> Behaviour:
-    """Return what lets the stack do its work, says so, and answers when it is told to."""
+def answers_after(done: asyncio.Event, may_answer: asyncio.Event) -> Behaviour:
+    """Return what lets the stack do its work, says so, and answers once it may."""
 
     async def behave(exchange: Exchange) -> None:
         answer = await exchange.forward()
         done.set()
-        await told.wait()
+        await may_answer.wait()
         headers = answer.headers.multi_items()
         await exchange.send(_answer(answer.status_code, headers, answer.content))
 

@@ -1,28 +1,26 @@
 """Engines that play a script, and a reader of their events."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from shared.ai import (
     Analysis,
     AnalysisReady,
     Complexity,
+    Engine,
+    EngineEvent,
     EngineResult,
     Finished,
     HistoryMessage,
+    Intent,
     TextDelta,
     closing,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from shared.ai import Engine, EngineEvent
-
-READY = AnalysisReady(Analysis(goal="test", complexity=Complexity.SIMPLE, strategy="direct_answer"))
+READY = AnalysisReady(
+    Analysis(intent=Intent.OTHER, complexity=Complexity.SIMPLE, strategy="direct_answer")
+)
 
 
 class HangError(Exception):
@@ -79,9 +77,8 @@ class Recording:
 
     @property
     def analysis(self) -> Analysis:
-        first = self.events[0]
-        assert isinstance(first, AnalysisReady)
-        return first.analysis
+        (ready,) = [event for event in self.events if isinstance(event, AnalysisReady)]
+        return ready.analysis
 
     @property
     def result(self) -> EngineResult:

@@ -12,13 +12,18 @@ from psycopg.types.json import Jsonb
 
 
 class Caller:
-    """A connection that has the rights of one role, and calls SQL functions by name."""
+    """A connection that has the rights of one role, and calls SQL functions by name.
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    A signed-in user's calls are about that user, unless they name another.
+    """
+
+    def __init__(self, connection: psycopg.Connection, user_id: str | None = None) -> None:
         self.connection = connection
+        self.own = {} if user_id is None else {"user_id": user_id}
 
     def call(self, function: str, **arguments: Any) -> dict[str, Any]:
         """Call a function of public, or one named with its schema; return its jsonb value."""
+        arguments = {**self.own, **arguments}
         name = function if "." in function else f"public.{function}"
         named = psycopg.sql.SQL(", ").join(
             psycopg.sql.SQL("{} => {}").format(
@@ -54,6 +59,7 @@ class Caller:
         return self.call(
             "complete_turn",
             **{
+                "user_id": begun["turn"]["user_id"],
                 "turn_id": begun["turn"]["id"],
                 "attempt": begun["turn"]["attempt"],
                 "message_id": str(uuid.uuid4()),
@@ -78,7 +84,7 @@ def as_user(db_url: str, user_id: str) -> Iterator[Caller]:
     with psycopg.connect(db_url, autocommit=True) as connection:
         act_as(connection, user_id)
         connection.execute("set role authenticated")
-        yield Caller(connection)
+        yield Caller(connection, user_id)
 
 
 def act_as(connection: psycopg.Connection, user_id: str) -> None:

@@ -1,6 +1,7 @@
 """A small reader of server-sent events."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -37,3 +38,18 @@ def text_of(events: list[Event]) -> str:
             assert event.data["offset"] == len(text)
             text += event.data["text"]
     return text
+
+
+def data_of(text: str) -> list[dict[str, Any]]:
+    """Return the data of each event of a stream that has been read."""
+    return [json.loads(line) for line in re.findall(r"^data: (.*)$", text, re.MULTILINE)]
+
+
+async def until(events: AsyncIterator[Event], name: str) -> list[Event]:
+    """Read on to the next event of this name; return what came, and that."""
+    seen = []
+    async for event in events:
+        seen.append(event)
+        if event.name == name:
+            return seen
+    raise AssertionError(f"no {name} in {seen}")

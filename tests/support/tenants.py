@@ -37,6 +37,10 @@ class World:
         headers = self.headers[actor] | {"prefer": f"return=representation,{prefer}".strip(",")}
         return await self.http.request(method, f"/rest/v1/{path}", json=json, headers=headers)
 
+    def id_of(self, actor: str) -> str:
+        """Return the user that an actor names: the other one themselves, the rest the owner."""
+        return self.other.id if actor == "other" else self.owner.id
+
     async def rpc(self, actor: str, function: str, arguments: dict[str, Any]) -> httpx.Response:
         """Call a SQL function as this actor."""
         return await self.call(actor, "POST", f"rpc/{function}", json=arguments)
@@ -100,11 +104,15 @@ async def make_world(stack: Stack) -> World:
 
 
 def outcome(answer: httpx.Response) -> str:
-    """Put an answer of the Data API in one word: done, none, denied, missing or what else it is."""
+    """Put an answer of the Data API in a word: done, none, missing, why not, or its code."""
     body = answer.json() if answer.content else None
     if answer.is_success:
         return "none" if body == [] else "done"
     code = body.get("code") if isinstance(body, dict) else None
     if code == "42501" and answer.status_code in {401, 403}:
         return "denied"
+    if code == "PT403" and answer.status_code == 403:
+        return "forbidden"
+    if code == "23503" and answer.status_code == 409:
+        return "refused"
     return "missing" if code == "PT404" and answer.status_code == 404 else f"failed with {code}"

@@ -229,6 +229,7 @@ def test_a_lease_that_one_missed_heartbeat_would_end_is_refused(
         load(monkeypatch, **slow, STORE_TIMEOUT="8.5")
 
 
+@pytest.mark.promise("secrets")
 def test_settings_never_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not when printed, as a log or a traceback would."""
     settings = load(monkeypatch, SUPABASE_JWT_SECRET="j" * 40, MEGA_MIND_API_KEY="model-key")

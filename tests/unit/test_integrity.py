@@ -20,7 +20,7 @@ class FakeStore:
         if self.is_down:
             raise StoreUnavailableError
         check = {"name": "seq_gap", "broken": 1, "examples": [], "repairable": True}
-        return InvariantReport.model_validate({"checks": [check]})
+        return InvariantReport.model_validate({"checks": [check], "users": []})
 
 
 async def test_however_often_it_is_read_the_store_is_asked_once_a_minute() -> None:

@@ -1,3 +1,5 @@
+// promise page in trouble: red on the pause of a limit waited to its end
+// promise outbox: red on a 403 taken as final; a message to a deleted conversation sent to it again
 import "fake-indexeddb/auto";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";

@@ -1,3 +1,4 @@
+// promise page in trouble: red on a conversation that is gone polled like any other
 import { afterEach, expect, test, vi } from "vitest";
 import type { Conversation } from "../src/core/conversation";
 import type { LoadPlace } from "../src/core/endpoints";

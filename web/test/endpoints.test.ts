@@ -1,3 +1,4 @@
+// promise page in trouble: red on a refused token kept; silence borne; a zip known by a small `.zip` alone
 import { createClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
 import { Endpoints } from "../src/core/endpoints";

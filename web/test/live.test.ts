@@ -1,3 +1,4 @@
+// promise page in trouble: red on a closed topic not joined again
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
 import { listen } from "../src/core/live";

@@ -1,3 +1,4 @@
+// promise hostile content: red on all markdown is parsed; cells of tables not counted
 import { expect, test } from "vitest";
 import { isWithinLimits } from "../src/components/markdownLimits";
 

@@ -1,3 +1,4 @@
+// promise outbox: red on refusals passed on; an entry read and written in two transactions
 import "fake-indexeddb/auto";
 import { afterEach, expect, test, vi } from "vitest";
 import { Outbox } from "../src/core/outbox";

@@ -1,3 +1,4 @@
+// promise page in trouble: red on late pages joined on with a gap; a second message begins a second conversation
 import { describe, expect, test } from "vitest";
 import { type Action, actionsOf, type ChatState, EMPTY, reduce, unseen } from "../src/core/state";
 import { entry, loaded, row, rows } from "./rows";

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from openai import OpenAIError
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import infer_model
+from pydantic_ai.profiles import ModelProfile, merge_profile
 from pydantic_ai.providers import Provider, infer_provider_class
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Servers that speak OpenAI's protocol have its Chat Completions, seldom its Responses.
 _COMPATIBLE: Final = "openai-chat"
+# pydantic-ai takes a tag for reasoning wherever it stands in a reply: we read them ourselves.
+_NO_TAGS: Final = ("\x00<think>", "\x00</think>")
 
 
 def create_model(model: str, *, base_url: str | None, api_key: SecretStr | None) -> Model:
@@ -27,9 +30,11 @@ def create_model(model: str, *, base_url: str | None, api_key: SecretStr | None)
     try:
         _check(model, base_url)
         model_id = _compatible_id(model) if base_url else model
-        return infer_model(model_id, lambda name: _provider(name, base_url, api_key))
+        created = infer_model(model_id, lambda name: _provider(name, base_url, api_key))
     except (UserError, OpenAIError, ValueError, TypeError, ImportError) as exc:
         raise ValueError(f"The model {model!r} can't be used: {_reason(exc, api_key)}") from None
+    created.profile = merge_profile(created.profile, ModelProfile(thinking_tags=_NO_TAGS))
+    return created
 
 
 def _check(model: str, base_url: str | None) -> None:

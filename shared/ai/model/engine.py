@@ -1,14 +1,10 @@
 """The engine that asks a language model, through pydantic-ai: any provider it speaks to.
 
-Two calls for each request. A short structured one first yields the analysis; a streamed one then
-yields the reply, whose fenced code blocks with a path are the files. One call with a tool for the
+Two calls for each request. One is streamed and yields the reply, whose fenced code blocks with a
+path are the files; a structured one beside it yields the analysis. One call with a tool for the
 plan and one for files would need as many requests (a tool call is a round trip of its own), send
 the whole history twice, keep files out of the stream, and rest on tool calling, which small local
 models lack. Here a provider only has to stream text.
-
-The analysis must never cost the user the reply: it sees little history, has a short time limit of
-its own, and where it fails for any reason the fixed rules stand in. If the provider itself is at
-fault, the second call says so.
 
 Import this module only where a model is configured: it pulls in pydantic-ai.
 """
@@ -16,44 +12,29 @@ Import this module only where a model is configured: it pulls in pydantic-ai.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from pydantic import BaseModel, Field
-from pydantic_ai import Agent
 from pydantic_ai.direct import model_request_stream
-from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.usage import RunUsage
 
 from shared.ai.files import parse_files
-from shared.ai.model.errors import error_for
-from shared.ai.model.messages import as_conversation, as_messages
-from shared.ai.offline.rules import analyse, shortened
-from shared.ai.protocol import (
-    Analysis,
-    AnalysisReady,
-    Complexity,
-    EngineResult,
-    Finished,
-    Strategy,
-    TextDelta,
-    Usage,
-)
+from shared.ai.model.analysis import ANALYSIS_SECONDS, LAST_SECONDS, AnalysisBeside, Analyst
+from shared.ai.model.errors import error_for, pause_before_asking_again
+from shared.ai.model.messages import as_conversation
+from shared.ai.model.reading import Reading
+from shared.ai.protocol import EngineResult, Finished, TextDelta, Usage
 from shared.ai.results import engine_error, failed_result
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent
+    from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model, StreamedResponse
-    from pydantic_ai.settings import ModelSettings
 
-    from shared.ai.protocol import EngineError, EngineEvent, HistoryMessage
-
-ANALYSIS_SECONDS: Final = 15.0
-ANALYSIS_HISTORY: Final = 6
-ANALYSIS_CHARS: Final = 4_000
-MAX_SDK_RETRIES: Final = 1
+    from shared.ai.protocol import EngineError, EngineEvent, FinishReason, HistoryMessage
 
 INSTRUCTIONS: Final = """\
 You are a senior software engineer who helps the users of an AI development platform.
@@ -64,19 +45,7 @@ whose first line names the language and a relative path, for example ```python p
 Messages that are marked as notes of the platform are background about this conversation, \
 not requests."""
 
-ANALYSIS_INSTRUCTIONS: Final = """\
-Classify the user's latest request to an AI development platform. Do not answer it. \
-Earlier messages are only context."""
-
 _log = structlog.get_logger(__name__)
-
-
-class _Plan(BaseModel):
-    """The analysis as the model is asked for it."""
-
-    goal: str = Field(description="What the user wants, in one short sentence.")
-    complexity: Complexity = Field(description="How much work the request asks for.")
-    strategy: Strategy = Field(description="The best way to answer it.")
 
 
 class ModelEngine:
@@ -87,79 +56,80 @@ class ModelEngine:
     ) -> None:
         self.name: Final = name
         self._model = model
-        self._analysis_seconds = analysis_seconds
-        self._settings: ModelSettings = {"max_retries": MAX_SDK_RETRIES}
-        self._analyst = Agent(
-            model,
-            output_type=_Plan,
-            instructions=ANALYSIS_INSTRUCTIONS,
-            model_settings=self._settings,
-            retries=1,
-        )
+        self._analyst = Analyst(model, name=name, seconds=analysis_seconds)
 
     async def run(
         self, *, request: str, history: Sequence[HistoryMessage]
     ) -> AsyncIterator[EngineEvent]:
-        """Yield the analysis, the reply as the provider streams it, and the result."""
-        usage = RunUsage()
-        yield AnalysisReady(await self._analyse(request, history, usage))
-        text: list[str] = []
-        try:
-            messages = as_conversation(request, history, instructions=INSTRUCTIONS)
-            async with model_request_stream(
-                self._model, messages, model_settings=self._settings
-            ) as stream:
-                async for event in stream:
-                    if piece := _text_of(event):
-                        text.append(piece)
-                        yield TextDelta(piece)
-            result = self._result("".join(text), stream, usage)
-        except Exception as exc:  # noqa: BLE001 - a provider's failure is a reply too
-            _log.warning("model_failed", engine=self.name, error=type(exc).__name__)
-            result = failed_result(error_for(exc), engine=self.name, partial="".join(text))
-        yield Finished(result)
+        """Yield the reply as the provider streams it, the analysis beside it, and the result."""
+        spent = RunUsage()
+        reading = Reading()
+        error: EngineError | None = None
+        with AnalysisBeside(request) as analysis:
+            try:
+                async with self._opened(request, history) as stream:
+                    analysis.start(self._analyst, history, spent)
+                    async for event in stream:
+                        if piece := reading.take(event):
+                            yield TextDelta(piece)
+                        for ready in analysis.ready():
+                            yield ready
+            except Exception as exc:  # noqa: BLE001 - a provider's failure is a reply too
+                _log.warning("model_failed", engine=self.name, error=type(exc).__name__)
+                error = error_for(exc)
+            if rest := reading.end():
+                yield TextDelta(rest)
+            for ready in await analysis.last(seconds=0 if error else LAST_SECONDS):
+                yield ready
+        failed = error and self._failed(error, reading)
+        yield Finished(failed or self._result(reading, stream.get(), spent))
 
-    async def _analyse(
-        self, request: str, history: Sequence[HistoryMessage], usage: RunUsage
-    ) -> Analysis:
-        recent = [
-            row.model_copy(update={"content": row.content[:ANALYSIS_CHARS]})
-            for row in history[-ANALYSIS_HISTORY:]
-        ]
-        try:
-            async with asyncio.timeout(self._analysis_seconds):
-                run = await self._analyst.run(
-                    request[:ANALYSIS_CHARS], message_history=as_messages(recent), usage=usage
-                )
-        except Exception as exc:  # noqa: BLE001 - the rules stand in, whatever went wrong
-            _log.info("analysis_by_rules", engine=self.name, error=type(exc).__name__)
-            return analyse(request)
-        plan = run.output
-        goal = shortened(plan.goal) or analyse(request).goal
-        return Analysis(goal=goal, complexity=plan.complexity, strategy=plan.strategy)
+    @asynccontextmanager
+    async def _opened(
+        self, request: str, history: Sequence[HistoryMessage]
+    ) -> AsyncIterator[StreamedResponse]:
+        """Open the reply's stream; a provider that is away for a moment is asked once more."""
+        messages = as_conversation(request, history, instructions=INSTRUCTIONS)
+        ask = partial(
+            model_request_stream, self._model, messages, model_settings={"max_retries": 0}
+        )
+        async with AsyncExitStack() as stack:
+            try:
+                stream = await stack.enter_async_context(ask())
+            except Exception as exc:
+                pause = pause_before_asking_again(exc)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+                stream = await stack.enter_async_context(ask())
+            yield stream
 
-    def _result(self, text: str, stream: StreamedResponse, spent: RunUsage) -> EngineResult:
-        response = stream.get()
+    def _result(self, reading: Reading, response: ModelResponse, spent: RunUsage) -> EngineResult:
+        text = reading.text
         usage = _usage_of(response, spent)
         error = _error_of(response, text)
         if error is not None:
-            return failed_result(error, engine=self.name, partial=text, usage=usage)
+            return self._failed(error, reading, usage)
         return EngineResult(
             success=True,
             message=text,
             files=parse_files(text),
             usage=usage,
             engine=self.name,
-            truncated=response.finish_reason == "length" or _is_unexplained(response),
+            reasoning=reading.reasoning,
+            finish_reason=_finish_reason_of(response),
         )
 
-
-def _text_of(event: ModelResponseStreamEvent) -> str:
-    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-        return event.part.content
-    if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-        return event.delta.content_delta
-    return ""
+    def _failed(
+        self, error: EngineError, reading: Reading, usage: Usage | None = None
+    ) -> EngineResult:
+        return failed_result(
+            error,
+            engine=self.name,
+            partial=reading.text,
+            usage=usage,
+            reasoning=reading.reasoning,
+        )
 
 
 def _error_of(response: ModelResponse, text: str) -> EngineError | None:
@@ -180,6 +150,12 @@ def _is_unexplained(response: ModelResponse) -> bool:
     """
     reported = (response.provider_details or {}).get("finish_reason")
     return response.provider_url is not None and reported is None
+
+
+def _finish_reason_of(response: ModelResponse) -> FinishReason | None:
+    if response.finish_reason == "length":
+        return "length"
+    return "unknown" if _is_unexplained(response) else None
 
 
 def _usage_of(response: ModelResponse, spent: RunUsage) -> Usage:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from shared.ai.protocol import EngineError, ErrorType
 
+MAX_PAUSE: Final = 2.0  # seconds that a user waits for a provider that asks for patience
+PAUSE: Final = 0.3
+
 _BY_STATUS: Final[Mapping[int, ErrorType]] = {
     401: "misconfigured",
     402: "misconfigured",
@@ -62,6 +65,14 @@ _BY_CLASS: Final[tuple[tuple[type[Exception], ErrorType], ...]] = (
 def error_for(exc: Exception) -> EngineError:
     """Return the error to show for an exception out of a model call."""
     return engine_error(_type_for(exc))
+
+
+def pause_before_asking_again(exc: Exception) -> float | None:
+    """Return how many seconds to wait before the provider is asked again; None for never."""
+    if _type_for(exc) not in {"provider_unavailable", "rate_limited"}:
+        return None
+    pause = getattr(exc, "retry_after", None) or PAUSE
+    return pause if pause <= MAX_PAUSE else None
 
 
 def _type_for(exc: Exception) -> ErrorType:

@@ -15,7 +15,6 @@ from pydantic_ai.direct import model_request
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 
 from shared.ai.history import marked
-from shared.ai.model.engine import MAX_SDK_RETRIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +37,7 @@ said, and do not do it.
 Write in the language of the conversation, as plain text of at most {words} words. Write nothing \
 but the summary."""
 
+MAX_SDK_RETRIES: Final = 1
 WORDS_PER_TOKEN: Final = 0.4  # of our own, careful tokens
 
 

@@ -51,24 +51,28 @@ class OfflineEngine:
         """Yield the analysis, the reply word by word, and the result."""
         analysis = analyse(request)
         yield AnalysisReady(analysis)
-        files = _files_for(request, analysis)
-        message = _reply(analysis, history, files)
+        goal = goal_of(request)
+        files = _files_for(request, goal, analysis)
+        message = _reply(goal, analysis, history, files)
         for piece in _PIECE.findall(message):
             await asyncio.sleep(self._delay)
             yield TextDelta(piece)
         yield Finished(EngineResult(success=True, message=message, files=files, engine=self.name))
 
 
-def _files_for(request: str, analysis: Analysis) -> list[GeneratedFile]:
+def _files_for(request: str, goal: str, analysis: Analysis) -> list[GeneratedFile]:
     if analysis.strategy != "generate_code":
         return []
-    return [file_for(request[:MAX_SCANNED_CHARS], analysis.goal)]
+    return [file_for(request[:MAX_SCANNED_CHARS], goal)]
 
 
 def _reply(
-    analysis: Analysis, history: Sequence[HistoryMessage], files: Sequence[GeneratedFile]
+    goal: str,
+    analysis: Analysis,
+    history: Sequence[HistoryMessage],
+    files: Sequence[GeneratedFile],
 ) -> str:
-    asked = f"You asked:\n\n> {analysis.goal}" if analysis.goal else "Your message was blank."
+    asked = f"You asked:\n\n> {goal}" if goal else "Your message was blank."
     parts = [_INTRODUCTION, asked, _history_note(history), _ADVICE[analysis.strategy]]
     return "\n\n".join(parts + [_fenced(file) for file in files])
 

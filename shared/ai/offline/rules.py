@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.protocol import Analysis, Complexity
+from shared.ai.protocol import Analysis, Complexity, Intent
 
 if TYPE_CHECKING:
     from shared.ai.protocol import Strategy
@@ -37,6 +37,31 @@ _HARD: Final = re.compile(
     r"|platform|production|full[- ]stack|integrat(?:e|ion)s?)\b",
     re.IGNORECASE,
 )
+# The first that is found decides, so what changes code stands before what makes it.
+_INTENTS: Final = tuple(
+    (intent, re.compile(rf"\b(?:{words})\b", re.IGNORECASE))
+    for intent, words in (
+        (Intent.TRANSLATE, r"translat(?:e|ion)"),
+        (Intent.SUMMARIZE, r"summar(?:y|i[sz]e)|tl;?dr"),
+        (Intent.FIX_BUG, r"fix(?:es)?|bugs?|debug|broken|crash(?:es|ed)?|traceback|stack ?trace"),
+        (Intent.REFACTOR, r"refactor(?:ing)?|restructure|clean ?up|simplify|rename"),
+        (Intent.OPTIMIZE, r"optimi[sz]e|speed up|faster|too slow|performance"),
+        (Intent.WRITE_TESTS, r"(?:unit |integration |end[- ]to[- ]end )?tests?|test suite"),
+        (Intent.WRITE_DOCS, r"docs|document(?:ation)?|docstrings?|readme|changelog"),
+        (Intent.REVIEW, r"review|critique|proofread|feedback on"),
+        (Intent.DEPLOY, r"deploy(?:ment)?|install|configure|set ?up|docker(?:file)?|kubernetes"),
+        (Intent.ADD_FEATURE, r"add (?:an? |the )?(?:feature|support|option|button|field|column)"),
+        (Intent.EXPLAIN, r"explain|what(?:'s| is| are| does)|why|difference between|who|when"),
+        (Intent.PLAN, r"plan|roadmap|steps?|guide|architect(?:ure)?|design|how (?:do|can|should)"),
+        (Intent.CREATE_API, r"apis?|endpoints?|routes?|webhooks?|server"),
+        (Intent.CREATE_COMPONENT, r"components?|forms?|buttons?|widgets?|tsx|jsx|react|modal"),
+        (Intent.CREATE_PAGE, r"(?:web ?|landing )?pages?|html|css"),
+        (Intent.CREATE_DATABASE, r"sql|quer(?:y|ies)|tables?|schemas?|migrations?|database"),
+        (Intent.CREATE_APP, r"app|application|website|site|game|project|dashboard"),
+        (Intent.CREATE_FUNCTION, r"functions?|scripts?|class(?:es)?|modules?|code|regex"),
+        (Intent.WRITE_TEXT, r"(?:e-?)?mail|letter|poem|stor(?:y|ies)|essay|article|blog|haiku"),
+    )
+)
 _ASKED: Final = re.compile(
     r"[?？؟]|^\s*(?:[-*]|\d+[.)])\s|\b(?:and|then|also|plus)\b",  # noqa: RUF001
     re.IGNORECASE | re.MULTILINE,
@@ -46,7 +71,9 @@ _ASKED: Final = re.compile(
 def analyse(request: str) -> Analysis:
     """Return what the request asks for, by its words and its length."""
     return Analysis(
-        goal=goal_of(request), complexity=_complexity_of(request), strategy=_strategy_of(request)
+        intent=_intent_of(request),
+        complexity=_complexity_of(request),
+        strategy=_strategy_of(request),
     )
 
 
@@ -74,6 +101,11 @@ def _continues(before: str, char: str) -> bool:
     is_flag = all("\U0001f1e6" <= letter <= "\U0001f1ff" for letter in (before, char))
     is_mark = unicodedata.category(char) in {"Mn", "Mc", "Me"}
     return is_mark or is_skin_tone or is_flag or "\u200d" in {before, char}
+
+
+def _intent_of(request: str) -> Intent:
+    text = request[:MAX_SCANNED_CHARS]
+    return next((intent for intent, words in _INTENTS if words.search(text)), Intent.OTHER)
 
 
 def _complexity_of(request: str) -> Complexity:

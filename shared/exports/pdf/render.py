@@ -2,15 +2,13 @@
 
 What somebody wrote is set by a compiler, and that takes time and memory: outside of this process
 it can neither stop the others' requests nor take this process down. The typesetter gets rows on
-its standard input, an empty environment, a deadline and a limit of memory.
+its standard input, a deadline and a limit of memory: see shared/sandbox.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
+from asyncio.subprocess import DEVNULL
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -21,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Final
 import structlog
 
 from shared.errors import InternalError, PdfBusyError, PdfNotInstalledError, PdfTooLargeError
+from shared.sandbox import ran_out_of_memory, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,16 +31,19 @@ log = structlog.get_logger(__name__)
 AT_A_TIME: Final = 2  # PDFs that one process has made at a time
 RETRY_SECONDS: Final = 10
 CHUNK_BYTES: Final = 256 * 1024
-_ROOT: Final = Path(__file__).resolve().parents[3]
 _WORKER: Final = "shared.exports.pdf.typeset"
 # The packages of the extra `pdf`.
 _NEEDED: Final = (
     "typst",
     "pikepdf",
     "markdown_it",
+    "ziamath",
     "justmytype_western_core",
     "justmytype_intl_rtl",
     "justmytype_intl_cjk",
+    "justmytype_intl_sea",
+    "justmytype_intl_south_asia",
+    "justmytype_intl_africa",
 )
 _places = asyncio.Semaphore(AT_A_TIME)
 
@@ -87,22 +89,18 @@ async def _typeset(
     target: Path,
     memory_limit: int,
 ) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", _WORKER, str(target), str(memory_limit)),
-        cwd=target.parent,
-        env={"PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "RAYON_NUM_THREADS": "2"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        process_group=0,
-    )
-    try:
+    async with running(
+        _WORKER,
+        str(target),
+        str(memory_limit),
+        folder=target.parent,
+        stdout=DEVNULL,
+        environment={"RAYON_NUM_THREADS": "2"},
+    ) as process:
         await _feed(process, conversation, messages)
         _, reason = await process.communicate()
-    finally:
-        await _end(process)
     if process.returncode:
-        raise _failure(process.returncode, reason.decode(errors="replace").split())
+        raise _failure(process.returncode, reason.decode(errors="replace"))
 
 
 async def _feed(
@@ -121,20 +119,12 @@ async def _feed(
     process.stdin.close()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the typesetter and whatever it has started, if they still run."""
-    with suppress(ProcessLookupError):
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
-
-
-def _failure(status: int, reason: list[str]) -> InternalError | PdfTooLargeError:
-    """Return the error for a typesetter that failed: a signal ends it when memory runs out."""
-    if status < 0 or "MemoryError" in reason:
+def _failure(status: int, reason: str) -> InternalError | PdfTooLargeError:
+    """Return the error for a typesetter that failed."""
+    if ran_out_of_memory(status, reason):
         log.warning("pdf_out_of_memory", status=status)
         return PdfTooLargeError()
-    log.error("pdf_failed", status=status, reason=reason[-1:])
+    log.error("pdf_failed", status=status, reason=reason.split()[-1:])
     return InternalError()
 
 

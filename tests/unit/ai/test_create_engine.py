@@ -27,7 +27,7 @@ async def test_no_model_means_the_offline_engine() -> None:
     engine = create_engine(max_reply_chars=20)
     result = (await record(engine)).result
     assert engine.name == result.engine == "offline"
-    assert (len(result.message), result.truncated) == (20, True)
+    assert (len(result.message), result.finish_reason) == (20, "length")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,6 @@ def test_a_missing_key_is_found_at_start(model: str) -> None:
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says what to install."""
     monkeypatch.delitem(sys.modules, "shared.ai.model.engine", raising=False)
-    monkeypatch.setitem(sys.modules, "pydantic_ai", None)
+    monkeypatch.setitem(sys.modules, "pydantic_ai.direct", None)
     with pytest.raises(ValueError, match=r"message-persistence\[model\]"):
         create_engine(model="openai:gpt-5", api_key=KEY)

@@ -55,6 +55,7 @@ async def test_a_stream_without_a_result_is_a_failure() -> None:
     assert (recording.error_type, recording.result.message) == ("provider_error", "a")
 
 
+@pytest.mark.promise("model fails")
 @pytest.mark.parametrize("text", ["", " \n"])
 async def test_a_blank_reply_is_a_failure(text: str) -> None:
     """Success means that there is something to read."""
@@ -104,20 +105,24 @@ async def test_an_exception_while_closing_adds_no_second_result() -> None:
     assert (await record(guarded(BadlyClosing([])))).result.success
 
 
-async def test_an_analysis_comes_first_or_not_at_all() -> None:
-    """A late or second analysis is dropped."""
+async def test_there_is_one_analysis_at_most() -> None:
+    """It may come behind text; a second one is dropped."""
     recording = await record(
-        guarded(ScriptedEngine([READY, READY, TextDelta("a"), READY, done("a")]))
+        guarded(ScriptedEngine([TextDelta("a"), READY, READY, TextDelta("b"), READY, done("ab")]))
     )
-    assert [isinstance(event, AnalysisReady) for event in recording.events] == [True, False, False]
+    is_analysis = [isinstance(event, AnalysisReady) for event in recording.events]
+    assert is_analysis == [False, True, False, False]
 
 
 async def test_a_failed_result_keeps_its_error_and_the_text() -> None:
     """The engine's own word for the failure is passed on."""
     error = EngineError(type="refused", message="No.")
-    result = EngineResult(success=False, message="", error=error, engine="scripted")
+    result = EngineResult(
+        success=False, message="", error=error, engine="scripted", reasoning="Hm."
+    )
     recording = await record(guarded(ScriptedEngine([TextDelta("Well, "), Finished(result)])))
     assert (recording.error_type, recording.result.message) == ("refused", "Well, ")
+    assert recording.result.reasoning == "Hm."
 
 
 async def test_a_cancellation_goes_through_and_cleans_up() -> None:
@@ -147,12 +152,13 @@ async def test_a_consumer_that_leaves_early_closes_the_engine() -> None:
     assert engine.closed
 
 
+@pytest.mark.promise("model fails")
 async def test_a_reply_over_the_limit_is_cut_flagged_and_stopped() -> None:
     """The engine is not read on, and files that were complete are kept."""
     file = "```py a.py\nx\n```\n"
     engine = ScriptedEngine([READY, TextDelta(file), TextDelta("y" * 100), HangError()])
     result = (await record(with_reply_limit(engine, len(file) + 10))).result
-    assert (result.success, result.truncated) == (True, True)
+    assert (result.success, result.finish_reason) == (True, "length")
     assert result.message == file + "y" * 10
     assert result.files == [GeneratedFile(path="a.py", language="py", content="x\n")]
     assert engine.closed
@@ -163,7 +169,7 @@ async def test_a_reply_of_exactly_the_limit_is_whole() -> None:
     result = (
         await record(with_reply_limit(ScriptedEngine([TextDelta("abc"), done("abc")]), 3))
     ).result
-    assert (result.message, result.truncated) == ("abc", False)
+    assert (result.message, result.finish_reason) == ("abc", None)
 
 
 async def test_files_and_messages_in_a_result_are_limited_too() -> None:
@@ -171,4 +177,4 @@ async def test_files_and_messages_in_a_result_are_limited_too() -> None:
     files = [{"path": f"{n}.py", "language": None, "content": "x" * 6} for n in range(3)]
     engine = ScriptedEngine([done("y" * 20, files=files)])
     result = (await record(with_reply_limit(engine, 10))).result
-    assert (len(result.message), len(result.files), result.truncated) == (10, 1, True)
+    assert (len(result.message), len(result.files), result.finish_reason) == (10, 1, "length")

@@ -55,6 +55,7 @@ async def test_a_users_token_is_a_caller_with_that_token(
     assert caller.is_service is False
 
 
+@pytest.mark.promise("key rotation", red="only the first of the secret keys is known")
 @pytest.mark.parametrize("repeats", [False, True])
 async def test_a_secret_key_is_the_service(pool: httpx.AsyncClient, repeats: bool) -> None:
     """Alone or repeated as the bearer; either of two keys while one replaces the other."""
@@ -96,6 +97,7 @@ async def test_anything_else_is_nobody(
         await authenticator(pool).caller(headers_of(*pairs))
 
 
+@pytest.mark.promise("bad tokens")
 async def test_a_second_authorization_header_is_refused(pool: httpx.AsyncClient) -> None:
     """Even the same one twice."""
     one = ("authorization", f"Bearer {token()}")
@@ -110,6 +112,7 @@ async def test_a_good_token_beside_a_secret_key_is_the_user(pool: httpx.AsyncCli
     assert await authenticator(pool).caller(pairs) == Caller(user_id=ME, token=mine)
 
 
+@pytest.mark.promise("wrong clock", red="`iat` is checked")
 async def test_clocks_may_differ_by_the_leeway_and_no_more(pool: httpx.AsyncClient) -> None:
     """For the end and the beginning; the moment of signing may be any."""
     now = int(time.time())
@@ -169,6 +172,7 @@ async def test_without_a_secret_no_hs256_token_is_taken(pool: httpx.AsyncClient)
             await authenticator(pool, settings).caller(bearer(signed(claims, secret, kid="x")))
 
 
+@pytest.mark.promise("verified caller")
 def test_a_user_acts_for_themselves_alone() -> None:
     """Naming oneself changes nothing, naming another is refused."""
     me = Caller(user_id=ME, token="t")

@@ -66,6 +66,7 @@ async def test_keys_are_fetched_once_in_their_lifetime(
     assert server.calls == ["jwks.json"] * 2
 
 
+@pytest.mark.promise("key rotation", red="everyone waits for the fetch")
 async def test_while_keys_are_fetched_again_those_that_are_known_hold_nobody_up(
     cache: JwksCache, server: Proxy, clock: Clock
 ) -> None:
@@ -82,6 +83,7 @@ async def test_while_keys_are_fetched_again_those_that_are_known_hold_nobody_up(
     first.cancel()
 
 
+@pytest.mark.promise("bad tokens", red="`COOLDOWN_SECONDS = 0`")
 async def test_a_thousand_random_kids_cost_one_fetch_in_a_cooldown(
     cache: JwksCache, server: Proxy, clock: Clock
 ) -> None:
@@ -96,6 +98,7 @@ async def test_a_thousand_random_kids_cost_one_fetch_in_a_cooldown(
     assert server.calls == ["jwks.json"] * 2
 
 
+@pytest.mark.promise("bad tokens")
 async def test_a_thousand_forged_tokens_cost_one_fetch(
     cache: JwksCache, server: Proxy, clock: Clock
 ) -> None:
@@ -145,6 +148,7 @@ OUTAGES: dict[str, Behaviour] = {
 }
 
 
+@pytest.mark.promise("key rotation", red="keys forgotten when a fetch fails")
 @pytest.mark.parametrize("outage", OUTAGES)
 async def test_in_an_outage_the_old_keys_go_on_serving(
     cache: JwksCache, server: Proxy, clock: Clock, outage: str

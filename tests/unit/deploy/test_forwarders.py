@@ -14,6 +14,10 @@ from local.settings import ROOT
 from shared.http.application import CORS_HEADERS
 from tests.support.edge import DENO, FUNCTIONS, environment, function_names
 
+pytestmark = pytest.mark.promise(
+    "forwarders", red="an endpoint renamed; `idempotency-key` left out"
+)
+
 FORWARD = (FUNCTIONS / "_shared" / "forward.ts").read_text()
 
 

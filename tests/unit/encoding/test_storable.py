@@ -56,6 +56,7 @@ def test_two_million_characters_are_escaped_in_one_pass() -> None:
     assert_comes_back("\x00\\" * 1_000_000)
 
 
+@pytest.mark.promise("strict input", red="every place of a run looked at from each")
 @pytest.mark.timeout(20)
 def test_a_run_of_a_million_backslashes_is_looked_at_once() -> None:
     """It took hours, in which the process did nothing else."""

@@ -25,6 +25,7 @@ def test_json_is_taken_as_it_is(value: Any, plain: bool) -> None:
     assert parse_json(json.dumps(value, ensure_ascii=plain).encode()) == value
 
 
+@pytest.mark.promise("strict input")
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -67,6 +68,7 @@ def test_what_cannot_be_stored_or_agreed_on_is_refused(body: bytes, reason: str)
         parse_json(body)
 
 
+@pytest.mark.promise("strict input")
 def test_nesting_is_allowed_up_to_the_limit() -> None:
     """Lists and objects alike."""
     assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)

@@ -4,6 +4,8 @@ import pytest
 
 from shared.exports.filenames import slug
 
+pytestmark = pytest.mark.promise("exports", red="a title is not made safe")
+
 
 @pytest.mark.parametrize(
     ("title", "name"),

@@ -19,6 +19,11 @@ from shared.http.signed_forwarding import (
     signature,
 )
 
+pytestmark = pytest.mark.promise(
+    "forwarders",
+    red="an unsigned request let in; a window of ten minutes",
+)
+
 OLD, NEW, UNKNOWN = (SecretStr(name * 8) for name in ("old-", "new-", "none"))
 NOW = 1_800_000_000
 TOKEN = "Bearer a.b.c"

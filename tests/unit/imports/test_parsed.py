@@ -15,6 +15,8 @@ from shared.imports.parsed import (
     set_times,
 )
 
+pytestmark = pytest.mark.promise("imports")
+
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NO_MOMENTS: list[Any] = [
     None, True, "", "yesterday", {}, [], -1, 1e300, float("inf"), float("nan"), 10**400,
@@ -31,8 +33,8 @@ def at(second: int) -> datetime:
 def times_of(*given: datetime | None, created_at: datetime | None = None) -> list[datetime]:
     """Return the times that messages get."""
     messages = [ParsedMessage("user", "x", moment) for moment in given]
-    draft = ParsedConversation("id", "T", messages, created_at=created_at)
-    set_times(draft, NOW)
+    conversation = ParsedConversation("list", "id", "T", messages, created_at=created_at)
+    set_times(conversation, NOW)
     return [message.at for message in messages if message.at]
 
 
@@ -63,6 +65,10 @@ def test_no_time_is_before_1970() -> None:
 @pytest.mark.parametrize(
     ("value", "moment"),
     [
+        (1_700_000_000_250, datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)),
+        (1_700_000_000_250_000, datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)),
+        ("1700000000.25", datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)),
+        ("1700000000250", datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)),
         (1_700_000_000.25, datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)),
         ("2025-03-01T10:00:00.123456Z", datetime(2025, 3, 1, 10, 0, 0, 123_456, tzinfo=UTC)),
         ("2025-03-01T10:00:00+02:00", datetime(2025, 3, 1, 8, tzinfo=UTC)),
@@ -71,7 +77,7 @@ def test_no_time_is_before_1970() -> None:
     ],
 )  # fmt: skip
 def test_a_moment_is_read_or_is_none(value: Any, moment: datetime | None) -> None:
-    """What is no moment, before 1970 or to come is as good as missing."""
+    """Seconds, milliseconds, microseconds and ISO; what is before 1970 or to come is missing."""
     assert moment_of(value, NOW) == moment
 
 

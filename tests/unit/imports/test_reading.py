@@ -1,19 +1,14 @@
-"""From bytes to drafts: formats told apart, odd content read, unstorable text kept reversibly."""
+"""From a file to conversations: formats distinguished, odd entries, and what they cost."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from shared.encoding.storable import unescape
 from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.imports.chatgpt import content_text
-from shared.imports.claude import message_text
-from shared.imports.ours import checksum_of
-from shared.imports.parsed import ImportFile
-from shared.imports.reading import read_file
+from shared.imports.formats.ours import checksum_of
+from shared.imports.reading import Rejected
+from tests.support.imported import conversations_in, everything_in, words_of
 from tests.support.provider_files import (
     claude_message,
     claude_sample,
@@ -23,13 +18,9 @@ from tests.support.provider_files import (
     zipped,
 )
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+pytestmark = pytest.mark.promise("imports")
 
-
-def read(content: Any, *, is_zip: bool = False) -> ImportFile:
-    """Read a file."""
-    data = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return read_file(data, is_zip=is_zip, limit=10**6, now=NOW, user_id=uuid4(), key=None)
+MESSAGE = {"role": "user", "content": "x"}
 
 
 @pytest.mark.parametrize(
@@ -39,59 +30,38 @@ def read(content: Any, *, is_zip: bool = False) -> ImportFile:
         (gpt_sample()[0], "chatgpt"),
         (claude_sample(), "claude"),
         (claude_sample()[0], "claude"),
-        ([{"role": "user", "content": "x"}], "list"),
-        ({"messages": [{"role": "user", "content": "x"}], "title": "T"}, "list"),
+        ([MESSAGE], "list"),
+        (MESSAGE, "list"),
+        ({"messages": [MESSAGE], "title": "T"}, "list"),
     ],
 )
 def test_a_file_is_known_by_what_is_in_it(content: Any, source: str) -> None:
     """One conversation by itself too, and with a byte order mark."""
-    assert read(content).source == source
-    assert read(b"\xef\xbb\xbf" + json.dumps(content).encode()).source == source
+    for data in (content, b"\xef\xbb\xbf" + json.dumps(content).encode()):
+        assert {one.source for one in conversations_in(data)} == {source}
 
 
 @pytest.mark.parametrize(
-    ("content", "text"),
+    "wrap",
     [
-        ({"content_type": "text", "parts": ["a", "", "b"]}, "a\n\nb"),
-        ({"content_type": "text", "parts": [None, 5, ["x"]]}, ""),
-        ({"content_type": "multimodal_text", "parts": [
-            {"content_type": "audio_transcription", "text": "said"},
-            {"content_type": "real_time_user_audio_video_asset_pointer"}]},
-         "said\n\n[real time user audio video]"),
-        ({"content_type": "multimodal_text", "parts": [{}]}, "[attachment]"),
-        ({"content_type": "code", "language": "python", "text": "x()"}, "```python\nx()\n```"),
-        ({"content_type": "code", "language": "unknown", "text": "x"}, "```\nx\n```"),
-        ({"content_type": "execution_output", "text": "out"}, "out"),
-        ({"content_type": "tether_quote", "title": "T", "text": "quoted"}, "quoted"),
-        ({"content_type": "tether_browsing_display", "result": "page"}, "page"),
-        ({"content_type": "reasoning_recap", "content": "Thought for 5 s"}, "Thought for 5 s"),
-        ({"content_type": "thoughts", "thoughts": [{"content": "a"}, {"summary": "b"}, 5]},
-         "a\n\nb"),
-        ({"content_type": "from_the_future", "text": "still text"}, "still text"),
-        ({"content_type": "user_editable_context", "user_profile": "P"}, ""),
-        ({}, ""),
-    ],
-)  # fmt: skip
-def test_each_type_of_chatgpts_content_has_its_text(content: dict[str, Any], text: str) -> None:
-    """What is no text is named; what isn't known is read by its fields."""
-    assert content_text(content) == text
-
-
-@pytest.mark.parametrize(
-    ("row", "text"),
-    [
-        ({"text": "plain", "content": []}, "plain"),
-        ({"text": "old", "content": [{"type": "text", "text": "new"}]}, "new"),
-        ({"text": "said", "content": [{"type": "tool_use", "name": "x"}]}, "said"),
-        ({"text": "", "attachments": [{"extracted_content": "pasted"}]}, "pasted"),
-        ({"text": "", "files": [{"file_name": "a.png"}]}, "[a.png]"),
-        ({"text": None, "content": None, "attachments": None, "files": "x"}, ""),
-        ({"content": [5, None, {"type": "text", "text": 5}]}, ""),
+        lambda items: {"conversations": items},
+        lambda items: {"exported": "today", "data": {"chats": items}},
+        lambda items: [items],
+        lambda items: {str(n): item for n, item in enumerate(items)},
     ],
 )
-def test_a_message_of_claudes_has_its_text(row: dict[str, Any], text: str) -> None:
-    """Blocks first, then the text, then what was attached."""
-    assert message_text(row) == text
+def test_conversations_are_found_in_what_wraps_them(wrap: Any) -> None:
+    """Whatever the member is called."""
+    wrapped = conversations_in(wrap([*gpt_sample(), *claude_sample()]))
+    assert [one.source for one in wrapped] == ["chatgpt", "claude", "claude"]
+
+
+def test_a_file_may_hold_conversations_of_several_formats() -> None:
+    """Each is read as what it is, and messages that follow each other are one."""
+    mixed = [*gpt_sample(), MESSAGE, MESSAGE, *claude_sample(), {"messages": [MESSAGE]}]
+    read = conversations_in(mixed)
+    assert [one.source for one in read] == ["chatgpt", "list", "claude", "claude", "list"]
+    assert len(read[1].messages) == 2
 
 
 @pytest.mark.parametrize(
@@ -100,21 +70,101 @@ def test_a_message_of_claudes_has_its_text(row: dict[str, Any], text: str) -> No
 def test_a_conversation_that_makes_no_sense_is_an_empty_one(value: Any) -> None:
     """It is skipped as such; the others of the file are taken."""
     strange = {"mapping": value, "title": 5, "create_time": "x", "current_node": ["x"]}
-    first, second = read([strange, gpt_sample()[0]]).conversations
+    first, second = conversations_in([strange, gpt_sample()[0]])
     assert (len(first.messages), len(second.messages)) == (0, 4)
-    claude, _ = read([{"chat_messages": value}, claude_sample()[0]]).conversations
-    assert claude.messages == []
+    assert conversations_in([{"chat_messages": value}, claude_sample()[0]])[0].messages == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (b'{"title": "T", "create_time": 1}', "none that is known"),
+        (b"5", "none that is known"),
+        (b'{"title": "T", "mapping": {}, "mapping": {}}', "names a key twice"),
+        (b'{"title": "T", "mapping": {"a": NaN}}', "NaN is not a JSON number"),
+        (b'{"title": "T", "mapping": {"a": 1e999999999}}', "too large"),
+        (b'{"title": "T", "mapping": {}, "create_time": 1e400}', "create_time is too large"),
+        (b'{"title": "T", "mapping": {}, "x": -' + b"1" * 400 + b"}", "x is too large"),
+    ],
+)
+def test_one_odd_entry_costs_that_entry(entry: bytes, problem: str) -> None:
+    """The others of the file are taken; alone, it is the file's error."""
+    good = json.dumps(gpt_sample()[0]).encode()
+    taken, rejected = everything_in(b"[" + good + b"," + entry + b"," + good + b"]")
+    assert [len(one.messages) for one in taken] == [4, 4]
+    assert [(one.reason, problem in str(one.error)) for one in rejected] == [("unreadable", True)]
+    assert rejected[0].title == ("T" if b"title" in entry else "New Chat")
+
+
+def test_an_odd_line_costs_that_line() -> None:
+    """JSON, a line each; an empty line is nothing."""
+    lines = (
+        b'{"messages": [{"role": "user", "content": "a"}]}\n\n{cut\n'
+        + json.dumps({"messages": [MESSAGE]}).encode()
+    )
+    taken, rejected = everything_in(lines)
+    assert [words_of(one) for one in taken] == [[("user", "a")], [("user", "x")]]
+    assert [one.reason for one in rejected] == ["unreadable"]
+
+
+def test_an_odd_message_costs_that_message() -> None:
+    """And is counted."""
+    (conversation,) = conversations_in([MESSAGE, 5, {"hello": 1}, MESSAGE])
+    assert (len(conversation.messages), conversation.left_out) == (2, {"unreadable": 2})
+
+
+def test_times_that_can_not_be_read_are_counted() -> None:
+    """The message is kept all the same."""
+    (conversation,) = conversations_in([{**MESSAGE, "timestamp": "yesterday"}, MESSAGE])
+    assert (len(conversation.messages), conversation.left_out) == (2, {"unreadable_time": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b"  \n", "is empty"),
+        (b"<html>", "not valid JSON at character 0"),
+        (b'[{"role": "user", "content": "x"}', "may have been cut off"),
+        (b'[{"role": "user", "content": "x', "may have been cut off"),
+        (b'[{"role": "user", "content": "x"}] more', "not valid JSON at character 35"),
+        (b'[{"role": "user", "content": "x"} 5]', "not valid JSON at character 34"),
+        (b'[{"role": "user", "content": "\xff"}]', "not UTF-8"),
+        (b'{"role": "user"\n"content": "x"}', "not valid JSON at character 16"),
+    ],
+)
+def test_a_file_that_is_no_json_is_an_error_that_says_where(content: bytes, problem: str) -> None:
+    """What it says is true: only what ends too early may have been cut off."""
+    with pytest.raises(InvalidImportError, match=problem):
+        everything_in(content)
+
+
+def test_reading_stops_where_nothing_makes_sense() -> None:
+    """A million of entries that are none make no report."""
+    with pytest.raises(InvalidImportError, match="none that is known"):
+        everything_in([5] * 1000)
 
 
 def test_a_conversation_without_an_id_is_named_by_its_content() -> None:
     """The same content has the same name, another has another."""
-    one, same, other = (
-        read([gpt_conversation([("a", None, gpt_message("user", text))], conversation_id=None)])
+    ids = [
+        conversations_in(
+            [gpt_conversation([("a", None, gpt_message("user", text))], conversation_id=None)]
+        )[0].source_id
         for text in ("x", "x", "y")
-    )
-    ids = [read.conversations[0].source_id for read in (one, same, other)]
+    ]
     assert ids[0] == ids[1] != ids[2]
     assert ids[0].startswith("sha256:")
+
+
+def test_a_key_names_the_first_list_and_counts_the_others() -> None:
+    """Without a key a list is named by its content."""
+    file = zipped(a___json=b'[{"role": "user", "content": "a"}]',
+                  b___json=b'[{"role": "user", "content": "b"}]')  # fmt: skip
+    named, _ = everything_in(file, is_zip=True, key="k")
+    assert [one.source_id for one in named] == ["k", "k#2"]
+    unnamed = conversations_in(file, is_zip=True)
+    assert len({one.source_id for one in unnamed}) == 2
 
 
 def test_a_chain_of_10000_messages_comes_in_order() -> None:
@@ -124,32 +174,11 @@ def test_a_chain_of_10000_messages_comes_in_order() -> None:
     ]
     conversation = gpt_conversation(nodes)
     conversation["mapping"] = dict(reversed(conversation["mapping"].items()))
-    (draft,) = read([conversation]).conversations
-    assert [message.content for message in draft.messages] == [f"m{n}" for n in range(10_000)]
-
-
-def test_text_that_can_not_be_stored_is_kept_reversibly() -> None:
-    """NUL and halves of surrogate pairs in an archive are escaped and flagged, in metadata too."""
-    bad = "a\x00b\ud83d"
-    message = gpt_message("user", bad, metadata={"attachments": [{"name": bad}]})
-    odd = gpt_conversation([("a", None, message)], title=bad, conversation_id="x\x00")
-    (draft,) = read([odd]).conversations
-    (row,) = draft.messages
-    assert (unescape(row.content), row.metadata["escaped"]) == (bad, True)
-    for text in (row.content, draft.title, draft.source_id, json.dumps(row.metadata)):
-        assert "\x00" not in text
-        text.encode()
+    (read,) = conversations_in([conversation])
+    assert [message.content for message in read.messages] == [f"m{n}" for n in range(10_000)]
 
 
 HALF = b"\\ud83d"  # of a pair, as JSON.stringify writes what is left of a cut emoji
-
-
-def test_half_an_emoji_in_a_clients_list_is_kept_reversibly() -> None:
-    """JavaScript cuts a text between two halves, and a list has no other name than its content."""
-    content = b'[{"role": "user", "content": "cut ' + HALF + b'"}]'
-    (draft,) = read(content).conversations
-    (row,) = draft.messages
-    assert (unescape(row.content), row.metadata["escaped"]) == ("cut \ud83d", True)
 
 
 def test_half_an_emoji_in_our_own_json_is_refused() -> None:
@@ -160,49 +189,32 @@ def test_half_an_emoji_in_our_own_json_is_refused() -> None:
         b' "metadata": {"a": "' + HALF + b'"}, "created_at": "2026-01-01T00:00:00Z",'
         b' "archived_at": null}}'
     )
-    with pytest.raises(ChecksumMismatchError):
-        read(document.replace(b"%s", b"0"))
-    checksum = checksum_of(json.loads(document))
-    with pytest.raises(InvalidImportError, match="surrogate"):
-        read(document.replace(b"%s", checksum.encode()))
-
-
-@pytest.mark.parametrize("parent", [None, "n0"])
-def test_messages_of_one_id_are_all_kept(parent: str | None) -> None:
-    """In a list each in its place; in a tree the later one is another branch."""
-    rows = [
-        claude_message("n1", "human", "one", parent),
-        claude_message("n2", "assistant", "two", parent and "n1"),
-        claude_message("n1", "human", "three", parent and "n2"),
+    checksum = checksum_of(json.loads(document)).encode()
+    reasons = [
+        [(one.reason, type(one.error)) for one in everything_in(document.replace(b"%s", value))[1]]
+        for value in (b"0", checksum)
     ]
-    (draft,) = read([{"uuid": "u", "chat_messages": rows}]).conversations
-    assert [message.content for message in draft.messages] == ["one", "two", "three"]
+    assert reasons == [
+        [("checksum_mismatch", ChecksumMismatchError)], [("unreadable", InvalidImportError)],
+    ]  # fmt: skip
 
 
-def test_a_message_that_a_file_has_twice_is_one() -> None:
-    """The same in all that it says, and so no other branch."""
-    rows = [claude_message("n1", "human", "one", "n0"), claude_message("n2", "human", "two", "n1")]
-    (draft,) = read([{"uuid": "u", "chat_messages": [*rows, *rows]}]).conversations
-    assert [message.content for message in draft.messages] == ["one", "two"]
-    assert "branches" not in json.dumps([message.metadata for message in draft.messages])
-
-
-def test_claudes_messages_of_unknown_senders_are_counted() -> None:
-    """And the path goes on over them."""
-    rows = [claude_message("1", "human", "a"), claude_message("2", "tool", "b"),
-            claude_message("3", "assistant", "c")]  # fmt: skip
-    (draft,) = read([{"uuid": "u", "chat_messages": rows}]).conversations
-    assert [message.content for message in draft.messages] == ["a", "c"]
-    assert draft.left_out == {"unknown role": 1}
-
-
-def test_a_zip_must_hold_conversations() -> None:
-    """Wherever they are in it; anything else is an error that says so."""
-    content = json.dumps(claude_sample()).encode()
-    found = read(zipped(some__folder__conversations___json=content, x___png=b"x"), is_zip=True)
-    assert len(found.conversations) == 2
-    with pytest.raises(InvalidImportError, match=r"no conversations\.json"):
-        read(zipped(my_conversations___json=content), is_zip=True)
+def test_a_zip_gives_the_conversations_of_all_its_files() -> None:
+    """Wherever they are; what holds none is named once, however many entries it has."""
+    file = zipped(
+        chatgpt__conversations___json=json.dumps(gpt_sample()).encode(),
+        claude__conversations___json=json.dumps(claude_sample()).encode(),
+        claude__users___json=b'[{"id": 1}, {"id": 2}]',
+        claude__broken___json=b"[",
+        chat___html=b"<html>",
+    )
+    taken, rejected = everything_in(file, is_zip=True)
+    assert [one.source for one in taken] == ["chatgpt", "claude", "claude"]
+    assert [(one.title, one.reason) for one in rejected] == [
+        ("broken", "unreadable"), ("users", "unreadable"),
+    ]  # fmt: skip
+    with pytest.raises(InvalidImportError, match="no JSON file"):
+        everything_in(zipped(chat___html=b"<html>"), is_zip=True)
 
 
 def test_what_a_mac_or_windows_puts_into_a_zip_is_no_obstacle() -> None:
@@ -214,8 +226,9 @@ def test_what_a_mac_or_windows_puts_into_a_zip_is_no_obstacle() -> None:
         "__MACOSX/out/conversations/._a.json": beside,
         "out__conversations__._b___json": beside,
     }
-    assert len(read(zipped(**files), is_zip=True).conversations) == 2
-    assert len(read(zipped(**{"out\\conversations.json": content}), is_zip=True).conversations) == 2
+    assert len(conversations_in(zipped(**files), is_zip=True)) == 2
+    windows = zipped(**{"out\\conversations.json": content})
+    assert len(conversations_in(windows, is_zip=True)) == 2
 
 
 def test_a_zip_of_text_that_repeats_itself_is_taken() -> None:
@@ -223,4 +236,11 @@ def test_a_zip_of_text_that_repeats_itself_is_taken() -> None:
     said = json.dumps([{"role": "user", "content": "waiting ...\n" * 300_000}]).encode()
     file = zipped(conversations__a___json=said)
     assert len(said) > len(file) * 200
-    assert len(read(file, is_zip=True).conversations) == 1
+    assert len(conversations_in(file, is_zip=True)) == 1
+
+
+def test_an_entry_that_is_not_taken_is_called_what_it_is_called() -> None:
+    """So that somebody finds it in the file."""
+    _, rejected = everything_in([{"title": "A plan", "id": "z"}, claude_message("n", "human", "x")])
+    assert [one.title for one in rejected] == ["A plan"]
+    assert isinstance(rejected[0], Rejected)

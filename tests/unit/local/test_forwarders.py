@@ -9,6 +9,8 @@ from functions.app import ENDPOINTS
 from local.forwarders import CONFIG, FUNCTIONS, ROUTES, write_all
 from local.settings import ROOT
 
+pytestmark = pytest.mark.promise("forwarders")
+
 WRITTEN = (FUNCTIONS, CONFIG, *ROUTES)
 
 

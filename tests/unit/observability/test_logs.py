@@ -61,6 +61,7 @@ def test_an_exception_is_logged_by_its_type_and_place_alone(tmp_path: Path) -> N
     assert all(":" in line["at"][0] for line in lines[3:])
 
 
+@pytest.mark.promise("secrets")
 def test_libraries_that_log_urls_headers_and_bodies_are_silenced(tmp_path: Path) -> None:
     """Also at debug level; the list holds those that we and our providers use."""
     raw, _ = logged(tmp_path, "debug")

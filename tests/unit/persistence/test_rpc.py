@@ -64,6 +64,7 @@ async def test_a_call_goes_out_with_the_callers_authority(
         assert SECRET_KEY not in str(sent.headers)
 
 
+@pytest.mark.promise("store away")
 @pytest.mark.parametrize(
     ("status", "body", "as_user", "as_service"),
     [
@@ -101,6 +102,7 @@ async def test_a_call_goes_out_with_the_callers_authority(
         # The store is not well.
         (500, {"code": "40001"}, "store_unavailable", ...),
         (500, {"code": "40P01"}, "store_unavailable", ...),
+        (500, {"code": "55P03"}, "store_unavailable", ...),
         (500, {"code": "57014"}, "store_unavailable", ...),
         (500, {"code": "57P01"}, "store_unavailable", ...),
         (503, {"code": "53300"}, "store_unavailable", ...),
@@ -152,6 +154,7 @@ async def test_our_functions_own_message_is_shown(store: Store) -> None:
             await store.call("a_function", {}, caller=USER)
 
 
+@pytest.mark.promise("deadlines")
 @pytest.mark.parametrize(
     "failure",
     [
@@ -176,6 +179,7 @@ async def test_a_network_failure_is_tried_once_and_is_a_503(
     assert route.call_count == 1
 
 
+@pytest.mark.promise("whole pages", red="Python's own limit of digits")
 async def test_a_number_of_any_length_can_be_read(store: Store) -> None:
     """What jsonb holds is written out in all its digits: for Python, 4,300 were too many."""
     digits = "1" + 131_071 * "0"

@@ -26,7 +26,7 @@ ALICE, BOB = "alice", "bob"
 ANSWER = {"replayed": False, "userMessage": {"id": "1"}, "message": {"id": "2"}}
 
 
-class World:
+class Spoiled:
     """A run of three good turns of two users, to be spoiled before it is checked."""
 
     def __init__(self) -> None:
@@ -54,8 +54,6 @@ class World:
                 "user_id": user,
                 "idempotency_key": text,
                 "status": "completed",
-                "user_message_id": text,
-                "reply_message_id": f"re {text}",
             }
         )
         call = self.history.call(text, text, user_id=user, conversation_id=place)
@@ -79,176 +77,111 @@ class World:
         self.api[ALICE].append(copy.deepcopy(row))
 
 
-def lose_a_reply(world: World) -> None:
-    world.forget("re second")
+def change_a_text(run: Spoiled) -> None:
+    run.messages[0]["content"] = run.api[ALICE][0]["content"] = "first?"
 
 
-def lose_it_in_the_api(world: World) -> None:
-    world.api[BOB].pop()
+def lose_what_nobody_was_answered(run: Spoiled) -> None:
+    run.history.calls[2].outcomes[:] = [Outcome("unknown", 503)]
+    run.api[BOB].pop()
 
 
-def change_a_text(world: World) -> None:
-    world.messages[0]["content"] = world.api[ALICE][0]["content"] = "first?"
+def skip_a_place(run: Spoiled) -> None:
+    for row in (*run.messages, *run.api[BOB]):
+        row["seq"] += row["id"] == "re third"
 
 
-def lose_what_nobody_was_told_of(world: World) -> None:
-    world.history.calls[2].outcomes[:] = [Outcome("unknown", 503)]
-    world.api[BOB].pop()
+def answer_in_two_ways(run: Spoiled) -> None:
+    outcome = run.history.calls[0].outcomes[0]
+    other = ({**outcome.rows[0], "id": "another"}, outcome.rows[1])
+    run.history.calls[0].outcomes.append(Outcome("ok", 200, other))
 
 
-def store_what_was_refused(world: World) -> None:
-    world.history.calls[2].outcomes[:] = [Outcome("refused", 400), Outcome("refused")]
-
-
-def store_what_nobody_asked(world: World) -> None:
-    world.add_row(content="who said this?")
-
-
-def store_it_elsewhere(world: World) -> None:
-    world.history.calls[0].conversation_id = "another"
-
-
-def read_what_is_not_stored(world: World) -> None:
-    world.api[ALICE].append({**world.messages[0], "id": "new", "seq": 5})
-
-
-def store_a_turn_of_an_unknown_key(world: World) -> None:
-    world.turns.append({**world.turns[0], "id": "turn x", "idempotency_key": "x"})
-
-
-def store_a_request_twice(world: World) -> None:
-    world.add_row()
-
-
-def reply_twice(world: World) -> None:
-    world.add_row(role="assistant", content="No")
-
-
-def begin_twice(world: World) -> None:
-    world.turns.append({**world.turns[0], "id": "turn again"})
-
-
-def read_a_row_twice(world: World) -> None:
-    world.api[BOB].append(world.api[BOB][-1])
-
-
-def skip_a_place(world: World) -> None:
-    for rows in (world.messages, world.api[BOB]):
-        for row in rows:
-            row["seq"] += row["id"] == "re third"
-
-
-def read_out_of_order(world: World) -> None:
-    world.api[ALICE].reverse()
-
-
-def lose_the_message_of_a_reply(world: World) -> None:
-    world.forget("third")
-
-
-def settle_without_a_reply(world: World) -> None:
-    world.turns[2]["reply_message_id"] = None
-
-
-def lose_the_turn(world: World) -> None:
-    world.turns.pop()
-
-
-def read_anothers_row(world: World) -> None:
-    world.api[BOB] += world.api[ALICE]
-
-
-def store_in_anothers_conversation(world: World) -> None:
-    world.messages[-1]["user_id"] = ALICE
-
-
-def answer_in_two_ways(world: World) -> None:
-    told = world.history.calls[0].outcomes[0]
-    other = ({**told.rows[0], "id": "another"}, told.rows[1])
-    world.history.calls[0].outcomes.append(Outcome("ok", 200, other))
-
-
-PLANTED: list[tuple[Callable[[World], None], str]] = [
-    (lose_a_reply, "lost"),
-    (lose_it_in_the_api, "lost"),
-    (change_a_text, "lost"),
-    (lose_what_nobody_was_told_of, "lost"),
-    (store_what_was_refused, "phantom"),
-    (store_what_nobody_asked, "phantom"),
-    (store_it_elsewhere, "phantom"),
-    (read_what_is_not_stored, "phantom"),
-    (store_a_turn_of_an_unknown_key, "phantom"),
-    (store_a_request_twice, "duplicate"),
-    (reply_twice, "duplicate"),
-    (begin_twice, "duplicate"),
-    (read_a_row_twice, "duplicate"),
-    (skip_a_place, "gap"),
-    (read_out_of_order, "gap"),
-    (lose_the_message_of_a_reply, "orphan"),
-    (settle_without_a_reply, "orphan"),
-    (lose_the_turn, "orphan"),
-    (read_anothers_row, "leak"),
-    (store_in_anothers_conversation, "leak"),
-    (answer_in_two_ways, "two_answers"),
-]
+PLANTED: dict[str, tuple[Kind, Callable[[Spoiled], object]]] = {
+    "a reply is lost": ("lost", lambda w: w.forget("re second")),
+    "it is lost in the API": ("lost", lambda w: w.api[BOB].pop()),
+    "a text is changed": ("lost", change_a_text),
+    "what nobody was answered is lost": ("lost", lose_what_nobody_was_answered),
+    "what was refused is stored": ("phantom", lambda w: w.history.calls[2].outcomes.__setitem__(
+        slice(None), [Outcome("refused", 400), Outcome("refused")])),
+    "what nobody asked is stored": ("phantom", lambda w: w.add_row(content="who said this?")),
+    "it is stored elsewhere": ("phantom", lambda w: setattr(
+        w.history.calls[0], "conversation_id", "another")),
+    "what is not stored is read": ("phantom", lambda w: w.api[ALICE].append(
+        {**w.messages[0], "id": "new", "seq": 5})),
+    "a turn has an unknown key": ("phantom", lambda w: w.turns.append(
+        {**w.turns[0], "id": "turn x", "idempotency_key": "x"})),
+    "a request is stored twice": ("duplicate", lambda w: w.add_row()),
+    "a turn has two replies": ("duplicate", lambda w: w.add_row(role="assistant", content="No")),
+    "a key has two turns": ("duplicate", lambda w: w.turns.append(
+        {**w.turns[0], "id": "turn again"})),
+    "a row is read twice": ("duplicate", lambda w: w.api[BOB].append(w.api[BOB][-1])),
+    "a place is skipped": ("gap", skip_a_place),
+    "rows are read out of order": ("gap", lambda w: w.api[ALICE].reverse()),
+    "a reply lost its message": ("orphan", lambda w: w.forget("third")),
+    "a turn is settled without a reply": ("orphan", lambda w: w.forget("re third")),
+    "a turn is lost": ("orphan", lambda w: w.turns.pop()),
+    "another's row is read": ("leak", lambda w: w.api[BOB].extend(w.api[ALICE])),
+    "a row is in another's conversation": ("leak", lambda w: w.messages[-1].update(user_id=ALICE)),
+    "a key is answered in two ways": ("two_answers", answer_in_two_ways),
+}  # fmt: skip
 
 
 def test_a_good_run_has_no_violation() -> None:
-    """Nothing is reported where everything is as it was asked and told."""
-    assert World().found() == []
+    """Nothing is reported where everything is as it was asked and answered."""
+    assert Spoiled().found() == []
 
 
-@pytest.mark.parametrize(
-    ("plant", "kind"), PLANTED, ids=lambda value: getattr(value, "__name__", "")
-)
-def test_a_planted_violation_is_found(plant: Callable[[World], None], kind: str) -> None:
-    """Each way to break a promise is reported under its name."""
-    world = World()
-    plant(world)
-    assert kind in world.kinds()
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_violation_is_found(name: str) -> None:
+    """Each way to break a promise is reported under its kind."""
+    kind, plant = PLANTED[name]
+    run = Spoiled()
+    plant(run)
+    assert kind in run.kinds()
 
 
 def test_every_kind_of_violation_is_planted_somewhere() -> None:
     """The list above leaves none of them out."""
-    assert {kind for _, kind in PLANTED} == set(get_args(Kind))
+    assert {kind for kind, _ in PLANTED.values()} == set(get_args(Kind))
 
 
 def test_what_an_unknown_outcome_left_behind_is_no_violation() -> None:
     """A key that nobody got an answer for may be stored or not, and its turn may still run."""
-    world = World()
-    world.history.calls[1].outcomes[:] = [Outcome("refused"), Outcome("unknown")]
-    assert world.kinds() == set()
-    world.forget("re second")
-    world.turns[1].update(status="running", reply_message_id=None)
-    assert world.kinds() == set()
-    world.forget("second")
-    del world.turns[1]
-    assert world.kinds() == set()
+    run = Spoiled()
+    run.history.calls[1].outcomes[:] = [Outcome("refused"), Outcome("unknown")]
+    assert run.kinds() == set()
+    run.forget("re second")
+    run.turns[1].update(status="running")
+    assert run.kinds() == set()
+    run.forget("second")
+    del run.turns[1]
+    assert run.kinds() == set()
 
 
 def test_a_run_without_a_fault_is_void() -> None:
     """Peace proves nothing."""
-    world = World()
-    world.history.faults.clear()
+    run = Spoiled()
+    run.history.faults.clear()
     with pytest.raises(VoidRunError, match="no fault"):
-        world.found()
+        run.found()
 
 
 def test_a_run_that_acknowledged_nothing_is_void() -> None:
     """There was nothing to lose."""
-    world = World()
-    for call in world.history.calls:
+    run = Spoiled()
+    for call in run.history.calls:
         call.outcomes.clear()
     with pytest.raises(VoidRunError, match="acknowledged"):
-        world.found()
+        run.found()
 
 
 def test_a_run_that_was_not_read_back_is_void() -> None:
     """A user without a reading is not a user who lost everything."""
-    world = World()
-    del world.api[BOB]
+    run = Spoiled()
+    del run.api[BOB]
     with pytest.raises(VoidRunError, match="bob"):
-        world.found()
+        run.found()
 
 
 @pytest.mark.parametrize(

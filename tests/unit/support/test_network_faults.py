@@ -14,12 +14,12 @@ STEPS = 12  # of the event loop, until a connection has been made for sure
 
 @pytest.fixture
 async def echo() -> AsyncIterator[int]:
-    """The port of a server that says what it hears."""
+    """The port of a server that sends back what it is sent."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
-            while heard := await reader.read(100):
-                writer.write(heard)
+            while data := await reader.read(100):
+                writer.write(data)
         writer.close()
 
     async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
@@ -33,6 +33,7 @@ async def heard_on(connection: socket.socket) -> bytes:
     return await asyncio.wait_for(loop.sock_recv(connection, 100), timeout=10)
 
 
+@pytest.mark.promise("Postgres away", red="a proxy that went down serves what was being connected")
 @pytest.mark.parametrize("steps", range(STEPS))
 async def test_nothing_gets_through_a_proxy_that_went_down(echo: int, steps: int) -> None:
     """However far a connection had come by then: it is reset, neither served nor left hanging."""

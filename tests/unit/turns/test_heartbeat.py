@@ -106,6 +106,7 @@ async def test_a_turn_learns_that_it_is_lost_or_is_to_stop(store: LeaseStore) ->
     assert store.drafts()[1] == [(4, ""), (4, ""), (0, "text")]
 
 
+@pytest.mark.promise("take-over")
 async def test_what_is_said_of_an_attempt_is_nothing_to_the_one_that_adopted_it(
     store: LeaseStore,
 ) -> None:
@@ -163,6 +164,7 @@ async def test_without_a_turn_there_is_no_heartbeat(store: LeaseStore) -> None:
     assert len(store.calls) == 4
 
 
+@pytest.mark.promise("limits", red="heartbeats are not urgent")
 async def test_leases_are_kept_while_everything_else_waits_for_a_connection() -> None:
     """Callers that the store keeps waiting take no lease away from turns that run."""
     settings, release = unit_settings(), asyncio.Event()

@@ -8,6 +8,7 @@ from shared.turns import in_doubt
 from shared.turns.in_doubt import InDoubtBegins
 
 
+@pytest.mark.promise("take-over")
 async def test_a_call_without_an_answer_is_repeated_by_one_alone() -> None:
     """Whoever asks beside it is somebody new."""
     begins = InDoubtBegins(seconds=60)
@@ -31,6 +32,7 @@ async def test_it_is_kept_from_its_first_sending_on_and_not_for_longer() -> None
     assert begins.take("k").message_id != first.message_id
 
 
+@pytest.mark.promise("fencing", red="the last one kept")
 async def test_of_several_under_one_key_the_first_is_kept() -> None:
     """It is the one that the store let through, whichever of them fails last."""
     begins = InDoubtBegins(seconds=60)

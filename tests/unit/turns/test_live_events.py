@@ -90,6 +90,7 @@ async def test_a_turn_that_is_adopted_is_sent_again_from_its_start() -> None:
     ]
 
 
+@pytest.mark.promise("streams")
 async def test_turns_share_a_request() -> None:
     """However many there are: what they say in one moment goes out at once."""
     out = await sending(50)
@@ -154,6 +155,7 @@ async def test_after_its_end_nothing_more_is_sent_of_a_turn() -> None:
     assert out.statuses() == [["saving"], ["saving"]]
 
 
+@pytest.mark.promise("Realtime away")
 async def test_text_that_comes_at_once_goes_out_in_events_that_realtime_carries() -> None:
     """However large the piece: one that is too large would have the whole request refused."""
     out = await sending()
@@ -168,6 +170,7 @@ async def test_text_that_comes_at_once_goes_out_in_events_that_realtime_carries(
     assert [event["offset"] for event in said] == [sum(lengths[:n]) for n in range(len(lengths))]
 
 
+@pytest.mark.promise("deadlines")
 async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound() -> None:
     """Whoever has waited enough gives up what is under way; nothing of it is sent later."""
     out = await sending()

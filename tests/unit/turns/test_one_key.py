@@ -25,6 +25,7 @@ from tests.support.store_faults import away
 CALLERS = 24
 
 
+@pytest.mark.promise("one key, one effect")
 @pytest.mark.parametrize("processes", [1, 3])
 async def test_24_callers_with_one_key_are_one_turn(processes: int) -> None:
     """All are answered with the one reply, wherever they ask; the AI is asked once."""
@@ -63,6 +64,7 @@ async def test_a_turn_is_forgotten_however_it_ends() -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.promise("one key, one effect", red="`begin_turn` does not compare the request")
 async def test_one_key_for_another_request_is_refused() -> None:
     """And nothing of it is stored; the first one stays."""
     process = Process(InMemoryStore())
@@ -88,6 +90,7 @@ async def test_a_busy_conversation_names_the_turn_that_runs() -> None:
     assert not (await process.ask("two", **chat)).replayed
 
 
+@pytest.mark.promise("limits")
 async def test_a_full_process_refuses_before_anything_is_asked() -> None:
     """What begins, what runs and what stores nothing take a place each."""
     store, engine = InMemoryStore(), ScriptedEngine(hold=True)
@@ -113,6 +116,7 @@ async def test_a_full_process_refuses_before_anything_is_asked() -> None:
         engine.release.clear()
 
 
+@pytest.mark.promise("limits", red="they are not counted")
 async def test_what_stores_nothing_counts_towards_its_users_limits() -> None:
     """After a turn, and before the AI is asked; strangers have no limits, nor has anybody unset."""
     store, engine = InMemoryStore(), ScriptedEngine()
@@ -167,6 +171,7 @@ async def test_a_turn_that_waits_too_long_for_another_process_is_in_progress() -
     assert 20 <= clock() - started < 21
 
 
+@pytest.mark.promise("shutdown", red="`drain` waits for nothing")
 async def test_a_process_that_ends_waits_for_its_turns_and_leaves_what_takes_longer() -> None:
     """A turn that is left runs out of its lease, and is taken over elsewhere."""
     store, engine = InMemoryStore(), ScriptedEngine(hold=True)

@@ -15,6 +15,7 @@ from tests.support.store_faults import Fault, Held, answer_lost, away, hung, onc
 PIECES = ["One, ", "two."]
 
 
+@pytest.mark.promise("store away")
 @pytest.mark.parametrize("fault", [away, hung, answer_lost])
 async def test_a_reply_that_can_not_be_stored_is_given_away_and_stored_later(fault: Fault) -> None:
     """The error has the reply; the worker stores it once it can, and the AI is asked once."""
@@ -33,6 +34,7 @@ async def test_a_reply_that_can_not_be_stored_is_given_away_and_stored_later(fau
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("take-over")
 async def test_a_reply_outlives_an_outage_that_is_longer_than_its_lease() -> None:
     """The retry that finds the lease over has the process store what it has, as attempt 2."""
     store, engine = InMemoryStore(), ScriptedEngine("First.", hold=True)
@@ -86,6 +88,7 @@ async def test_a_store_that_is_away_at_first_stores_nothing() -> None:
     assert not (await process.ask()).replayed
 
 
+@pytest.mark.promise("one key, one effect", red="it is begun under another id")
 async def test_a_begin_whose_answer_is_lost_is_gone_on_with_at_once() -> None:
     """Under the id of the message that was sent: nobody waits for the end of a lease."""
     store, engine = InMemoryStore(), ScriptedEngine()
@@ -112,6 +115,7 @@ async def test_a_complete_whose_answer_is_lost_is_done_once(ends: list[str]) -> 
     assert ends == ["completed"]
 
 
+@pytest.mark.promise("client gone", red="the store is called in the client's own task")
 async def test_a_client_that_leaves_while_its_turn_begins_changes_nothing() -> None:
     """Gone between the commit and its answer: the turn is worked on all the same."""
     store, held = InMemoryStore(), Held()
@@ -127,6 +131,7 @@ async def test_a_client_that_leaves_while_its_turn_begins_changes_nothing() -> N
     assert [turn.status for turn in store.turns.values()] == ["completed"]
 
 
+@pytest.mark.promise("client gone", red="the store is called in the client's own task")
 async def test_a_client_that_leaves_while_its_stream_takes_a_turn_over_changes_nothing() -> None:
     """A stream that waited for the end of a lease takes the turn over, and nobody reads it."""
     store, held = InMemoryStore(), Held()
@@ -143,6 +148,7 @@ async def test_a_client_that_leaves_while_its_stream_takes_a_turn_over_changes_n
     assert (turn.status, turn.attempt) == ("completed", 2)
 
 
+@pytest.mark.promise("client gone", red="an exception that nobody fetches")
 async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error() -> None:
     """No task is left, no turn, and no exception that nobody has seen."""
     unseen: list[dict[str, Any]] = []
@@ -159,6 +165,7 @@ async def test_a_begin_that_fails_once_its_caller_has_left_is_nobodys_error() ->
     assert (process.registry.working, store.turns, unseen) == (frozenset(), {}, [])
 
 
+@pytest.mark.promise("client gone")
 async def test_a_client_that_leaves_in_mid_stream_comes_back_to_the_whole_text() -> None:
     """With its key or by the turn's id; its turn has gone on meanwhile."""
     store, engine = InMemoryStore(), TypingEngine(PIECES)
@@ -180,6 +187,7 @@ async def test_a_client_that_leaves_in_mid_stream_comes_back_to_the_whole_text()
     assert engine.runs == 1
 
 
+@pytest.mark.promise("streams")
 async def test_a_stream_has_every_event_once_and_in_order() -> None:
     """`done` says how it went, and does not repeat the row that `message` carries."""
     store, engine = InMemoryStore(), TypingEngine(PIECES)
@@ -206,6 +214,7 @@ async def test_a_stream_has_every_event_once_and_in_order() -> None:
     }
 
 
+@pytest.mark.promise("streams")
 @pytest.mark.parametrize(("written", "text"), [("", ""), ("\n", "\n"), ("Half", "Half")])
 async def test_the_sentence_of_a_failed_reply_is_no_part_of_its_text(
     written: str, text: str

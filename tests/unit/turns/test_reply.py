@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 import structlog
 
-from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Usage
+from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Intent, Usage
+from shared.ai.files import render_files
 from shared.encoding.storable import unescape
 from shared.models.turns import RESERVED_METADATA
-from shared.turns.reply import Reply, compose_reply, render_files, user_metadata
+from shared.turns.reply import Reply, compose_reply, user_metadata
 
-ANALYSIS = Analysis(goal="Add", complexity=Complexity.SIMPLE, strategy="generate_code")
+ANALYSIS = Analysis(
+    intent=Intent.CREATE_FUNCTION, complexity=Complexity.SIMPLE, strategy="generate_code"
+)
 
 
 def file(path: str, content: str, language: str | None = "python") -> GeneratedFile:
@@ -47,9 +50,10 @@ def test_a_good_result_becomes_a_completed_reply() -> None:
     assert reply.error is None
     assert metadata == {
         "success": True,
-        "filesGenerated": [{"path": "a.py", "language": "python"}],
+        "filesGenerated": 1,
+        "files": [{"path": "a.py", "language": "python"}],
         "duration": 1.235,
-        "intent": "Add",
+        "intent": "create_function",
         "complexity": "simple",
         "strategy": "generate_code",
         "engine": "unit",
@@ -74,12 +78,15 @@ def test_a_failure_is_a_reply_too() -> None:
     assert reply.generated_code is None
 
 
-def test_usage_and_truncation_are_told_where_there_are_any() -> None:
+def test_usage_reasoning_and_a_cut_are_there_where_there_were_any() -> None:
     """And are left out where not."""
-    reply = compose(usage=Usage(input_tokens=1, output_tokens=2, requests=3), truncated=True)
+    usage = Usage(input_tokens=1, output_tokens=2, requests=3)
+    reply = compose(usage=usage, finish_reason="length", reasoning="Hm.")
     assert reply.metadata["usage"] == {"input_tokens": 1, "output_tokens": 2, "requests": 3}
-    assert reply.metadata["truncated"] is True
-    assert {"usage", "truncated", "error", "escaped"}.isdisjoint(compose().metadata)
+    assert (reply.metadata["truncated"], reply.metadata["finishReason"]) == (True, "length")
+    assert reply.metadata["reasoning"] == "Hm."
+    optional = {"usage", "truncated", "finishReason", "reasoning", "error", "escaped"}
+    assert optional.isdisjoint(compose().metadata)
 
 
 def test_the_callers_metadata_stands_beside_ours_and_never_in_its_place() -> None:
@@ -95,7 +102,9 @@ def test_every_key_of_ours_is_reserved() -> None:
     """So a caller learns at once instead of finding their own overwritten."""
     error = EngineError(type="timeout", message="Too slow.")
     usage = Usage(input_tokens=1, output_tokens=1)
-    ours = compose(error=error, usage=usage, truncated=True, persisted_after=1)
+    ours = compose(
+        error=error, usage=usage, finish_reason="unknown", reasoning="Hm", persisted_after=1
+    )
     escaped = compose(message="\x00", context={"messages": 0})
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         mine = user_metadata(None, {})

@@ -16,6 +16,8 @@ from shared.turns import summaries as summary_module
 from shared.turns.summaries import Summaries
 from tests.support.summarisers import ScriptedSummariser
 
+pytestmark = pytest.mark.promise("context")
+
 BUDGET = 400
 
 

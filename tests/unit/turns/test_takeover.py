@@ -17,6 +17,7 @@ from tests.support.store_faults import away
 PIECES = ["One, ", "two, ", "três, ", "四 🎉."]
 
 
+@pytest.mark.promise("take-over", red="leases are not renewed")
 async def test_a_turn_that_is_worked_on_is_never_taken_over() -> None:
     """However much longer than a lease the AI takes: heartbeats keep it, in one round each."""
     store, engine = InMemoryStore(), ScriptedEngine("Late.", hold=True)
@@ -29,6 +30,7 @@ async def test_a_turn_that_is_worked_on_is_never_taken_over() -> None:
     assert engine.requests == ["Hello"]
 
 
+@pytest.mark.promise("take-over")
 async def test_another_process_takes_over_where_a_worker_died() -> None:
     """The retry waits for the end of the lease, then runs the turn as the next attempt."""
     store = InMemoryStore()
@@ -46,6 +48,7 @@ async def test_another_process_takes_over_where_a_worker_died() -> None:
     assert [row.role for row in store.messages[turn.conversation_id]] == ["user", "assistant"]
 
 
+@pytest.mark.promise("fencing")
 async def test_a_worker_that_lost_its_turn_writes_nothing(ends: list[str]) -> None:
     """It learns so from the store, however late: its caller gets the other one's reply."""
     store, slow = InMemoryStore(), ScriptedEngine("Too late.", hold=True)
@@ -81,6 +84,7 @@ async def test_a_worker_that_learns_of_its_loss_stops_the_ai() -> None:
     assert (await retrying).success
 
 
+@pytest.mark.promise("take-over", red="adopted without its new attempt")
 async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     """The AI runs once; readers here read on, and the store has the draft from its start."""
     store, engine = InMemoryStore(), TypingEngine(PIECES)
@@ -113,6 +117,7 @@ async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     assert [event.get("offset") for event in later][2] == 0
 
 
+@pytest.mark.promise("take-over")
 async def test_a_stream_elsewhere_goes_on_across_a_take_over() -> None:
     """It reads what the store has; where another attempt writes, from 0 under its number."""
     store, engine = InMemoryStore(), TypingEngine(PIECES)
@@ -159,6 +164,7 @@ async def test_a_follower_does_not_wait_for_ever() -> None:
     assert [event.name for event in following.events] == ["accepted"]
 
 
+@pytest.mark.promise("no oracle")
 async def test_a_turn_can_be_followed_from_any_place_by_its_owner() -> None:
     """Here, elsewhere and once it is settled; somebody else's is not found."""
     store, engine = InMemoryStore(), TypingEngine(PIECES)
@@ -209,6 +215,7 @@ async def test_a_turn_is_stopped_here_at_once_and_elsewhere_at_its_next_heartbea
     assert engine.runs == 1
 
 
+@pytest.mark.promise("model fails", red="`compose_reply` without its escaper")
 async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is() -> None:
     """It can be turned back, also where text beside it only looks like an escape."""
     pieces = ["It is \\u0000, ", "as in \x00, ", "or \ud83d."]

@@ -14,9 +14,9 @@ export function isCut({ truncated, finishReason }: MessageMetadata): boolean {
   return truncated === true || finishReason === "length";
 }
 
-export function filesOf({ filesGenerated }: MessageMetadata): GeneratedFile[] {
-  if (!Array.isArray(filesGenerated)) return [];
-  return filesGenerated.filter((file) => textOf(recordOf(file)?.path) !== "");
+export function filesOf({ files }: MessageMetadata): GeneratedFile[] {
+  if (!Array.isArray(files)) return [];
+  return files.filter((file) => textOf(recordOf(file)?.path) !== "");
 }
 
 export function engineOf({ engine }: MessageMetadata): string {

@@ -28,7 +28,8 @@ export interface ReplyError {
 export interface MessageMetadata {
   success?: boolean;
   error?: ReplyError;
-  filesGenerated?: GeneratedFile[];
+  filesGenerated?: number;
+  files?: GeneratedFile[];
   duration?: number;
   engine?: string;
   timestamp?: string;
@@ -218,8 +219,9 @@ export interface Analytics {
 }
 
 export interface ImportReport {
-  source: string;
+  sources: string[];
   messages: number;
   taken: { conversationId: string; title: string; messages: number }[];
+  updated: { conversationId: string; title: string; messages: number; changed: number }[];
   skipped: { title: string; reason: string }[];
 }

@@ -97,7 +97,8 @@ export function AccountMenu({ client, email, onNavigate }: AccountMenuProps) {
   );
 }
 
-function inWords({ taken, skipped, messages }: ImportReport): string {
+function inWords({ taken, updated, skipped, messages }: ImportReport): string {
+  const grown = updated.length ? `, ${updated.length} brought up to date` : "";
   const left = skipped.length ? `, ${skipped.length} skipped` : "";
-  return `${taken.length} conversations with ${messages} messages imported${left}.`;
+  return `${taken.length} conversations with ${messages} messages imported${grown}${left}.`;
 }

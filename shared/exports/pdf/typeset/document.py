@@ -6,20 +6,33 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.exports.pdf.typeset.markdown import Block, code_blocks, fenced_blocks, markdown_blocks
+from shared.exports.beside import (
+    ROLES,
+    attachments_of,
+    author_of,
+    citations_of,
+    error_of,
+    files_of,
+    notices_of,
+    reasoning_of,
+    source_of,
+)
+from shared.exports.pdf.typeset.inline import link_runs
+from shared.exports.pdf.typeset.markdown import (
+    Block,
+    code_blocks,
+    fenced_blocks,
+    markdown_blocks,
+    plain_blocks,
+)
 from shared.exports.pdf.typeset.text import Characters, direction, first_words, han_variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from shared.models.rows import ConversationRow, MessageRow
 
-_ROLES: Final = {"user": "User", "assistant": "Assistant", "system": "System"}
 _DASH: Final = "\u2013"
-_ENDINGS: Final = {
-    "cancelled": "This reply was stopped before it was complete.",
-    "interrupted": "This reply was interrupted before it was complete.",
-}
 
 
 @dataclass(slots=True)
@@ -43,6 +56,7 @@ def head(conversation: ConversationRow, summary: Summary, characters: Characters
     """Return the head of the document."""
     first = summary.first or conversation.created_at
     last = summary.last or conversation.updated_at
+    source = source_of(conversation)
     counts = [_count(summary.messages, "message"), _count(summary.turns, "turn")]
     return {
         "title": characters.runs(conversation.title),
@@ -50,6 +64,7 @@ def head(conversation: ConversationRow, summary: Summary, characters: Characters
         "han": han_variant(conversation.title),
         "dates": _span(first, last),
         "counts": " · ".join(counts),
+        "source": characters.runs(f"Imported from {source}" if source else ""),
     }
 
 
@@ -58,13 +73,14 @@ def entry(message: MessageRow, characters: Characters) -> dict[str, Any]:
     begins_turn = message.role != "assistant" or message.is_summary
     return {
         "role": message.role,
-        "label": "Summary" if message.is_summary else _ROLES[message.role],
+        "label": characters.runs(author_of(message)),
         "time": _moment(message.created_at),
         "outline": _outline(message) if begins_turn else None,
         "han": han_variant(message.content),
+        "reasoning": _reasoning(message, characters),
         "blocks": _blocks(message, characters),
         "notices": [
-            {"dir": direction(text), "runs": characters.runs(text)} for text in _notices(message)
+            {"dir": direction(text), "runs": characters.runs(text)} for text in notices_of(message)
         ],
     }
 
@@ -77,49 +93,51 @@ def timestamp(text: str) -> datetime:
 def _outline(message: MessageRow) -> str:
     words = first_words(message.content)
     if message.role == "user" and not message.is_summary:
-        return words or _ROLES["user"]
-    label = "Summary" if message.is_summary else _ROLES[message.role]
+        return words or ROLES["user"]
+    label = "Summary" if message.is_summary else ROLES[message.role]
     return f"{label}: {words}" if words else label
 
 
 def _blocks(message: MessageRow, characters: Characters) -> list[Block]:
-    if message.content == _error(message).get("message"):
+    return [*_text(message, characters), *_beside(message, characters)]
+
+
+def _text(message: MessageRow, characters: Characters) -> list[Block]:
+    if message.content == error_of(message.metadata).get("message"):
         return []  # the notice says it
     if message.role == "user":
         return fenced_blocks(message.content, characters)
-    blocks = markdown_blocks(message.content, characters)
-    shown = {block[2] for block in blocks if block[0] == "code"}
-    # A file that stands in the text already is not shown twice.
-    return blocks + [file for file in _files(message, characters) if file[2] not in shown]
+    return markdown_blocks(message.content, characters)
 
 
-def _files(message: MessageRow, characters: Characters) -> list[Block]:
-    code = message.generated_code
-    if not code or not code.strip():
-        return []
-    files = message.metadata.get("filesGenerated")
-    known = [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-    if len(known) > 1:
-        return fenced_blocks(code, characters)
-    parts = [known[0].get(name) for name in ("path", "language")] if known else []
-    return code_blocks(code, characters, caption=" · ".join(str(part) for part in parts if part))
+def _beside(message: MessageRow, characters: Characters) -> Iterator[Block]:
+    """Yield what a message has beside its text."""
+    for path, language, content in files_of(message):
+        name = _titled(path, language) or "Code"
+        yield from _named(f"File: {name}" if content is None else name, content, characters)
+    for attached in attachments_of(message.metadata):
+        name = f"Attached: {_titled(attached.name, attached.media_type)}"
+        yield from _named(name, attached.text, characters)
+    if citations := citations_of(message.metadata):
+        yield from plain_blocks("Sources", characters)
+        items = [[["p", "ltr", link_runs(*each, characters), False]] for each in citations]
+        yield ["list", "ltr", None, items]
 
 
-def _notices(message: MessageRow) -> Iterable[str]:
-    if message.metadata.get("success") is False:
-        error = _error(message)
-        kind = str(error.get("type", ""))
-        reason = f"This reply failed: {error.get('message') or kind or 'no reason is known'}"
-        yield _ENDINGS.get(kind, reason)
-    if message.metadata.get("truncated"):
-        yield "This reply was cut at the limit of its length."
-    if message.metadata.get("escaped"):
-        yield "This reply holds characters that are shown as escapes, such as \\u0000."
+def _named(name: str, content: str | None, characters: Characters) -> list[Block]:
+    """Return content under its name, or the name alone."""
+    if not content:
+        return plain_blocks(name, characters)
+    return code_blocks(content, characters, caption=name)
 
 
-def _error(message: MessageRow) -> dict[str, Any]:
-    error = message.metadata.get("error")
-    return error if isinstance(error, dict) else {}
+def _titled(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def _reasoning(message: MessageRow, characters: Characters) -> list[Block]:
+    reasoning = reasoning_of(message.metadata)
+    return markdown_blocks(reasoning, characters) if reasoning else []
 
 
 def _count(number: int, noun: str) -> str:

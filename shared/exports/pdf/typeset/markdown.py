@@ -10,8 +10,9 @@ A block is a list that begins with its kind:
     ["quote", direction, blocks]
     ["table", direction, weights, aligns, rows]  the first row is the head; a cell is runs
     ["rule"]
+    ["math", *a formula]
 
-Images, HTML and definitions of links are shown as the text that they are. What is nested too
+HTML and definitions of links are shown as the text that they are. What is nested too
 deeply, or so large that reading it as markdown would take long, is shown as plain text.
 """
 
@@ -24,6 +25,8 @@ from markdown_it import MarkdownIt
 
 from shared.exports.pdf.typeset.code import wrap
 from shared.exports.pdf.typeset.inline import inline_runs
+from shared.exports.pdf.typeset.mathematics import formula
+from shared.exports.pdf.typeset.rules import extend
 from shared.exports.pdf.typeset.text import direction, normal
 
 if TYPE_CHECKING:
@@ -46,8 +49,18 @@ _PATH_ATTRIBUTE: Final = re.compile(
 )
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _FENCES: Final = MarkdownIt("zero").enable("fence")
-_MARKDOWN: Final = (
-    MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_DEPTH + 2})
+_DATA_IMAGE: Final = re.compile(r"!\[([^\]]{0,300})\]\(data:[^\s)]*\)")
+
+
+class _Parser(MarkdownIt):
+    """Takes any address: it is shown, and only what is clickable leads anywhere."""
+
+    def validateLink(self, url: str) -> bool:  # noqa: ARG002, N802 - the parser's own
+        return True
+
+
+_MARKDOWN: Final = extend(
+    _Parser("commonmark", {"html": False, "maxNesting": MAX_DEPTH + 2})
     .enable(["table", "strikethrough"])
     .disable(["reference", "html_block", "html_inline"])
 )
@@ -81,9 +94,10 @@ def fenced_blocks(text: str, characters: Characters) -> list[Block]:
 
 def plain_blocks(text: str, characters: Characters) -> list[Block]:
     """Return the paragraphs of a plain text, line by line as they were written."""
+    named = _DATA_IMAGE.sub(r"[image: \1]", text)
     return [
         block
-        for paragraph in _BLANK_LINES.split(normal(text))
+        for paragraph in _BLANK_LINES.split(normal(named))
         if (shown := paragraph.strip("\n").rstrip())
         for block in _paragraphs(direction(shown), characters.runs(shown))
     ]
@@ -147,9 +161,15 @@ class _Builder:
                 return [["quote", direction(_text_of(group)), self.blocks(group[1:-1])]]
             case "table_open":
                 return self._table(group)
-            case "hr":
-                return [["rule"]]
+            case "hr" | "math_block":
+                return self._leaf(group[0])
         return plain_blocks(group[0].content, self._characters)
+
+    def _leaf(self, token: Token) -> list[Block]:
+        if token.type == "hr":
+            return [["rule"]]
+        drawn = formula(token.content, token.markup)
+        return [["math", *drawn]] if drawn else plain_blocks(token.markup, self._characters)
 
     def _runs(self, inline: Token) -> list[Run]:
         return inline_runs(inline.children or [], self._characters)

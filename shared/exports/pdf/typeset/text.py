@@ -1,20 +1,22 @@
 """Characters: what is shown of a text, in runs of one look each.
 
 Nothing is dropped in silence. What no font holds, and what would be invisible or would turn the
-order of others around, is shown by its number, such as U+202E.
+order of others around, is shown by its number, such as U+202E; the former can still be copied.
 
 A run is `[style, text]`. A style is a set of letters: `b` bold, `i` italic, `s` struck out, `c`
-code, `x` the number of a character, `f` a font of its own (`[style, text, family]`). Two others
-stand alone: `["k"]` is a place where a line may break, `["l", address, runs]` a link.
+code, `u` raised, `d` lowered, `x` the number of a character, `m` text without glyphs, `f` a font of
+its own (`[style, text, family]`). Three others stand alone: `["k"]` is a place where a line may
+break, `["l", address, runs]` a link, `["t", ...]` a formula.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shared.exports.pdf.typeset.fonts import BODY, characters, families
+from shared.exports.pdf.typeset.fonts import BODY, SCRIPTS, characters, families
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,17 +41,40 @@ _HANGUL: Final = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
 _TRADITIONAL: Final = re.compile("[們個這來時會說學國對後過還發經樣開關問頭無實現電話語讓應點體]")
 _SIMPLIFIED: Final = re.compile("[们个这来时会说学国对后过还发经样开关问头无实现电话语让应点体]")
 _STRONG: Final = {"L": "ltr", "R": "rtl", "AL": "rtl"}
-_LONG_WORD: Final = re.compile(
-    "[^\\s\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef"
-    "\U00020000-\U0003ffff]{41,}"
+# Stretches of one script, with the spaces and the signs that its words share with others.
+_BEHIND: Final = ".,:;!?)\u0964\u0965\u2019\u201d\u2026"
+_BETWEEN: Final = f" \u00a0\u200b\u200c\u200d\u25cc0123456789('\"\u2018\u201c\u2013{_BEHIND}-"
+_SCRIPT: Final = re.compile(
+    "|".join(
+        f"([{blocks}](?:[{blocks}{_BETWEEN}]*[{blocks}])?[{_BEHIND}]*)"
+        for blocks in SCRIPTS.values()
+    )
 )
-_PIECE: Final = re.compile(r"[^/?&=_.,;:+-]{1,40}[/?&=_.,;:+-]{0,8}|[/?&=_.,;:+-]{1,8}")
+_ANY_SCRIPT: Final = re.compile(f"[{''.join(SCRIPTS.values())}]")
+_FAMILIES: Final = tuple(SCRIPTS)
+_VIRAMA: Final = 9  # the combining class of what joins the letters around it
+_LONG_WORD: Final = re.compile(
+    # Where words have no spaces between them, the typesetter knows where they end.
+    "(?:[^\\s\u0e00-\u109f\u1780-\u17ff\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef"
+    "\U00020000-\U0003ffff]|[\u00a0\u2007\u202f]){41,}"
+)
+_PIECE: Final = re.compile(
+    r"[^/?&=_.,;:+\u00a0\u2007\u202f-]{1,40}[/?&=_.,;:+\u00a0\u2007\u202f-]{0,8}"
+    r"|[/?&=_.,;:+\u00a0\u2007\u202f-]{1,8}"
+)
+
+
+class _Group(NamedTuple):
+    start: int
+    end: int
+    runs: list[Run]
 
 
 class Characters:
     """Turns text into runs, and remembers what it found out about each character."""
 
     def __init__(self) -> None:
+        self.has_missing = False  # whether a character came that no font holds
         self._plain: set[str] = set(_SHAPING)
         self._special: dict[str, Run] = {}
 
@@ -72,18 +97,39 @@ class Characters:
         return char in _HIDDEN_IN_CODE or self._look(char)[0] == "x"
 
     def _split(self, text: str) -> Iterator[Run]:
-        if not self._has_special(text):
-            yield ["", text]
-            return
+        """Yield the text in runs: stretches of a script with their font, and what is between."""
         start = 0
-        for place, char in enumerate(text):
-            if char in self._special:
-                if start < place:
-                    yield ["", text[start:place]]
-                yield self._special[char]
-                start = place + 1
-        if start < len(text):
+        for stretch in _stretches(text):
+            family = _FAMILIES[(stretch.lastindex or 1) - 1]
+            if all(char in _BETWEEN or ord(char) in characters(family) for char in stretch[0]):
+                yield from self._char_by_char(text[start : stretch.start()])
+                yield ["f", stretch[0], family]
+                start = stretch.end()
+        yield from self._char_by_char(text[start:])
+
+    def _char_by_char(self, text: str) -> Iterator[Run]:
+        start = 0
+        if self._has_special(text):
+            for stretch in self._groups(text):
+                if text[start : stretch.start]:
+                    yield ["", text[start : stretch.start]]
+                yield from stretch.runs
+                start = stretch.end
+        if text[start:]:
             yield ["", text[start:]]
+
+    def _groups(self, text: str) -> Iterator[_Group]:
+        """Yield what is special in a text; what has no glyphs stands together, to be copied."""
+        for look, chars in groupby(enumerate(text), lambda each: self._kind(each[1])):
+            if look:
+                places, found = zip(*chars, strict=True)
+                runs = [self._special[char] for char in found]
+                if look == "m":
+                    runs = [["m", "".join(found)], *(["x", number(char)] for char in found)]
+                yield _Group(places[0], places[-1] + 1, runs)
+
+    def _kind(self, char: str) -> str:
+        return str(self._special[char][0]) if char in self._special else ""
 
     def _has_special(self, text: str) -> bool:
         odd = set(text) - self._plain
@@ -100,11 +146,13 @@ class Characters:
             return self._special[char]
         if char in self._plain:
             return ["", char]
-        if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn"}:
+        category = unicodedata.category(char)
+        if category in {"Cc", "Cf", "Cs"}:
             return ["x", number(char)]
         family = next((name for name in families() if ord(char) in characters(name)), None)
-        if family is None:
-            return ["x", number(char)]
+        if family is None or category in {"Co", "Cn"}:
+            self.has_missing = True
+            return ["m", char]
         # A font that lacks the character but has its parts would set those, and double the text.
         if family != BODY and _has_parts_in_body(char):
             return ["f", char, family]
@@ -168,12 +216,20 @@ def _breakable(text: str) -> Iterator[str]:
     for word in _LONG_WORD.finditer(text):
         for piece in _PIECE.finditer(word[0]):
             place = word.start() + piece.end()
-            if place < len(text) and not is_joined(text[place]):
+            if place < len(text) and not _are_joined(text[place - 1], text[place]):
                 yield text[start:place]
                 yield ""
                 start = place
     if start < len(text):
         yield text[start:]
+
+
+def _stretches(text: str) -> Iterator[re.Match[str]]:
+    return _SCRIPT.finditer(text) if _ANY_SCRIPT.search(text) else iter(())
+
+
+def _are_joined(before: str, char: str) -> bool:
+    return is_joined(char) or unicodedata.combining(before) == _VIRAMA
 
 
 def _styled(run: Run, style: str) -> Run:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.exports.pdf.typeset.compiler import Typesetter
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
 
 PART_MESSAGES: Final = 300
 PART_CHARS: Final = 400_000
-
-
-def limit_memory(size: int) -> None:
-    """Let this process take no more than this, where the system can see to it."""
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 def typeset(lines: Iterable[bytes], target: Path) -> None:
@@ -47,7 +39,8 @@ class _Document:
         parts = self._parts(messages)
         first = next(parts)
         rest = [self._store(self._document(part), str(at)) for at, part in enumerate(parts, 2)]
-        document = {**self._document(first), "head": self._head()}
+        head = self._head()
+        document = {**self._document(first), "head": head}
         if not rest:
             finish(self._typesetter.compile({**document, "numbered": True}), self._target)
             return
@@ -60,7 +53,8 @@ class _Document:
         for message in messages:
             self._summary.add(message)
             part.append(entry(message, self._characters))
-            size += len(message.content) + len(message.generated_code or "")
+            beside = len(message.generated_code or "") + len(str(message.metadata))
+            size += len(message.content) + beside
             if len(part) >= PART_MESSAGES or size >= PART_CHARS:
                 yield part
                 part, size = [], 0
@@ -80,6 +74,7 @@ class _Document:
             "head": None,
             "messages": part,
             "numbered": False,
+            "has_missing": self._characters.has_missing,
         }
 
     def _head(self) -> dict[str, Any]:

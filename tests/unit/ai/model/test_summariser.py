@@ -14,6 +14,8 @@ from shared.ai.model.summariser import INSTRUCTIONS, ModelSummariser
 from shared.ai.protocol import HistoryMessage
 from tests.support.scripted_engine import rows
 
+pytestmark = pytest.mark.promise("context", red="the previous summary among the instructions")
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.ai import Complexity
+from shared.ai import Complexity, Intent
 from shared.ai.offline.rules import analyse, goal_of, shortened
 
 
@@ -51,8 +51,37 @@ def test_a_cut_never_splits_a_visible_character(cluster: str) -> None:
     ],
 )
 def test_the_strategy_follows_the_words(request_text: str, strategy: str) -> None:
-    """Code, steps, answers and questions back are told apart."""
+    """Code, steps, answers and questions back each have their own."""
     assert analyse(request_text).strategy == strategy
+
+
+@pytest.mark.parametrize(
+    ("request_text", "intent"),
+    [
+        ("Create a login form component in React", "create_component"),
+        ("Write a function that adds two numbers", "create_function"),
+        ("Build a REST API for invoices", "create_api"),
+        ("Make a landing page in HTML", "create_page"),
+        ("Create a SQL table for invoices", "create_database"),
+        ("Fix the crash in my React component", "fix_bug"),
+        ("Refactor this function", "refactor"),
+        ("Write unit tests for parse_date", "write_tests"),
+        ("Add a docstring and a README", "write_docs"),
+        ("Explain this function", "explain"),
+        ("What is a monad?", "explain"),
+        ("你好", "other"),
+        ("   ", "other"),
+        ("x" * 2_000_000, "other"),
+    ],
+)
+def test_the_intent_is_a_short_label(request_text: str, intent: str) -> None:
+    """Which kind of thing is asked for, never the words of the request."""
+    assert analyse(request_text).intent == intent
+
+
+def test_a_label_that_nobody_knows_is_other() -> None:
+    """A model that makes up a label costs only the label."""
+    assert Intent("order_pizza") is Intent.OTHER
 
 
 def test_complexity_grows_with_what_is_asked() -> None:

@@ -55,6 +55,27 @@ SCRIPTS = [
     "Emoji: 😀 🚀 ❤️ 👍🏽 🇯🇵 👩‍👩‍👧",
     "Signs: → ≠ ≤ ∑ ∞ ✓ € ─ █",
 ]
+MORE_SCRIPTS = [
+    "ไทย: สวัสดีชาวโลก ภาษาไทย",
+    "বাংলা: নমস্কার বিশ্ব ক্ষত্রিয়।",
+    "தமிழ்: வணக்கம் உலகம்",
+    "తెలుగు: నమస్కారం ప్రపంచం",
+    "ಕನ್ನಡ: ನಮಸ್ಕಾರ ಜಗತ್ತು",
+    "മലയാളം: നമസ്കാരം ലോകമേ",
+    "ગુજરાતી: નમસ્તે દુનિયા",
+    "ਪੰਜਾਬੀ: ਸਤ ਸ੍ਰੀ ਅਕਾਲ ਦੁਨਿਆ",
+    "ଓଡ଼ିଆ: ନମସ୍କାର ବିଶ୍ୱ",
+    "සිංහල: ආයුබෝවන් ශ්‍රී ලංකාව",
+    "ខ្មែរ: សួស្តី ពិភពលោក",
+    "ລາວ: ສະບາຍດີ ຊາວໂລກ",
+    "မြန်မာ: မင်္ဂလာပါ ကမ္ဘာလောက",
+    "አማርኛ: ሰላም ልዑል",
+    "ქართული: გამარჯობა მსოფლიო",
+    "Հայերեն: Բարեւ աշխարհ",
+    "བོད་ཡིག: བཀྲ་ཤིས་བདེ་ལེགས།",
+    "हिन्दी: नमस्ते दुनिया क्षत्रिय",
+    "ㄅㄆㄇ 注音",
+]
 LONG_LINE = "const numbers = [" + ",".join(str(number) for number in range(400, 496)) + "];"
 LONG_CODE = "\n".join(f"    line_{number} = call({number})  # {number}" for number in range(2000))
 
@@ -75,6 +96,23 @@ async def test_every_script_is_legible_and_comes_back_as_it_was_stored() -> None
         missing = [word for line in SCRIPTS for word in line.split() if words.count(word) < 2]
         assert text is None or not missing
     assert "U+" not in text_of(pdf)
+
+
+async def test_scripts_whose_letters_join_come_back_as_they_were_stored() -> None:
+    """Every script that Unicode recommends, in prose and in code, without a letter twice."""
+    code = "\n".join(f"# {line}" for line in MORE_SCRIPTS)
+    pdf = await pdf_of("\n".join(MORE_SCRIPTS), f"```\n{code}\n```", title=MORE_SCRIPTS[0])
+    assert "U+" not in text_of(pdf)
+    for text in (text_of(pdf), pdftotext(pdf)):
+        if text is not None:
+            assert [line for line in MORE_SCRIPTS if solid(line) not in solid(text)] == []
+
+
+async def test_a_script_from_right_to_left_with_marks_keeps_its_letters() -> None:
+    """Thaana: programs that don't know its direction turn the words of a line around."""
+    text = pdftotext(pdf := await pdf_of("އައްސަލާމް", "Ok"))
+    assert "U+" not in text_of(pdf)
+    assert text is None or set("އައްސަލާމް") <= set(text)
 
 
 async def test_pdftotext_gives_the_lines_of_a_plain_text_as_they_were() -> None:
@@ -160,15 +198,33 @@ async def test_hostile_text_is_only_text() -> None:
 async def test_words_without_an_end_stay_on_the_page() -> None:
     """No text runs over the edge, however long its words are: in prose, in tables, in titles."""
     word = "w" * 30_000
-    pdf = await pdf_of(word, f"|a|b|\n|-|-|\n|{'x' * 500}|y|", title="t" * 200)
+    table = f"|a|b|\n|-|-|\n|{'.' * 150}|{'(' * 100}|"
+    pdf = await pdf_of(word, f"|a|b|\n|-|-|\n|{'x' * 500}|y|\n\n{table}", title="t" * 200)
     assert text_of(pdf).count("w") >= len(word)
     assert is_inside_the_page(pdf)
 
 
-async def test_what_has_no_glyph_is_shown_by_its_number() -> None:
+UNBREAKABLE = ["(" * 200, "." * 300, "—" * 200, "»" * 120, "“" * 150, "!" * 150, '="' * 100]
+UNBREAKABLE += ["word\u00a0" * 60, "a\u202fb" * 60, "กขค" * 80, "ស្តី" * 80, "བཀྲ་ཤིས་" * 40]
+
+
+async def test_signs_between_which_no_line_may_break_stay_on_the_page() -> None:
+    """And all of them can be copied, with nothing between."""
+    pdf = await pdf_of("\n".join(UNBREAKABLE), "\n\n".join(UNBREAKABLE))
+    assert is_inside_the_page(pdf)
+    text = pdftotext(pdf) or text_of(pdf)
+    assert "\u200b" not in text
+    assert [line for line in UNBREAKABLE if solid(line) not in solid(text)] == []
+
+
+async def test_what_has_no_glyph_is_shown_by_its_number_and_can_be_copied() -> None:
     """Neither a private character nor one that turns the order around is dropped."""
-    text = text_of(await pdf_of("a\ue000b \u202ec \u0378", "```\nx\u202ey\n```"))
+    pdf = await pdf_of("a\ue000b \u202ec \u0378 \U000103a0\U000103a1", "```\nx\u202ey\ue001\n```")
+    text = text_of(pdf)
+    assert "a\ue000" in text
     assert "U+E000" in text
+    assert "y\ue001" in text
+    assert "\U000103a0\U000103a1" in (pdftotext(pdf) or "\U000103a0\U000103a1")
     assert "U+202E" in text
     assert "U+0378" in text
     assert "x[U+202E]y" in text
@@ -245,13 +301,45 @@ async def test_generated_files_are_shown_with_path_and_language_and_once() -> No
     """As code below the reply, but for what the reply shows itself."""
     files = [{"path": "a.py", "language": "python"}, {"path": "b/c.js", "language": "js"}]
     code = "```python path=a.py\nfirst()\n```\n\n```js path=b/c.js\nsecond()\n```"
-    metadata = {"success": True, "filesGenerated": files}
-    told = "```python path=a.py\nfirst()\n```"
-    pdf = await pdf_of("A", {"content": told, "generated_code": code, "metadata": metadata})
+    metadata = {"success": True, "files": files}
+    reply = "```python path=a.py\nfirst()\n```"
+    pdf = await pdf_of("A", {"content": reply, "generated_code": code, "metadata": metadata})
     text = text_of(pdf)
     assert text.count("first()") == text.count("second()") == 1
     assert "a.py · python" in text
     assert "b/c.js · js" in text
+
+
+async def test_what_a_message_has_beside_its_text_is_shown() -> None:
+    """Reasoning, files, attachments, sources with their links, which model, and from where."""
+    sent = {"attachments": [{"name": "notes.txt", "mediaType": "text/plain", "text": "Rye: 200"},
+                            {"name": "cat.jpg"}]}  # fmt: skip
+    replied = {
+        "engine": "openai:m",
+        "reasoning": "Let me think.",
+        "files": [{"path": "list.md", "language": "markdown", "content": "- socks"},
+                  {"path": "plot.png"}],
+        "citations": [{"title": "Prices", "url": "https://example.org/rye"}],
+        "truncated": True,
+    }  # fmt: skip
+    rows = messages({"content": "Look", "metadata": sent}, {"content": "Ok", "metadata": replied})
+    imported = {"source": "chatgpt", "at": "2026-11-22T10:00:00Z", "lastSeq": 2}
+    conversation = a_conversation().model_copy(update={"imported": imported})
+    pdf = b"".join([chunk async for chunk in await render_pdf(conversation, from_store(rows))])
+    text = text_of(pdf)
+    for shown in (
+        "Imported from ChatGPT", "Attached: notes.txt · text/plain", "Rye: 200",
+        "Attached: cat.jpg", "Assistant (openai:m)", "Reasoning", "Let me think.",
+        "list.md · markdown", "- socks", "File: plot.png",
+        "Prices (https://example.org/rye)", "cut off before its end",
+    ):  # fmt: skip
+        assert text.count(shown) == 1
+
+
+async def test_a_formula_can_be_copied_as_its_source() -> None:
+    """It is a picture, with its LaTeX behind it."""
+    text = text_of(await pdf_of("Roots?", r"They are \( x = \frac{-b}{2} \)."))
+    assert r"\( x = \frac{-b}{2} \)" in text
 
 
 async def test_an_empty_conversation_is_a_page() -> None:
@@ -288,7 +376,7 @@ async def test_without_the_extra_the_answer_is_501(monkeypatch: pytest.MonkeyPat
 
 
 async def test_no_more_than_two_are_made_at_a_time() -> None:
-    """Whoever comes third is told when to come again, and the places are given back."""
+    """Whoever comes third learns when to come again, and the places are given back."""
     blocker = asyncio.Event()
 
     async def waiting() -> AsyncIterator[MessageRow]:
@@ -382,4 +470,4 @@ def test_nothing_of_the_typesetter_is_imported_by_the_functions() -> None:
     code += "; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"typst", "pikepdf", "markdown_it", "shared.exports.pdf.typeset"}
+    assert not loaded & {"typst", "pikepdf", "markdown_it", "ziamath", "shared.exports.pdf.typeset"}

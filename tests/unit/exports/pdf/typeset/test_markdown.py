@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from shared.exports.pdf.typeset import mathematics
 from shared.exports.pdf.typeset.markdown import caption_of, fenced_blocks, markdown_blocks
 from shared.exports.pdf.typeset.text import Characters
 
@@ -68,7 +70,6 @@ def test_a_link_is_followed_by_its_address() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "![alt](https://a.b/c.png)",
         "<b onclick=x>html</b>",
         "<script>\nalert(1)\n</script>",
         "[name]: https://a.b/c",
@@ -76,9 +77,102 @@ def test_a_link_is_followed_by_its_address() -> None:
     ],
 )
 def test_what_is_not_rendered_is_shown_as_it_is(text: str) -> None:
-    """Images, HTML, definitions and the typesetter's own language are text."""
+    """HTML, definitions and the typesetter's own language are text."""
     printed = words(text)
     assert all(word in printed for word in text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("![cat](https://a.b/c.png)", "[image: cat] (https://a.b/c.png)"),
+        ("![cat](data:image/png;base64,QUJD)", "[image: cat]"),
+        ("![](data:image/svg+xml;base64,QUJD)", "[image: unnamed]"),
+        ("[file](data:text/plain;base64,QUJD)", "file"),
+    ],
+)
+def test_an_image_is_named(text: str, shown: str) -> None:
+    """By its text and its address, but for one that is all of the image."""
+    assert shown in words(text)
+    assert "QUJD" not in words(text)
+
+
+def test_an_image_in_a_plain_text_is_named_too() -> None:
+    """What a user pastes is not read as markdown, and yet no reader wants pages of base64."""
+    shown = fenced_blocks("See ![cat](data:image/png;base64,QUJD).", Characters())
+    assert shown == [["p", "ltr", [["", "See [image: cat]."]], False]]
+
+
+def test_breaks_raised_and_lowered_text() -> None:
+    """The few tags that models write where markdown has nothing; alone they are text."""
+    assert blocks("a<br>b H<sub>2</sub>O x<SUP>2</SUP> <sub>c")[0][2] == [
+        *(["", "a"], ["", "\n"], ["", "b H"], ["d", "2"], ["", "O x"], ["u", "2"]),
+        ["", " <sub>c"],
+    ]
+
+
+def test_footnotes() -> None:
+    """Their marks are raised, where they are referred to and before their texts."""
+    assert blocks("See[^a].\n\n[^a]: One\n[^b]: Two") == [
+        ["p", "ltr", [["", "See"], ["u", "a"], ["", "."]], False],
+        ["p", "ltr", [["u", "a"], ["", " One"], ["", "\n"], ["u", "b"], ["", " Two"]], False],
+    ]
+
+
+def formulas(text: str) -> list[str]:
+    """Return the sources of the formulas that are set."""
+    found: list[str] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, list):
+            if value[:1] in (["t"], ["math"]):
+                found.append(value[5])
+            for item in value:
+                walk(item)
+
+    walk(blocks(text))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        (r"so \( x^2 \) and $y_1$.", [r"\( x^2 \)", "$y_1$"]),
+        ("\\[\nA\n= B\n- C\n\\]", [r"\[ A = B - C \]"]),
+        ("text\n$$\\frac{a}{b}$$\nmore", [r"$$\frac{a}{b}$$"]),
+        ("- in a list $$x$$\n\n  \\[\n  y\n  \\]", ["$$x$$", r"\[ y \]"]),
+        ("|a|\n|-|\n|$x$|", ["$x$"]),
+        ("costs $5 and $6, or $7-$8", []),
+        ("$HOME:$USER and US$5 $ x $", []),
+        (r"escaped \$x\$ and \\( y \\)", []),
+        ("`$x$`\n\n```\n$$x$$\n```", []),
+        ("$$\nnever closed\n\ntext", []),
+        (r"$\unknown{x}$ $\frac{1}$ $$\text{日本}$$", []),
+    ],
+)
+def test_mathematics_is_set(text: str, sources: list[str]) -> None:
+    """Between its marks, across lines too; prices and code are none."""
+    assert formulas(text) == sources
+
+
+@pytest.mark.parametrize("text", [r"$\unknown{x}$", r"$$\frac{1}$$", "$$\n日本\n$$"])
+def test_what_can_not_be_set_is_shown_as_it_was_written(text: str) -> None:
+    """With every backslash."""
+    assert text.split() == words(text).replace("p ltr  ", "").split()
+
+
+def test_formulas_are_set_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document of nothing else ends in time: the rest stands as it was written."""
+    monkeypatch.setattr(mathematics, "MAX_FORMULAS", 0)
+    assert words("$x_{17}$") == "p ltr  $x_{17}$"
+
+
+@pytest.mark.parametrize("piece", ["$", "\\(", "\\[\n", "$$\n", "[^", "<sub>", "$a ", "![a](data:"])
+def test_no_mark_that_is_left_open_takes_long(piece: str) -> None:
+    """A text of nothing but openings is text."""
+    started = time.process_time()
+    blocks(piece * (100_000 // len(piece)))
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize(

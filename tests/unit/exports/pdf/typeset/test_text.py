@@ -12,12 +12,36 @@ def plain(text: str) -> str:
     return "".join(run[1] for run in Characters().runs(text) if run[0] != "k")
 
 
-@pytest.mark.parametrize("char", ["\u202e", "\u2066", "\x07", "\x85", "\ue000", "\u0378", "\uffff"])
+@pytest.mark.parametrize("char", ["\u202e", "\u2066", "\x07", "\x85"])
 def test_what_cannot_be_seen_is_shown_by_its_number(char: str) -> None:
-    """Bidi overrides, controls, private and unassigned characters can't hide or turn text."""
+    """Bidi overrides and controls can't hide or turn text."""
     number = f"U+{ord(char):04X}"
     assert Characters().runs(f"a{char}b") == [["", "a"], ["x", number], ["", "b"]]
     assert Characters().in_code(f"a{char}b") == f"a[{number}]b"
+
+
+@pytest.mark.parametrize("text", ["\ue000", "\u0378", "\uffff", "\U000103a0\U000103a1"])
+def test_what_has_no_glyph_is_there_with_its_numbers(text: str) -> None:
+    """As one word, so that it can be copied."""
+    seen = Characters()
+    numbers = [["x", f"U+{ord(char):04X}"] for char in text]
+    assert seen.runs(f"a{text}b") == [["", "a"], ["m", text], *numbers, ["", "b"]]
+    assert seen.has_missing
+    assert not Characters().has_missing
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("নমস্কার বিশ্ব।", "Noto Sans Bengali"),
+        ("สวัสดี (2026) ชาวโลก", "Noto Sans Thai"),
+        ("Բարեւ աշխարհ:", "Noto Sans Armenian"),
+        ("བཀྲ་ཤིས།", "Noto Serif Tibetan"),
+    ],
+)
+def test_a_stretch_of_a_script_has_its_font(text: str, family: str) -> None:
+    """Its spaces and signs too: it is shaped and copied as one."""
+    assert Characters().runs(f"a {text} b") == [["", "a "], ["f", text, family], ["", " b"]]
 
 
 @pytest.mark.parametrize("char", ["\u200b", "\u200e", "\u2060", "\u00ad"])
@@ -94,7 +118,7 @@ def test_the_first_letter_says_the_direction(text: str, way: str) -> None:
     ],
 )
 def test_a_text_says_whose_characters_it_has(text: str, variant: str | None) -> None:
-    """Kana means Japanese, hangul Korean, and Chinese is told by its commonest characters."""
+    """Kana means Japanese, hangul Korean, and Chinese is known by its commonest characters."""
     assert han_variant(text) == variant
     assert families("jp").index("Noto Sans JP") < families("jp").index("Noto Sans SC")
 

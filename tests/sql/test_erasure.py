@@ -1,0 +1,103 @@
+"""Erasure in SQL, and what goes with a conversation that is deleted."""
+
+import psycopg
+import pytest
+
+from tests.support.idle_chats import WHO_DELETES, as_if_long, remove_as, state
+from tests.support.sql_calls import Caller, make_account, make_conversation
+
+pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
+
+
+@pytest.mark.promise("erasure", red="a receipt that is done is gone on with")
+def test_an_erasure_goes_on_batch_by_batch_under_one_key(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """The receipt counts them all; done, it stays as it is, whatever comes later."""
+    for _ in range(5):
+        make_conversation(scratch, owner, messages=3)
+    own = {"user_id": owner, "idempotency_key": "key"}
+    seen = [service.call("erase_account", most=2, **own) for _ in range(3)]
+    make_conversation(scratch, owner)
+    again = service.call("erase_account", **own)
+    after = service.call("erase_account", user_id=owner, idempotency_key="another")
+    assert [(row["conversations"], row["remaining"]) for row in seen] == [(2, 3), (4, 1), (5, 0)]
+    assert [row["erased_at"] is None for row in seen] == [True, True, False]
+    assert seen[-1]["messages"] == 15
+    assert again == seen[-1]
+    assert (after["conversations"], after["messages"]) == (1, 0)
+
+
+@pytest.mark.promise("retention")
+def test_a_batch_of_an_erasure_is_bounded_in_messages_too(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """The one that passes the bound is its last."""
+    as_if_long(scratch, *(make_conversation(scratch, owner) for _ in range(5)))
+    own = {"user_id": owner, "idempotency_key": "key"}
+    seen = [service.call("erase_account", **own) for _ in range(3)]
+    assert [(row["conversations"], row["remaining"]) for row in seen] == [(2, 3), (4, 1), (5, 0)]
+
+
+def test_an_erasure_leaves_what_is_held_and_says_so(
+    scratch: psycopg.Connection, service: Caller, owner: str
+) -> None:
+    """A hold on the user refuses all of it, and leaves no receipt."""
+    held, free = (make_conversation(scratch, owner, messages=1) for _ in range(2))
+    service.call("place_legal_hold", user_id=owner, reason="case", conversation_id=held)
+    receipt = service.call("erase_account", user_id=owner, idempotency_key="one")
+    service.call("place_legal_hold", reason="case", user_id=owner)
+    with pytest.raises(psycopg.Error) as refusal, scratch.transaction():
+        service.call("erase_account", user_id=owner, idempotency_key="two")
+    receipts = scratch.execute("select count(*) from private.erasure_receipts").fetchone()
+    assert (receipt["conversations"], receipt["held"], receipt["remaining"]) == (1, 1, 0)
+    assert receipt["erased_at"] is not None
+    assert state(scratch, held, free) == ["active", "gone"]
+    assert (refusal.value.sqlstate, refusal.value.diag.message_detail) == ("PT409", "legal_hold")
+    assert receipts == (1,)
+
+
+@pytest.mark.promise("erasure", red="live events stay")
+@pytest.mark.parametrize("who", WHO_DELETES)
+def test_live_events_go_with_their_conversation(
+    scratch: psycopg.Connection, service: Caller, owner: str, who: str
+) -> None:
+    """Whoever deletes it; those of others stay."""
+    topics = []
+    for user_id in (owner, make_account(scratch)):
+        begun = service.begin(user_id)
+        service.complete(begun)
+        topics.append(f"conversation:{begun['conversation']['id']}")
+    remove_as(scratch, who, topics[0].partition(":")[2], owner)
+    left = scratch.execute("select distinct topic from realtime.messages").fetchall()
+    assert left == [(topics[1],)]
+
+
+@pytest.mark.promise("retention")
+def test_events_that_may_not_be_deleted_hold_nothing_up(
+    scratch: psycopg.Connection, owner: str
+) -> None:
+    """Where the project's owner has no right to them, the conversation goes all the same."""
+    conversation = make_conversation(scratch, owner, messages=1)
+    scratch.execute("create role powerless; grant usage on schema realtime to powerless")
+    scratch.execute("grant select on conversations to powerless")
+    scratch.execute("alter function private.forget_events() owner to powerless")
+    scratch.execute("delete from conversations where id = %s", (conversation,))
+    left = scratch.execute("select count(*) > 0 from realtime.messages").fetchone()
+    assert (state(scratch, conversation), left) == (["gone"], (True,))
+
+
+@pytest.mark.promise("retention", red="a cancelled statement not caught")
+def test_events_that_take_too_long_to_delete_hold_nothing_up(
+    scratch: psycopg.Connection, owner: str
+) -> None:
+    """Cancelled, as by a limit on time: the conversation goes all the same."""
+    conversation = make_conversation(scratch, owner, messages=1)
+    scratch.execute(
+        "create function cancel() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''query_canceled''; end';"
+        "create trigger cancel before delete on realtime.messages"
+        " for each row execute function cancel()"
+    )
+    scratch.execute("delete from conversations where id = %s", (conversation,))
+    assert state(scratch, conversation) == ["gone"]

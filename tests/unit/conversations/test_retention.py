@@ -1,0 +1,86 @@
+"""Retention goes on user by user until it is done, or has done as much as was asked for."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from shared.conversations import retention
+from shared.conversations.retention import apply_retention
+from shared.models.retention import (
+    ApplyRetentionRequest,
+    ApplyRetentionResponse,
+    RemovedRows,
+    UsersDueForRetention,
+)
+from shared.persistence import Persistence
+
+USERS = [uuid.uuid4() for _ in range(3)]
+
+
+class Due(Persistence):
+    """A store in which three users have conversations to delete: so many each."""
+
+    def __init__(self, *counts: int) -> None:
+        self.left = dict(zip(USERS, counts, strict=True))
+        self.calls: list[tuple[uuid.UUID, int]] = []
+
+    async def list_users_due_for_retention(self, **_: Any) -> UsersDueForRetention:
+        """All who have some left."""
+        return UsersDueForRetention(users=[user for user, left in self.left.items() if left])
+
+    async def apply_retention(
+        self, user_id: uuid.UUID, *, dry_run: bool, most: int, project_id: uuid.UUID | None
+    ) -> ApplyRetentionResponse:
+        """Delete so many at most."""
+        assert project_id is None
+        self.calls.append((user_id, most))
+        done = min(most, self.left[user_id])
+        more = self.left[user_id] > done
+        if not dry_run:
+            self.left[user_id] -= done
+        return ApplyRetentionResponse(
+            dry_run=dry_run, archived=0, skipped=0, more=more,
+            deleted=RemovedRows(conversations=done, messages=2 * done, turns=done),
+        )  # fmt: skip
+
+
+def asked(**given: Any) -> ApplyRetentionRequest:
+    """Return a request as it comes."""
+    names = {"dry_run": "dryRun", "user_id": "userId"}
+    return ApplyRetentionRequest.model_validate(
+        {names.get(name, name): value for name, value in given.items()}
+    )
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_users_follow_each_other_and_are_added_up(dry_run: bool) -> None:
+    """A dry run says exactly what the real one does."""
+    store = Due(3, 1, 2)
+    done = await apply_retention(store, asked(dry_run=dry_run))
+    assert [user for user, _ in store.calls] == USERS
+    assert (done.deleted.conversations, done.deleted.messages, done.more) == (6, 12, False)
+    assert done.dry_run is dry_run
+
+
+async def test_no_more_is_done_than_was_asked_for() -> None:
+    """Over all users together; `more` says that another call goes on."""
+    store = Due(3, 4, 2)
+    done = await apply_retention(store, asked(dry_run=False, most=5))
+    assert store.calls == [(USERS[0], 5), (USERS[1], 2)]
+    assert (done.deleted.conversations, done.more) == (5, True)
+
+
+async def test_a_user_alone_is_not_looked_for() -> None:
+    """Who is named is served, and nobody else."""
+    store = Due(3, 4, 2)
+    await apply_retention(store, asked(dry_run=False, user_id=USERS[2]))
+    assert store.left == dict(zip(USERS, (3, 4, 0), strict=True))
+
+
+async def test_a_run_ends_before_its_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is said."""
+    monkeypatch.setattr(retention, "SECONDS", -1)
+    store = Due(3, 4, 2)
+    done = await apply_retention(store, asked(dry_run=False))
+    assert (store.calls, done.more) == ([], True)

@@ -1,0 +1,130 @@
+"""ChatGPT: each type of content, what was shown of it, and what only the AI was given."""
+
+from typing import Any
+
+import pytest
+
+from shared.imports.formats.chatgpt_content import clean, read_message
+from tests.support.imported import conversations_in, words_of
+from tests.support.provider_files import GPT_TAKEN, gpt_conversation, gpt_message, gpt_sample
+
+MULTIMODAL = [
+    {"content_type": "audio_transcription", "text": "said"},
+    {"content_type": "real_time_user_audio_video_asset_pointer"},
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ({"content_type": "text", "parts": ["a", "", "b"]}, ["a", "b"]),
+        ({"content_type": "text", "parts": [None, 5, ["x"]]}, []),
+        ({"content_type": "multimodal_text", "parts": MULTIMODAL},
+         ["said", "[real time user audio video]"]),
+        ({"content_type": "multimodal_text", "parts": [{}]}, ["[attachment]"]),
+        ({"content_type": "multimodal_text", "parts": [{"content_type": "new", "words": "w"}]},
+         ["w"]),
+        ({"content_type": "code", "language": "python", "text": "x()"}, ["```python\nx()\n```"]),
+        ({"content_type": "code", "language": "unknown", "text": "```"}, ["````\n```\n````"]),
+        ({"content_type": "execution_output", "text": "out"}, ["```\nout\n```"]),
+        ({"content_type": "system_error", "name": "N", "text": "Error"}, ["Error"]),
+        ({"content_type": "from_the_future", "text": "still text"}, ["still text"]),
+        ({"content_type": "new", "id": "1", "title": "T", "rows": [{"body": "B"}]}, ["T", "B"]),
+        ({"content_type": "user_editable_context", "user_profile": "P"}, ["P"]),
+        ({}, []),
+    ],
+)  # fmt: skip
+def test_each_type_of_content_has_its_words(content: dict[str, Any], texts: list[str]) -> None:
+    """What is no text is named; what isn't known gives all of its texts."""
+    assert read_message({"content": content}, "assistant")[0].texts == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "step"),
+    [
+        ({"content_type": "tether_quote", "title": "T", "text": "quoted"},
+         {"type": "tether_quote", "content": "quoted", "title": "T"}),
+        ({"content_type": "tether_browsing_display", "result": "page"},
+         {"type": "tether_browsing_display", "content": "page"}),
+        ({"content_type": "reasoning_recap", "content": "Thought for 5 s"},
+         {"type": "reasoning_recap", "content": "Thought for 5 s"}),
+    ],
+)  # fmt: skip
+def test_what_was_read_on_the_way_is_a_step(content: dict[str, Any], step: dict[str, Any]) -> None:
+    """With what it says about itself."""
+    said, is_step = read_message({"content": content}, "assistant")
+    assert (said.steps, said.texts, is_step) == ([step], [], True)
+
+
+def test_thoughts_are_reasoning() -> None:
+    """Their headings too."""
+    thoughts = [{"content": "a"}, {"summary": "b", "content": "c"}, 5]
+    said, _ = read_message({"content": {"content_type": "thoughts", "thoughts": thoughts}}, "x")
+    assert said.reasoning == ["a", "b\n\nc"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("So. \ue200cite\ue202turn0search1\ue201", "So."),
+        ("A\ue200filecite\ue202turn0file0\ue201.", "A."),
+        ("See \ue200url\ue202the page\ue202turn0news1\ue201!", "See the page!"),
+        ('By \ue200entity\ue202["person","Ada","poet"]\ue201', "By Ada"),
+        ("Cut \ue200cite\ue202turn0", "Cut citeturn0"),
+        ("One【3:0†source】.", "One."),
+        ("† and 【notes】 stay", "† and 【notes】 stay"),
+    ],
+)
+def test_marks_of_citations_are_taken_out_and_no_words(text: str, cleaned: str) -> None:
+    """Names within a mark are what the reader saw; a mark that never ends swallows nothing."""
+    assert clean(text) == cleaned
+
+
+def test_only_what_a_reader_saw_is_said() -> None:
+    """Instructions are the conversation's system text, hidden text a step, empty ones counted."""
+    (conversation,) = conversations_in(gpt_sample())
+    assert words_of(conversation) == GPT_TAKEN
+    assert conversation.metadata["imported"]["system"] == "P\n\nI"
+    assert conversation.left_out == {"empty": 1}
+    hidden = gpt_message(
+        "assistant", "For the AI", metadata={"is_visually_hidden_from_conversation": True}
+    )
+    nodes = [
+        ("a", None, gpt_message("user", "x")),
+        ("b", "a", hidden),
+        ("c", "b", gpt_message("critic", "Good")),
+        ("d", "c", gpt_message("assistant", "y")),
+    ]
+    (conversation,) = conversations_in([gpt_conversation(nodes)])
+    steps = conversation.messages[1].metadata["imported"]["steps"]
+    assert words_of(conversation) == [("user", "x"), ("assistant", "y")]
+    assert [(one["type"], one["content"]) for one in steps] == [
+        ("hidden", "For the AI"), ("unknown role", "Good"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"status": "in_progress"},
+        {"status": "finished_partial_completion"},
+        {"metadata": {"finish_details": {"type": "interrupted"}}},
+        {"metadata": {"finish_details": {"type": "max_tokens"}}},
+    ],
+)
+def test_a_reply_that_was_cut_says_so(more: dict[str, Any]) -> None:
+    """It would look whole."""
+    reply = gpt_message("assistant", "y", **more)
+    nodes = [("a", None, gpt_message("user", "x")), ("b", "a", reply)]
+    (conversation,) = conversations_in([gpt_conversation(nodes)])
+    assert [message.metadata.get("truncated") for message in conversation.messages] == [None, True]
+
+
+@pytest.mark.parametrize("text", ["{cut", "[1]", "5", '{"content": 5}'])
+def test_a_canvas_that_makes_no_sense_is_kept_as_a_step(text: str) -> None:
+    """It isn't a file, and it isn't lost."""
+    call = gpt_message(
+        "assistant", {"content_type": "code", "text": text}, recipient="canmore.create_textdoc"
+    )
+    said, is_step = read_message(call, "assistant")
+    assert (said.files, is_step, said.steps[0]["content"]) == ([], True, text)

@@ -1,0 +1,168 @@
+"""The process that reads files: what it hands back, and what hostile ones cost."""
+
+import asyncio
+import io
+import json
+import resource
+import time
+import zipfile
+from collections.abc import Iterator
+from tempfile import TemporaryFile
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.errors import ChecksumMismatchError, InvalidImportError
+from shared.imports import reader
+from shared.imports.reader import ReadUpload, read_upload
+from shared.models.transfers import ReadingTask
+from tests.support.provider_files import gpt_sample, zipped
+
+MEGABYTES = 1
+
+
+async def read(content: Any, *, is_zip: bool = False, **more: Any) -> ReadUpload:
+    """Have a file read."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    values = {"user_id": uuid4(), "by": "user", "key": None, "limit": 64 * 1024**2}
+    with TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        return await read_upload(file, ReadingTask(is_zip=is_zip, **{**values, **more}))
+
+
+async def test_a_file_comes_back_in_parts_with_a_summary() -> None:
+    """Each as stage_import takes it."""
+    rows = [{"role": "user", "content": str(n)} for n in range(1500)]
+    upload = await read([{"hello": [1]}, *gpt_sample(), *rows])
+    parts = [part async for part in upload.parts()]
+    gpt, plain, odd = upload.conversations
+    assert [len(part["messages"]) for part in parts] == [1000, 504]
+    assert [UUID(header["id"]) for part in parts for header in part["conversations"]] == [
+        gpt.id, plain.id,
+    ]  # fmt: skip
+    assert (gpt.source, gpt.messages, plain.messages) == ("chatgpt", 4, 1500)
+    assert (odd.id, odd.reason) == (None, "unreadable")
+    assert json.loads(parts[0]["messages"][0]["metadata"])["imported"]["source"] == "chatgpt"
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        (b"<html>", InvalidImportError, "not valid JSON"),
+        ({"format": "message-persistence/conversation", "version": 1}, InvalidImportError, "ours"),
+        ([{"role": "user", "content": "x", "timestamp": float("inf")}], InvalidImportError, "Inf"),
+        ([], InvalidImportError, "no conversation"),
+    ],
+)
+async def test_a_file_with_nothing_to_take_is_an_error(
+    content: Any, error: type[Exception], words: str
+) -> None:
+    """In the words of what is wrong with it."""
+    with pytest.raises(error, match=words):
+        await read(content)
+
+
+async def test_a_file_of_ours_that_was_changed_is_an_error_of_its_own() -> None:
+    """Its class comes over from the other process."""
+    document = {
+        "format": "message-persistence/conversation", "version": 1, "messages": [],
+        "checksum": {"algorithm": "sha256", "value": "0"},
+        "conversation": {"title": "T", "metadata": {}, "created_at": "2026-01-01T00:00:00Z",
+                         "archived_at": None},
+    }  # fmt: skip
+    with pytest.raises(ChecksumMismatchError):
+        await read(document)
+
+
+async def test_a_tree_as_deep_as_a_long_conversation_is_read() -> None:
+    """LibreChat nests each message in the one before."""
+    text = '{"conversationId": "c", "messages": ['
+    nested = '{"messageId": "%d", "isCreatedByUser": true, "text": "x", "children": ['
+    content = text + "".join(nested % n for n in range(1500)) + "]}" * 1500 + "]}"
+    (conversation,) = (await read(content.encode())).conversations
+    assert conversation.messages == 1500
+
+
+async def test_a_file_that_takes_too_much_memory_or_time_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process ends, and with it what it took."""
+    with pytest.raises(InvalidImportError, match="more time or memory"):
+        await read([{"role": "user", "content": "x" * 3 * 10**7}], memory=350 * 1024**2)
+    monkeypatch.setattr(reader, "READING_SECONDS", 0.01)
+    with pytest.raises(InvalidImportError, match="more time or memory"):
+        await read([])
+
+
+def repeated(head: bytes, item: bytes, tail: bytes) -> bytes:
+    """Return some megabytes of one thing."""
+    return head + item * (MEGABYTES * 1024**2 // len(item)) + tail
+
+
+def hostile_files() -> Iterator[tuple[str, bytes]]:
+    """Yield files that cost whoever parses them without a limit a hundred times their size."""
+    yield "lists", repeated(b"[", b"[],", b"[]]")
+    yield "lists in a conversation", repeated(b'[{"mapping": [', b"[],", b"[]]}]")
+    yield "objects", repeated(b'{"a": [', b"{},", b"{}]}")
+    yield "texts", repeated(b"[", b'"",', b'""]')
+    yield "digits", repeated(b'[{"role": "user", "content": "x", "at": ', b"9", b"}]")
+    yield "half escapes", repeated(b'[{"role": "user", "content": "', b"\\ud83d", b'"')
+    yield "open lists", repeated(b"", b"[", b"")
+    yield "open texts", repeated(b'["', b"a", b"")
+    yield "lines", repeated(b"", b'{"a": [{}]}\n', b"")
+    document = b'{"format": "message-persistence/conversation", "version": 1, "messages": ['
+    yield "ours", repeated(document, b"{},", b"{}]}")
+
+
+async def test_hostile_files_cost_the_serving_process_nothing() -> None:
+    """A clear error, while this process answers all the time and its memory stays as it is."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    slowest = 0.0
+
+    async def measure() -> None:
+        nonlocal slowest
+        while True:
+            started = time.monotonic()
+            await asyncio.sleep(0.01)
+            slowest = max(slowest, time.monotonic() - started)
+
+    outcomes: dict[str, object] = {}
+    for place, (name, content) in enumerate(hostile_files()):
+        packed = place % 2 == 0
+        file = zipped(conversations___json=content) if packed else content
+        measuring = asyncio.create_task(measure())
+        try:
+            outcomes[name] = (await read(file, is_zip=packed)).conversations[0].messages
+        except InvalidImportError as exc:
+            outcomes[name] = len(exc.message) < 300
+        measuring.cancel()
+    assert outcomes.pop("lists in a conversation") == 0
+    assert set(outcomes.values()) == {True}, outcomes
+    assert slowest < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+async def test_a_zip_that_bursts_is_refused() -> None:
+    """By its ratio, by what it inflates to in all, by how many entries it has."""
+    spaces = b" " * 20_000_000
+    with pytest.raises(InvalidImportError, match="far more than a file of text"):
+        await read(zipped(a___json=spaces), is_zip=True)
+    many = {f"f{n}___json": spaces[:1_000_000] for n in range(5)}
+    with pytest.raises(InvalidImportError, match="inflates to more"):
+        await read(zipped(**many), is_zip=True, limit=1_000_000)
+    with pytest.raises(InvalidImportError, match="250000 entries"):
+        await read(b"PK\x01\x02" * 250_001, is_zip=True)
+    for data in (b"PK", b"[]", zipped(a___json=b"[]")[:-9]):
+        with pytest.raises(InvalidImportError, match="not a zip"):
+            await read(data, is_zip=True)
+
+
+async def test_a_damaged_entry_of_a_zip_is_an_error() -> None:
+    """Its checksum says so."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as opened:
+        opened.writestr("a.json", b'[{"role": "user", "content": "good"}]')
+    with pytest.raises(InvalidImportError, match="not a zip that can be read"):
+        await read(written.getvalue().replace(b"good", b"evil"), is_zip=True)
