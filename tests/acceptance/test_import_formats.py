@@ -153,3 +153,19 @@ async def test_zips_are_taken_as_they_are_given_out(
     assert len(copies) == 3
     assert sums[0] == sums[1]
     assert broken(db, copies) == []
+
+
+@pytest.mark.promise("imports")
+async def test_the_export_of_a_month_later_adds_what_is_new(user: User) -> None:
+    """To the conversation of the first; a third time there is nothing to add."""
+    (conversation,) = await taken_from(user, case("cg_grown_1.json"))
+    second = (await send(user, case("cg_grown_2.json"))).json()
+    third = (await send(user, case("cg_grown_2.json"))).json()
+    (updated,) = second["updated"]
+    assert (updated["conversationId"], updated["messages"], updated["changed"]) == (
+        conversation, 2, 0,
+    )  # fmt: skip
+    assert [row["reason"] for row in third["skipped"]] == ["already_imported"]
+    assert [text for _, text in await said_in(user, conversation)] == [
+        "Part one?", "Part one.", "Part two?", "Part two.",
+    ]  # fmt: skip
