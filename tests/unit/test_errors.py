@@ -78,20 +78,6 @@ def test_the_modules_tree_names_every_error(error: type[AppError]) -> None:
     assert error.__name__ in (errors.__doc__ or "")
 
 
-def test_only_what_may_be_tried_again_is_retryable() -> None:
-    """A busy turn and whatever is down."""
-    assert {error.code for error in EVERY if error.retryable} == {
-        "turn_in_progress",
-        "import_incomplete",
-        "unavailable",
-        "store_unavailable",
-        "pdf_busy",
-        "reply_not_stored",
-        "schema_behind",
-        "too_many_turns",
-    }
-
-
 def test_an_error_carries_what_it_is_given() -> None:
     """Message, details, hint and Retry-After."""
     error = TurnInProgressError("Busy.", details={"turnId": "1"}, hint="Wait.", retry_after=7)
