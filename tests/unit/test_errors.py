@@ -24,6 +24,7 @@ CODES = {
     "conversation_not_found": 404,
     "forbidden": 403,
     "idempotency_key_reused": 422,
+    "import_busy": 503,
     "import_incomplete": 503,
     "search_too_broad": 422,
     "internal_error": 500,
@@ -48,6 +49,7 @@ CODES = {
     "unauthorized": 401,
     "unavailable": 503,
     "unsupported_media_type": 415,
+    "upload_too_slow": 408,
     "user_not_found": 404,
 }
 
