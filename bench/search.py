@@ -162,7 +162,7 @@ def writes(db: psycopg.Connection, rounds: int) -> None:
     for _ in range(max(1, rounds // 10)):
         for state in ("enable", "disable"):
             db.execute(f"alter table public.messages {state} trigger messages_index".encode())
-            times[state] += [_taken(lambda: _turn(db, row[0])) for _ in range(10)]
+            times[state] += [_seconds_of(lambda: _turn(db, row[0])) for _ in range(10)]
     db.execute("alter table public.messages enable trigger messages_index")
     indexed, bare = (statistics.median(times[state]) * 1000 for state in ("enable", "disable"))
     mean = statistics.mean(times["enable"]) / statistics.mean(times["disable"])
@@ -197,7 +197,7 @@ def _turn(db: psycopg.Connection, user: uuid.UUID) -> None:
     )
 
 
-def _taken(work: Callable[[], None]) -> float:
+def _seconds_of(work: Callable[[], None]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     supabase_jwt_secret: SecretStr | None = Field(
         default=None,
         min_length=32,
-        description="Verifies HS256 tokens. Leave unset where tokens are signed asymmetrically.",
+        description="Verifies HS256 tokens. Leave unset if tokens are signed asymmetrically.",
     )
     jwt_issuer: str | None = Field(
         default=None, description="The expected `iss`; by default the project's own Auth."

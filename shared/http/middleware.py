@@ -112,13 +112,13 @@ class CatchAll:
         """Run the request; log what broke, without anybody's data, and say that something did."""
         has_started = False
 
-        async def watch(message: Message) -> None:
+        async def note_start(message: Message) -> None:
             nonlocal has_started
             has_started = has_started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self._app(scope, receive, watch)
+            await self._app(scope, receive, note_start)
         except ClientDisconnect:
             return  # while it was sending its body: nothing broke, and nobody is left to answer
         except Exception:

@@ -1,4 +1,4 @@
-"""What can be watched of a running process: spans, counts and measures, off unless switched on.
+"""What can be observed of a running process: spans, counts and measures, off unless switched on.
 
 `span`, `count` and `measure` are all that other modules know. Names and attributes are words of
 ours: text of a user, tokens and keys have no way in.

@@ -2929,6 +2929,7 @@ as $$
 #variable_conflict use_column
 declare
     v_taken uuid[];
+    v_grown jsonb;
     v_outcome jsonb;
 begin
     -- Two commits of one import queue here.
@@ -3011,6 +3012,8 @@ begin
     where (message ->> 'conversation_id')::uuid = any (v_taken)
     order by part, place;
 
+    v_grown := private.append_grown(commit_import.user_id, commit_import.import_id, v_taken);
+
     perform set_config('message_persistence.importing', '', true);
     perform private.require_whole(commit_import.user_id, v_taken);
 
@@ -3020,7 +3023,9 @@ begin
             'is_taken', (header ->> 'id')::uuid = any (v_taken),
             'known_id', coalesce(copy.id, original.id),
             'is_same',
-            copy.imported ->> 'checksum' is not distinct from header -> 'imported' ->> 'checksum'
+            copy.imported ->> 'checksum' is not distinct from header -> 'imported' ->> 'checksum',
+            'appended', coalesce((v_grown -> (header ->> 'id') ->> 'appended')::integer, 0),
+            'changed', coalesce((v_grown -> (header ->> 'id') ->> 'changed')::integer, 0)
         )
         order by part, place
     ), '[]')
@@ -3050,7 +3055,7 @@ $$;
 
 revoke all on function public.commit_import from public, anon, authenticated, service_role;
 grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same}]} in the order staged. One that is here already is not taken. Raises PT400, PT503.';
+comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same, appended, changed}]} in the order staged. One that is here already is not taken; what its file has more is appended to it. Raises PT400, PT503.';
 
 create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void
@@ -3093,6 +3098,126 @@ $$;
 
 revoke all on function private.require_whole from public, anon, authenticated, service_role;
 comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
+
+-- For commit_import: a message is known by the id that it has where it is from.
+create function private.append_grown(user_id uuid, import_id uuid, taken uuid[])
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_grown jsonb;
+begin
+    -- In one order, so that two imports don't wait for each other.
+    perform 1
+    from public.conversations as c
+    join private.import_parts as p
+        on p.user_id = append_grown.user_id and p.import_id = append_grown.import_id
+    cross join lateral jsonb_array_elements(p.conversations) as h (header)
+    where c.user_id = append_grown.user_id
+      and c.imported ->> 'source' = header -> 'imported' ->> 'source'
+      and c.imported ->> 'id' = header -> 'imported' ->> 'id'
+    order by c.id
+    for update of c;
+
+    with grown as (
+        select (header ->> 'id')::uuid as staged_id,
+               c.id,
+               c.last_seq,
+               (select max(m.created_at) from public.messages as m
+                where m.user_id = append_grown.user_id and m.conversation_id = c.id) as newest_at
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.conversations) as h (header)
+        join public.conversations as c
+            on c.user_id = append_grown.user_id
+            and c.imported ->> 'source' = header -> 'imported' ->> 'source'
+            and c.imported ->> 'id' = header -> 'imported' ->> 'id'
+        where p.user_id = append_grown.user_id
+          and p.import_id = append_grown.import_id
+          and (header ->> 'id')::uuid <> all (append_grown.taken)
+          -- Those are known by their content or a key: what has grown is another one.
+          and not header -> 'imported' ? 'checksum'
+    ),
+    staged as (
+        select g.*, p.part, m.place, m.message,
+               (m.message ->> 'metadata')::jsonb -> 'imported' ->> 'id' as key
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
+        join grown as g on g.staged_id = (m.message ->> 'conversation_id')::uuid
+        where p.user_id = append_grown.user_id
+          and p.import_id = append_grown.import_id
+    ),
+    known as (
+        select g.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
+        from grown as g
+        join public.messages as m
+            on m.user_id = append_grown.user_id and m.conversation_id = g.id
+        where m.metadata -> 'imported' ->> 'id' is not null
+    ),
+    new as (
+        select s.*,
+               row_number() over (partition by s.staged_id order by s.part, s.place) as nth
+        from staged as s
+        where s.key is not null
+          and not exists (
+              select 1 from known as k where k.staged_id = s.staged_id and k.key = s.key
+          )
+    ),
+    appended as (
+        insert into public.messages
+            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+        select n.id,
+               append_grown.user_id,
+               n.last_seq + n.nth,
+               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+               n.message ->> 'content',
+               n.message ->> 'generated_code',
+               (n.message ->> 'metadata')::jsonb,
+               greatest(
+                   (n.message ->> 'created_at')::timestamptz,
+                   n.newest_at + n.nth * interval '1 microsecond'
+               )
+        from new as n
+        order by n.id, n.nth
+        returning conversation_id, seq, created_at
+    ),
+    moved as (
+        update public.conversations as c
+        set last_seq = a.last_seq,
+            updated_at = greatest(c.updated_at, a.newest_at),
+            imported = c.imported || jsonb_build_object('at', now())
+                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
+                       then jsonb_build_object('lastSeq', a.last_seq) else '{}' end
+        from (
+            select conversation_id, max(seq) as last_seq, max(created_at) as newest_at
+            from appended group by conversation_id
+        ) as a
+        where c.user_id = append_grown.user_id and c.id = a.conversation_id
+        returning c.id
+    )
+    select jsonb_object_agg(
+        g.staged_id,
+        jsonb_build_object(
+            'appended', (select count(*) from new as n where n.staged_id = g.staged_id),
+            -- What says something else now, or is on no path of the file any more.
+            'changed', (
+                select count(*)
+                from known as k
+                left join staged as s on s.staged_id = k.staged_id and s.key = k.key
+                where k.staged_id = g.staged_id
+                  and s.message ->> 'content' is distinct from k.content
+            )
+        )
+    )
+    into v_grown
+    from grown as g;
+    return v_grown;
+end;
+$$;
+
+revoke all on function private.append_grown from public, anon, authenticated, service_role;
+comment on function private.append_grown is
+    'Appends to conversations that an earlier import made what their file has more by now: {staged id: {appended, changed}}. A message is known by the id that it has where it is from.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.

@@ -32,7 +32,7 @@ async def ask(client: httpx.AsyncClient, key: str, **body: Any) -> httpx.Respons
     return await client.post("/mega-mind", json=sent, headers={"Idempotency-Key": key})
 
 
-def told(answer: httpx.Response) -> dict[str, Any]:
+def outcome_of(answer: httpx.Response) -> dict[str, Any]:
     """Return an answer without the word that it is a repetition."""
     body: dict[str, Any] = answer.json()
     return {name: value for name, value in body.items() if name != "replayed"}
@@ -59,7 +59,9 @@ async def test_24_callers_with_one_key_are_one_turn(
     assert [(answer.status_code, answer.json()["replayed"]) for answer in again] == [
         (200, True)
     ] * 2
-    assert [told(answer) for answer in (*answers, *again)] == [told(answers[0])] * (CALLERS + 2)
+    assert [outcome_of(answer) for answer in (*answers, *again)] == [outcome_of(answers[0])] * (
+        CALLERS + 2
+    )
     assert again[0].content == again[1].content
     assert engine.requests == ["Once"]
     assert rows_of(db, user) == (1, ["user", "assistant"])
@@ -91,7 +93,7 @@ def twice_keyed(client: httpx.AsyncClient, *keys: str) -> httpx.Request:
 
 
 @pytest.mark.promise("one key, one effect")
-async def test_24_callers_in_a_free_race_agree_or_are_told_to_wait(
+async def test_24_callers_in_a_free_race_agree_or_have_to_wait(
     user: User, db: psycopg.Connection
 ) -> None:
     """On the running bundle, with nobody held back; asking again ends with the one reply."""
@@ -104,7 +106,7 @@ async def test_24_callers_in_a_free_race_agree_or_are_told_to_wait(
     assert [answer.json()["replayed"] for answer in good].count(False) == 1
     assert {answer.json()["code"] for answer in waits} <= {"turn_in_progress"}
     assert final.json()["replayed"] is True
-    assert all(told(answer) == told(final) for answer in good)
+    assert all(outcome_of(answer) == outcome_of(final) for answer in good)
     assert rows_of(db, user) == (1, ["user", "assistant"])
 
 
@@ -114,7 +116,7 @@ async def test_a_replay_gives_what_is_stored(user: User) -> None:
     await user.send("Two", conversationId=first.json()["conversationId"])
     replayed = await user.send("One", key="k")
     loaded = (await user.load(first.json()["conversationId"])).json()
-    assert told(replayed) == told(first)
+    assert outcome_of(replayed) == outcome_of(first)
     assert loaded["messages"][:2] == [replayed.json()["userMessage"], replayed.json()["message"]]
     assert loaded["lastSeq"] == 4
 
@@ -136,7 +138,7 @@ async def test_one_key_for_another_request_is_refused(user: User, db: psycopg.Co
     assert {name: (a.status_code, a.json()["code"]) for name, a in answers.items()} == (
         dict.fromkeys(other, (422, "idempotency_key_reused"))
     )
-    assert told(await user.send("Original", key="k")) == told(first)
+    assert outcome_of(await user.send("Original", key="k")) == outcome_of(first)
     assert rows_of(db, user) == (1, ["user", "assistant"])
 
 
@@ -148,7 +150,7 @@ async def test_naming_oneself_or_the_defaults_is_the_same_request(user: User) ->
         metadata={"b": 2, "a": 1},
     )  # fmt: skip
     assert spelled.json()["replayed"] is True
-    assert told(spelled) == told(first)
+    assert outcome_of(spelled) == outcome_of(first)
 
 
 @pytest.mark.promise("private keys", red="`begin_turn` looks a key up without the user")
@@ -162,7 +164,7 @@ async def test_one_users_key_is_not_anothers(
     assert [a.json()["replayed"] for a in (mine, same, repeated)] == [False, False, True]
     assert same.json()["conversationId"] != mine.json()["conversationId"]
     assert same.json()["userMessage"]["user_id"] == other_user.id
-    assert told(repeated) == told(mine)
+    assert outcome_of(repeated) == outcome_of(mine)
     assert rows_of(db, other_user) == (1, ["user", "assistant"])
 
 
@@ -176,10 +178,10 @@ async def test_repeating_a_failed_turn_replays_the_failure(
     async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
         replayed = await ask(client, "k")
         assert engine.requests == []
-        anew = await ask(client, "another")
+        another = await ask(client, "another")
     assert (failed.json()["success"], replayed.json()["replayed"]) == (False, True)
-    assert told(replayed) == told(failed)
-    assert anew.json()["success"] is True
+    assert outcome_of(replayed) == outcome_of(failed)
+    assert another.json()["success"] is True
     assert rows_of(db, user) == (2, ["user", "assistant", "user", "assistant"])
 
 

@@ -1,9 +1,8 @@
 """Imports: all of a file or nothing, once, for the verified user alone, and marked as one."""
 
-import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,83 +10,26 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.encoding.canonical import canonical
-from shared.encoding.strict import STORED, parse_json
 from shared.imports.formats.ours import checksum_of
-from shared.imports.reader import ReadUpload
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
+from tests.support.importing import (
+    JSON,
+    LIST,
+    ZIP,
+    broken,
+    count_of,
+    exported,
+    said_in,
+    send,
+    taken_from,
+)
 from tests.support.provider_files import (
-    CLAUDE_TAKEN,
-    GPT_TAKEN,
     as_bytes,
-    claude_sample,
-    gpt_sample,
     lines_of,
-    zipped,
 )
 from tests.support.sse import read_events
 from tests.support.users import User, functions_client
-
-JSON = {"content-type": "application/json"}
-ZIP = {"content-type": "application/zip"}
-LIST: list[dict[str, Any]] = [
-    {"role": "user", "content": "Hello", "timestamp": "2026-01-02T03:04:05Z"},
-    {"role": "assistant", "content": "Hi", "timestamp": 1_767_323_046_500},
-    {"role": "user", "content": "And now?"},
-]
-
-
-async def send(
-    user: User, content: Any, headers: dict[str, str] | None = None, **query: str
-) -> httpx.Response:
-    """POST import-conversation."""
-    body = content if isinstance(content, bytes) else canonical(content).encode()
-    return await user.functions.post(
-        "/import-conversation", content=body, headers={**JSON, **(headers or {})}, params=query
-    )
-
-
-async def taken_from(user: User, content: Any, headers: dict[str, str] | None = None) -> list[str]:
-    """Import a file that is all taken; return the conversations' ids."""
-    report = (await send(user, content, headers)).json()
-    assert report["skipped"] == [], report
-    return [row["conversationId"] for row in report["taken"]]
-
-
-async def exported(user: User, conversation: str) -> dict[str, Any]:
-    """Export a conversation as JSON."""
-    answer = await user.functions.get(
-        "/export-conversation", params={"conversationId": conversation}
-    )
-    document: dict[str, Any] = parse_json(answer.text, STORED)
-    return document
-
-
-async def said_in(user: User, conversation: str) -> list[tuple[str, str]]:
-    """Return who said what in a conversation."""
-    messages = (await user.load(conversation)).json()["messages"]
-    return [(message["role"], message["content"]) for message in messages]
-
-
-def broken(db: psycopg.Connection, conversations: list[str]) -> list[str]:
-    """Return what the doctor finds in these conversations and their messages."""
-    (found,) = db.execute("select private.find_broken(null, 1000000)").fetchone() or ({},)
-    rows = db.execute(
-        "select id::text from messages where conversation_id = any (%s::uuid[])", (conversations,)
-    ).fetchall()
-    ours = {*conversations, *(row[0] for row in rows)}
-    return [name for name, ids in found.items() if ours & set(ids)]
-
-
-def count_of(db: psycopg.Connection, user: User) -> tuple[Any, ...] | None:
-    """Return how many conversations, messages and staged parts a user has."""
-    return db.execute(
-        "select (select count(*) from conversations where user_id = %(id)s),"
-        " (select count(*) from messages where user_id = %(id)s),"
-        " (select count(*) from private.import_parts where user_id = %(id)s)",
-        {"id": user.id},
-    ).fetchone()
 
 
 async def full_conversation(user: User, db: psycopg.Connection) -> str:
@@ -267,8 +209,7 @@ async def test_what_was_imported_is_marked_where_its_owner_can_not_reach(
     assert imported["at"]
     assert imported["id"].startswith("sha256:")
     assert refused.status_code == 403
-    assert "## 2. Assistant (imported from list), " in markdown.text
-    assert "## 5. Assistant, " in markdown.text
+    assert "- Imported from a list of messages, " in markdown.text
 
 
 async def test_a_plain_list_keeps_its_order_and_its_times(
@@ -307,192 +248,6 @@ async def test_a_plain_list_is_named_by_its_key_or_its_content(
     assert counts == [1, 0, 1, 0, 0, 1]
     assert (answers[4].status_code, answers[4].json()["code"]) == (422, "idempotency_key_reused")
     assert count_of(db, user) == (2, 6, 0)
-
-
-async def test_chatgpts_export_comes_in_order(user: User, db: psycopg.Connection) -> None:
-    """The active path; empty ones counted, and what was kept beside the words."""
-    report = (await send(user, gpt_sample())).json()
-    (taken,) = report["taken"]
-    messages = (await user.load(taken["conversationId"])).json()["messages"]
-    assert report["sources"] == ["chatgpt"]
-    assert [(m["role"], m["content"]) for m in messages] == GPT_TAKEN
-    assert taken["leftOut"] == {"empty": 1}
-    assert taken["kept"] == {"attachment": 1, "branch": 2, "reasoning": 1, "system": 2}
-    first, answer = (messages[n]["metadata"]["imported"] for n in (0, 1))
-    assert [branch["content"] for branch in first["branches"]] == [
-        "The first try", "To the first try",
-    ]  # fmt: skip
-    assert messages[1]["metadata"]["reasoning"] == "S\n\nHmm"
-    assert (answer["model"], answer["source"]) == ("gpt-x", "chatgpt")
-    assert broken(db, [taken["conversationId"]]) == []
-
-
-async def test_claudes_export_comes_in_order(user: User, db: psycopg.Connection) -> None:
-    """The path to the newest leaf; a flat conversation as it is; no title, no problem."""
-    tree, flat = await taken_from(user, claude_sample())
-    assert await said_in(user, tree) == CLAUDE_TAKEN
-    assert await said_in(user, flat) == [("user", "Flat"), ("assistant", "Yes")]
-    loaded = (await user.load(tree)).json()
-    assert loaded["messages"][0]["metadata"]["imported"]["branches"][0]["content"] == "Old reply"
-    assert loaded["messages"][0]["created_at"] == "2025-03-01T10:00:00.123456+00:00"
-    assert broken(db, [tree, flat]) == []
-
-
-@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
-@pytest.mark.parametrize("sample", [gpt_sample, claude_sample])
-async def test_a_providers_export_imported_again_adds_nothing(
-    user: User, db: psycopg.Connection, sample: Any
-) -> None:
-    """Each conversation of it is skipped, with the one that is there; a new one beside is taken."""
-    first = await taken_from(user, sample())
-    before = count_of(db, user)
-    new = {**sample()[0], "conversation_id": "new", "uuid": "new"}
-    again = (await send(user, sample())).json()
-    more = (await send(user, [*sample(), new])).json()
-    assert count_of(db, user) != before
-    assert [row["reason"] for row in again["skipped"]] == ["already_imported"] * len(first)
-    assert [row["conversationId"] for row in again["skipped"]] == first
-    assert (len(more["taken"]), len(more["skipped"])) == (1, len(first))
-
-
-@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
-async def test_one_file_sent_by_several_at_once_is_taken_once(
-    user: User, db: psycopg.Connection
-) -> None:
-    """Whoever is first; the others skip it."""
-    answers = await asyncio.gather(*(send(user, gpt_sample()) for _ in range(4)))
-    taken = [row for answer in answers for row in answer.json()["taken"]]
-    assert [answer.status_code for answer in answers] == [200] * 4
-    assert (len(taken), count_of(db, user)) == (1, (1, 4, 0))
-
-
-async def test_zips_are_taken_as_they_are_given_out(
-    user: User, other_user: User, db: psycopg.Connection
-) -> None:
-    """A provider's in a folder, one in shards, and our own of an account."""
-    gpt, claude = as_bytes(gpt_sample()), claude_sample()
-    shards = zipped(**{
-        f"conversations-00{n}___json": as_bytes([one]) for n, one in enumerate(claude)
-    })  # fmt: skip
-    await taken_from(user, zipped(x__conversations___json=gpt, x__chat___html=b"<html>"), ZIP)
-    assert len(await taken_from(user, shards, ZIP)) == 2
-    account = (await user.functions.get("/export-account")).content
-    copies = await taken_from(other_user, account, ZIP)
-    mine = (await user.functions.get("/conversations")).json()["conversations"]
-    sums = [
-        sorted([(await exported(who, one))["checksum"]["value"] for one in ids])
-        for who, ids in ((user, [row["id"] for row in mine]), (other_user, copies))
-    ]
-    assert len(copies) == 3
-    assert sums[0] == sums[1]
-    assert broken(db, copies) == []
-
-
-BAD: dict[str, bytes] = {
-    "empty": b"",
-    "no JSON": b"<html>",
-    "cut off": as_bytes(LIST)[:-5],
-    "not UTF-8": b'[{"role": "user", "content": "\xff"}]',
-    "no conversation": b"[]",
-    "a number": b"5",
-    "another object": b'{"hello": 1}',
-    "a list of anything": b"[1, 2]",
-    "a name twice": b'[{"role": "user", "role": "assistant", "content": "x"}]',
-    "NaN": b'[{"role": "user", "content": "x", "timestamp": NaN}]',
-    "a huge number": b'[{"role": "user", "content": "x", "timestamp": 1e999999999}]',
-    "ours without messages": as_bytes({"format": "message-persistence/conversation", "version": 1}),
-    "ours, a later version": as_bytes({"format": "message-persistence/conversation", "version": 2}),
-    "nested deep": b"[" * 100_000,
-    "nested deep, closed": b'[{"mapping": {}, "x": ' + b"[" * 5000 + b"]" * 5000 + b"}]",
-}
-
-
-@pytest.mark.promise("imports")
-async def test_a_bad_file_is_a_clear_error_and_leaves_nothing(
-    user: User, db: psycopg.Connection
-) -> None:
-    """400 in the shape of every error, where a stream was asked for too."""
-    for name, content in BAD.items():
-        answer = await send(user, content, {"accept": "text/event-stream"})
-        assert answer.status_code == 400, (name, answer.text)
-        assert answer.json()["code"] == "invalid_import", name
-        assert len(answer.json()["message"]) < 300, name
-    assert count_of(db, user) == (0, 0, 0)
-
-
-@pytest.mark.promise("imports", red="`require_whole` not called")
-async def test_a_file_whose_last_conversation_is_refused_by_the_store_leaves_nothing(
-    stack: Stack, user: User, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever goes wrong in a conversation: the ones before it aren't there either."""
-    parts_of = ReadUpload.parts
-
-    async def same_times(upload: ReadUpload) -> AsyncIterator[dict[str, Any]]:
-        async for part in parts_of(upload):
-            for row in part["messages"][-2:]:
-                row["created_at"] = "2026-01-01T00:00:00Z"
-            yield part
-
-    monkeypatch.setattr(ReadUpload, "parts", same_times)
-    async with bundle(settings_for(stack), token=user.token) as client:
-        answer = await client.post("/import-conversation", json=claude_sample())
-    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_import")
-    assert count_of(db, user) == (0, 0, 0)
-
-
-@pytest.mark.promise("imports", red="parts not discarded")
-async def test_a_store_that_fails_halfway_leaves_nothing(
-    stack: Stack, user: User, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Parts that were staged are discarded, and the same file is taken afterwards."""
-    from shared.errors import StoreUnavailableError
-    from shared.persistence import Persistence
-
-    stage = Persistence.stage_import
-
-    async def fail_second(self: Any, *ids: Any, **more: Any) -> Any:
-        if more["part"]:
-            raise StoreUnavailableError
-        return await stage(self, *ids, **more)
-
-    rows = [{"role": "user", "content": str(n)} for n in range(1500)]
-    async with bundle(settings_for(stack), token=user.token) as client:
-        with monkeypatch.context() as patched:
-            patched.setattr(Persistence, "stage_import", fail_second)
-            failed = await client.post("/import-conversation", json=rows)
-        after = count_of(db, user)
-        healed = await client.post("/import-conversation", json=rows)
-    assert (failed.status_code, after) == (503, (0, 0, 0))
-    assert healed.json()["messages"] == 1500
-
-
-async def test_zips_that_are_none_or_burst_are_refused(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """No zip, none of ours in it, too many entries, a bad ratio, too much in all."""
-    rows = as_bytes(LIST)
-    settings = settings_for(stack, max_import_bytes=300_000)
-    long = as_bytes([{"role": "user", "content": str(uuid.uuid4()) * 4} for _ in range(9000)])
-    files = {
-        "no zip": rows,
-        "cut off": zipped(conversations___json=rows)[:-9],
-        "another": zipped(readme___txt=b"x"),
-        "ratio": zipped(conversations___json=b" " * 40_000_000 + rows),
-        "many": b"PK\x01\x02" * 60_000,
-        "size": zipped(conversations___json=long),
-    }
-    async with bundle(settings, token=user.token) as client:
-        answers = {
-            name: await client.post("/import-conversation", content=file, headers=ZIP)
-            for name, file in files.items()
-        }
-        over = await client.post("/import-conversation", content=b" " * 300_001, headers=JSON)
-        media = await client.post("/import-conversation", content=rows)
-    assert {name: answer.status_code for name, answer in answers.items()} == {
-        "no zip": 400, "cut off": 400, "another": 400, "ratio": 400, "many": 400, "size": 400,
-    }  # fmt: skip
-    assert (over.status_code, media.status_code) == (413, 415)
-    assert count_of(db, user) == (0, 0, 0)
 
 
 async def test_a_long_import_says_how_far_it_is(user: User, db: psycopg.Connection) -> None:

@@ -1,16 +1,27 @@
 """What comes in, of every format, goes out again: the same, and with all of its words."""
 
+import asyncio
 import io
 import json
 import re
 import zipfile
 from typing import Any
 
-from tests.support.imported import DATA, case
-from tests.support.provider_files import lines_of
-from tests.support.users import User
+import psycopg
+import pytest
 
-ZIP = {"content-type": "application/zip"}
+from tests.support.imported import DATA, case
+from tests.support.importing import ZIP, broken, count_of, exported, said_in, send, taken_from
+from tests.support.provider_files import (
+    CLAUDE_TAKEN,
+    GPT_TAKEN,
+    as_bytes,
+    claude_sample,
+    gpt_sample,
+    lines_of,
+    zipped,
+)
+from tests.support.users import User
 
 
 def all_cases() -> bytes:
@@ -37,7 +48,7 @@ async def test_every_format_can_be_exported_and_imported_elsewhere(
     user: User, other_user: User
 ) -> None:
     """All of them as one zip; the copies are the same, and Markdown has every word of them."""
-    sent = await user.functions.post("/import-conversation", content=all_cases(), headers=ZIP)
+    sent = await send(user, all_cases(), ZIP)
     report = sent.json()
     assert report["sources"] == [
         "chatgpt", "claude", "deepseek", "gemini", "langchain", "librechat", "list", "open-webui",
@@ -46,7 +57,7 @@ async def test_every_format_can_be_exported_and_imported_elsewhere(
     skipped = {row["title"] for row in report["skipped"]}  # the last two are there twice
     assert skipped <= {"Corrupted entry", "f_1e400", "Grows", "Gizmo"}
     account = (await user.functions.get("/export-account")).content
-    copied = await other_user.functions.post("/import-conversation", content=account, headers=ZIP)
+    copied = await send(other_user, account, ZIP)
     assert copied.json()["skipped"] == []
     originals = documents_in(account)
     copies = documents_in((await other_user.functions.get("/export-account")).content)
@@ -60,7 +71,101 @@ async def test_every_format_can_be_exported_and_imported_elsewhere(
 
 async def test_a_number_that_is_too_large_is_the_files_error(user: User) -> None:
     """With its name; nothing broke."""
-    answer = await user.functions.post("/import-conversation", content=case("f_1e400.json"),
-                                       headers={"content-type": "application/json"})  # fmt: skip
+    answer = await send(user, case("f_1e400.json"))
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_import")
     assert answer.json()["details"][0]["field"] == "timestamp"
+
+
+async def test_chatgpts_export_comes_in_order(user: User, db: psycopg.Connection) -> None:
+    """The active path; empty ones counted, and what was kept beside the words."""
+    report = (await send(user, gpt_sample())).json()
+    (taken,) = report["taken"]
+    messages = (await user.load(taken["conversationId"])).json()["messages"]
+    assert report["sources"] == ["chatgpt"]
+    assert [(m["role"], m["content"]) for m in messages] == GPT_TAKEN
+    assert taken["leftOut"] == {"empty": 1}
+    assert taken["kept"] == {"attachment": 1, "branch": 2, "reasoning": 1, "system": 2}
+    first, answer = (messages[n]["metadata"]["imported"] for n in (0, 1))
+    assert [branch["content"] for branch in first["branches"]] == [
+        "The first try", "To the first try",
+    ]  # fmt: skip
+    assert messages[1]["metadata"]["reasoning"] == "S\n\nHmm"
+    assert (answer["model"], answer["source"]) == ("gpt-x", "chatgpt")
+    assert broken(db, [taken["conversationId"]]) == []
+
+
+async def test_claudes_export_comes_in_order(user: User, db: psycopg.Connection) -> None:
+    """The path to the newest leaf; a flat conversation as it is; no title, no problem."""
+    tree, flat = await taken_from(user, claude_sample())
+    assert await said_in(user, tree) == CLAUDE_TAKEN
+    assert await said_in(user, flat) == [("user", "Flat"), ("assistant", "Yes")]
+    loaded = (await user.load(tree)).json()
+    assert loaded["messages"][0]["metadata"]["imported"]["branches"][0]["content"] == "Old reply"
+    assert loaded["messages"][0]["created_at"] == "2025-03-01T10:00:00.123456+00:00"
+    assert broken(db, [tree, flat]) == []
+
+
+@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
+@pytest.mark.parametrize("sample", [gpt_sample, claude_sample])
+async def test_a_providers_export_imported_again_adds_nothing(
+    user: User, db: psycopg.Connection, sample: Any
+) -> None:
+    """Each conversation of it is skipped, with the one that is there; a new one beside is taken."""
+    first = await taken_from(user, sample())
+    before = count_of(db, user)
+    new = {**sample()[0], "conversation_id": "new", "uuid": "new"}
+    again = (await send(user, sample())).json()
+    more = (await send(user, [*sample(), new])).json()
+    assert count_of(db, user) != before
+    assert [row["reason"] for row in again["skipped"]] == ["already_imported"] * len(first)
+    assert [row["conversationId"] for row in again["skipped"]] == first
+    assert (len(more["taken"]), len(more["skipped"])) == (1, len(first))
+
+
+@pytest.mark.promise("imports", red="`conversations_imported_key` not unique")
+async def test_one_file_sent_by_several_at_once_is_taken_once(
+    user: User, db: psycopg.Connection
+) -> None:
+    """Whoever is first; the others skip it."""
+    answers = await asyncio.gather(*(send(user, gpt_sample()) for _ in range(4)))
+    taken = [row for answer in answers for row in answer.json()["taken"]]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert (len(taken), count_of(db, user)) == (1, (1, 4, 0))
+
+
+async def test_zips_are_taken_as_they_are_given_out(
+    user: User, other_user: User, db: psycopg.Connection
+) -> None:
+    """A provider's in a folder, one in shards, and our own of an account."""
+    gpt, claude = as_bytes(gpt_sample()), claude_sample()
+    shards = zipped(**{
+        f"conversations-00{n}___json": as_bytes([one]) for n, one in enumerate(claude)
+    })  # fmt: skip
+    await taken_from(user, zipped(x__conversations___json=gpt, x__chat___html=b"<html>"), ZIP)
+    assert len(await taken_from(user, shards, ZIP)) == 2
+    account = (await user.functions.get("/export-account")).content
+    copies = await taken_from(other_user, account, ZIP)
+    mine = (await user.functions.get("/conversations")).json()["conversations"]
+    sums = [
+        sorted([(await exported(who, one))["checksum"]["value"] for one in ids])
+        for who, ids in ((user, [row["id"] for row in mine]), (other_user, copies))
+    ]
+    assert len(copies) == 3
+    assert sums[0] == sums[1]
+    assert broken(db, copies) == []
+
+
+@pytest.mark.promise("imports")
+async def test_the_export_of_a_month_later_adds_what_is_new(user: User) -> None:
+    """To the conversation of the first; a third time there is nothing to add."""
+    (conversation,) = await taken_from(user, case("cg_grown_1.json"))
+    second = (await send(user, case("cg_grown_2.json"))).json()
+    third = (await send(user, case("cg_grown_2.json"))).json()
+    (updated,) = second["updated"]
+    assert (updated["conversationId"], updated["messages"], updated["changed"]) == (
+        conversation, 2, 0,
+    )  # fmt: skip
+    assert [row["reason"] for row in third["skipped"]] == ["already_imported"]
+    assert [text for _, text in await said_in(user, conversation)] == [
+        "Part one?", "Part one.", "Part two?", "Part two.",
+    ]  # fmt: skip

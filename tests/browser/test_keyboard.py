@@ -97,6 +97,7 @@ async def test_a_whole_visit_by_keyboard_alone(site: Stack, browser: Browser) ->
         await keys.type("Found")
         await keys.press("Enter")
         await expect(page.get_by_role("heading", name="Found")).to_be_visible()
+        await expect(page.get_by_role("link", name="Found")).to_be_visible()
         await choose(page, "More about Found", "Archive")
         await expect(page.get_by_text("No conversations yet.")).to_be_visible()
         await press(page, "Archive")

@@ -226,3 +226,60 @@ def test_a_page_ends_before_it_is_too_large(scratch: psycopg.Connection, owner: 
 
     assert [page(0), page(2), page(3), page(5)] == [[1, 2], [3], [4, 5], []]
     assert [page(0, 1), page(3, 500, 4)] == [[1], [4]]
+
+
+def grown(
+    db: psycopg.Connection, owner: uuid.UUID, said: dict[str, str], source: str = "chatgpt"
+) -> dict[str, Any]:
+    """Import one conversation whose messages are these, by their ids; return what became of it."""
+    import_id, conversation = uuid.uuid4(), str(uuid.uuid4())
+    times = [f"2020-01-01T00:00:{second:02}Z" for second in range(len(said))]
+    imported = {"source": source, "id": "one", **({"checksum": "c"} if source == "list" else {})}
+    header = {"id": conversation, "title": "T", "metadata": "{}", "last_seq": len(said),
+              "created_at": times[0], "updated_at": times[-1], "imported": imported}  # fmt: skip
+    messages = [
+        {"conversation_id": conversation, "role": "user", "content": content, "created_at": at,
+         "metadata": json.dumps({"imported": {"id": key}})}
+        for (key, content), at in zip(said.items(), times, strict=True)
+    ]  # fmt: skip
+    db.execute(
+        "select stage_import(%s, %s, 0, %s, %s)",
+        (owner, import_id, json.dumps([header]), json.dumps(messages)),
+    )
+    (outcome,) = commit(db, import_id, owner, 1)
+    return outcome
+
+
+@pytest.mark.promise("imports", red="the time of an appended message is the file's")
+def test_a_conversation_that_has_grown_is_brought_up_to_date(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """What is new comes last, also behind what was said here; what was changed is counted."""
+    first = grown(scratch, owner, {"a": "A", "b": "B"})
+    scratch.execute(
+        "insert into messages (conversation_id, user_id, role, content)"
+        " values (%s, %s, 'user', 'Here')",
+        (first["id"], owner),
+    )
+    more = grown(scratch, owner, {"a": "A", "b": "Other", "c": "C", "d": "D"})
+    again = grown(scratch, owner, {"a": "A", "b": "B", "c": "C", "d": "D"})
+    said = scratch.execute(
+        "select content from messages where conversation_id = %s order by created_at",
+        (first["id"],),
+    ).fetchall()
+    assert (more["is_taken"], more["known_id"]) == (False, first["id"])
+    assert [(one["appended"], one["changed"]) for one in (first, more, again)] == [
+        (0, 0), (2, 1), (0, 0),
+    ]  # fmt: skip
+    assert [row[0] for row in said] == ["A", "B", "Here", "C", "D"]
+    found = scratch.execute("select private.find_broken(grace_seconds => 0)").fetchone()
+    assert found == ({},)
+
+
+def test_a_list_that_has_grown_is_another_one(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """It is known by its content or a key."""
+    grown(scratch, owner, {"a": "A"}, "list")
+    more = grown(scratch, owner, {"a": "A", "b": "B"}, "list")
+    assert (more["is_taken"], more["appended"]) == (False, 0)

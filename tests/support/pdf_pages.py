@@ -93,5 +93,5 @@ def pdftotext(pdf: bytes, *options: str) -> str | None:
 
 
 def solid(text: str) -> str:
-    """Return a text without its spaces and line breaks, which paper sets anew."""
+    """Return a text without its spaces and line breaks, which paper sets differently."""
     return re.sub(r"\s+", "", text)

@@ -58,6 +58,7 @@ describe("mathematics", () => {
     ["\\[ a = b \\] and $$c$$", ["\\[ a = b \\]", "$$c$$"]],
     ["$x^2$, $n$th, $3 x + 2$", ["$x^2$", "$n$", "$3 x + 2$"]],
     ["\\[\nE = a\n  + b\n- c\n\n= d\n\\]\nend", ["E = a\n  + b\n- c\n\n= d"]],
+    ["\\[\n\\[\nx\n\\]", ["x"]],
     ["> $$\n> x\n> $$", ["x"]],
     ["```math\nx\n```", ["x"]],
     ["\\( a \\\\) b \\)", ["\\( a \\\\) b \\)"]],
@@ -75,6 +76,7 @@ describe("mathematics", () => {
     "`$x$` and `\\(x\\)`",
     "```\n$$\nx\n$$\n```",
     "a\\(b",
+    "\\[\n```\ncode\n```\n\\]",
     "an empty $$ $$ and \\(\\)",
   ])("is not what %j says", (markdown) => {
     expect(formulas(markdown)).toEqual([]);

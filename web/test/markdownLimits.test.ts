@@ -5,6 +5,9 @@ import { isWithinLimits } from "../src/components/markdownLimits";
 test.each([
   ["emphasis that never ends", "_a*".repeat(20_000)],
   ["brackets", "[".repeat(20_000)],
+  ["comments that never end", "a <!-- ".repeat(5_000)],
+  ["instructions that never end", "<?".repeat(10_000)],
+  ["formulas that never end", "a\\(".repeat(5_000)],
   ["quotes in quotes", ">".repeat(20_000)],
   ["lists in lists on one line", "- ".repeat(20_000)],
   [

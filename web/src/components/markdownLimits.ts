@@ -21,10 +21,15 @@ export function isWithinLimits(text: string): boolean {
     }
     cells += columns;
     columns = Math.max(columns, columnsOf(line));
-    markers += line.match(/[*_~[\]$\\]/g)?.length ?? 0;
+    markers += countOf(/[*_~[\]$\\]/g, line);
+    markers += 10 * countOf(/\\[([]/g, line) + 40 * countOf(/<[!?]/g, line); // their ends are looked for
     if (markers > MARKERS || cells > CELLS) return false;
   }
   return true;
+}
+
+function countOf(marker: RegExp, line: string): number {
+  return line.match(marker)?.length ?? 0;
 }
 
 /** How many columns a table has whose delimiter row this is; 0 where it is none. */

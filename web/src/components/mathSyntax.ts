@@ -18,7 +18,8 @@ declare module "micromark-util-types" {
 export const MATH = "math";
 const BACKSLASH = 92;
 const DOLLAR = 36;
-const LONGEST = 5_000; // characters: what is longer is no formula, and is not searched for an end
+const DELIMITER = /^([ \t>]*)(\\\[|\\\]|\$\$)[ \t]*$/; // alone on its line
+const LONGEST = 2_000; // characters: what is longer is no formula, and is not searched for an end
 const CLOSING: Record<string, string> = { "\\(": "\\)", "\\[": "\\]", $$: "$$", $: "$" };
 
 export const mathSyntax: Extension = {
@@ -117,24 +118,23 @@ function isEscape(source: string): boolean {
 
 /** Put what stands between lines of `\[` and `\]`, or of `$$`, into fences that nothing interrupts. */
 export function withMathFences(text: string): string {
-  if (!/^[ \t>]*(\\\[|\$\$)[ \t]*$/m.test(text)) return text;
+  if (!text.includes("$$") && !text.includes("\\[")) return text;
   const lines = text.split("\n");
   let fence = "";
-  for (let index = 0; index < lines.length; index += 1) {
-    const line = lines[index] ?? "";
+  let begun: { index: number; margin: string; open: string } | null = null;
+  for (const [index, line] of lines.entries()) {
     const [, mark = ""] = /^[ \t>]*(`{3,}|~{3,})/.exec(line) ?? [];
+    if (mark) begun = null;
     if (mark && (!fence || mark.startsWith(fence))) fence = fence ? "" : mark;
-    const [, margin = "", open = ""] = /^([ \t>]*)(\\\[|\$\$)[ \t]*$/.exec(line) ?? [];
-    if (!open || fence) continue;
-    const last = lines.findIndex((each, at) => at > index && isEnd(each, open));
-    if (last < 0 || lines.slice(index, last).some((each) => each.includes("```"))) continue;
-    lines[index] = `${margin}\`\`\`math`;
-    lines[last] = `${margin}\`\`\``;
-    index = last;
+    const [, margin = "", alone = ""] = DELIMITER.exec(line) ?? [];
+    if (!alone || fence) continue;
+    if (begun && CLOSING[begun.open] === alone) {
+      lines[begun.index] = `${begun.margin}\`\`\`math`;
+      lines[index] = `${begun.margin}\`\`\``;
+      begun = null;
+    } else {
+      begun = alone in CLOSING ? { index, margin, open: alone } : null;
+    }
   }
   return lines.join("\n");
-}
-
-function isEnd(line: string, open: string): boolean {
-  return line.replace(/^[ \t>]*/, "").trimEnd() === CLOSING[open];
 }

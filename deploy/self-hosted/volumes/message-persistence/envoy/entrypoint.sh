@@ -2,7 +2,7 @@
 # Starts self-hosted Supabase's Envoy with one route more: to the message persistence service.
 #
 # Supabase's own files stay as they are, and as they become with its updates. What Envoy reads is
-# made of them anew at each start: our route before the one to all other functions, our cluster
+# made of them at each start: our route before the one to all other functions, our cluster
 # behind the others. Where they no longer look as expected, this says so and Envoy doesn't start.
 set -eu
 

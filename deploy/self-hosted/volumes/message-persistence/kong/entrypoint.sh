@@ -2,7 +2,7 @@
 # Starts self-hosted Supabase's Kong with one service more: message persistence. Written, not run.
 #
 # Supabase's own files stay as they are, and as they become with its updates. What Kong reads is
-# made of them anew at each start: our service goes before all others. A path that is a regular
+# made of them at each start: our service goes before all others. A path that is a regular
 # expression, as ours is, comes before any that is a prefix, as Supabase's are. Where they no longer
 # look as expected, this says so and Kong doesn't start.
 set -eu
