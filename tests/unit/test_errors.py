@@ -16,7 +16,10 @@ def family(error: type[AppError]) -> Iterator[type[AppError]]:
         yield from family(child)
 
 
-EVERY = sorted(set(family(AppError)), key=lambda error: error.__name__)
+EVERY = sorted(
+    {error for error in family(AppError) if error.__module__ == errors.__name__},
+    key=lambda error: error.__name__,
+)
 
 # What callers see: changing any of it breaks somebody.
 CODES = {
