@@ -170,6 +170,8 @@ class FileReader:
             return Rejected(title_of(value), exc)
         except RecursionError:
             return Rejected(title_of(value), InvalidImportError("The file is nested too deep."))
+        except (AttributeError, LookupError, TypeError, ValueError):  # of a shape that nobody knows
+            return Rejected(title_of(value), InvalidImportError(UNKNOWN))
         return conversation
 
 

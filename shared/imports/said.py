@@ -83,7 +83,7 @@ class Said:
         if all(known["url"] != url for known in self.citations):
             self.citations.append(citation)
 
-    def step(self, **members: Any) -> None:
+    def step(self, /, **members: Any) -> None:
         """Add something that was done on the way to a reply."""
         self.steps.append({name: value for name, value in members.items() if value is not None})
 

@@ -131,8 +131,8 @@ def _part(said: Said, part: Any, metadata: dict[str, Any], names: dict[str, dict
 
 def _add_document(said: Said, content: dict[str, Any]) -> bool:
     """Add a document of the canvas, or a change of one; return whether it could be read."""
-    text = content.get("text") or next(iter(content.get("parts") or []), "")
     try:
+        text = content.get("text") or next(iter(content.get("parts") or []), "")
         document = json.loads(text)
         words = document.get("content")
     except (ValueError, TypeError, AttributeError, RecursionError):

@@ -95,7 +95,7 @@ def _said(row: dict[str, Any], artifacts: Artifacts) -> Said:
     artifacts.take_tags(said)
     for attached in (*as_objects(row.get("attachments")), *as_objects(row.get("files"))):
         _attach(attached, said)
-    if row.get("stop_reason") in CUT:
+    if as_text(row.get("stop_reason")) in CUT:
         said.is_cut = True
     return said
 

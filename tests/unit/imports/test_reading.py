@@ -96,6 +96,48 @@ def test_one_odd_entry_costs_that_entry(entry: bytes, problem: str) -> None:
     assert rejected[0].title == ("T" if b"title" in entry else "New Chat")
 
 
+def gpt_with(**more: Any) -> list[dict[str, Any]]:
+    """Return a conversation of one reply of ChatGPT's."""
+    return [gpt_conversation([("a", None, gpt_message("assistant", "x", **more))])]
+
+
+CANVAS = {"content_type": "code", "parts": 5}
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        (gpt_with(status=[]), 1),
+        (gpt_with(metadata={"finish_details": {"type": []}}), 1),
+        (gpt_with(content={"content_type": [], "parts": ["x"]}), 1),
+        (gpt_with(content=CANVAS, recipient="canmore.create_textdoc"), 0),
+        ([{"chat_messages": [{**claude_message("n", "human", "x"), "stop_reason": {}}]}], 1),
+        ([{"role": "assistant", "content": [{"type": "tool_use", "self": 1}, "x"]}], 1),
+        ([{"header": "Gemini Apps", "title": "Prompted Q", "safeHtmlItem": [{"html": "x <![ y"}]}],
+         2),
+    ],
+)  # fmt: skip
+def test_a_member_of_an_odd_type_costs_at_most_itself(content: Any, count: int) -> None:
+    """And is no error of ours."""
+    (conversation,) = conversations_in(content)
+    assert len(conversation.messages) == count
+    assert conversation.left_out.total() == 1 - min(count, 1)
+
+
+def test_an_entry_that_nobody_foresaw_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks in its reader, the others are taken."""
+    monkeypatch.setattr("shared.imports.formats.claude.as_objects", {}.__getitem__)
+    taken, rejected = everything_in([claude_sample()[0], gpt_sample()[0]])
+    assert ([one.source for one in taken], len(rejected)) == (["chatgpt"], 1)
+
+
+def test_nesting_behind_a_quote_that_is_not_closed_is_an_error() -> None:
+    """There the scan takes it for text, which the next line is not."""
+    lines = json.dumps(MESSAGE).encode() + b'\n{"a": "\n' + b"[" * 100_000
+    with pytest.raises(InvalidImportError, match="nested too deep"):
+        everything_in(lines)
+
+
 def test_an_odd_line_costs_that_line() -> None:
     """JSON, a line each; an empty line is nothing."""
     lines = (

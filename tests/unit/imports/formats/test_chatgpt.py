@@ -128,3 +128,14 @@ def test_a_canvas_that_makes_no_sense_is_kept_as_a_step(text: str) -> None:
     )
     said, is_step = read_message(call, "assistant")
     assert (said.files, is_step, said.steps[0]["content"]) == ([], True, text)
+
+
+def test_a_reply_that_was_stopped_stays_marked_when_steps_follow_it() -> None:
+    """What a tool says afterwards doesn't complete it."""
+    nodes = [
+        ("a", None, gpt_message("user", "Q")),
+        ("b", "a", gpt_message("assistant", "A", status="in_progress")),
+        ("c", "b", gpt_message("tool", "late")),
+    ]
+    (conversation,) = conversations_in([gpt_conversation(nodes)])
+    assert conversation.messages[1].metadata["truncated"] is True
