@@ -123,8 +123,10 @@ class ImportJob:
         except AppError:
             await self._discard()
             raise
-        report = _report(
-            self._read.conversations, {outcome.id: outcome for outcome in outcomes.conversations}
+        report = await asyncio.to_thread(  # half a second for the most that a file may hold
+            _report,
+            self._read.conversations,
+            {outcome.id: outcome for outcome in outcomes.conversations},
         )
         log.info(
             "imported",
