@@ -44,6 +44,9 @@ def read_message(message: dict[str, Any], role: str) -> tuple[Said, bool]:
         media_type = attached.get("mime_type") or attached.get("mimeType")
         said.attach(media_kind(media_type, name), name, media_type)
     _add_links(said, metadata)
+    for reference in as_objects(metadata.get("content_references")):
+        if reference.get("type") == "file":  # which has no link
+            said.step(type="citation", title=reference.get("name"))
     return said, is_step
 
 

@@ -29,7 +29,7 @@ def is_claude(entry: dict[str, Any]) -> bool:
 
 def read_claude(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
     """Return the path to the conversation's current leaf, else to the newest."""
-    nodes = _nodes(as_objects(entry.get("chat_messages")), notes)
+    nodes = _nodes(notes.objects(entry.get("chat_messages")), notes)
     leaf = as_text(entry.get("current_leaf_message_uuid"))
     project = as_object(entry.get("project"))
     return notes.conversation(

@@ -178,5 +178,5 @@ async def test_a_damaged_entry_of_a_zip_is_an_error() -> None:
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as opened:
         opened.writestr("a.json", b'[{"role": "user", "content": "good"}]')
-    with pytest.raises(InvalidImportError, match="not a zip that can be read"):
+    with pytest.raises(InvalidImportError, match="damaged"):
         await read(written.getvalue().replace(b"good", b"evil"), is_zip=True)

@@ -1,6 +1,8 @@
 """From a file to conversations: formats distinguished, odd entries, and what they cost."""
 
+import io
 import json
+import zipfile
 from typing import Any
 
 import pytest
@@ -138,6 +140,16 @@ def test_nesting_behind_a_quote_that_is_not_closed_is_an_error() -> None:
         everything_in(lines)
 
 
+def test_what_stands_beside_conversations_is_named() -> None:
+    """A member without any by its name, a row that is none by a count."""
+    taken, rejected = everything_in(
+        {"history": [{"messages": [MESSAGE]}], "prompts": [{"content": "Say"}], "folders": []}
+    )
+    assert (len(taken), [one.title for one in rejected]) == (1, ["prompts"])
+    (claude,) = conversations_in([{"chat_messages": ["x", None]}])
+    assert claude.left_out == {"unreadable": 2}
+
+
 def test_an_odd_line_costs_that_line() -> None:
     """JSON, a line each; an empty line is nothing."""
     lines = (
@@ -257,6 +269,20 @@ def test_a_zip_gives_the_conversations_of_all_its_files() -> None:
     ]  # fmt: skip
     with pytest.raises(InvalidImportError, match="no JSON file"):
         everything_in(zipped(chat___html=b"<html>"), is_zip=True)
+
+
+def test_a_file_of_a_zip_that_can_not_be_opened_costs_itself() -> None:
+    """One that is damaged, and a zip in the zip."""
+    good, evil = (b'[{"role": "user", "content": "%s"}]' % words for words in (b"good", b"evil"))
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as opened:
+        for name, content in (("a.json", good), ("b.json", evil), ("c.zip", zipped(a___json=good))):
+            opened.writestr(name, content)
+    taken, rejected = everything_in(written.getvalue().replace(b"evil", b"sick"), is_zip=True)
+    assert [words_of(one) for one in taken] == [[("user", "good")]]
+    assert [(one.title, one.reason) for one in rejected] == [
+        ("b", "unreadable"), ("c", "unreadable"),
+    ]  # fmt: skip
 
 
 def test_what_a_mac_or_windows_puts_into_a_zip_is_no_obstacle() -> None:

@@ -139,3 +139,10 @@ def test_a_reply_that_was_stopped_stays_marked_when_steps_follow_it() -> None:
     ]
     (conversation,) = conversations_in([gpt_conversation(nodes)])
     assert conversation.messages[1].metadata["truncated"] is True
+
+
+def test_a_file_that_a_reply_cites_is_named() -> None:
+    """It has no link that could be kept."""
+    cited = {"content_references": [{"type": "file", "name": "report.pdf"}]}
+    said, _ = read_message(gpt_message("assistant", "A", metadata=cited), "assistant")
+    assert said.steps == [{"type": "citation", "title": "report.pdf"}]
