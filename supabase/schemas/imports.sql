@@ -328,8 +328,7 @@ begin
     known as (
         select g.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
         from grown as g
-        join public.messages as m
-            on m.user_id = append_grown.user_id and m.conversation_id = g.id
+        join public.messages as m on m.user_id = append_grown.user_id and m.conversation_id = g.id
         where m.metadata -> 'imported' ->> 'id' is not null
     ),
     new as (
@@ -339,9 +338,7 @@ begin
             select distinct on (s.id, s.key) s.*
             from staged as s
             where s.key is not null
-              and not exists (
-                  select 1 from known as k where k.staged_id = s.staged_id and k.key = s.key
-              )
+              and (s.staged_id, s.key) not in (select k.staged_id, k.key from known as k)
             order by s.id, s.key, s.part, s.place
         ) as d
     ),
@@ -357,8 +354,7 @@ begin
                (n.message ->> 'metadata')::jsonb,
                greatest(
                    n.newest_at,
-                   max((n.message ->> 'created_at')::timestamptz
-                       - n.nth * interval '1 microsecond')
+                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
                        over (partition by n.id order by n.nth)
                ) + n.nth * interval '1 microsecond'
         from new as n

@@ -33,7 +33,7 @@ READ: Final = frozenset(
         "experimental_attachments", "additional_kwargs",
     }
 )  # fmt: skip
-EMPTY: Final = (None, "", [], {})
+EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
 def is_message(entry: Any) -> bool:
@@ -141,8 +141,8 @@ def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
     add_citations(said, message.get("annotations"))
     add_citations(said, message.get("sources"))
     _add_beside(node, message)
-    words = "".join(said.texts)
-    said.more |= {name: message[name] for name in contents if str(message[name]) not in words}
+    shown = "".join(said.texts)
+    said.more |= {name: message[name] for name in contents if str(message[name]) not in shown}
     if node.role == "system":
         notes.system.extend(said.texts)
         node.kind = "hidden"
