@@ -35,7 +35,7 @@ async def running(
 ) -> AsyncIterator[Process]:
     """Run a module in `folder` with its standard error as a pipe; it ends with the block."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *arguments),
+        *(sys.executable, "-P", "-m", module, *arguments),  # and nothing of `folder` is imported
         cwd=folder,
         env={"PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", **(environment or {})},
         stdin=stdin,

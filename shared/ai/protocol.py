@@ -33,8 +33,8 @@ Strategy: TypeAlias = Literal["direct_answer", "generate_code", "step_by_step", 
 class HistoryMessage(BaseModel, frozen=True):
     """One stored row of the conversation, older than the current request.
 
-    `is_summary` is said only of summaries that the platform wrote, `failure` of a reply that is not
-    whole. `is_note` is said of a row that is not stored: what the AI should know of the others.
+    `is_summary` is true only for summaries that the platform wrote, `failure` set only for a reply
+    that is not whole. `is_note` marks a row that is not stored: what the AI should know of others.
     """
 
     seq: int

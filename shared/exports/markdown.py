@@ -5,6 +5,7 @@ Each message is a text under a heading of ours, followed by what it has beside i
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>~&#|$])")  # none of them begins a line
 LANGUAGE = re.compile(r"[\w+#.-]{1,30}")
+LARGE_CHARS = 100_000  # of a text; two millions may take a second or two
 ADDRESS = re.compile(r"https?://[^\s<>\x00-\x1f]+\Z", re.IGNORECASE)
 
 
@@ -45,7 +47,11 @@ async def _parts(snapshot: Snapshot) -> AsyncIterator[str]:
     yield _opening(snapshot.conversation)
     count = 0
     async for message in snapshot.messages():
-        yield "\n\n".join(_message(message)) + "\n\n"
+        texts = (message.content, message.generated_code or "", reasoning_of(message.metadata))
+        if sum(map(len, texts)) < LARGE_CHARS:
+            yield _section(message)
+        else:
+            yield await asyncio.to_thread(_section, message)
         count += 1
     yield f"## End of the conversation: {count} {'message' if count == 1 else 'messages'}.\n"
 
@@ -62,8 +68,11 @@ def _opening(conversation: ConversationRow) -> str:
     return f"# {_one_line(conversation.title)}\n\n" + "\n".join(facts) + "\n\n"
 
 
-def _message(message: MessageExport) -> Iterator[str]:
-    """Yield the blocks of a message."""
+def _section(message: MessageExport) -> str:
+    return "\n\n".join(_blocks(message)) + "\n\n"
+
+
+def _blocks(message: MessageExport) -> Iterator[str]:
     author = _one_line(author_of(message))
     yield f"## {message.seq}. {author}, {_moment(message.created_at)}"
     if reasoning := reasoning_of(message.metadata):

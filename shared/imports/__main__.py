@@ -20,6 +20,7 @@ from shared.models.transfers import ImportFault, ReadFile, ReadingTask
 
 STACK_BYTES = 256 * 1024 * 1024  # LibreChat nests each message in the one before
 RECURSION = 30_000
+MAX_RESULT_BYTES = 16 * 1024 * 1024  # which the serving process holds, many times their size
 
 
 def read(task: ReadingTask) -> ReadFile:
@@ -34,6 +35,16 @@ def read(task: ReadingTask) -> ReadFile:
     return ReadFile(conversations=found)
 
 
+def result_of(found: ReadFile) -> str:
+    """Return what was found as JSON, or that it is too much."""
+    result = found.model_dump_json(exclude_defaults=True)
+    if len(result.encode()) <= MAX_RESULT_BYTES:
+        return result
+    error = InvalidImportError("The file has more to report than one may. Send it in parts.")
+    fault = ImportFault(code=error.code, message=error.message)
+    return ReadFile(error=fault).model_dump_json(exclude_defaults=True)
+
+
 def main() -> None:
     """Read on a large stack; the result, or the name of what broke, is the last that is written."""
     task = ReadingTask.model_validate_json(os.environ["IMPORT_TASK"])
@@ -43,7 +54,7 @@ def main() -> None:
     results: list[str] = []
 
     def work() -> None:
-        results.append(read(task).model_dump_json())
+        results.append(result_of(read(task)))
 
     threading.excepthook = lambda failed: sandbox.name_only(failed.exc_type)
     reading = threading.Thread(target=work)

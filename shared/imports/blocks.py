@@ -60,7 +60,8 @@ def _read_reasoning(_: str, block: dict[str, Any], said: Said) -> None:
 
 
 def _read_source(_: str, block: dict[str, Any], said: Said) -> None:
-    said.cite(block.get("url"), block.get("title") or block.get("filename"))
+    if not said.cite(block.get("url"), block.get("title") or block.get("filename")):
+        said.step(**block)
 
 
 def _text_of(block: dict[str, Any], *names: str) -> str | None:
@@ -120,13 +121,14 @@ def _is_kept(part: Any) -> bool:
 
 
 def add_citations(said: Said, value: Any) -> None:
-    """Add the links that a text names."""
+    """Add the links that a text names; what it names without a link is a step."""
     for citation in as_objects(value):
         link = {**citation, **as_object(citation.get("details"))}
         link |= as_object(citation.get("url_citation")) | as_object(citation.get("source"))
-        said.cite(link.get("url"), link.get("title") or link.get("name"))
-        for source in as_objects(citation.get("sources")):
-            said.cite(source.get("url"), source.get("title"))
+        links = (link, *as_objects(citation.get("sources")))
+        cited = [said.cite(one.get("url"), one.get("title") or one.get("name")) for one in links]
+        if citation and not any(cited):
+            said.step(**{**citation, "type": "citation"})
 
 
 READERS: Final = tuple(

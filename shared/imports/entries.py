@@ -131,6 +131,8 @@ class _Text:
         while True:
             try:
                 value, end = decoder.raw_decode(self._text, self._at)
+            except RecursionError:
+                raise InvalidImportError("The file is nested too deep.") from None
             except json.JSONDecodeError as exc:
                 is_near_the_end = exc.pos >= len(self._text) - LONGEST_TOKEN
                 may_go_on = is_near_the_end or exc.msg.startswith("Unterminated")

@@ -123,8 +123,10 @@ class ImportJob:
         except AppError:
             await self._discard()
             raise
-        report = _report(
-            self._read.conversations, {outcome.id: outcome for outcome in outcomes.conversations}
+        report = await asyncio.to_thread(  # half a second for the most that a file may hold
+            _report,
+            self._read.conversations,
+            {outcome.id: outcome for outcome in outcomes.conversations},
         )
         log.info(
             "imported",
@@ -175,13 +177,16 @@ def _report(read: list[ReadConversation], outcomes: dict[UUID, ImportOutcome]) -
             )
         else:
             report.skipped.append(_known(one, outcome))
+    has_reused_key = any(one.reason == "key_reused" for one in report.skipped)
+    if has_reused_key and not (report.taken or report.updated):
+        raise IdempotencyKeyReusedError
     return report
 
 
 def _known(one: ReadConversation, outcome: ImportOutcome) -> SkippedConversation:
-    """Return the report of one that is there already. Raises IdempotencyKeyReusedError."""
+    """Return the report of one that is there already."""
     if one.is_list and not outcome.is_same:
-        raise IdempotencyKeyReusedError
+        return _skipped(one, outcome.known_id, "key_reused")
     is_here = outcome.known_id is not None and str(outcome.known_id) == one.original_id
     return _skipped(one, outcome.known_id, "already_here" if is_here else "already_imported")
 

@@ -74,6 +74,13 @@ class Notes:
             self.left_out["unreadable_time"] += 1
         return moment
 
+    def objects(self, value: Any) -> list[dict[str, Any]]:
+        """Return the objects of a list; what else is there is counted."""
+        rows = value if isinstance(value, list) else [value] if value else []
+        found = as_objects(rows) if isinstance(value, list) else []
+        self.left_out.update(["unreadable"] * (len(rows) - len(found)))
+        return found
+
     def conversation(
         self,
         source: ImportSource,

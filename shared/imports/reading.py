@@ -16,7 +16,7 @@ from shared.imports.formats.ours import is_ours
 from shared.imports.parsed import Notes, fitting_title
 from shared.imports.scan import Budget
 from shared.imports.storing import RowTooLargeError, make_ready
-from shared.imports.zip_files import sources_in
+from shared.imports.zip_files import UnreadableEntryError, sources_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -72,10 +72,15 @@ class FileReader:
         """
         with sources_in(upload, is_zip=is_zip) as sources:
             budget = Budget(self._limit * MAX_INFLATION)
+            readable: list[Source] = []
             for source in sources:
-                with source.open() as file:
-                    budget.take(file)
-            for source in sources:
+                try:
+                    with source.open() as file:
+                        budget.take(file)
+                    readable.append(source)
+                except UnreadableEntryError as exc:
+                    yield Rejected(source.name or "", exc)
+            for source in readable:
                 yield from self._file(source)
 
     def _file(self, source: Source) -> Iterator[Read]:
@@ -139,8 +144,8 @@ class FileReader:
     def _wrapped(self, value: Any, depth: int) -> Iterator[Read]:
         """Yield what stands in a list, or in one of an object's members."""
         has_found = False
-        members = [value] if isinstance(value, list) else _containers(value)
-        for member in members if depth < MAX_WRAPPERS else ():
+        unknown: list[str] = []
+        for name, member in _containers(value) if depth < MAX_WRAPPERS else ():
             rejected: list[Rejected] = []
             items = member if isinstance(member, list) else [member]
             for read in chain.from_iterable(self._entry(item, depth + 1) for item in items):
@@ -153,7 +158,12 @@ class FileReader:
                     yield read
             if len(rejected) < len(items):
                 yield from rejected
-        if not has_found:
+            else:
+                unknown.append(name)
+        if has_found:
+            error = InvalidImportError(UNKNOWN)
+            yield from (Rejected(fitting_title(name, []), error) for name in unknown)
+        else:
             yield Rejected(title_of(value), InvalidImportError(UNKNOWN))
 
     def _list(self, rows: list[Any], about: dict[str, Any]) -> Read:
@@ -170,6 +180,8 @@ class FileReader:
             return Rejected(title_of(value), exc)
         except RecursionError:
             return Rejected(title_of(value), InvalidImportError("The file is nested too deep."))
+        except (AttributeError, LookupError, TypeError, ValueError):  # of a shape that nobody knows
+            return Rejected(title_of(value), InvalidImportError(UNKNOWN))
         return conversation
 
 
@@ -179,9 +191,10 @@ def _is_conversation(value: Any) -> bool:
     return bool(is_known) or isinstance(value, list)
 
 
-def _containers(value: Any) -> Iterable[Any]:
-    members = value.values() if isinstance(value, dict) else ()
-    return [member for member in members if isinstance(member, list | dict)]
+def _containers(value: Any) -> Iterable[tuple[str, Any]]:
+    """Return the lists and objects in a value, each with its name."""
+    members = value.items() if isinstance(value, dict) else [("", value)]
+    return [(name, each) for name, each in members if each and isinstance(each, list | dict)]
 
 
 def title_of(value: Any) -> str:

@@ -62,7 +62,7 @@ class Said:
         attachment = {"name": known or kind}
         if isinstance(media_type, str) and "/" in media_type:
             attachment["mediaType"] = media_type[:MAX_NAME_CHARS]
-        if attachment not in self.attachments:
+        if known is None or attachment not in self.attachments:
             self.attachments.append(attachment)
         return f"[{kind}: {known}]" if known else f"[{kind}]"
 
@@ -74,15 +74,16 @@ class Said:
         self.files = [file for file in self.files if file.path != path]
         self.files.append(GeneratedFile(path=path, language=language, content=content))
 
-    def cite(self, url: object, title: object = None) -> None:
-        """Add a link."""
+    def cite(self, url: object, title: object = None) -> bool:
+        """Add a link; return whether it is one."""
         if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-            return
+            return False
         citation = {"title": title if isinstance(title, str) and title else url, "url": url}
         if all(known["url"] != url for known in self.citations):
             self.citations.append(citation)
+        return True
 
-    def step(self, **members: Any) -> None:
+    def step(self, /, **members: Any) -> None:
         """Add something that was done on the way to a reply."""
         self.steps.append({name: value for name, value in members.items() if value is not None})
 

@@ -38,8 +38,8 @@ class Node:
 
 
 @dataclass(slots=True)
-class _Turn:
-    """A message that is put together: its node, and what its steps and itself say."""
+class _Assembled:
+    """A message: its node, what its steps and itself say, and what parts from it."""
 
     node: Node
     role: str
@@ -56,23 +56,20 @@ def flatten(
     kept with the message they part from.
     """
     by_id = repaired(nodes)
-    turns, place_of = _turns(path_to(by_id.get(leaf or ""), by_id), notes)
-    if not turns:
+    path = path_to(by_id.get(leaf or ""), by_id)
+    assembled, place_of = _assembled(path)
+    if not assembled:
         newest = newest_leaf([node for node in nodes if node.kind == "message"] or nodes)
-        turns, place_of = _turns(path_to(newest, by_id), notes)
-    _keep_branches(nodes, by_id, place_of, turns)
-    for turn in turns:
-        notes.kept.update(turn.said.kinds())
-        notes.kept.update({"branch": len(turn.branches)} if turn.branches else {})
-    return [_message(turn, source) for turn in turns]
+        path = path_to(newest, by_id)
+        assembled, place_of = _assembled(path)
+    _keep_branches(nodes, by_id, place_of, assembled)
+    return _messages(assembled, path, source, notes)
 
 
 def chain(nodes: Sequence[Node], *, source: str, notes: Notes) -> list[ParsedMessage]:
     """Return the messages of nodes that follow each other as they stand."""
-    turns, _ = _turns(nodes, notes)
-    for turn in turns:
-        notes.kept.update(turn.said.kinds())
-    return [_message(turn, source) for turn in turns]
+    assembled, _ = _assembled(nodes)
+    return _messages(assembled, nodes, source, notes)
 
 
 def repaired(nodes: Sequence[Node]) -> dict[str, Node]:
@@ -141,50 +138,53 @@ def path_to(node: Node | None, by_id: dict[str, Node]) -> list[Node]:
     return path[::-1]
 
 
-def _turns(path: Sequence[Node], notes: Notes) -> tuple[list[_Turn], dict[str, int]]:
+def _assembled(path: Sequence[Node]) -> tuple[list[_Assembled], dict[str, int]]:
     """Put messages together; return for each node of the path the place of its message too."""
-    turns: list[_Turn] = []
+    messages: list[_Assembled] = []
     place_of: dict[str, int] = {}
-    steps: _Turn | None = None
+    steps: _Assembled | None = None
     for node in path:
         if node.kind == "message" and node.role == "user":
-            _settle(steps, turns)
+            _settle(steps, messages)
             steps = None
-            turns.append(_Turn(node, "user", node.said))
+            messages.append(_Assembled(node, "user", node.said))
         elif node.kind != "hidden":
-            steps = steps or _Turn(node, "assistant", Said())
+            steps = steps or _Assembled(node, "assistant", Said())
             steps.said.add(node.said)
             if node.kind == "message":
-                turns.append(_Turn(node, "assistant", steps.said))
+                messages.append(_Assembled(node, "assistant", steps.said))
                 steps = None
-        elif node.left_out:
-            notes.left_out[node.left_out] += 1
-        place_of[node.id] = len(turns) - 1
-    _settle(steps, turns)
-    return turns, place_of
+        place_of[node.id] = len(messages) - 1
+    _settle(steps, messages)
+    return messages, place_of
 
 
-def _settle(steps: _Turn | None, turns: list[_Turn]) -> None:
+def _settle(steps: _Assembled | None, messages: list[_Assembled]) -> None:
     """Add steps that no message followed to the reply before them, else as a reply."""
     if steps is None or not steps.said:
         return
-    if turns and turns[-1].role == "assistant":
-        turns[-1].said.add(steps.said)
+    if messages and messages[-1].role == "assistant":
+        said = messages[-1].said
+        steps.said.is_cut |= said.is_cut
+        said.add(steps.said)
     else:
         steps.said.is_cut = steps.said.is_cut or not steps.said.is_shown
-        turns.append(steps)
+        messages.append(steps)
 
 
 def _keep_branches(
-    nodes: Sequence[Node], by_id: dict[str, Node], place_of: dict[str, int], turns: list[_Turn]
+    nodes: Sequence[Node],
+    by_id: dict[str, Node],
+    place_of: dict[str, int],
+    messages: list[_Assembled],
 ) -> None:
     """Put what isn't on the path aside, at the message that it parts from."""
-    if not turns:
+    if not messages:
         return
     places = dict(place_of)
     for node in nodes:
         if node.id not in place_of and node.kind != "hidden":
-            turns[max(_place(node, by_id, places), 0)].branches.append(_aside(node))
+            messages[max(_place(node, by_id, places), 0)].branches.append(_aside(node))
 
 
 def _place(node: Node, by_id: dict[str, Node], places: dict[str, int]) -> int:
@@ -214,15 +214,26 @@ def _aside(node: Node) -> dict[str, Any]:
     }
 
 
-def _message(turn: _Turn, source: str) -> ParsedMessage:
-    node, said = turn.node, turn.said
+def _messages(
+    assembled: list[_Assembled], path: Sequence[Node], source: str, notes: Notes
+) -> list[ParsedMessage]:
+    """Return the messages; note what is kept beside their words, and what of the path is not."""
+    notes.left_out.update(node.left_out for node in path if node.left_out)
+    for one in assembled:
+        notes.kept.update(one.said.kinds())
+        notes.kept.update({"branch": len(one.branches)} if one.branches else {})
+    return [_message(one, source) for one in assembled]
+
+
+def _message(one: _Assembled, source: str) -> ParsedMessage:
+    node, said = one.node, one.said
     beside = {
         "id": None if node.id.startswith(NO_ID) else node.id,
         "at": None if node.at is None else node.at.isoformat(),
         "steps": said.steps,
-        "branches": turn.branches,
+        "branches": one.branches,
     }
     imported = {"source": source, **said.more}
     imported |= {name: value for name, value in beside.items() if value}
     metadata = {**said.metadata(), "imported": imported}
-    return ParsedMessage(turn.role, said.content(), node.at, metadata, said.generated_code())
+    return ParsedMessage(one.role, said.content(), node.at, metadata, said.generated_code())

@@ -19,10 +19,14 @@ MAX_ENTRIES: Final = 250_000  # our own zip of an account has two for each conve
 MAX_RATIO: Final = 200  # text deflates to a tenth, or a fiftieth where it repeats itself
 SMALL: Final = 16 * 1024 * 1024  # for less than that no ratio is bad: a log may repeat one line
 ENTRY_MARK: Final = b"PK\x01\x02"
-WANTED: Final = re.compile(r"(?:.*/)?[^/.][^/]*\.(?:json|jsonl|ndjson)", re.IGNORECASE)
+WANTED: Final = re.compile(r"(?:.*/)?[^/.][^/]*\.(?:json|jsonl|ndjson|zip)", re.IGNORECASE)
 UNREADABLE: Final = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError,
 )  # fmt: skip
+
+
+class UnreadableEntryError(InvalidImportError):
+    """A file in the zip can't be read: it is damaged, or encrypted."""
 
 
 class Source(NamedTuple):
@@ -76,7 +80,18 @@ def _chosen(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _source(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Source:
-    return Source(PurePosixPath(_path(entry)).stem, lambda: opened.open(entry))
+    return Source(PurePosixPath(_path(entry)).stem, lambda: _opened(opened, entry))
+
+
+@contextmanager
+def _opened(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+    if _path(entry).lower().endswith(".zip"):
+        raise UnreadableEntryError("A zip in the zip is not read: send it by itself.")
+    try:
+        with opened.open(entry) as file:
+            yield file
+    except UNREADABLE:
+        raise UnreadableEntryError from None
 
 
 def _path(entry: zipfile.ZipInfo) -> str:

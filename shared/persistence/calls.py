@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,9 +36,10 @@ class Calls:
         *,
         attempts: int = 1,
         is_urgent: bool = False,
+        is_heavy: bool = False,
         **arguments: Any,
     ) -> ModelT:
-        """Call a function once, and read its answer."""
+        """Call a function once, and read its answer; a heavy one beside the event loop."""
         plain = {name: _plain(value) for name, value in arguments.items()}
         try:
             answer = await self._store.call(
@@ -47,6 +49,8 @@ class Calls:
             log.warning("schema_behind", function=function)
             raise
         try:
+            if is_heavy:
+                return await asyncio.to_thread(model.model_validate, answer)
             return model.model_validate(answer)
         except ValidationError as exc:
             log.exception("store_answer_unexpected", function=function)

@@ -36,6 +36,7 @@ class TransferCalls(Calls):
             ExportPage,
             "export_messages",
             caller,
+            is_heavy=True,
             user_id=user_id,
             conversation_id=conversation_id,
             after=after,

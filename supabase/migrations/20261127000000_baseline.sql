@@ -3150,18 +3150,19 @@ begin
     known as (
         select g.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
         from grown as g
-        join public.messages as m
-            on m.user_id = append_grown.user_id and m.conversation_id = g.id
+        join public.messages as m on m.user_id = append_grown.user_id and m.conversation_id = g.id
         where m.metadata -> 'imported' ->> 'id' is not null
     ),
     new as (
-        select s.*,
-               row_number() over (partition by s.staged_id order by s.part, s.place) as nth
-        from staged as s
-        where s.key is not null
-          and not exists (
-              select 1 from known as k where k.staged_id = s.staged_id and k.key = s.key
-          )
+        select d.*, row_number() over (partition by d.id order by d.part, d.place) as nth
+        from (
+            -- A file may have a conversation twice: as it was, and as it has grown.
+            select distinct on (s.id, s.key) s.*
+            from staged as s
+            where s.key is not null
+              and (s.staged_id, s.key) not in (select k.staged_id, k.key from known as k)
+            order by s.id, s.key, s.part, s.place
+        ) as d
     ),
     appended as (
         insert into public.messages
@@ -3174,9 +3175,10 @@ begin
                n.message ->> 'generated_code',
                (n.message ->> 'metadata')::jsonb,
                greatest(
-                   (n.message ->> 'created_at')::timestamptz,
-                   n.newest_at + n.nth * interval '1 microsecond'
-               )
+                   n.newest_at,
+                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
+                       over (partition by n.id order by n.nth)
+               ) + n.nth * interval '1 microsecond'
         from new as n
         order by n.id, n.nth
         returning conversation_id, seq, created_at

@@ -60,10 +60,10 @@ def _read(node: Node, message: dict[str, Any], notes: Notes) -> None:
     node.said, is_step = read_message(message, role)
     node.said.more |= _details(metadata)
     node.said.is_cut = role == "assistant" and (
-        message.get("status") in CUT_STATUS or _was_stopped(metadata)
+        as_text(message.get("status")) in CUT_STATUS or _was_stopped(metadata)
     )
     is_hidden = metadata.get("is_visually_hidden_from_conversation") is True
-    kind = as_object(message.get("content")).get("content_type")
+    kind = as_text(as_object(message.get("content")).get("content_type"))
     if role == "system" or metadata.get("is_user_system_message") or kind in CONTEXT_TYPES:
         notes.system.extend(node.said.texts)
     elif not node.said:
@@ -84,7 +84,7 @@ def _put_aside(said: Said, role: str, kind: str) -> None:
 
 
 def _was_stopped(metadata: dict[str, Any]) -> bool:
-    details = as_object(metadata.get("finish_details")).get("type")
+    details = as_text(as_object(metadata.get("finish_details")).get("type"))
     return details in {"interrupted", "max_tokens"}
 
 

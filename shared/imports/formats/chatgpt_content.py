@@ -44,6 +44,9 @@ def read_message(message: dict[str, Any], role: str) -> tuple[Said, bool]:
         media_type = attached.get("mime_type") or attached.get("mimeType")
         said.attach(media_kind(media_type, name), name, media_type)
     _add_links(said, metadata)
+    for reference in as_objects(metadata.get("content_references")):
+        if reference.get("type") == "file":  # which has no link
+            said.step(type="citation", title=reference.get("name"))
     return said, is_step
 
 
@@ -131,8 +134,8 @@ def _part(said: Said, part: Any, metadata: dict[str, Any], names: dict[str, dict
 
 def _add_document(said: Said, content: dict[str, Any]) -> bool:
     """Add a document of the canvas, or a change of one; return whether it could be read."""
-    text = content.get("text") or next(iter(content.get("parts") or []), "")
     try:
+        text = content.get("text") or next(iter(content.get("parts") or []), "")
         document = json.loads(text)
         words = document.get("content")
     except (ValueError, TypeError, AttributeError, RecursionError):

@@ -29,7 +29,7 @@ def is_claude(entry: dict[str, Any]) -> bool:
 
 def read_claude(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
     """Return the path to the conversation's current leaf, else to the newest."""
-    nodes = _nodes(as_objects(entry.get("chat_messages")), notes)
+    nodes = _nodes(notes.objects(entry.get("chat_messages")), notes)
     leaf = as_text(entry.get("current_leaf_message_uuid"))
     project = as_object(entry.get("project"))
     return notes.conversation(
@@ -95,7 +95,7 @@ def _said(row: dict[str, Any], artifacts: Artifacts) -> Said:
     artifacts.take_tags(said)
     for attached in (*as_objects(row.get("attachments")), *as_objects(row.get("files"))):
         _attach(attached, said)
-    if row.get("stop_reason") in CUT:
+    if as_text(row.get("stop_reason")) in CUT:
         said.is_cut = True
     return said
 

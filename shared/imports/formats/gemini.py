@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 BLOCKS: Final = frozenset({"p", "div", "ul", "ol", "pre", "table", "tr", "blockquote", "h1", "h2",
                            "h3", "h4", "h5", "h6", "hr"})  # fmt: skip
+TAG: Final = re.compile(r"<[^<>]*>")
 PROMPTED: Final = re.compile(r"^(?:Prompted|Said|Asked)\s+")
 
 
@@ -34,10 +36,7 @@ def read_gemini(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
     for name in _listed(entry.get("attachedFiles")):
         prompt.attach(media_kind(None, name), name)
     for item in as_objects(entry.get("safeHtmlItem")):
-        html = _Words(answer)
-        html.feed(as_text(item.get("html")) or "")
-        html.close()
-        answer.say(html.text())
+        answer.say(_words(as_text(item.get("html")) or "", answer))
     if name := as_text(entry.get("imageFile")):
         answer.say(answer.attach("image", name))
     for link in as_objects(entry.get("subtitles")):
@@ -51,6 +50,17 @@ def read_gemini(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _words(html: str, said: Said) -> str:
+    """Return the words of HTML, also of such as Python's parser doesn't take."""
+    reader = _Words(said)
+    try:
+        reader.feed(html)
+        reader.close()
+    except AssertionError:  # for a declaration that is none
+        return unescape(TAG.sub("", html)).strip()
+    return reader.text()
 
 
 class _Words(HTMLParser):

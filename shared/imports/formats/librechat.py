@@ -25,7 +25,7 @@ def is_librechat(entry: dict[str, Any]) -> bool:
 
 def read_librechat(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
     """Return the path to the newest message."""
-    rows = as_objects(entry.get("messages"))
+    rows = notes.objects(entry.get("messages"))
     nodes = _tree(rows, notes) if any("children" in row for row in rows) else _list(rows, notes)
     options = as_object(entry.get("options"))
     return notes.conversation(
@@ -45,11 +45,12 @@ def read_librechat(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
 def _tree(rows: list[dict[str, Any]], notes: Notes) -> list[Node]:
     """Walk the tree level by level: it may be as deep as the conversation is long."""
     nodes: list[Node] = []
+    known: set[str] = set()
     level: list[tuple[str, dict[str, Any]]] = [(TOP, row) for row in rows]
     while level:
         below: list[tuple[str, dict[str, Any]]] = []
         for parent, row in level:
-            key = as_text(row.get("messageId")) or f"#{len(nodes)}"
+            key = _key_of(row, nodes, known)
             nodes.append(_node(key, parent, row, notes))
             below += [(key, child) for child in as_objects(row.get("children"))]
         level = below
@@ -60,12 +61,21 @@ def _list(rows: list[dict[str, Any]], notes: Notes) -> list[Node]:
     """Return the messages with the parents they name; without any, each follows the one before."""
     is_tree = any(as_text(row.get("parentMessageId")) for row in rows)
     nodes: list[Node] = []
-    for place, row in enumerate(rows):
-        key = as_text(row.get("messageId")) or f"#{place}"
+    known: set[str] = set()
+    for row in rows:
+        key = _key_of(row, nodes, known)
         before = nodes[-1].id if nodes else TOP
         parent = as_text(row.get("parentMessageId")) if is_tree else before
         nodes.append(_node(key, TOP if parent == ABOVE_THE_FIRST else parent, row, notes))
     return nodes
+
+
+def _key_of(row: dict[str, Any], nodes: list[Node], known: set[str]) -> str:
+    """Return a message's id; of several with one id, each gets one of its own."""
+    given = as_text(row.get("messageId")) or ""
+    key = given if given and given not in known else f"{given}#{len(nodes)}"
+    known.add(key)
+    return key
 
 
 def _node(key: str, parent: str | None, row: dict[str, Any], notes: Notes) -> Node:

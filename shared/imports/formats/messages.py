@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.imports.blocks import add_citations, read_blocks
-from shared.imports.parsed import as_object, as_objects, as_text, digest_of
+from shared.imports.parsed import as_object, as_objects, digest_of
 from shared.imports.said import media_kind, visible_texts
 from shared.imports.tree import Node, chain
 
@@ -30,9 +30,10 @@ READ: Final = frozenset(
     {
         *TIMES, *CONTENTS, "role", "from", "type", "id", "tool_calls", "function_call", "reasoning",
         "reasoning_content", "annotations", "sources", "attachments", "files", "refusal",
-        "experimental_attachments", "additional_kwargs", "response_metadata",
+        "experimental_attachments", "additional_kwargs",
     }
 )  # fmt: skip
+EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
 def is_message(entry: Any) -> bool:
@@ -64,7 +65,7 @@ def read_list(
     for place, row in enumerate(rows):
         if is_message(row):
             message = unwrapped(row)
-            nodes.append(read_message(message, as_text(message.get("id")) or f"#{place}", notes))
+            nodes.append(read_message(message, _id_of(message) or f"#{place}", notes))
         else:
             notes.left_out["unreadable"] += 1
     read_system(about.get("system") or about.get("systemInstruction"), notes)
@@ -100,7 +101,9 @@ def unwrapped(entry: dict[str, Any]) -> dict[str, Any]:
         return {**entry["data"], "type": entry["type"]}
     if isinstance(entry.get("kwargs"), dict) and isinstance(entry.get("id"), list):
         name = str(entry["id"][-1:]).lower()
-        role = next((role for role in ("human", "ai", "system", "tool") if role in name), None)
+        role = next(
+            (role for role in ("human", "ai", "system", "tool", "function") if role in name), None
+        )
         return {**entry["kwargs"], "type": role}
     return entry
 
@@ -115,21 +118,31 @@ def role_of(message: dict[str, Any]) -> str | None:
     return None
 
 
+def _id_of(message: dict[str, Any]) -> str | None:
+    given = message.get("id")
+    return str(given) if given and isinstance(given, str | int) else None
+
+
 def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
     """Return a message as a node: said, a step, or a system's text, which is noted."""
     given = role_of(message) or ""
+    full = {name: value for name, value in message.items() if value not in EMPTY}
+    message = {**as_object(message.get("additional_kwargs")), **full}
     node = Node(key, None, "message", ROLES.get(given, ""))
     node.at = notes.moment(next((message[name] for name in TIMES if message.get(name)), None))
     said = node.said
     said.think(message.get("reasoning_content") or message.get("reasoning"))
     if given == "reasoning":
         said.think("\n\n".join(visible_texts(message.get("summary"))))
-    contents = (message[name] for name in CONTENTS if message.get(name))
-    read_blocks(next(contents, []), said)
+    contents = [name for name in CONTENTS if name in message]
+    while contents and not said.is_shown:
+        read_blocks(message[contents.pop(0)], said)
     said.say(message.get("refusal"))
     add_citations(said, message.get("annotations"))
     add_citations(said, message.get("sources"))
     _add_beside(node, message)
+    shown = "".join(said.texts)
+    said.more |= {name: message[name] for name in contents if str(message[name]) not in shown}
     if node.role == "system":
         notes.system.extend(said.texts)
         node.kind = "hidden"
@@ -147,12 +160,13 @@ def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
 def _add_beside(node: Node, message: dict[str, Any]) -> None:
     """Add what stands beside a message's content."""
     said = node.said
-    beside = {**as_object(message.get("additional_kwargs")), **message}
-    for call in (*as_objects(beside.get("tool_calls")), as_object(beside.get("function_call"))):
+    for call in (*as_objects(message.get("tool_calls")), as_object(message.get("function_call"))):
         if call:
             said.step(**{"type": "tool_call", **call})
     for name in ("attachments", "files", "experimental_attachments"):
-        for file in as_objects(message.get(name)):
+        given = message.get(name, [])
+        for one in given if isinstance(given, list) else [given]:
+            file = one if isinstance(one, dict) else {"name": one}
             inner = {**as_object(file.get("file")), **file}
             title = inner.get("filename") or inner.get("name")
             media_type = inner.get("contentType") or inner.get("type") or inner.get("mime_type")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.imports.formats.messages import read_message
-from shared.imports.parsed import as_object, as_objects, as_text, source_id
+from shared.imports.parsed import as_object, as_text, source_id
 from shared.imports.tree import TOP, Node, chain, flatten
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _messages(chat: dict[str, Any], notes: Notes) -> list[ParsedMessage]:
     history = as_object(chat.get("history"))
     by_id = as_object(history.get("messages"))
     if not by_id:
-        rows = as_objects(chat.get("messages"))
+        rows = notes.objects(chat.get("messages"))
         nodes = [
             _node(str(row.get("id") or f"#{place}"), row, notes) for place, row in enumerate(rows)
         ]

@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 from shared.exports.markdown import markdown_document
 from shared.exports.snapshot import Snapshot
 from shared.models.transfers import ConversationExport, MessageExport
+from tests.support.event_loop import share_blocked
 
 pytestmark = pytest.mark.promise("exports", red="text is not quoted")
 
@@ -188,3 +189,8 @@ async def test_where_a_conversation_is_from_is_said_once() -> None:
     assert "- Imported from ChatGPT, 2026-11-22 08:00:00 UTC\n" in rest
     assert "## 1. System, 2026-11-22 08:00:00 UTC\n" in rest
     assert document.count("ChatGPT") == 1
+
+
+async def test_a_large_message_stops_nobody_else() -> None:
+    """Its lines are gone through beside the event loop."""
+    assert await share_blocked(rendered(message("a\n" * 300_000))) < 0.5

@@ -94,11 +94,15 @@ async def test_what_became_of_each_conversation_is_reported() -> None:
 
 
 async def test_a_key_that_named_another_list_is_an_error() -> None:
-    """Nothing of it was taken; the same list again is known."""
+    """Nothing of it was taken; the same list again is known. What else was taken is reported."""
     one = read(source="list", is_list=True)
     assert (await job(FakeStore(outcome(one)), one).run()).skipped[0].reason == "already_imported"
     with pytest.raises(IdempotencyKeyReusedError):
         await job(FakeStore(outcome(one, is_same=False)), one).run()
+    other = read()
+    store = FakeStore(outcome(one, is_same=False), outcome(other, is_taken=True))
+    report = await job(store, one, other).run()
+    assert (report.skipped[0].reason, len(report.taken)) == ("key_reused", 1)
 
 
 @pytest.mark.parametrize("step", ["stage 1", "commit 2"])

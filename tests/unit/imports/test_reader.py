@@ -15,8 +15,9 @@ import pytest
 
 from shared.errors import ChecksumMismatchError, InvalidImportError
 from shared.imports import reader
+from shared.imports.__main__ import result_of
 from shared.imports.reader import ReadUpload, read_upload
-from shared.models.transfers import ReadingTask
+from shared.models.transfers import ReadConversation, ReadFile, ReadingTask
 from tests.support.provider_files import gpt_sample, zipped
 
 MEGABYTES = 1
@@ -144,6 +145,19 @@ async def test_hostile_files_cost_the_serving_process_nothing() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
+def test_a_file_whose_report_would_be_too_large_is_refused() -> None:
+    """The serving process holds the report, and a small zip of long names would fill it."""
+    few, many = (
+        ReadFile.model_validate_json(
+            result_of(ReadFile(conversations=[ReadConversation(title="\U0001f600" * 200)] * count))
+        )
+        for count in (100, 25_000)
+    )
+    assert (len(few.conversations), few.error) == (100, None)
+    assert many.error is not None
+    assert "in parts" in many.error.message
+
+
 async def test_a_zip_that_bursts_is_refused() -> None:
     """By its ratio, by what it inflates to in all, by how many entries it has."""
     spaces = b" " * 20_000_000
@@ -164,5 +178,5 @@ async def test_a_damaged_entry_of_a_zip_is_an_error() -> None:
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as opened:
         opened.writestr("a.json", b'[{"role": "user", "content": "good"}]')
-    with pytest.raises(InvalidImportError, match="not a zip that can be read"):
+    with pytest.raises(InvalidImportError, match="damaged"):
         await read(written.getvalue().replace(b"good", b"evil"), is_zip=True)

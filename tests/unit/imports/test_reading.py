@@ -1,6 +1,8 @@
 """From a file to conversations: formats distinguished, odd entries, and what they cost."""
 
+import io
 import json
+import zipfile
 from typing import Any
 
 import pytest
@@ -94,6 +96,58 @@ def test_one_odd_entry_costs_that_entry(entry: bytes, problem: str) -> None:
     assert [len(one.messages) for one in taken] == [4, 4]
     assert [(one.reason, problem in str(one.error)) for one in rejected] == [("unreadable", True)]
     assert rejected[0].title == ("T" if b"title" in entry else "New Chat")
+
+
+def gpt_with(**more: Any) -> list[dict[str, Any]]:
+    """Return a conversation of one reply of ChatGPT's."""
+    return [gpt_conversation([("a", None, gpt_message("assistant", "x", **more))])]
+
+
+CANVAS = {"content_type": "code", "parts": 5}
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        (gpt_with(status=[]), 1),
+        (gpt_with(metadata={"finish_details": {"type": []}}), 1),
+        (gpt_with(content={"content_type": [], "parts": ["x"]}), 1),
+        (gpt_with(content=CANVAS, recipient="canmore.create_textdoc"), 0),
+        ([{"chat_messages": [{**claude_message("n", "human", "x"), "stop_reason": {}}]}], 1),
+        ([{"role": "assistant", "content": [{"type": "tool_use", "self": 1}, "x"]}], 1),
+        ([{"header": "Gemini Apps", "title": "Prompted Q", "safeHtmlItem": [{"html": "x <![ y"}]}],
+         2),
+    ],
+)  # fmt: skip
+def test_a_member_of_an_odd_type_costs_at_most_itself(content: Any, count: int) -> None:
+    """And is no error of ours."""
+    (conversation,) = conversations_in(content)
+    assert len(conversation.messages) == count
+    assert conversation.left_out.total() == 1 - min(count, 1)
+
+
+def test_an_entry_that_nobody_foresaw_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks in its reader, the others are taken."""
+    monkeypatch.setattr("shared.imports.formats.claude.as_objects", {}.__getitem__)
+    taken, rejected = everything_in([claude_sample()[0], gpt_sample()[0]])
+    assert ([one.source for one in taken], len(rejected)) == (["chatgpt"], 1)
+
+
+def test_nesting_behind_a_quote_that_is_not_closed_is_an_error() -> None:
+    """There the scan takes it for text, which the next line is not."""
+    lines = json.dumps(MESSAGE).encode() + b'\n{"a": "\n' + b"[" * 100_000
+    with pytest.raises(InvalidImportError, match="nested too deep"):
+        everything_in(lines)
+
+
+def test_what_stands_beside_conversations_is_named() -> None:
+    """A member without any by its name, a row that is none by a count."""
+    taken, rejected = everything_in(
+        {"history": [{"messages": [MESSAGE]}], "prompts": [{"content": "Say"}], "folders": []}
+    )
+    assert (len(taken), [one.title for one in rejected]) == (1, ["prompts"])
+    (claude,) = conversations_in([{"chat_messages": ["x", None]}])
+    assert claude.left_out == {"unreadable": 2}
 
 
 def test_an_odd_line_costs_that_line() -> None:
@@ -215,6 +269,20 @@ def test_a_zip_gives_the_conversations_of_all_its_files() -> None:
     ]  # fmt: skip
     with pytest.raises(InvalidImportError, match="no JSON file"):
         everything_in(zipped(chat___html=b"<html>"), is_zip=True)
+
+
+def test_a_file_of_a_zip_that_can_not_be_opened_costs_itself() -> None:
+    """One that is damaged, and a zip in the zip."""
+    good, evil = (b'[{"role": "user", "content": "%s"}]' % words for words in (b"good", b"evil"))
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as opened:
+        for name, content in (("a.json", good), ("b.json", evil), ("c.zip", zipped(a___json=good))):
+            opened.writestr(name, content)
+    taken, rejected = everything_in(written.getvalue().replace(b"evil", b"sick"), is_zip=True)
+    assert [words_of(one) for one in taken] == [[("user", "good")]]
+    assert [(one.title, one.reason) for one in rejected] == [
+        ("b", "unreadable"), ("c", "unreadable"),
+    ]  # fmt: skip
 
 
 def test_what_a_mac_or_windows_puts_into_a_zip_is_no_obstacle() -> None:

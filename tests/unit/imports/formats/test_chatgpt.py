@@ -128,3 +128,21 @@ def test_a_canvas_that_makes_no_sense_is_kept_as_a_step(text: str) -> None:
     )
     said, is_step = read_message(call, "assistant")
     assert (said.files, is_step, said.steps[0]["content"]) == ([], True, text)
+
+
+def test_a_reply_that_was_stopped_stays_marked_when_steps_follow_it() -> None:
+    """What a tool says afterwards doesn't complete it."""
+    nodes = [
+        ("a", None, gpt_message("user", "Q")),
+        ("b", "a", gpt_message("assistant", "A", status="in_progress")),
+        ("c", "b", gpt_message("tool", "late")),
+    ]
+    (conversation,) = conversations_in([gpt_conversation(nodes)])
+    assert conversation.messages[1].metadata["truncated"] is True
+
+
+def test_a_file_that_a_reply_cites_is_named() -> None:
+    """It has no link that could be kept."""
+    cited = {"content_references": [{"type": "file", "name": "report.pdf"}]}
+    said, _ = read_message(gpt_message("assistant", "A", metadata=cited), "assistant")
+    assert said.steps == [{"type": "citation", "title": "report.pdf"}]

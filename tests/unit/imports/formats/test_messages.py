@@ -155,3 +155,54 @@ def test_a_role_that_nobody_knows_is_a_step() -> None:
     )
     assert words_of(conversation) == [("user", "Q"), ("assistant", "A")]
     assert steps_of(conversation) == [{"type": "moderator", "content": "M"}]
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ({"id": 17}, {"id": "17"}),
+        ({"text": "other"}, {"text": "other"}),
+        ({"response_metadata": {"model_name": "m"}}, {"response_metadata": {"model_name": "m"}}),
+        ({"additional_kwargs": {"lang": "de"}}, {"lang": "de"}),
+        ({"annotations": [{"type": "file_citation", "filename": "g.pdf"}]},
+         {"steps": [{"type": "citation", "filename": "g.pdf"}]}),
+        ({"content": None, "parts": [{"type": "step-start"}], "text": "A"}, {}),
+        ({"parts": [{"type": "text", "text": "A"}, {"type": "source-document", "title": "D"}]},
+         {"steps": [{"type": "source-document", "title": "D"}]}),
+    ],
+)  # fmt: skip
+def test_what_stands_beside_a_text_is_kept(more: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Whatever form it has; a content under another name is the text where the first has none."""
+    (message,) = only([{"role": "assistant", "content": "A", **more}]).messages
+    assert message.content == "A"
+    source = message.metadata["imported"].pop("source")
+    assert message.metadata["imported"] == kept | ({"id": "17"} if "id" in more else {}), source
+
+
+def test_files_that_are_only_named_are_attachments() -> None:
+    """A text in place of an object; two pictures without a name are two."""
+    row = {"role": "user", "content": "Q", "files": ["a.pdf"], "attachments": "b.png"}
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+    named, drawn = only([row, {"role": "user", "content": [picture, picture]}]).messages
+    assert {one["name"] for one in named.metadata["attachments"]} == {"a.pdf", "b.png"}
+    assert len(drawn.metadata["attachments"]) == 2
+
+
+def test_langchain_keeps_reasoning_beside_and_functions_results() -> None:
+    """As its wrappers of DeepSeek's models, and its older chains have them."""
+    thinking = {"content": "A", "tool_calls": [], "additional_kwargs": {"reasoning_content": "hm"}}
+    result = {"id": ["langchain", "FunctionMessage"], "kwargs": {"name": "f", "content": "out"}}
+    conversation = only([{"type": "ai", "data": thinking}, result])
+    assert conversation.messages[0].metadata["reasoning"] == "hm"
+    assert (conversation.kept, conversation.left_out) == ({"reasoning": 1, "function": 1}, {})
+
+
+@pytest.mark.parametrize("is_nested", [True, False])
+def test_messages_of_one_id_are_all_kept_by_librechat(is_nested: bool) -> None:
+    """As in a copy that was edited by hand."""
+    first = {"messageId": "1", "isCreatedByUser": True, "text": "Q"}
+    second = {"messageId": "1", "isCreatedByUser": False, "text": "A"}
+    rows = [{**first, "children": [second]}] if is_nested else [first, second]
+    assert words_of(only({"conversationId": "c", "messages": rows})) == [
+        ("user", "Q"), ("assistant", "A"),
+    ]  # fmt: skip
