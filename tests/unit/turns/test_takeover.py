@@ -12,7 +12,7 @@ from shared.turns.follow import START, Place
 from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.heart import USER, Process, begin, until
 from tests.support.in_memory_store import InMemoryStore
-from tests.support.store_faults import away
+from tests.support.store_faults import Held, away
 
 PIECES = ["One, ", "two, ", "três, ", "四 🎉."]
 
@@ -65,6 +65,48 @@ async def test_a_worker_that_lost_its_turn_writes_nothing(ends: list[str]) -> No
     assert (turn.attempt, turn.status, turn.reply) == (2, "completed", other.message)
     assert len(store.messages[turn.conversation_id]) == 2
     assert ends == ["completed", "lost"]
+
+
+@pytest.mark.promise("fencing", red="the store lets every attempt complete")
+async def test_a_worker_that_lost_its_turn_writes_nothing_while_the_next_one_works() -> None:
+    """The turn is the later attempt's, from before it has a reply: its caller gets that one."""
+    store, slow, quick = InMemoryStore(), ScriptedEngine("Late.", hold=True), ScriptedEngine()
+    sleeping = Process(store, slow, heartbeat_seconds=5).asking()
+    await slow.started.wait()
+    (turn,) = store.turns.values()
+    turn.lease_until = 0
+    quick.release.clear()
+    retrying = Process(store, quick).asking()
+    await quick.started.wait()
+    slow.release.set()
+    with pytest.raises(TurnInProgressError):
+        await sleeping
+    assert (turn.attempt, turn.status, turn.reply) == (2, "running", None)
+    quick.release.set()
+    assert (await retrying).message.content == "Done."
+
+
+@pytest.mark.promise("take-over", red="a worker that has lost the turn is handed it again")
+async def test_a_worker_that_has_lost_its_turn_is_not_given_it_again() -> None:
+    """While it ends, a retry takes the turn over here: another worker runs it, and keeps it."""
+    store, engine = InMemoryStore(), ScriptedEngine(hold=True)
+    process = Process(store, engine)
+    losing = process.asking()
+    await engine.started.wait()
+    (turn,) = store.turns.values()
+    store.faults["load_turn"] = ending = Held()
+    turn.attempt, turn.lease_until = 2, 0  # of a process that took it over and died
+    await ending.committed.wait()
+    retrying = process.asking()
+    await until(lambda: len(engine.requests) == 2)
+    ending.release.set()
+    with pytest.raises(TurnInProgressError):
+        await losing
+    await asyncio.sleep(200)
+    assert not turn.is_expired
+    engine.release.set()
+    response = await asyncio.wait_for(retrying, 1)
+    assert (response.replayed, turn.attempt, turn.status) == (False, 3, "completed")
 
 
 async def test_a_worker_that_learns_of_its_loss_stops_the_ai() -> None:
