@@ -218,6 +218,7 @@ async def test_a_turn_can_be_followed_from_any_place_by_its_owner() -> None:
     place = Place(3, 1)
     readings = [process.following(turn_id, place) for process in (here, there)]
     fresh = here.following(turn_id, Place(3, 7))
+    beyond = here.following(turn_id, Place(50))
     for process in (here, there):
         with pytest.raises(TurnNotFoundError):
             await process.runner.follow(uuid4(), turn_id, caller=Caller(None, None), place=START)
@@ -225,12 +226,17 @@ async def test_a_turn_can_be_followed_from_any_place_by_its_owner() -> None:
     engine.allow(3)
     await asking
     readings.append(here.following(turn_id, place))
-    await asyncio.gather(fresh.task, *(reading.task for reading in readings))
+    await asyncio.gather(fresh.task, beyond.task, *(reading.task for reading in readings))
     for reading in readings:
         deltas = [event.data for event in reading.events if event.name == "delta"]
         assert (deltas[0]["offset"], "".join(d["text"] for d in deltas)) == (3, "".join(PIECES)[3:])
         assert reading.events[-1].data["replayed"] is (reading is not readings[0])
     assert fresh.text() == "".join(PIECES)
+    written = len(PIECES[0] + PIECES[1])
+    assert beyond.events[0].data["offset"] == written
+    deltas = [event.data for event in beyond.events if event.name == "delta"]
+    assert "".join(delta["text"] for delta in deltas) == "".join(PIECES)[written:]
+    assert deltas[0]["offset"] == written
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
