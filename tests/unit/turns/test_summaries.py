@@ -15,6 +15,8 @@ from shared.models.context import Unsummarised, WrittenSummary
 from shared.models.turns import TurnRecord
 from shared.turns import summaries as summary_module
 from shared.turns.summaries import Summaries
+from tests.support.heart import Process
+from tests.support.in_memory_store import InMemoryStore
 from tests.support.summarisers import ScriptedSummariser
 
 pytestmark = pytest.mark.promise("context")
@@ -107,6 +109,16 @@ async def reply_to(summaries: Summaries, turn: TurnRecord | None = None) -> None
     """Let a reply be stored, and what follows it in the background end."""
     summaries.after_reply(turn or begun(), "Reply.")
     await summaries.drain(10)
+
+
+async def test_a_stored_reply_may_make_a_summary_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked after each of them, and after no replay."""
+    replies: list[str] = []
+    monkeypatch.setattr(Summaries, "after_reply", lambda _, __, reply: replies.append(reply))
+    process = Process(InMemoryStore())
+    for _ in range(2):
+        await process.ask()
+    assert replies == ["Done."]
 
 
 @pytest.mark.parametrize(("more", "count"), [(0, 0), (1, 1)])

@@ -45,6 +45,7 @@ async def test_another_process_takes_over_where_a_worker_died() -> None:
     (turn,) = store.turns.values()
     assert 20 < clock() - started < 27
     assert (response.replayed, turn.attempt, turn.status) == (False, 2, "completed")
+    assert "persistedAfter" not in response.message.metadata
     assert [row.role for row in store.messages[turn.conversation_id]] == ["user", "assistant"]
 
 
@@ -109,6 +110,26 @@ async def test_a_worker_that_has_lost_its_turn_is_not_given_it_again() -> None:
     assert (response.replayed, turn.attempt, turn.status) == (False, 3, "completed")
 
 
+@pytest.mark.promise("take-over", red="its reply is not handed on")
+async def test_a_worker_that_was_refused_hands_its_reply_to_the_next_one_here() -> None:
+    """A retry that comes while it ends takes the turn over: the AI is not asked again."""
+    store, engine = InMemoryStore(), ScriptedEngine("First.", hold=True)
+    process = Process(store, engine, heartbeat_seconds=5)
+    losing = process.asking()
+    await engine.started.wait()
+    (turn,) = store.turns.values()
+    store.faults["load_turn"] = ending = Held()
+    turn.attempt, turn.lease_until = 2, 0  # of a process that took it over and died
+    engine.release.set()
+    await ending.committed.wait()
+    response = await asyncio.wait_for(process.ask(), 1)
+    ending.release.set()
+    with pytest.raises(TurnInProgressError):
+        await losing
+    assert (response.message.content, turn.attempt, turn.status) == ("First.", 3, "completed")
+    assert engine.requests == ["Hello"]
+
+
 async def test_a_worker_that_learns_of_its_loss_stops_the_ai() -> None:
     """Before the AI is done: at the next heartbeat, whose answer says that the turn is lost."""
     store = InMemoryStore()
@@ -135,7 +156,7 @@ async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     engine.allow(1)
     await asyncio.sleep(2)
     (turn,) = store.turns.values()
-    assert turn.draft == PIECES[0]
+    assert turn.draft == process.broadcaster.says()[-1]["text"] == PIECES[0]
     store.faults["extend_turns"], turn.lease_until = away, 0
     retrying = process.asking()
     await until(lambda: turn.attempt == 2)
@@ -157,6 +178,29 @@ async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     ]
     assert "".join(event.get("text", "") for event in later) == "".join(PIECES)
     assert [event.get("offset") for event in later][2] == 0
+
+
+@pytest.mark.promise("take-over", red="a refused attempt has lost, adopted or not")
+async def test_a_reply_that_was_refused_as_the_attempt_before_is_stored_as_the_adopted_one() -> (
+    None
+):
+    """The store had begun the next attempt for this process, whose answer came a moment later."""
+    store, engine = InMemoryStore(), ScriptedEngine(hold=True)
+    process = Process(store, engine, heartbeat_seconds=5)
+    asking = process.asking()
+    await engine.started.wait()
+    (turn,) = store.turns.values()
+    turn.lease_until = 0
+    store.faults["begin_turn"], store.faults["complete_turn"] = begins, completes = Held(), Held()
+    retrying = process.asking()
+    await begins.committed.wait()
+    engine.release.set()
+    await completes.committed.wait()
+    begins.release.set()
+    await asyncio.sleep(0.1)
+    completes.release.set()
+    assert (await asking).message == (await retrying).message == turn.reply
+    assert (turn.attempt, engine.requests) == (2, ["Hello"])
 
 
 @pytest.mark.promise("take-over")
@@ -252,7 +296,10 @@ async def test_a_turn_is_stopped_here_at_once_and_elsewhere_at_its_next_heartbea
     (turn_id,) = store.turns
     with pytest.raises(TurnNotFoundError):
         await here.runner.cancel(uuid4(), turn_id)
+    clock = asyncio.get_running_loop().time
+    asked = clock()
     record = await (there if elsewhere else here).runner.cancel(USER, turn_id)
+    assert clock() - asked < 0.1
     assert record.turn.status == ("running" if elsewhere else "cancelled")
     response = await asyncio.wait_for(asking, 1)
     assert response.message.content == PIECES[0] + PIECES[1]
@@ -271,8 +318,11 @@ async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is() -> None:
     process = Process(store, engine)
     asking = process.asking()
     engine.allow(2)
-    await asyncio.sleep(1)
-    await process.runner.cancel(USER, next(iter(store.turns)))
+    await asyncio.sleep(1.5)
+    (turn,) = store.turns.values()
+    assert turn.draft
+    assert "\x00" not in turn.draft
+    await process.runner.cancel(USER, turn.id)
     reply = (await asking).message
     assert reply.metadata["escaped"] is True
     assert unescape(reply.content) == "".join(pieces[:2])
