@@ -8,7 +8,7 @@ import pytest
 from shared.auth.caller import Caller
 from shared.encoding.storable import unescape
 from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError
-from shared.turns.follow import START, Place
+from shared.turns.follow import POLL_SECONDS, START, Place
 from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.heart import USER, Process, begin, until
 from tests.support.in_memory_store import InMemoryStore
@@ -213,18 +213,37 @@ async def test_a_stream_elsewhere_goes_on_across_a_take_over() -> None:
     (turn,) = store.turns.values()
     engine.allow(2)
     await asyncio.sleep(2)
-    following = here.following(turn.id)
     waiting = there.streaming()
-    await asyncio.sleep(2)
-    dead.die()
+    await asyncio.sleep(POLL_SECONDS / 2)
+    following = here.following(turn.id)
+    await asyncio.sleep(8.2 * POLL_SECONDS)  # so that the one with the key looks next
     assert following.text() == waiting.text() == PIECES[0] + PIECES[1]
-    await until(lambda: turn.attempt == 2 or turn.status != "running")
-    engine.allow(len(PIECES) + 1)
+    dead.die()
+    turn.lease_until = 0
+    await until(lambda: turn.attempt == 2, seconds=POLL_SECONDS)
+    engine.allow(1)
+    await asyncio.sleep(2)
+    assert following.text() == waiting.text() == PIECES[0]
+    assert following.attempts() == waiting.attempts() == [1, 2]
+    engine.allow(len(PIECES))
     await asyncio.gather(following.task, waiting.task)
     assert turn.reply is not None
     for reading in (following, waiting):
         assert reading.events[-2].data["content"] == turn.reply.content
         assert reading.text() == turn.reply.content
+
+
+async def test_a_stream_whose_worker_has_lost_ends_with_the_other_ones_reply() -> None:
+    """From its start, under that attempt: what was written here is no part of it."""
+    store, engine = InMemoryStore(), TypingEngine(PIECES)
+    reading = Process(store, engine, heartbeat_seconds=5).streaming()
+    engine.allow(1)
+    await until(lambda: reading.text() == PIECES[0])
+    (turn,) = store.turns.values()
+    turn.lease_until = 0
+    await Process(store, ScriptedEngine("In time.")).ask()
+    await reading.task
+    assert (reading.text(), reading.attempts()) == ("In time.", [1, 2])
 
 
 async def test_a_follower_of_a_stored_turn_settles_it_where_its_worker_is_gone() -> None:
@@ -259,13 +278,14 @@ async def test_a_turn_can_be_followed_from_any_place_by_its_owner() -> None:
     engine.allow(2)
     await asyncio.sleep(2)
     (turn_id,) = store.turns
+    for process in (here, there):
+        with pytest.raises(TurnNotFoundError):
+            await process.runner.follow(uuid4(), turn_id, caller=Caller(None, None), place=START)
+    assert store.calls["load_turn"] == 2  # as for one that isn't there: no answer is quicker
     place = Place(3, 1)
     readings = [process.following(turn_id, place) for process in (here, there)]
     fresh = here.following(turn_id, Place(3, 7))
     beyond = here.following(turn_id, Place(50))
-    for process in (here, there):
-        with pytest.raises(TurnNotFoundError):
-            await process.runner.follow(uuid4(), turn_id, caller=Caller(None, None), place=START)
     await asyncio.sleep(1)
     engine.allow(3)
     await asking
