@@ -275,7 +275,7 @@ async def test_the_service_names_the_user_and_finds_nothing_of_anothers(road: Ro
     assert (await road.complete(record)).outcome == "completed"
 
 
-async def test_a_turn_is_asked_to_stop_and_hears_so_at_its_heartbeat(road: Road) -> None:
+async def test_a_turn_is_asked_to_stop_and_learns_so_at_its_heartbeat(road: Road) -> None:
     """Once it is settled, the request changes nothing."""
     record = await road.begin()
     assert not (await road.extend(record)).cancel_requested

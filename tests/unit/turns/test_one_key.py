@@ -87,6 +87,7 @@ async def test_a_busy_conversation_names_the_turn_that_runs() -> None:
     with pytest.raises(TurnInProgressError):
         await process.runner.stream(turn_request("two", **chat))
     engine.release.set()
+    assert 1 <= (caught.value.retry_after or 0) <= 2
     assert caught.value.details["turnId"] == str((await running).turn_id)
     assert not (await process.ask("two", **chat)).replayed
 

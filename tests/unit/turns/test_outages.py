@@ -78,7 +78,7 @@ async def test_a_reply_is_kept_for_so_long_and_then_given_up() -> None:
 
 
 async def test_a_store_that_is_away_at_first_stores_nothing() -> None:
-    """The caller hears so, and may come back with the same key."""
+    """The caller learns so, and may come back with the same key."""
     store, engine = InMemoryStore(), ScriptedEngine()
     process = Process(store, engine)
     store.fault = away
