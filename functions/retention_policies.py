@@ -1,4 +1,4 @@
-"""How long conversations are kept: of a user, of a project, of everyrequest. For the service."""
+"""How long conversations are kept: of a user, of a project, of everyone. For the service."""
 
 from shared.http.dependencies import CurrentContainer, ServiceCaller
 from shared.http.routing import EndpointRouter

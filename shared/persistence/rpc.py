@@ -167,7 +167,8 @@ def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
     """Translate what the Data API answered: by our word, then SQLSTATE, then constraint."""
     code = str(exc.code or "")
     if code.startswith("PT") and (ours := RAISED_BY_US.get(str(exc.details))):
-        return ours(exc.message, retry_after=_seconds_in(exc.hint))
+        seconds = _seconds_in(exc.hint)
+        return ours(exc.message) if seconds is None else ours(exc.message, retry_after=seconds)
     if code in REFUSED_BY_POSTGRES:
         return REFUSED_BY_POSTGRES[code]("A value in the request can't be stored.")
     if code == "23503" and any(name in (exc.message or "") for name in DELETED_ACCOUNT):

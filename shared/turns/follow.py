@@ -78,6 +78,7 @@ async def follow_running(running: RunningTurn, *, place: Place = START) -> Async
     Raises what ended it, where that isn't a stored reply.
     """
     place = place.within(running.record)
+    place = Place(min(place.offset, running.length), place.attempt)  # nobody has read any further
     yield _accepted(running.record, place)
     position = running.position_at(place.offset)
     while True:

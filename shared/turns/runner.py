@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from shared.errors import ReplyNotStoredError, TurnNotFoundError
+from shared.errors import ReplyNotStoredError
 from shared.turns.follow import (
     POLL_SECONDS,
     START,
@@ -96,9 +96,7 @@ class TurnRunner:
         Raises TurnNotFoundError where the user has none such.
         """
         running = self.registry.find(turn_id)
-        if running is not None:
-            if running.user_id != user_id:
-                raise TurnNotFoundError
+        if running is not None and running.user_id == user_id:
             return follow_running(running, place=place)
         record = await self._store.load_turn(user_id, turn_id, caller=caller)
 

@@ -12,6 +12,7 @@ from local.stack import Stack
 from shared.auth.caller import Caller
 from shared.errors import (
     ConversationNotFoundError,
+    ForbiddenError,
     IdempotencyKeyReusedError,
     TooManyTurnsError,
     TurnNotFoundError,
@@ -227,7 +228,7 @@ async def test_a_heartbeat_renews_the_lease_and_never_shortens_the_draft(road: R
 
 
 async def test_a_turn_is_loaded_by_its_owner_alone(road: Road) -> None:
-    """Somebody else's is not found, nor is one that isn't there."""
+    """Somebody else's is not found, nor is one that isn't there; nobody asks in another's name."""
     record = await road.begin()
     assert (await road.load(record)).user_message == record.user_message
     stranger = road.stranger
@@ -240,6 +241,14 @@ async def test_a_turn_is_loaded_by_its_owner_alone(road: Road) -> None:
             await road.store.load_turn(user_id, turn_id, caller=caller)
         with pytest.raises(TurnNotFoundError):
             await road.store.cancel_turn(user_id, turn_id)
+    for refused in (
+        road.store.load_turn(road.user_id, record.turn.id, caller=stranger),
+        road.store.load_history(
+            road.user_id, record.conversation.id, history_tokens=BUDGET, caller=stranger
+        ),
+    ):
+        with pytest.raises(ForbiddenError):
+            await refused
 
 
 async def test_the_service_names_the_user_and_finds_nothing_of_anothers(road: Road) -> None:
@@ -266,7 +275,7 @@ async def test_the_service_names_the_user_and_finds_nothing_of_anothers(road: Ro
     assert (await road.complete(record)).outcome == "completed"
 
 
-async def test_a_turn_is_asked_to_stop_and_hears_so_at_its_heartbeat(road: Road) -> None:
+async def test_a_turn_is_asked_to_stop_and_learns_so_at_its_heartbeat(road: Road) -> None:
     """Once it is settled, the request changes nothing."""
     record = await road.begin()
     assert not (await road.extend(record)).cancel_requested
@@ -307,7 +316,10 @@ async def test_only_a_turn_whose_lease_is_over_is_settled(road: Road) -> None:
 
 
 async def test_only_so_many_turns_may_begin(road: Road) -> None:
-    """What stores nothing counts too, a known key doesn't; the error says when to come back."""
+    """What stores nothing counts, and what was deleted; whatever finds a turn doesn't.
+
+    The error says when to come back.
+    """
     limits: dict[str, Any] = {"turns_per_minute": 2, "turns_per_day": None}
     await road.begin(idempotency_key="k", **limits)
     assert (await road.store.count_unstored_turn(user_id=road.user_id, **limits)).is_counted
@@ -319,7 +331,13 @@ async def test_only_so_many_turns_may_begin(road: Road) -> None:
         with pytest.raises(TooManyTurnsError) as caught:
             await refused
         assert 1 <= (caught.value.retry_after or 0) <= 86_400
-    assert (await road.begin(idempotency_key="k", **limits)).outcome == "in_progress"
+    known = await road.begin(idempotency_key="k", **limits)
+    assert known.outcome == "in_progress"
+    busy = await road.begin(conversation_id=known.conversation.id, **limits)
+    assert (busy.outcome, busy.turn.id) == ("in_progress", known.turn.id)
+    await road.delete(known.conversation.id)
+    with pytest.raises(TooManyTurnsError):
+        await road.begin(**limits)
     assert (await road.begin(turns_per_minute=3, turns_per_day=3)).outcome == "started"
 
 
@@ -355,3 +373,23 @@ async def test_of_a_deleted_conversation_nothing_can_be_completed(road: Road) ->
         await road.complete(record)
     with pytest.raises(TurnNotFoundError):
         await road.load(record)
+
+
+@pytest.mark.promise("one key, one effect", red="the keys of deleted conversations are forgotten")
+async def test_a_key_outlives_its_conversation(road: Road) -> None:
+    """Whatever is asked under it is not found and stores nothing; another user's key is another."""
+    await road.delete((await road.begin(idempotency_key="k")).conversation.id)
+    kept = await road.begin(idempotency_key="kept", lease_seconds=0)
+    await road.extend(kept, 0, "Half", lease_seconds=0)
+    for changed in (
+        {},
+        {"request_hash": "other"},
+        {"turns_per_day": 0},
+        {"conversation_id": kept.conversation.id},
+    ):
+        with pytest.raises(ConversationNotFoundError):
+            await road.begin(idempotency_key="k", **changed)
+    assert (await road.load(kept)).reply is None
+    assert (await road.complete(kept)).outcome == "completed"
+    theirs = await road.begin(idempotency_key="k", user_id=road.stranger.user_id)
+    assert theirs.outcome == "started"

@@ -17,6 +17,7 @@ from shared.ai.tokens import estimate_tokens
 from shared.auth.caller import Caller
 from shared.errors import (
     ConversationNotFoundError,
+    ForbiddenError,
     IdempotencyKeyReusedError,
     TooManyTurnsError,
     TurnNotFoundError,
@@ -78,6 +79,11 @@ def moment(at: float) -> str:
     return (EPOCH + timedelta(seconds=at)).isoformat()
 
 
+def _require_self(user_id: UUID, caller: Caller | None) -> None:
+    if caller is not None and caller.user_id not in {None, user_id}:
+        raise ForbiddenError
+
+
 def _verb(
     method: Callable[P, Coroutine[Any, Any, ResultT]],
 ) -> Callable[P, Coroutine[Any, Any, ResultT]]:
@@ -105,6 +111,7 @@ class InMemoryStore:
         self.messages: dict[UUID, list[MessageRow]] = {}  # by conversation, in order
         self._conversations: dict[UUID, ConversationRow] = {}
         self._begun_at: dict[UUID, list[float]] = {}  # by user, what isn't stored too
+        self._deleted_keys: set[tuple[UUID, str]] = set()
 
     @_verb
     async def begin_turn(
@@ -124,20 +131,24 @@ class InMemoryStore:
         turns_per_day: int | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
-        for turn in self.turns.values():
-            if (turn.user_id, turn.idempotency_key) == (user_id, idempotency_key):
-                if turn.request_hash != request_hash:
-                    raise IdempotencyKeyReusedError
-                is_repeated = turn.user_message.id == message_id and turn.attempt == 1
-                return self._resume(turn, lease_seconds, history_tokens, is_repeated=is_repeated)
+        known = self._under_key(user_id, idempotency_key)
+        if known is not None:
+            if known.request_hash != request_hash:
+                raise IdempotencyKeyReusedError
+            is_repeated = known.user_message.id == message_id and known.attempt == 1
+            return self._resume(known, lease_seconds, history_tokens, is_repeated=is_repeated)
+        expired = []
+        if conversation_id is not None:
+            expired = self._running_in(self._conversation(user_id, conversation_id).id)
+            if any(not turn.is_expired for turn in expired):
+                return self._record(expired[0], "in_progress")
+        if (user_id, idempotency_key) in self._deleted_keys:
+            raise ConversationNotFoundError
         self._require_turns_left(user_id, minute=turns_per_minute, day=turns_per_day)
+        for turn in expired:
+            self._interrupt(turn)
         if conversation_id is None:
             conversation_id = self.add_conversation(user_id, project_id).id
-        elif self._conversation(user_id, conversation_id) is not None:
-            for turn in self._running_in(conversation_id):
-                if not turn.is_expired:
-                    return self._record(turn, "in_progress")
-                self._interrupt(turn)
         turn = StoredTurn(
             user_id,
             conversation_id,
@@ -206,9 +217,8 @@ class InMemoryStore:
     @_verb
     async def load_turn(self, user_id: UUID, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
         """Read a turn with its messages and its draft."""
+        _require_self(user_id, caller)
         turn = self._turn(user_id, turn_id)
-        if caller is not None and caller.user_id not in {None, user_id}:
-            raise TurnNotFoundError
         record = self._record(turn, "in_progress" if turn.status == "running" else "replayed")
         return record.model_copy(update={"draft": turn.draft, "is_expired": turn.is_expired})
 
@@ -247,6 +257,7 @@ class InMemoryStore:
         self, user_id: UUID, conversation_id: UUID, *, history_tokens: int, caller: Caller
     ) -> History:
         """Read the newest messages that fit a budget."""
+        _require_self(user_id, caller)
         self._conversation(user_id, conversation_id)
         return self._history(conversation_id, history_tokens, before=2**53)
 
@@ -261,11 +272,12 @@ class InMemoryStore:
         return row
 
     def delete_conversation(self, conversation_id: UUID) -> None:
-        """Remove a conversation with its messages and turns."""
+        """Remove a conversation with its messages and turns, whose keys lead nowhere then."""
         del self._conversations[conversation_id], self.messages[conversation_id]
         for turn in list(self.turns.values()):
             if turn.conversation_id == conversation_id:
                 del self.turns[turn.id]
+                self._deleted_keys.add((turn.user_id, turn.idempotency_key))
 
     def _conversation(self, user_id: UUID, conversation_id: UUID) -> ConversationRow:
         found = self._conversations.get(conversation_id)
@@ -278,6 +290,11 @@ class InMemoryStore:
         if turn is None or turn.user_id != user_id:
             raise TurnNotFoundError
         return turn
+
+    def _under_key(self, user_id: UUID, key: str) -> StoredTurn | None:
+        """Return the turn that the user's key led to."""
+        keyed = {(turn.user_id, turn.idempotency_key): turn for turn in self.turns.values()}
+        return keyed.get((user_id, key))
 
     def _running_in(self, conversation_id: UUID) -> list[StoredTurn]:
         return [

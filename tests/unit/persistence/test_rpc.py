@@ -154,6 +154,26 @@ async def test_our_functions_own_message_is_shown(store: Store) -> None:
             await store.call("a_function", {}, caller=USER)
 
 
+@pytest.mark.parametrize(
+    ("word", "hint", "seconds"),
+    [
+        ("too_many_turns", "Try again in 37 seconds.", "37"),
+        ("import_incomplete", None, "2"),
+        ("legal_hold", None, None),
+    ],
+)
+async def test_when_to_ask_again_is_what_the_function_says_or_what_the_error_does(
+    store: Store, word: str, hint: str | None, seconds: str | None
+) -> None:
+    """A function without a hint takes nothing away from a 503."""
+    raised = {"code": "PT400", "message": "No.", "details": word, "hint": hint}
+    with respx.mock:
+        respx.post(FUNCTION).respond(400, json=raised)
+        with pytest.raises(AppError) as caught:
+            await store.call("a_function", {}, caller=USER)
+    assert caught.value.headers().get("Retry-After") == seconds
+
+
 @pytest.mark.promise("deadlines")
 @pytest.mark.parametrize(
     "failure",

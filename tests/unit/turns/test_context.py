@@ -51,7 +51,7 @@ def test_long_ones_are_cut_where_not_all_fits() -> None:
 
 
 def test_a_history_without_a_budget_is_given_whole() -> None:
-    """As a store with an older schema answers it."""
+    """Where nothing is said of how it relates to what is stored."""
     context = given_context(
         [{"seq": 1, "role": "user", "content": "Hi", "is_summary": False}], None
     )

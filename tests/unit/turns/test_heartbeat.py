@@ -39,10 +39,10 @@ class LeaseStore:
     ) -> ExtendedTurns:
         """Take one call."""
         self.calls.append(extensions)
-        self.on_call()
         if self.is_away:
             raise StoreUnavailableError
         said = [(sent.turn_id, self.answers[sent.turn_id]) for sent in extensions]
+        self.on_call()
         return ExtendedTurns(
             turns=[ExtendedTurn(turn_id=i, **answer) for i, answer in said if answer is not None]
         )
@@ -113,7 +113,6 @@ async def test_what_is_said_of_an_attempt_is_nothing_to_the_one_that_adopted_it(
     """An answer that was on its way neither ends the turn nor counts as written."""
     turns = [await begun_turn("draft") for _ in range(2)]
     store.answers[turns[0].id] = {"is_ours": False, "cancel_requested": False}
-    await beating(*turns, store=store)
 
     def adopt() -> None:
         store.on_call = lambda: None
@@ -122,7 +121,7 @@ async def test_what_is_said_of_an_attempt_is_nothing_to_the_one_that_adopted_it(
             turn.adopt(later_attempt(turn.record))
 
     store.on_call = adopt
-    store.answers[turns[1].id] = {"is_ours": False, "cancel_requested": False}
+    await beating(*turns, store=store)
     await asyncio.sleep(2)
     assert [sent.attempt for sent in store.calls[1]] == [2, 2]
     assert store.drafts()[1] == [(0, "draft")] * 2

@@ -150,7 +150,7 @@ async def test_after_its_end_nothing_more_is_sent_of_a_turn() -> None:
         turn.adopt(later_attempt(turn.record))
     lost = await begun_turn("text")
     lost.lost.set()
-    await asyncio.wait_for(out.live.finish(lost), 0.6)
+    await asyncio.wait_for(out.live.finish(lost), 0.1)
     await asyncio.sleep(10)
     assert out.statuses() == [["saving"], ["saving"]]
 
@@ -184,6 +184,9 @@ async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound(
     await out.live.finish(turn)
     assert clock() - started <= out.broadcaster.timeout + 0.001
     assert out.broadcaster.given_up == 1
+    turn.adopt(later_attempt(turn.record))
+    await asyncio.sleep(10)
+    assert out.statuses() == [["thinking"], ["saving"]]
 
 
 async def test_with_its_last_turn_the_sending_ends() -> None:

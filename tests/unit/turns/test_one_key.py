@@ -40,6 +40,7 @@ async def test_24_callers_with_one_key_are_one_turn(processes: int) -> None:
     assert bodies == [bodies[0]] * (CALLERS + 1)
     assert [response.replayed for response in responses].count(False) == 1
     assert again.replayed
+    assert again.message.metadata["persistedAfter"] >= 0
     assert engine.requests == ["Hello"]
     assert [row.role for rows in store.messages.values() for row in rows] == ["user", "assistant"]
 
@@ -86,6 +87,7 @@ async def test_a_busy_conversation_names_the_turn_that_runs() -> None:
     with pytest.raises(TurnInProgressError):
         await process.runner.stream(turn_request("two", **chat))
     engine.release.set()
+    assert 1 <= (caught.value.retry_after or 0) <= 2
     assert caught.value.details["turnId"] == str((await running).turn_id)
     assert not (await process.ask("two", **chat)).replayed
 
@@ -185,7 +187,7 @@ async def test_a_process_that_ends_waits_for_its_turns_and_leaves_what_takes_lon
     assert not process.registry.working
     assert [turn.status for turn in store.turns.values()] == ["completed"] * 2
     engine.release.clear()
-    process.asking("later")
+    later = process.asking("later")
     await until(lambda: len(engine.requests) == 3)
     clock = asyncio.get_running_loop().time
     started = clock()
@@ -193,6 +195,8 @@ async def test_a_process_that_ends_waits_for_its_turns_and_leaves_what_takes_lon
     assert 10 <= clock() - started < 13
     assert not process.registry.working
     assert (await late).success
+    with pytest.raises(UnavailableError):
+        await later
     engine.release.set()
     taken_over = await Process(store, engine, retry_wait_seconds=60).ask("later")
     assert (taken_over.success, taken_over.replayed) == (True, False)

@@ -64,10 +64,13 @@ async def test_a_reply_is_kept_for_so_long_and_then_given_up() -> None:
     store.faults["complete_turn"] = away
     with pytest.raises(ReplyNotStoredError):
         await process.ask()
+    reading = process.streaming()
     await asyncio.sleep(90)
     assert process.registry.working
     await asyncio.sleep(20)
     assert not process.registry.working
+    with pytest.raises(StoreUnavailableError):
+        await reading.task
     del store.faults["complete_turn"]
     assert (await process.ask()).success
     assert engine.requests == ["Hello"] * 2
@@ -75,7 +78,7 @@ async def test_a_reply_is_kept_for_so_long_and_then_given_up() -> None:
 
 
 async def test_a_store_that_is_away_at_first_stores_nothing() -> None:
-    """The caller hears so, and may come back with the same key."""
+    """The caller learns so, and may come back with the same key."""
     store, engine = InMemoryStore(), ScriptedEngine()
     process = Process(store, engine)
     store.fault = away
@@ -89,8 +92,14 @@ async def test_a_store_that_is_away_at_first_stores_nothing() -> None:
 
 
 @pytest.mark.promise("one key, one effect", red="it is begun under another id")
-async def test_a_begin_whose_answer_is_lost_is_gone_on_with_at_once() -> None:
-    """Under the id of the message that was sent: nobody waits for the end of a lease."""
+@pytest.mark.parametrize(("seconds", "attempt"), [(0, 1), (16, 1), (27, 2)])
+async def test_a_begin_whose_answer_is_lost_is_gone_on_with_at_once(
+    seconds: float, attempt: int
+) -> None:
+    """Under the id of the message that was sent: nobody waits for the end of a lease.
+
+    Once that is over, the turn is taken over as any other.
+    """
     store, engine = InMemoryStore(), ScriptedEngine()
     process = Process(store, engine)
     store.faults["begin_turn"] = answer_lost
@@ -98,9 +107,10 @@ async def test_a_begin_whose_answer_is_lost_is_gone_on_with_at_once() -> None:
         await process.ask()
     del store.faults["begin_turn"]
     assert [turn.status for turn in store.turns.values()] == ["running"]
+    await asyncio.sleep(seconds)
     response = await asyncio.wait_for(process.ask(), 1)
     (turn,) = store.turns.values()
-    assert (response.replayed, turn.attempt, turn.status) == (False, 1, "completed")
+    assert (response.replayed, turn.attempt, turn.status) == (False, attempt, "completed")
     assert [row.role for row in store.messages[turn.conversation_id]] == ["user", "assistant"]
 
 

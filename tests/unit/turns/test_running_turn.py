@@ -1,5 +1,7 @@
 """The state of a running turn: what its readers find of it, from any position."""
 
+import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -78,10 +80,25 @@ async def test_how_a_turn_has_ended_is_not_changed_again() -> None:
     """A failure after the end is forgotten, an end after a failure too."""
     settled, failed = await running(), await running()
     record: Any = object()
+    assert settled.is_worked_on
     settled.settle(record)
+    assert not settled.is_worked_on
     settled.fail(RuntimeError("late"))
     failed.fail(RuntimeError("first"))
     failed.settle(record)
     assert settled.settled.result() is record
     with pytest.raises(RuntimeError, match="first"):
         failed.settled.result()
+
+
+@pytest.mark.promise("client gone", red="an exception that nobody fetches")
+async def test_a_failure_that_nobody_waits_for_is_nobodys_error() -> None:
+    """Whoever followed the turn may be gone."""
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+    turn = await running()
+    turn.fail(RuntimeError("seen by nobody"))
+    assert not turn.is_worked_on
+    del turn
+    gc.collect()
+    assert unseen == []

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
+import structlog
+from structlog.testing import LogCapture
 
 from shared.ai.tokens import estimate_tokens
 from shared.errors import StoreUnavailableError
@@ -14,6 +15,8 @@ from shared.models.context import Unsummarised, WrittenSummary
 from shared.models.turns import TurnRecord
 from shared.turns import summaries as summary_module
 from shared.turns.summaries import Summaries
+from tests.support.heart import Process
+from tests.support.in_memory_store import InMemoryStore
 from tests.support.summarisers import ScriptedSummariser
 
 pytestmark = pytest.mark.promise("context")
@@ -93,10 +96,29 @@ def begun(since: int = BUDGET, conversation_id: uuid.UUID | None = None) -> Turn
     return TurnRecord.model_validate(record)
 
 
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> list[structlog.typing.EventDict]:
+    """What summaries log, however this process's logs are configured by now."""
+    capture = LogCapture()
+    log = structlog.wrap_logger(None, [capture], structlog.BoundLogger)
+    monkeypatch.setattr(summary_module, "log", log)
+    return capture.entries
+
+
 async def reply_to(summaries: Summaries, turn: TurnRecord | None = None) -> None:
     """Let a reply be stored, and what follows it in the background end."""
     summaries.after_reply(turn or begun(), "Reply.")
     await summaries.drain(10)
+
+
+async def test_a_stored_reply_may_make_a_summary_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked after each of them, and after no replay."""
+    replies: list[str] = []
+    monkeypatch.setattr(Summaries, "after_reply", lambda _, __, reply: replies.append(reply))
+    process = Process(InMemoryStore())
+    for _ in range(2):
+        await process.ask()
+    assert replies == ["Done."]
 
 
 @pytest.mark.parametrize(("more", "count"), [(0, 0), (1, 1)])
@@ -140,14 +162,13 @@ async def test_after_one_reply_there_are_so_many_parts_and_no_more() -> None:
     ids=["raises", "blank"],
 )
 async def test_a_failing_summariser_is_logged_once_and_left_alone_for_a_while(
-    summariser: ScriptedSummariser,
+    summariser: ScriptedSummariser, logs: list[structlog.typing.EventDict]
 ) -> None:
     """Nothing is written, other conversations are tried, and after a while it is tried again."""
     persistence = FakePersistence()
     summaries, turn = keeper(persistence, summariser), begun()
-    with capture_logs() as logs:
-        for _ in range(3):
-            await reply_to(summaries, turn)
+    for _ in range(3):
+        await reply_to(summaries, turn)
     failures = [entry for entry in logs if entry["event"] == "summary_failed"]
     assert len(failures) == len(summariser.asked) == 1
     assert "sk-secret" not in str(logs)
@@ -159,11 +180,10 @@ async def test_a_failing_summariser_is_logged_once_and_left_alone_for_a_while(
     assert len(summariser.asked) == 3
 
 
-async def test_a_summariser_that_hangs_is_stopped() -> None:
+async def test_a_summariser_that_hangs_is_stopped(logs: list[structlog.typing.EventDict]) -> None:
     """Its time is limited, and the rest is as with any failure."""
     persistence, summariser = FakePersistence(), ScriptedSummariser(hold=True)
-    with capture_logs() as logs:
-        await reply_to(keeper(persistence, summariser, time_limit=0.05))
+    await reply_to(keeper(persistence, summariser, time_limit=0.05))
     assert [entry["error"] for entry in logs if entry["event"] == "summary_failed"] == [
         "TimeoutError"
     ]
@@ -209,10 +229,9 @@ async def test_a_summary_that_comes_while_a_turn_runs_is_stored_after_its_reply(
     assert len(summariser.asked) == len(persistence.written) == 1
 
 
-async def test_a_store_that_is_away_costs_nothing() -> None:
+async def test_a_store_that_is_away_costs_nothing(logs: list[structlog.typing.EventDict]) -> None:
     """It is logged, and that is all."""
-    with capture_logs() as logs:
-        await reply_to(keeper(FakePersistence(is_away=True), ScriptedSummariser()))
+    await reply_to(keeper(FakePersistence(is_away=True), ScriptedSummariser()))
     assert [entry["error"] for entry in logs] == ["StoreUnavailableError"]
 
 

@@ -3,8 +3,11 @@
 import uuid
 from typing import Any, cast
 
+import pytest
+
 from shared.errors import StoreUnavailableError
 from shared.models.turns import ExpiredTurn, ExpiredTurns, SettledTurns
+from shared.turns import sweep
 from shared.turns.sweep import sweep_turns
 
 
@@ -34,3 +37,11 @@ async def test_a_turn_that_cannot_be_settled_keeps_no_other_from_it() -> None:
     store = Listing()
     assert await sweep_turns(cast("Any", store)) == 2
     assert store.asked == [(turn.user_id, turn.conversation_id) for turn in store.turns]
+
+
+async def test_a_sweep_ends_before_its_caller_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is the next one's."""
+    monkeypatch.setattr(sweep, "SECONDS", -1)
+    store = Listing()
+    assert await sweep_turns(cast("Any", store)) == 0
+    assert store.asked == []

@@ -8,11 +8,11 @@ import pytest
 from shared.auth.caller import Caller
 from shared.encoding.storable import unescape
 from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError
-from shared.turns.follow import START, Place
+from shared.turns.follow import POLL_SECONDS, START, Place
 from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.heart import USER, Process, begin, until
 from tests.support.in_memory_store import InMemoryStore
-from tests.support.store_faults import away
+from tests.support.store_faults import Held, away
 
 PIECES = ["One, ", "two, ", "três, ", "四 🎉."]
 
@@ -45,6 +45,7 @@ async def test_another_process_takes_over_where_a_worker_died() -> None:
     (turn,) = store.turns.values()
     assert 20 < clock() - started < 27
     assert (response.replayed, turn.attempt, turn.status) == (False, 2, "completed")
+    assert "persistedAfter" not in response.message.metadata
     assert [row.role for row in store.messages[turn.conversation_id]] == ["user", "assistant"]
 
 
@@ -65,6 +66,68 @@ async def test_a_worker_that_lost_its_turn_writes_nothing(ends: list[str]) -> No
     assert (turn.attempt, turn.status, turn.reply) == (2, "completed", other.message)
     assert len(store.messages[turn.conversation_id]) == 2
     assert ends == ["completed", "lost"]
+
+
+@pytest.mark.promise("fencing", red="the store lets every attempt complete")
+async def test_a_worker_that_lost_its_turn_writes_nothing_while_the_next_one_works() -> None:
+    """The turn is the later attempt's, from before it has a reply: its caller gets that one."""
+    store, slow, quick = InMemoryStore(), ScriptedEngine("Late.", hold=True), ScriptedEngine()
+    sleeping = Process(store, slow, heartbeat_seconds=5).asking()
+    await slow.started.wait()
+    (turn,) = store.turns.values()
+    turn.lease_until = 0
+    quick.release.clear()
+    retrying = Process(store, quick).asking()
+    await quick.started.wait()
+    slow.release.set()
+    with pytest.raises(TurnInProgressError):
+        await sleeping
+    assert (turn.attempt, turn.status, turn.reply) == (2, "running", None)
+    quick.release.set()
+    assert (await retrying).message.content == "Done."
+
+
+@pytest.mark.promise("take-over", red="a worker that has lost the turn is handed it again")
+async def test_a_worker_that_has_lost_its_turn_is_not_given_it_again() -> None:
+    """While it ends, a retry takes the turn over here: another worker runs it, and keeps it."""
+    store, engine = InMemoryStore(), ScriptedEngine(hold=True)
+    process = Process(store, engine)
+    losing = process.asking()
+    await engine.started.wait()
+    (turn,) = store.turns.values()
+    store.faults["load_turn"] = ending = Held()
+    turn.attempt, turn.lease_until = 2, 0  # of a process that took it over and died
+    await ending.committed.wait()
+    retrying = process.asking()
+    await until(lambda: len(engine.requests) == 2)
+    ending.release.set()
+    with pytest.raises(TurnInProgressError):
+        await losing
+    await asyncio.sleep(200)
+    assert not turn.is_expired
+    engine.release.set()
+    response = await asyncio.wait_for(retrying, 1)
+    assert (response.replayed, turn.attempt, turn.status) == (False, 3, "completed")
+
+
+@pytest.mark.promise("take-over", red="its reply is not handed on")
+async def test_a_worker_that_was_refused_hands_its_reply_to_the_next_one_here() -> None:
+    """A retry that comes while it ends takes the turn over: the AI is not asked again."""
+    store, engine = InMemoryStore(), ScriptedEngine("First.", hold=True)
+    process = Process(store, engine, heartbeat_seconds=5)
+    losing = process.asking()
+    await engine.started.wait()
+    (turn,) = store.turns.values()
+    store.faults["load_turn"] = ending = Held()
+    turn.attempt, turn.lease_until = 2, 0  # of a process that took it over and died
+    engine.release.set()
+    await ending.committed.wait()
+    response = await asyncio.wait_for(process.ask(), 1)
+    ending.release.set()
+    with pytest.raises(TurnInProgressError):
+        await losing
+    assert (response.message.content, turn.attempt, turn.status) == ("First.", 3, "completed")
+    assert engine.requests == ["Hello"]
 
 
 async def test_a_worker_that_learns_of_its_loss_stops_the_ai() -> None:
@@ -93,7 +156,7 @@ async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     engine.allow(1)
     await asyncio.sleep(2)
     (turn,) = store.turns.values()
-    assert turn.draft == PIECES[0]
+    assert turn.draft == process.broadcaster.says()[-1]["text"] == PIECES[0]
     store.faults["extend_turns"], turn.lease_until = away, 0
     retrying = process.asking()
     await until(lambda: turn.attempt == 2)
@@ -117,6 +180,29 @@ async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     assert [event.get("offset") for event in later][2] == 0
 
 
+@pytest.mark.promise("take-over", red="a refused attempt has lost, adopted or not")
+async def test_a_reply_that_was_refused_as_the_attempt_before_is_stored_as_the_adopted_one() -> (
+    None
+):
+    """The store had begun the next attempt for this process, whose answer came a moment later."""
+    store, engine = InMemoryStore(), ScriptedEngine(hold=True)
+    process = Process(store, engine, heartbeat_seconds=5)
+    asking = process.asking()
+    await engine.started.wait()
+    (turn,) = store.turns.values()
+    turn.lease_until = 0
+    store.faults["begin_turn"], store.faults["complete_turn"] = begins, completes = Held(), Held()
+    retrying = process.asking()
+    await begins.committed.wait()
+    engine.release.set()
+    await completes.committed.wait()
+    begins.release.set()
+    await asyncio.sleep(0.1)
+    completes.release.set()
+    assert (await asking).message == (await retrying).message == turn.reply
+    assert (turn.attempt, engine.requests) == (2, ["Hello"])
+
+
 @pytest.mark.promise("take-over")
 async def test_a_stream_elsewhere_goes_on_across_a_take_over() -> None:
     """It reads what the store has; where another attempt writes, from 0 under its number."""
@@ -127,18 +213,37 @@ async def test_a_stream_elsewhere_goes_on_across_a_take_over() -> None:
     (turn,) = store.turns.values()
     engine.allow(2)
     await asyncio.sleep(2)
-    following = here.following(turn.id)
     waiting = there.streaming()
-    await asyncio.sleep(2)
-    dead.die()
+    await asyncio.sleep(POLL_SECONDS / 2)
+    following = here.following(turn.id)
+    await asyncio.sleep(8.2 * POLL_SECONDS)  # so that the one with the key looks next
     assert following.text() == waiting.text() == PIECES[0] + PIECES[1]
-    await until(lambda: turn.attempt == 2 or turn.status != "running")
-    engine.allow(len(PIECES) + 1)
+    dead.die()
+    turn.lease_until = 0
+    await until(lambda: turn.attempt == 2, seconds=POLL_SECONDS)
+    engine.allow(1)
+    await asyncio.sleep(2)
+    assert following.text() == waiting.text() == PIECES[0]
+    assert following.attempts() == waiting.attempts() == [1, 2]
+    engine.allow(len(PIECES))
     await asyncio.gather(following.task, waiting.task)
     assert turn.reply is not None
     for reading in (following, waiting):
         assert reading.events[-2].data["content"] == turn.reply.content
         assert reading.text() == turn.reply.content
+
+
+async def test_a_stream_whose_worker_has_lost_ends_with_the_other_ones_reply() -> None:
+    """From its start, under that attempt: what was written here is no part of it."""
+    store, engine = InMemoryStore(), TypingEngine(PIECES)
+    reading = Process(store, engine, heartbeat_seconds=5).streaming()
+    engine.allow(1)
+    await until(lambda: reading.text() == PIECES[0])
+    (turn,) = store.turns.values()
+    turn.lease_until = 0
+    await Process(store, ScriptedEngine("In time.")).ask()
+    await reading.task
+    assert (reading.text(), reading.attempts()) == ("In time.", [1, 2])
 
 
 async def test_a_follower_of_a_stored_turn_settles_it_where_its_worker_is_gone() -> None:
@@ -173,22 +278,29 @@ async def test_a_turn_can_be_followed_from_any_place_by_its_owner() -> None:
     engine.allow(2)
     await asyncio.sleep(2)
     (turn_id,) = store.turns
-    place = Place(3, 1)
-    readings = [process.following(turn_id, place) for process in (here, there)]
-    fresh = here.following(turn_id, Place(3, 7))
     for process in (here, there):
         with pytest.raises(TurnNotFoundError):
             await process.runner.follow(uuid4(), turn_id, caller=Caller(None, None), place=START)
+    assert store.calls["load_turn"] == 2  # as for one that isn't there: no answer is quicker
+    place = Place(3, 1)
+    readings = [process.following(turn_id, place) for process in (here, there)]
+    fresh = here.following(turn_id, Place(3, 7))
+    beyond = here.following(turn_id, Place(50))
     await asyncio.sleep(1)
     engine.allow(3)
     await asking
     readings.append(here.following(turn_id, place))
-    await asyncio.gather(fresh.task, *(reading.task for reading in readings))
+    await asyncio.gather(fresh.task, beyond.task, *(reading.task for reading in readings))
     for reading in readings:
         deltas = [event.data for event in reading.events if event.name == "delta"]
         assert (deltas[0]["offset"], "".join(d["text"] for d in deltas)) == (3, "".join(PIECES)[3:])
         assert reading.events[-1].data["replayed"] is (reading is not readings[0])
     assert fresh.text() == "".join(PIECES)
+    written = len(PIECES[0] + PIECES[1])
+    assert beyond.events[0].data["offset"] == written
+    deltas = [event.data for event in beyond.events if event.name == "delta"]
+    assert "".join(delta["text"] for delta in deltas) == "".join(PIECES)[written:]
+    assert deltas[0]["offset"] == written
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -204,7 +316,10 @@ async def test_a_turn_is_stopped_here_at_once_and_elsewhere_at_its_next_heartbea
     (turn_id,) = store.turns
     with pytest.raises(TurnNotFoundError):
         await here.runner.cancel(uuid4(), turn_id)
+    clock = asyncio.get_running_loop().time
+    asked = clock()
     record = await (there if elsewhere else here).runner.cancel(USER, turn_id)
+    assert clock() - asked < 0.1
     assert record.turn.status == ("running" if elsewhere else "cancelled")
     response = await asyncio.wait_for(asking, 1)
     assert response.message.content == PIECES[0] + PIECES[1]
@@ -223,8 +338,11 @@ async def test_what_a_stopped_turn_keeps_is_escaped_as_any_reply_is() -> None:
     process = Process(store, engine)
     asking = process.asking()
     engine.allow(2)
-    await asyncio.sleep(1)
-    await process.runner.cancel(USER, next(iter(store.turns)))
+    await asyncio.sleep(1.5)
+    (turn,) = store.turns.values()
+    assert turn.draft
+    assert "\x00" not in turn.draft
+    await process.runner.cancel(USER, turn.id)
     reply = (await asking).message
     assert reply.metadata["escaped"] is True
     assert unescape(reply.content) == "".join(pieces[:2])
