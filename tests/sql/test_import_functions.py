@@ -158,8 +158,8 @@ def test_a_second_import_of_one_thing_names_the_first(
     for user, checksum in ((owner, "a"), (owner, "b"), (other[0], "a")):
         import_id, _ = staged(scratch, user, id="one", checksum=checksum)
         outcomes += commit(scratch, import_id, user)
-    told = [(o["is_taken"], o["known_id"] == known, o["is_same"]) for o in outcomes]
-    assert told == [(False, True, True), (False, True, False), (True, False, True)]
+    known_as = [(o["is_taken"], o["known_id"] == known, o["is_same"]) for o in outcomes]
+    assert known_as == [(False, True, True), (False, True, False), (True, False, True)]
 
 
 def test_staging_is_repeatable(scratch: psycopg.Connection, owner: uuid.UUID) -> None:
