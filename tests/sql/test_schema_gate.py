@@ -53,7 +53,7 @@ ALLOWED = {
         "repair_invariants(uuid,integer)",  # the service may not change messages, except for this
         "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
-        "private.forget_events()",  # nobody else may delete the live events of what is deleted
+        "private.forget_events()",  # no policy lets a client change live events
         "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
         "search.index_message()",  # a client may not write the index, its stored message is in it
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
