@@ -35,8 +35,8 @@ select public.begin_turn(
 """
 COMPLETE = """
 select public.complete_turn(
-    turn_id => %(turn)s, attempt => 1, message_id => %(message)s, status => 'completed',
-    content => 'Done.', metadata => '{"success": true}'
+    user_id => %(user)s, turn_id => %(turn)s, attempt => 1, message_id => %(message)s,
+    status => 'completed', content => 'Done.', metadata => '{"success": true}'
 )
 """
 BARE = """
@@ -129,7 +129,8 @@ def in_sql(stack: Stack, rounds: int) -> tuple[list[float], list[float]]:
             begun = db.execute(BEGIN, {**names, "message": uuid.uuid4()}).fetchone()
             assert begun is not None
             turn_id = begun[0]["turn"]["id"]
-            db.execute(COMPLETE, {"turn": turn_id, "message": uuid.uuid4()}).fetchone()
+            ended = {"user": user, "turn": turn_id, "message": uuid.uuid4()}
+            db.execute(COMPLETE, ended).fetchone()
 
         def two_bare_inserts() -> None:
             for role in ("user", "assistant"):

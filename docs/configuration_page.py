@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 HEAD = """\
 # Configuration
 
-<!-- Written by `make docs` from shared/config.py; a test compares them. -->
+<!-- Written by `make docs` from shared/config/__init__.py; a test compares them. -->
 
 Settings come from the environment, then `.env.local`, then `.env`. Durations are in seconds, sizes
 in bytes. A missing or wrong one ends the start with one line that names it. `PORT` says where

@@ -47,7 +47,6 @@ class AppError(Exception):
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -169,7 +168,6 @@ class UploadTooSlowError(AppError):
 
     code = "upload_too_slow"
     status = 408
-    retryable = True
 
 
 class TurnInProgressError(AppError):
@@ -177,7 +175,6 @@ class TurnInProgressError(AppError):
 
     code = "turn_in_progress"
     status = 409
-    retryable = True
 
 
 class LegalHoldError(AppError):
@@ -227,7 +224,6 @@ class TooManyTurnsError(AppError):
 
     code = "too_many_turns"
     status = 429
-    retryable = True
 
 
 class InternalError(AppError):
@@ -249,7 +245,6 @@ class UnavailableError(AppError):
 
     code = "unavailable"
     status = 503
-    retryable = True
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
         super().__init__(message, **{"retry_after": 2, **more})

@@ -17,6 +17,7 @@ with turn as (
     ) as answer
 )
 select public.complete_turn(
+    user_id => '5eed0000-0000-4000-8000-000000000001',
     turn_id => (answer -> 'turn' ->> 'id')::uuid,
     attempt => 1,
     message_id => '5eed0000-0000-4000-8000-00000000000b',

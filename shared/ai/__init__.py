@@ -17,7 +17,6 @@ from shared.ai.protocol import (
     EngineEvent,
     EngineResult,
     Finished,
-    GeneratedFile,
     HistoryMessage,
     Intent,
     Summariser,
@@ -26,6 +25,7 @@ from shared.ai.protocol import (
 )
 from shared.ai.streams import closing
 from shared.ai.time_limit import with_time_limit
+from shared.encoding.files import GeneratedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.ai.files import parse_files
 from shared.ai.protocol import AnalysisReady, EngineResult, Finished, TextDelta
 from shared.ai.results import engine_error, failed_result
 from shared.ai.streams import closing
+from shared.encoding.files import parse_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from shared.ai.protocol import Engine, EngineEvent, GeneratedFile, HistoryMessage
+    from shared.ai.protocol import Engine, EngineEvent, HistoryMessage
+    from shared.encoding.files import GeneratedFile
 
 _log = structlog.get_logger(__name__)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, Field
 
+from shared.encoding.files import GeneratedFile
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
@@ -87,14 +89,6 @@ class Analysis(BaseModel):
     intent: Intent
     complexity: Complexity
     strategy: str
-
-
-class GeneratedFile(BaseModel):
-    """A file that the reply contains; `path` is relative and never leaves its root."""
-
-    path: str
-    language: str | None
-    content: str
 
 
 class EngineError(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shared.ai.files import parse_files
+from shared.encoding.files import parse_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

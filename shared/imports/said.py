@@ -10,8 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.ai.files import render_files
-from shared.ai.protocol import GeneratedFile
+from shared.encoding.files import GeneratedFile, render_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

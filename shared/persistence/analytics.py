@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from shared.auth.caller import Caller
-    from shared.setting_types import ModelPrice
+    from shared.config.types import ModelPrice
 
 
 class AnalyticsCalls(Calls):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.ai.files import render_files
+from shared.encoding.files import render_files
 from shared.encoding.storable import Escaper
 from shared.observability.logs import request_id
 

@@ -63,7 +63,7 @@ def stage(db: psycopg.Connection, user: User, content: str) -> str:
     import_id = str(uuid.uuid4())
     message = {"conversation_id": str(uuid.uuid4()), "role": "user", "content": content}
     db.execute(
-        "select stage_import(%s, 0, %s, '[]', %s)", (import_id, user.id, json.dumps([message]))
+        "select stage_import(%s, %s, 0, '[]', %s)", (user.id, import_id, json.dumps([message]))
     )
     return import_id
 

@@ -100,12 +100,27 @@ def test_a_query_is_answered(cli: Cli, shaped_url: str) -> None:
     assert "0" in done.stdout
 
 
+# What the advisors find all the same, and why it stays.
+WITH_A_REASON = {
+    # A procedure that commits can have no settings; nobody but pg_cron's job may call these.
+    "function_search_path_mutable": (
+        "private.apply_retention", "private.sweep_imports", "private.sweep_turns",
+    ),
+    # The key has both columns, in the other order: one that began with the user would be read in
+    # the place of the search index.
+    "unindexed_foreign_keys": ("search.documents",),
+}  # fmt: skip
+
+
 @pytest.mark.promise("schema gate")
 def test_the_advisors_find_nothing(cli: Cli, shaped_url: str) -> None:
-    """Security and performance, down to the level of information."""
+    """Security and performance, down to the level of information, but for what has a reason."""
     _expose_public(shaped_url)
     database.migrate(shaped_url)
-    assert cli.findings(shaped_url) == {}
+    found = cli.findings(shaped_url)
+    assert {name for name, _ in found} == WITH_A_REASON.keys()
+    for name, detail in found:
+        assert any(f"`{thing}`" in detail for thing in WITH_A_REASON[name]), detail
 
 
 def test_negative_control_the_advisors_see_a_mistake(cli: Cli, shaped_url: str) -> None:
@@ -126,7 +141,7 @@ def test_negative_control_the_advisors_see_a_mistake(cli: Cli, shaped_url: str) 
         "unindexed_foreign_keys",
         "auth_rls_initplan",
         "function_search_path_mutable",
-    } <= cli.findings(shaped_url).keys()
+    } <= {name for name, _ in cli.findings(shaped_url)}
 
 
 def test_the_configuration_is_one_that_the_cli_accepts(cli: Cli, shaped_url: str) -> None:

@@ -53,10 +53,10 @@ class Cli:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    def findings(self, url: str) -> dict[str, str]:
-        """Return what the advisors find, by name, but for what is excluded."""
+    def findings(self, url: str) -> set[tuple[str, str]]:
+        """Return what the advisors find, each by name and detail, but for what is excluded."""
         done = self.run(
             "db", "advisors", "--type", "all", "--level", "info", "--output-format", "json", url=url
         )
         results = json.loads(done.stdout)["results"]
-        return {r["name"]: r["detail"] for r in results if r["name"] not in EXCLUDED_LINTS}
+        return {(r["name"], r["detail"]) for r in results if r["name"] not in EXCLUDED_LINTS}

@@ -20,13 +20,13 @@ import structlog
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.usage import RunUsage
 
-from shared.ai.files import parse_files
 from shared.ai.model.analysis import ANALYSIS_SECONDS, LAST_SECONDS, AnalysisBeside, Analyst
 from shared.ai.model.errors import error_for, pause_before_asking_again
 from shared.ai.model.messages import as_conversation
 from shared.ai.model.reading import Reading
 from shared.ai.protocol import EngineResult, Finished, TextDelta, Usage
 from shared.ai.results import engine_error, failed_result
+from shared.encoding.files import parse_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

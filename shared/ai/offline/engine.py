@@ -13,7 +13,8 @@ from shared.ai.protocol import AnalysisReady, EngineResult, Finished, TextDelta
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from shared.ai.protocol import Analysis, EngineEvent, GeneratedFile, HistoryMessage
+    from shared.ai.protocol import Analysis, EngineEvent, HistoryMessage
+    from shared.encoding.files import GeneratedFile
 
 _INTRODUCTION: Final = (
     "This is the offline engine: no AI model is configured, so this reply follows fixed rules."

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.protocol import GeneratedFile
+from shared.encoding.files import GeneratedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Intent, Usage
-from shared.ai.files import render_files
+from shared.encoding.files import render_files
 from shared.encoding.storable import unescape
 from shared.models.turns import RESERVED_METADATA
 from shared.turns.reply import Reply, compose_reply, user_metadata

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from shared.ai import OfflineEngine, TextDelta
-from shared.ai.files import parse_files
+from shared.encoding.files import parse_files
 from tests.support.scripted_engine import record, rows
 
 AWKWARD = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.ai.files import is_safe_path, parse_files
+from shared.encoding.files import is_safe_path, parse_files
 
 
 @pytest.mark.parametrize(

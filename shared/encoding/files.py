@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from shared.ai.protocol import GeneratedFile
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,14 @@ _OPENING: Final = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*(.*)")
 _ATTRIBUTE: Final = re.compile(r"\b(?:path|file|filename|title)=(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
 _LANGUAGE: Final = re.compile(r"[A-Za-z][\w+#-]*")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|\ud800-\udfff]")
+
+
+class GeneratedFile(BaseModel):
+    """A file that the reply contains; `path` is relative and never leaves its root."""
+
+    path: str
+    language: str | None
+    content: str
 
 
 class _Block(NamedTuple):

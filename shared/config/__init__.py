@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.setting_types import FirstKey, HttpUrl, Keys, Listed, LongSecrets, Prices, Seconds
+from shared.config.types import FirstKey, HttpUrl, Keys, Listed, LongSecrets, Prices, Seconds
 
 
 class ConfigurationError(Exception):
