@@ -284,6 +284,8 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    -- By the id that was staged: the conversation that is here, and where it ends.
+    v_here jsonb;
     v_grown jsonb;
 begin
     -- In one order, so that two imports don't wait for each other.
@@ -298,65 +300,73 @@ begin
     order by c.id
     for update of c;
 
-    with grown as (
-        select (header ->> 'id')::uuid as staged_id,
-               c.id,
-               c.last_seq,
-               (select max(m.created_at) from public.messages as m
-                where m.user_id = append_grown.user_id and m.conversation_id = c.id) as newest_at
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.conversations) as h (header)
-        join public.conversations as c
-            on c.user_id = append_grown.user_id
-            and c.imported ->> 'source' = header -> 'imported' ->> 'source'
-            and c.imported ->> 'id' = header -> 'imported' ->> 'id'
-        where p.user_id = append_grown.user_id
-          and p.import_id = append_grown.import_id
-          and (header ->> 'id')::uuid <> all (append_grown.taken)
-          -- Those are known by their content or a key: what has grown is another one.
-          and not header -> 'imported' ? 'checksum'
-    ),
-    staged as (
-        select g.*, p.part, m.place, m.message,
+    select jsonb_object_agg(header ->> 'id', jsonb_build_object(
+        'id', c.id,
+        'last_seq', c.last_seq,
+        'newest_at', (select max(m.created_at) from public.messages as m
+                      where m.user_id = append_grown.user_id and m.conversation_id = c.id)
+    ))
+    into v_here
+    from private.import_parts as p
+    cross join lateral jsonb_array_elements(p.conversations) as h (header)
+    join public.conversations as c
+        on c.user_id = append_grown.user_id
+        and c.imported ->> 'source' = header -> 'imported' ->> 'source'
+        and c.imported ->> 'id' = header -> 'imported' ->> 'id'
+    where p.user_id = append_grown.user_id
+      and p.import_id = append_grown.import_id
+      and (header ->> 'id')::uuid <> all (append_grown.taken)
+      -- Those are known by their content or a key: what has grown is another one.
+      and not header -> 'imported' ? 'checksum';
+
+    with staged as (
+        select m.message ->> 'conversation_id' as staged_id, p.part, m.place, m.message,
                (m.message ->> 'metadata')::jsonb -> 'imported' ->> 'id' as key
         from private.import_parts as p
         cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        join grown as g on g.staged_id = (m.message ->> 'conversation_id')::uuid
         where p.user_id = append_grown.user_id
           and p.import_id = append_grown.import_id
+          and v_here ? (m.message ->> 'conversation_id')
     ),
     known as (
-        select g.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
-        from grown as g
+        select here.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
+        from jsonb_each(v_here) as here (staged_id, place)
         join public.messages as m
-            on m.user_id = append_grown.user_id and m.conversation_id = g.id
+            on m.user_id = append_grown.user_id
+            and m.conversation_id = (here.place ->> 'id')::uuid
         where m.metadata -> 'imported' ->> 'id' is not null
     ),
-    new as (
-        select s.*,
-               row_number() over (partition by s.staged_id order by s.part, s.place) as nth
+    -- A full join is never a loop within a loop, whatever the planner takes these for.
+    compared as (
+        select coalesce(s.staged_id, k.staged_id) as staged_id, s.part, s.place, s.message,
+               s.key is not null and k.key is null as is_new,
+               -- What says something else now, or is on no path of the file any more.
+               k.key is not null and s.message ->> 'content' is distinct from k.content as is_changed
         from staged as s
-        where s.key is not null
-          and not exists (
-              select 1 from known as k where k.staged_id = s.staged_id and k.key = s.key
-          )
+        full join known as k on k.staged_id = s.staged_id and k.key = s.key
+    ),
+    new as (
+        select c.message, v_here -> c.staged_id as here,
+               row_number() over (partition by c.staged_id order by c.part, c.place) as nth
+        from compared as c
+        where c.is_new
     ),
     appended as (
         insert into public.messages
             (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
-        select n.id,
+        select (n.here ->> 'id')::uuid,
                append_grown.user_id,
-               n.last_seq + n.nth,
+               (n.here ->> 'last_seq')::bigint + n.nth,
                case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
                n.message ->> 'content',
                n.message ->> 'generated_code',
                (n.message ->> 'metadata')::jsonb,
                greatest(
                    (n.message ->> 'created_at')::timestamptz,
-                   n.newest_at + n.nth * interval '1 microsecond'
+                   (n.here ->> 'newest_at')::timestamptz + n.nth * interval '1 microsecond'
                )
         from new as n
-        order by n.id, n.nth
+        order by 1, n.nth
         returning conversation_id, seq, created_at
     ),
     moved as (
@@ -371,28 +381,19 @@ begin
             from appended group by conversation_id
         ) as a
         where c.user_id = append_grown.user_id and c.id = a.conversation_id
-        returning c.id
     )
-    select jsonb_object_agg(
-        g.staged_id,
-        jsonb_build_object(
-            'appended', (select count(*) from new as n where n.staged_id = g.staged_id),
-            -- What says something else now, or is on no path of the file any more.
-            'changed', (
-                select count(*)
-                from known as k
-                left join staged as s on s.staged_id = k.staged_id and s.key = k.key
-                where k.staged_id = g.staged_id
-                  and s.message ->> 'content' is distinct from k.content
-            )
-        )
-    )
+    select jsonb_object_agg(counted.staged_id, to_jsonb(counted) - 'staged_id')
     into v_grown
-    from grown as g;
+    from (
+        select c.staged_id,
+               count(*) filter (where c.is_new) as appended,
+               count(*) filter (where c.is_changed) as changed
+        from compared as c
+        group by c.staged_id
+    ) as counted;
     return v_grown;
 end;
 $$;
 
 revoke all on function private.append_grown from public, anon, authenticated, service_role;
-comment on function private.append_grown is
-    'Appends to conversations that an earlier import made what their file has more by now: {staged id: {appended, changed}}. A message is known by the id that it has where it is from.';
+comment on function private.append_grown is 'Appends to conversations that an earlier import made what their file has more by now: {staged id: {appended, changed}}. A message is known by the id that it has where it is from.';
