@@ -284,8 +284,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    -- By the id that was staged: the conversation that is here, and where it ends.
-    v_here jsonb;
+    v_here jsonb; -- by the id that was staged: the conversation that is here, and where it ends
     v_grown jsonb;
 begin
     -- In one order, so that two imports don't wait for each other.
@@ -332,24 +331,26 @@ begin
         select here.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
         from jsonb_each(v_here) as here (staged_id, place)
         join public.messages as m
-            on m.user_id = append_grown.user_id
-            and m.conversation_id = (here.place ->> 'id')::uuid
+            on m.user_id = append_grown.user_id and m.conversation_id = (here.place ->> 'id')::uuid
         where m.metadata -> 'imported' ->> 'id' is not null
     ),
     -- A full join is never a loop within a loop, whatever the planner takes these for.
     compared as (
-        select coalesce(s.staged_id, k.staged_id) as staged_id, s.part, s.place, s.message,
-               s.key is not null and k.key is null as is_new,
+        select coalesce(s.staged_id, k.staged_id) as staged_id, s.key, s.part, s.place, s.message,
+               v_here -> s.staged_id as here, s.key is not null and k.key is null as is_new,
                -- What says something else now, or is on no path of the file any more.
                k.key is not null and s.message ->> 'content' is distinct from k.content as is_changed
         from staged as s
         full join known as k on k.staged_id = s.staged_id and k.key = s.key
     ),
     new as (
-        select c.message, v_here -> c.staged_id as here,
-               row_number() over (partition by c.staged_id order by c.part, c.place) as nth
-        from compared as c
-        where c.is_new
+        select d.*, row_number() over (partition by d.here order by d.part, d.place) as nth
+        from (
+            -- A file may have a conversation twice: as it was, and as it has grown.
+            select distinct on (c.here, c.key) c.*
+            from compared as c where c.is_new
+            order by c.here, c.key, c.part, c.place
+        ) as d
     ),
     appended as (
         insert into public.messages
@@ -362,9 +363,10 @@ begin
                n.message ->> 'generated_code',
                (n.message ->> 'metadata')::jsonb,
                greatest(
-                   (n.message ->> 'created_at')::timestamptz,
-                   (n.here ->> 'newest_at')::timestamptz + n.nth * interval '1 microsecond'
-               )
+                   (n.here ->> 'newest_at')::timestamptz,
+                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
+                       over (partition by n.here order by n.nth)
+               ) + n.nth * interval '1 microsecond'
         from new as n
         order by 1, n.nth
         returning conversation_id, seq, created_at
@@ -378,17 +380,16 @@ begin
                        then jsonb_build_object('lastSeq', a.last_seq) else '{}' end
         from (
             select conversation_id, max(seq) as last_seq, max(created_at) as newest_at
-            from appended group by conversation_id
-        ) as a
+            from appended group by conversation_id) as a
         where c.user_id = append_grown.user_id and c.id = a.conversation_id
     )
     select jsonb_object_agg(counted.staged_id, to_jsonb(counted) - 'staged_id')
     into v_grown
     from (
-        select c.staged_id,
-               count(*) filter (where c.is_new) as appended,
+        select c.staged_id, count(n.nth) as appended,
                count(*) filter (where c.is_changed) as changed
         from compared as c
+        full join new as n on n.staged_id = c.staged_id and n.part = c.part and n.place = c.place
         group by c.staged_id
     ) as counted;
     return v_grown;

@@ -230,25 +230,34 @@ def test_a_page_ends_before_it_is_too_large(scratch: psycopg.Connection, owner: 
 
 
 def grown(
-    db: psycopg.Connection, owner: uuid.UUID, said: dict[str, str], source: str = "chatgpt"
+    db: psycopg.Connection, owner: uuid.UUID, *entries: dict[str, str], source: str = "chatgpt"
 ) -> dict[str, Any]:
-    """Import one conversation whose messages are these, by their ids; return what became of it."""
-    import_id, conversation = uuid.uuid4(), str(uuid.uuid4())
-    times = [f"2020-01-01T00:00:{second:02}Z" for second in range(len(said))]
-    imported = {"source": source, "id": "one", **({"checksum": "c"} if source == "list" else {})}
-    header = {"id": conversation, "title": "T", "metadata": "{}", "last_seq": len(said),
-              "created_at": times[0], "updated_at": times[-1], "imported": imported}  # fmt: skip
-    messages = [
-        {"conversation_id": conversation, "role": "user", "content": content, "created_at": at,
-         "metadata": json.dumps({"imported": {"id": key}})}
-        for (key, content), at in zip(said.items(), times, strict=True)
-    ]  # fmt: skip
-    db.execute(
-        "select stage_import(%s, %s, 0, %s, %s)",
-        (owner, import_id, json.dumps([header]), json.dumps(messages)),
-    )
-    (outcome,) = commit(db, import_id, owner, 1)
-    return outcome
+    """Import a conversation whose messages are these, by their ids; return what became of it.
+
+    A file may have it several times: what is returned is of the last.
+    """
+    import_id = uuid.uuid4()
+    for part, said in enumerate(entries):
+        conversation = str(uuid.uuid4())
+        times = [f"2020-01-01T00:00:{second:02}Z" for second in range(len(said))]
+        imported = {
+            "source": source,
+            "id": "one",
+            **({"checksum": "c"} if source == "list" else {}),
+        }
+        header = {"id": conversation, "title": "T", "metadata": "{}", "last_seq": len(said),
+                  "created_at": times[0], "updated_at": times[-1],
+                  "imported": imported}  # fmt: skip
+        messages = [
+            {"conversation_id": conversation, "role": "user", "content": content,
+             "created_at": at, "metadata": json.dumps({"imported": {"id": key}})}
+            for (key, content), at in zip(said.items(), times, strict=True)
+        ]  # fmt: skip
+        db.execute(
+            "select stage_import(%s, %s, %s, %s, %s)",
+            (owner, import_id, part, json.dumps([header]), json.dumps(messages)),
+        )
+    return commit(db, import_id, owner, len(entries))[-1]
 
 
 # 200 conversations of 50 messages.
@@ -316,10 +325,26 @@ def test_an_import_of_what_is_here_already_takes_no_longer_than_the_first(
     assert seconds[1] < 3 * seconds[0]
 
 
+@pytest.mark.promise("imports", red="`append_grown` takes a message once an entry")
+def test_a_conversation_that_a_file_has_twice_grows_once(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """As in a zip of two months' exports: each new message is appended once, in a right order."""
+    first = grown(scratch, owner, {"a": "A"})
+    months = ({"a": "A", "b": "B", "c": "C"}, {"a": "A", "x": "X", "b": "B", "d": "D"})
+    grown(scratch, owner, *months)
+    said = scratch.execute(
+        "select content from messages where conversation_id = %s order by seq", (first["id"],)
+    ).fetchall()
+    assert [row[0] for row in said] == ["A", "B", "C", "X", "D"]
+    found = scratch.execute("select private.find_broken(grace_seconds => 0)").fetchone()
+    assert found == ({},)
+
+
 def test_a_list_that_has_grown_is_another_one(
     scratch: psycopg.Connection, owner: uuid.UUID
 ) -> None:
     """It is known by its content or a key."""
-    grown(scratch, owner, {"a": "A"}, "list")
-    more = grown(scratch, owner, {"a": "A", "b": "B"}, "list")
+    grown(scratch, owner, {"a": "A"}, source="list")
+    more = grown(scratch, owner, {"a": "A", "b": "B"}, source="list")
     assert (more["is_taken"], more["appended"]) == (False, 0)
