@@ -28,12 +28,11 @@ create index if not exists messages_inserted_at_topic_idx
 alter table realtime.messages enable row level security;
 
 alter table realtime.messages owner to supabase_realtime_admin;
+
+-- Nobody may delete: live events stay until Realtime drops them.
 revoke all on table realtime.messages from public;
 grant select, insert, update on table realtime.messages
     to postgres, anon, authenticated, service_role;
-
--- Hosted projects grant no delete: there live events stay until Realtime drops them.
-grant delete on table realtime.messages to postgres;
 
 comment on table realtime.messages is
     'Broadcasts sent from SQL, kept for 72 hours; its policies decide who may join and send.';

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import structlog
+
+from shared.errors import AppError
 from shared.models.retention import ApplyRetentionResponse, RemovedRows
 
 if TYPE_CHECKING:
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from shared.models.retention import ApplyRetentionRequest
     from shared.persistence import Persistence
 
+log = structlog.get_logger(__name__)
+
 SECONDS = 20.0  # gateways wait little longer for an answer
 MOST_USERS = 100  # in one listing
 
@@ -20,7 +25,10 @@ MOST_USERS = 100  # in one listing
 async def apply_retention(
     persistence: Persistence, request: ApplyRetentionRequest
 ) -> ApplyRetentionResponse:
-    """Archive and delete what the policies say, or count it; `more` where another call goes on."""
+    """Archive and delete what the policies say, or count it; `more` where another call goes on.
+
+    Of all who are due, one who can't be served keeps no other waiting.
+    """
     deadline = time.monotonic() + SECONDS
     users = await _users_due(persistence, request)
     done = _Sum(dry_run=request.dry_run)
@@ -28,10 +36,16 @@ async def apply_retention(
         room = request.most - done.conversations
         if room <= 0 or time.monotonic() > deadline:
             return done.response(more=True)
-        step = await persistence.apply_retention(
-            user_id, dry_run=request.dry_run, most=room, project_id=request.project_id
-        )
-        done.add(step)
+        try:
+            step = await persistence.apply_retention(
+                user_id, dry_run=request.dry_run, most=room, project_id=request.project_id
+            )
+        except AppError:
+            if request.user_id is not None:
+                raise
+            log.exception("retention_not_applied", user_id=str(user_id))
+        else:
+            done.add(step)
     return done.response(more=done.has_more or len(users) >= MOST_USERS)
 
 

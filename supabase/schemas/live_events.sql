@@ -69,19 +69,25 @@ create policy listen_to_own_conversation on realtime.messages
         )
     );
 
--- Live events carry what was said. Realtime drops them by itself after three days; where this
--- project's owner may, they go at once with their conversation, whoever deletes it. Runs as its
--- owner, because nobody else may delete them, and never stands in the way of a removal, a limit on
--- time included. By day, in which the events are kept, and not beyond the life of what is removed.
+-- Live events carry what was said. Only Realtime may delete them, which it does after three days:
+-- their content goes at once with their conversation, whoever deletes it. Runs as its owner, because
+-- no policy lets a client change them, and never stands in the way of a removal, a limit on time
+-- included. By day, in which the events are kept, and not beyond the life of what is removed: that
+-- of an import was written down by another clock.
 create function private.forget_events()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    delete from realtime.messages as m
-    using removed as r
+    update realtime.messages as m
+    set topic = 'erased',
+        payload = '{}'
+    from removed as r
     where m.topic = 'conversation:' || r.id
-      and m.inserted_at >= greatest(r.created_at, now() - interval '4 days') at time zone 'utc';
+      and m.extension = 'broadcast'
+      and m.private is true -- as the index of hosted projects has it
+      and m.inserted_at
+          >= greatest(r.created_at - interval '1 hour', now() - interval '4 days') at time zone 'utc';
 
     return null;
 exception
@@ -92,7 +98,7 @@ end;
 $$;
 
 revoke all on function private.forget_events from public, anon, authenticated, service_role;
-comment on function private.forget_events is 'Removes the live events of conversations that were deleted, as far as that is allowed.';
+comment on function private.forget_events is 'Empties the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events
     after delete on public.conversations

@@ -117,7 +117,7 @@ comment on function private.assign_message_place is 'Gives every message its seq
 
 -- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events, since nobody can be listening to a conversation that this transaction makes.
+-- there events: who is listening to a conversation that has grown sees a gap before the next one.
 create trigger messages_assign_place
     before insert on public.messages
     for each row

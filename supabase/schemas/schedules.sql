@@ -7,13 +7,16 @@ create procedure private.apply_retention()
 language plpgsql security invoker
 as $$
 declare
+    c_time constant interval := '10 minutes';
+    v_started constant timestamptz := clock_timestamp();
     v_user_id uuid;
 begin
     for v_user_id in
         select pg_catalog.jsonb_array_elements_text(
-            public.list_users_due_for_retention() -> 'users'
+            public.list_users_due_for_retention(most => 10000) -> 'users'
         )::pg_catalog.uuid
     loop
+        exit when clock_timestamp() > v_started + c_time;
         begin
             perform public.apply_retention(v_user_id, dry_run => false);
         exception
@@ -26,7 +29,7 @@ end;
 $$;
 
 revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
-comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction.';
+comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction, and ends before the next run.';
 
 create procedure private.sweep_imports()
 language plpgsql security invoker

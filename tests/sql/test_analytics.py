@@ -1,4 +1,4 @@
-"""conversation_analytics against worlds that were counted by hand."""
+"""conversation_analytics against turns that were counted by hand."""
 
 import re
 import uuid

@@ -1,6 +1,7 @@
 """The SQL of exports and imports: what is staged, what is taken, and what nobody can forge."""
 
 import json
+import time
 import uuid
 from typing import Any
 
@@ -158,8 +159,8 @@ def test_a_second_import_of_one_thing_names_the_first(
     for user, checksum in ((owner, "a"), (owner, "b"), (other[0], "a")):
         import_id, _ = staged(scratch, user, id="one", checksum=checksum)
         outcomes += commit(scratch, import_id, user)
-    told = [(o["is_taken"], o["known_id"] == known, o["is_same"]) for o in outcomes]
-    assert told == [(False, True, True), (False, True, False), (True, False, True)]
+    known_as = [(o["is_taken"], o["known_id"] == known, o["is_same"]) for o in outcomes]
+    assert known_as == [(False, True, True), (False, True, False), (True, False, True)]
 
 
 def test_staging_is_repeatable(scratch: psycopg.Connection, owner: uuid.UUID) -> None:
@@ -259,6 +260,30 @@ def grown(
     return commit(db, import_id, owner, len(entries))[-1]
 
 
+# 200 conversations of 50 messages.
+STAGE_MANY = """
+    with chats as (
+        select gen_random_uuid() as id, n, '2020-01-01T00:00:00Z'::timestamptz as at
+        from generate_series(1, 200) as n
+    ),
+    said as (
+        select c.id, jsonb_build_object(
+            'conversation_id', c.id, 'role', 'user', 'content', 'Text',
+            'created_at', c.at + k * interval '1 second',
+            'metadata', jsonb_build_object('imported', jsonb_build_object('id', k))::text
+        ) as message
+        from chats as c, generate_series(1, 50) as k
+    )
+    insert into private.import_parts (user_id, import_id, part, conversations, messages)
+    select %s, %s, 0, jsonb_agg(jsonb_build_object(
+        'id', c.id, 'title', 'T', 'metadata', '{}', 'last_seq', 50, 'created_at', c.at,
+        'updated_at', c.at + interval '1 hour',
+        'imported', jsonb_build_object('source', 'chatgpt', 'id', c.n)
+    )), (select jsonb_agg(message order by id, message ->> 'created_at') from said)
+    from chats as c
+"""
+
+
 @pytest.mark.promise("imports", red="the time of an appended message is the file's")
 def test_a_conversation_that_has_grown_is_brought_up_to_date(
     scratch: psycopg.Connection, owner: uuid.UUID
@@ -283,6 +308,21 @@ def test_a_conversation_that_has_grown_is_brought_up_to_date(
     assert [row[0] for row in said] == ["A", "B", "Here", "C", "D"]
     found = scratch.execute("select private.find_broken(grace_seconds => 0)").fetchone()
     assert found == ({},)
+
+
+def test_an_import_of_what_is_here_already_takes_no_longer_than_the_first(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """Of many conversations each is compared with itself alone."""
+    seconds = []
+    for _ in range(2):
+        import_id = uuid.uuid4()
+        scratch.execute(STAGE_MANY, (owner, import_id))
+        began = time.monotonic()
+        outcomes = commit(scratch, import_id, owner, 1)
+        seconds.append(time.monotonic() - began)
+    assert {(one["is_taken"], one["appended"]) for one in outcomes} == {(False, 0)}
+    assert seconds[1] < 3 * seconds[0]
 
 
 @pytest.mark.promise("imports", red="`append_grown` takes a message once an entry")

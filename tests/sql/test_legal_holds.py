@@ -51,16 +51,16 @@ def test_a_hold_waits_for_a_removal_that_has_begun(database_url: str) -> None:
     """And then finds nothing to hold: no removal slips through behind a hold that was given."""
     with (
         psycopg.connect(database_url, autocommit=True) as db,
-        psycopg.connect(database_url) as remover,
+        psycopg.connect(database_url) as deleter,
     ):
         user_id = make_account(db)
         conversation = make_conversation(db, user_id)
-        remover.execute("delete from conversations where id = %s", (conversation,))
+        deleter.execute("delete from conversations where id = %s", (conversation,))
         own = {"user_id": user_id, "reason": "case"}
         for named in ({"conversation_id": conversation}, {}):
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 Caller(db).call("place_legal_hold", **own, **named)
-        remover.commit()
+        deleter.commit()
         with pytest.raises(psycopg.Error) as refusal:
             Caller(db).call("place_legal_hold", **own, conversation_id=conversation)
         assert Caller(db).call("place_legal_hold", **own)["reason"] == "case"

@@ -28,50 +28,50 @@ from tests.support.permissions import (
     TABLES,
     WRITABLE,
 )
-from tests.support.tenants import ACTORS, SECRET_TEXT, World, make_world, outcome
+from tests.support.tenants import ACTORS, SECRET_TEXT, Tenants, make_tenants, outcome
 
 pytest_plugins = ["tests.support.scratch"]
 
-# One event loop for all, so that those who change nothing can share a world and its connections.
+# One event loop for all, so that those who change nothing can share users and connections.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WorldFor = Callable[[bool], Awaitable[World]]
+TenantsFor = Callable[[bool], Awaitable[Tenants]]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def world(stack: Stack) -> AsyncIterator[World]:
+async def tenants(stack: Stack) -> AsyncIterator[Tenants]:
     """Two new users, of whom one owns a conversation with a running turn."""
-    made = await make_world(stack)
+    made = await make_tenants(stack)
     yield made
     await made.aclose()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def untouched(stack: Stack) -> AsyncIterator[World]:
-    """The world of all tests that change nothing in it: they read, or are refused."""
-    made = await make_world(stack)
+async def untouched(stack: Stack) -> AsyncIterator[Tenants]:
+    """The users of all tests that change nothing of theirs: they read, or are refused."""
+    made = await make_tenants(stack)
     yield made
     await made.aclose()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def world_for(stack: Stack, untouched: World) -> AsyncIterator[WorldFor]:
-    """Give a new world to who will change it, and the one of all others to who won't."""
-    made: list[World] = []
+async def tenants_for(stack: Stack, untouched: Tenants) -> AsyncIterator[TenantsFor]:
+    """Give new users to a test that changes rows of theirs, and the shared ones to others."""
+    made: list[Tenants] = []
 
-    async def give(is_changed: bool) -> World:
+    async def give(is_changed: bool) -> Tenants:
         if not is_changed:
             return untouched
-        made.append(await make_world(stack))
+        made.append(await make_tenants(stack))
         return made[-1]
 
     yield give
-    for world in made:
-        await world.aclose()
+    for tenants in made:
+        await tenants.aclose()
 
 
 async def test_the_data_api_leaves_the_grants_as_the_migrations_wrote_them(
-    untouched: World, db: psycopg.Connection, catalog: str
+    untouched: Tenants, db: psycopg.Connection, catalog: str
 ) -> None:
     """After requests by everybody the catalog is still what the migrations make.
 
@@ -87,22 +87,22 @@ async def test_the_data_api_leaves_the_grants_as_the_migrations_wrote_them(
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_command_on_a_table(
-    world_for: WorldFor, db: psycopg.Connection, table: str, actor: str, command: str
+    tenants_for: TenantsFor, db: psycopg.Connection, table: str, actor: str, command: str
 ) -> None:
-    """The answer is the expected one; what is refused changes nothing and tells nothing."""
+    """The answer is the expected one; what is refused changes nothing and shows nothing."""
     expected = TABLES[table][actor][COMMANDS.index(command)]
     is_changing = expected == "done" and command != "select"
-    world = await world_for(is_changing)
-    row = f"{table}?id=eq.{ROW_OF[table](world) if command != 'insert' else None}"
-    before = _owned(db, world)
+    tenants = await tenants_for(is_changing)
+    row = f"{table}?id=eq.{ROW_OF[table](tenants) if command != 'insert' else None}"
+    before = _owned(db, tenants)
     answer = await {
-        "select": lambda: world.call(actor, "GET", row),
-        "insert": lambda: world.call(actor, "POST", table, json=NEW_ROW[table](world)),
-        "update": lambda: world.call(actor, "PATCH", row, json=CHANGE[table]),
-        "delete": lambda: world.call(actor, "DELETE", row),
+        "select": lambda: tenants.call(actor, "GET", row),
+        "insert": lambda: tenants.call(actor, "POST", table, json=NEW_ROW[table](tenants)),
+        "update": lambda: tenants.call(actor, "PATCH", row, json=CHANGE[table]),
+        "delete": lambda: tenants.call(actor, "DELETE", row),
     }[command]()
     assert outcome(answer) == expected, answer.text
-    assert (_owned(db, world) != before) == is_changing
+    assert (_owned(db, tenants) != before) == is_changing
     if expected != "done":
         assert SECRET_TEXT not in answer.text
 
@@ -111,27 +111,27 @@ async def test_a_command_on_a_table(
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("function", FUNCTIONS)
 async def test_a_call_of_a_function(
-    world_for: WorldFor, db: psycopg.Connection, function: str, actor: str
+    tenants_for: TenantsFor, db: psycopg.Connection, function: str, actor: str
 ) -> None:
     """The answer is the expected one; what is refused changes nothing; nobody sees the owner's."""
     expected = FUNCTIONS[function][actor]
-    world = await world_for(expected == "done")
-    before = _owned(db, world)
-    answer = await world.rpc(actor, function, ARGUMENTS[function](world, world.id_of(actor)))
+    tenants = await tenants_for(expected == "done")
+    before = _owned(db, tenants)
+    answer = await tenants.rpc(actor, function, ARGUMENTS[function](tenants, tenants.id_of(actor)))
     assert outcome(answer) == expected, answer.text
     if expected != "done":
-        assert _owned(db, world) == before
+        assert _owned(db, tenants) == before
     if actor in {"anon", "other"}:
-        assert _owned(db, world) == before
+        assert _owned(db, tenants) == before
         assert SECRET_TEXT not in answer.text
-        assert world.conversation not in answer.text
+        assert tenants.conversation not in answer.text
 
 
 @pytest.mark.parametrize(
     "function", [name for name, row in FUNCTIONS.items() if row["other"] != "denied"]
 )
 async def test_nobody_calls_a_function_for_another(
-    untouched: World, db: psycopg.Connection, function: str
+    untouched: Tenants, db: psycopg.Connection, function: str
 ) -> None:
     """Who signs in names themselves; with another's id a call is refused, and changes nothing."""
     before = _owned(db, untouched)
@@ -144,7 +144,7 @@ async def test_nobody_calls_a_function_for_another(
 
 @pytest.mark.promise("isolation")
 @pytest.mark.parametrize("embed", EMBEDS)
-async def test_an_embed_shows_what_a_select_shows(untouched: World, embed: str) -> None:
+async def test_an_embed_shows_what_a_select_shows(untouched: Tenants, embed: str) -> None:
     """The owner gets both sides, another user no row, anon a refusal, the service everything."""
     column = "id" if embed.startswith("conversations") else "conversation_id"
     query = f"{embed}&{column}=eq.{untouched.conversation}"
@@ -157,10 +157,10 @@ async def test_an_embed_shows_what_a_select_shows(untouched: World, embed: str) 
 
 
 @pytest.mark.promise("isolation")
-async def test_an_embed_does_not_lead_from_ones_own_row_into_anothers(world: World) -> None:
+async def test_an_embed_does_not_lead_from_ones_own_row_into_anothers(tenants: Tenants) -> None:
     """All that another user lists with everything embedded is their own."""
-    mine = (await world.call("other", "POST", "conversations", json={"title": "Mine"})).json()[0]
-    answer = await world.call("other", "GET", "conversations?select=*,messages(*),turns(*)")
+    mine = (await tenants.call("other", "POST", "conversations", json={"title": "Mine"})).json()[0]
+    answer = await tenants.call("other", "GET", "conversations?select=*,messages(*),turns(*)")
     assert [row["id"] for row in answer.json()] == [mine["id"]]
     assert SECRET_TEXT not in answer.text
 
@@ -168,7 +168,7 @@ async def test_an_embed_does_not_lead_from_ones_own_row_into_anothers(world: Wor
 @pytest.mark.promise("own rows")
 @pytest.mark.parametrize(("table", "command"), WRITABLE)
 async def test_a_user_can_write_no_column_but_those_listed(
-    untouched: World, db: psycopg.Connection, table: str, command: str
+    untouched: Tenants, db: psycopg.Connection, table: str, command: str
 ) -> None:
     """Each column of the catalog that isn't listed is refused by itself, in one's own row too."""
     columns = db.execute(
@@ -193,26 +193,26 @@ async def test_a_user_can_write_no_column_but_those_listed(
 
 @pytest.mark.parametrize("given", [{}, {"user_id": "own"}, {"metadata": {"client": "cli"}}])
 async def test_a_users_own_message_is_stored_in_its_place(
-    world: World, given: dict[str, Any]
+    tenants: Tenants, given: dict[str, Any]
 ) -> None:
     """With or without user_id, the row gets the owner, the next seq and a later created_at."""
-    row = {"conversation_id": world.conversation, "role": "user", "content": "Hi"} | given
+    row = {"conversation_id": tenants.conversation, "role": "user", "content": "Hi"} | given
     if "user_id" in row:
-        row["user_id"] = world.owner.id
-    stored = (await world.call("owner", "POST", "messages", json=row)).json()[0]
-    last = (await world.call("owner", "GET", f"messages?id=eq.{world.free_message}")).json()[0]
-    assert (stored["user_id"], stored["seq"]) == (world.owner.id, last["seq"] + 1)
+        row["user_id"] = tenants.owner.id
+    stored = (await tenants.call("owner", "POST", "messages", json=row)).json()[0]
+    last = (await tenants.call("owner", "GET", f"messages?id=eq.{tenants.free_message}")).json()[0]
+    assert (stored["user_id"], stored["seq"]) == (tenants.owner.id, last["seq"] + 1)
     assert stored["created_at"] > last["created_at"]
     assert (stored["is_summary"], stored["turn_id"]) == (False, None)
 
 
-async def test_several_messages_in_one_insert_take_their_places_in_order(world: World) -> None:
+async def test_several_messages_in_one_insert_take_their_places_in_order(tenants: Tenants) -> None:
     """A batch gets consecutive places in the order given, and no two created_at are equal."""
     rows = [
-        {"conversation_id": world.conversation, "role": "user", "content": str(n)}
+        {"conversation_id": tenants.conversation, "role": "user", "content": str(n)}
         for n in range(20)
     ]
-    stored = (await world.call("owner", "POST", "messages", json=rows)).json()
+    stored = (await tenants.call("owner", "POST", "messages", json=rows)).json()
     in_order = sorted(stored, key=lambda row: row["seq"])
     assert [row["content"] for row in in_order] == [str(n) for n in range(20)]
     assert [row["seq"] for row in in_order] == list(range(3, 23))
@@ -234,15 +234,15 @@ async def test_several_messages_in_one_insert_take_their_places_in_order(world: 
     ids=str,
 )
 async def test_a_message_that_is_not_ones_own_is_refused(
-    world: World, db: psycopg.Connection, change: dict[str, str], expected: str
+    tenants: Tenants, db: psycopg.Connection, change: dict[str, str], expected: str
 ) -> None:
     """By the policy or by the foreign key, nothing stored, no place used up."""
-    others = (await world.call("other", "POST", "conversations", json={"title": "T"})).json()[0]
-    named = {"other": world.other.id, "others": others["id"], "missing": str(uuid.uuid4())}
-    row = {"conversation_id": world.conversation, "role": "user", "content": "x"}
+    others = (await tenants.call("other", "POST", "conversations", json={"title": "T"})).json()[0]
+    named = {"other": tenants.other.id, "others": others["id"], "missing": str(uuid.uuid4())}
+    row = {"conversation_id": tenants.conversation, "role": "user", "content": "x"}
     row |= {column: named.get(value, value) for column, value in change.items()}
-    before = _owned(db, world)
-    answer = await world.call("owner", "POST", "messages", json=row)
+    before = _owned(db, tenants)
+    answer = await tenants.call("owner", "POST", "messages", json=row)
     stored = db.execute(
         "select last_seq, (select count(*) from messages where conversation_id = c.id)"
         " from conversations as c where id = %s",
@@ -250,46 +250,47 @@ async def test_a_message_that_is_not_ones_own_is_refused(
     ).fetchone()
     assert outcome(answer) == expected, answer.text
     assert stored == (0, 0)
-    assert _owned(db, world) == before
+    assert _owned(db, tenants) == before
 
 
 @pytest.mark.promise("no oracle")
-async def test_anothers_conversation_and_a_missing_one_are_one_answer(world: World) -> None:
+async def test_anothers_conversation_and_a_missing_one_are_one_answer(tenants: Tenants) -> None:
     """Select, embed, insert, update, delete and every function say the very same of both."""
     missing = str(uuid.uuid4())
-    said = {
-        place: await _everything_said_of(world, place) for place in (world.conversation, missing)
+    answers = {
+        place: await _everything_said_of(tenants, place)
+        for place in (tenants.conversation, missing)
     }
-    assert said[world.conversation] == said[missing]
+    assert answers[tenants.conversation] == answers[missing]
 
 
 @pytest.mark.promise("own rows")
-async def test_an_upsert_can_not_change_a_message(world: World, db: psycopg.Connection) -> None:
+async def test_an_upsert_can_not_change_a_message(tenants: Tenants, db: psycopg.Connection) -> None:
     """Neither merging nor ignoring duplicates gives a client or the service a way in."""
-    before = _owned(db, world)
-    row = NEW_ROW["messages"](world) | {"id": world.message, "content": "Changed"}
+    before = _owned(db, tenants)
+    row = NEW_ROW["messages"](tenants) | {"id": tenants.message, "content": "Changed"}
     for actor in ("anon", "owner", "other", "service"):
-        answer = await world.call(
+        answer = await tenants.call(
             actor, "POST", "messages", json=row, prefer="resolution=merge-duplicates"
         )
         assert outcome(answer) == "denied", (actor, answer.text)
-    assert _owned(db, world) == before
+    assert _owned(db, tenants) == before
 
 
 async def test_the_service_can_repeat_an_insert_without_leaving_a_gap(
-    world: World, db: psycopg.Connection
+    tenants: Tenants, db: psycopg.Connection
 ) -> None:
     """An insert that ignores duplicates stores nothing the second time and uses up no place."""
-    row = NEW_ROW["messages"](world) | {"id": str(uuid.uuid4()), "role": "system"}
+    row = NEW_ROW["messages"](tenants) | {"id": str(uuid.uuid4()), "role": "system"}
     for _ in range(2):
-        answer = await world.call(
+        answer = await tenants.call(
             "service", "POST", "messages", json=row, prefer="resolution=ignore-duplicates"
         )
         assert answer.is_success, answer.text
     seqs = db.execute(
         "select array_agg(m.seq order by m.seq), max(c.last_seq) from messages as m"
         " join conversations as c on c.id = m.conversation_id where c.id = %s",
-        (world.conversation,),
+        (tenants.conversation,),
     ).fetchone()
     assert seqs == ([1, 2, 3], 3)
 
@@ -297,7 +298,7 @@ async def test_the_service_can_repeat_an_insert_without_leaving_a_gap(
 @pytest.mark.parametrize(
     "schema", ["auth", "private", "realtime", "search", "supabase_migrations", "pg_catalog"]
 )
-async def test_no_schema_but_public_is_served(untouched: World, schema: str) -> None:
+async def test_no_schema_but_public_is_served(untouched: Tenants, schema: str) -> None:
     """Asking for another schema by header shows a user nothing of it."""
     tables = {
         "auth": "users",
@@ -313,17 +314,17 @@ async def test_no_schema_but_public_is_served(untouched: World, schema: str) -> 
     assert answer.is_client_error or all("seq" in row for row in answer.json()), answer.text
 
 
-async def _everything_said_of(world: World, conversation: str) -> list[tuple[int, str]]:
+async def _everything_said_of(tenants: Tenants, conversation: str) -> list[tuple[int, str]]:
     """Return status and body of each call that another user can make with a conversation's id."""
     row = {"conversation_id": conversation, "role": "user", "content": "x"}
-    own = {"user_id": world.other.id}
+    own = {"user_id": tenants.other.id}
     calls: list[tuple[str, str, Any]] = [
         ("GET", f"conversations?id=eq.{conversation}", None),
         ("GET", f"conversations?id=eq.{conversation}&select=*,messages(*)", None),
         ("GET", f"messages?conversation_id=eq.{conversation}", None),
         ("GET", f"turns?conversation_id=eq.{conversation}", None),
         ("POST", "messages", row),
-        ("POST", "messages", row | {"user_id": world.owner.id}),
+        ("POST", "messages", row | {"user_id": tenants.owner.id}),
         ("POST", "messages", row | {"role": "assistant"}),
         ("PATCH", f"conversations?id=eq.{conversation}", {"title": "x"}),
         ("DELETE", f"conversations?id=eq.{conversation}", None),
@@ -333,11 +334,11 @@ async def _everything_said_of(world: World, conversation: str) -> list[tuple[int
             if row is OF_THE_OWNER
         ),
     ]
-    answers = [await world.call("other", method, path, json=body) for method, path, body in calls]
+    answers = [await tenants.call("other", method, path, json=body) for method, path, body in calls]
     return [(answer.status_code, answer.text) for answer in answers]
 
 
-def _owned(db: psycopg.Connection, world: World) -> list[tuple[Any, ...]]:
+def _owned(db: psycopg.Connection, tenants: Tenants) -> list[tuple[Any, ...]]:
     """Return every row of the owner's, in every table."""
     return [
         row
@@ -347,6 +348,6 @@ def _owned(db: psycopg.Connection, world: World) -> list[tuple[Any, ...]]:
                 "select {name}, id::text, to_jsonb(t)::text from public.{table} as t"
                 " where user_id = %s order by id"
             ).format(name=table, table=psycopg.sql.Identifier(table)),
-            (world.owner.id,),
+            (tenants.owner.id,),
         ).fetchall()
     ]

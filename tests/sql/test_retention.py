@@ -185,6 +185,21 @@ def test_the_schedule_applies_retention_one_user_a_transaction(database_url: str
         assert state(db, *made) == ["active", "gone", "gone"]
 
 
+def test_the_schedule_applies_retention_to_all_who_are_due(database_url: str) -> None:
+    """However many: whoever had to wait for the next run would wait for ever behind new ones."""
+    with psycopg.connect(database_url, autocommit=True) as db:
+        db.execute(
+            "insert into auth.users (id) select gen_random_uuid() from generate_series(1, 150)"
+        )
+        db.execute(
+            "insert into conversations (user_id, updated_at)"
+            " select id, now() - interval '9 days' from auth.users"
+        )
+        Caller(db).call("set_retention_policy", delete_after_days=1)
+        db.execute("call private.apply_retention()")
+        assert db.execute("select count(*) from conversations").fetchone() == (0,)
+
+
 @pytest.mark.promise("retention", red="holds not in the rule")
 def test_a_running_turn_and_a_hold_keep_a_conversation_from_retention(
     scratch: psycopg.Connection, service: Caller, owner: str

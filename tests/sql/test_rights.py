@@ -39,6 +39,15 @@ def test_the_platforms_own_tables_stay_the_platforms(
     ).fetchone() == (name, False)
 
 
+def test_nobody_but_realtime_deletes_live_events(scratch: psycopg.Connection) -> None:
+    """Not the project's owner either: what is erased there has to be emptied."""
+    for role in ("anon", "authenticated", "service_role", "postgres"):
+        found = scratch.execute(
+            "select has_table_privilege(%s, 'realtime.messages', 'delete')", (role,)
+        )
+        assert found.fetchone() == (False,)
+
+
 def test_a_new_table_is_nobodys_until_it_is_granted(scratch: psycopg.Connection) -> None:
     """As on projects made since the default privileges are gone."""
     scratch.execute("set local role postgres; create table public.new (id int)")

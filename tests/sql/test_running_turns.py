@@ -75,7 +75,7 @@ def test_a_heartbeat_writes_the_draft_from_an_offset_in_characters(
     assert answers == [{"is_ours": True, "cancel_requested": False}] * 4
 
 
-@pytest.mark.promise("fencing", red="every beat written as it comes")
+@pytest.mark.promise("fencing", red="every heartbeat's draft written as it comes")
 def test_a_heartbeat_that_comes_late_takes_nothing_back(
     service: Caller, db: psycopg.Connection, account: str
 ) -> None:

@@ -30,28 +30,15 @@ ALLOWED = {
         "private.turn_limits.withheld",
         "private.turn_usage.withheld",
     },
-    # Reads and management of one's own, under row-level security.
-    "function granted to signed-in users": {
-        "private.require_self(uuid)",
+    # They run as the caller, or answer nothing but what is the caller's own.
+    "helper granted to signed-in users": {
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
-        "conversation_analytics(uuid,timestamp with time zone,timestamp with time zone,text,text,"
-        "uuid,jsonb)",
-        "create_conversation(uuid,text,uuid,jsonb)",
-        "delete_conversation(uuid,uuid)",
-        "export_conversations(uuid,uuid,integer)",
-        "export_messages(uuid,uuid,bigint,bigint,integer,integer)",
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
-        "get_conversation(uuid,uuid)",
-        "list_conversations(uuid,boolean,uuid,integer,timestamp with time zone,uuid)",
-        "load_conversation(uuid,uuid,integer,bigint,bigint,uuid)",
-        "load_history(uuid,uuid,integer,bigint)",
-        "load_turn(uuid,uuid)",
-        f"search_messages({SEARCH})",
+        "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
         "search.cut_snippet(text,integer,text,text)",  # of what it is given
         "search.fold_text(text)",
         "search.searched_text(text,text)",
-        "update_conversation(uuid,uuid,text,boolean)",
     },
     "function without a pinned search_path": {
         # They commit, and a procedure that does can't have settings.
@@ -66,7 +53,7 @@ ALLOWED = {
         "repair_invariants(uuid,integer)",  # the service may not change messages, except for this
         "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
-        "private.forget_events()",  # nobody else may delete the live events of what is deleted
+        "private.forget_events()",  # no policy lets a client change live events
         "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
         "search.index_message()",  # a client may not write the index, its stored message is in it
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
@@ -155,9 +142,9 @@ PLANTED = [
     ),
     ("grant execute on function public.ping() to anon", "function granted to anon", "ping()"),
     (
-        "grant execute on function public.ping() to authenticated",
-        "function granted to signed-in users",
-        "ping()",
+        "grant execute on function private.is_held(uuid, uuid) to authenticated",
+        "helper granted to signed-in users",
+        "private.is_held(uuid,uuid)",
     ),
     (
         "create function public.planted() returns int language sql as 'select 1'",

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.tenants import SECRET_TEXT, World
+from tests.support.tenants import SECRET_TEXT, Tenants
 
 COMMANDS = ("select", "insert", "update", "delete")
 
@@ -41,35 +41,35 @@ TABLES = {
 }
 
 # What each of the four commands is tried with: the owner's row, a new one of theirs, a change.
-ROW_OF: dict[str, Callable[[World], str]] = {
-    "conversations": lambda world: world.conversation,
-    "messages": lambda world: world.message,
-    "turns": lambda world: world.turn,
-    "summaries": lambda world: world.free_message,
+ROW_OF: dict[str, Callable[[Tenants], str]] = {
+    "conversations": lambda tenants: tenants.conversation,
+    "messages": lambda tenants: tenants.message,
+    "turns": lambda tenants: tenants.turn,
+    "summaries": lambda tenants: tenants.free_message,
 }
 
-NEW_ROW: dict[str, Callable[[World], dict[str, Any]]] = {
-    "conversations": lambda world: {"user_id": world.owner.id, "title": "New"},
-    "messages": lambda world: {
-        "conversation_id": world.conversation,
-        "user_id": world.owner.id,
+NEW_ROW: dict[str, Callable[[Tenants], dict[str, Any]]] = {
+    "conversations": lambda tenants: {"user_id": tenants.owner.id, "title": "New"},
+    "messages": lambda tenants: {
+        "conversation_id": tenants.conversation,
+        "user_id": tenants.owner.id,
         "role": "user",
         "content": "New",
     },
-    "turns": lambda world: {
-        "conversation_id": world.conversation,
-        "user_id": world.owner.id,
+    "turns": lambda tenants: {
+        "conversation_id": tenants.conversation,
+        "user_id": tenants.owner.id,
         "idempotency_key": uuid.uuid4().hex,
         "request_hash": "hash",
         "status": "completed",
         "lease_expires_at": "2026-11-01T00:00:00+00:00",
         "finished_at": "2026-11-01T00:00:00+00:00",
     },
-    "summaries": lambda world: {
-        "id": world.message,
-        "conversation_id": world.conversation,
-        "user_id": world.owner.id,
-        "through_message_id": world.free_message,
+    "summaries": lambda tenants: {
+        "id": tenants.message,
+        "conversation_id": tenants.conversation,
+        "user_id": tenants.owner.id,
+        "through_message_id": tenants.free_message,
     },
 }
 CHANGE: dict[str, dict[str, Any]] = {
@@ -181,44 +181,44 @@ PRIVATE_TABLES = {
 }
 
 # What each is called with: ids of the owner's rows, under the user that is named.
-ARGUMENTS: dict[str, Callable[[World, str], dict[str, Any]]] = {
-    "begin_turn": lambda world, user_id: world.turn_arguments(user_id=user_id),
-    "cancel_turn": lambda world, user_id: {"user_id": user_id, "turn_id": world.turn},
+ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
+    "begin_turn": lambda tenants, user_id: tenants.turn_arguments(user_id=user_id),
+    "cancel_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
     # On a stack that others use: nothing there is old enough to be found.
-    "check_invariants": lambda world, user_id: {"grace_seconds": 1_000_000},
-    "commit_import": lambda world, user_id: {
-        "import_id": world.import_id,
+    "check_invariants": lambda tenants, user_id: {"grace_seconds": 1_000_000},
+    "commit_import": lambda tenants, user_id: {
+        "import_id": tenants.import_id,
         "user_id": user_id,
         "parts": 1,
     },
-    "discard_import": lambda world, user_id: {
+    "discard_import": lambda tenants, user_id: {
         "user_id": user_id,
-        "import_id": world.import_id,
+        "import_id": tenants.import_id,
     },
-    "export_conversations": lambda world, user_id: {"user_id": user_id},
-    "export_messages": lambda world, user_id: {
+    "export_conversations": lambda tenants, user_id: {"user_id": user_id},
+    "export_messages": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
     },
-    "stage_import": lambda world, user_id: {
+    "stage_import": lambda tenants, user_id: {
         "import_id": str(uuid.uuid4()),
         "part": 0,
         "user_id": user_id,
         "conversations": [],
         "messages": [],
     },
-    "repair_invariants": lambda world, user_id: {
+    "repair_invariants": lambda tenants, user_id: {
         "user_id": user_id,
         "grace_seconds": 1_000_000,
     },
-    "list_expired_turns": lambda world, user_id: {"most": 0},
-    "list_imports_left_behind": lambda world, user_id: {"most": 0},
-    "list_users_due_for_retention": lambda world, user_id: {"most": 0},
-    "extend_turns": lambda world, user_id: {
+    "list_expired_turns": lambda tenants, user_id: {"most": 0},
+    "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
+    "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
+    "extend_turns": lambda tenants, user_id: {
         "extensions": [
             {
                 "user_id": user_id,
-                "turn_id": world.turn,
+                "turn_id": tenants.turn,
                 "attempt": 1,
                 "draft_offset": 0,
                 "draft_tail": "",
@@ -226,74 +226,74 @@ ARGUMENTS: dict[str, Callable[[World, str], dict[str, Any]]] = {
         ],
         "lease_seconds": 60,
     },
-    "load_turn": lambda world, user_id: {"user_id": user_id, "turn_id": world.turn},
-    "load_history": lambda world, user_id: {
+    "load_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
+    "load_history": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
     },
-    "load_unsummarised": lambda world, user_id: {
+    "load_unsummarised": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
         "history_tokens": 100,
     },
-    "write_summary": lambda world, user_id: {
+    "write_summary": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
         "message_id": str(uuid.uuid4()),
         "covers_to": 1,
         "content": "So far.",
     },
-    "search_messages": lambda world, user_id: {"user_id": user_id, "q": SECRET_TEXT},
-    "count_unstored_turn": lambda world, user_id: {
+    "search_messages": lambda tenants, user_id: {"user_id": user_id, "q": SECRET_TEXT},
+    "count_unstored_turn": lambda tenants, user_id: {
         "user_id": user_id,
         "turns_per_minute": 100,
         "turns_per_day": 100,
     },
-    "settle_expired_turn": lambda world, user_id: {
+    "settle_expired_turn": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
     },
-    "complete_turn": lambda world, user_id: {
+    "complete_turn": lambda tenants, user_id: {
         "user_id": user_id,
-        "turn_id": world.turn,
+        "turn_id": tenants.turn,
         "attempt": 1,
         "message_id": str(uuid.uuid4()),
         "status": "completed",
         "content": "Done.",
     },
-    "ping": lambda world, user_id: {},
-    "create_conversation": lambda world, user_id: {"user_id": user_id, "title": "Mine"},
-    "list_conversations": lambda world, user_id: {"user_id": user_id},
-    "delete_conversation": lambda world, user_id: {
+    "ping": lambda tenants, user_id: {},
+    "create_conversation": lambda tenants, user_id: {"user_id": user_id, "title": "Mine"},
+    "list_conversations": lambda tenants, user_id: {"user_id": user_id},
+    "delete_conversation": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
     },
-    "get_conversation": lambda world, user_id: {
+    "get_conversation": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
     },
-    "load_conversation": lambda world, user_id: {
+    "load_conversation": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
     },
-    "update_conversation": lambda world, user_id: {
+    "update_conversation": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversation_id": world.conversation,
+        "conversation_id": tenants.conversation,
         "title": "Changed",
     },
 }
 
 NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
 ARGUMENTS |= {
-    "conversation_analytics": lambda world, user_id: NOVEMBER | {"user_id": user_id},
-    "apply_retention": lambda world, user_id: {"dry_run": False, "user_id": user_id},
-    "delete_retention_policy": lambda world, user_id: {"policy_id": world.message},
-    "erase_account": lambda world, user_id: {"user_id": user_id, "idempotency_key": "key"},
-    "list_legal_holds": lambda world, user_id: {"user_id": user_id},
-    "list_retention_policies": lambda world, user_id: {"user_id": user_id},
-    "place_legal_hold": lambda world, user_id: {"user_id": user_id, "reason": "case"},
-    "release_legal_hold": lambda world, user_id: {"user_id": user_id, "hold_id": world.message},
-    "set_retention_policy": lambda world, user_id: {"user_id": user_id, "archive_after_days": 30},
+    "conversation_analytics": lambda tenants, user_id: NOVEMBER | {"user_id": user_id},
+    "apply_retention": lambda tenants, user_id: {"dry_run": False, "user_id": user_id},
+    "delete_retention_policy": lambda tenants, user_id: {"policy_id": tenants.message},
+    "erase_account": lambda tenants, user_id: {"user_id": user_id, "idempotency_key": "key"},
+    "list_legal_holds": lambda tenants, user_id: {"user_id": user_id},
+    "list_retention_policies": lambda tenants, user_id: {"user_id": user_id},
+    "place_legal_hold": lambda tenants, user_id: {"user_id": user_id, "reason": "case"},
+    "release_legal_hold": lambda tenants, user_id: {"user_id": user_id, "hold_id": tenants.message},
+    "set_retention_policy": lambda tenants, user_id: {"user_id": user_id, "archive_after_days": 30},
 }
 
 # A value of its type for each column, to be refused for the column alone.

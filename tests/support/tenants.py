@@ -1,4 +1,4 @@
-"""A small world for permission tests: an owner with one of everything, another user, the service.
+"""For permission tests: an owner with one of everything, another user, the service.
 
 Every call goes over the real Data API, with the headers a client of that kind sends.
 """
@@ -17,7 +17,7 @@ SECRET_TEXT = "canary-of-the-owner"
 
 
 @dataclass
-class World:
+class Tenants:
     """Who there is, and the ids of what the owner has."""
 
     http: httpx.AsyncClient
@@ -61,7 +61,7 @@ class World:
             await client.aclose()
 
 
-async def make_world(stack: Stack) -> World:
+async def make_tenants(stack: Stack) -> Tenants:
     """Sign two users up; give the first a conversation, a running turn and a message beside it.
 
     That message is entered as a summary, so that there is a row in every table.
@@ -69,7 +69,7 @@ async def make_world(stack: Stack) -> World:
     environment = stack.settings.environment()
     owner, other = await make_user(stack), await make_user(stack)
     publishable = {"apikey": environment["SUPABASE_PUBLISHABLE_KEY"]}
-    world = World(
+    tenants = Tenants(
         http=httpx.AsyncClient(base_url=environment["SUPABASE_URL"], timeout=30),
         headers={
             "anon": publishable,
@@ -85,22 +85,24 @@ async def make_world(stack: Stack) -> World:
         turn="",
         import_id=str(uuid.uuid4()),
     )
-    begun = (await world.rpc("service", "begin_turn", world.turn_arguments())).json()
-    world.conversation = begun["conversation"]["id"]
-    world.message = begun["user_message"]["id"]
-    world.turn = begun["turn"]["id"]
-    row = {"conversation_id": world.conversation, "role": "user", "content": SECRET_TEXT}
-    world.free_message = (await world.call("owner", "POST", "messages", json=row)).json()[0]["id"]
-    part = {"import_id": world.import_id, "part": 0, "user_id": owner.id}
-    await world.rpc("service", "stage_import", part | {"conversations": [], "messages": []})
+    begun = (await tenants.rpc("service", "begin_turn", tenants.turn_arguments())).json()
+    tenants.conversation = begun["conversation"]["id"]
+    tenants.message = begun["user_message"]["id"]
+    tenants.turn = begun["turn"]["id"]
+    row = {"conversation_id": tenants.conversation, "role": "user", "content": SECRET_TEXT}
+    tenants.free_message = (await tenants.call("owner", "POST", "messages", json=row)).json()[0][
+        "id"
+    ]
+    part = {"import_id": tenants.import_id, "part": 0, "user_id": owner.id}
+    await tenants.rpc("service", "stage_import", part | {"conversations": [], "messages": []})
     summary = {
-        "id": world.free_message,
-        "conversation_id": world.conversation,
+        "id": tenants.free_message,
+        "conversation_id": tenants.conversation,
         "user_id": owner.id,
-        "through_message_id": world.message,
+        "through_message_id": tenants.message,
     }
-    await world.call("service", "POST", "summaries", json=summary)
-    return world
+    await tenants.call("service", "POST", "summaries", json=summary)
+    return tenants
 
 
 def outcome(answer: httpx.Response) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from shared.conversations import retention
 from shared.conversations.retention import apply_retention
+from shared.errors import StoreUnavailableError
 from shared.models.retention import (
     ApplyRetentionRequest,
     ApplyRetentionResponse,
@@ -23,6 +24,7 @@ class Due(Persistence):
 
     def __init__(self, *counts: int) -> None:
         self.left = dict(zip(USERS, counts, strict=True))
+        self.refused: set[uuid.UUID] = set()
         self.calls: list[tuple[uuid.UUID, int]] = []
 
     async def list_users_due_for_retention(self, **_: Any) -> UsersDueForRetention:
@@ -34,6 +36,8 @@ class Due(Persistence):
     ) -> ApplyRetentionResponse:
         """Delete so many at most."""
         assert project_id is None
+        if user_id in self.refused:
+            raise StoreUnavailableError
         self.calls.append((user_id, most))
         done = min(most, self.left[user_id])
         more = self.left[user_id] > done
@@ -76,6 +80,17 @@ async def test_a_user_alone_is_not_looked_for() -> None:
     store = Due(3, 4, 2)
     await apply_retention(store, asked(dry_run=False, user_id=USERS[2]))
     assert store.left == dict(zip(USERS, (3, 4, 0), strict=True))
+
+
+async def test_a_user_who_cannot_be_served_keeps_no_other_waiting() -> None:
+    """For a user who is named it is an error."""
+    store = Due(3, 4, 2)
+    store.refused.add(USERS[0])
+    done = await apply_retention(store, asked(dry_run=False))
+    assert store.left == dict(zip(USERS, (3, 0, 0), strict=True))
+    assert (done.deleted.conversations, done.more) == (6, False)
+    with pytest.raises(StoreUnavailableError):
+        await apply_retention(store, asked(dry_run=False, user_id=USERS[0]))
 
 
 async def test_a_run_ends_before_its_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
