@@ -66,7 +66,7 @@ def test_nothing_stays_nothing() -> None:
     assert repaired([]) == repaired(rows(("user", " "), ("assistant", "\n"))) == []
 
 
-def test_twenty_thousand_unanswered_messages_are_repaired_once_each() -> None:
+def test_twenty_thousand_messages_without_a_reply_are_repaired_once_each() -> None:
     """One word for each, whatever their number."""
     history = rows(*[("user", "x")] * 20_000)
     assert len(repaired(history)) == 40_000

@@ -30,7 +30,7 @@ def test_neighbours_of_one_role_are_joined() -> None:
     assert shape(as_messages(history)) == [("request", "a"), ("response", "c\n\nd")]
 
 
-def test_a_request_after_an_unanswered_message_follows_a_stand_in() -> None:
+def test_a_request_after_a_message_without_a_reply_follows_a_stand_in() -> None:
     """The conversation ends with one turn of the user, and the one before is not part of it."""
     messages = as_conversation("now", rows(("user", "before")), instructions="i")
     assert shape(messages) == [("request", "before"), ("response", NO_REPLY), ("request", "now")]

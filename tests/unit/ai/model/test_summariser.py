@@ -54,7 +54,7 @@ async def test_what_was_said_is_one_document_and_never_an_instruction() -> None:
     assert request.instructions == INSTRUCTIONS.format(words=200)
 
 
-async def test_the_end_of_a_part_is_not_called_unanswered() -> None:
+async def test_the_end_of_a_part_is_not_said_to_lack_a_reply() -> None:
     """The reply to its last message comes in the next one."""
     asked: list[ModelMessage] = []
     summariser = answering(ModelResponse(parts=[TextPart("x")]), asked)
