@@ -318,21 +318,40 @@ async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
     settings = settings_for(stack)
     async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
         place = {"conversationId": (await ask(client, "first")).json()["conversationId"]}
-    async with gateway_of_its_own(stack, tmp_path, name, deadlock_timeout="2s") as road:
+    before = deadlocks(db)
+    async with gateway_of_its_own(stack, tmp_path, name, deadlock_timeout="1s") as road:
         settings = settings_for(stack, **road)
         async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
-            with locked(stack, place["conversationId"]) as session:
+            with psycopg.connect(stack.settings.db_url) as session:
+                session.execute("set local deadlock_timeout = '60s'")
+                session.execute("set local session_replication_role = replica")
+                session.execute(
+                    "insert into turns (user_id, conversation_id, idempotency_key, request_hash,"
+                    " lease_expires_at) values (%s, %s, 'k', 'another', now())",
+                    (user.id, place["conversationId"]),
+                )
                 asking = asyncio.create_task(ask(client, "k", **place))
                 await until(lambda: is_waiting(db, name))
                 await asyncio.to_thread(
                     session.execute,
-                    "select pg_advisory_xact_lock(hashtextextended(%s || '/k', 0))",
-                    (user.id,),
+                    "select from conversations where id = %s for update",
+                    (place["conversationId"],),
                 )
+                session.rollback()
             answer = await asking
+    await until(lambda: deadlocks(db) > before)
     assert (answer.status_code, answer.json()["success"]) == (200, True)
     assert turns_of(db, user, "k") == COMPLETED
     assert broken_places(db, user) == []
+
+
+def deadlocks(db: psycopg.Connection) -> int:
+    """Return how many deadlocks Postgres has ended in this database."""
+    row = db.execute(
+        "select deadlocks from pg_stat_database where datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def is_waiting(db: psycopg.Connection, name: str) -> bool:
