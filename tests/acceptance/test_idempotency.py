@@ -38,7 +38,7 @@ def outcome_of(answer: httpx.Response) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "replayed"}
 
 
-@pytest.mark.promise("one key, one effect", red="`begin_turn` without the advisory lock")
+@pytest.mark.promise("one key, one effect")
 @pytest.mark.parametrize("in_conversation", [False, True], ids=["new", "existing"])
 async def test_24_callers_with_one_key_are_one_turn(
     stack: Stack, user: User, db: psycopg.Connection, in_conversation: bool

@@ -31,7 +31,7 @@ KEY: dict[str, Any] = {"idempotency_key": "my-key"}
 T = TypeVar("T")
 
 
-@pytest.mark.promise("one key, one effect", red="`begin_turn` without the advisory lock")
+@pytest.mark.promise("one key, one effect", red="`begin_turn` without `on conflict do nothing`")
 def test_one_key_at_once_is_one_turn(stack: Stack, owner: str, db: psycopg.Connection) -> None:
     """Of 24 callers behind a barrier one starts it; the others get it, and leave nothing behind."""
     answers = _all_at_once(
