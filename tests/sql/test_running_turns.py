@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -21,6 +22,13 @@ from tests.support.sql_calls import (
 )
 
 stack = partitions.stack  # as it is, and in partitions
+
+
+@pytest.fixture
+def service(stack: Stack) -> Iterator[Caller]:
+    """The backend's role."""
+    with as_service(stack.settings.db_url) as caller:
+        yield caller
 
 
 @pytest.fixture

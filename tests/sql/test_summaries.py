@@ -4,6 +4,7 @@ import json
 import os
 import random
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,6 +29,13 @@ from tests.support.sql_calls import (
 MESSAGES = int(os.environ.get("CONTEXT_MESSAGES", "5000"))
 
 stack = partitions.stack  # as it is, and in partitions
+
+
+@pytest.fixture
+def service(stack: Stack) -> Iterator[Caller]:
+    """The backend's role."""
+    with as_service(stack.settings.db_url) as caller:
+        yield caller
 
 
 @pytest.fixture

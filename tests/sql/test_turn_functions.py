@@ -1,7 +1,7 @@
 """begin_turn, resume_turn, complete_turn and what they keep, in SQL, as the backend's role."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -26,6 +26,19 @@ PATIENCE_SECONDS = 60
 KEY: dict[str, Any] = {"idempotency_key": "my-key"}
 
 stack = partitions.stack  # as it is, and in partitions
+
+
+@pytest.fixture
+def service(stack: Stack) -> Iterator[Caller]:
+    """The backend."""
+    with as_service(stack.settings.db_url) as caller:
+        yield caller
+
+
+@pytest.fixture
+def owner(db: psycopg.Connection) -> str:
+    """A user's id."""
+    return make_account(db)
 
 
 def _refused(call: Callable[[], Any]) -> tuple[str | None, str | None, str | None]:
