@@ -85,8 +85,9 @@ def gate(stack: Stack, user: User, other_user: User) -> Gate:
 
 @pytest.fixture
 async def topic(user: User) -> str:
-    """The topic of a conversation of the user's."""
-    return f"conversation:{(await user.send('Hello')).json()['conversationId']}"
+    """The topic of a conversation of the user's, without a turn whose events could still come."""
+    answer = await user.functions.post("/conversations", json={"title": "Quiet"})
+    return f"conversation:{answer.json()['conversation']['id']}"
 
 
 JOINS = {"owner": True, "other": False, "anon": False, "expired": False, "service": True}
