@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING
 
 from shared.config import ConfigurationError, load_settings
 from shared.container import Container
-from shared.errors import AppError, SchemaBehindError, StoreUnavailableError
+from shared.errors import (
+    AppError,
+    SchemaBehindError,
+    SchemaNotServedError,
+    StoreUnavailableError,
+)
 from shared.integrity import GRACE_SECONDS
 from shared.observability.logs import configure_logging
 from shared.persistence.integrity import SCHEMA_VERSION
@@ -80,6 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repaired, found = asyncio.run(_examine(settings, options))
     except (StoreUnavailableError, TimeoutError):
         return _fail(f"the store at {settings.supabase_url} can't be reached", UNREACHABLE)
+    except SchemaNotServedError:
+        return _fail(
+            f"the Data API at {settings.supabase_url} doesn't serve the schema"
+            f" {settings.database_schema} (DATABASE_SCHEMA): add it to the exposed schemas",
+            UNREACHABLE,
+        )
     except SchemaBehindError:
         return _fail(
             f"the schema at {settings.supabase_url} is older than this: apply the migrations up to"

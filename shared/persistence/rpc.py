@@ -30,6 +30,7 @@ from shared.errors import (
     MessageNotFoundError,
     RetentionPolicyNotFoundError,
     SchemaBehindError,
+    SchemaNotServedError,
     SearchTooBroadError,
     StoreUnavailableError,
     TooManyTurnsError,
@@ -86,6 +87,9 @@ REFUSED_BY_POSTGRES: Mapping[str, type[AppError]] = {
 
 # By that name and with these arguments, as far as the Data API has read the schema.
 NO_SUCH_FUNCTION = "PGRST202"
+
+# DATABASE_SCHEMA is none of those that the Data API exposes.
+NO_SUCH_SCHEMA = "PGRST106"
 
 # An account that is gone while its token is still valid.
 DELETED_ACCOUNT = (
@@ -179,6 +183,9 @@ def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
         return UnauthorizedError()
     if code == NO_SUCH_FUNCTION:
         return SchemaBehindError()
+    if code == NO_SUCH_SCHEMA:
+        log.error("schema_not_served", function=function)
+        return SchemaNotServedError()
     if _is_our_mistake(code):
         log.error("store_call_refused", function=function, sqlstate=code)
         return InternalError()
