@@ -35,7 +35,8 @@ def without_block(text: str, kind: str) -> str:
         return text
     before, after = text[: found.start()], text[found.end() :]
     # What was written behind the block since stays in a line of its own.
-    return before + ("\n" if after and before and not before.endswith("\n") else "") + after
+    is_joined = after and not after.startswith("\n") and before and not before.endswith("\n")
+    return f"{before}\n{after}" if is_joined else before + after
 
 
 def _pattern(kind: str) -> re.Pattern[str]:
