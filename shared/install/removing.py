@@ -98,12 +98,12 @@ def removal_texts(bodies: list[str], *, schema: str, with_data: bool) -> list[st
     made = made_by(bodies)
     policies = [name for body in bodies for name in POLICY.findall(body)]
     first = [f"drop policy if exists {name} on realtime.messages;\n" for name in policies]
-    second = [
-        *_drop_jobs(made),
-        *(_drop_tables(made) if with_data else _close_tables(made)),
-        *_drop_routines(made),
-        *(_drop_schemas(bodies) if with_data else []),
-    ]
+    second = [*_drop_jobs(made), *_drop_triggers(made), *_drop_routines(made)]
+    if with_data:
+        # A function may take a table's row, and an index of it may stand on a function.
+        second += [*_drop_tables(made), *_drop_routines(made), *_drop_schemas(bodies)]
+    else:
+        second += _close_tables(made)
     kind = "with" if with_data else "without"
     return [
         f"-- message-persistence: removed {kind} its data, schema {schema},"
@@ -117,6 +117,12 @@ def _drop_jobs(made: list[Made]) -> list[str]:
     return [JOBS.format(commands=", ".join(commands))] if commands else []
 
 
+def _drop_triggers(made: list[Made]) -> Iterable[str]:
+    for thing in made:
+        if thing.kind == "trigger":
+            yield f"drop trigger if exists {thing.name} on {thing.table};\n"
+
+
 def _drop_tables(made: list[Made]) -> Iterable[str]:
     yield f"drop table if exists {', '.join(_tables(made))};\n"
 
@@ -124,9 +130,8 @@ def _drop_tables(made: list[Made]) -> Iterable[str]:
 def _close_tables(made: list[Made]) -> Iterable[str]:
     """Leave the tables to be read as before, and to be written by their owner alone."""
     for thing in made:
-        is_for_writing = thing.kind == "policy" and thing.command != "select"
-        if thing.kind == "trigger" or is_for_writing:
-            yield f"drop {thing.kind} if exists {thing.name} on {thing.table};\n"
+        if thing.kind == "policy" and thing.command != "select":
+            yield f"drop policy if exists {thing.name} on {thing.table};\n"
     for table in _tables(made):
         yield (
             f"revoke insert, update, delete, truncate on {table}"
