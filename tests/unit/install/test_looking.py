@@ -11,8 +11,6 @@ from shared.install.__main__ import DONE, STOPPED, UNREACHABLE
 from shared.install.database import Database, UnreachableError
 from tests.support.installed import FOUND, contents, ours_in, run, run_beside
 
-pytest_plugins = ["tests.support.installed"]
-
 STANDING_IN_THE_WAY: dict[str, tuple[dict[str, Any], str]] = {
     "an old Postgres": ({"version": 14}, "15 is the oldest"),
     "no Supabase": ({"missing": ["auth.uid()"]}, "auth.uid()"),

@@ -10,8 +10,6 @@ from shared.install.migrations import migrations_for
 from shared.install.names import Names
 from tests.support.installed import CONFIG, OURS, contents, ours_in, run
 
-pytest_plugins = ["tests.support.installed"]
-
 
 def test_an_install_writes_the_migrations_the_forwarders_and_the_settings(project: Path) -> None:
     """And changes nothing of the project's own, but for what is added to its config.toml."""
