@@ -44,7 +44,7 @@ QUALIFIER = re.compile(r"(?<![\w.$\"])(?:public|private|search)(?=\.[a-z_])")
 SCHEMAS = re.compile(r"(?<=\bschema )\w+(?:, \w+)*")
 # What has one name in a whole project, whatever schema it is about.
 POLICY = re.compile(r"create policy (\w+)\s+on realtime\.messages")
-JOB = re.compile(r"cron\.schedule\(\s*'([\w-]+)'")
+JOB = re.compile(r"'([\w-]+)',\s*'[^']*',\s*'call \w+\.")
 
 
 class WrongNameError(ValueError):

@@ -96,7 +96,7 @@ def removal_texts(bodies: list[str], *, schema: str, with_data: bool) -> list[st
     The policy on Realtime's table has a file of its own, as it had when it was made.
     """
     made = made_by(bodies)
-    policies = [name for body in bodies for name in POLICY.findall(body)]
+    policies = dict.fromkeys(name for body in bodies for name in POLICY.findall(body))
     first = [f"drop policy if exists {name} on realtime.messages;\n" for name in policies]
     second = [*_drop_jobs(made), *_drop_triggers(made), *_drop_routines(made)]
     if with_data:

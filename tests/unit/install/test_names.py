@@ -74,9 +74,9 @@ def test_what_a_whole_project_has_in_common_is_named_after_the_schema() -> None:
     text = "\n".join(Names("chat").rename(TEXTS))
     assert "create policy chat_listen_to_own_conversation" in text
     assert not re.search(r"\blisten_to_own_conversation", text)
-    jobs = re.findall(r"cron\.schedule\(\s*'([\w-]+)'", text)
-    assert jobs
-    assert all(job.startswith("chat-") for job in jobs)
+    for job in ("sweep-turns", "sweep-imports", "apply-retention"):
+        assert f"'chat-{job}'" in text
+        assert f"'{job}'" not in text
 
 
 def test_negative_control_what_a_lexer_must_not_take_for_a_schema() -> None:
