@@ -37,6 +37,18 @@ function isUnder(path, prefix) {
   return path === prefix || path.startsWith(`${prefix}/`) || path.startsWith(`${prefix}?`);
 }
 
+const NO_ESTIMATES = {
+  code: "invalid_request",
+  message: "Only count=exact is allowed here.",
+  details: null,
+  hint: null,
+};
+
+// As the recipes' gateways: an estimate comes from statistics, which know no row-level security.
+function asksForAnEstimate(req) {
+  return isUnder(req.url, "/rest/v1") && /count=(planned|estimated)/.test(req.headers.prefer ?? "");
+}
+
 /**
  * Serve the Data API and Auth in this process and pass the rest on to its part.
  * @param {{dataApi: (request: Request) => Promise<Response>, functionsUrl: string, realtimeUrl: string, webDist: string, publishableKey: string}} parts
@@ -52,6 +64,7 @@ export function createGateway({ dataApi, functionsUrl, realtimeUrl, webDist, pub
   ];
 
   const server = createServer((req, res) => {
+    if (asksForAnEstimate(req)) return respond(res, 400, NO_ESTIMATES);
     if (isUnder(req.url, "/rest/v1") || isUnder(req.url, "/auth/v1")) {
       return serveDataApi(req, res);
     }
