@@ -1,6 +1,7 @@
 """Auth of the local stack, as hosted has it: admin calls, bans, pages of any origin."""
 
 import uuid
+from typing import Any
 
 import httpx
 import pytest
@@ -21,8 +22,9 @@ async def test_the_secret_key_creates_lists_changes_bans_and_deletes_users(stack
     """By supabase-py's own admin calls; a banned user can't sign in, a deleted one is gone."""
     admin = (await client_with(stack, stack.settings.keys.secret)).auth.admin
     email = f"{uuid.uuid4().hex}@example.com"
-    credentials = {"email": email, "password": PASSWORD}
-    made = (await admin.create_user({**credentials, "email_confirm": True})).user
+    credentials: Any = {"email": email, "password": PASSWORD}
+    confirmed: Any = {**credentials, "email_confirm": True}
+    made = (await admin.create_user(confirmed)).user
     auth = (await client_with(stack, stack.settings.keys.publishable)).auth
     session = (await auth.sign_in_with_password(credentials)).session
     assert session is not None
