@@ -10,7 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install-into dev up down reset status demo doctor serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup install-into dev up down reset status demo doctor usage serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,6 +51,9 @@ doctor: $(READY) ## check the stored invariants (REPAIR=1 repairs)
 install-into: $(READY) ## put it into a Supabase project that you have (DIR=../my-app SCHEMA=chat DRY_RUN=1)
 	@$(RUN)/python -m shared.install --into "$(or $(DIR),$(error which project? DIR=../my-app))" \
 		$(if $(SCHEMA),--schema $(SCHEMA)) $(if $(filter 1,$(DRY_RUN)),--dry-run)
+
+usage: $(READY) ## what the project's users used, and what is stored of them (DAYS=30)
+	@$(RUN)/python -m shared.usage --days $(or $(DAYS),30)
 
 serve: $(READY) ## the functions alone, beside `supabase start`
 	@$(RUN)/python -m local serve
