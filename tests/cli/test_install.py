@@ -200,6 +200,7 @@ def remove(adopter: Adopter) -> None:
         adopter.seen["left"] = connection.execute(left.encode()).fetchall()
 
 
+@pytest.mark.promise("installing")
 def test_the_projects_own_tables_and_rows_are_the_same_at_every_step(adopter: Adopter) -> None:
     """Catalog and checksum, but for our policy on Realtime's table, and extensions, which stay."""
     catalog, rows = adopter.databases["begun"]

@@ -58,7 +58,7 @@ def project(bare_server: Server) -> Iterator[psycopg.Connection]:
             yield connection
 
 
-@pytest.mark.promise("migrations", red="`search.` left in one body")
+@pytest.mark.promise("installing")
 @pytest.mark.parametrize("major", [15, 17, 18])
 def test_under_another_name_the_catalog_is_the_same(major: int) -> None:
     """As if the schemas had been renamed: Postgres knows by itself what refers to them."""
@@ -92,6 +92,7 @@ def _comparable(catalog: str) -> str:
     return "\n".join(sorted(lines))
 
 
+@pytest.mark.promise("installing", red="a schema that was there commented on")
 def test_the_projects_own_stays_as_it_is(project: psycopg.Connection) -> None:
     """Tables, policies, functions, rows and the comment on its schema, before and after."""
     before = describe(project), project.execute(SUM.encode()).fetchone()

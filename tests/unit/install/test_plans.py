@@ -68,6 +68,7 @@ def test_a_rehearsal_writes_nothing(project: Path, capsys: pytest.CaptureFixture
     assert "supabase/functions/mega-mind/index.ts" in said
 
 
+@pytest.mark.promise("installing", red="the line before the block left in the file")
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_removal_leaves_the_projects_files_byte_for_byte(project: Path, end: str) -> None:
     """But for the migrations, which a database may have: two more of them take it back."""
