@@ -35,26 +35,32 @@ end;
 $$;
 """
 
-# What a check or an index of the tables stands on stays with them.
+# What a policy, a check or an index of the tables stands on stays with them. Twice, since one may
+# stand on another.
 ROUTINES = """\
 do $$
 declare
-    v_name text;
+    v_thing text;
 begin
-    foreach v_name in array array[
-        {names}
-    ]
-    loop
-        begin
-            execute 'drop routine if exists ' || v_name;
-        exception
-            when dependent_objects_still_exist then
-                raise notice '% stays: a table stands on it', v_name;
-        end;
+    for v_round in 1..2 loop
+        foreach v_thing in array array[
+            {things}
+        ]
+        loop
+            begin
+                execute format(
+                    'drop %s if exists %s', split_part(v_thing, ' ', 1), split_part(v_thing, ' ', 2)
+                );
+            exception
+                when dependent_objects_still_exist then
+                    raise notice '% stays: something stands on it', v_thing;
+            end;
+        end loop;
     end loop;
 end;
 $$;
 """
+KINDS = {"view": "view", "function": "routine", "procedure": "routine"}
 
 # Where the project has put something of its own into it, it stays.
 SCHEMA = """\
@@ -144,8 +150,9 @@ def _tables(made: list[Made]) -> list[str]:
 
 
 def _drop_routines(made: list[Made]) -> Iterable[str]:
-    names = [f"'{thing.name}'" for thing in made if thing.kind in {"function", "procedure"}]
-    yield ROUTINES.format(names=",\n        ".join(names))
+    """Drop functions, procedures and views, as far as nothing that stays stands on them."""
+    things = [f"'{KINDS[thing.kind]} {thing.name}'" for thing in made if thing.kind in KINDS]
+    yield ROUTINES.format(things=(",\n" + " " * 12).join(things))
 
 
 def _drop_schemas(bodies: list[str]) -> Iterable[str]:

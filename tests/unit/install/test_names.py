@@ -8,7 +8,7 @@ import pytest
 
 from local.database import MIGRATIONS
 from shared.install.migrations import migrations_for
-from shared.install.names import Names, WrongNameError
+from shared.install.names import JOB, POLICY, Names, WrongNameError
 from shared.install.statements import made_by, split
 
 TEXTS = [path.read_text() for path in sorted(MIGRATIONS.glob("*.sql"))]
@@ -61,7 +61,7 @@ def _inside(text: str, names: Names) -> str:
 def test_every_schema_is_renamed_and_nothing_else(schema: str) -> None:
     """Token by token: in statements, bodies, strings and comments; a role or a column is none."""
     names = Names(schema)
-    shared = ("listen_to_own_conversation", "sweep-turns", "sweep-imports", "apply-retention")
+    shared = {name for text in TEXTS for name in [*JOB.findall(text), *POLICY.findall(text)]}
     for text, renamed in zip(TEXTS, names.rename(TEXTS), strict=True):
         there = [token for _, token in tokens(renamed)]
         for before, after in zip(wanted(text, names), there, strict=True):
