@@ -10,7 +10,7 @@ from local import database
 from shared.install.database import look_at
 from shared.install.migrations import migrations_for
 from shared.install.names import RESERVED, Names
-from shared.install.removing import removal_texts
+from shared.install.removal_sql import removal_texts
 from tests.support.catalog import describe, difference
 from tests.support.clients import install_clients
 from tests.support.postgres import Server, programs_of, running_server
@@ -166,6 +166,22 @@ def as_user(connection: psycopg.Connection, user: str, query: str) -> list[tuple
         connection.execute("select set_config('request.jwt.claim.sub', %s, true)", (user,))
         connection.execute("set local role authenticated")
         return connection.execute(query.encode()).fetchall()
+
+
+def test_a_removal_needs_no_right_to_a_policy_that_was_never_made(
+    project: psycopg.Connection,
+) -> None:
+    """On a project whose owner may not make one; with it, the same removal has to."""
+    apply(project, BODIES)
+    (policy, _) = removal_texts(BODIES, schema="chat", with_data=True)
+    with project.transaction(force_rollback=True):
+        project.execute("drop policy chat_listen_to_own_conversation on realtime.messages")
+        project.execute("set local role postgres")
+        project.execute(policy.encode())
+    with project.transaction(force_rollback=True):
+        project.execute("set local role postgres")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            project.execute(policy.encode())
 
 
 def test_what_a_project_has_made_of_ours_is_not_taken_with_it(project: psycopg.Connection) -> None:
