@@ -48,9 +48,10 @@ def declares_schema(text: str) -> bool:
 
 
 def verifying_functions(text: str, names: Collection[str]) -> list[str]:
-    """Return those of these functions before which the platform verifies tokens."""
+    """Return those of these functions that the file has the platform verify tokens for."""
     functions = tomllib.loads(text).get("functions", {})
-    return [name for name in names if functions.get(name, {}).get("verify_jwt", True)]
+    there = [name for name in names if name in functions]
+    return [name for name in there if functions[name].get("verify_jwt", True)]
 
 
 def expose(text: str, schema: str) -> str:

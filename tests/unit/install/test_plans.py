@@ -163,6 +163,19 @@ def test_what_is_wrong_is_one_line(
     assert "canary" not in capsys.readouterr().err
 
 
+def test_a_check_of_tokens_that_the_project_has_switched_on_is_said(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For a function of ours that config.toml names already; there is none by itself."""
+    config = project / "supabase/config.toml"
+    config.write_text(CONFIG + "[functions.mega-mind]\nverify_jwt = true\n")
+    run(project, "--dry-run")
+    assert "verify_jwt is on for mega-mind:" in " ".join(capsys.readouterr().out.split())
+    config.write_text(CONFIG)
+    run(project, "--dry-run")
+    assert "verify_jwt" not in capsys.readouterr().out
+
+
 def test_a_setting_that_is_there_already_is_named(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
