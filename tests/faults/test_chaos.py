@@ -228,7 +228,7 @@ def lost(db: psycopg.Connection, user: ChaosUser) -> int:
     """Count the acknowledged messages of a user that are not stored as they were."""
     acknowledged = {m: c for rows in user.conversations.values() for m, c in rows.items()}
     query = "select id::text, content from messages where user_id = %s"
-    stored = dict(db.execute(query, (user.id,)).fetchall())
+    stored: dict[str, str] = dict(db.execute(query, (user.id,)).fetchall())
     return sum(stored.get(message) != content for message, content in acknowledged.items())
 
 
