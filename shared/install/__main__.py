@@ -44,12 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnreachableError as exc:
         return _fail(f"the database can't be asked: {exc}", UNREACHABLE)
     plan = _plan(options, project, names, state, database)
-    _print(plan, project.root, is_rehearsal=options.dry_run)
+    _print(plan, project.root)
     if plan.is_stopped:
         return _fail("Nothing was written: see the lines with an X.", STOPPED)
-    if not options.dry_run:
+    if options.dry_run:
+        return DONE
+    try:
         for change in plan.changes:
             change.apply()
+    except OSError as exc:
+        return _fail(f"Not all was written: {exc}. Run it again when that is mended.", STOPPED)
     return DONE
 
 
@@ -92,11 +96,11 @@ def _plan(
     return plan_install(project, SOURCE, names, state, database)
 
 
-def _print(plan: Plan, root: Path, *, is_rehearsal: bool) -> None:
+def _print(plan: Plan, root: Path) -> None:
     print(plan.table())
     if plan.is_stopped:
         return
-    print("\nWould be done:" if is_rehearsal else "\nDone:")
+    print("\nIn the folder:")
     for change in plan.changes:
         print(f"  {change.verb:6}  {change.path.relative_to(root)}")
     if not plan.changes:

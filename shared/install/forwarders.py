@@ -43,6 +43,7 @@ class OwnFile:
 
     path: Path
     text: str
+    has_its_folder: bool = False  # what else is in it is no one's but the file's owner's
 
     @property
     def stamped(self) -> bytes:
@@ -54,7 +55,10 @@ class OwnFile:
     def whose(self) -> Whose:
         """Say whose file is in its place now."""
         if not self.path.exists():
-            return "nobody's"
+            is_taken = self.has_its_folder and any(self.path.parent.glob("*"))
+            return "theirs" if is_taken else "nobody's"
+        if not self.path.is_file():
+            return "theirs"
         text = self.path.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
         found = FIRST_LINE.match(text)
         if found is None:
@@ -71,7 +75,8 @@ def forwarders_of(ours: Path, theirs: Path) -> dict[str, OwnFile]:
     files = {"": OwnFile(theirs / SHARED, shared)}
     for path in sorted(ours.glob("*/index.ts")):
         text = path.read_text().replace(IMPORT, f"../{SHARED}")
-        files[path.parent.name] = OwnFile(theirs / path.parent.name / path.name, text)
+        name = path.parent.name
+        files[name] = OwnFile(theirs / name / path.name, text, has_its_folder=True)
     return files
 
 

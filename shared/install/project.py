@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,10 @@ class Project:
         project = cls(root)
         if not project.config.is_file():
             raise NoProjectError(f"there is no {project.config}: run `supabase init` in it first")
+        try:
+            tomllib.loads(project.config.read_bytes().decode())
+        except ValueError as exc:
+            raise NoProjectError(f"{project.config} can't be read: {exc}") from exc
         return project
 
     @property
@@ -57,8 +62,9 @@ class Project:
         return self.supabase / "message-persistence.env.example"
 
     def versions(self) -> list[str]:
-        """Return the versions of the migrations in the folder."""
-        return sorted(path.name.partition("_")[0] for path in self.migrations.glob("*_*.sql"))
+        """Return the versions of the migrations in the folder; the CLI passes over other files."""
+        names = (path.name.partition("_") for path in self.migrations.glob("*_*.sql"))
+        return sorted(version for version, _, _ in names if version.isdecimal())
 
     def settings_given(self) -> dict[str, set[str]]:
         """Return the names of the settings in each of the project's env files."""

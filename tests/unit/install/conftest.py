@@ -13,6 +13,7 @@ def project(tmp_path: Path) -> Path:
     files = {
         "supabase/config.toml": CONFIG,
         "supabase/migrations/20250101000000_notes.sql": "create table public.notes ();",
+        "supabase/migrations/notes_to_self.sql": "select 1;",
         "supabase/functions/hello/index.ts": "Deno.serve(() => new Response());",
         "supabase/functions/_shared/cors.ts": "export const cors = {};",
         ".env": "SUPABASE_URL=https://x.supabase.co\n",

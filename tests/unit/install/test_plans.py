@@ -64,7 +64,6 @@ def test_a_rehearsal_writes_nothing(project: Path, capsys: pytest.CaptureFixture
     assert run(project, "--schema", "chat", "--dry-run") == DONE
     assert contents(project) == before
     said = capsys.readouterr().out
-    assert "Would be done:" in said
     assert "supabase/functions/mega-mind/index.ts" in said
 
 
@@ -115,15 +114,16 @@ def test_what_was_changed_since_is_not_removed(project: Path) -> None:
     assert forwarder.exists()
 
 
+@pytest.mark.parametrize("file", ["index.ts", "main.js"])
 def test_a_function_of_the_projects_own_stays(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is said that ours of that name is elsewhere; the platform's check of it is left alone."""
-    own = project / "supabase/functions/health/index.ts"
+    own = project / "supabase/functions/health" / file
     own.parent.mkdir()
     own.write_text("// theirs\n")
     assert run(project, "--schema", "chat") == DONE
-    assert own.read_text() == "// theirs\n"
+    assert [path.read_text() for path in own.parent.iterdir()] == ["// theirs\n"]
     assert "health is the project's own" in capsys.readouterr().out
     assert "functions.health" not in (project / "supabase/config.toml").read_text()
 
@@ -156,6 +156,11 @@ def test_what_is_wrong_is_one_line(
     """No project, no name, no database."""
     assert run(tmp_path) == MISUSED
     assert "supabase init" in capsys.readouterr().err
+    config = project / "supabase/config.toml"
+    config.write_bytes(b"\xef\xbb\xbf[api")
+    assert run(project) == MISUSED
+    assert "can't be read" in capsys.readouterr().err
+    config.write_text(CONFIG)
     assert run(project, "--schema", "Chat") == MISUSED
     assert "'Chat'" in capsys.readouterr().err
     nowhere = "postgresql://postgres:canary@127.0.0.1:9/postgres"
@@ -184,3 +189,18 @@ def test_a_setting_that_is_there_already_is_named(
     said = capsys.readouterr().out
     assert ".env has SUPABASE_URL" in said
     assert "x.supabase.co" not in said
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the run that comes after it brings what was left out."""
+    folder = project / "supabase/migrations"
+    folder.rename(project / "moved")
+    folder.write_text("")
+    assert run(project, "--schema", "chat") == STOPPED
+    assert "Not all was written" in capsys.readouterr().err
+    folder.unlink()
+    (project / "moved").rename(folder)
+    assert run(project, "--schema", "chat") == DONE
+    assert ours_in(project)
