@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Plan, print, and write; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        project = Project.at(options.into)
+        project = Project.at(options.into, source=SOURCE)
         state = read_state(project.migrations)
         names = Names(options.schema or state.schema or DEFAULT)
     except (NoProjectError, WrongNameError) as exc:

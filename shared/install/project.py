@@ -25,9 +25,11 @@ class Project:
     root: Path
 
     @classmethod
-    def at(cls, root: Path) -> Project:
-        """Return the project of a folder; raise NoProjectError where it is none."""
+    def at(cls, root: Path, *, source: Path) -> Project:
+        """Return the project of a folder; raise NoProjectError where it is none, or is ours."""
         project = cls(root)
+        if project.supabase.resolve() == source:
+            raise NoProjectError(f"{root} is this checkout: name the folder of the project")
         if not project.config.is_file():
             raise NoProjectError(f"there is no {project.config}: run `supabase init` in it first")
         try:

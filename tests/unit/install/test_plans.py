@@ -156,6 +156,8 @@ def test_what_is_wrong_is_one_line(
     """No project, no name, no database."""
     assert run(tmp_path) == MISUSED
     assert "supabase init" in capsys.readouterr().err
+    assert run(ROOT) == MISUSED
+    assert "is this checkout" in capsys.readouterr().err
     config = project / "supabase/config.toml"
     config.write_bytes(b"\xef\xbb\xbf[api")
     assert run(project) == MISUSED
