@@ -20,6 +20,10 @@ from local.ports import Ports
 from local.settings import LocalSettings
 from local.stack import Stack
 
+# One stack serves tests that have nothing to do with each other: the limit of one small project
+# would close the channels of some for what others send.
+WITHOUT_LIMITS = {"LOCAL_REALTIME_EVENTS_PER_SECOND": "100000"}
+
 
 def free_ports(count: int) -> list[int]:
     """Return ports that nothing listens on, all different."""
@@ -44,7 +48,7 @@ def temporary_home() -> Path:
 def running_stack(**environment: str) -> Iterator[Stack]:
     """Run a stack of one's own, which may be broken at will."""
     home = temporary_home()
-    stack = Stack(settings_in(home), with_seed=False, environment=environment)
+    stack = Stack(settings_in(home), with_seed=False, environment={**WITHOUT_LIMITS, **environment})
     try:
         stack.up()
         yield stack
@@ -74,7 +78,7 @@ def shared_stack(root: Path, name: str, **environment: str) -> Iterator[Stack]:
             state["home"] = str(temporary_home())
         home = Path(state["home"])
         settings = LocalSettings(home, home / ".env.local", Ports(*state["ports"]))
-        stack = Stack(settings, with_seed=False, environment=environment)
+        stack = Stack(settings, with_seed=False, environment={**WITHOUT_LIMITS, **environment})
         if state["count"] == 0:
             try:
                 stack.up()
