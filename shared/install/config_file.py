@@ -29,7 +29,10 @@ FIRST = re.compile(
     r"""^[ \t]*schemas[ \t]*=[ \t]*\[(?:\s|\#[^\n]*\n)*(?:"[^"\n]*"|'[^'\n]*')""",
     re.MULTILINE | re.VERBOSE,
 )
-OUR_LINE = re.compile(r"^schemas = \[[^\n]*\] # message-persistence\n", re.MULTILINE)
+OUR_LINE = re.compile(
+    r'^schemas = \["\w+", "(?P<schema>\w+)"[^\n]*\] # message-persistence\n', re.MULTILINE
+)
+OUR_NOTE = re.compile(r'^# "(?P<schema>\w+)" was added', re.MULTILINE)
 
 
 class CannotEditError(ValueError):
@@ -73,14 +76,16 @@ def expose(text: str, schema: str) -> str:
     return _checked(text, changed, lambda config: _serve(config, wanted))
 
 
-def hide(text: str, schema: str) -> str:
+def hide(text: str) -> str:
     """Return the file without what `expose` has added, if it has."""
     content = content_of(text, API_BLOCK)
-    if content is None and not OUR_LINE.search(text):
+    found = OUR_LINE.search(text) or OUR_NOTE.search(content or "")
+    if found is None:
         return text
+    schema = found["schema"]
     wanted = [name for name in exposed_schemas(text) if name != schema]
     changed = OUR_LINE.sub("", without_block(text, API_BLOCK), count=1)
-    if content == ADDED.format(schema=schema):
+    if found.re is OUR_NOTE:
         item = re.compile(rf""",\s*["']{schema}["']|["']{schema}["']\s*,\s*""")
         changed = _in_api(changed, lambda table: item.sub("", table, count=1))
     return _checked(text, changed, lambda config: _serve(config, wanted))

@@ -8,7 +8,7 @@ from shared.install import config_file
 from shared.install.changes import Plan
 from shared.install.config_file import CannotEditError
 from shared.install.forwarders import forwarders_of, settings_example
-from shared.install.migrations import State, versions_after
+from shared.install.migrations import Written, versions_after
 from shared.install.names import DEFAULT
 from shared.install.removal_sql import removal_texts
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shared.install.database import Database
+    from shared.install.migrations import State
     from shared.install.project import Project
 
 
@@ -25,22 +26,26 @@ def plan_removal(
     """Return what a removal does to a project."""
     plan = Plan()
     written = state.written or (state.left if with_data else [])
-    if not written:
-        plan.find("schema", "none of ours", "there is nothing to remove")
-        return plan
-    schema = written[0].schema
-    _plan_migrations(plan, project, state, database, with_data=with_data)
-    _plan_config(plan, project, schema, with_data=with_data)
-    _plan_files(plan, project, source, schema)
-    plan.steps.append("supabase db push --remote")
+    if written:
+        _plan_migrations(plan, project, written, database, with_data=with_data)
+        plan.steps.append("supabase db push --remote")
+    keeps_rows = not with_data and bool(state.written or state.left)
+    _plan_config(plan, project, keeps_rows=keeps_rows)
+    _plan_files(plan, project, source)
+    if not plan.changes:
+        plan.find("project", "nothing of ours", "there is nothing to remove")
     plan.steps.append("supabase functions delete, for each forwarder that was deployed")
     return plan
 
 
 def _plan_migrations(
-    plan: Plan, project: Project, state: State, database: Database | None, *, with_data: bool
+    plan: Plan,
+    project: Project,
+    written: list[Written],
+    database: Database | None,
+    *,
+    with_data: bool,
 ) -> None:
-    written = state.written or state.left
     schema = written[0].schema
     texts = removal_texts(
         [migration.body for migration in written], schema=schema, with_data=with_data
@@ -58,25 +63,24 @@ def _plan_migrations(
         plan.find(f"schema {schema}", found, then, "note")
 
 
-def _plan_config(plan: Plan, project: Project, schema: str, *, with_data: bool) -> None:
+def _plan_config(plan: Plan, project: Project, *, keeps_rows: bool) -> None:
     try:
         plan.edit(project.config, config_file.remove_functions)
-        if with_data and schema != DEFAULT:
-            plan.edit(project.config, lambda config: config_file.hide(config, schema))
+        if not keeps_rows:
+            plan.edit(project.config, config_file.hide)
     except CannotEditError:
         plan.steps.append("supabase/config.toml was changed since: take our entries out by hand")
-    if not with_data:
-        plan.find("config.toml", f"the API serves {schema}", "it stays, so that rows can be read")
+    if keeps_rows:
+        plan.find("config.toml", "the API goes on to serve the schema", "so that rows can be read")
 
 
-def _plan_files(plan: Plan, project: Project, source: Path, schema: str) -> None:
+def _plan_files(plan: Plan, project: Project, source: Path) -> None:
     forwarders = forwarders_of(source / "functions", project.functions).values()
-    files = [*forwarders, settings_example(project.settings_example, schema)]
-    for file in files:
+    for file in [*forwarders, settings_example(project.settings_example, DEFAULT)]:
         if file.whose == "ours":
             plan.change(file.path, None)
         elif file.whose == "changed":
             name = file.path.relative_to(project.root)
             plan.find("files", f"{name} was changed since it was written", "it stays", "note")
     removed = sum(change.after is None for change in plan.changes)
-    plan.find("files", f"{removed} of ours as they were written", "remove them")
+    plan.find("files", f"{removed} of ours as they were written", "remove them" if removed else "")

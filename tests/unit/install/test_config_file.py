@@ -44,8 +44,8 @@ def test_what_is_added_is_taken_out_to_the_last_byte(served: str, tail: str) -> 
     assert config["api"]["schemas"] == [before[0], "chat", *before[1:]]
     assert config["functions"]["mega-mind"] == {"verify_jwt": False}
     assert [c for c in text.split("#")[1:] if f"#{c.splitlines()[0]}\n" not in both] == []
-    assert hide(remove_functions(both), "chat") == text
-    assert remove_functions(hide(both, "chat")) == text
+    assert hide(remove_functions(both)) == text
+    assert remove_functions(hide(both)) == text
 
 
 def test_a_second_time_adds_only_what_is_new() -> None:
@@ -63,7 +63,7 @@ def test_a_schema_that_the_project_served_itself_stays() -> None:
     """It was not added, so it is not taken away."""
     text = '[api]\nschemas = ["public", "chat"]\n'
     assert expose(text, "chat") == text
-    assert hide(text, "chat") == text
+    assert hide(text) == text
 
 
 def test_what_was_written_behind_ours_since_stays() -> None:
@@ -71,7 +71,7 @@ def test_what_was_written_behind_ours_since_stays() -> None:
     for end in ("", "\n"):
         text = f'[api]\nschemas = ["public"]{end}'
         more = add_functions(expose(text, "chat"), ["health"]) + "[studio]\nenabled = false\n"
-        rest = tomllib.loads(hide(remove_functions(more), "chat"))
+        rest = tomllib.loads(hide(remove_functions(more)))
         assert rest == {"api": {"schemas": ["public"]}, "studio": {"enabled": False}}
 
 

@@ -101,6 +101,16 @@ def test_a_removal_that_keeps_the_rows_keeps_them_served(project: Path) -> None:
     assert run(project, "--schema", "chat") == DONE
 
 
+def test_files_are_removed_though_the_migrations_are_gone_already(project: Path) -> None:
+    """Somebody deleted them by hand, since they were never pushed."""
+    before = contents(project)
+    run(project, "--schema", "chat")
+    for path in ours_in(project):
+        path.unlink()
+    assert run(project, "--remove") == DONE
+    assert contents(project) == before
+
+
 def test_what_was_changed_since_is_not_removed(project: Path) -> None:
     """A forwarder with a line of the project's own stays, and so does a function of its own."""
     own = project / "supabase/functions/health/index.ts"
