@@ -76,7 +76,7 @@ def _conversations(table: Table) -> Composed:
     title = columns.text(table, "title")
     fitting = _TITLE.format(title)
     notes = _Notes(table, "id", "user_id")
-    notes.changed("title", sql.SQL("coalesce({}, '') <> {}").format(fitting, title))
+    notes.changed("title", sql.SQL("coalesce({}, 'New Chat') <> {}").format(fitting, title))
     notes.changed("metadata", _is_lost(table, columns.metadata(table)))
     notes.changed("project_id", _is_lost(table, columns.uuid(table, "project_id"), "project_id"))
     notes.moved("created_at", "updated_at", "archived_at")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,11 +200,18 @@ class Project:
         return found
 
 
+@contextmanager
+def new_project(server: Server, folder: Path) -> Iterator[Project]:
+    """Make an empty project on a server."""
+    with server.database() as url:
+        database.shape(url)
+        made = Project(url, folder)
+        yield made
+        made.db.close()
+
+
 @pytest.fixture
 def project(bare_server: Server, tmp_path: Path) -> Iterator[Project]:
     """An empty project."""
-    with bare_server.database() as url:
-        database.shape(url)
-        made = Project(url, tmp_path)
+    with new_project(bare_server, tmp_path) as made:
         yield made
-        made.db.close()
