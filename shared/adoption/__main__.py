@@ -20,7 +20,7 @@ except ImportError:  # pragma: no cover
 
 from shared.adoption.copying import Copier
 from shared.adoption.moving import what_hangs_on, write_migration
-from shared.adoption.plan import make_plan
+from shared.adoption.plan import STEP_ROWS, make_plan
 from shared.adoption.report import (
     count,
     lines_of_changes,
@@ -50,6 +50,7 @@ set lock_timeout = '5s';
 set jit = off;
 """
 
+STEP: Final = "how many messages a transaction has, about (default: %(default)s)"
 LISTED: Final = "where to list what isn't taken (default: %(default)s)"
 MIGRATION: Final = "write the migration there that moves old tables out of the new ones' way"
 
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="source", default="public", help="the old tables' schema")
     add("--to", dest="target", default="public", help="this system's schema")
     add("--dry-run", action="store_true", help="say what would be done")
+    add("--step-rows", type=int, default=STEP_ROWS, metavar="N", help=STEP)
     add("--left-out", type=Path, default=Path("left-out.csv"), metavar="FILE", help=LISTED)
     add("--write-migration", type=Path, metavar="DIR", help=MIGRATION)
     return parser
@@ -120,7 +122,7 @@ def _adopt(connection: psycopg.Connection, options: argparse.Namespace) -> int:
 
     print(f"reading {old.messages.schema}.conversations and {old.messages.schema}.messages")
     define_views(connection, old)
-    make_plan(connection, new)
+    make_plan(connection, new, step_rows=options.step_rows)
     _print(lines_of_counts(connection), lines_of_changes(connection, old))
     if options.dry_run:
         if is_in_the_way:
@@ -133,7 +135,7 @@ def _adopt(connection: psycopg.Connection, options: argparse.Namespace) -> int:
             )
         return _list_left_out(connection, options.left_out)
     assert new is not None  # noqa: S101 -- _require_new has looked
-    return _take(connection, old, new, options.left_out)
+    return _take(connection, old, new, options)
 
 
 def _find_old(connection: psycopg.Connection, source: str, target: str) -> Chats:
@@ -167,13 +169,15 @@ def _write_migration(connection: psycopg.Connection, folder: Path, old: Chats) -
     return TAKEN
 
 
-def _take(connection: psycopg.Connection, old: Chats, new: Chats, listed: Path) -> int:
-    copier = Copier(connection, new)
+def _take(
+    connection: psycopg.Connection, old: Chats, new: Chats, options: argparse.Namespace
+) -> int:
+    copier = Copier(connection, new, step_rows=options.step_rows)
     copier.prepare()
     progress = Progress(count(connection, "plan_messages").to_take)
     copier.run(progress.add)
-    print(f"{progress.done:,} messages looked at")
-    code = _list_left_out(connection, listed)
+    print(f"{progress.done:,} messages done")
+    code = _list_left_out(connection, options.left_out)
     differences = lines_of_comparison(connection, old, new)
     _print(differences or ["compared by user: everything that was to be taken is here"])
     print(

@@ -151,12 +151,12 @@ class Step:
     low: int
     high: int
 
-    def parts(self) -> Iterator[tuple[int, int]]:
+    def parts(self, most: int) -> Iterator[tuple[int, int]]:
         """Return the places as ranges: one, unless a conversation is long."""
-        if self.rows <= 2 * STEP_ROWS:
+        if self.rows <= 2 * most:
             yield self.low, self.high
             return
-        edges = [*range(self.low, self.high + 1, STEP_ROWS), self.high + 1]
+        edges = [*range(self.low, self.high + 1, most), self.high + 1]
         yield from ((low, high - 1) for low, high in pairwise(edges))
 
     def alone(self, conversation: UUID) -> Step:
@@ -167,8 +167,11 @@ class Step:
 class Copier:
     """Copies the planned rows through one connection, which is not inside of a transaction."""
 
-    def __init__(self, connection: psycopg.Connection, new: Chats) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, new: Chats, *, step_rows: int = STEP_ROWS
+    ) -> None:
         self._connection = connection
+        self._step_rows = step_rows
         names = {
             "conversations": new.conversations.identifier,
             "messages": new.messages.identifier,
@@ -219,7 +222,7 @@ class Copier:
         # One round trip: most users have few messages, and the database is far.
         with self._connection.pipeline(), self._connection.transaction():
             self._open(step)
-            for low, high in step.parts():
+            for low, high in step.parts(self._step_rows):
                 self._append(step, low, high)
 
     def _copy_what_can_be(self, step: Step) -> None:
@@ -230,7 +233,7 @@ class Copier:
             except psycopg.Error as exc:
                 self._leave_out_conversation(step, _reason(exc))
             else:
-                for low, high in step.parts():
+                for low, high in step.parts(self._step_rows):
                     self._append_what_can_be(step, low, high)
 
     def _open(self, step: Step) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shared.adoption.tables import Chats, Table
 
 LEDGER: Final = sql.Identifier(LEGACY, "adopted")
-STEP_ROWS: Final = 5000  # messages a step has; a longer conversation is one step by itself
+STEP_ROWS: Final = 5000  # messages in a transaction; a longer conversation has one by itself
 
 _CONVERSATIONS = """
 create temporary table plan_conversations as
@@ -32,6 +32,7 @@ select o.source_id, o.key, o.id, o.user_id,
            when u.id is null then 'user_unknown'
            when n.user_id <> o.user_id then 'id_taken'
            when n.id is null and a.conversation_id is not null then 'deleted_since'
+           when {is_going} then 'deleted_since'
            else {refused}
        end as reason,
        0::bigint as step
@@ -126,15 +127,19 @@ order by c.conname
 """
 
 
-def make_plan(connection: psycopg.Connection, new: Chats | None) -> None:
+def make_plan(
+    connection: psycopg.Connection, new: Chats | None, *, step_rows: int = STEP_ROWS
+) -> None:
     """Look at every old row; `new` is None as long as the new tables are not there."""
     conversations = new.conversations if new else None
     messages = new.messages if new else None
+    steps = conversations is not None and "deleting_since" in conversations.columns
     connection.execute(
         sql.SQL(_CONVERSATIONS).format(
             metadata=stored_metadata("o"),
             refused=_refused(connection, conversations, ("title",)),
             conversations=_rows_of(conversations),
+            is_going=sql.SQL("n.deleting_since is not null" if steps else "false"),
             adopted=_ledger(connection),
         )
     )
@@ -150,7 +155,7 @@ def make_plan(connection: psycopg.Connection, new: Chats | None) -> None:
     connection.execute("create index on plan_messages (id); analyze plan_messages")
     if messages:
         connection.execute(sql.SQL(_OUT_OF_PLACE).format(messages=messages.identifier))
-    connection.execute(sql.SQL(_STEPS).format(step_rows=sql.Literal(STEP_ROWS)))
+    connection.execute(sql.SQL(_STEPS).format(step_rows=sql.Literal(step_rows)))
     connection.execute("create index on plan_conversations (step); analyze plan_conversations")
 
 

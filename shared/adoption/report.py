@@ -64,7 +64,7 @@ select noted.name, count(*)
 from (
     select jsonb_object_keys(o.note) as name
     from {view} as o join {plan} as p on p.source_id = o.source_id
-    where p.reason is null
+    where p.reason is null and not p.is_here
 ) as noted
 group by noted.name
 order by 2 desc, 1
@@ -73,9 +73,10 @@ order by 2 desc, 1
 _MOVED = """
 select count(*)
 from (
-    select p.created_at <= lag(p.created_at) over (partition by p.conversation_id order by p.place)
-        as is_tie
-    from plan_messages as p where p.reason is null
+    select not p.is_here and p.created_at <= lag(p.created_at)
+               over (partition by p.conversation_id order by p.place) as is_tie
+    from plan_messages as p
+    where p.reason is null
 ) as placed
 where is_tie
 """

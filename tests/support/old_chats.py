@@ -2,12 +2,13 @@
 
 import csv
 import hashlib
+import io
 import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from psycopg.types.json import Jsonb
 
 from local import database
 from local.settings import ROOT
+from shared.adoption.__main__ import main
+from shared.adoption.tables import LEGACY
 from tests.support.postgres import Server
+from tests.support.scratch import MIGRATED
 
 TABLES = """
 create table public.conversations (
@@ -110,9 +114,10 @@ class Said:
 class Project:
     """A database that is shaped like Supabase's, with tables of its own in public."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, old_schema: str) -> None:
         self.url = url
         self.folder = folder
+        self.old_schema = old_schema
         self.db = psycopg.connect(url, autocommit=True)
 
     @property
@@ -123,10 +128,14 @@ class Project:
     def has(self, tables: str = TABLES, *, chats: int = 10, messages: int = 20) -> None:
         """Make old tables, as the owner; with rows, unless chats is 0."""
         with psycopg.connect(self.owner_url, autocommit=True) as owner:
-            owner.execute(tables.encode())
+            owner.execute(f"create schema if not exists {self.old_schema}".encode())
+            owner.execute(self._moved(tables))
             if chats:
                 with psycopg.ClientCursor(owner) as cursor:
-                    cursor.execute(ROWS.encode(), {"chats": chats, "messages": messages})
+                    cursor.execute(self._moved(ROWS), {"chats": chats, "messages": messages})
+
+    def _moved(self, statements: str) -> bytes:
+        return statements.replace("public.", f"{self.old_schema}.").encode()
 
     def says(self, chat: str | None, content: str | None = "Odd.", **columns: Any) -> str:
         """Insert an old message, and return its id."""
@@ -135,20 +144,14 @@ class Project:
         self.insert("messages", **values)
         return str(values["id"])
 
-    def insert(self, table: str, *, schema: str | None = None, **values: Any) -> None:
+    def insert(self, table: str, **values: Any) -> None:
         """Insert a row into an old table."""
         names = ", ".join(f'"{name}"' for name in values)
         marks = ", ".join(["%s"] * len(values))
         self.db.execute(
-            f"insert into {schema or self.old_schema}.{table} ({names}) values ({marks})".encode(),
+            f"insert into {self.old_schema}.{table} ({names}) values ({marks})".encode(),
             [Jsonb(v) if isinstance(v, dict | list) else v for v in values.values()],
         )
-
-    @property
-    def old_schema(self) -> str:
-        """Return where the old tables are by now."""
-        row = self.db.execute("select to_regclass('legacy_chat.messages') is null").fetchone()
-        return "public" if row == (True,) else "legacy_chat"
 
     def move_aside(self) -> Path:
         """Write the migration that moves the old tables, apply it, and then ours."""
@@ -157,15 +160,17 @@ class Project:
         (migration,) = self.folder.glob("*_move_old_chats_aside.sql")
         database.migrate(self.url, self.folder)
         database.migrate(self.url)
+        self.old_schema = LEGACY
         return migration
 
     def adopt(self, *options: str) -> Said:
-        """Run the program to its end."""
-        with subprocess.Popen(self.command(*options), **self.process()) as program:
-            out, _ = program.communicate(timeout=120)
+        """Run the program to its end, in this process."""
+        said = io.StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            code = main(self.command(*options)[3:])
         listed = self.folder / "left-out.csv"
         rows = list(csv.DictReader(listed.open())) if listed.exists() else []
-        return Said(program.returncode, out, rows)
+        return Said(code, said.getvalue(), rows)
 
     def command(self, *options: str) -> list[str]:
         """Return the program's command line."""
@@ -192,6 +197,15 @@ class Project:
         found: dict[str, Any] = row[0]
         return found
 
+    def old_message(self, chat: str) -> str:
+        """Return the id of an old message of this conversation."""
+        row = self.db.execute(
+            f"select id::text from {self.old_schema}.messages"
+            " where conversation_id = %s limit 1".encode(), (chat,),
+        ).fetchone()  # fmt: skip
+        assert row is not None
+        return str(row[0])
+
     def broken(self) -> dict[str, Any]:
         """Return what the doctor finds."""
         row = self.db.execute("select private.find_broken(grace_seconds => 0)").fetchone()
@@ -200,18 +214,39 @@ class Project:
         return found
 
 
+def old_rows(project: Project) -> list[Any]:
+    """Return a fingerprint of each old table."""
+    return [
+        project.db.execute(
+            "select md5(string_agg(o::text, ';' order by o.id)), count(*)"
+            f" from {project.old_schema}.{table} as o".encode()
+        ).fetchone()
+        for table in ("conversations", "messages")
+    ]
+
+
 @contextmanager
 def new_project(server: Server, folder: Path) -> Iterator[Project]:
-    """Make an empty project on a server."""
-    with server.database() as url:
-        database.shape(url)
-        made = Project(url, folder)
+    """Make a project that has our tables, and whose old ones are moved aside already."""
+    with server.database(MIGRATED) as url:
+        made = Project(url, folder, LEGACY)
+        made.db.execute(f"alter database {made.db.info.dbname} owner to postgres".encode())
         yield made
         made.db.close()
 
 
 @pytest.fixture
 def project(bare_server: Server, tmp_path: Path) -> Iterator[Project]:
-    """An empty project."""
+    """A project that has our tables, and whose old ones are moved aside already."""
     with new_project(bare_server, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def early_project(bare_server: Server, tmp_path: Path) -> Iterator[Project]:
+    """A project that has nothing of ours yet, and has its old tables in public."""
+    with bare_server.database() as url:
+        database.shape(url)
+        made = Project(url, tmp_path, "public")
+        yield made
+        made.db.close()
