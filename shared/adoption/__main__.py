@@ -50,6 +50,7 @@ set lock_timeout = '5s';
 set jit = off;
 """
 
+GO_ON: Final = "What was taken is there; the same command goes on."
 STEP: Final = "how many messages a transaction has, about (default: %(default)s)"
 LISTED: Final = "where to list what isn't taken (default: %(default)s)"
 MIGRATION: Final = "write the migration there that moves old tables out of the new ones' way"
@@ -87,11 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _adopt(connection, options)
     except CannotAdoptError as exc:
         return _fail(str(exc), NOT_YET)
-    except psycopg.errors.InsufficientPrivilege as exc:
-        return _fail(f"The database refuses: {exc}. Connect as postgres.", NOT_YET)
     except psycopg.OperationalError as exc:
-        return _fail(f"The database can't be reached, or is busy: {exc}\n"
-                     "What was taken is there; the same command goes on.", UNREACHABLE)  # fmt: skip
+        return _fail(f"The database can't be reached, or is busy: {exc}\n{GO_ON}", UNREACHABLE)
+    except psycopg.Error as exc:
+        return _fail(f"The database refuses: {exc}\nIs this its owner, postgres?", NOT_YET)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,6 +162,8 @@ def _require_new(new: Chats | None, options: argparse.Namespace, *, is_in_the_wa
 
 
 def _write_migration(connection: psycopg.Connection, folder: Path, old: Chats) -> int:
+    if not folder.is_dir():
+        raise CannotAdoptError(f"There is no folder {folder}.")
     hanging = what_hangs_on(connection, old)
     print(f"written: {write_migration(folder, connection, old)}")
     _print(hanging)
@@ -188,7 +190,7 @@ def _take(
 
 def _list_left_out(connection: psycopg.Connection, path: Path) -> int:
     lines = lines_of_left_out(connection)
-    _print(lines)
+    _print(lines or ["left out: nothing"])
     if not lines:
         return TAKEN
     write_left_out(connection, path)
