@@ -3,12 +3,14 @@
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local import database
 from tests.support.old_chats import TABLES, Project, chat_id, new_project, user_id
-from tests.support.postgres import Server
+from tests.support.postgres import Server, programs_of, running_server
 
 pytest_plugins = ["tests.support.scratch", "tests.support.old_chats"]
 
@@ -84,9 +86,10 @@ def name_of(case: str | None) -> str:
 
 def plant(project: Project) -> None:
     """Insert a row for each case, those that are stored each in a conversation of its own."""
+    times = {"created_at": "2022-01-01", "updated_at": "2022-01-02"}
     for case, (columns, _, _) in STORED.items():
-        project.insert("conversations", id=name_of(case), user_id=user_id(1))
-        project.says(name_of(case), created_at="2023-01-01")
+        project.insert("conversations", id=name_of(case), user_id=user_id(1), **times)
+        project.says(name_of(case), created_at="2023-01-01", id=name_of(f"before {case}"))
         project.says(name_of(case), **{"id": name_of(case), "created_at": "2022-06-01", **columns})
     for letter, owner in (("b", None), ("c", NOBODY)):
         project.insert("conversations", id=letter * 32, user_id=owner)
@@ -94,19 +97,27 @@ def plant(project: Project) -> None:
     for case, (columns, _) in LISTED.items():
         project.says(chat_id(1), **{"id": name_of(case), **columns})
     for title in TITLES:
-        project.insert("conversations", id=name_of(title), user_id=user_id(1), title=title)
+        project.insert("conversations", id=name_of(title), user_id=user_id(1), title=title, **times)
+
+
+def new_odd_project(project: Project) -> Project:
+    """Give a project tables that checked nothing, with every kind of odd row."""
+    project.has(LOOSE, chats=1, messages=2)
+    old = project.old_schema
+    project.db.execute(f"alter table {old}.conversations add column is_deleted boolean".encode())
+    project.db.execute(
+        f"alter table {old}.messages add column deleted_at timestamptz,"
+        " add column tokens int, add column steps json".encode()
+    )
+    plant(project)
+    return project
 
 
 @pytest.fixture(scope="module")
 def odd(bare_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project whose tables checked nothing, adopted with every kind of odd row."""
+    """A project with every kind of odd row."""
     with new_project(bare_server, tmp_path_factory.mktemp("odd")) as project:
-        project.has(LOOSE, chats=1, messages=2)
-        project.db.execute("alter table legacy_chat.conversations add column is_deleted boolean")
-        project.db.execute("alter table legacy_chat.messages add column deleted_at timestamptz,"
-                           " add column tokens int, add column steps json")  # fmt: skip
-        plant(project)
-        yield project
+        yield new_odd_project(project)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +163,23 @@ def test_a_title_fits(odd: Project, reasons: dict[str, str], title: str | None) 
     """What was cut is noted."""
     found = next(row for row in odd.stored() if row["conversation"] == name_of(title))
     assert (found["title"], found["about"].get("adopted")) == TITLES[title]
+
+
+@pytest.mark.parametrize("major", [15, 17])
+def test_it_is_the_same_on_an_older_server(
+    odd: Project, reasons: dict[str, str], tmp_path: Path, major: int
+) -> None:
+    """From the move on; the other tests have the newest one."""
+    programs = programs_of(major)
+    if programs is None:
+        pytest.skip(f"no PostgreSQL {major} server on this machine (only its programs are needed)")
+    with running_server(programs) as server, server.database() as url:
+        database.shape(url)
+        project = new_odd_project(Project(url, tmp_path, "public"))
+        project.move_aside()
+        assert adopt(project) == reasons
+        assert project.stored() == odd.stored()
+        project.db.close()
 
 
 def test_times_without_a_zone_are_utc_and_missing_columns_are_no_matter(project: Project) -> None:
