@@ -6,7 +6,7 @@ gets the same. Postgres knows tables by number: what hangs on the old ones goes 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
-_MIGRATION = """\
+_HISTORY: Final = "supabase_migrations.schema_migrations"
+_STAMP: Final = "%Y%m%d%H%M%S"
+
+_MIGRATION: Final = """\
 -- Moves the old chat tables out of the new ones' way, with their rows, indexes, policies and
 -- triggers, into a schema that no API serves. Policies and views that hang on them need to use it.
 {hanging}
@@ -86,7 +89,7 @@ def what_hangs_on(connection: psycopg.Connection, old: Chats) -> list[str]:
 
 
 def write_migration(folder: Path, connection: psycopg.Connection, old: Chats) -> Path:
-    """Write the migration under a name that comes after all that were written before."""
+    """Write the migration, right after those that were applied: this system's own comes later."""
     schema = old.messages.schema
     lines = [f"-- {line}" for line in what_hangs_on(connection, old)]
     text = _MIGRATION.format(
@@ -94,6 +97,21 @@ def write_migration(folder: Path, connection: psycopg.Connection, old: Chats) ->
         legacy=LEGACY,
         hanging="\n".join(["--", *lines]) if lines else "--",
     )
-    path = folder / f"{datetime.now(UTC):%Y%m%d%H%M%S}_move_old_chats_aside.sql"
+    path = folder / f"{_version(folder, connection)}_move_old_chats_aside.sql"
     path.write_text(text)
     return path
+
+
+def _version(folder: Path, connection: psycopg.Connection) -> str:
+    """Return the second after the newest applied one; where none was, before all in the folder."""
+    there = connection.execute("select to_regclass(%s)", (_HISTORY,)).fetchone()
+    if there != (None,):
+        row = connection.execute(
+            f"select max(version) from {_HISTORY} where version ~ '^[0-9]{{14}}$'".encode()  # noqa: S608
+        ).fetchone()
+        if row and row[0]:
+            return f"{datetime.strptime(row[0], _STAMP) + timedelta(seconds=1):{_STAMP}}"
+    stamps = sorted(path.name[:14] for path in folder.glob("[0-9]" * 14 + "_*.sql"))
+    if stamps:
+        return f"{datetime.strptime(stamps[0], _STAMP) - timedelta(seconds=1):{_STAMP}}"
+    return f"{datetime.now(UTC):{_STAMP}}"

@@ -134,6 +134,6 @@ def test_where_the_tables_are_ours_alone_there_is_nothing_to_adopt(project: Proj
 
 def test_a_database_that_is_not_there_is_said_so(project: Project) -> None:
     """With an exit code of its own."""
-    project.url = "postgresql://127.0.0.1:1/none"
+    project.owner_url = "postgresql://127.0.0.1:1/none"
     answer = project.adopt()
     assert (answer.code, "can't be reached" in answer.text) == (3, True)

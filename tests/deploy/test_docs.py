@@ -41,7 +41,7 @@ RUN_BY = {
         "tests/adoption/test_moving.py"
     ),
     "python -m shared.adoption --database-url <postgres url> --write-migration"
-    " supabase/migrations": "tests/adoption/test_moving.py",
+    " supabase/migrations": "tests/adoption/test_with_the_cli.py",
     "python -m venv .venv": "tests/deploy/test_docs.py",
     "pip install --require-hashes -r requirements/database.txt": "tests/deploy/test_docs.py",
     "pip install --require-hashes -r requirements/runtime.txt": "tests/deploy/test_docs.py",

@@ -116,14 +116,10 @@ class Project:
 
     def __init__(self, url: str, folder: Path, old_schema: str) -> None:
         self.url = url
+        self.owner_url = f"{url}?options=-c%20role%3Dpostgres"  # who is no superuser
         self.folder = folder
         self.old_schema = old_schema
         self.db = psycopg.connect(url, autocommit=True)
-
-    @property
-    def owner_url(self) -> str:
-        """Return the URL by which the project's owner connects, who is no superuser."""
-        return f"{self.url}?options=-c%20role%3Dpostgres"
 
     def has(self, tables: str = TABLES, *, chats: int = 10, messages: int = 20) -> None:
         """Make old tables, as the owner; with rows, unless chats is 0."""
