@@ -13,6 +13,7 @@ from shared.adoption.tables import LEGACY
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
 from tests.support.old_chats import TABLES, Project
+from tests.support.sql_calls import assert_whole
 from tests.support.users import User
 
 OLD = [("user", "Why does the quincejelly parser fail?"), ("assistant", "It eats the last comma.")]
@@ -31,7 +32,9 @@ def old(stack: Stack, tmp_path: Path) -> Iterator[Project]:
 def old_chat(project: Project, user: User) -> str:
     """Insert an old conversation of a user's, and return its id."""
     chat = str(uuid.uuid4())
-    project.insert("conversations", id=chat, user_id=user.id, title="Jelly")
+    project.insert(
+        "conversations", id=chat, user_id=user.id, title="Jelly", updated_at="2023-01-01"
+    )
     for second, (role, content) in enumerate(OLD):
         project.says(chat, content, role=role, user_id=user.id,
                      created_at=f"2023-01-01 00:00:0{second}")  # fmt: skip
@@ -69,6 +72,4 @@ async def test_the_owner_alone_reads_finds_and_goes_on_with_an_old_conversation(
     assert said((await user.load(chat)).json()["messages"])[2:] == [
         ("user", "And now?"), ("assistant", "The comma is back."),
     ]  # fmt: skip
-    for each in (user, other_user):
-        broken = db.execute("select private.find_broken(user_id => %s)", (each.id,)).fetchone()
-        assert broken == ({},)
+    assert (assert_whole(db, chat), assert_whole(db, others)) == (4, 2)
