@@ -19,6 +19,7 @@ KEYS = {
 LISTINGS = {
     "list_expired_turns(integer)",
     "list_imports_left_behind(integer)",
+    "list_users_to_index(integer)",
     "list_users_due_for_retention(uuid,integer)",
 }
 FUNCTIONS = LISTINGS | {
@@ -32,6 +33,7 @@ STATEMENTS = {
     "list_expired_turns(integer): public.turns",
     "list_imports_left_behind(integer): public.import_parts",
     "list_users_due_for_retention(uuid,integer): public.conversations",
+    "list_users_to_index(integer): public.watermarks",
     # The operator's: of one user, or of all.
     "list_legal_holds(uuid,uuid,boolean): public.legal_holds",
     "list_retention_policies(uuid,uuid): public.retention_policies",
