@@ -36,9 +36,6 @@ FOUND = {
         "django", "Django写", "用Django", "第3章", "第3章节", "10月", "10月份上", '"写第3章"',
     ],
     "학교에서 한국어를 공부합니다": ["학교", "한국어", "공부"],
-    "สวัสดีครับ ฐานข้อมูล": ["สวัสดี", "ข้อมูล"],
-    "हिन्दी में लिखा संदेश": ["हिन्दी", "संदेश"],
-    "مُحَمَّد كتب رسالة قصيرة": ["رسالة", "كتب"],
     "Привет, Мир ёлка": ["привет", "МИР", "елка"],
     "\uff26\uff55\uff4c\uff4c \uff57\uff49\uff44\uff54\uff48 letters": ["full width", "letters"],
 }  # fmt: skip
@@ -86,7 +83,7 @@ def test_words_of_any_script_and_identifiers_are_found(
         for q in FOUND[text]:
             hits = user.call("search_messages", q=q)["hits"]
             assert place in [hit["seq"] for hit in hits], q
-            assert all(hit["snippet"]["marks"] for hit in hits if "\u0301" not in text), q
+            assert all(hit["snippet"]["marks"] for hit in hits), q
 
 
 def test_a_word_between_unspaced_letters_is_where_the_snippet_is(
