@@ -2465,12 +2465,14 @@ begin
     using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
     where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
       and w.conversation_id = any (v_free)
-      and not exists (
-          select 1
+      -- With a limit it is looked up, whatever the planner takes the tables for.
+      and (
+          select m.seq
           from public.messages as m
-          where m.user_id = w.user_id and m.conversation_id = w.conversation_id
+          where m.user_id = index_messages.user_id and m.conversation_id = w.conversation_id
             and m.seq > step.indexed_seq
-      );
+          limit 1
+      ) is null;
 
     update search.watermarks as w
     set indexed_seq = step.indexed_seq
@@ -2889,6 +2891,13 @@ begin
                 select n.*
                 from unnest(v_unindexed) as n
             ) as d
+            -- With a limit it is looked up, whatever the planner takes the tables for.
+            cross join lateral (
+                select c.project_id, c.archived_at
+                from public.conversations as c
+                where c.user_id = find_messages.user_id and c.id = d.conversation_id
+                limit 1
+            ) as its
             where d.words @@ v_query
               and (find_messages.conversation_id is null
                    or d.conversation_id = find_messages.conversation_id)
@@ -2896,13 +2905,9 @@ begin
               and (since is null or d.created_at >= since)
               and (until is null or d.created_at < until)
               and (page_after is null or d.created_at between v_oldest and v_newest)
-              and exists (
-                  select 1
-                  from public.conversations as c
-                  where c.user_id = find_messages.user_id and c.id = d.conversation_id
-                    and (find_messages.project_id is null or c.project_id = find_messages.project_id)
-                    and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
-              )
+              and (find_messages.project_id is null or its.project_id = find_messages.project_id)
+              and (archived or its.archived_at is null
+                   or d.conversation_id = find_messages.conversation_id)
             order by d.created_at desc, d.message_id desc
             limit case when page_after is null then c_ranked + 1 end
         ),
@@ -3115,17 +3120,21 @@ begin
         '[]'
     )
     into v_hits
-    from (
-        -- The limit tells the planner how few they are: each is then looked up by its key.
+    from jsonb_to_recordset(v_found -> 'hits')
+        as h (message_id uuid, starts_at integer, rank real)
+    -- With their limits they are looked up by their keys, whatever the planner takes the tables for.
+    cross join lateral (
         select *
-        from jsonb_to_recordset(v_found -> 'hits')
-            as hits (message_id uuid, starts_at integer, rank real)
-        limit v_page_size
-    ) as h
-    join public.messages as m
-        on m.user_id = search_messages.user_id and m.id = h.message_id
-    join public.conversations as c
-        on c.user_id = m.user_id and c.id = m.conversation_id;
+        from public.messages as o
+        where o.user_id = search_messages.user_id and o.id = h.message_id
+        limit 1
+    ) as m
+    cross join lateral (
+        select *
+        from public.conversations as o
+        where o.user_id = search_messages.user_id and o.id = m.conversation_id
+        limit 1
+    ) as c;
 
     return jsonb_build_object(
         'hits', v_hits,

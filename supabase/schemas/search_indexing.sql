@@ -57,12 +57,14 @@ begin
     using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
     where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
       and w.conversation_id = any (v_free)
-      and not exists (
-          select 1
+      -- With a limit it is looked up, whatever the planner takes the tables for.
+      and (
+          select m.seq
           from public.messages as m
-          where m.user_id = w.user_id and m.conversation_id = w.conversation_id
+          where m.user_id = index_messages.user_id and m.conversation_id = w.conversation_id
             and m.seq > step.indexed_seq
-      );
+          limit 1
+      ) is null;
 
     update search.watermarks as w
     set indexed_seq = step.indexed_seq

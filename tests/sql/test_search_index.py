@@ -252,7 +252,7 @@ def index_until(stack: Stack, owner: str, ended: threading.Event) -> None:
             pass
 
 
-@pytest.mark.promise("search", red="unindexed messages read without the user")
+@pytest.mark.promise("search")
 def test_what_is_not_indexed_yet_is_the_users_alone(
     stack: Stack, db: psycopg.Connection, owner: str, service: Caller
 ) -> None:
