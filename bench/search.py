@@ -6,8 +6,8 @@
 Each user has a thousand messages of forty words, drawn so that some words are common and most are
 rare. All sides take turns in one run; the figures are medians. "No policies" is the same call by a
 superuser, for whom row-level security is off: the difference is what it costs. The bare look-up is
-one plain statement, without reading the query, titles and snippets. The last lines are what a turn's
-two writes cost with the watermark and without, and what indexing them costs afterwards.
+one plain statement, without reading the query, titles and snippets. The last lines are what a
+turn's two writes cost with the watermark and without, and what indexing them costs afterwards.
 """
 
 import argparse

@@ -180,8 +180,8 @@ def test_a_step_of_upkeep_is_read_by_its_rows(
         assert rows_read(populated.db, call, values, plan_kind, "service_role") <= MOST
 
 
-# Of a search, what it reads beside the index: the newest hundred, and a hundred to be counted. Of a step
-# of the index: each row that is indexed, which is locked and looked up by its words' foreign key too.
+# Of a search, what it reads beside the index: the newest hundred, and a hundred to be counted. Of a
+# step of the index: each row that is indexed, which its words' foreign key looks up too.
 UNINDEXED = {
     "a search": ("search_messages(%(owner)s, 'message')", "authenticated", 100, 4 * 101),
     "a search by parts": ("search_messages(%(owner)s, 'essag')", "authenticated", 100, 4 * 101),
