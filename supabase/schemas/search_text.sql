@@ -59,10 +59,10 @@ declare
     v_text text;
 begin
     if octet_length(source) = char_length(source) then
-        return regexp_replace(lower(source), '[^[:alnum:]]', ' ', 'g');
+        return regexp_replace(lower(source), '[^ [:alnum:]]', ' ', 'g');
     else
         v_text := lower(regexp_replace(
-            normalize(source, NFKD), '[' || search.ignored_characters() || ']', '', 'g'
+            normalize(source, NFKD), '[' || search.ignored_characters() || ']+', '', 'g'
         ));
         v_text := translate(
             v_text,
@@ -72,7 +72,7 @@ begin
         v_text := replace(replace(replace(replace(
             v_text, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th');
         return regexp_replace(
-            normalize(v_text, NFC), '[^[:alnum:]' || search.vowel_signs() || ']', ' ', 'g'
+            normalize(v_text, NFC), '[^ [:alnum:]' || search.vowel_signs() || ']', ' ', 'g'
         );
     end if;
 end;
@@ -91,8 +91,10 @@ declare
     c_shortened constant text := '[\u3131-\u318eﾞﾟ' || search.ignored_characters() || ']';
     v_length constant integer := char_length(source);
     v_size integer;
-    v_at integer := 0; -- so many characters of the text are so many of the folded one
+    v_before integer := 0; -- so many characters of the text are so many of the folded one
     v_folded integer := 0;
+    v_part text := source; -- where it lies
+    v_at integer;
     v_more integer;
     v_step integer;
 begin
@@ -102,16 +104,19 @@ begin
     end if;
 
     foreach v_size in array array[4096, 256, 16, 1] loop
-        while v_at + v_size <= v_length loop
+        v_at := 0;
+        while v_before + v_at + v_size <= v_length loop
             -- Half-width sound marks become one with the letter before them.
-            v_step := v_size + (substr(source, v_at + v_size + 1, 1) in ('ﾞ', 'ﾟ'))::integer;
-            v_more := char_length(search.fold_text(substr(source, v_at + 1, v_step)));
+            v_step := v_size + (substr(v_part, v_at + v_size + 1, 1) in ('ﾞ', 'ﾟ'))::integer;
+            v_more := char_length(search.fold_text(substr(v_part, v_at + 1, v_step)));
             exit when v_folded + v_more >= folded_place;
             v_at := v_at + v_step;
             v_folded := v_folded + v_more;
         end loop;
+        v_before := v_before + v_at;
+        v_part := substr(v_part, v_at + 1, v_size + 1);
     end loop;
-    return v_at + 1;
+    return v_before + 1;
 end;
 $$;
 

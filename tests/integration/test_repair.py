@@ -201,8 +201,11 @@ DAMAGES = [
     Damage(
         {"watermark_too_high": 1},
         (
-            *BEGIN_TURN,
-            "update search.watermarks set indexed_seq = 5 where conversation_id = %(conversation)s",
+            *BEGIN_TURN[:-1],
+            "select complete_turn(user_id, id, attempt, gen_random_uuid(), 'completed', 'Then.')"
+            " from turns where status = 'running'",
+            BEGIN_TURN[-1],
+            "update search.watermarks set indexed_seq = 6 where conversation_id = %(conversation)s",
         ),
         name="a watermark above what is indexed",
     ),
