@@ -8,7 +8,7 @@ import type { ChatClient } from "../core/client";
 import type { SearchHit } from "../core/types";
 import { useSearch } from "./queries";
 
-const UNFINISHED = "So much was stored lately that not all of it could be searched; try again soon.";
+const UNFINISHED = "Not all that was stored lately could be searched yet; try again soon.";
 
 interface SearchResultsProps {
   client: ChatClient;
