@@ -91,7 +91,7 @@ def check_clashes(
             plan.find(
                 f"schema {names.schema}",
                 f"the project has {kind} of these names: {_some(clashing)}",
-                "choose another schema for ours: --schema chat",
+                "choose another schema for ours (--schema chat), or move them aside first",
                 "stop",
             )
 
