@@ -75,7 +75,9 @@ class Settings(BaseSettings):
         default=0, ge=0, le=10, description="Pause of the offline engine before each word."
     )
     engine_timeout: Seconds = Field(default=120, description="Limit of one AI run.")
-    max_reply_chars: int = Field(default=2_000_000, gt=0, description="A longer reply is cut.")
+    max_reply_chars: int = Field(
+        default=2_000_000, gt=0, description="A longer reply is cut, as is one of two megabytes."
+    )
     history_tokens: int = Field(
         default=100_000,
         ge=0,

@@ -16,6 +16,7 @@ import structlog
 
 from shared.ai.protocol import HistoryMessage
 from shared.ai.tokens import cut_to_tokens, estimate_tokens
+from shared.encoding.sizes import MAX_TEXT_BYTES, cut_to_size
 from shared.encoding.storable import escape_unstorable
 from shared.turns.context import fitted
 
@@ -146,6 +147,7 @@ class Summaries:
             raise EmptySummaryError
         storable, is_escaped = escape_unstorable(text.strip())
         content = cut_to_tokens(storable, self._summary_tokens, mark="...")
+        content = cut_to_size(content, MAX_TEXT_BYTES)
         metadata: dict[str, Any] = {
             "engine": self._summariser.name,
             "timestamp": datetime.now(UTC).isoformat(),

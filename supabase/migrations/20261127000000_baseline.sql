@@ -71,7 +71,8 @@ create table public.conversations (
     constraint conversations_title_length check (char_length(title) between 1 and 200),
     constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
     constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object'),
+    constraint conversations_imported_size check (octet_length(imported::text) <= 250000)
 );
 
 create index idx_conversations_user_id
@@ -122,25 +123,32 @@ comment on column public.conversations.imported is 'Where an imported conversati
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
--- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
--- whole row at each change: one row that was too deep could then take no message any more.
-create function private.refuse_depth()
+-- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
+-- whole row each time that a message moves it.
+create function private.refuse_metadata()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
 begin
-    raise exception 'Metadata nests too deep.' using errcode = '23514';
+    raise exception 'Metadata %.', tg_argv[0]
+        using errcode = '23514', table = tg_table_name, constraint = tg_name;
 end;
 $$;
 
-revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
-comment on function private.refuse_depth is 'Raises 23514: metadata nests deeper than readers of JSON follow.';
+revoke all on function private.refuse_metadata from public, anon, authenticated, service_role;
+comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
 
-create trigger conversations_refuse_depth
+create trigger conversations_metadata_depth
     before insert or update of metadata on public.conversations
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_depth();
+    execute function private.refuse_metadata('nests too deep');
+
+create trigger conversations_metadata_size
+    before insert or update of metadata on public.conversations
+    for each row
+    when (octet_length(new.metadata::text) > 500000)
+    execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
@@ -212,7 +220,10 @@ create table public.turns (
         check ((status = 'running') = (finished_at is null)),
     constraint turns_idempotency_key_length
         check (char_length(idempotency_key) between 1 and 255),
-    constraint turns_attempt_positive check (attempt >= 1)
+    constraint turns_attempt_positive check (attempt >= 1),
+    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
+    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -267,7 +278,13 @@ create table public.messages (
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object')
+    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
+    -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
+    -- of shared/encoding/sizes.py.
+    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
+    constraint messages_generated_code_size
+        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 
 create index idx_messages_conversation_id
@@ -310,11 +327,11 @@ comment on column public.messages.created_at is 'Strictly grows within a convers
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
-create trigger messages_refuse_depth
+create trigger messages_metadata_depth
     before insert or update of metadata on public.messages
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_depth();
+    execute function private.refuse_metadata('nests too deep');
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -1513,7 +1530,8 @@ comment on function private.resume_turn is 'What a known key leads to: the store
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it.
+-- draft, nor leaves a hole in it. A draft that has no more room in its row stays as it is: refused, it
+-- would cost all the others their leases.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
 language sql volatile security invoker set search_path = ''
@@ -1542,6 +1560,9 @@ as $$
             draft = case
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
+                    then t.draft
+                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                    > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end
@@ -1821,8 +1842,11 @@ as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_conversation public.conversations;
+    v_open_turn jsonb;
+    v_room integer;
     v_first bigint;
     v_messages jsonb;
     v_oldest bigint;
@@ -1840,6 +1864,31 @@ begin
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
+
+    select jsonb_build_object(
+        'turn_id', t.id,
+        'status', t.status,
+        'attempt', t.attempt,
+        'user_message_id', (
+            select m.id
+            from public.messages as m
+            where m.user_id = t.user_id and m.turn_id = t.id
+              and m.role = 'user'
+        ),
+        'draft', t.draft,
+        'offset', char_length(t.draft),
+        'started_at', t.started_at,
+        'lease_expires_at', t.lease_expires_at,
+        'is_expired', t.lease_expires_at <= now()
+    )
+    into v_open_turn
+    from public.turns as t
+    where t.user_id = load_conversation.user_id
+      and t.conversation_id = load_conversation.conversation_id
+      and t.status = 'running';
+
+    v_room := c_page_bytes - octet_length(to_jsonb(v_conversation)::text)
+        - coalesce(octet_length(v_open_turn::text), 0);
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
@@ -1868,14 +1917,12 @@ begin
     end if;
 
     -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
-    -- was asked for, and always that one. Metadata counts as it is sent: stored, it is compressed.
-    with sized as (
-        select m.seq,
-               sum(
-                   octet_length(m.content)
-                   + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text)
-               ) over nearest_first as bytes_so_far,
+    -- was asked for, and always that one, for which there is room in each page. All counts as it is
+    -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
+    with near as (
+        select m.seq, m.content, m.generated_code, m.metadata,
+               sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
+                   over nearest_first as plain_bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m
         where m.user_id = load_conversation.user_id
@@ -1883,11 +1930,23 @@ begin
           and m.seq between v_first and v_first + v_limit - 1
           and (before is null or m.seq < before)
         window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
+    ),
+    sized as (
+        select n.seq, n.place,
+               sum(
+                   octet_length(to_json(n.content)::text)
+                   + coalesce(octet_length(to_json(n.generated_code)::text), 0)
+                   + octet_length(n.metadata::text)
+                   + c_row_bytes
+               ) over (order by n.place) as bytes_so_far
+        from near as n
+        where n.place = 1
+           or n.plain_bytes_so_far <= v_room
     )
     select min(s.seq), max(s.seq) into v_oldest, v_newest
     from sized as s
     where s.place = 1
-       or s.bytes_so_far <= c_page_bytes;
+       or s.bytes_so_far <= v_room;
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
     from public.messages as m
@@ -1905,35 +1964,14 @@ begin
             'newest_seq', v_newest
         ),
         'last_seq', v_conversation.last_seq,
-        'open_turn', (
-            select jsonb_build_object(
-                'turn_id', t.id,
-                'status', t.status,
-                'attempt', t.attempt,
-                'user_message_id', (
-                    select m.id
-                    from public.messages as m
-                    where m.user_id = t.user_id and m.turn_id = t.id
-                      and m.role = 'user'
-                ),
-                'draft', t.draft,
-                'offset', char_length(t.draft),
-                'started_at', t.started_at,
-                'lease_expires_at', t.lease_expires_at,
-                'is_expired', t.lease_expires_at <= now()
-            )
-            from public.turns as t
-            where t.user_id = load_conversation.user_id
-              and t.conversation_id = load_conversation.conversation_id
-              and t.status = 'running'
-        )
+        'open_turn', v_open_turn
     );
 end;
 $$;
 
 revoke all on function public.load_conversation from public, anon, authenticated, service_role;
 grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and eight megabytes. Raises PT404.';
 
 -- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
 -- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
@@ -1955,6 +1993,7 @@ as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 1500; -- what a row has beside what is measured, its title included
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
@@ -1964,8 +2003,11 @@ begin
         with page as (
             select c as conversation,
                    row_number() over newest_first as number,
-                   sum(octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0))
-                       over newest_first as bytes_so_far
+                   sum(
+                       octet_length(c.metadata::text)
+                       + coalesce(octet_length(c.imported::text), 0)
+                       + c_row_bytes
+                   ) over newest_first as bytes_so_far
             from (
                 select *
                 from public.conversations as c

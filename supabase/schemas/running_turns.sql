@@ -4,7 +4,8 @@
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it.
+-- draft, nor leaves a hole in it. A draft that has no more room in its row stays as it is: refused, it
+-- would cost all the others their leases.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
 language sql volatile security invoker set search_path = ''
@@ -33,6 +34,9 @@ as $$
             draft = case
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
+                    then t.draft
+                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                    > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end

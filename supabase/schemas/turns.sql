@@ -27,7 +27,10 @@ create table public.turns (
         check ((status = 'running') = (finished_at is null)),
     constraint turns_idempotency_key_length
         check (char_length(idempotency_key) between 1 and 255),
-    constraint turns_attempt_positive check (attempt >= 1)
+    constraint turns_attempt_positive check (attempt >= 1),
+    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
+    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
