@@ -164,6 +164,7 @@ class TurnExtension(BaseModel):
     attempt: int
     draft_offset: int
     draft_tail: str
+    tokens: int = 0
 
 
 class ExtendedTurn(BaseModel):
@@ -181,7 +182,13 @@ class ExtendedTurns(BaseModel):
 
 
 class CountedTurn(BaseModel):
-    """What count_unstored_turn returns."""
+    """What count_unstored_turn returns: by what add_tokens knows the turn."""
+
+    id: UUID
+
+
+class CountedTokens(BaseModel):
+    """What add_tokens returns; false where nothing is known of the turn any more."""
 
     is_counted: bool
 

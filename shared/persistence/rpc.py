@@ -32,6 +32,8 @@ from shared.errors import (
     SchemaBehindError,
     SearchTooBroadError,
     StoreUnavailableError,
+    TooManyBytesError,
+    TooManyTokensError,
     TooManyTurnsError,
     TurnNotFoundError,
     UnauthorizedError,
@@ -69,6 +71,8 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         IdempotencyKeyReusedError,
         SearchTooBroadError,
         TooManyTurnsError,
+        TooManyTokensError,
+        TooManyBytesError,
         InvalidImportError,
         ImportIncompleteError,
     )

@@ -32,6 +32,7 @@ class Reply:
     generated_code: str | None
     metadata: dict[str, Any]
     error: dict[str, Any] | None
+    tokens: int = 0  # what the run took
 
 
 def compose_reply(
@@ -42,6 +43,7 @@ def compose_reply(
     own_metadata: dict[str, Any],
     persisted_after: float | None = None,
     context: dict[str, Any] | None = None,
+    tokens: int = 0,
 ) -> Reply:
     """Return the reply that is stored for this result; a failure is a reply too.
 
@@ -84,6 +86,7 @@ def compose_reply(
         generated_code=escaper(render_files(files)),
         metadata=escaper({**own_metadata, **fields}),
         error=escaper(error),
+        tokens=tokens,
     )
     if escaper.has_escaped:
         reply.metadata["escaped"] = True

@@ -208,6 +208,7 @@ create table public.turns (
     started_at timestamptz not null default now(),
     finished_at timestamptz,
     replays integer not null default 0,
+    tokens bigint not null default 0,
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
@@ -252,6 +253,7 @@ comment on column public.turns.attempt is 'Grows when another worker takes over.
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
 -- Messages are the record: append-only, in one total order for each conversation.
@@ -502,6 +504,7 @@ create table private.turn_usage (
     user_id uuid not null,
     key_hash bytea,
     started_at timestamptz not null,
+    tokens bigint not null default 0,
 
     constraint turn_usage_pkey primary key (id),
     constraint turn_usage_user_id_key_hash_key unique (user_id, key_hash),
@@ -519,7 +522,8 @@ create policy withheld on private.turn_usage for select to authenticated using (
 revoke all on table private.turn_usage from public, anon, authenticated, service_role;
 grant select on table private.turn_usage to service_role;
 
-comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger, count_unstored_turn and add_tokens alone write it.';
+comment on column private.turn_usage.id is 'The turn''s own, where it had a row.';
 comment on column private.turn_usage.key_hash is 'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
@@ -527,8 +531,8 @@ returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    insert into private.turn_usage (user_id, key_hash, started_at)
-    select r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at
+    insert into private.turn_usage (id, user_id, key_hash, started_at, tokens)
+    select r.id, r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at, r.tokens
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
     on conflict (user_id, key_hash) do nothing;
@@ -538,7 +542,7 @@ end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
-comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, and when they began.';
+comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, when they began and what they took.';
 
 create trigger turns_note_usage
     after delete on public.turns
@@ -589,7 +593,8 @@ comment on table private.turn_limits is 'One row for each user whose turns are l
 create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
-    turns_per_day integer
+    turns_per_day integer,
+    tokens_per_day bigint
 )
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -599,7 +604,7 @@ declare
     v_limit record;
     v_next timestamptz;
 begin
-    if turns_per_minute is null and turns_per_day is null then
+    if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) = 0 then
         return;
     end if;
 
@@ -647,24 +652,62 @@ begin
                       );
         end if;
     end loop;
+
+    if tokens_per_day is null then
+        return;
+    end if;
+
+    -- When this one leaves the day, those since are fewer than the limit.
+    select spent.started_at + interval '1 day' into v_next
+    from (
+        select begun.started_at,
+               sum(begun.tokens) over (order by begun.started_at desc) as so_far
+        from (
+            select t.started_at, t.tokens
+            from public.turns as t
+            where t.user_id = require_turns_left.user_id
+              and t.started_at > now() - interval '1 day'
+            union all
+            select u.started_at, u.tokens
+            from private.turn_usage as u
+            where u.user_id = require_turns_left.user_id
+              and u.started_at > now() - interval '1 day'
+        ) as begun
+    ) as spent
+    where spent.so_far >= tokens_per_day
+    order by spent.started_at desc
+    limit 1;
+
+    if found then
+        raise exception 'Too many tokens this day.'
+            using errcode = 'PT429',
+                  detail = 'too_many_tokens',
+                  hint = format(
+                      'Try again in %s seconds.',
+                      greatest(1, ceil(extract(epoch from v_next - now())))
+                  );
+    end if;
 end;
 $$;
 
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
-comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
+comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows, or where a day''s tokens are spent; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
     user_id uuid,
     turns_per_minute integer,
-    turns_per_day integer
+    turns_per_day integer,
+    tokens_per_day bigint
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_id uuid;
 begin
     -- What no limit looks back to any more.
     delete from private.turn_usage as u
@@ -673,16 +716,42 @@ begin
       and u.started_at <= now() - interval '1 day';
 
     insert into private.turn_usage (user_id, started_at)
-    values (count_unstored_turn.user_id, now());
+    values (count_unstored_turn.user_id, now())
+    returning id into v_id;
 
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
-    return jsonb_build_object('is_counted', true);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
+    return jsonb_build_object('id', v_id);
 end;
 $$;
 
 revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
 grant execute on function public.count_unstored_turn to service_role;
-comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {id}, by which add_tokens knows it. Raises PT429 where none is left.';
+
+-- Runs as its owner: the service may not write what limits count, except for this.
+create function public.add_tokens(user_id uuid, turn_id uuid, tokens bigint)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+begin
+    update public.turns as t
+    set tokens = t.tokens + add_tokens.tokens
+    where t.user_id = add_tokens.user_id and t.id = add_tokens.turn_id;
+
+    if not found then
+        update private.turn_usage as u
+        set tokens = u.tokens + add_tokens.tokens
+        where u.user_id = add_tokens.user_id and u.id = add_tokens.turn_id;
+    end if;
+    return jsonb_build_object('is_counted', found);
+end;
+$$;
+
+revoke all on function public.add_tokens from public, anon, authenticated, service_role;
+grant execute on function public.add_tokens to service_role;
+comment on function public.add_tokens is 'Counts tokens towards a turn that is settled, deleted, or was never stored. Answers {is_counted}: false where nothing is known of it, as with the account.';
 
 -- A summary is one more message. What it covers stays stored, and is shown as ever.
 create table public.summaries (
@@ -725,8 +794,7 @@ comment on column public.summaries.through_message_id is 'The newest message it 
 create function public.load_unsummarised(
     user_id uuid,
     conversation_id uuid,
-    history_tokens integer,
-    after bigint default null
+    history_tokens integer
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -784,7 +852,7 @@ begin
     order by through.seq desc
     limit 1;
 
-    v_covered := greatest(coalesce(v_covered, 0), coalesce(after, 0));
+    v_covered := coalesce(v_covered, 0);
 
     for v_row in
         select m.seq, octet_length(m.content) as bytes
@@ -839,15 +907,14 @@ begin
         'previous', v_previous,
         'messages', v_messages,
         'covers_to', v_last,
-        'longest', v_longest,
-        'has_more', coalesce(v_last < v_through, false)
+        'longest', v_longest
     );
 end;
 $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once. Answers {previous, messages, covers_to, longest}. Raises PT404.';
 
 create function public.write_summary(
     user_id uuid,
@@ -1171,7 +1238,8 @@ create function private.settle_turn(
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
-    error jsonb default null
+    error jsonb default null,
+    tokens bigint default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -1184,6 +1252,7 @@ begin
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
     returning t.conversation_id into v_conversation_id;
@@ -1217,7 +1286,8 @@ create function public.complete_turn(
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
-    error jsonb default null
+    error jsonb default null,
+    tokens bigint default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -1249,7 +1319,7 @@ begin
         perform private.settle_turn(
             complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
             complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
-            complete_turn.metadata, complete_turn.error
+            complete_turn.metadata, complete_turn.error, complete_turn.tokens
         );
     elsif not exists (
         select 1
@@ -1347,7 +1417,8 @@ create function public.begin_turn(
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
-    turns_per_day integer default null
+    turns_per_day integer default null,
+    tokens_per_day bigint default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -1422,7 +1493,7 @@ begin
     end if;
 
     perform private.refuse_used_key(user_id, idempotency_key);
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, metadata, turn_id)
@@ -1538,9 +1609,10 @@ language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
-            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
+                  draft_tail text, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
@@ -1557,6 +1629,7 @@ as $$
         update public.turns as t
         set lease_expires_at = clock_timestamp()
                 + make_interval(secs => extend_turns.lease_seconds),
+            tokens = coalesce(a.tokens, t.tokens),
             draft = case
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
@@ -1600,7 +1673,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, tokens}] renews the lease and writes the draft from an offset on (in characters), and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb

@@ -12,9 +12,10 @@ language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
-            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
+                  draft_tail text, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
@@ -31,6 +32,7 @@ as $$
         update public.turns as t
         set lease_expires_at = clock_timestamp()
                 + make_interval(secs => extend_turns.lease_seconds),
+            tokens = coalesce(a.tokens, t.tokens),
             draft = case
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
@@ -74,7 +76,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, tokens}] renews the lease and writes the draft from an offset on (in characters), and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb

@@ -148,7 +148,9 @@ def test_a_draft_that_has_no_room_costs_nobody_their_lease(
     ]  # fmt: skip
     answer = service.call("extend_turns", extensions=Jsonb(sent), lease_seconds=60)
     assert [turn["is_ours"] for turn in answer["turns"]] == [True, True]
-    stored = dict(db.execute("select id::text, draft from turns where user_id = %s", (owner,)))
+    stored: dict[str, str] = dict(
+        db.execute("select id::text, draft from turns where user_id = %s", (owner,))
+    )
     assert [stored[begun["turn"]["id"]] for begun in turns] == ["", "Fine."]
 
 

@@ -108,6 +108,7 @@ FUNCTIONS = {
     "extend_turns": BACKEND,
     "ping": BACKEND,
     "repair_invariants": BACKEND,
+    "add_tokens": BACKEND,
     "count_unstored_turn": BACKEND,
     "settle_expired_turn": BACKEND,
     "list_expired_turns": BACKEND,
@@ -244,6 +245,11 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
         "content": "So far.",
     },
     "search_messages": lambda tenants, user_id: {"user_id": user_id, "q": SECRET_TEXT},
+    "add_tokens": lambda tenants, user_id: {
+        "user_id": user_id,
+        "turn_id": tenants.turn,
+        "tokens": 1,
+    },
     "count_unstored_turn": lambda tenants, user_id: {
         "user_id": user_id,
         "turns_per_minute": 100,
