@@ -96,6 +96,7 @@ DELETED_ACCOUNT = (
     "conversations_user_id_fkey",
     "import_parts_user_id_fkey",
     "turn_usage_user_id_fkey",
+    "bytes_written_user_id_fkey",
 )
 
 

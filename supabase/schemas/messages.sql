@@ -85,8 +85,10 @@ as $$
 declare
     v_last_seq bigint;
     v_updated_at timestamptz;
+    v_bytes_per_day bigint;
 begin
-    select c.last_seq, c.updated_at into v_last_seq, v_updated_at
+    select c.last_seq, c.updated_at, (select l.bytes_per_day from private.limits as l)
+    into v_last_seq, v_updated_at, v_bytes_per_day
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
@@ -104,6 +106,14 @@ begin
         new.seq := 0;
         new.created_at := now();
         return new;
+    end if;
+
+    if v_bytes_per_day is not null and new.role = 'user' then
+        perform private.count_bytes(
+            new.user_id,
+            octet_length(new.content) + octet_length(new.metadata::text),
+            v_bytes_per_day
+        );
     end if;
 
     new.seq := v_last_seq + 1;

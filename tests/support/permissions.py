@@ -110,6 +110,7 @@ FUNCTIONS = {
     "repair_invariants": BACKEND,
     "add_tokens": BACKEND,
     "count_unstored_turn": BACKEND,
+    "set_limits": BACKEND,
     "settle_expired_turn": BACKEND,
     "list_expired_turns": BACKEND,
     "list_imports_left_behind": BACKEND,
@@ -171,6 +172,9 @@ PRIVATE_TABLES = {
     ("service_role", "legal_holds", "insert"),
     ("service_role", "legal_holds", "select"),
     ("service_role", "legal_holds", "update"),
+    ("service_role", "limits", "insert"),
+    ("service_role", "limits", "select"),
+    ("service_role", "limits", "update"),
     ("service_role", "retention_policies", "delete"),
     ("service_role", "retention_policies", "insert"),
     ("service_role", "retention_policies", "select"),
@@ -245,6 +249,7 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
         "content": "So far.",
     },
     "search_messages": lambda tenants, user_id: {"user_id": user_id, "q": SECRET_TEXT},
+    "set_limits": lambda tenants, user_id: {},
     "add_tokens": lambda tenants, user_id: {
         "user_id": user_id,
         "turn_id": tenants.turn,
@@ -254,6 +259,7 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
         "user_id": user_id,
         "turns_per_minute": 100,
         "turns_per_day": 100,
+        "tokens_per_day": 100_000,
     },
     "settle_expired_turn": lambda tenants, user_id: {
         "user_id": user_id,
