@@ -41,7 +41,8 @@ class UnstoredRuns:
         """Run the AI once; a conversation that is named is read first.
 
         Raises UnavailableError where as many turns run here as may, TooManyTurnsError and
-        TooManyTokensError, and StoreUnavailableError where it can't be counted towards limits.
+        TooManyTokensError, UnauthorizedError if the account is gone, and StoreUnavailableError
+        where it can't be counted.
         """
         with self._registry.admit():
             context = await self._context(request.conversation_id, user_id, caller)
@@ -56,16 +57,17 @@ class UnstoredRuns:
             return unstored_response(reply, request.conversation_id)
 
     async def _count(self, user_id: UUID | None) -> CountedTurn | None:
-        """Count a run towards its user's limits; strangers have none, by default nobody has."""
-        settings = self._settings
-        limits = {
-            "turns_per_minute": settings.turns_per_minute,
-            "turns_per_day": settings.turns_per_day,
-            "tokens_per_day": settings.tokens_per_day,
-        }
-        if user_id is None or not any(limit is not None for limit in limits.values()):
+        """Count a run towards its user's limits, also where there are none: a deleted user's
+        token is good for a while, and only the store knows that the account is gone.
+        """
+        if user_id is None:
             return None
-        return await self._store.count_unstored_turn(user_id=user_id, **limits)
+        return await self._store.count_unstored_turn(
+            user_id=user_id,
+            turns_per_minute=self._settings.turns_per_minute,
+            turns_per_day=self._settings.turns_per_day,
+            tokens_per_day=self._settings.tokens_per_day,
+        )
 
     async def _add_tokens(
         self, user_id: UUID | None, counted: CountedTurn | None, tokens: int
