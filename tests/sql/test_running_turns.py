@@ -340,24 +340,28 @@ def test_a_limit_counts_the_turns_of_deleted_conversations(
     assert service.begin(account, **two)["outcome"] == "started"
 
 
-@pytest.mark.parametrize("removal", ["deletion", "erasure"])
+@pytest.mark.parametrize("removal", ["deletion", "erasure", "plain delete"])
 def test_a_key_outlives_its_conversation(
     service: Caller, db: psycopg.Connection, account: str, removal: str
 ) -> None:
     """The same request again is not found and brings nothing back; what is kept has no content."""
-    begun = service.begin(account, idempotency_key="kept", request_hash="hash")
+    asked = {"idempotency_key": "kept", "message_id": str(uuid.uuid4())}
+    begun = service.begin(account, **asked)
     service.complete(begun)
     chat = begun["conversation"]["id"]
     removing = {
         "deletion": ("delete_conversation", {"user_id": account, "conversation_id": chat}),
         "erasure": ("erase_account", {"user_id": account, "idempotency_key": "erasure"}),
     }
-    function, arguments = removing[removal]
-    service.call(function, **arguments)
+    if removal in removing:
+        function, arguments = removing[removal]
+        service.call(function, **arguments)
+    else:
+        service.connection.execute("delete from public.conversations where id = %s", (chat,))
     other = make_conversation(db, account)
     for conversation_id in (None, chat, other):
         with pytest.raises(psycopg.Error) as refused:
-            service.begin(account, idempotency_key="kept", conversation_id=conversation_id)
+            service.begin(account, **asked, conversation_id=conversation_id)
         assert refused.value.sqlstate == "PT404"
         assert refused.value.diag.message_detail == "conversation_not_found"
     stored = db.execute(
