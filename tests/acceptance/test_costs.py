@@ -51,7 +51,7 @@ def tokens_of(db: psycopg.Connection, user: User) -> int:
     return int(row[0])
 
 
-@pytest.mark.promise("costs", red="a summariser that goes on to the end: 44 calls")
+@pytest.mark.promise("costs", red="a summariser asked while there is more")
 async def test_a_large_import_and_one_turn_cost_one_reply_and_one_summary(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:

@@ -149,7 +149,7 @@ async def test_summaries_can_be_switched_off(switched_off: dict[str, int]) -> No
     assert summariser.asked == []
 
 
-@pytest.mark.promise("costs", red="`_summarise` goes on while there are parts")
+@pytest.mark.promise("costs", red="the summariser asked while there are parts")
 async def test_one_reply_makes_one_call_of_the_summariser() -> None:
     """What is left is done after later replies, each part upon the summary of those before."""
     persistence, summariser = FakePersistence(parts=1_000), ScriptedSummariser()
