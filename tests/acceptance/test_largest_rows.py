@@ -96,7 +96,9 @@ async def test_the_largest_rows_go_everywhere_that_others_do(
     taken = (await send(user, exports["json"].content)).json()
     assert taken["skipped"][0]["reason"] == "already_here"
     assert broken(db, [conversation]) == []
-    erased = await user.functions.post("/erase-account", json={}, headers={"Idempotency-Key": "e"})
+    erased = await user.functions.post(
+        "/erase-account", json={"confirm": "erase"}, headers={"Idempotency-Key": "e"}
+    )
     assert erased.status_code == 200
     left = db.execute("select count(*) from messages where user_id = %s", (user.id,)).fetchone()
     assert left == (0,)
