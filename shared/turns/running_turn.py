@@ -60,6 +60,7 @@ class RunningTurn:
         self.request = request
         self.persisted_after = persisted_after
         self.began_at = time.monotonic()
+        self.is_streamed = False  # whoever asked for it reads it as a stream
         self.length = 0
         self.earlier_tokens = record.turn.tokens  # of attempts before, elsewhere
         self.given_tokens = 0  # of what the AI was given in this one
