@@ -33,6 +33,8 @@ from shared.errors import (
     SchemaNotServedError,
     SearchTooBroadError,
     StoreUnavailableError,
+    TooManyBytesError,
+    TooManyTokensError,
     TooManyTurnsError,
     TurnNotFoundError,
     UnauthorizedError,
@@ -70,6 +72,8 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         IdempotencyKeyReusedError,
         SearchTooBroadError,
         TooManyTurnsError,
+        TooManyTokensError,
+        TooManyBytesError,
         InvalidImportError,
         ImportIncompleteError,
     )
@@ -96,6 +100,7 @@ DELETED_ACCOUNT = (
     "conversations_user_id_fkey",
     "import_parts_user_id_fkey",
     "turn_usage_user_id_fkey",
+    "bytes_written_user_id_fkey",
 )
 
 
