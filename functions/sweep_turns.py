@@ -1,5 +1,6 @@
-"""Settles turns without a worker, discards what imports have left, where no pg_cron does it."""
+"""Does what pg_cron does elsewhere: settles turns without a worker, ends removals and imports."""
 
+from shared.conversations.removal import sweep_removals
 from shared.http.dependencies import CurrentContainer, ServiceCaller
 from shared.http.routing import EndpointRouter
 from shared.imports.sweep import sweep_imports
@@ -11,7 +12,8 @@ router = EndpointRouter("sweep-turns")
 
 @router.post("")
 async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTurnsResponse:
-    """Settle every turn whose lease is over. For the service key alone."""
+    """Settle every turn whose lease is over, and end what was begun. For the service key alone."""
     settled = await sweep(container.persistence)
     await sweep_imports(container.persistence)
+    await sweep_removals(container.persistence)
     return SweepTurnsResponse(settled=settled)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-SCHEMA_VERSION = "20261127000000"  # of the newest migration
+SCHEMA_VERSION = "20261127000001"  # of the newest migration
 
 
 class IntegrityCalls(Calls):

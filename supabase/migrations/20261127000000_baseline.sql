@@ -1,7 +1,8 @@
 -- Written by `make schema` from supabase/schemas. Change the schema there.
 
 -- What all the others stand on: two extensions, and the schemas beside public. What is in public,
--- somebody calls or reads over the Data API, which serves no other schema.
+-- somebody calls or reads over the Data API, which serves no other schema. An extension that the
+-- project has already stays where it is.
 
 create extension if not exists pg_trgm with schema extensions;
 create extension if not exists btree_gin with schema extensions;
@@ -23,7 +24,7 @@ create function public.ping()
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('version', '20261127000000');
+    select jsonb_build_object('version', '20261127000001');
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
@@ -63,6 +64,7 @@ create table public.conversations (
     archived_at timestamptz,
     imported jsonb,
     restored_at timestamptz,
+    deleting_since timestamptz,
 
     constraint conversations_pkey primary key (id),
     constraint conversations_user_id_id_key unique (user_id, id),
@@ -83,13 +85,18 @@ create unique index conversations_imported_key
     where imported is not null;
 
 -- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at on public.conversations (updated_at);
+create index idx_conversations_updated_at on public.conversations (updated_at, id);
+
+-- What removals read, and each look at messages: there is next to nothing in it.
+create index idx_conversations_deleting
+    on public.conversations (user_id, id)
+    where deleting_since is not null;
 
 alter table public.conversations enable row level security;
 
 create policy select_own on public.conversations
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 create policy insert_own on public.conversations
     for insert to authenticated
@@ -97,12 +104,12 @@ create policy insert_own on public.conversations
 
 create policy update_own on public.conversations
     for update to authenticated
-    using (user_id = (select auth.uid()))
+    using (user_id = (select auth.uid()) and deleting_since is null)
     with check (user_id = (select auth.uid()));
 
 create policy delete_own on public.conversations
     for delete to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 -- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
 -- and the owner never changes.
@@ -120,6 +127,43 @@ comment on column public.conversations.last_seq is 'The seq of the newest messag
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
+comment on column public.conversations.deleting_since is 'Since when it is being deleted; nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+
+-- The conversations that are there. The row of a long one that is being deleted stays until it is
+-- empty: whatever reads conversations reads them here, but for what removes them.
+create view private.conversations
+with (security_invoker = true)
+as
+select id, user_id, project_id, title, metadata, last_seq, created_at, updated_at, archived_at,
+       imported, restored_at
+from public.conversations
+where deleting_since is null;
+
+revoke all on table private.conversations from public, anon, authenticated, service_role;
+grant select on table private.conversations to authenticated, service_role;
+grant update (title, archived_at) on table private.conversations to authenticated, service_role;
+
+comment on view private.conversations is 'Conversations without those that are being deleted, as far as the caller may see them.';
+
+-- Runs as its owner, because the policies hide from a caller which rows are being deleted.
+create function private.being_deleted(user_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    return array(
+        select c.id
+        from public.conversations as c
+        where c.user_id = being_deleted.user_id
+          and c.deleting_since is not null
+    );
+end;
+$$;
+
+revoke all on function private.being_deleted from public, anon, authenticated, service_role;
+grant execute on function private.being_deleted to authenticated, service_role;
+comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
@@ -228,7 +272,10 @@ alter table public.turns enable row level security;
 
 create policy select_own on public.turns
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+    );
 
 -- Withheld from clients: every write. Turns are opened and closed by the backend's functions,
 -- so there is no policy for insert, update or delete.
@@ -284,7 +331,10 @@ alter table public.messages enable row level security;
 
 create policy select_own on public.messages
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+    );
 
 -- That the conversation is the caller's, the foreign key says.
 create policy insert_own_user_row on public.messages
@@ -324,13 +374,22 @@ as $$
 declare
     v_last_seq bigint;
     v_updated_at timestamptz;
+    v_is_leaving boolean;
 begin
-    select c.last_seq, c.updated_at into v_last_seq, v_updated_at
+    select c.last_seq, c.updated_at, c.deleting_since is not null
+    into v_last_seq, v_updated_at, v_is_leaving
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
 
+    if v_is_leaving then
+        -- Its row is still there: with an id that nobody has, the foreign key refuses this one as
+        -- that of a conversation that is gone.
+        new.conversation_id := gen_random_uuid();
+    end if;
+
     if v_last_seq is null
+        or v_is_leaving
         or exists (
             select 1
             from public.messages as m
@@ -427,8 +486,13 @@ grant execute on function private.broadcast_status to service_role;
 comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
--- There is no policy for insert, so clients can't send.
-create policy listen_to_own_conversation on realtime.messages
+-- There is no policy for insert, so clients can't send. As text, since the migration that makes it
+-- stands by itself, and the doctor prints it where it is missing.
+create function private.listen_policy()
+returns text
+language sql immutable security invoker set search_path = ''
+as $$
+    select $policy$create policy listen_to_own_conversation on realtime.messages
     for select to authenticated
     using (
         realtime.messages.extension = 'broadcast'
@@ -438,7 +502,11 @@ create policy listen_to_own_conversation on realtime.messages
             where conversations.user_id = (select auth.uid())
               and 'conversation:' || conversations.id::text = (select realtime.topic())
         )
-    );
+    );$policy$;
+$$;
+
+revoke all on function private.listen_policy from public, anon, authenticated, service_role;
+comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
 -- their content goes at once with their conversation, whoever deletes it. Runs as its owner, because
@@ -691,7 +759,10 @@ alter table public.summaries enable row level security;
 
 create policy select_own on public.summaries
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+    );
 
 -- Withheld from clients: every write. Only this table says what the AI may take for a summary of
 -- ours: is_summary and metadata may come from anywhere that messages are copied from.
@@ -732,7 +803,7 @@ declare
     v_messages jsonb;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
     if not found then
@@ -850,7 +921,7 @@ declare
     v_message jsonb;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
 
@@ -951,7 +1022,7 @@ begin
     perform private.require_self(user_id);
 
     select least(before, c.last_seq + 1) into v_before
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
     if not found then
@@ -1102,7 +1173,7 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_request public.messages;
     v_reply public.messages;
 begin
@@ -1111,8 +1182,13 @@ begin
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -1141,7 +1217,7 @@ $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
 
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip.
@@ -1211,7 +1287,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = complete_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1343,7 +1419,7 @@ declare
 begin
     if conversation_id is not null then
         select c.id into v_conversation_id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
         for update;
     end if;
@@ -1439,7 +1515,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = resume_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1622,7 +1698,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = cancel_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1668,7 +1744,7 @@ declare
 begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 
@@ -1762,16 +1838,16 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation jsonb;
 begin
     perform private.require_self(create_conversation.user_id);
 
     insert into public.conversations (user_id, title, project_id, metadata)
     values (create_conversation.user_id, create_conversation.title,
             create_conversation.project_id, create_conversation.metadata)
-    returning * into v_conversation;
+    returning to_jsonb(conversations) - 'deleting_since' into v_conversation;
 
-    return to_jsonb(v_conversation);
+    return v_conversation;
 end;
 $$;
 
@@ -1790,7 +1866,7 @@ begin
     perform private.require_self(get_conversation.user_id);
 
     select to_jsonb(c) into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
 
     if not found then
@@ -1822,7 +1898,7 @@ as $$
 declare
     c_page_bytes constant integer := 8000000;
     v_limit constant integer := least(greatest(page_size, 1), 200);
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_first bigint;
     v_messages jsonb;
     v_oldest bigint;
@@ -1833,7 +1909,7 @@ begin
     perform private.require_self(load_conversation.user_id);
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
 
     if not found then
@@ -1968,7 +2044,7 @@ begin
                        over newest_first as bytes_so_far
             from (
                 select *
-                from public.conversations as c
+                from private.conversations as c
                 where c.user_id = list_conversations.user_id
                   and (c.archived_at is not null) = list_conversations.archived
                   and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
@@ -2022,7 +2098,7 @@ declare
 begin
     perform private.require_self(update_conversation.user_id);
 
-    update public.conversations as c
+    update private.conversations as c
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
@@ -2042,33 +2118,6 @@ $$;
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
 comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
-
--- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
--- user's statement may on a hosted project. The Data API takes the limit from here.
-create function public.delete_conversation(user_id uuid, conversation_id uuid)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-set lock_timeout = '2s'
-set statement_timeout = '10min'
-as $$
-#variable_conflict use_column
-begin
-    perform private.require_self(delete_conversation.user_id);
-
-    delete from public.conversations as c
-    where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return jsonb_build_object('id', conversation_id);
-end;
-$$;
-
-revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
-grant execute on function public.delete_conversation to authenticated, service_role;
-comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';
 
 -- The index that a search reads: the words of each message, written with it.
 --
@@ -2199,10 +2248,18 @@ create table search.documents (
 );
 
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
-create index idx_documents_words
-    on search.documents
-    using gin (user_id, words, search.long_words(words) extensions.gin_trgm_ops)
-    with (gin_pending_list_limit = 1024);
+-- pg_trgm stands where the project had it before: its operators are named by that schema.
+do $$
+begin
+    execute format(
+        'create index idx_documents_words
+            on search.documents
+            using gin (user_id, words, search.long_words(words) %s.gin_trgm_ops)
+            with (gin_pending_list_limit = 1024)',
+        (select extnamespace::regnamespace from pg_extension where extname = 'pg_trgm')
+    );
+end;
+$$;
 
 alter table search.documents enable row level security;
 
@@ -2460,7 +2517,7 @@ begin
               and (page_after is null or d.created_at between v_oldest and v_newest)
               and exists (
                   select 1
-                  from public.conversations as c
+                  from private.conversations as c
                   where c.user_id = d.user_id and c.id = d.conversation_id
                     and (find_messages.project_id is null or c.project_id = find_messages.project_id)
                     and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
@@ -2673,7 +2730,7 @@ begin
     ) as h
     join public.messages as m
         on m.user_id = search_messages.user_id and m.id = h.message_id
-    join public.conversations as c
+    join private.conversations as c
         on c.user_id = m.user_id and c.id = m.conversation_id;
 
     return jsonb_build_object(
@@ -2710,14 +2767,14 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_last bigint;
     v_messages jsonb;
 begin
     perform private.require_self(export_messages.user_id);
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
 
     if not found then
@@ -2811,7 +2868,7 @@ begin
     into v_ids
     from (
         select c.id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = export_conversations.user_id
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
@@ -2983,7 +3040,7 @@ begin
         from headers
         where not exists (
             select 1
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = commit_import.user_id
               and c.id = (header -> 'imported' ->> 'conversationId')::uuid
               and c.last_seq >= (header ->> 'last_seq')::bigint
@@ -3044,10 +3101,10 @@ begin
         where p.user_id = commit_import.user_id
           and p.import_id = commit_import.import_id
     ) as headers
-    left join public.conversations as original
+    left join private.conversations as original
         on original.user_id = commit_import.user_id
         and original.id = (header -> 'imported' ->> 'conversationId')::uuid
-    left join public.conversations as copy
+    left join private.conversations as copy
         on copy.user_id = commit_import.user_id
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
@@ -3070,7 +3127,7 @@ as $$
 begin
     if exists (
         select 1
-        from public.conversations as c
+        from private.conversations as c
         left join lateral (
             select count(*) as messages,
                    min(m.seq) as first_seq,
@@ -3117,7 +3174,7 @@ declare
 begin
     -- In one order, so that two imports don't wait for each other.
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     join private.import_parts as p
         on p.user_id = append_grown.user_id and p.import_id = append_grown.import_id
     cross join lateral jsonb_array_elements(p.conversations) as h (header)
@@ -3136,7 +3193,7 @@ begin
     into v_here
     from private.import_parts as p
     cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    join public.conversations as c
+    join private.conversations as c
         on c.user_id = append_grown.user_id
         and c.imported ->> 'source' = header -> 'imported' ->> 'source'
         and c.imported ->> 'id' = header -> 'imported' ->> 'id'
@@ -3200,7 +3257,7 @@ begin
         returning conversation_id, seq, created_at
     ),
     moved as (
-        update public.conversations as c
+        update private.conversations as c
         set last_seq = a.last_seq,
             updated_at = greatest(c.updated_at, a.newest_at),
             imported = c.imported || jsonb_build_object('at', now())
@@ -3323,6 +3380,7 @@ as $$
 #variable_conflict use_column
 declare
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_leaving constant uuid[] := private.being_deleted(conversation_analytics.user_id);
     v_figures jsonb;
 begin
     perform private.require_self(conversation_analytics.user_id);
@@ -3360,11 +3418,12 @@ begin
         where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
+          and t.conversation_id <> all (v_leaving)
           and (
               conversation_analytics.project_id is null
               or exists (
                   select 1
-                  from public.conversations as c
+                  from private.conversations as c
                   where c.user_id = t.user_id and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
@@ -3567,6 +3626,7 @@ comment on function private.refuse_held_removal is 'Raises PT409 where a legal h
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
+    when (old.deleting_since is null)
     execute function private.refuse_held_removal();
 
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
@@ -3606,7 +3666,7 @@ declare
 begin
     if conversation_id is not null then
         perform 1
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
         for key share;
 
@@ -3623,7 +3683,7 @@ begin
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;
@@ -3819,7 +3879,7 @@ comment on function public.delete_retention_policy is 'Removes a retention polic
 -- The one rule. The policy that applies is the most specific: the user's, else the project's, else
 -- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
 -- they had, but its idle days count from the import.
-create function private.retention_action(conversation public.conversations, due_at timestamptz)
+create function private.retention_action(conversation private.conversations, due_at timestamptz)
 returns text
 language sql stable security invoker set search_path = ''
 as $$
@@ -3870,32 +3930,58 @@ revoke all on function private.retention_bound from public, anon, authenticated,
 grant execute on function private.retention_bound to service_role;
 comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
+-- Looks at so many conversations and no more, however few of them are due: next is where the next
+-- page begins. A project is asked for behind that bound, since one without any idle conversation would
+-- have all of them read.
 create function public.list_users_due_for_retention(
     project_id uuid default null,
-    most integer default 100
+    most integer default 10000,
+    after_updated_at timestamptz default null,
+    after_id uuid default null
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
-    from (
-        select c.user_id, min(c.updated_at) as since
-        from public.conversations as c
+    with looked_at as materialized (
+        select c as conversation,
+               row_number() over (order by c.updated_at, c.id) as place
+        from private.conversations as c
         where c.updated_at < private.retention_bound(now())
-          and (
-              list_users_due_for_retention.project_id is null
-              or c.project_id = list_users_due_for_retention.project_id
+          and (c.updated_at, c.id) > (
+              coalesce(after_updated_at, '-infinity'),
+              coalesce(after_id, '00000000-0000-0000-0000-000000000000')
           )
-          and private.retention_action(c, now()) is not null
-        group by c.user_id
-        order by since
+        order by c.updated_at, c.id
         limit most
-    ) as due;
+    )
+    select jsonb_build_object(
+        'users', (
+            select coalesce(jsonb_agg(due.user_id order by due.place), '[]')
+            from (
+                select (l.conversation).user_id, min(l.place) as place
+                from looked_at as l
+                where (
+                        list_users_due_for_retention.project_id is null
+                        or (l.conversation).project_id = list_users_due_for_retention.project_id
+                    )
+                  and private.retention_action(l.conversation, now()) is not null
+                group by (l.conversation).user_id
+            ) as due
+        ),
+        'next', (
+            select jsonb_build_object(
+                'after_updated_at', (l.conversation).updated_at,
+                'after_id', (l.conversation).id
+            )
+            from looked_at as l
+            where l.place = most
+        )
+    );
 $$;
 
 revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
 grant execute on function public.list_users_due_for_retention to service_role;
-comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first, among so many idle ones: a listing, for a call of apply_retention each. next has the arguments of the page that follows.';
 
 -- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
@@ -3913,6 +3999,7 @@ as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_now constant timestamptz := now();
     v_found integer;
     v_chosen uuid[];
@@ -3920,6 +4007,7 @@ declare
     v_archive uuid[];
     v_delete uuid[];
     v_removed jsonb;
+    v_more boolean;
 begin
     select count(*),
            coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
@@ -3932,7 +4020,7 @@ begin
                ), 0) as ahead
         from (
             select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = apply_retention.user_id
               and c.updated_at < private.retention_bound(v_now)
               and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
@@ -3944,6 +4032,7 @@ begin
     ) as d;
 
     v_tried := cardinality(v_chosen);
+    v_more := v_found > v_tried;
 
     if not dry_run then
         -- What somebody is writing to is in use: it is left for the next time.
@@ -3951,7 +4040,7 @@ begin
         into v_chosen
         from (
             select c.id
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = apply_retention.user_id
               and c.id = any(v_chosen)
             order by c.id
@@ -3965,7 +4054,7 @@ begin
     into v_archive, v_delete
     from (
         select c.id, private.retention_action(c, v_now) as action
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = apply_retention.user_id
           and c.id = any(v_chosen)
     ) as d;
@@ -3988,7 +4077,7 @@ begin
     into v_removed;
 
     if not dry_run then
-        update public.conversations as c
+        update private.conversations as c
         set archived_at = v_now
         where c.user_id = apply_retention.user_id
           and c.id = any(v_archive);
@@ -3996,6 +4085,8 @@ begin
         delete from public.conversations as c
         where c.user_id = apply_retention.user_id
           and c.id = any(v_delete);
+
+        v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
 
     return jsonb_build_object(
@@ -4003,14 +4094,14 @@ begin
         'archived', cardinality(v_archive),
         'deleted', v_removed,
         'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
-        'more', v_found > v_tried
+        'more', v_more
     );
 end;
 $$;
 
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
-comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
+comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left, or hidden and not yet removed. Called for each of list_users_due_for_retention.';
 
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
@@ -4036,6 +4127,10 @@ create table private.erasure_receipts (
     constraint erasure_receipts_requested_by_known check (requested_by in ('user', 'service'))
 );
 
+create index idx_erasure_receipts_unfinished
+    on private.erasure_receipts (user_id)
+    where erased_at is null;
+
 alter table private.erasure_receipts enable row level security;
 
 create policy withheld on private.erasure_receipts for select to authenticated using (false);
@@ -4057,17 +4152,17 @@ create function public.erase_account(
     user_id uuid,
     idempotency_key text,
     requested_by text default 'service',
-    most integer default 500
+    most integer default 5000
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
-set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
@@ -4105,7 +4200,7 @@ begin
         select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
         from (
             select o.id, o.last_seq
-            from public.conversations as o
+            from private.conversations as o
             where o.user_id = erase_account.user_id
               and not private.is_held(o.user_id, o.id)
             order by o.id
@@ -4115,7 +4210,7 @@ begin
     where w.ahead < c_messages;
 
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = erase_account.user_id
       and c.id = any(v_chosen)
     order by c.id
@@ -4130,7 +4225,7 @@ begin
     update private.erasure_receipts as r
     set conversations = r.conversations + (
             select count(*)
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = r.user_id
               and c.id = any(v_chosen)
         ),
@@ -4159,15 +4254,21 @@ begin
     where c.user_id = erase_account.user_id
       and c.id = any(v_chosen);
 
-    select
-        count(*) filter (where not is_held),
-        count(*) filter (where is_held)
-    into v_left, v_held
-    from (
-        select private.is_held(c.user_id, c.id) as is_held
-        from public.conversations as c
-        where c.user_id = erase_account.user_id
-    ) as kept;
+    -- Holds on the user have refused already: those that are left are each on a conversation.
+    select count(distinct h.conversation_id) into v_held
+    from private.legal_holds as h
+    where h.user_id = erase_account.user_id
+      and h.released_at is null;
+
+    select count(*) - v_held into v_left
+    from private.conversations as c
+    where c.user_id = erase_account.user_id;
+
+    -- First all of it is hidden, then what takes longer is removed.
+    if v_left = 0 then
+        perform private.remove_step(user_id, v_until);
+    end if;
+    v_left := v_left + cardinality(private.being_deleted(user_id));
 
     update private.erasure_receipts as r
     set held = v_held,
@@ -4181,7 +4282,235 @@ $$;
 
 revoke all on function public.erase_account from public, anon, authenticated, service_role;
 grant execute on function public.erase_account to service_role;
-comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, a step at a time, and what they were importing, and answers the receipt with how many remain; the same key goes on, as the sweep does, and answers the same receipt once nothing is left. The receipt counts what it found, also what goes in later steps. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+
+-- How a conversation is deleted, through whichever door: a short one at once, with all that is in it.
+-- Of a long one the row is marked, and so hidden with everything that hangs on it; the rows go in
+-- steps, which anybody may take: the next call, or the sweep.
+
+-- Runs as its owner, because whoever deletes may not mark a row, nor delete turns and messages. Each
+-- message costs checks of its own: what one transaction deletes at once is bounded over all of its
+-- conversations together. Its name comes behind that of the trigger that refuses what is held.
+create function private.remove_in_steps()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    c_at_once constant bigint := 2000;
+    c_counter constant text := 'message_persistence.deleted_at_once';
+    v_count constant bigint := coalesce(nullif(current_setting(c_counter, true), ''), '0')::bigint
+        + 1 + old.last_seq;
+begin
+    if old.deleting_since is null and v_count <= c_at_once then
+        perform set_config(c_counter, v_count::text, true);
+        return old;
+    elsif not exists (select 1 from auth.users as u where u.id = old.user_id) then
+        -- The account goes, and can't without all that refers to it.
+        return old;
+    elsif old.deleting_since is not null then
+        return case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = old.user_id and m.conversation_id = old.id
+            ) then null
+            else old
+        end;
+    end if;
+
+    update public.conversations as c
+    set deleting_since = clock_timestamp(),
+        imported = null -- the same may be imported again
+    where c.user_id = old.user_id and c.id = old.id;
+
+    -- Its worker finds no turn to complete, as that of any conversation that is gone.
+    delete from public.turns as t
+    where t.user_id = old.user_id and t.conversation_id = old.id
+      and t.status = 'running';
+
+    return null;
+end;
+$$;
+
+revoke all on function private.remove_in_steps from public, anon, authenticated, service_role;
+comment on function private.remove_in_steps is 'Lets a short conversation be deleted; marks a long one as being deleted instead, and keeps its row until it is empty.';
+
+create trigger conversations_remove_in_steps
+    before delete on public.conversations
+    for each row
+    execute function private.remove_in_steps();
+
+-- Runs as its owner, because messages are append-only for everybody. What is marked is the user's
+-- will already: a hold that comes later keeps none of it.
+create function private.remove_step(user_id uuid, until timestamptz)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_rows constant integer := 200;
+    v_id uuid;
+    v_seq bigint;
+    v_turns uuid[];
+begin
+    loop
+        -- One that somebody else empties just now is left to them.
+        select c.id into v_id
+        from public.conversations as c
+        where c.user_id = remove_step.user_id
+          and c.deleting_since is not null
+        order by c.id
+        limit 1
+        for update skip locked;
+        exit when not found;
+
+        v_seq := null;
+        loop
+            with removed as (
+                delete from public.messages as m
+                where m.user_id = remove_step.user_id and m.conversation_id = v_id
+                  and m.seq <= (
+                      select max(next.seq)
+                      from (
+                          select o.seq
+                          from public.messages as o
+                          where o.user_id = remove_step.user_id and o.conversation_id = v_id
+                            and (v_seq is null or o.seq > v_seq)
+                          order by o.seq
+                          limit c_rows
+                      ) as next
+                  )
+                  and (v_seq is null or m.seq > v_seq)
+                returning m.seq, m.turn_id
+            )
+            select max(removed.seq), array_agg(removed.turn_id) into v_seq, v_turns from removed;
+            exit when v_seq is null;
+
+            delete from public.turns as t
+            where t.user_id = remove_step.user_id and t.id = any (v_turns);
+
+            if clock_timestamp() > until then
+                return true;
+            end if;
+        end loop;
+
+        -- Turns without a message: there are none but where something is broken.
+        loop
+            delete from public.turns as t
+            where t.user_id = remove_step.user_id
+              and t.id = any (array(
+                  select o.id
+                  from public.turns as o
+                  where o.user_id = remove_step.user_id and o.conversation_id = v_id
+                  limit c_rows
+              ));
+
+            exit when not found;
+            if clock_timestamp() > until then
+                return true;
+            end if;
+        end loop;
+
+        delete from public.conversations as c
+        where c.user_id = remove_step.user_id and c.id = v_id;
+        exit when clock_timestamp() > until;
+    end loop;
+
+    return cardinality(private.being_deleted(user_id)) > 0;
+end;
+$$;
+
+revoke all on function private.remove_step from public, anon, authenticated, service_role;
+grant execute on function private.remove_step to authenticated, service_role;
+comment on function private.remove_step is 'Empties and deletes what is marked of a user''s conversations, until a moment; says whether some is left.';
+
+create function public.delete_conversation(user_id uuid, conversation_id uuid)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_time constant interval := '2 seconds';
+    v_more boolean := false;
+begin
+    perform private.require_self(delete_conversation.user_id);
+
+    if conversation_id = any (private.being_deleted(user_id)) then
+        v_more := private.remove_step(user_id, clock_timestamp() + c_time);
+    else
+        delete from public.conversations as c
+        where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
+
+        if not found then
+            v_more := conversation_id = any (private.being_deleted(user_id));
+            if not v_more then
+                raise exception 'Conversation not found.'
+                    using errcode = 'PT404', detail = 'conversation_not_found';
+            end if;
+        end if;
+    end if;
+
+    return jsonb_build_object('id', conversation_id, 'more', v_more);
+end;
+$$;
+
+revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
+grant execute on function public.delete_conversation to authenticated, service_role;
+comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. With more it is hidden at once and not yet empty: the same call goes on, or the sweep. Raises PT404, PT409.';
+
+-- A listing: it reads over all users, and continue_removal then removes for one.
+create function public.list_removals(most integer default 1000)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select jsonb_build_object('users', coalesce(jsonb_agg(unfinished.user_id), '[]'))
+    from (
+        select c.user_id
+        from public.conversations as c
+        where c.deleting_since is not null
+        union
+        select r.user_id
+        from private.erasure_receipts as r
+        where r.erased_at is null
+        limit most
+    ) as unfinished;
+$$;
+
+revoke all on function public.list_removals from public, anon, authenticated, service_role;
+grant execute on function public.list_removals to service_role;
+comment on function public.list_removals is 'Whose deletions or erasure somebody has begun and not ended: {users}.';
+
+create function public.continue_removal(user_id uuid)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_time constant interval := '2 seconds';
+    v_receipt private.erasure_receipts;
+begin
+    select r.* into v_receipt
+    from private.erasure_receipts as r
+    where r.user_id = continue_removal.user_id
+      and r.erased_at is null
+    order by r.requested_at, r.id
+    limit 1;
+
+    if found and not private.is_held(user_id, null) then
+        return jsonb_build_object('more', (
+            public.erase_account(user_id, v_receipt.idempotency_key, v_receipt.requested_by)
+            ->> 'remaining'
+        )::bigint > 0);
+    end if;
+    return jsonb_build_object('more', private.remove_step(user_id, clock_timestamp() + c_time));
+end;
+$$;
+
+revoke all on function public.continue_removal from public, anon, authenticated, service_role;
+grant execute on function public.continue_removal to service_role;
+comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}.';
 
 -- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
 -- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
@@ -4855,23 +5184,32 @@ create procedure private.apply_retention()
 language plpgsql security invoker
 as $$
 declare
-    c_time constant interval := '10 minutes';
+    c_time constant interval := '100 seconds';
     v_started constant timestamptz := clock_timestamp();
+    v_next pg_catalog.jsonb := '{}';
+    v_page pg_catalog.jsonb;
     v_user_id uuid;
 begin
-    for v_user_id in
-        select pg_catalog.jsonb_array_elements_text(
-            public.list_users_due_for_retention(most => 10000) -> 'users'
-        )::pg_catalog.uuid
-    loop
-        exit when clock_timestamp() > v_started + c_time;
-        begin
-            perform public.apply_retention(v_user_id, dry_run => false);
-        exception
-            when others then
-                raise warning 'retention of user % is left for the next time: %', v_user_id, sqlerrm;
-        end;
-        commit;
+    while v_next <> 'null' and clock_timestamp() <= v_started + c_time loop
+        v_page := public.list_users_due_for_retention(
+            after_updated_at => (v_next ->> 'after_updated_at')::pg_catalog.timestamptz,
+            after_id => (v_next ->> 'after_id')::pg_catalog.uuid
+        );
+        v_next := v_page -> 'next';
+
+        for v_user_id in
+            select pg_catalog.jsonb_array_elements_text(v_page -> 'users')::pg_catalog.uuid
+        loop
+            exit when clock_timestamp() > v_started + c_time;
+            begin
+                perform public.apply_retention(v_user_id, dry_run => false);
+            exception
+                when others then
+                    raise warning 'retention of user % is left for the next time: %',
+                        v_user_id, sqlerrm;
+            end;
+            commit;
+        end loop;
     end loop;
 end;
 $$;
@@ -4905,12 +5243,116 @@ $$;
 revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
 comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
-do $$
+create procedure private.sweep_removals()
+language plpgsql security invoker
+as $$
+declare
+    c_time constant interval := '50 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_user_id uuid;
+    v_more boolean := true;
 begin
-    if exists (select 1 from pg_extension where extname = 'pg_cron') then
-        perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
-        perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
-        perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
-    end if;
+    while v_more and clock_timestamp() <= v_started + c_time loop
+        v_more := false;
+        for v_user_id in
+            select pg_catalog.jsonb_array_elements_text(
+                public.list_removals() -> 'users'
+            )::pg_catalog.uuid
+        loop
+            exit when clock_timestamp() > v_started + c_time;
+            begin
+                v_more := (public.continue_removal(v_user_id) ->> 'more')::boolean or v_more;
+            exception
+                when others then
+                    raise warning 'what is being deleted of user % is left for the next time: %',
+                        v_user_id, sqlerrm;
+            end;
+            commit;
+        end loop;
+        perform pg_catalog.pg_sleep(0.1); -- what is left may be in somebody else's hands
+    end loop;
 end;
 $$;
+
+revoke all on procedure private.sweep_removals from public, anon, authenticated, service_role;
+comment on procedure private.sweep_removals is 'Goes on with every deletion and erasure that was begun, a step a transaction.';
+
+-- Called again whenever pg_cron has been switched on: a job of the same name is replaced.
+create function private.schedule_jobs()
+returns text[]
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+    v_job record;
+    v_names text[] := '{}';
+begin
+    if not exists (select 1 from pg_extension where extname = 'pg_cron') then
+        return v_names;
+    end if;
+
+    for v_job in select * from private.jobs() loop
+        perform cron.schedule(v_job.name, v_job.schedule, v_job.command);
+        v_names := v_names || v_job.name;
+    end loop;
+    return v_names;
+end;
+$$;
+
+revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
+comment on function private.schedule_jobs is 'Schedules the jobs where the database has pg_cron, and names them. Calling it again does no harm.';
+
+create function private.jobs()
+returns table (name text, schedule text, command text)
+language sql immutable security invoker set search_path = ''
+as $$
+    values
+        ('sweep-turns', '* * * * *', 'call private.sweep_turns()'),
+        ('sweep-removals', '* * * * *', 'call private.sweep_removals()'),
+        ('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()'),
+        ('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
+$$;
+
+revoke all on function private.jobs from public, anon, authenticated, service_role;
+comment on function private.jobs is 'What pg_cron is to run, and when.';
+
+select private.schedule_jobs();
+
+-- Runs as its owner, because only the owner of a job sees it.
+create function public.check_platform()
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+    v_missing jsonb := '[]';
+    v_jobs text[];
+begin
+    if not exists (
+        select 1
+        from pg_policies
+        where schemaname = 'realtime'
+          and tablename = 'messages'
+          and policyname = 'listen_to_own_conversation'
+    ) then
+        v_missing := v_missing || jsonb_build_object(
+            'name', 'listen_policy', 'remedy', private.listen_policy()
+        );
+    end if;
+
+    if exists (select 1 from pg_extension where extname = 'pg_cron') then
+        execute 'select array_agg(jobname::text) from cron.job' into v_jobs;
+        if exists (
+            select 1 from private.jobs() as j where j.name <> all (coalesce(v_jobs, '{}'))
+        ) then
+            v_missing := v_missing || jsonb_build_object(
+                'name', 'scheduled_jobs', 'remedy', 'select private.schedule_jobs();'
+            );
+        end if;
+    end if;
+
+    return jsonb_build_object('missing', v_missing);
+end;
+$$;
+
+revoke all on function public.check_platform from public, anon, authenticated, service_role;
+grant execute on function public.check_platform to service_role;
+comment on function public.check_platform is 'What the platform has refused or didn''t have when the schema was installed, each with the SQL that mends it: {missing: [{name, remedy}]}.';

@@ -39,7 +39,10 @@ alter table public.messages enable row level security;
 
 create policy select_own on public.messages
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+    );
 
 -- That the conversation is the caller's, the foreign key says.
 create policy insert_own_user_row on public.messages
@@ -79,13 +82,22 @@ as $$
 declare
     v_last_seq bigint;
     v_updated_at timestamptz;
+    v_is_leaving boolean;
 begin
-    select c.last_seq, c.updated_at into v_last_seq, v_updated_at
+    select c.last_seq, c.updated_at, c.deleting_since is not null
+    into v_last_seq, v_updated_at, v_is_leaving
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
 
+    if v_is_leaving then
+        -- Its row is still there: with an id that nobody has, the foreign key refuses this one as
+        -- that of a conversation that is gone.
+        new.conversation_id := gen_random_uuid();
+    end if;
+
     if v_last_seq is null
+        or v_is_leaving
         or exists (
             select 1
             from public.messages as m

@@ -60,7 +60,7 @@ begin
               and (page_after is null or d.created_at between v_oldest and v_newest)
               and exists (
                   select 1
-                  from public.conversations as c
+                  from private.conversations as c
                   where c.user_id = d.user_id and c.id = d.conversation_id
                     and (find_messages.project_id is null or c.project_id = find_messages.project_id)
                     and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
@@ -273,7 +273,7 @@ begin
     ) as h
     join public.messages as m
         on m.user_id = search_messages.user_id and m.id = h.message_id
-    join public.conversations as c
+    join private.conversations as c
         on c.user_id = m.user_id and c.id = m.conversation_id;
 
     return jsonb_build_object(

@@ -127,10 +127,18 @@ create table search.documents (
 );
 
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
-create index idx_documents_words
-    on search.documents
-    using gin (user_id, words, search.long_words(words) extensions.gin_trgm_ops)
-    with (gin_pending_list_limit = 1024);
+-- pg_trgm stands where the project had it before: its operators are named by that schema.
+do $$
+begin
+    execute format(
+        'create index idx_documents_words
+            on search.documents
+            using gin (user_id, words, search.long_words(words) %s.gin_trgm_ops)
+            with (gin_pending_list_limit = 1024)',
+        (select extnamespace::regnamespace from pg_extension where extname = 'pg_trgm')
+    );
+end;
+$$;
 
 alter table search.documents enable row level security;
 

@@ -19,24 +19,30 @@ KEYS = {
 LISTINGS = {
     "list_expired_turns(integer)",
     "list_imports_left_behind(integer)",
-    "list_users_due_for_retention(uuid,integer)",
+    "list_removals(integer)",
+    "list_users_due_for_retention(uuid,integer,timestamp with time zone,uuid)",
 }
-FUNCTIONS = LISTINGS | {
-    "extend_turns(jsonb,integer)",  # the one call of a process: each item names its user
-    "delete_retention_policy(uuid)",  # a policy may be a project's, or everybody's
-    "private.retention_action(conversations,timestamp with time zone)",  # its row names the user
-    "private.retention_bound(timestamp with time zone)",  # of all policies
-}
+FUNCTIONS = (
+    LISTINGS
+    | {
+        "extend_turns(jsonb,integer)",  # the one call of a process: each item names its user
+        "delete_retention_policy(uuid)",  # a policy may be a project's, or everybody's
+        "private.retention_action(private.conversations,timestamp with time zone)",  # its row names the user
+        "private.retention_bound(timestamp with time zone)",  # of all policies
+    }
+)
 FIND_BROKEN = "private.find_broken(uuid,integer,timestamp with time zone)"
 STATEMENTS = {
     "list_expired_turns(integer): public.turns",
     "list_imports_left_behind(integer): public.import_parts",
-    "list_users_due_for_retention(uuid,integer): public.conversations",
+    "list_removals(integer): public.conversations",
+    "list_removals(integer): public.erasure_receipts",
+    "list_users_due_for_retention(uuid,integer,timestamp with time zone,uuid): public.conversations",
     # The operator's: of one user, or of all.
     "list_legal_holds(uuid,uuid,boolean): public.legal_holds",
     "list_retention_policies(uuid,uuid): public.retention_policies",
     "delete_retention_policy(uuid): public.retention_policies",
-    "private.retention_action(conversations,timestamp with time zone): public.retention_policies",
+    "private.retention_action(private.conversations,timestamp with time zone): public.retention_policies",
     "private.retention_bound(timestamp with time zone): public.retention_policies",
     # A row that stands under a wrong user is found by its conversation.
     f"{FIND_BROKEN}: public.conversations",

@@ -112,7 +112,10 @@ FUNCTIONS = {
     "settle_expired_turn": BACKEND,
     "list_expired_turns": BACKEND,
     "list_imports_left_behind": BACKEND,
+    "list_removals": BACKEND,
     "list_users_due_for_retention": BACKEND,
+    "check_platform": BACKEND,
+    "continue_removal": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
@@ -142,8 +145,15 @@ ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 # caller do it for them.
 PRIVATE_FUNCTIONS = {
     "anon": set(),
-    "authenticated": {"bucket_bounds", "describe_turn", "require_self"},
+    "authenticated": {
+        "being_deleted",
+        "bucket_bounds",
+        "describe_turn",
+        "remove_step",
+        "require_self",
+    },
     "service_role": {
+        "being_deleted",
         "broadcast_status",
         "bucket_bounds",
         "describe_turn",
@@ -151,6 +161,7 @@ PRIVATE_FUNCTIONS = {
         "interrupt_turn",
         "is_held",
         "refuse_used_key",
+        "remove_step",
         "require_self",
         "require_turns_left",
         "resume_turn",
@@ -213,7 +224,10 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
     },
     "list_expired_turns": lambda tenants, user_id: {"most": 0},
     "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
+    "list_removals": lambda tenants, user_id: {"most": 0},
     "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
+    "check_platform": lambda tenants, user_id: {},
+    "continue_removal": lambda tenants, user_id: {"user_id": user_id},
     "extend_turns": lambda tenants, user_id: {
         "extensions": [
             {
