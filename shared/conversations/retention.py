@@ -11,7 +11,6 @@ from shared.errors import AppError
 from shared.models.retention import ApplyRetentionResponse, RemovedRows, UsersDueForRetention
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from uuid import UUID
 
     from shared.models.retention import ApplyRetentionRequest

@@ -129,7 +129,7 @@ class ConversationCalls(Calls):
         *,
         caller: Caller,
     ) -> RemovalStep:
-        """Delete a conversation with everything in it; what is long is hidden, and goes in steps."""
+        """Delete a conversation with everything in it; a long one is hidden, and goes in steps."""
         return await self._call(
             RemovalStep,
             "delete_conversation",

@@ -274,7 +274,10 @@ create policy select_own on public.turns
     for select to authenticated
     using (
         user_id = (select auth.uid())
-        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
     );
 
 -- Withheld from clients: every write. Turns are opened and closed by the backend's functions,
@@ -329,11 +332,16 @@ create index idx_messages_created_at
 
 alter table public.messages enable row level security;
 
+-- Of what is being deleted nothing is seen. Asked in two parts: mostly there is none, and the planner
+-- takes a comparison with an array that it doesn't know for one that leaves next to nothing.
 create policy select_own on public.messages
     for select to authenticated
     using (
         user_id = (select auth.uid())
-        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
     );
 
 -- That the conversation is the caller's, the foreign key says.
@@ -761,7 +769,10 @@ create policy select_own on public.summaries
     for select to authenticated
     using (
         user_id = (select auth.uid())
-        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
     );
 
 -- Withheld from clients: every write. Only this table says what the AI may take for a summary of
@@ -4512,107 +4523,106 @@ revoke all on function public.continue_removal from public, anon, authenticated,
 grant execute on function public.continue_removal to service_role;
 comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}.';
 
--- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
--- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
+-- What must hold of the stored rows after any run, as checks. Constraints keep most of it; a restore,
+-- a dropped constraint or a hand that bypassed them is what is looked for. Each function here looks at
+-- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
+-- at: they are Realtime's, which drops them after three days.
 
--- What is looked for may stand under a wrong user, so rows are looked up by conversation alone. Runs
--- as its owner, because nobody is granted the search index, which holds content too. Live events are
--- not looked at: they are Realtime's, which drops them after three days.
-create function private.find_broken(
-    user_id uuid default null,
-    grace_seconds integer default 120,
-    since timestamptz default null
+-- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
+create function private.find_broken_places(
+    conversation_ids uuid[],
+    starts_at bigint default null,
+    newest integer default null,
+    most integer default 20001
 )
-returns jsonb
-language sql stable security definer set search_path = ''
--- The Data API gives a call this long, where it honours a function's own limit.
-set statement_timeout = '10min'
--- Compiling so long a query takes seconds, even where there is next to nothing to read.
-set jit = off
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
 as $$
-    -- With since, a hundred conversations at most of each kind; with a user, that user's; with
-    -- neither, all is read.
-    with asked as (
-        select find_broken.user_id,
-               find_broken.user_id is null and since is null as is_for_all,
-               now() - make_interval(secs => grace_seconds) as lost_since
-    ),
-    newest as (
-        select m.conversation_id as id
-        from public.messages as m
-        where m.created_at between since and 'infinity'
-        group by m.conversation_id
-        order by max(m.created_at) desc
-        limit 100
-    ),
-    stuck as (
-        select t.conversation_id as id
-        from public.turns as t
-        where since is not null
-          and t.status = 'running'
-          and t.lease_expires_at < (select lost_since from asked)
-        limit 100
-    ),
-    sampled as (
-        select id from newest
-        union
-        select id from stuck
-        union
-        select c.id from public.conversations as c where c.user_id = find_broken.user_id
-        union
-        select m.conversation_id from public.messages as m where m.user_id = find_broken.user_id
-        union
-        select t.conversation_id from public.turns as t where t.user_id = find_broken.user_id
-    ),
-    chosen_conversations as (
-        select c.* from public.conversations as c where (select is_for_all from asked)
-        union all
-        select c.* from public.conversations as c where c.id in (select id from sampled)
-    ),
-    chosen_messages as (
-        select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
-        from public.messages as m
-        where (select is_for_all from asked)
-        union all
-        select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
-        from public.messages as m
-        where m.conversation_id in (select id from sampled)
-    ),
-    chosen_turns as (
-        select t.* from public.turns as t where (select is_for_all from asked)
-        union all
-        select t.* from public.turns as t where t.conversation_id in (select id from sampled)
-    ),
-    -- What a row names is looked up row by row: a join might read the whole of the other table.
-    seen_conversations as (
+    with chosen as (
         select c.id, c.user_id, c.last_seq,
-               (
-                   select max(m.seq)
-                   from public.messages as m
-                   where m.conversation_id = c.id
-               ) as newest_seq
-        from chosen_conversations as c
+               coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
+                   as starts_at
+        from private.conversations as c
+        where c.id = any (conversation_ids)
     ),
-    seen_messages as (
-        select m.*,
-               (
-                   select c.user_id
-                   from public.conversations as c
-                   where c.id = m.conversation_id
-               ) as owner_id,
-               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id,
+    placed as (
+        select c.user_id, c.id, m.seq, m.created_at,
+               case when c.starts_at is null then 1 else m.seq end as first_seq,
                lag(m.seq) over places as previous_seq,
                lag(m.created_at) over places as previous_created_at
-        from chosen_messages as m
-        window places as (partition by m.conversation_id order by m.seq, m.created_at, m.id)
-    ),
-    seen_turns as (
-        select t.*,
+        from chosen as c
+        cross join lateral (
+            select o.id, o.seq, o.created_at
+            from public.messages as o
+            where o.user_id = c.user_id and o.conversation_id = c.id
+              and (c.starts_at is null or o.seq >= c.starts_at)
+            order by o.seq
+            fetch first (most) rows with ties
+        ) as m
+        window places as (partition by c.id order by m.seq, m.created_at, m.id)
+    )
+    select 'seq_gap', p.user_id, p.id
+    from placed as p
+    where p.seq <> coalesce(p.previous_seq + 1, p.first_seq)
+      and p.seq is distinct from p.previous_seq
+    union
+    select 'seq_tie', p.user_id, p.id from placed as p where p.seq = p.previous_seq
+    union
+    select 'created_at_out_of_order', p.user_id, p.id
+    from placed as p
+    where p.created_at <= p.previous_created_at
+    union
+    select 'last_seq_wrong', c.user_id, c.id
+    from chosen as c
+    where c.last_seq <> coalesce((
+        select max(m.seq)
+        from public.messages as m
+        where m.user_id = c.user_id and m.conversation_id = c.id
+    ), 0);
+$$;
+
+revoke all on function private.find_broken_places from public, anon, authenticated, service_role;
+comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
+
+-- What a row names is looked up by its id alone: it may stand under a wrong user.
+create function private.find_broken_messages(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    with seen as (
+        select m.id, m.user_id, m.conversation_id, m.turn_id,
                (
-                   select c.user_id
-                   from public.conversations as c
-                   where c.id = t.conversation_id
+                   select c.user_id from public.conversations as c where c.id = m.conversation_id
                ) as owner_id,
+               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id
+        from public.messages as m
+        where m.id = any (ids)
+    )
+    select 'row_of_another_owner', s.owner_id, s.conversation_id
+    from seen as s
+    where s.user_id <> s.owner_id
+    union
+    select 'conversation_missing', s.user_id, s.conversation_id
+    from seen as s
+    where s.owner_id is null
+    union
+    select 'message_of_unknown_turn', s.user_id, s.id
+    from seen as s
+    where s.turn_id is not null
+      and s.known_turn_id is null;
+$$;
+
+revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;
+comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+
+-- Of a conversation that is being deleted, messages may be gone already.
+create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    with seen as (
+        select t.*,
+               c.user_id as owner_id,
                (
                    select m.id
                    from public.messages as m
@@ -4634,144 +4644,322 @@ as $$
                      and (o.started_at, o.id) < (t.started_at, t.id)
                    limit 1
                ) as same_key_id
-        from chosen_turns as t
-    ),
-    broken (name, user_id, id) as (
-        select 'turn_without_message', user_id, id from seen_turns where request_id is null
-        union all
-        select 'settled_turn_without_reply', user_id, id
-        from seen_turns
-        where status <> 'running'
-          and replies = 0
-        union all
-        select 'turn_with_two_replies', user_id, id from seen_turns where replies > 1
-        union all
-        select 'seq_gap', owner_id, conversation_id
-        from seen_messages
-        where seq <> coalesce(previous_seq, 0) + 1
-          and seq is distinct from previous_seq
-        union all
-        select 'seq_tie', owner_id, conversation_id from seen_messages where seq = previous_seq
-        union all
-        select 'last_seq_wrong', user_id, id
-        from seen_conversations
-        where last_seq <> coalesce(newest_seq, 0)
-        union all
-        select 'created_at_out_of_order', owner_id, conversation_id
-        from seen_messages
-        where created_at <= previous_created_at
-        union all
-        select 'key_used_twice', user_id, id from seen_turns where same_key_id is not null
-        union all
-        select 'row_of_another_owner', owner_id, conversation_id
-        from seen_messages
-        where user_id <> owner_id
-        union all
-        select 'row_of_another_owner', owner_id, conversation_id
-        from seen_turns
-        where user_id <> owner_id
-        union all
-        select 'turn_without_worker', user_id, id
-        from seen_turns
-        where status = 'running'
-          and lease_expires_at < (select lost_since from asked)
-        union all
-        select 'conversation_missing', user_id, conversation_id
-        from seen_messages
-        where owner_id is null
-        union all
-        select 'conversation_missing', user_id, conversation_id
-        from seen_turns
-        where owner_id is null
-        union all
-        select 'message_of_unknown_turn', user_id, id
-        from seen_messages
-        where turn_id is not null
-          and known_turn_id is null
-        union all
-        select 'draft_left_behind', user_id, id
-        from seen_turns
-        where status <> 'running'
-          and draft <> ''
-        union all
-        select 'import_left_behind', p.user_id, p.import_id
-        from private.import_parts as p
-        where p.staged_at < now() - interval '1 hour'
-        union all
-        select 'summary_of_no_message', s.user_id, s.id
-        from public.summaries as s
-        where (find_broken.user_id is null or s.user_id = find_broken.user_id)
-          and since is null
-          and not exists (
-              select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-          )
-        union all
-        select 'words_of_no_message', d.user_id, d.message_id
-        from search.documents as d
-        where (find_broken.user_id is null or d.user_id = find_broken.user_id)
-          and since is null
-          and not exists (
-              select 1
-              from public.messages as m
-              where m.user_id = d.user_id and m.id = d.message_id
-          )
-    ),
-    lists (name, rows) as (
-        select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
-        from (select distinct name, user_id, id from broken) as b
-        where b.user_id is not null
-          and (find_broken.user_id is null or b.user_id = find_broken.user_id)
-        group by b.name
+        from public.turns as t
+        left join public.conversations as c on c.id = t.conversation_id
+        where t.id = any (ids)
+          and c.deleting_since is null
     )
-    select coalesce(jsonb_object_agg(name, rows), '{}') from lists;
+    select 'turn_without_message', s.user_id, s.id from seen as s where s.request_id is null
+    union
+    select 'settled_turn_without_reply', s.user_id, s.id
+    from seen as s
+    where s.status <> 'running'
+      and s.replies = 0
+    union
+    select 'turn_with_two_replies', s.user_id, s.id from seen as s where s.replies > 1
+    union
+    select 'key_used_twice', s.user_id, s.id from seen as s where s.same_key_id is not null
+    union
+    select 'turn_without_worker', s.user_id, s.id
+    from seen as s
+    where s.status = 'running'
+      and s.lease_expires_at < lost_since
+    union
+    select 'draft_left_behind', s.user_id, s.id
+    from seen as s
+    where s.status <> 'running'
+      and s.draft <> ''
+    union
+    select 'row_of_another_owner', s.owner_id, s.conversation_id
+    from seen as s
+    where s.user_id <> s.owner_id
+    union
+    select 'conversation_missing', s.user_id, s.conversation_id
+    from seen as s
+    where s.owner_id is null;
 $$;
 
-revoke all on function private.find_broken from public, anon, authenticated, service_role;
-grant execute on function private.find_broken to service_role;
-comment on function private.find_broken is 'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+revoke all on function private.find_broken_turns from public, anon, authenticated, service_role;
+comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
--- A listing: it reads over all users, and repair_invariants then writes for one.
-create function public.check_invariants(
-    grace_seconds integer default 120,
-    since timestamptz default null
-)
+create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select 'summary_of_no_message', s.user_id, s.id
+    from public.summaries as s
+    where s.id = any (summary_ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+      )
+    union
+    select 'words_of_no_message', d.user_id, d.message_id
+    from search.documents as d
+    where d.message_id = any (message_ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
+      );
+$$;
+
+revoke all on function private.find_left_behind from public, anon, authenticated, service_role;
+comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
+
+-- A check of everything, in steps: a page of one table after the other, for two seconds a call.
+
+-- In the order in which a repair works: owners and places come before replies, which are inserted where
+-- those are right.
+create function private.list_checks()
+returns text[]
+language sql immutable security invoker set search_path = ''
+as $$
+    select array[
+        'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message'
+    ];
+$$;
+
+revoke all on function private.list_checks from public, anon, authenticated, service_role;
+comment on function private.list_checks is 'The names of all checks.';
+
+-- A page ends where its conversations' messages are many; a long conversation is several pages.
+create function private.check_conversations(after_id uuid, starts_at bigint)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+    c_messages constant bigint := 20000;
+    v_ids uuid[] := array[after_id];
+    v_last uuid;
+    v_newest bigint;
+begin
+    if starts_at is null then
+        select coalesce(array_agg(w.id order by w.id), '{}') into v_ids
+        from (
+            select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
+            from (
+                select o.id, o.last_seq
+                from private.conversations as o
+                where o.id > after_id
+                order by o.id
+                limit 1000
+            ) as c
+        ) as w
+        where w.ahead < c_messages;
+    end if;
+    v_last := v_ids[cardinality(v_ids)];
+
+    select max(m.seq) into v_newest
+    from private.conversations as c
+    join public.messages as m on m.user_id = c.user_id and m.conversation_id = c.id
+    where c.id = v_last;
+
+    return jsonb_build_object(
+        'found', (
+            select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+            from private.find_broken_places(v_ids, starts_at) as b
+        ),
+        'rows', cardinality(v_ids),
+        'id', v_last,
+        'seq', coalesce(starts_at, 1) + case
+            when v_newest > coalesce(starts_at, 1) + c_messages then c_messages
+        end
+    );
+end;
+$$;
+
+revoke all on function private.check_conversations from public, anon, authenticated, service_role;
+comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
+
+create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+    c_rows constant integer := 2000;
+    v_ids uuid[];
+    v_found jsonb;
+begin
+    v_ids := case stage
+        when 'messages' then array(
+            select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
+        )
+        when 'turns' then array(
+            select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
+        )
+        when 'summaries' then array(
+            select m.id
+            from public.summaries as m
+            where m.id > after_id
+            order by m.id
+            limit c_rows
+        )
+        when 'words' then array(
+            select distinct d.message_id
+            from (
+                select o.message_id
+                from search.documents as o
+                where o.message_id > after_id
+                order by o.message_id
+                fetch first c_rows rows with ties
+            ) as d
+            order by d.message_id
+        )
+    end;
+
+    if stage = 'messages' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
+    elsif stage = 'turns' then
+        select jsonb_agg(to_jsonb(b)) into v_found
+        from private.find_broken_turns(v_ids, lost_since) as b;
+    elsif stage = 'summaries' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind(v_ids, '{}') as b;
+    elsif stage = 'words' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind('{}', v_ids) as b;
+    else
+        select jsonb_agg(jsonb_build_object(
+            'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
+        ))
+        into v_found
+        from (
+            select distinct p.user_id, p.import_id
+            from private.import_parts as p
+            where p.staged_at < now() - interval '1 hour'
+            limit c_rows
+        ) as i;
+    end if;
+
+    return jsonb_build_object(
+        'found', coalesce(v_found, '[]'),
+        'rows', coalesce(cardinality(v_ids), 0),
+        'id', case when cardinality(v_ids) > 0 then v_ids[cardinality(v_ids)] end
+    );
+end;
+$$;
+
+revoke all on function private.check_rows from public, anon, authenticated, service_role;
+comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
+
+-- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
+create function private.check_newest(since timestamptz, lost_since timestamptz)
 returns jsonb
 language sql stable security invoker set search_path = ''
-set statement_timeout = '10min'
 as $$
-    -- Materialized, so that it is found once and not for each check.
-    with found (rows) as materialized (
-        select private.find_broken(grace_seconds => grace_seconds, since => since)
-    )
-    select jsonb_build_object(
-        'checks', jsonb_agg(
-            jsonb_build_object(
-                'name', checks.name,
-                'broken', coalesce(jsonb_array_length(found.rows -> checks.name), 0),
-                'examples',
-                coalesce(jsonb_path_query_array(found.rows -> checks.name, '$[0 to 4].id'), '[]'),
-                'repairable', checks.name <> 'turn_without_message'
-            )
-            order by checks.place
-        ),
-        'users', (
-            select coalesce(jsonb_agg(distinct user_id), '[]')
-            from found, jsonb_path_query(found.rows, '$.*[*].user_id') as user_id
+    with written as materialized (
+        select m.id, m.conversation_id, m.turn_id, m.created_at
+        from public.messages as m
+        where m.created_at between since and 'infinity'
+    ),
+    newest as (
+        select w.conversation_id as id
+        from written as w
+        group by w.conversation_id
+        order by max(w.created_at) desc
+        limit 100
+    ),
+    latest as (
+        select w.id, w.turn_id from written as w order by w.created_at desc limit 2000
+    ),
+    stuck as (
+        select t.id
+        from public.turns as t
+        where t.status = 'running'
+          and t.lease_expires_at < lost_since
+        limit 100
+    ),
+    broken as (
+        select * from private.find_broken_places(array(select id from newest), newest => 200)
+        union
+        select * from private.find_broken_messages(array(select id from latest))
+        union
+        select *
+        from private.find_broken_turns(
+            array(
+                select turn_id from latest where turn_id is not null union select id from stuck
+            ),
+            lost_since
         )
     )
-    from unnest(array[
-        'turn_without_message', 'settled_turn_without_reply', 'turn_with_two_replies', 'seq_gap',
-        'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
-        'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
-        'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
-        'summary_of_no_message', 'words_of_no_message'
-    ]) with ordinality as checks (name, place)
-    cross join found;
+    select jsonb_build_object(
+        'found', (select coalesce(jsonb_agg(to_jsonb(b)), '[]') from broken as b),
+        'rows', (select count(*) from latest)
+    );
+$$;
+
+revoke all on function private.check_newest from public, anon, authenticated, service_role;
+comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
+
+-- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
+-- because nobody is granted the search index, which holds content too.
+create function public.check_invariants(
+    grace_seconds integer default 120,
+    since timestamptz default null,
+    after jsonb default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+set jit = off -- compiling takes longer than most of these queries
+as $$
+declare
+    c_stages constant text[] := array[
+        'conversations', 'messages', 'turns', 'summaries', 'words', 'imports'
+    ];
+    c_first constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_lost_since constant timestamptz := now() - make_interval(secs => grace_seconds);
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
+    v_stage text := coalesce(after ->> 'stage', c_stages[1]);
+    v_id uuid := coalesce((after ->> 'id')::uuid, c_first);
+    v_seq bigint := (after ->> 'seq')::bigint;
+    v_page jsonb;
+    v_found jsonb := '[]';
+    v_rows bigint := 0;
+begin
+    if since is not null then
+        v_page := private.check_newest(since, v_lost_since);
+        v_found := v_page -> 'found';
+        v_rows := v_page -> 'rows';
+        v_stage := null;
+    end if;
+
+    while v_stage is not null loop
+        v_page := case v_stage
+            when 'conversations' then private.check_conversations(v_id, v_seq)
+            else private.check_rows(v_stage, v_id, v_lost_since)
+        end;
+        v_found := v_found || (v_page -> 'found');
+        v_rows := v_rows + (v_page ->> 'rows')::bigint;
+        v_id := v_page ->> 'id';
+        v_seq := v_page ->> 'seq';
+
+        if v_id is null then
+            v_stage := c_stages[array_position(c_stages, v_stage) + 1];
+            v_id := c_first;
+        end if;
+        exit when clock_timestamp() > v_until or jsonb_array_length(v_found) > 10000;
+    end loop;
+
+    return jsonb_build_object(
+        'checks', to_jsonb(private.list_checks()),
+        'broken', (
+            select coalesce(jsonb_agg(b.row), '[]')
+            from (
+                select distinct f.row
+                from jsonb_array_elements(v_found) as f (row)
+                where f.row -> 'user_id' <> 'null'
+            ) as b
+        ),
+        'rows', v_rows,
+        'next', case when v_stage is not null then
+            jsonb_build_object('stage', v_stage, 'id', v_id, 'seq', v_seq)
+        end
+    );
+end;
 $$;
 
 revoke all on function public.check_invariants from public, anon, authenticated, service_role;
 grant execute on function public.check_invariants to service_role;
-comment on function public.check_invariants is 'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where check_newest says.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
@@ -4827,21 +5015,27 @@ returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_above bigint;
 begin
     if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
-    -- In two steps, since two rows may not share a seq even for a moment: first above all there
-    -- are, then down to 1 ... n. A created_at that is not later than the one before it becomes
-    -- that one's and a microsecond.
+    select greatest(max(m.seq), count(*)) into v_above
+    from public.messages as m
+    where m.user_id = renumber_conversation.user_id
+      and m.conversation_id = renumber_conversation.conversation_id;
+
+    -- In two steps, since two rows may not share a seq even for a moment: first what is wrong goes
+    -- above all there are, then down to its place. A created_at that is not later than the one before
+    -- it becomes that one's and a microsecond.
     update public.messages as m
-    set seq = placed.above + placed.place,
+    set seq = v_above + placed.place,
         created_at = placed.created_at
     from (
         select o.id,
                o.place,
-               greatest(max(o.seq) over (), count(*) over ()) as above,
                max(o.created_at - o.place * interval '1 microsecond') over (order by o.place)
                    + o.place * interval '1 microsecond' as created_at
         from (
@@ -4852,18 +5046,14 @@ begin
               and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.user_id = renumber_conversation.user_id and m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id and m.id = placed.id
+      and (m.seq, m.created_at) is distinct from (placed.place, placed.created_at);
 
     update public.messages as m
-    set seq = m.seq - raised.above
-    from (
-        select max(m.seq) - count(*) as above
-        from public.messages as m
-        where m.user_id = renumber_conversation.user_id
-          and m.conversation_id = renumber_conversation.conversation_id
-    ) as raised
+    set seq = m.seq - v_above
     where m.user_id = renumber_conversation.user_id
-      and m.conversation_id = renumber_conversation.conversation_id;
+      and m.conversation_id = renumber_conversation.conversation_id
+      and m.seq > v_above;
 
     return private.recount_conversation(user_id, conversation_id);
 end;
@@ -5058,8 +5248,8 @@ $$;
 revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
--- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
--- that works.
+-- How what check_invariants found of a user is mended: one thing at a time, in an order that works.
+-- Each looks again, since what was found may be mended by now, or something else's name.
 
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
@@ -5071,12 +5261,24 @@ begin
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id
+              and not exists (
+                  select 1
+                  from public.turns as t
+                  where t.user_id = m.user_id and t.id = m.turn_id
+              );
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+              and exists (
+                  select 1
+                  from public.turns as o
+                  where o.user_id = t.user_id
+                    and o.idempotency_key = t.idempotency_key
+                    and o.id <> t.id
+              );
 
         when 'conversation_missing' then
             return private.recover_conversation(user_id, broken_id);
@@ -5099,21 +5301,34 @@ begin
         when 'draft_left_behind' then
             update public.turns as t
             set draft = ''
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+              and t.status <> 'running';
 
         when 'import_left_behind' then
             delete from private.import_parts as p
             where p.user_id = repair_broken.user_id
-              and p.import_id = repair_broken.broken_id;
+              and p.import_id = repair_broken.broken_id
+              and p.staged_at < now() - interval '1 hour';
 
         when 'summary_of_no_message' then
             delete from public.summaries as s
-            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id
+              and not exists (
+                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+              );
 
         when 'words_of_no_message' then
             delete from search.documents as d
             where d.user_id = repair_broken.user_id
-              and d.message_id = repair_broken.broken_id;
+              and d.message_id = repair_broken.broken_id
+              and not exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = d.user_id and m.id = d.message_id
+              );
+
+        else
+            return false;
     end case;
 
     return found;
@@ -5126,45 +5341,25 @@ comment on function private.repair_broken is 'Mends one thing that a check found
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
 -- says, and never deletes one.
-create function public.repair_invariants(user_id uuid, grace_seconds integer default 120)
+create function public.repair_invariants(user_id uuid, broken jsonb)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
-set statement_timeout = '10min'
 as $$
 declare
-    -- Owners and places come before replies, which are inserted where those are right.
-    c_order constant text[] := array[
-        'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
-        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
-        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message'
-    ];
-    v_found jsonb;
-    v_name text;
-    v_id uuid;
-    v_is_mended boolean;
+    v_broken record;
     v_counts jsonb := '{}';
 begin
-    -- What one repair brings to light, the next round mends.
-    for v_round in 1..5 loop
-        v_found := private.find_broken(user_id, grace_seconds);
-        v_is_mended := false;
-
-        foreach v_name in array c_order loop
-            for v_id in
-                select (jsonb_array_elements(v_found -> v_name) ->> 'id')::uuid
-            loop
-                if private.repair_broken(user_id, v_name, v_id) then
-                    v_is_mended := true;
-                    v_counts := v_counts || jsonb_build_object(
-                        v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
-                    );
-                end if;
-            end loop;
-        end loop;
-
-        exit when not v_is_mended;
+    for v_broken in
+        select b.name, b.id
+        from jsonb_to_recordset(broken) as b (name text, id uuid)
+        order by array_position(private.list_checks(), b.name)
+    loop
+        if private.repair_broken(user_id, v_broken.name, v_broken.id) then
+            v_counts := v_counts || jsonb_build_object(
+                v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
+            );
+        end if;
     end loop;
 
     return jsonb_build_object('repaired', v_counts);
@@ -5173,7 +5368,7 @@ $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
-comment on function public.repair_invariants is 'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+comment on function public.repair_invariants is 'Mends what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
 -- the same names. Procedures that commit after each user, so that one transaction touches one user,

@@ -24,7 +24,10 @@ create policy select_own on public.summaries
     for select to authenticated
     using (
         user_id = (select auth.uid())
-        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
     );
 
 -- Withheld from clients: every write. Only this table says what the AI may take for a summary of

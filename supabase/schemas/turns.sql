@@ -45,7 +45,10 @@ create policy select_own on public.turns
     for select to authenticated
     using (
         user_id = (select auth.uid())
-        and conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
     );
 
 -- Withheld from clients: every write. Turns are opened and closed by the backend's functions,

@@ -28,7 +28,6 @@ from tests.support.proxy import (
     drips,
     drops_the_answer,
     hangs,
-    late,
     once,
     passes,
     refuses,

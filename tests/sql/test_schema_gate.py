@@ -52,8 +52,8 @@ ALLOWED = {
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
-        "private.find_broken(uuid,integer,timestamp with time zone)",  # reads the search index too
-        "repair_invariants(uuid,integer)",  # the service may not change messages, except for this
+        "check_invariants(integer,timestamp with time zone,jsonb)",  # reads the search index too
+        "repair_invariants(uuid,jsonb)",  # the service may not change messages, except for this
         "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
         "private.being_deleted(uuid)",  # the policies hide what is being deleted
         "private.remove_in_steps()",  # whoever deletes may not mark a row

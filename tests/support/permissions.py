@@ -157,7 +157,6 @@ PRIVATE_FUNCTIONS = {
         "broadcast_status",
         "bucket_bounds",
         "describe_turn",
-        "find_broken",
         "interrupt_turn",
         "is_held",
         "refuse_used_key",
@@ -220,7 +219,7 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
     },
     "repair_invariants": lambda tenants, user_id: {
         "user_id": user_id,
-        "grace_seconds": 1_000_000,
+        "broken": [],
     },
     "list_expired_turns": lambda tenants, user_id: {"most": 0},
     "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
