@@ -40,6 +40,7 @@ LISTINGS = {
     "list_imports_left_behind(integer)",
     "list_removals(integer)",
     DUE,
+    "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb)",
 }
 FUNCTIONS = (
     LISTINGS
@@ -57,6 +58,8 @@ STATEMENTS = {
     "list_removals(integer): public.conversations",
     "list_removals(integer): public.erasure_receipts",
     f"{DUE}: public.conversations",
+    "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb):"
+    " public.conversations",
     # The operator's: of one user, or of all.
     "list_legal_holds(uuid,uuid,boolean): public.legal_holds",
     "list_retention_policies(uuid,uuid): public.retention_policies",

@@ -116,6 +116,7 @@ FUNCTIONS = {
     "list_users_due_for_retention": BACKEND,
     "check_platform": BACKEND,
     "continue_removal": BACKEND,
+    "project_usage": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
@@ -168,6 +169,7 @@ PRIVATE_FUNCTIONS = {
         "retention_bound",
         "settle_turn",
         "title_from_request",
+        "usage_of_user",
     },
 }
 PRIVATE_TABLES = {
@@ -227,6 +229,11 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
     "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
     "check_platform": lambda tenants, user_id: {},
     "continue_removal": lambda tenants, user_id: {"user_id": user_id},
+    "project_usage": lambda tenants, user_id: {
+        "starts_at": "2026-01-01T00:00:00Z",
+        "ends_at": "2027-01-01T00:00:00Z",
+        "most": 0,
+    },
     "extend_turns": lambda tenants, user_id: {
         "extensions": [
             {
