@@ -262,13 +262,20 @@ begin
                    longest_idle_first rows between unbounded preceding and 1 preceding
                ), 0) as ahead
         from (
-            select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
-            from private.conversations as c
-            where c.user_id = apply_retention.user_id
-              and c.updated_at < private.retention_bound(v_now)
-              and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
-              and private.retention_action(c, v_now) is not null
-            order by c.updated_at, c.id
+            select idle.*
+            from (
+                select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
+                from private.conversations as c
+                where c.user_id = apply_retention.user_id
+                  and c.updated_at < private.retention_bound(v_now)
+                  and (
+                      apply_retention.project_id is null
+                      or c.project_id = apply_retention.project_id
+                  )
+                order by c.updated_at, c.id
+                offset 0 -- so that the rule is asked once a row
+            ) as idle
+            where idle.action is not null
             limit most + 1
         ) as due
         window longest_idle_first as (order by due.updated_at, due.id)

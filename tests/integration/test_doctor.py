@@ -107,6 +107,18 @@ async def test_json_is_one_object_with_every_check(patient: Patient) -> None:
     assert {check["name"] for check in said.checks} == CHECKS
 
 
+async def test_a_policy_that_was_refused_is_missing_with_what_mends_it(patient: Patient) -> None:
+    """Exit code 1, and the statement as it is to be run; with it all is well."""
+    policy = "listen_to_own_conversation on realtime.messages"
+    patient.plant(f"drop policy {policy}")
+    said = await patient.doctor()
+    patient.plant(said.out[said.out.index("create policy") : said.out.index(";") + 1])
+    well = await patient.doctor()
+    assert f"create policy {policy}" in said.out
+    assert said.out.endswith("Missing: listen_policy.\n")
+    assert [said.code, well.code] == [1, 0]
+
+
 async def test_a_store_that_is_down_is_one_line_and_code_3(patient: Patient) -> None:
     """Nothing on standard output, and the address in the line."""
     closed = f"http://127.0.0.1:{free_ports(1)[0]}"

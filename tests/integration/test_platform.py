@@ -44,4 +44,6 @@ async def test_a_call_that_waits_ends(
         with db.transaction():
             db.execute("select from conversations where id = %s for update", (conversation,))
             late = await http.patch(path, json={"title": "x"})
-    assert late.json()["code"] in {"55P03", "57014"}
+        after = await http.get(f"{path}&select=title")
+    assert late.is_error
+    assert after.json() == [{"title": "Hello"}]

@@ -93,6 +93,20 @@ def test_jobs_are_scheduled_once_pg_cron_is_there(scratch: psycopg.Connection) -
     assert after == {"missing": []}
 
 
+@pytest.mark.promise("migrations", red="jobs scheduled by the migration itself")
+def test_a_pg_cron_that_refuses_stops_no_install(shaped_url: str) -> None:
+    """Its jobs are found missing."""
+    with psycopg.connect(shaped_url, autocommit=True) as db:
+        with db.transaction():
+            db.execute(PG_CRON)
+            db.execute("revoke all on schema cron from postgres")
+        database.migrate(shaped_url)
+        missing = Caller(db).call("check_platform")["missing"]
+        jobs = db.execute("select count(*) from cron.job").fetchone()
+    assert [part["name"] for part in missing] == ["scheduled_jobs"]
+    assert jobs == (0,)
+
+
 def test_a_schema_that_is_there_with_pg_cron_has_its_jobs(bare_server: Server) -> None:
     """Each procedure that a job calls exists."""
     with bare_server.database() as url:
