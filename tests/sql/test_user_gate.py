@@ -53,6 +53,7 @@ FUNCTIONS = (
     }
 )
 STATEMENTS = {
+    "extend_turns(jsonb,integer): public.turns",  # counts those that run in the project
     "list_expired_turns(integer): public.turns",
     "list_imports_left_behind(integer): public.import_parts",
     "list_removals(integer): public.conversations",
