@@ -1,21 +1,18 @@
-"""Deleting in steps: what is being deleted is seen nowhere at once, and anybody ends it."""
+"""Deleting in steps: what is being deleted goes, and anybody ends it."""
 
 import asyncio
 import json
 import re
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 import pytest
 
+from tests.support.hidden_chats import Hidden, long_conversation
 from tests.support.idle_chats import as_if_long, idle, remove_as
 from tests.support.sql_calls import Caller, act_as, make_account, make_conversation
 from tests.support.waiting import until
 
-pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
+pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats", "tests.support.hidden_chats"]
 
 # Who reads the table itself, and not the view of what is there: those that remove, or check.
 READ_THE_TABLE = {
@@ -34,185 +31,6 @@ READ_THE_TABLE = {
     "private.lock_conversation(uuid,uuid)",
     "private.recount_conversation(uuid,uuid)",
 }
-
-
-@dataclass
-class Hidden:
-    """A long conversation of a user's that was deleted, and has yet to be emptied."""
-
-    db: psycopg.Connection
-    owner: str
-    conversation: str
-    settled: dict[str, Any]
-    running: dict[str, Any]
-
-    def as_owner(self, function: str, **arguments: Any) -> Any:
-        act_as(self.db, self.owner)
-        self.db.execute("set local role authenticated")
-        return Caller(self.db, self.owner).call(function, **arguments)
-
-    def as_service(self, function: str, **arguments: Any) -> Any:
-        self.db.execute("set local role service_role")
-        return Caller(self.db, self.owner).call(function, **arguments)
-
-    def count(self, query: str) -> int:
-        """Return how many rows the owner reads over the Data API."""
-        act_as(self.db, self.owner)
-        self.db.execute("set local role authenticated")
-        row = self.db.execute(f"select count(*) from {query}".encode()).fetchone()
-        assert row is not None
-        return int(row[0])
-
-    def named(self) -> dict[str, Any]:
-        return {"conversation_id": self.conversation}
-
-    def analytics(self) -> dict[str, Any]:
-        return {
-            "starts_at": "2026-01-01T00:00:00Z",
-            "ends_at": "2050-01-01T00:00:00Z",
-            "bucket": "month",
-        }
-
-
-def long_conversation(db: psycopg.Connection, owner: str) -> Hidden:
-    """Make one with a settled turn, a summary and a running turn, that is counted as long."""
-    service = Caller(db)
-    settled = service.begin(owner, "Find the zebra", idempotency_key="settled")
-    conversation = settled["conversation"]["id"]
-    service.complete(settled)
-    db.execute("select write_summary(%s, %s, gen_random_uuid(), 2, 'S')", (owner, conversation))
-    running = service.begin(owner, idempotency_key="running", conversation_id=conversation)
-    as_if_long(db, conversation)
-    return Hidden(db, owner, conversation, settled, running)
-
-
-@pytest.fixture
-def hidden(scratch: psycopg.Connection, owner: str) -> Hidden:
-    """One that its owner has deleted."""
-    made = long_conversation(scratch, owner)
-    with scratch.transaction():
-        answer = made.as_owner("delete_conversation", **made.named())
-        scratch.execute("reset role")
-    assert answer == {"id": made.conversation, "more": True}
-    return made
-
-
-READS: dict[str, tuple[Callable[[Hidden], Any], Any]] = {
-    "conversations": (lambda h: h.count("conversations"), 0),
-    "messages": (lambda h: h.count("messages"), 0),
-    "turns": (lambda h: h.count("turns"), 0),
-    "summaries": (lambda h: h.count("summaries"), 0),
-    "events": (
-        lambda h: h.count(
-            "realtime.messages,"
-            f" set_config('realtime.topic', 'conversation:{h.conversation}', true)"
-        ),
-        0,
-    ),
-    "list": (lambda h: h.as_owner("list_conversations")["conversations"], []),
-    "list by the service": (lambda h: h.as_service("list_conversations")["conversations"], []),
-    "search": (lambda h: h.as_owner("search_messages", q="zebra")["hits"], []),
-    "export": (lambda h: h.as_owner("export_conversations")["ids"], []),
-    "export by the service": (lambda h: h.as_service("export_conversations")["ids"], []),
-    "analytics": (
-        lambda h: h.as_owner("conversation_analytics", **h.analytics())["totals"]["turns"],
-        0,
-    ),
-    "analytics by the service": (
-        lambda h: h.as_service("conversation_analytics", **h.analytics())["totals"]["turns"],
-        0,
-    ),
-    "a heartbeat": (
-        lambda h: Caller(h.db).call(
-            "extend_turns",
-            extensions=json.dumps(
-                [
-                    {
-                        "user_id": h.owner,
-                        "turn_id": h.running["turn"]["id"],
-                        "attempt": 1,
-                        "draft_offset": 0,
-                        "draft_tail": "x",
-                    }
-                ]
-            ),
-            lease_seconds=60,
-        )["turns"][0]["is_ours"],
-        False,
-    ),
-    "expired turns": (lambda h: Caller(h.db).call("list_expired_turns")["turns"], []),
-}
-
-
-@pytest.mark.promise("erasure", red="policies and functions that read the table")
-@pytest.mark.parametrize("door", READS)
-def test_what_is_being_deleted_is_not_read(hidden: Hidden, door: str) -> None:
-    """By its owner or the service, though its rows are still there."""
-    rows = hidden.db.execute(
-        "select count(*) from messages where conversation_id = %s", (hidden.conversation,)
-    )
-    read, nothing = READS[door]
-    assert rows.fetchone() == (3,)
-    assert read(hidden) == nothing
-
-
-ASKED: dict[str, Callable[[Hidden], Any]] = {
-    "load": lambda h: h.as_owner("load_conversation", **h.named()),
-    "load by the service": lambda h: h.as_service("load_conversation", **h.named()),
-    "get": lambda h: h.as_owner("get_conversation", **h.named()),
-    "rename": lambda h: h.as_owner("update_conversation", title="x", **h.named()),
-    "rename by the service": lambda h: h.as_service("update_conversation", title="x", **h.named()),
-    "search in it": lambda h: h.as_owner("search_messages", q="zebra", **h.named()),
-    "export": lambda h: h.as_owner("export_messages", **h.named()),
-    "history": lambda h: h.as_service("load_history", **h.named()),
-    "to be summarised": lambda h: h.as_service(
-        "load_unsummarised", history_tokens=100, **h.named()
-    ),
-    "summary": lambda h: h.as_service(
-        "write_summary", message_id=str(uuid.uuid4()), covers_to=2, content="x", **h.named()
-    ),
-    "hold": lambda h: h.as_service("place_legal_hold", reason="x", **h.named()),
-    "turn": lambda h: Caller(h.db).begin(h.owner, **h.named()),
-    "a known key": lambda h: Caller(h.db).begin(h.owner, idempotency_key="settled", **h.named()),
-    "the key of a turn that ran": lambda h: Caller(h.db).begin(
-        h.owner, idempotency_key="running", **h.named()
-    ),
-    "completion": lambda h: Caller(h.db).complete(h.running),
-    "completion again": lambda h: Caller(h.db).complete(h.settled),
-    "cancel": lambda h: h.as_service("cancel_turn", turn_id=h.running["turn"]["id"]),
-    "cancel what is settled": lambda h: h.as_service(
-        "cancel_turn", turn_id=h.settled["turn"]["id"]
-    ),
-    "turn by its id": lambda h: h.as_owner("load_turn", turn_id=h.settled["turn"]["id"]),
-    "turn by its id, the service": lambda h: h.as_service(
-        "load_turn", turn_id=h.settled["turn"]["id"]
-    ),
-}
-
-
-@pytest.mark.promise("erasure", red="policies and functions that read the table")
-@pytest.mark.parametrize("what", ASKED)
-def test_what_is_being_deleted_is_not_found(hidden: Hidden, what: str) -> None:
-    """As what is gone; nothing is written."""
-    with pytest.raises(psycopg.Error) as refused, hidden.db.transaction():
-        ASKED[what](hidden)
-    assert refused.value.sqlstate == "PT404"
-
-
-@pytest.mark.promise("erasure", red="a message is placed wherever the row is")
-def test_a_message_to_what_is_being_deleted_is_refused_as_to_what_is_gone(hidden: Hidden) -> None:
-    """With the same words."""
-    told = []
-    for conversation in (hidden.conversation, str(uuid.uuid4())):
-        with pytest.raises(psycopg.Error) as refused, hidden.db.transaction():
-            hidden.db.execute(
-                "insert into messages (conversation_id, user_id, role, content)"
-                " values (%s, %s, 'user', 'x')",
-                (conversation, hidden.owner),
-            )
-        told.append((refused.value.sqlstate, refused.value.diag.message_primary))
-    assert told[0] == told[1]
-    assert told[0][0] == "23503"
 
 
 @pytest.mark.promise("erasure", red="a long conversation deleted as any other")
