@@ -1,5 +1,6 @@
-"""Does what pg_cron does elsewhere: settles turns without a worker, ends removals and imports."""
+"""Does what pg_cron does elsewhere: settles turns without a worker, ends what others began."""
 
+from shared.conversations.indexing import sweep_search_index
 from shared.conversations.removal import sweep_removals
 from shared.http.dependencies import CurrentContainer, ServiceCaller
 from shared.http.routing import EndpointRouter
@@ -16,4 +17,5 @@ async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTur
     settled = await sweep(container.persistence)
     await sweep_imports(container.persistence)
     await sweep_removals(container.persistence)
+    await sweep_search_index(container.persistence)
     return SweepTurnsResponse(settled=settled)

@@ -13,16 +13,31 @@ create function private.find_broken_places(
 returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
-    with chosen as (
+    with named as (
         select c.id, c.user_id, c.last_seq,
                coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
-                   as starts_at
+                   as starts_at,
+               coalesce((
+                   select max(m.seq)
+                   from public.messages as m
+                   where m.user_id = c.user_id and m.conversation_id = c.id
+               ), 0) as newest_seq
         from private.conversations as c
         where c.id = any (conversation_ids)
     ),
+    chosen as (
+        select n.*,
+               coalesce((
+                   select w.indexed_seq
+                   from search.watermarks as w
+                   where w.user_id = n.user_id and w.conversation_id = n.id
+               ), n.newest_seq) as indexed_seq
+        from named as n
+    ),
     placed as (
-        select c.user_id, c.id, m.seq, m.created_at,
+        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at,
                case when c.starts_at is null then 1 else m.seq end as first_seq,
+               c.indexed_seq,
                lag(m.seq) over places as previous_seq,
                lag(m.created_at) over places as previous_created_at
         from chosen as c
@@ -49,11 +64,23 @@ as $$
     union
     select 'last_seq_wrong', c.user_id, c.id
     from chosen as c
-    where c.last_seq <> coalesce((
-        select max(m.seq)
-        from public.messages as m
-        where m.user_id = c.user_id and m.conversation_id = c.id
-    ), 0);
+    where c.last_seq <> c.newest_seq
+    union
+    -- What the watermark says is in the index, and isn't, or could come to be said of a message.
+    select 'watermark_too_high', c.user_id, c.id
+    from chosen as c
+    where find_broken_places.newest is null
+      and c.indexed_seq > c.newest_seq
+    union
+    select 'watermark_too_high', p.user_id, p.id
+    from placed as p
+    where find_broken_places.newest is null
+      and p.seq <= p.indexed_seq
+      and not exists (
+          select 1
+          from search.documents as d
+          where d.user_id = p.user_id and d.message_id = p.message_id
+      );
 $$;
 
 revoke all on function private.find_broken_places from public, anon, authenticated, service_role;

@@ -42,6 +42,9 @@ begin
     where t.user_id = old.user_id and t.conversation_id = old.id
       and t.status = 'running';
 
+    delete from search.watermarks as w -- nothing of it is indexed any more
+    where w.user_id = old.user_id and w.conversation_id = old.id;
+
     return null;
 end;
 $$;

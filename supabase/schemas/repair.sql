@@ -77,6 +77,9 @@ begin
                   where m.user_id = d.user_id and m.id = d.message_id
               );
 
+        when 'watermark_too_high' then
+            return private.lower_watermark(user_id, broken_id);
+
         else
             return false;
     end case;

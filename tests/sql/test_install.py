@@ -88,6 +88,7 @@ def test_jobs_are_scheduled_once_pg_cron_is_there(scratch: psycopg.Connection) -
         ("apply-retention", "call private.apply_retention()"),
         ("sweep-imports", "call private.sweep_imports()"),
         ("sweep-removals", "call private.sweep_removals()"),
+        ("sweep-search-index", "call private.sweep_search_index()"),
         ("sweep-turns", "call private.sweep_turns()"),
     ]
     assert after == {"missing": []}
@@ -116,4 +117,4 @@ def test_a_schema_that_is_there_with_pg_cron_has_its_jobs(bare_server: Server) -
             commands = db.execute("select command from private.jobs()").fetchall()
             for (command,) in commands:
                 db.execute(command.encode())
-    assert len(commands) == 4
+    assert len(commands) == 5

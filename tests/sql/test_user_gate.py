@@ -40,6 +40,7 @@ LISTINGS = {
     "list_imports_left_behind(integer)",
     "list_removals(integer)",
     DUE,
+    "list_users_to_index(integer)",
     "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb)",
 }
 FUNCTIONS = (
@@ -59,6 +60,7 @@ STATEMENTS = {
     "list_removals(integer): public.conversations",
     "list_removals(integer): public.erasure_receipts",
     f"{DUE}: public.conversations",
+    "list_users_to_index(integer): public.watermarks",
     "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb):"
     " public.conversations",
     # The operator's: of one user, or of all.
