@@ -157,14 +157,17 @@ as $$
         select w.id, w.turn_id from written as w order by w.created_at desc limit 2000
     ),
     stuck as (
-        select t.id
+        select t.id, t.conversation_id
         from public.turns as t
         where t.status = 'running'
           and t.lease_expires_at < lost_since
         limit 100
     ),
     broken as (
-        select * from private.find_broken_places(array(select id from newest), newest => 200)
+        select *
+        from private.find_broken_places(
+            array(select id from newest union select conversation_id from stuck), newest => 200
+        )
         union
         select * from private.find_broken_messages(array(select id from latest))
         union
