@@ -48,6 +48,7 @@ create schema private;
 comment on schema private is 'Not served.';
 create function private.require_self() returns boolean language sql as 'select true';
 create function public.ping() returns text language sql as $$ select 'pong' $$;
+create extension pg_trgm with schema public;
 create policy listen_to_own_conversation on realtime.messages for select to authenticated
     using (realtime.topic() = 'lobby');
 """
