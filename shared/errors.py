@@ -23,6 +23,7 @@ AppError
 ├── SearchTooBroadError 422
 ├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
+├── TooManyRequestsError 429
 ├── InternalError 500
 ├── PdfNotInstalledError 501
 └── UnavailableError 503
@@ -226,6 +227,16 @@ class TooManyTurnsError(AppError):
     status = 429
 
 
+class TooManyRequestsError(AppError):
+    """Too many of your requests are under way; wait until one has ended."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str | None = None, **more: Any) -> None:
+        super().__init__(message, **{"retry_after": 2, **more})
+
+
 class InternalError(AppError):
     """Something went wrong on our side."""
 
@@ -245,15 +256,17 @@ class UnavailableError(AppError):
 
     code = "unavailable"
     status = 503
+    seconds: ClassVar[int] = 2  # until it is worth asking again, where nothing else is said
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
-        super().__init__(message, **{"retry_after": 2, **more})
+        super().__init__(message, **{"retry_after": self.seconds, **more})
 
 
 class PdfBusyError(UnavailableError):
     """Other PDFs are being made right now; try again."""
 
     code = "pdf_busy"
+    seconds = 10
 
 
 class StoreUnavailableError(UnavailableError):
@@ -266,15 +279,14 @@ class SchemaBehindError(UnavailableError):
     """The store's schema is older than these functions: its migrations are still to be applied."""
 
     code = "schema_behind"
-
-    def __init__(self, message: str | None = None, **more: Any) -> None:
-        super().__init__(message, **{"retry_after": 30, **more})
+    seconds = 30
 
 
 class ImportBusyError(UnavailableError):
     """Other files are being read right now, or another one of yours; try again."""
 
     code = "import_busy"
+    seconds = 10
 
 
 class ImportIncompleteError(UnavailableError):

@@ -76,9 +76,7 @@ class TurnCalls(Calls):
         return await self._call(
             ExtendedTurns,
             "extend_turns",
-            # One at a time, and what all running turns live by: had it to wait behind a crowd of
-            # callers, turns would lose their leases to a load that is none of theirs.
-            is_urgent=True,
+            is_urgent=True,  # or turns would lose their leases to a load that is none of theirs
             extensions=[extension.model_dump(mode="json") for extension in extensions],
             lease_seconds=lease_seconds,
         )
@@ -125,6 +123,7 @@ class TurnCalls(Calls):
         return await self._call(
             TurnRecord,
             "complete_turn",
+            is_urgent=True,
             user_id=user_id,
             turn_id=turn_id,
             attempt=attempt,

@@ -621,13 +621,9 @@ begin
         limit 1;
 
         if found then
-            raise exception 'Too many turns this %.', v_limit.name
-                using errcode = 'PT429',
-                      detail = 'too_many_turns',
-                      hint = format(
-                          'Try again in %s seconds.',
-                          greatest(1, ceil(extract(epoch from v_next - now())))
-                      );
+            raise exception 'Too many turns this %. Try again in % seconds.',
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - now())))
+                using errcode = 'PT429', detail = 'too_many_turns';
         end if;
     end loop;
 end;
@@ -3096,7 +3092,7 @@ begin
               or coalesce(found.newest_at, c.updated_at) > c.updated_at
           )
     ) then
-        raise exception 'The messages of an imported conversation have no right order.'
+        raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 end;

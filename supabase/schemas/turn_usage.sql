@@ -142,13 +142,9 @@ begin
         limit 1;
 
         if found then
-            raise exception 'Too many turns this %.', v_limit.name
-                using errcode = 'PT429',
-                      detail = 'too_many_turns',
-                      hint = format(
-                          'Try again in %s seconds.',
-                          greatest(1, ceil(extract(epoch from v_next - now())))
-                      );
+            raise exception 'Too many turns this %. Try again in % seconds.',
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - now())))
+                using errcode = 'PT429', detail = 'too_many_turns';
         end if;
     end loop;
 end;

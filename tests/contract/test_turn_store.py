@@ -21,6 +21,7 @@ from shared.models.turns import ExtendedTurn, TurnExtension, TurnRecord
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
+from shared.shares import StorePlaces
 from shared.turns.store import TurnStore
 from tests.support.bundle import settings_for
 from tests.support.in_memory_store import InMemoryStore
@@ -109,7 +110,7 @@ async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
     owner, stranger = [await make_user(stack) for _ in range(2)]
     settings = settings_for(stack)
     async with create_pool(settings) as pool:
-        store = Persistence(Store(Clients(settings, pool), timeout=30))
+        store = Persistence(Store(Clients(settings, pool), timeout=30, places=StorePlaces(10)))
         caller = Caller(UUID(owner.id), owner.token)
 
         async def delete(conversation_id: UUID) -> None:

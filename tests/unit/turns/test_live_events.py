@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from shared.shares import Places
 from shared.turns import live_events
 from shared.turns.live_events import GATHER_SECONDS, MAX_DELTA, LiveEvents
 from shared.turns.registry import TurnRegistry
@@ -16,7 +17,7 @@ class Sending:
     """Some turns, and what goes out of them."""
 
     def __init__(self, turns: Sequence[RunningTurn]) -> None:
-        registry = TurnRegistry(limit=1_000)
+        registry = TurnRegistry(Places(each=1_000))
         self.turns = turns
         self.broadcaster = RecordingBroadcaster()
         self.live = LiveEvents(registry, self.broadcaster)
@@ -191,7 +192,7 @@ async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound(
 
 async def test_with_its_last_turn_the_sending_ends() -> None:
     """And begins with the next one again."""
-    registry = TurnRegistry(limit=10)
+    registry = TurnRegistry(Places(each=10))
     live = LiveEvents(registry, RecordingBroadcaster())
     for _ in range(2):
         registry.add(await begun_turn(), asyncio.sleep(1))
