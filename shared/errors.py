@@ -14,7 +14,7 @@ AppError
 │   ├── RetentionPolicyNotFoundError
 │   └── LegalHoldNotFoundError
 ├── MethodNotAllowedError 405
-├── UploadTooSlowError 408
+├── RequestTooSlowError 408
 ├── TurnInProgressError 409
 ├── LegalHoldError 409
 ├── PayloadTooLargeError 413
@@ -164,10 +164,10 @@ class MethodNotAllowedError(AppError):
     status = 405
 
 
-class UploadTooSlowError(AppError):
-    """The file came too slowly; send it again."""
+class RequestTooSlowError(AppError):
+    """The request came too slowly; send it again."""
 
-    code = "upload_too_slow"
+    code = "request_too_slow"
     status = 408
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Of one user, at a time, in one process.
 REQUESTS_EACH: Final = 32  # open ones, with streams, followers and what is being sent
 TURNS_EACH: Final = 16  # that run, stored or not
-SEARCHES_EACH: Final = 1
+HEAVY_READS_EACH: Final = 1  # searches and analytics
 EXPORTS_EACH: Final = 2
 LARGE_BODIES_EACH: Final = 2
 UPLOADS_EACH: Final = 1  # from before one is sent until it is read
@@ -31,7 +31,7 @@ MAX_WAITING: Final = 32  # for each kind of place
 PATIENCE_SECONDS: Final = 2.0
 
 # Of all users together.
-SEARCHES: Final = 4
+HEAVY_READS: Final = 4
 EXPORTS: Final = 16
 LARGE_BODIES: Final = 8
 UPLOADS: Final = 8
@@ -142,7 +142,9 @@ class Shares:
     def __init__(self, settings: Settings) -> None:
         self.requests = Places(each=REQUESTS_EACH)
         self.large_bodies = Places(LARGE_BODIES, each=LARGE_BODIES_EACH)
-        self.searches = Places(SEARCHES, each=SEARCHES_EACH)
+        self.heavy_reads = Places(
+            HEAVY_READS, each=HEAVY_READS_EACH, patience=settings.store_timeout
+        )
         self.exports = Places(EXPORTS, each=EXPORTS_EACH)
         self.uploads = Places(
             UPLOADS,

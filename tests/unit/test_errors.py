@@ -53,7 +53,7 @@ CODES = {
     "unauthorized": 401,
     "unavailable": 503,
     "unsupported_media_type": 415,
-    "upload_too_slow": 408,
+    "request_too_slow": 408,
     "user_not_found": 404,
 }
 
