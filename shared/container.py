@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shared.auth.authenticator import Authenticator
 from shared.auth.jwks import JwksCache
 from shared.config import ConfigurationError, Settings
-from shared.integrity import IntegrityMonitor
+from shared.integrity import StoreHealth
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
@@ -48,7 +48,7 @@ class Container:
         self.shares = Shares(settings)
         self.persistence = self._persistence_over(self.http, settings)
         self._patient_pools: list[AsyncClient] = []
-        self.damage = IntegrityMonitor(self.persistence)
+        self.health = StoreHealth(self.persistence)
 
     @cached_property
     def turns(self) -> TurnRunner:

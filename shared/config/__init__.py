@@ -120,7 +120,9 @@ class Settings(BaseSettings):
         default=25, description="How long running turns may take to end when the process is to."
     )
     max_concurrent_turns: int = Field(
-        default=256, gt=0, description="Turns that one process runs at a time; a user has sixteen of them at most."
+        default=256,
+        gt=0,
+        description="Turns that one process runs at a time; sixteen of one user at most.",
     )
     turns_per_minute: int | None = Field(
         default=None, ge=0, description="Turns that a user may begin in a minute; unset: any."
