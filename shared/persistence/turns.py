@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.turns import CountedTurn, ExpiredTurns, ExtendedTurns, SettledTurns, TurnRecord
+from shared.models.turns import (
+    CountedTurn,
+    ExpiredTurns,
+    ExtendedTurns,
+    SettledTurns,
+    TurnNews,
+    TurnRecord,
+)
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
@@ -85,6 +92,19 @@ class TurnCalls(Calls):
         """Read a turn with its messages and its draft; as the service where `caller` is None."""
         return await self._call_with_retries(
             TurnRecord, "load_turn", caller, user_id=user_id, turn_id=turn_id
+        )
+
+    async def watch_turn(
+        self, user_id: UUID, turn_id: UUID, *, attempt: int, draft_offset: int
+    ) -> TurnNews:
+        """Read how a turn stands, and its draft from an offset on: all, if another attempt's."""
+        return await self._call_with_retries(
+            TurnNews,
+            "watch_turn",
+            user_id=user_id,
+            turn_id=turn_id,
+            attempt=attempt,
+            draft_offset=draft_offset,
         )
 
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
