@@ -10,7 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup dev up down reset status demo doctor usage serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -47,6 +47,9 @@ demo: $(READY) ## the whole promise in one run
 
 doctor: $(READY) ## check the stored invariants (REPAIR=1 repairs)
 	@$(RUN)/python -m shared.doctor $(if $(filter 1,$(REPAIR)),--repair)
+
+usage: $(READY) ## what the project's users used, and what is stored of them (DAYS=30)
+	@$(RUN)/python -m shared.usage --days $(or $(DAYS),30)
 
 serve: $(READY) ## the functions alone, beside `supabase start`
 	@$(RUN)/python -m local serve
