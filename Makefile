@@ -66,9 +66,10 @@ quick: $(READY) ## every test that needs no stack, in less than a minute
 mutations: $(READY) ## break the heart in known ways; each has to turn its tests red
 	@$(RUN)/python -m tests.mutations
 
-test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200)
+test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200, OPERATIONS=6000)
 	@FAULT_TURNS=$(or $(TURNS),1000) FAULT_STREAMS=$(or $(STREAMS),200) \
-		$(RUN)/pytest -s tests/faults/test_kill_loop.py tests/faults/test_streams.py
+		CHAOS_OPERATIONS=$(or $(OPERATIONS),6000) $(RUN)/pytest -s \
+		tests/faults/test_kill_loop.py tests/faults/test_streams.py tests/faults/test_chaos.py
 
 check: lint types imports test ## what CI runs
 

@@ -6,6 +6,7 @@ pytest takes its folders away from all others.
 
 import contextlib
 import json
+import secrets
 import shutil
 import socket
 import tempfile
@@ -20,14 +21,22 @@ from local.ports import Ports
 from local.settings import LocalSettings
 from local.stack import Stack
 
+# Below the ports that systems give to outgoing connections: one of those could take the port of a
+# server that is killed, before it is started again.
+LISTENING = range(12_000, 32_000)
+
 
 def free_ports(count: int) -> list[int]:
     """Return ports that nothing listens on, all different."""
+    ports: list[int] = []
     with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        while len(ports) < count:
+            port = secrets.choice(LISTENING)
+            probe = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def settings_in(home: Path) -> LocalSettings:
