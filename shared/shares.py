@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 REQUESTS_EACH: Final = 32  # open ones, with streams, followers and what is being sent
 TURNS_EACH: Final = 16  # that run, stored or not
 HEAVY_READS_EACH: Final = 1  # searches and analytics
-EXPORTS_EACH: Final = 2
+EXPORTS_EACH: Final = 1  # until they are sent
 LARGE_BODIES_EACH: Final = 2
 UPLOADS_EACH: Final = 1  # from before one is sent until it is read
 UPLOADS_WAITING: Final = 3
@@ -145,7 +145,7 @@ class Shares:
         self.heavy_reads = Places(
             HEAVY_READS, each=HEAVY_READS_EACH, patience=settings.store_timeout
         )
-        self.exports = Places(EXPORTS, each=EXPORTS_EACH)
+        self.exports = Places(EXPORTS, each=EXPORTS_EACH, patience=settings.store_timeout)
         self.uploads = Places(
             UPLOADS,
             each=UPLOADS_EACH,

@@ -131,7 +131,7 @@ async def test_followers_of_a_turn_with_a_large_request(
     """Fifty, of one that runs in another process: it is read once for all."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    slow = {"OFFLINE_DELAY": "5"}
+    slow = {"OFFLINE_DELAY": "5", "DRAIN_SECONDS": "0.1"}
     async with (
         functions_process(stack, elsewhere, **slow) as running,
         scene(stack, tmp_path, user, other_user) as on,
@@ -139,7 +139,6 @@ async def test_followers_of_a_turn_with_a_large_request(
         turn = await begin_and_leave(running, user, "x" * 1_900_000)
         ask = Ask("GET", f"/mega-mind?turnId={turn}")
         alone, beside, _ = await on.attack(ask, at_once=50)
-        running.process.kill()
     assert_hardly_noticed(alone, beside)
     assert beside.worst < max(1, MOST_TIMES * alone.worst)
     assert beside.most_bytes < MOST_BYTES
