@@ -17,7 +17,16 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.config.types import FirstKey, HttpUrl, Keys, Listed, LongSecrets, Prices, Seconds
+from shared.config.types import (
+    FirstKey,
+    HttpUrl,
+    Keys,
+    Listed,
+    LiveDeltas,
+    LongSecrets,
+    Prices,
+    Seconds,
+)
 
 
 class ConfigurationError(Exception):
@@ -101,6 +110,18 @@ class Settings(BaseSettings):
     )
     realtime_timeout: Seconds = Field(
         default=0.5, description="The most that live events may delay a turn."
+    )
+    realtime_events_per_second: float = Field(
+        default=25,
+        gt=0,
+        le=100_000,
+        description="Live events of the whole project, of all its processes together; with more"
+        " turns text comes in larger pieces. Realtime counts each once and once more a listener.",
+    )
+    live_deltas: LiveDeltas = Field(
+        default="all",
+        description="Whose text goes over Realtime as it is written: of `all` turns, of the"
+        " `others` than those asked for as a stream, or of none (`off`).",
     )
     heartbeat_seconds: Seconds = Field(
         default=1, description="How often a running turn writes its draft and renews its lease."

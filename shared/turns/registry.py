@@ -25,6 +25,7 @@ class TurnRegistry:
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self.in_project = 0  # turns that run in all processes, as of the last heartbeat
         self._running: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 

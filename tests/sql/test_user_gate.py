@@ -30,6 +30,7 @@ FUNCTIONS = LISTINGS | {
 }
 FIND_BROKEN = "private.find_broken(uuid,integer,timestamp with time zone)"
 STATEMENTS = {
+    "extend_turns(jsonb,integer): public.turns",  # counts those that run in the project
     "list_expired_turns(integer): public.turns",
     "list_imports_left_behind(integer): public.import_parts",
     "list_users_due_for_retention(uuid,integer): public.conversations",

@@ -24,6 +24,9 @@ from local.stack import Stack
 # Below the ports that systems give to outgoing connections: one of those could take the port of a
 # server that is killed, before it is started again.
 LISTENING = range(12_000, 32_000)
+# One stack serves tests that have nothing to do with each other: the limit of one small project
+# would close the channels of some for what others send.
+WITHOUT_LIMITS = {"LOCAL_REALTIME_EVENTS_PER_SECOND": "100000"}
 
 
 def free_ports(count: int) -> list[int]:
@@ -53,7 +56,7 @@ def temporary_home() -> Path:
 def running_stack(**environment: str) -> Iterator[Stack]:
     """Run a stack of one's own, which may be broken at will."""
     home = temporary_home()
-    stack = Stack(settings_in(home), with_seed=False, environment=environment)
+    stack = Stack(settings_in(home), with_seed=False, environment={**WITHOUT_LIMITS, **environment})
     try:
         stack.up()
         yield stack
@@ -83,7 +86,7 @@ def shared_stack(root: Path, name: str, **environment: str) -> Iterator[Stack]:
             state["home"] = str(temporary_home())
         home = Path(state["home"])
         settings = LocalSettings(home, home / ".env.local", Ports(*state["ports"]))
-        stack = Stack(settings, with_seed=False, environment=environment)
+        stack = Stack(settings, with_seed=False, environment={**WITHOUT_LIMITS, **environment})
         if state["count"] == 0:
             try:
                 stack.up()

@@ -97,6 +97,8 @@ def test_an_empty_setting_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, name
         ("STORE_TIMEOUT", "soon", ".*valid number.*"),
         ("STORE_TIMEOUT", "3601", ".*3600"),
         ("REALTIME_TIMEOUT", "0", ".*greater than 0"),
+        ("REALTIME_EVENTS_PER_SECOND", "0", ".*greater than 0"),
+        ("LIVE_DELTAS", "some", ".*'all', 'others' or 'off'"),
         ("MAX_BODY_BYTES", "0", ".*greater than 0"),
         ("MAX_BODY_BYTES", "8MB", ".*valid integer.*"),
         ("MAX_REPLY_CHARS", "-1", ".*greater than 0"),

@@ -144,7 +144,7 @@ async def test_what_stores_nothing_counts_towards_its_users_limits() -> None:
     with pytest.raises(StoreUnavailableError):  # who has no limits may have no account any more
         await Process(store).runner.unstored.run(body, user_id=USER, caller=caller)
     assert (await process.runner.unstored.run(body, user_id=None, caller=None)).success
-    assert len(engine.requests) == 4
+    assert len(engine.requests) == 5
 
 
 async def test_what_stores_nothing_reads_the_conversation_that_it_names() -> None:
