@@ -34,7 +34,7 @@ def raised_in(path: Path) -> list[Raised]:
     for sentence, rest in RAISE.findall(path.read_text()):
         settings = dict(SETTING.findall(rest))
         shown = sentence.replace("''", "'").replace("%", str(SECONDS))
-        assert "hint" not in settings, f"{path.name}: a hint may be left out: {sentence}"
+        assert "hint" not in rest, f"{path.name}: a hint may be left out: {sentence}"
         found.append(Raised(path.name, settings["errcode"], settings.get("detail", ""), shown))
     return found
 
