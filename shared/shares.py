@@ -24,7 +24,7 @@ REQUESTS_EACH: Final = 32  # open ones, with streams, followers and what is bein
 TURNS_EACH: Final = 16  # that run, stored or not
 HEAVY_READS_EACH: Final = 1  # searches and analytics
 EXPORTS_EACH: Final = 1  # until they are sent
-LARGE_BODIES_EACH: Final = 2
+LARGE_BODIES_EACH: Final = 1  # until they are parsed: reading one takes the event loop's time
 UPLOADS_EACH: Final = 1  # from before one is sent until it is read
 UPLOADS_WAITING: Final = 3
 MAX_WAITING: Final = 32  # for each kind of place
@@ -141,7 +141,9 @@ class Shares:
 
     def __init__(self, settings: Settings) -> None:
         self.requests = Places(each=REQUESTS_EACH)
-        self.large_bodies = Places(LARGE_BODIES, each=LARGE_BODIES_EACH)
+        self.large_bodies = Places(
+            LARGE_BODIES, each=LARGE_BODIES_EACH, patience=settings.store_timeout
+        )
         self.heavy_reads = Places(
             HEAVY_READS, each=HEAVY_READS_EACH, patience=settings.store_timeout
         )

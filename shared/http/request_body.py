@@ -22,6 +22,7 @@ MAX_FORGOTTEN_BYTES: Final = 64 * 1024 * 1024
 FIRST_SECONDS: Final = 15.0
 LEAST_BYTES_PER_SECOND: Final = 64 * 1024
 LARGE_BYTES: Final = 64 * 1024
+MOST_BYTES_PER_SECOND: Final = 16 * 1024 * 1024  # of a large one: others have the event loop too
 
 
 async def pieces_of(request: Request, *, limit: int) -> AsyncIterator[bytes]:
@@ -54,7 +55,7 @@ async def pieces_of(request: Request, *, limit: int) -> AsyncIterator[bytes]:
 async def read_body(
     request: Request, *, limit: int, before_large: Callable[[], Awaitable[object]]
 ) -> bytes:
-    """Return a JSON body; `before_large` is awaited before more than LARGE_BYTES of one are kept.
+    """Return a JSON body; `before_large` is awaited before more than LARGE_BYTES of one are read.
 
     Raises what `pieces_of` does, and InvalidRequestError where it holds more than may be parsed:
     nothing of such a body is kept.
@@ -63,16 +64,17 @@ async def read_body(
     size, scan = 0, JsonScan()
     refusal = None
     async for piece in pieces_of(request, limit=limit):
+        if size <= LARGE_BYTES < size + len(piece):
+            await before_large()  # also for one that is only read to its end
+        size += len(piece)
         if refusal is None:
             scan.read(piece)
             refusal = REQUEST.refusal_of(scan)
+            kept.append(piece)
         if refusal is not None:
             kept.clear()
-            continue
-        if size <= LARGE_BYTES < size + len(piece):
-            await before_large()
-        size += len(piece)
-        kept.append(piece)
+        if size > LARGE_BYTES:
+            await asyncio.sleep(len(piece) / MOST_BYTES_PER_SECOND)
     if refusal is not None:
         raise refusal
     return b"".join(kept)

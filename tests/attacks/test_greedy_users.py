@@ -45,14 +45,14 @@ class Scene:
         self.victim = victim
 
     async def attack(
-        self, *asks: Ask, at_once: int, is_stranger: bool = False
+        self, *asks: Ask, at_once: int, rounds: int = ROUNDS_BESIDE, is_stranger: bool = False
     ) -> tuple[Figures, Figures, Counter[str]]:
         """Return the victim's figures alone and beside it, and what the attacker was answered."""
         alone = await self.victim.go_on(ROUNDS_ALONE)
         token = {} if is_stranger else {"authorization": f"Bearer {self.attacker.token}"}
         url = f"{self.server.url}/functions/v1"
         async with greedy(Greed(url, list(asks), at_once, token)) as answered:
-            beside = await self.victim.go_on(ROUNDS_BESIDE)
+            beside = await self.victim.go_on(rounds)
         print(f"\n  alone: {alone}\n beside: {beside}\n greedy: {dict(answered)}")  # noqa: T201
         return alone, beside, answered
 
@@ -184,7 +184,7 @@ async def test_hostile_bodies(stack: Stack, tmp_path: Path, user: User, other_us
         for before, piece, after in BODIES.values()
     ]
     async with scene(stack, tmp_path, user, other_user) as on:
-        alone, beside, answered = await on.attack(*asks, at_once=8)
+        alone, beside, answered = await on.attack(*asks, at_once=8, rounds=3 * ROUNDS_BESIDE)
     assert_hardly_noticed(alone, beside)
     assert answered["400"] > 0
     assert beside.worst < max(1, MOST_TIMES * alone.worst)

@@ -124,7 +124,7 @@ async def test_a_body_of_too_many_parts_is_refused_and_nothing_of_it_kept(kind: 
 
 
 async def test_a_place_is_taken_before_a_large_body_is_kept() -> None:
-    """Once, and for no small one."""
+    """Once, and for no small one; one that is refused is read in a place as well."""
     taken: list[str] = []
 
     async def before_large() -> None:
@@ -140,6 +140,12 @@ async def test_a_place_is_taken_before_a_large_body_is_kept() -> None:
         await request_body.read_body(request, limit=MIB, before_large=before_large)
     small = ["piece 0", "piece 1", "piece 2"]
     assert taken == [*small, "piece 0", "piece 1", "place", "piece 2"]
+    taken.clear()
+    with pytest.raises(InvalidRequestError):
+        await request_body.read_body(
+            coming([b"[" * LARGE_BYTES] * 3), limit=MIB, before_large=before_large
+        )
+    assert taken == ["place"]
 
 
 async def test_the_wait_for_a_place_is_not_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
