@@ -166,11 +166,10 @@ BODIES = {
     "strings": ("[", '"s",', '"s"]'),
     "a deep one": ("", "[", ""),
     "digits": ('{"request":', "1", "}"),
-    "escapes": ('{"request":"', "\\u0041", '"}'),
-    "surrogates": ('{"request":"', "\\ud83d\\ude00", '"}'),
-    "spaces": ('{"request":"', " ", 'x"}'),
-    "words": ('{"request":"', "word ", '"}'),
-    "unstored": ('{"persistMessages":false,"request":"', "word ", '"}'),
+    "escapes": ('{"projectId":"x","request":"', "\\u0041", '"}'),
+    "surrogates": ('{"projectId":"x","request":"', "\\ud83d\\ude00", '"}'),
+    "spaces": ('{"projectId":"x","request":"', " ", '"}'),
+    "words": ('{"projectId":"x","request":"', "word ", '"}'),
 }
 
 
