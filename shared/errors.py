@@ -24,6 +24,8 @@ AppError
 ├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
 ├── TooManyRequestsError 429
+├── TooManyTokensError 429
+├── TooManyBytesError 429
 ├── InternalError 500
 ├── PdfNotInstalledError 501
 └── UnavailableError 503
@@ -235,6 +237,20 @@ class TooManyRequestsError(AppError):
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
         super().__init__(message, **{"retry_after": 2, **more})
+
+
+class TooManyTokensError(AppError):
+    """Too many tokens this day."""
+
+    code = "too_many_tokens"
+    status = 429
+
+
+class TooManyBytesError(AppError):
+    """Too many bytes written this day."""
+
+    code = "too_many_bytes"
+    status = 429
 
 
 class InternalError(AppError):

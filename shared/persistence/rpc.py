@@ -32,6 +32,8 @@ from shared.errors import (
     SchemaBehindError,
     SearchTooBroadError,
     StoreUnavailableError,
+    TooManyBytesError,
+    TooManyTokensError,
     TooManyTurnsError,
     TurnNotFoundError,
     UnauthorizedError,
@@ -71,6 +73,8 @@ RAISED_BY_US: tuple[tuple[str, str, type[AppError]], ...] = tuple(
         IdempotencyKeyReusedError,
         SearchTooBroadError,
         TooManyTurnsError,
+        TooManyTokensError,
+        TooManyBytesError,
         InvalidImportError,
         ImportIncompleteError,
     )
@@ -104,6 +108,7 @@ DELETED_ACCOUNT = (
     "conversations_user_id_fkey",
     "import_parts_user_id_fkey",
     "turn_usage_user_id_fkey",
+    "bytes_written_user_id_fkey",
 )
 
 
