@@ -66,13 +66,10 @@ class Container:
 
     @cached_property
     def importer(self) -> Importer:
-        """The importer of files, whose calls to the store may take longer than others."""
+        """The importer of files."""
         from shared.imports.importer import Importer
 
-        return Importer(
-            self._persistence_within(self.settings.import_timeout),
-            max_bytes=self.settings.max_import_bytes,
-        )
+        return Importer(self.persistence, max_bytes=self.settings.max_import_bytes)
 
     async def patient_persistence(self) -> Persistence:
         """Return the store for removals, which may take long: whether it is there shows at once.

@@ -17,6 +17,7 @@ AppError
 ├── UploadTooSlowError 408
 ├── TurnInProgressError 409
 ├── LegalHoldError 409
+├── ImportIncompleteError 409
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
@@ -27,7 +28,6 @@ AppError
 ├── PdfNotInstalledError 501
 └── UnavailableError 503
     ├── ImportBusyError
-    ├── ImportIncompleteError
     ├── PdfBusyError
     ├── SchemaBehindError
     ├── StoreUnavailableError
@@ -184,6 +184,13 @@ class LegalHoldError(AppError):
     status = 409
 
 
+class ImportIncompleteError(AppError):
+    """What was imported of the file so far has been removed meanwhile; nothing more is taken."""
+
+    code = "import_incomplete"
+    status = 409
+
+
 class PayloadTooLargeError(AppError):
     """The request body is too large."""
 
@@ -275,12 +282,6 @@ class ImportBusyError(UnavailableError):
     """Other files are being read right now, or another one of yours; try again."""
 
     code = "import_busy"
-
-
-class ImportIncompleteError(UnavailableError):
-    """The import could not be completed, and nothing was imported; send the file again."""
-
-    code = "import_incomplete"
 
 
 class ReplyNotStoredError(UnavailableError):

@@ -135,9 +135,6 @@ class Settings(BaseSettings):
     removal_timeout: Seconds = Field(
         default=120, description="Deadline of a call that removes: a conversation, or a batch."
     )
-    import_timeout: Seconds = Field(
-        default=120, description="Deadline of the call that commits an import."
-    )
     cors_origins: Listed = Field(
         default=("*",), description="Origins that browsers may call from, separated by commas."
     )

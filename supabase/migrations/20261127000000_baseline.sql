@@ -63,6 +63,7 @@ create table public.conversations (
     archived_at timestamptz,
     imported jsonb,
     restored_at timestamptz,
+    deleting_since timestamptz,
 
     constraint conversations_pkey primary key (id),
     constraint conversations_user_id_id_key unique (user_id, id),
@@ -89,7 +90,7 @@ alter table public.conversations enable row level security;
 
 create policy select_own on public.conversations
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 create policy insert_own on public.conversations
     for insert to authenticated
@@ -97,12 +98,12 @@ create policy insert_own on public.conversations
 
 create policy update_own on public.conversations
     for update to authenticated
-    using (user_id = (select auth.uid()))
+    using (user_id = (select auth.uid()) and deleting_since is null)
     with check (user_id = (select auth.uid()));
 
 create policy delete_own on public.conversations
     for delete to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 -- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
 -- and the owner never changes.
@@ -119,6 +120,7 @@ comment on table public.conversations is 'One conversation between a user and th
 comment on column public.conversations.last_seq is 'The seq of the newest message; 0 while there is none.';
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
+comment on column public.conversations.deleting_since is 'Hidden, and to be removed from then on; to come while an import has yet to add messages. Written by the database.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
@@ -2826,23 +2828,336 @@ revoke all on function public.export_conversations from public, anon, authentica
 grant execute on function public.export_conversations to authenticated, service_role;
 comment on function public.export_conversations is 'The ids of a user''s conversations, archived ones too, in pages by id.';
 
--- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
--- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
--- but commit_import writes: an imported reply can't be passed off as one of ours.
+-- What take_import_part does with each piece of a conversation: {place, first, is_last, conversation,
+-- messages}. `first` is the seq of its first message in the file's conversation; a conversation that
+-- fits in one part is one piece.
+
+create function private.take_piece(user_id uuid, import_id uuid, piece jsonb)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_header constant jsonb := piece -> 'conversation';
+    v_imported constant jsonb := v_header -> 'imported';
+    v_first constant bigint := (piece ->> 'first')::bigint;
+    v_here public.conversations;
+    v_original public.conversations;
+begin
+    v_here := private.conversation_imported_as(user_id, v_imported);
+
+    -- A hidden one is this, begun with an earlier piece. Else it makes way: another import has left
+    -- it unfinished, or it is being deleted.
+    if v_here.deleting_since is not null
+        and (
+            v_first = 1
+            or v_here.imported ->> 'import' <> import_id::text
+            or v_here.deleting_since <= now()
+        )
+    then
+        update public.conversations as c
+        set imported = c.imported - 'id',
+            deleting_since = least(c.deleting_since, now())
+        where c.user_id = take_piece.user_id and c.id = v_here.id;
+        v_here := null;
+    end if;
+
+    if v_here.deleting_since is null and v_here.id is not null then
+        return private.outcome_of_known(user_id, import_id, piece, v_here);
+    end if;
+
+    if v_here.id is null then
+        select c.* into v_original
+        from public.conversations as c
+        where c.user_id = take_piece.user_id
+          and c.id = (v_imported ->> 'conversationId')::uuid
+          and c.deleting_since is null;
+
+        if v_original.last_seq >= (v_header ->> 'last_seq')::bigint then
+            return private.outcome_of_known(user_id, import_id, piece, v_original);
+        end if;
+
+        v_here := private.begin_imported(user_id, import_id, piece);
+        if v_here.id is null then -- somebody else was faster
+            return private.take_piece(user_id, import_id, piece);
+        end if;
+    end if;
+
+    perform private.add_imported(user_id, piece, v_here);
+    return jsonb_build_object(
+        'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
+        'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+    );
+end;
+$$;
+
+revoke all on function private.take_piece from public, anon, authenticated, service_role;
+comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
+
+create function private.conversation_imported_as(user_id uuid, imported jsonb)
+returns public.conversations
+language sql volatile security invoker set search_path = ''
+as $$
+    select c.*
+    from public.conversations as c
+    where c.user_id = conversation_imported_as.user_id
+      and c.imported ->> 'source' = conversation_imported_as.imported ->> 'source'
+      and c.imported ->> 'id' = conversation_imported_as.imported ->> 'id'
+    for update;
+$$;
+
+revoke all on function private.conversation_imported_as from public, anon, authenticated, service_role;
+comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
+
+create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
+returns public.conversations
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_header constant jsonb := piece -> 'conversation';
+    v_conversation public.conversations;
+begin
+    if (piece ->> 'first')::bigint > 1 then
+        raise exception 'What was imported of the file so far has been removed meanwhile; nothing more is taken.'
+            using errcode = 'PT409', detail = 'import_incomplete';
+    end if;
+
+    insert into public.conversations
+        (user_id, project_id, title, metadata, created_at, updated_at, archived_at, imported)
+    values (
+        begin_imported.user_id,
+        (v_header ->> 'project_id')::uuid,
+        v_header ->> 'title',
+        (v_header ->> 'metadata')::jsonb,
+        (v_header ->> 'created_at')::timestamptz,
+        (v_header ->> 'updated_at')::timestamptz,
+        (v_header ->> 'archived_at')::timestamptz,
+        v_header -> 'imported' || jsonb_build_object('import', begin_imported.import_id)
+    )
+    on conflict do nothing
+    returning * into v_conversation;
+    return v_conversation;
+end;
+$$;
+
+revoke all on function private.begin_imported from public, anon, authenticated, service_role;
+comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
+
+-- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
+create function private.add_imported(
+    user_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_is_last constant boolean := (piece ->> 'is_last')::boolean;
+    v_before constant bigint := (piece ->> 'first')::bigint - 1;
+    v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
+    v_is_whole boolean;
+begin
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+    select (add_imported.conversation).id,
+           add_imported.user_id,
+           v_before + place,
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           (message ->> 'created_at')::timestamptz
+    from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
+    order by place;
+
+    -- What the doctor checks: no gap, and times that grow with the places.
+    select (add_imported.conversation).last_seq = v_before
+           and coalesce(bool_and(o.is_later), true)
+           and (not c_is_last or (
+               v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
+               and coalesce(max(o.created_at), '-infinity')
+                   <= (piece -> 'conversation' ->> 'updated_at')::timestamptz
+           ))
+    into v_is_whole
+    from (
+        select m.created_at,
+               m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
+        from public.messages as m
+        where m.user_id = add_imported.user_id
+          and m.conversation_id = (add_imported.conversation).id
+          and m.seq >= v_before
+    ) as o;
+
+    if not v_is_whole then
+        raise exception 'The messages of an imported conversation have no right order.'
+            using errcode = 'PT400', detail = 'invalid_import';
+    end if;
+
+    update public.conversations as c
+    set last_seq = v_last,
+        updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
+        imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
+        deleting_since = case when not c_is_last then now() + interval '1 hour' end
+    where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+end;
+$$;
+
+revoke all on function private.add_imported from public, anon, authenticated, service_role;
+comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
+
+-- One that is known by its content or a key doesn't grow: what has is another one.
+create function private.outcome_of_known(
+    user_id uuid,
+    import_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_imported constant jsonb := piece -> 'conversation' -> 'imported';
+    v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
+begin
+    if not c_imported ? 'checksum' then
+        v_grown := private.append_grown(user_id, import_id, piece, conversation);
+    end if;
+    return v_grown || jsonb_build_object(
+        'place', piece -> 'place',
+        'id', null,
+        'is_taken', false,
+        'known_id', (conversation).id,
+        'is_same', (conversation).imported ->> 'checksum' is not distinct from c_imported ->> 'checksum'
+    );
+end;
+$$;
+
+revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
+comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
+
+-- A message is known by the id that it has where it is from. What says something else now, or is on
+-- no path of the file any more, has changed.
+create function private.append_grown(
+    user_id uuid,
+    import_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_known jsonb;
+    v_newest_at timestamptz;
+    v_appended integer;
+    v_matched integer;
+    v_changed integer;
+begin
+    select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
+               where m.metadata -> 'imported' ->> 'id' is not null
+           ),
+           max(m.created_at)
+    into v_known, v_newest_at
+    from public.messages as m
+    where m.user_id = append_grown.user_id
+      and m.conversation_id = (append_grown.conversation).id;
+    v_known := coalesce(v_known, '{}');
+
+    with staged as (
+        select distinct on (key) key, place, message
+        from (
+            select (m.message ->> 'metadata')::jsonb -> 'imported' ->> 'id' as key,
+                   m.place, m.message
+            from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
+        ) as keyed
+        where key is not null
+        order by key, place
+    ),
+    new as (
+        select s.message, row_number() over (order by s.place) as nth
+        from staged as s
+        where not v_known ? s.key
+    ),
+    appended as (
+        insert into public.messages
+            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+        select (append_grown.conversation).id,
+               append_grown.user_id,
+               (append_grown.conversation).last_seq + n.nth,
+               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+               n.message ->> 'content',
+               n.message ->> 'generated_code',
+               (n.message ->> 'metadata')::jsonb,
+               greatest(
+                   v_newest_at,
+                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
+                       over (order by n.nth)
+               ) + n.nth * interval '1 microsecond'
+        from new as n
+        order by n.nth
+        returning created_at
+    )
+    select (select count(*) from appended),
+           count(*) filter (where v_known ? s.key),
+           count(*) filter (where v_known ->> s.key <> md5(s.message ->> 'content')),
+           coalesce((select max(a.created_at) from appended as a), v_newest_at)
+    into v_appended, v_matched, v_changed, v_newest_at
+    from staged as s;
+
+    if v_appended > 0 then
+        update public.conversations as c
+        set last_seq = c.last_seq + v_appended,
+            updated_at = greatest(c.updated_at, v_newest_at),
+            imported = c.imported || jsonb_build_object('at', now())
+                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
+                       then jsonb_build_object('lastSeq', c.last_seq + v_appended) else '{}' end
+        where c.user_id = append_grown.user_id and c.id = (append_grown.conversation).id;
+    end if;
+
+    -- With the last piece shows what the file has no more: all that was here but what was matched.
+    if (piece ->> 'is_last')::boolean then
+        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_known)) - v_matched - coalesce((
+            select sum((one ->> 'matched')::integer + (one ->> 'appended')::integer)
+            from private.import_parts as p
+            cross join lateral jsonb_array_elements(p.outcome) as o (one)
+            where p.user_id = append_grown.user_id
+              and p.import_id = append_grown.import_id
+              and one -> 'place' = piece -> 'place'
+        ), 0);
+    end if;
+
+    return jsonb_build_object(
+        'appended', v_appended, 'changed', greatest(v_changed, 0), 'matched', v_matched
+    );
+end;
+$$;
+
+revoke all on function private.append_grown from public, anon, authenticated, service_role;
+comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
+
+-- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
+-- repeated: what came of a part is written down with it. A conversation is there whole or not at
+-- all: one that needs several parts is hidden until its last one. What was imported, from where and
+-- when stands in conversations.imported, which nobody else writes: an imported reply can't be passed
+-- off as one of ours.
 
 create table private.import_parts (
     user_id uuid not null,
     import_id uuid not null,
     part integer not null,
-    conversations jsonb not null default '[]',
-    messages jsonb not null default '[]',
-    staged_at timestamptz not null default now(),
+    outcome jsonb, -- null while it is being taken
+    is_over boolean not null default false, -- the last part; the same file is another import then
+    taken_at timestamptz not null default now(),
 
     constraint import_parts_pkey primary key (user_id, import_id, part),
     constraint import_parts_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
-    constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
+    constraint import_parts_outcome_array check (jsonb_typeof(outcome) = 'array')
 );
 
 alter table private.import_parts enable row level security;
@@ -2850,38 +3165,137 @@ alter table private.import_parts enable row level security;
 -- Written out, so that it isn't taken for one that was forgotten.
 create policy withheld on private.import_parts for select to authenticated using (false);
 
--- Withheld from clients: everything. Withheld from the service: update.
+-- Withheld from clients: everything. Withheld from the service: insert, update; take_import_part,
+-- which runs as its owner, alone writes them.
 revoke all on table private.import_parts from public, anon, authenticated, service_role;
-grant select, insert, delete on table private.import_parts to service_role;
+grant select, delete on table private.import_parts to service_role;
 
-comment on table private.import_parts is 'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+comment on table private.import_parts is 'What came of the parts of files that are being imported: ids and counts, nothing of their content; gone an hour after the last of them. No policy for select, insert, update, delete: take_import_part alone writes them.';
 
-create function public.stage_import(
+-- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
+-- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
+-- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
+create function public.take_import_part(
     user_id uuid,
     import_id uuid,
     part integer,
-    conversations jsonb,
-    messages jsonb
+    pieces jsonb default null,
+    is_over boolean default false
 )
 returns jsonb
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_outcome jsonb;
 begin
-    insert into private.import_parts (import_id, part, user_id, conversations, messages)
-    values (
-        stage_import.import_id, stage_import.part, stage_import.user_id,
-        stage_import.conversations, stage_import.messages
-    )
+    if part = 0 then
+        perform private.forget_import_that_is_over(user_id, import_id);
+    end if;
+
+    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    if v_outcome is not null or pieces is null then
+        return jsonb_build_object('outcome', v_outcome);
+    end if;
+
+    -- Calls of one import queue here, and behind them whoever erases the account.
+    insert into private.import_parts (user_id, import_id, part)
+    values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
     on conflict on constraint import_parts_pkey do nothing;
 
-    return jsonb_build_object('part', stage_import.part);
+    perform 1
+    from private.import_parts as p
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part in (0, take_import_part.part)
+    order by p.part
+    for update;
+
+    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    if v_outcome is not null then
+        return jsonb_build_object('outcome', v_outcome);
+    end if;
+
+    -- An erasure removes the parts, and what follows of the file is not taken any more.
+    if (
+        select count(*)
+        from private.import_parts as p
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and p.part < take_import_part.part
+    ) < part then
+        raise exception 'What was imported of the file so far has been removed meanwhile; nothing more is taken.'
+            using errcode = 'PT409', detail = 'import_incomplete';
+    end if;
+
+    perform set_config('message_persistence.importing', 'on', true);
+    select coalesce(jsonb_agg(
+        private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
+        order by place
+    ), '[]')
+    into v_outcome
+    from jsonb_array_elements(pieces) with ordinality as p (piece, place);
+    perform set_config('message_persistence.importing', '', true);
+
+    update private.import_parts as p
+    set outcome = v_outcome,
+        is_over = take_import_part.is_over,
+        taken_at = clock_timestamp()
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part = take_import_part.part;
+    return jsonb_build_object('outcome', v_outcome);
 end;
 $$;
 
-revoke all on function public.stage_import from public, anon, authenticated, service_role;
-grant execute on function public.stage_import to service_role;
-comment on function public.stage_import is 'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+revoke all on function public.take_import_part from public, anon, authenticated, service_role;
+grant execute on function public.take_import_part to service_role;
+comment on function public.take_import_part is 'Takes a part of a file, after those before it: {outcome: [{place, id, is_taken, known_id, is_same, appended, changed}]}, one for each piece of a conversation. Taking it again does nothing and answers the same; without pieces it only says what came of it, null for nothing yet. Raises PT400, PT409.';
+
+create function private.outcome_of_part(user_id uuid, import_id uuid, part integer)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select p.outcome
+    from private.import_parts as p
+    where p.user_id = outcome_of_part.user_id
+      and p.import_id = outcome_of_part.import_id
+      and p.part = outcome_of_part.part
+      and not exists (
+          select 1
+          from jsonb_array_elements(p.outcome) as o (one)
+          where (one ->> 'is_taken')::boolean
+            and not exists (
+                select 1
+                from public.conversations as c
+                where c.user_id = outcome_of_part.user_id
+                  and c.id = (one ->> 'id')::uuid
+            )
+      );
+$$;
+
+revoke all on function private.outcome_of_part from public, anon, authenticated, service_role;
+comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
+
+create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
+returns void
+language sql volatile security invoker set search_path = ''
+as $$
+    delete from private.import_parts as p
+    where p.user_id = forget_import_that_is_over.user_id
+      and p.import_id = forget_import_that_is_over.import_id
+      and exists (
+          select 1
+          from private.import_parts as o
+          where o.user_id = forget_import_that_is_over.user_id
+            and o.import_id = forget_import_that_is_over.import_id
+            and o.is_over
+      );
+$$;
+
+revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
+comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
 
 create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
@@ -2902,7 +3316,7 @@ $$;
 
 revoke all on function public.discard_import from public, anon, authenticated, service_role;
 grant execute on function public.discard_import to service_role;
-comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
+comment on function public.discard_import is 'Forgets what came of the parts of an import: it can''t be gone on with any more.';
 
 -- A listing: it reads over all users, and discard_import then writes for one.
 create function public.list_imports_left_behind(most integer default 100)
@@ -2913,319 +3327,15 @@ as $$
     from (
         select p.user_id, p.import_id
         from private.import_parts as p
-        where p.staged_at < now() - interval '1 hour'
         group by p.user_id, p.import_id
+        having max(p.taken_at) < now() - interval '1 hour'
         limit list_imports_left_behind.most
     ) as behind;
 $$;
 
 revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
 grant execute on function public.list_imports_left_behind to service_role;
-comment on function public.list_imports_left_behind is 'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
-
--- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
--- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
--- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
-create function public.commit_import(user_id uuid, import_id uuid, parts integer)
-returns jsonb
-language plpgsql volatile security definer set search_path = ''
-set lock_timeout = '2s'
-set statement_timeout = '10min'
-as $$
-#variable_conflict use_column
-declare
-    v_taken uuid[];
-    v_grown jsonb;
-    v_outcome jsonb;
-begin
-    -- Two commits of one import queue here.
-    perform 1
-    from private.import_parts as p
-    where p.user_id = commit_import.user_id
-      and p.import_id = commit_import.import_id
-    for update;
-
-    if (
-        select count(*)
-        from private.import_parts as p
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) is distinct from commit_import.parts then
-        raise exception 'The import is not complete any more; import the file again.'
-            using errcode = 'PT503', detail = 'import_incomplete';
-    end if;
-
-    -- Not those that are here already: as themselves, whole, or by an import of the same thing.
-    with headers as (
-        select p.part, h.place, h.header
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.conversations)
-            with ordinality as h (header, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ),
-    taken as (
-        insert into public.conversations
-            (id, user_id, project_id, title, metadata, last_seq, created_at, updated_at,
-             archived_at, imported)
-        select (header ->> 'id')::uuid,
-               commit_import.user_id,
-               (header ->> 'project_id')::uuid,
-               header ->> 'title',
-               (header ->> 'metadata')::jsonb,
-               (header ->> 'last_seq')::bigint,
-               (header ->> 'created_at')::timestamptz,
-               (header ->> 'updated_at')::timestamptz,
-               (header ->> 'archived_at')::timestamptz,
-               header -> 'imported' || jsonb_build_object(
-                   'at', now(), 'import', commit_import.import_id, 'lastSeq', header -> 'last_seq'
-               )
-        from headers
-        where not exists (
-            select 1
-            from public.conversations as c
-            where c.user_id = commit_import.user_id
-              and c.id = (header -> 'imported' ->> 'conversationId')::uuid
-              and c.last_seq >= (header ->> 'last_seq')::bigint
-        )
-        order by part, place
-        on conflict do nothing
-        returning id
-    )
-    select coalesce(array_agg(id), '{}') into v_taken from taken;
-
-    perform set_config('message_persistence.importing', 'on', true);
-
-    insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
-    select (message ->> 'conversation_id')::uuid,
-           commit_import.user_id,
-           row_number() over (
-               partition by message ->> 'conversation_id' order by part, place
-           ),
-           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-           message ->> 'content',
-           message ->> 'generated_code',
-           (message ->> 'metadata')::jsonb,
-           (message ->> 'created_at')::timestamptz
-    from (
-        select p.part, m.place, m.message
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) as staged
-    where (message ->> 'conversation_id')::uuid = any (v_taken)
-    order by part, place;
-
-    v_grown := private.append_grown(commit_import.user_id, commit_import.import_id, v_taken);
-
-    perform set_config('message_persistence.importing', '', true);
-    perform private.require_whole(commit_import.user_id, v_taken);
-
-    select coalesce(jsonb_agg(
-        jsonb_build_object(
-            'id', header -> 'id',
-            'is_taken', (header ->> 'id')::uuid = any (v_taken),
-            'known_id', coalesce(copy.id, original.id),
-            'is_same',
-            copy.imported ->> 'checksum' is not distinct from header -> 'imported' ->> 'checksum',
-            'appended', coalesce((v_grown -> (header ->> 'id') ->> 'appended')::integer, 0),
-            'changed', coalesce((v_grown -> (header ->> 'id') ->> 'changed')::integer, 0)
-        )
-        order by part, place
-    ), '[]')
-    into v_outcome
-    from (
-        select p.part, h.place, h.header
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.conversations)
-            with ordinality as h (header, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) as headers
-    left join public.conversations as original
-        on original.user_id = commit_import.user_id
-        and original.id = (header -> 'imported' ->> 'conversationId')::uuid
-    left join public.conversations as copy
-        on copy.user_id = commit_import.user_id
-        and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
-        and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
-
-    delete from private.import_parts as p
-    where p.user_id = commit_import.user_id
-      and p.import_id = commit_import.import_id;
-    return jsonb_build_object('conversations', v_outcome);
-end;
-$$;
-
-revoke all on function public.commit_import from public, anon, authenticated, service_role;
-grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same, appended, changed}]} in the order staged. One that is here already is not taken; what its file has more is appended to it. Raises PT400, PT503.';
-
-create function private.require_whole(user_id uuid, conversation_ids uuid[])
-returns void
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-    if exists (
-        select 1
-        from public.conversations as c
-        left join lateral (
-            select count(*) as messages,
-                   min(m.seq) as first_seq,
-                   max(m.seq) as newest_seq,
-                   max(m.created_at) as newest_at,
-                   bool_or(not m.is_later) as is_out_of_order
-            from (
-                select o.seq,
-                       o.created_at,
-                       o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
-                           as is_later
-                from public.messages as o
-                where o.user_id = require_whole.user_id and o.conversation_id = c.id
-            ) as m
-        ) as found on true
-        where c.user_id = require_whole.user_id
-          and c.id = any (conversation_ids)
-          and (
-              found.messages <> c.last_seq
-              or coalesce(found.first_seq, 1) <> 1
-              or coalesce(found.newest_seq, 0) <> c.last_seq
-              or coalesce(found.is_out_of_order, false)
-              or coalesce(found.newest_at, c.updated_at) > c.updated_at
-          )
-    ) then
-        raise exception 'The messages of an imported conversation have no right order.'
-            using errcode = 'PT400', detail = 'invalid_import';
-    end if;
-end;
-$$;
-
-revoke all on function private.require_whole from public, anon, authenticated, service_role;
-comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
-
--- For commit_import: a message is known by the id that it has where it is from.
-create function private.append_grown(user_id uuid, import_id uuid, taken uuid[])
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_here jsonb; -- by the id that was staged: the conversation that is here, and where it ends
-    v_grown jsonb;
-begin
-    -- In one order, so that two imports don't wait for each other.
-    perform 1
-    from public.conversations as c
-    join private.import_parts as p
-        on p.user_id = append_grown.user_id and p.import_id = append_grown.import_id
-    cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    where c.user_id = append_grown.user_id
-      and c.imported ->> 'source' = header -> 'imported' ->> 'source'
-      and c.imported ->> 'id' = header -> 'imported' ->> 'id'
-    order by c.id
-    for update of c;
-
-    select jsonb_object_agg(header ->> 'id', jsonb_build_object(
-        'id', c.id,
-        'last_seq', c.last_seq,
-        'newest_at', (select max(m.created_at) from public.messages as m
-                      where m.user_id = append_grown.user_id and m.conversation_id = c.id)
-    ))
-    into v_here
-    from private.import_parts as p
-    cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    join public.conversations as c
-        on c.user_id = append_grown.user_id
-        and c.imported ->> 'source' = header -> 'imported' ->> 'source'
-        and c.imported ->> 'id' = header -> 'imported' ->> 'id'
-    where p.user_id = append_grown.user_id
-      and p.import_id = append_grown.import_id
-      and (header ->> 'id')::uuid <> all (append_grown.taken)
-      -- Those are known by their content or a key: what has grown is another one.
-      and not header -> 'imported' ? 'checksum';
-
-    with staged as (
-        select m.message ->> 'conversation_id' as staged_id, p.part, m.place, m.message,
-               (m.message ->> 'metadata')::jsonb -> 'imported' ->> 'id' as key
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.user_id = append_grown.user_id
-          and p.import_id = append_grown.import_id
-          and v_here ? (m.message ->> 'conversation_id')
-    ),
-    known as (
-        select here.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
-        from jsonb_each(v_here) as here (staged_id, place)
-        join public.messages as m
-            on m.user_id = append_grown.user_id and m.conversation_id = (here.place ->> 'id')::uuid
-        where m.metadata -> 'imported' ->> 'id' is not null
-    ),
-    -- A full join is never a loop within a loop, whatever the planner takes these for.
-    compared as (
-        select coalesce(s.staged_id, k.staged_id) as staged_id, s.key, s.part, s.place, s.message,
-               v_here -> s.staged_id as here, s.key is not null and k.key is null as is_new,
-               -- What says something else now, or is on no path of the file any more.
-               k.key is not null and s.message ->> 'content' is distinct from k.content as is_changed
-        from staged as s
-        full join known as k on k.staged_id = s.staged_id and k.key = s.key
-    ),
-    new as (
-        select d.*, row_number() over (partition by d.here order by d.part, d.place) as nth
-        from (
-            -- A file may have a conversation twice: as it was, and as it has grown.
-            select distinct on (c.here, c.key) c.*
-            from compared as c where c.is_new
-            order by c.here, c.key, c.part, c.place
-        ) as d
-    ),
-    appended as (
-        insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
-        select (n.here ->> 'id')::uuid,
-               append_grown.user_id,
-               (n.here ->> 'last_seq')::bigint + n.nth,
-               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-               n.message ->> 'content',
-               n.message ->> 'generated_code',
-               (n.message ->> 'metadata')::jsonb,
-               greatest(
-                   (n.here ->> 'newest_at')::timestamptz,
-                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
-                       over (partition by n.here order by n.nth)
-               ) + n.nth * interval '1 microsecond'
-        from new as n
-        order by 1, n.nth
-        returning conversation_id, seq, created_at
-    ),
-    moved as (
-        update public.conversations as c
-        set last_seq = a.last_seq,
-            updated_at = greatest(c.updated_at, a.newest_at),
-            imported = c.imported || jsonb_build_object('at', now())
-                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
-                       then jsonb_build_object('lastSeq', a.last_seq) else '{}' end
-        from (
-            select conversation_id, max(seq) as last_seq, max(created_at) as newest_at
-            from appended group by conversation_id) as a
-        where c.user_id = append_grown.user_id and c.id = a.conversation_id
-    )
-    select jsonb_object_agg(counted.staged_id, to_jsonb(counted) - 'staged_id')
-    into v_grown
-    from (
-        select c.staged_id, count(n.nth) as appended,
-               count(*) filter (where c.is_changed) as changed
-        from compared as c
-        full join new as n on n.staged_id = c.staged_id and n.part = c.part and n.place = c.place
-        group by c.staged_id
-    ) as counted;
-    return v_grown;
-end;
-$$;
-
-revoke all on function private.append_grown from public, anon, authenticated, service_role;
-comment on function private.append_grown is 'Appends to conversations that an earlier import made what their file has more by now: {staged id: {appended, changed}}. A message is known by the id that it has where it is from.';
+comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
@@ -4049,7 +4159,7 @@ grant update (conversations, messages, turns, summaries, import_parts, held, era
 
 comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
 comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were imported within the last hour.';
 comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
 comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 
@@ -4367,7 +4477,8 @@ as $$
         union all
         select 'import_left_behind', p.user_id, p.import_id
         from private.import_parts as p
-        where p.staged_at < now() - interval '1 hour'
+        group by p.user_id, p.import_id
+        having max(p.taken_at) < now() - interval '1 hour'
         union all
         select 'summary_of_no_message', s.user_id, s.id
         from public.summaries as s

@@ -12,6 +12,7 @@ create table public.conversations (
     archived_at timestamptz,
     imported jsonb,
     restored_at timestamptz,
+    deleting_since timestamptz,
 
     constraint conversations_pkey primary key (id),
     constraint conversations_user_id_id_key unique (user_id, id),
@@ -38,7 +39,7 @@ alter table public.conversations enable row level security;
 
 create policy select_own on public.conversations
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 create policy insert_own on public.conversations
     for insert to authenticated
@@ -46,12 +47,12 @@ create policy insert_own on public.conversations
 
 create policy update_own on public.conversations
     for update to authenticated
-    using (user_id = (select auth.uid()))
+    using (user_id = (select auth.uid()) and deleting_since is null)
     with check (user_id = (select auth.uid()));
 
 create policy delete_own on public.conversations
     for delete to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 -- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
 -- and the owner never changes.
@@ -68,6 +69,7 @@ comment on table public.conversations is 'One conversation between a user and th
 comment on column public.conversations.last_seq is 'The seq of the newest message; 0 while there is none.';
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
+comment on column public.conversations.deleting_since is 'Hidden, and to be removed from then on; to come while an import has yet to add messages. Written by the database.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:

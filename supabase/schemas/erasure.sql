@@ -35,7 +35,7 @@ grant update (conversations, messages, turns, summaries, import_parts, held, era
 
 comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
 comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were imported within the last hour.';
 comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
 comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 

@@ -182,7 +182,8 @@ as $$
         union all
         select 'import_left_behind', p.user_id, p.import_id
         from private.import_parts as p
-        where p.staged_at < now() - interval '1 hour'
+        group by p.user_id, p.import_id
+        having max(p.taken_at) < now() - interval '1 hour'
         union all
         select 'summary_of_no_message', s.user_id, s.id
         from public.summaries as s

@@ -98,11 +98,10 @@ OF_ANY_USER = {"anon": "denied", "owner": "done", "other": "done", "service": "d
 FUNCTIONS = {
     "begin_turn": BACKEND,
     "cancel_turn": BACKEND,
-    "commit_import": BACKEND,
     "discard_import": BACKEND,
     "export_conversations": OF_ANY_USER,
     "export_messages": OF_THE_OWNER,
-    "stage_import": BACKEND,
+    "take_import_part": BACKEND,
     "check_invariants": BACKEND,
     "complete_turn": BACKEND,
     "extend_turns": BACKEND,
@@ -165,7 +164,6 @@ PRIVATE_TABLES = {
     ("service_role", "erasure_receipts", "select"),
     ("service_role", "erasure_receipts", "update"),
     ("service_role", "import_parts", "delete"),
-    ("service_role", "import_parts", "insert"),
     ("service_role", "import_parts", "select"),
     ("service_role", "legal_holds", "insert"),
     ("service_role", "legal_holds", "select"),
@@ -186,11 +184,6 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
     "cancel_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
     # On a stack that others use: nothing there is old enough to be found.
     "check_invariants": lambda tenants, user_id: {"grace_seconds": 1_000_000},
-    "commit_import": lambda tenants, user_id: {
-        "import_id": tenants.import_id,
-        "user_id": user_id,
-        "parts": 1,
-    },
     "discard_import": lambda tenants, user_id: {
         "user_id": user_id,
         "import_id": tenants.import_id,
@@ -200,12 +193,10 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
         "user_id": user_id,
         "conversation_id": tenants.conversation,
     },
-    "stage_import": lambda tenants, user_id: {
-        "import_id": str(uuid.uuid4()),
-        "part": 0,
+    "take_import_part": lambda tenants, user_id: {
         "user_id": user_id,
-        "conversations": [],
-        "messages": [],
+        "import_id": tenants.import_id,
+        "part": 0,
     },
     "repair_invariants": lambda tenants, user_id: {
         "user_id": user_id,
