@@ -60,11 +60,15 @@ class ExportConversationRequest(RequestBody):
 
 
 class ExportAccountRequest(RequestBody):
-    """Whose account: with a user's token their own, with the service key anyone's."""
+    """Whose account: with a user's token their own, with the service key anyone's.
+
+    `after` is the place that the part before names.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": {}})
 
     user_id: PlainUuid | None = None
+    after: PlainUuid | None = None
 
 
 class TurnExport(BaseModel):
@@ -95,10 +99,17 @@ class ExportPage(BaseModel):
     messages: list[MessageExport]
 
 
-class ConversationIds(BaseModel):
-    """What export_conversations answers."""
+class ConversationPages(BaseModel):
+    """What export_conversations answers: conversations, each with its first messages."""
 
-    ids: list[UUID]
+    conversations: list[ExportPage]
+
+
+class ExportPlan(BaseModel):
+    """What plan_export answers: the last conversation of a part, and whether others follow."""
+
+    until: UUID | None
+    more: bool | None
 
 
 class OurMessage(BaseModel):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.models.transfers import (
-    ConversationIds,
+    ConversationPages,
     ExportPage,
+    ExportPlan,
     ImportOutcomes,
     ImportsLeftBehind,
 )
@@ -43,15 +44,30 @@ class TransferCalls(Calls):
         )
 
     async def export_conversations(
-        self, user_id: UUID, *, caller: Caller, after: UUID | None
-    ) -> ConversationIds:
-        """Read the next ids of a user's conversations."""
+        self, user_id: UUID, *, caller: Caller, after: UUID | None, until: UUID
+    ) -> ConversationPages:
+        """Read the next of a user's conversations, up to one, each with its first messages."""
         return await self._call_with_retries(
-            ConversationIds,
+            ConversationPages,
             "export_conversations",
+            caller,
+            is_heavy=True,
+            user_id=user_id,
+            after=after,
+            until=until,
+        )
+
+    async def plan_export(
+        self, user_id: UUID, *, caller: Caller, after: UUID | None, most_bytes: int
+    ) -> ExportPlan:
+        """Say how far the next part of an account's export goes."""
+        return await self._call_with_retries(
+            ExportPlan,
+            "plan_export",
             caller,
             user_id=user_id,
             after=after,
+            most_bytes=most_bytes,
         )
 
     async def take_import_part(

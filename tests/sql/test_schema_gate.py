@@ -34,6 +34,8 @@ ALLOWED = {
     "helper granted to signed-in users": {
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
+        "private.exported_messages(uuid,uuid,bigint,bigint)",
+        "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
         "search.cut_snippet(text,integer,text,text)",  # of what it is given

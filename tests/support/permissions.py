@@ -101,6 +101,7 @@ FUNCTIONS = {
     "discard_import": BACKEND,
     "export_conversations": OF_ANY_USER,
     "export_messages": OF_THE_OWNER,
+    "plan_export": OF_ANY_USER,
     "take_import_part": BACKEND,
     "check_invariants": BACKEND,
     "complete_turn": BACKEND,
@@ -141,14 +142,22 @@ ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 # caller do it for them.
 PRIVATE_FUNCTIONS = {
     "anon": set(),
-    "authenticated": {"bucket_bounds", "describe_turn", "require_self"},
+    "authenticated": {
+        "bucket_bounds",
+        "describe_turn",
+        "exported_messages",
+        "measure_messages",
+        "require_self",
+    },
     "service_role": {
         "broadcast_status",
         "bucket_bounds",
         "describe_turn",
+        "exported_messages",
         "find_broken",
         "interrupt_turn",
         "is_held",
+        "measure_messages",
         "refuse_used_key",
         "require_self",
         "require_turns_left",
@@ -189,6 +198,7 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
         "import_id": tenants.import_id,
     },
     "export_conversations": lambda tenants, user_id: {"user_id": user_id},
+    "plan_export": lambda tenants, user_id: {"user_id": user_id},
     "export_messages": lambda tenants, user_id: {
         "user_id": user_id,
         "conversation_id": tenants.conversation,
