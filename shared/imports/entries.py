@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from shared.encoding.strict import JsonRules, decoder
+from shared.encoding.strict import STORED, JsonRules, decoder
 from shared.errors import InvalidImportError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class _Text:
 RULES: Final = JsonRules(
     subject="file",
     error=InvalidImportError,
-    max_digits=16_000,  # within what jsonb holds
+    max_digits=STORED.max_digits,  # whatever our own export has
     is_exact=True,
 )
 STRICT: Final = decoder(RULES)

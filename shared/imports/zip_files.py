@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 MAX_ENTRIES: Final = 250_000  # our own zip of an account has two for each conversation
-MAX_RATIO: Final = 200  # text deflates to a tenth, or a fiftieth where it repeats itself
-SMALL: Final = 16 * 1024 * 1024  # for less than that no ratio is bad: a log may repeat one line
 ENTRY_MARK: Final = b"PK\x01\x02"
 WANTED: Final = re.compile(r"(?:.*/)?[^/.][^/]*\.(?:json|jsonl|ndjson|zip)", re.IGNORECASE)
 UNREADABLE: Final = (
@@ -73,9 +71,6 @@ def _chosen(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     ]
     if not chosen:
         raise InvalidImportError("There is no JSON file in the zip.")
-    for entry in chosen:
-        if entry.file_size > max(SMALL, entry.compress_size * MAX_RATIO):
-            raise InvalidImportError("The zip inflates to far more than a file of text does.")
     return sorted(chosen, key=lambda entry: entry.filename)
 
 
