@@ -121,10 +121,10 @@ async def test_a_conversation_larger_than_a_part_is_one_by_itself(
 async def test_whatever_we_write_we_read(
     user: User, other_user: User, db: psycopg.Connection
 ) -> None:
-    """Numbers of 100,000 digits, metadata of nothing but small values."""
-    digits = '{"n": ' + "9" * 100_000 + ', "m": 1e-16000}'
+    """Numbers of 20,000 digits, metadata of nothing but small values."""
+    digits = '{"n": ' + "9" * 20_000 + ', "m": 1e-16000}'
     fill(db, user, messages=2, metadata=digits)
-    fill(db, user, messages=2, metadata=json.dumps({"empty": [[]] * 200_000}))
+    fill(db, user, messages=2, metadata=json.dumps({"empty": [[]] * 20_000}))
     parts = await parts_of(user.functions)
     for _, part in parts:
         answer = await other_user.functions.post("/import-conversation", content=part, headers=ZIP)
