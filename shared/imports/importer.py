@@ -104,6 +104,8 @@ class ImportJob:
         self._user_id = user_id
         self._key = key
         self._answer_by = time.monotonic() + ANSWER_SECONDS
+        self._goes_on = False  # beyond what earlier calls have taken
+        self._total = 0
 
     async def run(self) -> ImportEvent:
         """Take the file, or what there is time for; return `done` or else the last `progress`.
@@ -112,9 +114,14 @@ class ImportJob:
         """
         async with aclosing(self.events()) as events:
             async for event in events:
-                if event.name == "done" or (event.place and time.monotonic() > self._answer_by):
+                if event.name == "done" or self._must_answer(event):
                     return event
         raise AssertionError  # the last event is `done`
+
+    def _must_answer(self, event: ImportEvent) -> bool:
+        """Say whether the time is up, with something new taken and something left."""
+        is_late = self._goes_on and time.monotonic() > self._answer_by
+        return is_late and event.place < self._total
 
     async def events(self) -> AsyncGenerator[ImportEvent]:
         """Read the file, then take it, and say how far it is: `progress`, in the end `done`.
@@ -131,13 +138,14 @@ class ImportJob:
         self._answer_by = max(self._answer_by, time.monotonic() + LEAST_SECONDS)
         report = Report(read.found.sources)
         taking = Taking(self._persistence, read, user_id=self._user_id, key=self._key)
-        done, total = 0, read.found.messages
+        done, self._total = 0, read.found.messages
         async with aclosing(read.parts()) as parts:
             async for part in parts:
                 outcomes = await taking.take(part["pieces"]) if part["pieces"] else []
                 await asyncio.to_thread(report.add, part["reads"], outcomes)
                 done += part["messages"]
-                yield _progress(done, total)
+                self._goes_on = not taking.may_be_known
+                yield _progress(done, self._total)
         _log(report)
         if report.is_reused_key:
             raise IdempotencyKeyReusedError
@@ -157,14 +165,14 @@ class Taking:
         self._parts = found.parts
         self._part = 0
         self._is_replayed = key is not None  # its report can be had again
-        self._may_be_known = True
+        self.may_be_known = True  # that the next part was taken by another call
 
     async def take(self, pieces: list[dict[str, Any]]) -> list[ImportOutcome]:
         """Take the next part, or learn what another call of the same import made of it."""
         outcome = None
-        if self._part and self._may_be_known:
+        if self._part and self.may_be_known:
             outcome = await self._call(None)
-            self._may_be_known = outcome is not None
+            self.may_be_known = outcome is not None
         if outcome is None:
             outcome = await self._call(pieces)
         self._part += 1

@@ -210,13 +210,16 @@ async def test_a_file_without_a_key_is_known_once_all_of_it_was_taken() -> None:
 async def test_what_takes_longer_than_a_gateway_waits_is_progress(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of one part at least, so that asking again comes to an end."""
+    """With one part more each time, so that asking again comes to an end."""
     monkeypatch.setattr(importer, "ANSWER_SECONDS", 0)
     monkeypatch.setattr(importer, "LEAST_SECONDS", 0)
-    parts = [[read(0)], [read(1)]]
-    store = FakeStore(taken(0), taken(1))
-    event = await job(store, *parts).run()
-    assert (event.name, event.data) == ("progress", {"done": 3, "total": 6})
+    parts = [[read(place)] for place in range(4)]
+    store = FakeStore(*map(taken, range(4)))
+    events = [await job(store, *parts, key="k").run() for _ in range(3)]
+    assert [event.data for event in events[:2]] == [
+        {"done": 6, "total": 12}, {"done": 9, "total": 12},
+    ]  # fmt: skip
+    assert [event.name for event in events] == ["progress", "progress", "done"]
 
 
 async def test_progress_counts_messages_and_the_report_ends_it() -> None:
