@@ -2,9 +2,11 @@
 # The bundle as one image: docker build -t message-persistence .
 # With extras (model, pdf, telemetry): docker build --build-arg EXTRAS="model telemetry" .
 # For AWS Lambda: docker build --target lambda .
-ARG PYTHON=3.11
+# Images are pinned by digest: the same bits each time. `docker buildx imagetools inspect <name>`
+# prints the digest of a newer one.
+ARG PYTHON=python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 
-FROM python:${PYTHON}-slim AS dependencies
+FROM ${PYTHON} AS dependencies
 ARG EXTRAS=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
@@ -16,7 +18,7 @@ RUN python -m venv /venv \
     done \
     && /venv/bin/pip uninstall --yes pip
 
-FROM python:${PYTHON}-slim AS base
+FROM ${PYTHON} AS base
 ENV PATH="/venv/bin:${PATH}" \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -35,7 +37,7 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
 CMD ["python", "-m", "functions", "--host", "0.0.0.0"]
 
 # The adapter is an extension of Lambda's; anywhere else it is a file that nobody starts.
-FROM public.ecr.aws/awsguru/aws-lambda-adapter:1.0.0 AS adapter
+FROM public.ecr.aws/awsguru/aws-lambda-adapter:1.0.0@sha256:b4da35991627bdac98a81c377d0cc28e6989687359576dfda9f0b64be835d648 AS adapter
 
 FROM base AS lambda
 COPY --from=adapter /lambda-adapter /opt/extensions/lambda-adapter

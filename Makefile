@@ -10,7 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup dev up down reset status demo doctor usage serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -48,6 +48,9 @@ demo: $(READY) ## the whole promise in one run
 doctor: $(READY) ## check the stored invariants (REPAIR=1 repairs)
 	@$(RUN)/python -m shared.doctor $(if $(filter 1,$(REPAIR)),--repair)
 
+usage: $(READY) ## what the project's users used, and what is stored of them (DAYS=30)
+	@$(RUN)/python -m shared.usage --days $(or $(DAYS),30)
+
 serve: $(READY) ## the functions alone, beside `supabase start`
 	@$(RUN)/python -m local serve
 
@@ -63,9 +66,10 @@ quick: $(READY) ## every test that needs no stack, in less than a minute
 mutations: $(READY) ## break the heart in known ways; each has to turn its tests red
 	@$(RUN)/python -m tests.mutations
 
-test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200)
+test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200, OPERATIONS=6000)
 	@FAULT_TURNS=$(or $(TURNS),1000) FAULT_STREAMS=$(or $(STREAMS),200) \
-		$(RUN)/pytest -s tests/faults/test_kill_loop.py tests/faults/test_streams.py
+		CHAOS_OPERATIONS=$(or $(OPERATIONS),6000) $(RUN)/pytest -s \
+		tests/faults/test_kill_loop.py tests/faults/test_streams.py tests/faults/test_chaos.py
 
 check: lint types imports test ## what CI runs
 

@@ -22,7 +22,7 @@ import psycopg
 
 from local.settings import LocalSettings
 from local.stack import Stack
-from tests.support.stack import settings_in
+from tests.support.stack import WITHOUT_LIMITS, settings_in
 
 HISTORY = 20
 
@@ -71,7 +71,7 @@ def main() -> None:
 
 def instant_stack(settings: LocalSettings) -> Stack:
     """Return a stack whose functions have an instant engine."""
-    stack = Stack(settings, with_seed=False)
+    stack = Stack(settings, with_seed=False, environment=WITHOUT_LIMITS)
     command = [
         *(sys.executable, "-m", "uvicorn", "--factory", "bench.instant:make_app"),
         *("--port", str(settings.ports.functions), "--no-access-log"),

@@ -22,6 +22,7 @@ ENDPOINTS = (
     "export-account",
     "import-conversation",
     "conversation-analytics",
+    "project-usage",
     "erase-account",
     "apply-retention",
     "retention-policies",

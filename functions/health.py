@@ -24,6 +24,7 @@ class HealthResponse(BaseModel):
     invariants: dict[str, int] | None = None
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", response_model_exclude_none=True)
 async def health(
     container: CurrentContainer,

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from local.errors import LocalStackError, PortTakenError
 
 API_PORT = 54321
 MOST = 65535
+RELEASE_SECONDS = 10
+POLL_SECONDS = 0.05
 SUGGESTED_STEP = 100  # between one stack's ports and those that are suggested for another
 
 
@@ -55,12 +58,20 @@ class Ports:
 
 
 def require_free_port(port: int, name: str) -> None:
-    """Raise PortTakenError, naming the holder where it can be seen, unless the port is free."""
-    if not is_free(port):
-        raise PortTakenError(
-            f"Port {port}, which {name} needs, is taken{_holder_of(port)}: stop that program, "
-            f"or choose other ports with API_PORT={_suggested_api_port()}."
-        )
+    """Raise PortTakenError, naming the holder where it can be seen, unless the port is free.
+
+    A port without a holder may be that of a program which was just killed: the system takes it
+    back once the last of its threads has ended.
+    """
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while not is_free(port):
+        holder = _holder_of(port)
+        if holder or time.monotonic() > deadline:
+            raise PortTakenError(
+                f"Port {port}, which {name} needs, is taken{holder}: stop that program, "
+                f"or choose other ports with API_PORT={_suggested_api_port()}."
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def is_free(port: int) -> bool:

@@ -37,14 +37,46 @@ function isUnder(path, prefix) {
   return path === prefix || path.startsWith(`${prefix}/`) || path.startsWith(`${prefix}?`);
 }
 
+/** Answer Auth's preflights, and let pages of any origin read its responses, as hosted does. */
+function openToAllOrigins(serve) {
+  return async (request) => {
+    const preflight = request.method === "OPTIONS";
+    const answer = preflight ? new Response(null, { status: 204 }) : await serve(request);
+    const headers = new Headers(answer.headers);
+    headers.set("access-control-allow-origin", "*");
+    if (preflight) {
+      headers.set("access-control-allow-methods", "GET, POST, PUT, PATCH, DELETE");
+      const wanted = request.headers.get("access-control-request-headers");
+      headers.set("access-control-allow-headers", wanted ?? "*");
+      headers.set("access-control-max-age", "600");
+    }
+    return new Response(answer.body, { status: answer.status, headers });
+  };
+}
+
+const NO_ESTIMATES = {
+  code: "invalid_request",
+  message: "Only count=exact is allowed here.",
+  details: null,
+  hint: null,
+};
+
+// As the recipes' gateways: an estimate comes from statistics, which know no row-level security.
+function asksForAnEstimate(req) {
+  return isUnder(req.url, "/rest/v1") && /count=(planned|estimated)/.test(req.headers.prefer ?? "");
+}
+
+/** @typedef {(request: Request) => Promise<Response>} Serve */
+
 /**
  * Serve the Data API and Auth in this process and pass the rest on to its part.
- * @param {{dataApi: (request: Request) => Promise<Response>, functionsUrl: string, realtimeUrl: string, webDist: string, publishableKey: string}} parts
+ * @param {{dataApi: Serve, auth: Serve, functionsUrl: string, realtimeUrl: string, webDist: string, publishableKey: string}} parts
  * @returns {import("node:http").Server}
  */
-export function createGateway({ dataApi, functionsUrl, realtimeUrl, webDist, publishableKey }) {
+export function createGateway({ dataApi, auth, functionsUrl, realtimeUrl, webDist, publishableKey }) {
   const servePage = createPage({ folder: webDist, publishableKey });
   const serveDataApi = getRequestListener(dataApi);
+  const serveAuth = getRequestListener(openToAllOrigins(auth));
   const proxy = createProxyServer({ xfwd: true, proxyTimeout: 0 });
   const upstreams = [
     { prefix: "/functions/v1", part: "functions", target: functionsUrl },
@@ -52,9 +84,9 @@ export function createGateway({ dataApi, functionsUrl, realtimeUrl, webDist, pub
   ];
 
   const server = createServer((req, res) => {
-    if (isUnder(req.url, "/rest/v1") || isUnder(req.url, "/auth/v1")) {
-      return serveDataApi(req, res);
-    }
+    if (asksForAnEstimate(req)) return respond(res, 400, NO_ESTIMATES);
+    if (isUnder(req.url, "/rest/v1")) return serveDataApi(req, res);
+    if (isUnder(req.url, "/auth/v1")) return serveAuth(req, res);
     const upstream = upstreams.find(({ prefix }) => isUnder(req.url, prefix));
     if (upstream) {
       return proxy

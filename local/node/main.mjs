@@ -1,5 +1,6 @@
 // Entry point of the local gateway. Everything it needs comes from the environment.
 
+import { withAuthAdmin } from "./auth_admin.mjs";
 import { createDataApi } from "./data_api.mjs";
 import { createGateway } from "./gateway.mjs";
 
@@ -19,8 +20,14 @@ const dataApi = await createDataApi({
   secretKey: setting("SUPABASE_SECRET_KEY"),
   siteUrl: setting("SUPABASE_URL"),
 });
+const auth = withAuthAdmin({
+  dbUrl: setting("SUPABASE_DB_URL"),
+  secretKey: setting("SUPABASE_SECRET_KEY"),
+  serve: dataApi,
+});
 const gateway = createGateway({
   dataApi,
+  auth,
   functionsUrl: setting("FUNCTIONS_URL"),
   realtimeUrl: setting("REALTIME_URL"),
   webDist: setting("WEB_DIST"),

@@ -56,12 +56,14 @@ class Channel:
         join_ref: Ref,
         key_identity: Identity,
         deliver: Callable[[Frame], None],
+        on_refused: Callable[[Channel, RefusedError], None],
     ) -> None:
         self.topic = options.topic
         self.is_private = options.is_private
         self.join_ref = join_ref
         self.confirm_at = 0.0
         self.deliver = deliver
+        self._on_refused = on_refused
         self._wants_ack = options.wants_ack
         self._services = services
         self._token = options.token
@@ -79,6 +81,10 @@ class Channel:
                 )
             self._may_send = None
         self._plan_confirmation()
+
+    def shut_down(self, reason: RefusedError) -> None:
+        """End the membership, though nobody has asked for anything."""
+        self._on_refused(self, reason)
 
     async def confirm(self) -> None:
         """Look again, later on, whether the token lives and the policies still agree."""

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from local.realtime.channel import Channel, JoinOptions
 from local.realtime.errors import FrameError, RefusedError
-from local.realtime.frames import Frame, decode, encode, reply
+from local.realtime.frames import TOPIC_PREFIX, Frame, decode, encode, reply
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -103,6 +103,7 @@ class Connection:
                 join_ref=frame.ref if frame.join_ref is None else frame.join_ref,
                 key_identity=self._identity,
                 deliver=self.send,
+                on_refused=self._shut_down,
             )
             await channel.authorize()
         except RefusedError as exc:
@@ -131,7 +132,7 @@ class Connection:
             elif frame.event == "access_token":
                 await channel.refresh(frame.payload)
         except RefusedError as exc:
-            self._shut_down(frame.topic, channel, exc)
+            self._shut_down(channel, exc)
 
     def _member(self, frame: Frame) -> Channel | None:
         """Return the channel that a frame is for; a frame of an earlier join is for none."""
@@ -141,17 +142,18 @@ class Connection:
 
     async def _confirm_members(self) -> None:
         now = asyncio.get_running_loop().time()
-        for topic, channel in list(self._channels.items()):
+        for channel in list(self._channels.values()):
             if channel.confirm_at <= now:
                 try:
                     await channel.confirm()
                 except RefusedError as exc:
-                    self._shut_down(topic, channel, exc)
+                    self._shut_down(channel, exc)
 
     def _next_confirmation(self) -> float | None:
         return min((channel.confirm_at for channel in self._channels.values()), default=None)
 
-    def _shut_down(self, topic: str, channel: Channel, reason: RefusedError) -> None:
+    def _shut_down(self, channel: Channel, reason: RefusedError) -> None:
+        topic = TOPIC_PREFIX + channel.topic
         self._drop(topic)
         payload = {"extension": "system", "status": "error"}
         payload |= {"message": reason.text, "channel": channel.topic}

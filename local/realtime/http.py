@@ -23,7 +23,9 @@ BATCH_PATH = "/realtime/v1/api/broadcast"
 async def send_batch(request: Request) -> Response:
     """Send several messages; the private ones that the caller may not send are left out."""
     services, identity = _services(request), _identify(request)
-    for broadcast in _parse_batch(await _read_json(request)):
+    broadcasts = _parse_batch(await _read_json(request))
+    _require_room(services, len(broadcasts))
+    for broadcast in broadcasts:
         if await _may_send(services, identity, broadcast):
             services.hub.send(broadcast)
     return Response(status_code=202)
@@ -37,6 +39,7 @@ async def send_event(request: Request) -> Response:
     broadcast = Broadcast(topic, event, await _read_json(request), is_private)
     if size_of(broadcast.payload) > PAYLOAD_BYTES:
         raise HttpError(422, {"error": f"Payload is larger than {PAYLOAD_BYTES} bytes"})
+    _require_room(services, 1)
     if not await _may_send(services, identity, broadcast):
         raise HttpError(403, {"error": "You do not have permissions to send to this topic"})
     services.hub.send(broadcast)
@@ -64,6 +67,11 @@ def _identify(request: Request) -> Identity:
     if scheme.lower() == "bearer" and token.strip():
         return tokens.identify(token.strip())
     return tokens.identify(request.headers.get("apikey", ""))
+
+
+def _require_room(services: Services, messages: int) -> None:
+    if not services.hub.rate.has_room_for(messages):
+        raise HttpError(429, {"message": "You have exceeded your rate limit"})
 
 
 async def _may_send(services: Services, identity: Identity, broadcast: Broadcast) -> bool:

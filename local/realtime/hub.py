@@ -1,11 +1,19 @@
-"""Who is on which topic, and the delivery to them. It never waits: each socket has a queue."""
+"""Who is on which topic, and the delivery to them. It never waits: each socket has a queue.
+
+What is sent and what is delivered counts towards the project's limit. Once that is passed, whoever
+is delivered a message loses its channel.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from local.realtime.errors import RefusedError
 from local.realtime.frames import TOPIC_PREFIX, Frame
+
+if TYPE_CHECKING:
+    from local.realtime.rate import Rate
 
 PAYLOAD_BYTES = 256 * 1024  # the hosted free plan's limit
 
@@ -42,11 +50,15 @@ class Member(Protocol):
     def deliver(self, frame: Frame) -> None:
         """Queue a frame; must not wait or raise."""
 
+    def shut_down(self, reason: RefusedError) -> None:
+        """End the membership, and say why; must not wait or raise."""
+
 
 class Hub:
     """The members of all topics of this server."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
         self._members: dict[tuple[str, bool], dict[Member, None]] = {}
 
     def enter(self, member: Member) -> None:
@@ -63,7 +75,17 @@ class Hub:
 
     def send(self, broadcast: Broadcast, *, sender: Member | None = None) -> None:
         """Deliver to everybody on the topic but the sender."""
+        if broadcast.row_id is None:  # of what SQL sends, only the deliveries count
+            self.rate.count()
         frame = broadcast.frame()
-        for member in self._members.get((broadcast.topic, broadcast.is_private), {}):
-            if member is not sender:
-                member.deliver(frame)
+        members = self._members.get((broadcast.topic, broadcast.is_private), {})
+        for member in [member for member in members if member is not sender]:
+            member.deliver(frame)
+            self.rate.count()
+            if self.rate.is_exceeded:
+                member.shut_down(too_many_messages())
+
+
+def too_many_messages() -> RefusedError:
+    """Return why channels are closed beyond the limit."""
+    return RefusedError("MessagePerSecondRateLimitReached", "Too many messages per second")

@@ -9,6 +9,7 @@ from local.realtime.database import Database
 from local.realtime.hub import Hub
 from local.realtime.identity import Tokens
 from local.realtime.policies import Policies
+from local.realtime.rate import Rate
 
 if TYPE_CHECKING:
     from local.realtime.settings import Settings
@@ -27,4 +28,5 @@ class Services:
     def build(cls, settings: Settings) -> Services:
         """Make the parts; nothing is opened yet."""
         database = Database(settings.db_url)
-        return cls(Tokens(settings), database, Policies(database), Hub())
+        rate = Rate(settings.events_per_second, tick_seconds=settings.tick_seconds)
+        return cls(Tokens(settings), database, Policies(database), Hub(rate))

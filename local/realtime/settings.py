@@ -21,6 +21,8 @@ class Settings:
     jwt_secret: str = field(repr=False)
     publishable_key: str = field(repr=False)
     secret_key: str = field(repr=False)
+    events_per_second: float = 100  # sent and delivered: what the smallest hosted plan carries
+    tick_seconds: float = 5.0  # how often their mean is made; it is of twelve such times
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -30,6 +32,8 @@ class Settings:
             jwt_secret=_required(environ, "SUPABASE_JWT_SECRET"),
             publishable_key=_required(environ, "SUPABASE_PUBLISHABLE_KEY"),
             secret_key=_required(environ, "SUPABASE_SECRET_KEY"),
+            events_per_second=float(environ.get("LOCAL_REALTIME_EVENTS_PER_SECOND", "100")),
+            tick_seconds=float(environ.get("LOCAL_REALTIME_TICK_SECONDS", "5")),
         )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import secrets
+import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,6 +25,28 @@ log = structlog.get_logger(__name__)
 
 MAX_TOKEN_BYTES = 8192
 LEEWAY_SECONDS = 10
+LOG_SECONDS = 60
+
+
+class Refusals:
+    """Warns once a minute that tokens are refused: why, how many, and what is expected of one.
+
+    A wrong setting refuses everybody, and is seen here where a single refusal is not.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._expected = {"issuer": settings.expected_issuer, "audience": settings.jwt_audience}
+        self._counts: Counter[str] = Counter()
+        self._logged_at = -math.inf
+
+    def count(self, reason: str) -> None:
+        """Count one; no word of the token itself is kept."""
+        self._counts[reason] += 1
+        now = time.monotonic()
+        if now - self._logged_at >= LOG_SECONDS:
+            log.warning("tokens_refused", reasons=dict(self._counts), **self._expected)
+            self._counts.clear()
+            self._logged_at = now
 
 
 class Authenticator:
@@ -30,6 +55,7 @@ class Authenticator:
     def __init__(self, settings: Settings, jwks: JwksCache) -> None:
         self._settings = settings
         self._jwks = jwks
+        self._refusals = Refusals(settings)
 
     async def caller(self, headers: Headers) -> Caller:
         """Return who is calling.
@@ -69,6 +95,7 @@ class Authenticator:
             return self._user_id(claims)
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as exc:
             log.info("token_refused", reason=type(exc).__name__)
+            self._refusals.count(type(exc).__name__)
             raise UnauthorizedError from exc
 
     async def _verification_key(self, header: dict[str, Any]) -> tuple[Any, str]:
@@ -83,17 +110,20 @@ class Authenticator:
         return key, str(key.algorithm_name)
 
     def _user_id(self, claims: dict[str, Any]) -> UUID:
-        issuer = claims.get("iss")
-        if issuer is None and not self._settings.requires_issuer:
-            issuer = self._settings.expected_issuer
-        if issuer != self._settings.expected_issuer:
-            raise jwt.InvalidIssuerError("another issuer")
+        self._require_issuer(claims)
         if claims.get("role") != "authenticated":
             raise jwt.InvalidTokenError("not a user's token")
         user_id = UUID(claims["sub"])
         if str(user_id) != claims["sub"].lower():
             raise jwt.InvalidTokenError("not a plain uuid")
         return user_id
+
+    def _require_issuer(self, claims: dict[str, Any]) -> None:
+        expected = self._settings.expected_issuer
+        if expected is None or ("iss" not in claims and not self._settings.requires_issuer):
+            return
+        if claims.get("iss") != expected:
+            raise jwt.InvalidIssuerError("another issuer")
 
 
 def _bearer(headers: Headers) -> str | None:

@@ -17,7 +17,16 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.config.types import FirstKey, HttpUrl, Keys, Listed, LongSecrets, Prices, Seconds
+from shared.config.types import (
+    FirstKey,
+    HttpUrl,
+    Keys,
+    Listed,
+    LiveDeltas,
+    LongSecrets,
+    Prices,
+    Seconds,
+)
 
 
 class ConfigurationError(Exception):
@@ -54,7 +63,9 @@ class Settings(BaseSettings):
         description="Verifies HS256 tokens. Leave unset if tokens are signed asymmetrically.",
     )
     jwt_issuer: str | None = Field(
-        default=None, description="The expected `iss`; by default the project's own Auth."
+        default=None,
+        description="The `iss` that a token must name; unset: a hosted project's own Auth; "
+        "on a self-hosted stack any or none, since the signature says whose token it is.",
     )
     jwt_audience: str = Field(default="authenticated", description="The expected `aud`.")
     allow_anonymous_demo: bool = Field(
@@ -92,6 +103,18 @@ class Settings(BaseSettings):
     store_timeout: Seconds = Field(default=8, description="Deadline of one call to the store.")
     realtime_timeout: Seconds = Field(
         default=0.5, description="The most that live events may delay a turn."
+    )
+    realtime_events_per_second: float = Field(
+        default=25,
+        gt=0,
+        le=100_000,
+        description="Live events of the whole project, of all its processes together; with more"
+        " turns text comes in larger pieces. Realtime counts each once and once more a listener.",
+    )
+    live_deltas: LiveDeltas = Field(
+        default="all",
+        description="Whose text goes over Realtime as it is written: of `all` turns, of the"
+        " `others` than those asked for as a stream, or of none (`off`).",
     )
     heartbeat_seconds: Seconds = Field(
         default=1, description="How often a running turn writes its draft and renews its lease."
@@ -143,6 +166,10 @@ class Settings(BaseSettings):
         description="Only requests that a forwarder signed with one of these, separated by "
         "commas, are served; unset: all are.",
     )
+    api_docs: bool = Field(
+        default=True,
+        description="Serve `openapi.json` and the interactive documentation, `docs`, to anyone.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least that is logged."
     )
@@ -179,23 +206,32 @@ class Settings(BaseSettings):
         return value
 
     @cached_property
-    def is_local(self) -> bool:
-        """Whether the project runs on this machine, where Auth may leave out the issuer."""
+    def expected_issuer(self) -> str | None:
+        """The `iss` that a token must name; None for any.
+
+        A self-hosted Auth names the address that it has outside, which isn't known here, and one
+        from before May 2026 names none.
+        """
+        own = f"{self.supabase_url}/auth/v1"
+        return self.jwt_issuer or (own if self._is_hosted or self._is_local else None)
+
+    @cached_property
+    def requires_issuer(self) -> bool:
+        """Whether a token without any `iss` is refused."""
+        return self.jwt_issuer is not None or self._is_hosted
+
+    @property
+    def _is_hosted(self) -> bool:
+        return (urlsplit(self.supabase_url).hostname or "").endswith(".supabase.co")
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether the project runs on this machine, under the address that Auth knows itself by."""
         host = urlsplit(self.supabase_url).hostname or ""
         try:
             return ip_address(host).is_loopback
         except ValueError:
             return host == "localhost"
-
-    @cached_property
-    def expected_issuer(self) -> str:
-        """The `iss` that a token must name."""
-        return self.jwt_issuer or f"{self.supabase_url}/auth/v1"
-
-    @cached_property
-    def requires_issuer(self) -> bool:
-        """Whether a token without any `iss` is refused: always, but for a local Auth."""
-        return self.jwt_issuer is not None or not self.is_local
 
     @cached_property
     def is_frozen_between_requests(self) -> bool:

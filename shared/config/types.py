@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -77,6 +77,7 @@ def _secrets_from(value: Any) -> Any:
     return _split(value)
 
 
+LiveDeltas = Literal["all", "others", "off"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]

@@ -18,6 +18,7 @@ from starlette.routing import Match
 from shared.config import Settings, load_settings
 from shared.container import Container
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
+from shared.http.api_docs import serve_api_docs
 from shared.http.middleware import CatchAll, RequestContext, TurnsBeforeEnd
 from shared.http.signed_forwarding import ForwardedOnly
 from shared.models.base import ErrorResponse
@@ -70,9 +71,10 @@ NO_TELEMETRY: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 CORS_HEADERS = ["authorization", "apikey", "content-type", "idempotency-key", "last-event-id"]
 CORS_HEADERS += ["x-client-info", "x-request-id", "x-retry-count", "x-region"]
+CORS_HEADERS += ["traceparent", "tracestate", "baggage"]  # supabase-js sends them inside a trace
 
 
 def create_app(
@@ -109,9 +111,7 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        openapi_url=f"{PREFIX}/openapi.json",
-        docs_url=f"{PREFIX}/docs",
-        redoc_url=None,
+        openapi_url=None,  # served by shared.http.api_docs, as is the page that shows it
         telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # a redirect would name the host behind the gateway
         middleware=[
@@ -130,6 +130,7 @@ def create_app(
         },
     )
     app.state.prepare = prepare or (lambda _: None)
+    serve_api_docs(app, prefix=PREFIX, is_on=lambda: chosen_settings().api_docs)
     for router in routers:
         app.include_router(router, prefix=PREFIX, responses=ERRORS)
         app.include_router(router, include_in_schema=False)

@@ -12,11 +12,7 @@ from starlette.responses import StreamingResponse
 if TYPE_CHECKING:
     from shared.exports.download import Download
 
-HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = {"X-Accel-Buffering": "no"}
 
 
 def file_response(download: Download) -> StreamingResponse:

@@ -23,10 +23,15 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = "x-request-id"
 SENSIBLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# What every response says unless it says otherwise: it is private, and of the type that it names.
+PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class RequestContext:
-    """Gives each request its id (the caller's own, where it is a sensible one) and a log line."""
+    """Gives each request its id (the caller's own if it is a sensible one) and a log line.
+
+    Each response gets that id, and the headers that keep it private.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,7 +52,10 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                sent_headers = MutableHeaders(scope=message)
+                sent_headers[REQUEST_ID] = request_id
+                for name, value in PRIVATE.items():
+                    sent_headers.setdefault(name, value)
             await send(message)
 
         with (

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 KEEPALIVE_SECONDS = 15.0
 WEIGHT = re.compile(r";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)")
-HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class StreamEvent(Protocol):

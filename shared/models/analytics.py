@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.models.base import Envelope, Moment, PlainUuid, RequestBody
+from shared.models.base import Envelope, Limit, Moment, PlainUuid, RequestBody
 
 Bucket = Literal["hour", "day", "week", "month"]
 
 
-class ConversationAnalyticsRequest(RequestBody):
+class RangeRequest(RequestBody):
+    """Turns begun at `from` or later and before `to`."""
+
+    starts_at: Moment = Field(alias="from", examples=["2026-11-01T00:00:00Z"])
+    ends_at: Moment = Field(alias="to", examples=["2026-12-01T00:00:00Z"])
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.starts_at >= self.ends_at:
+            raise ValueError("from should be before to")
+        return self
+
+
+class ConversationAnalyticsRequest(RangeRequest):
     """Turns begun at `from` or later and before `to`, by the clock of `timeZone`."""
 
     model_config = ConfigDict(
@@ -25,20 +39,12 @@ class ConversationAnalyticsRequest(RequestBody):
         }
     )
 
-    starts_at: Moment = Field(alias="from", examples=["2026-11-01T00:00:00Z"])
-    ends_at: Moment = Field(alias="to", examples=["2026-12-01T00:00:00Z"])
     bucket: Bucket = "day"
     time_zone: Annotated[str, Field(max_length=64)] = Field(
         default="UTC", examples=["Europe/Berlin"], description="An IANA name."
     )
     project_id: PlainUuid | None = None
     user_id: PlainUuid | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.starts_at >= self.ends_at:
-            raise ValueError("from should be before to")
-        return self
 
 
 class Spread(Envelope):
@@ -123,3 +129,43 @@ class ConversationAnalyticsResponse(Envelope):
     complexities: list[NamedTurns]
     strategies: list[NamedTurns]
     models: list[ModelUsage]
+
+
+class ProjectUsageRequest(RangeRequest):
+    """A page of the project's users, by their ids: those behind `after`, 100 at most."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
+        }
+    )
+
+    after: PlainUuid | None = None
+    limit: Limit = 100
+
+
+class UserUsage(Envelope):
+    """What a user's turns of the range came to, and what is stored of the user now.
+
+    `failures` counts failed and interrupted turns by reason. `cost` is null where a price is
+    unknown. `bytes` is the size of the messages on disk, compressed. Turns of deleted
+    conversations are not in it.
+    """
+
+    user_id: UUID
+    turns: int
+    completed: int
+    failures: dict[str, int]
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    conversations: int
+    messages: int
+    bytes: int
+
+
+class ProjectUsageResponse(Envelope):
+    """Users in the order of their ids. With `more`, ask again `after` the last of them."""
+
+    users: list[UserUsage]
+    more: bool

@@ -176,9 +176,13 @@ class ExtendedTurn(BaseModel):
 
 
 class ExtendedTurns(BaseModel):
-    """What extend_turns returns; a turn that somebody held is left out."""
+    """What extend_turns returns; a turn that somebody held is left out.
+
+    `running` is how many turns run in the whole project.
+    """
 
     turns: list[ExtendedTurn]
+    running: int
 
 
 class CountedTurn(BaseModel):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.models.analytics import ConversationAnalyticsRequest, ConversationAnalyticsResponse
+from shared.models.analytics import (
+    ConversationAnalyticsRequest,
+    ConversationAnalyticsResponse,
+    ProjectUsageRequest,
+    ProjectUsageResponse,
+)
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AnalyticsCalls(Calls):
-    """Figures of a user's turns."""
+    """Figures of a user's turns, and of everybody's."""
 
     async def conversation_analytics(
         self,
@@ -37,5 +42,19 @@ class AnalyticsCalls(Calls):
             bucket=request.bucket,
             time_zone=request.time_zone,
             project_id=request.project_id,
+            prices={name: price.model_dump() for name, price in prices.items()},
+        )
+
+    async def project_usage(
+        self, request: ProjectUsageRequest, *, prices: Mapping[str, ModelPrice]
+    ) -> ProjectUsageResponse:
+        """List users with what their turns came to and what is stored of each."""
+        return await self._call_with_retries(
+            ProjectUsageResponse,
+            "project_usage",
+            starts_at=request.starts_at,
+            ends_at=request.ends_at,
+            after_user_id=request.after,
+            most=request.limit,
             prices={name: price.model_dump() for name, price in prices.items()},
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeAlias
+import random
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import structlog
 
@@ -15,15 +16,18 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 Event: TypeAlias = dict[str, Any]
+Outcome: TypeAlias = Literal["sent", "lost", "later"]
 
 SILENT_SECONDS = 5.0  # after a failed send, how long none is tried
+TOO_MANY = 429
 
 
 class Broadcaster:
     """Sends batches of events; each takes at most `timeout` seconds.
 
     After a failure the process is silent for a while, so that a dead Realtime costs one timeout
-    now and then, not one a turn.
+    now and then, not one a turn. After a refusal for the project's limit it is silent for longer,
+    and not as long as other processes: the limit is a mean, which takes its time to fall.
     """
 
     def __init__(self, http: httpx.AsyncClient, settings: Settings) -> None:
@@ -37,24 +41,39 @@ class Broadcaster:
         self._silent_until = 0.0
         self._under_way: asyncio.Timeout | None = None
 
-    async def send(self, events: list[Event]) -> None:
-        """Send these events in order, or drop them. Never raises."""
-        clock = asyncio.get_running_loop().time
-        if clock() < self._silent_until:
-            return
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is sent now."""
+        return asyncio.get_running_loop().time() < self._silent_until
+
+    async def send(self, events: list[Event]) -> Outcome:
+        """Send these events in order, or not at all; say whether to send them later. Never raises.
+
+        Events that may have arrived are not to be sent again: not every client drops what it has.
+        """
+        if self.is_silent:
+            return "later"
         try:
             async with asyncio.timeout(self.timeout) as self._under_way:
                 response = await self._http.post(
                     self._url, json={"messages": events}, headers=self._headers
                 )
+            if response.status_code == TOO_MANY:
+                self._be_silent(SILENT_SECONDS * random.uniform(1, 3), "too_many_requests")  # noqa: S311
+                return "later"
             response.raise_for_status()
         except Exception as exc:  # noqa: BLE001 - whatever it was, the turn goes on without it
-            self._silent_until = clock() + SILENT_SECONDS
-            log.warning("broadcast_failed", error=type(exc).__name__)
+            self._be_silent(SILENT_SECONDS, type(exc).__name__)
+            return "lost"
         finally:
             self._under_way = None
+        return "sent"
 
     def give_up(self) -> None:
         """Drop the batch that is under way, as one that failed: somebody has waited enough."""
         if self._under_way is not None and not self._under_way.expired():
             self._under_way.reschedule(asyncio.get_running_loop().time())
+
+    def _be_silent(self, seconds: float, reason: str) -> None:
+        self._silent_until = asyncio.get_running_loop().time() + seconds
+        log.warning("broadcast_failed", error=reason)

@@ -80,6 +80,7 @@ class Heartbeat:
         except Exception as exc:  # noqa: BLE001 - the lease outlasts a few of these
             log.warning("heartbeat_failed", turns=len(batch), error=type(exc).__name__)
             return
+        self._registry.in_project = extended.running
         found = {turn.turn_id: turn for turn in extended.turns}
         for running in batch:
             extension, turn = sent[running.id], found.get(running.id)

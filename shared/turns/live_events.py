@@ -8,69 +8,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextvars import Context
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from shared.turns.running_turn import Position, StatusChange, TextPiece
+from shared.turns.event_budget import EventBudget
+from shared.turns.live_reader import GATHER_SECONDS, LiveReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from uuid import UUID
-
+    from shared.config.types import LiveDeltas
     from shared.turns.broadcaster import Broadcaster, Event
     from shared.turns.registry import TurnRegistry
     from shared.turns.running_turn import RunningTurn
 
-GATHER_SECONDS = 0.1
-EVENTS_PER_SECOND = 100  # of one process: what the smallest plan carries
-MOST_TURNS = 100  # that share one request
-MAX_DELTA = 16_384  # characters of one event; Realtime carries 256 kB on the smallest plan
-
-
-def conversation_topic(conversation_id: UUID) -> str:
-    """Return the private topic of a conversation."""
-    return f"conversation:{conversation_id}"
-
-
-@dataclass(eq=False)
-class _Reader:
-    """How far the listeners of one turn have it, and whether that is to be all."""
-
-    running: RunningTurn
-    attempt: int
-    position: Position = field(default_factory=Position)
-    is_last: bool = False  # its worker waits for what is left to be sent
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def events(self) -> list[Event]:
-        """Return what is new; all of it again where another attempt has adopted the turn."""
-        if self.attempt != self.running.attempt:
-            self.attempt, self.position = self.running.attempt, Position()
-        changes = self.running.changes_since(self.position)
-        self.position = self.running.end
-        return [event for change in changes for event in _events_of(self.running, change)]
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there is something to send, or somebody who waits until there isn't."""
-        running = self.running
-        is_behind = (self.attempt, self.position) != (running.attempt, running.end)
-        return self.is_last or is_behind
+MOST_EVENTS = 100  # of one request; Realtime refuses it whole where it is over the limit with it
+COMMITTED_EVENTS = 2  # of a begin, and of a complete: a message and a status, which SQL sends
 
 
 class LiveEvents:
     """Sends what the turns of this process do, all of them in one request at a time.
 
-    Events gather for a moment and go out at no more than Realtime's rate: with many turns each
-    one's text comes in larger pieces.
+    A status doesn't wait. Text gathers for a moment, and for longer the more the project's budget
+    has to carry: then each turn's text comes in larger pieces.
     """
 
-    def __init__(self, registry: TurnRegistry, broadcaster: Broadcaster) -> None:
+    def __init__(
+        self,
+        registry: TurnRegistry,
+        broadcaster: Broadcaster,
+        *,
+        events_per_second: float,
+        deltas: LiveDeltas = "all",
+    ) -> None:
         self._registry = registry
         self._broadcaster = broadcaster
-        self._readers: dict[RunningTurn, _Reader] = {}  # those served last come last
+        self._budget = EventBudget(registry, per_second=events_per_second)
+        self._most = int(min(max(events_per_second, 10), MOST_EVENTS))
+        self._deltas = deltas
+        self._readers: dict[RunningTurn, LiveReader] = {}  # those served last come last
         self._is_urgent = asyncio.Event()
-        self._paced_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -79,12 +53,19 @@ class LiveEvents:
             self._task = asyncio.create_task(self._send_all(), context=Context())
 
     async def finish(self, running: RunningTurn) -> None:
-        """Send the rest of a turn's events, and no more of them after that.
+        """Send the statuses that listeners lack, and no event of the turn after that.
 
-        Waits at most the broadcaster's timeout. Done before the reply is committed, so that no
-        passing event arrives behind the last one.
+        Done before the reply is committed, so that no passing event arrives behind the last one.
+        The rest of the text comes with that commit. Waits only where a request is under way, or
+        the last status isn't the only one left, and then at most the broadcaster's timeout.
         """
         reader = self._reader_of(running)
+        self._budget.spend(COMMITTED_EVENTS)
+        if reader.is_under_way or (reader.lacks_status and not self._broadcaster.is_silent):
+            await self._send_last(reader)
+        reader.ended.set()
+
+    async def _send_last(self, reader: LiveReader) -> None:
         reader.is_last = True
         self._is_urgent.set()
         self.start()
@@ -92,23 +73,33 @@ class LiveEvents:
             async with asyncio.timeout(self._broadcaster.timeout):
                 await reader.ended.wait()
         except TimeoutError:
-            reader.ended.set()
             self._broadcaster.give_up()
 
     async def _send_all(self) -> None:
-        clock = asyncio.get_running_loop().time
         while self._update_readers():
-            pause = max(GATHER_SECONDS, self._paced_until - clock())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_urgent.wait(), pause)
-            readers = self._next_readers()
-            events = [event for reader in readers for event in reader.events()]
-            last = [reader for reader in readers if reader.is_last]
-            if events:
-                await self._broadcaster.send(events)
-            for reader in last:
-                reader.ended.set()
-            self._paced_until = clock() + len(events) / EVENTS_PER_SECOND
+                await asyncio.wait_for(self._is_urgent.wait(), GATHER_SECONDS)
+            self._is_urgent.clear()
+            self._update_readers()
+            if not self._broadcaster.is_silent:  # what is new then waits, and is sent after it
+                await self._send_batch()
+            for reader in self._readers.values():
+                if reader.is_last and (self._broadcaster.is_silent or not reader.lacks_status):
+                    reader.ended.set()
+
+    async def _send_batch(self) -> None:
+        before = {reader: reader.position for reader in self._readers.values()}
+        readers, events = self._next_batch()
+        if not events:
+            return
+        for reader in readers:
+            reader.is_under_way = True
+        is_refused = await self._broadcaster.send(events) == "later"
+        for reader in readers:
+            reader.is_under_way = False
+            if is_refused:
+                reader.position = before[reader]
+        self._budget.spend(len(events))
 
     def _update_readers(self) -> bool:
         """Let there be a reader for each turn, and for no other; say whether there is any."""
@@ -116,39 +107,50 @@ class LiveEvents:
         for gone in self._readers.keys() - set(turns):
             self._readers.pop(gone).ended.set()
         for running in turns:
-            self._reader_of(running)
+            self._reader_of(running).start_over()
         return bool(turns)
 
-    def _reader_of(self, running: RunningTurn) -> _Reader:
-        return self._readers.setdefault(running, _Reader(running, running.attempt))
+    def _reader_of(self, running: RunningTurn) -> LiveReader:
+        if running not in self._readers:
+            self._readers[running] = LiveReader(running, running.attempt)
+            self._budget.spend(COMMITTED_EVENTS)
+        return self._readers[running]
 
-    def _next_readers(self) -> list[_Reader]:
-        """Return those that are to be sent now, the urgent ones first."""
-        self._update_readers()
-        self._is_urgent.clear()
-        waiting = [r for r in self._readers.values() if r.has_news and not r.ended.is_set()]
-        waiting.sort(key=lambda reader: not reader.is_last)
-        chosen, rest = waiting[:MOST_TURNS], waiting[MOST_TURNS:]
-        for reader in chosen:
+    def _next_batch(self) -> tuple[list[LiveReader], list[Event]]:
+        """Return what is sent now, and of whom: statuses first, then text within the budget."""
+        now = asyncio.get_running_loop().time()
+        room = self._budget.room()
+        readers: list[LiveReader] = []
+        events: list[Event] = []
+        for reader in self._waiting(now):
+            if len(events) >= self._most:
+                if reader.has_status:
+                    self._is_urgent.set()  # those are next, without a pause
+                break
+            with_text = room > 0 and self._may_write(reader, now)
+            if not (with_text or reader.has_status):
+                continue
+            new = reader.events(with_text=with_text)
+            if with_text:
+                room -= len(new)
+                reader.wrote(now)
+            readers.append(reader)
+            events += new
+        for reader in readers:
             self._readers[reader.running] = self._readers.pop(reader.running)
-        if any(reader.is_last for reader in rest):
-            self._is_urgent.set()
-        return chosen
+        return readers, events
 
+    def _waiting(self, now: float) -> list[LiveReader]:
+        """Return those of whom there is news, the most urgent first."""
+        waiting = [
+            reader
+            for reader in self._readers.values()
+            if not reader.ended.is_set() and (reader.has_status or self._may_write(reader, now))
+        ]
+        return sorted(waiting, key=lambda reader: (not reader.is_last, not reader.has_status))
 
-def _events_of(running: RunningTurn, change: StatusChange | TextPiece) -> Iterator[Event]:
-    if isinstance(change, StatusChange):
-        yield _event(running, "status", status=change.status)
-        return
-    for start in range(0, len(change.text), MAX_DELTA):
-        piece = change.text[start : start + MAX_DELTA]
-        yield _event(running, "delta", offset=change.offset + start, text=piece)
-
-
-def _event(running: RunningTurn, name: str, **says: Any) -> Event:
-    return {
-        "topic": conversation_topic(running.record.conversation.id),
-        "event": name,
-        "payload": {"turnId": str(running.id), "attempt": running.attempt, **says},
-        "private": True,
-    }
+    def _may_write(self, reader: LiveReader, now: float) -> bool:
+        if reader.is_last or self._deltas == "off":
+            return False
+        is_wanted = self._deltas == "all" or not reader.running.is_streamed
+        return is_wanted and reader.has_text(now)

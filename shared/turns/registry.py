@@ -25,6 +25,7 @@ class TurnRegistry:
     """Owns the running turns of a process and their tasks; `limit` turns at a time."""
 
     def __init__(self, *, limit: int) -> None:
+        self.in_project = 0  # turns that run in all processes, as of the last heartbeat
         self._limit = limit
         self._admitted = 0  # what begins, or runs and stores nothing
         self._running: dict[UUID, RunningTurn] = {}

@@ -79,6 +79,7 @@ class TurnRunner:
         """
         record, running = await self._starter.begin(request)
         if running is not None:
+            running.is_streamed = True
             return follow_running(running)
         if record.reply is not None:
             return follow_settled(record)

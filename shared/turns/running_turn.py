@@ -58,6 +58,7 @@ class RunningTurn:
         self.request = request
         self.persisted_after = persisted_after
         self.began_at = time.monotonic()
+        self.is_streamed = False  # whoever asked for it reads it as a stream
         self.length = 0
         self.reply = reply  # set once the AI is done, before the reply is stored
         self.settled: asyncio.Future[TurnRecord] = asyncio.get_running_loop().create_future()

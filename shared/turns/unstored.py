@@ -37,7 +37,7 @@ class UnstoredRuns:
         """Run the AI once; a conversation that is named is read first.
 
         Raises UnavailableError where as many turns run here as may, TooManyTurnsError,
-        StoreUnavailableError where it can't be counted towards its user's limits.
+        UnauthorizedError if the account is gone, StoreUnavailableError where it can't be counted.
         """
         with self._registry.admit():
             context = await self._context(request.conversation_id, user_id, caller)
@@ -46,14 +46,14 @@ class UnstoredRuns:
             return unstored_response(run.reply(await run.result()), request.conversation_id)
 
     async def _count(self, user_id: UUID | None) -> None:
-        """Count a run towards its user's limits; strangers have none, by default nobody has."""
-        settings = self._settings
-        limits = (settings.turns_per_minute, settings.turns_per_day)
-        if user_id is not None and limits != (None, None):
+        """Count a run towards its user's limits, also where there are none: a deleted user's
+        token is good for a while, and only the store knows that the account is gone.
+        """
+        if user_id is not None:
             await self._store.count_unstored_turn(
                 user_id=user_id,
-                turns_per_minute=settings.turns_per_minute,
-                turns_per_day=settings.turns_per_day,
+                turns_per_minute=self._settings.turns_per_minute,
+                turns_per_day=self._settings.turns_per_day,
             )
 
     async def _context(

@@ -29,7 +29,12 @@ def build_runner(
 ) -> TurnRunner:
     """Return what runs the turns of a process."""
     registry = TurnRegistry(limit=settings.max_concurrent_turns)
-    live_events = LiveEvents(registry, broadcaster)
+    live_events = LiveEvents(
+        registry,
+        broadcaster,
+        events_per_second=settings.realtime_events_per_second,
+        deltas=settings.live_deltas,
+    )
     heartbeat = Heartbeat(
         registry,
         store,

@@ -1515,7 +1515,9 @@ comment on function private.resume_turn is 'What a known key leads to: the store
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it.
+-- draft, nor leaves a hole in it. That it also counts the running turns of all users lets processes
+-- that know nothing of each other share what the project carries; the index of running turns has no
+-- other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
 language sql volatile security invoker set search_path = ''
@@ -1565,6 +1567,11 @@ as $$
                 )
             ),
             '[]'
+        ),
+        'running', (
+            select count(*)
+            from public.turns as t
+            where t.status = 'running' and t.lease_expires_at > clock_timestamp()
         )
     )
     from asked as a
@@ -1581,7 +1588,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -3747,6 +3754,131 @@ $$;
 revoke all on function public.conversation_analytics from public, anon, authenticated, service_role;
 grant execute on function public.conversation_analytics to authenticated, service_role;
 comment on function public.conversation_analytics is 'Figures of a user''s turns begun in a range, in all and for each bucket of a time zone. Durations are in seconds; a cost is null where a model that was used has no price (per million tokens, by the name of the engine). Raises PT400, PT403.';
+
+-- What everybody's turns came to and what is stored of each user: a listing over users, a page at a
+-- time, for whoever runs the project.
+
+create function private.usage_of_user(
+    user_id uuid,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    prices jsonb
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    with turned as (
+        select
+            t.status,
+            t.error ->> 'type' as reason,
+            r.metadata ->> 'engine' as model,
+            jsonb_path_query_first(
+                r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
+            )::numeric as input_tokens,
+            jsonb_path_query_first(
+                r.metadata, '$.usage.output_tokens ? (@.type() == "number")'
+            )::numeric as output_tokens
+        from public.turns as t
+        left join public.messages as r
+            on r.user_id = t.user_id and r.turn_id = t.id
+            and r.role = 'assistant'
+        where t.user_id = usage_of_user.user_id
+          and t.started_at >= usage_of_user.starts_at
+          and t.started_at < usage_of_user.ends_at
+    ),
+    priced as (
+        select
+            turned.*,
+            coalesce(input_tokens, output_tokens) is not null as has_usage,
+            0.000001 * (
+                coalesce(input_tokens, 0) * (prices -> model ->> 'input')::numeric
+                + coalesce(output_tokens, 0) * (prices -> model ->> 'output')::numeric
+            ) as cost
+        from turned
+    )
+    select jsonb_build_object(
+        'user_id', usage_of_user.user_id,
+        'turns', count(*),
+        'completed', count(*) filter (where p.status = 'completed'),
+        'failures', (
+            select coalesce(jsonb_object_agg(f.reason, f.turns), '{}')
+            from (
+                select coalesce(e.reason, e.status) as reason, count(*) as turns
+                from priced as e
+                where e.status in ('failed', 'interrupted')
+                group by 1
+            ) as f
+        ),
+        'input_tokens', coalesce(sum(p.input_tokens), 0),
+        'output_tokens', coalesce(sum(p.output_tokens), 0),
+        'cost', case
+            when bool_or(p.has_usage and p.cost is null) then null
+            else trim_scale(coalesce(sum(p.cost) filter (where p.has_usage), 0))
+        end,
+        'conversations', (
+            select count(*)
+            from public.conversations as c
+            where c.user_id = usage_of_user.user_id
+        ),
+        'messages', (
+            select count(*)
+            from public.messages as m
+            where m.user_id = usage_of_user.user_id
+        ),
+        -- As they lie on disk, compressed: no text is read for it.
+        'bytes', (
+            select coalesce(sum(
+                pg_column_size(m.content) + pg_column_size(m.metadata)
+                + coalesce(pg_column_size(m.generated_code), 0)
+            ), 0)
+            from public.messages as m
+            where m.user_id = usage_of_user.user_id
+        )
+    )
+    from priced as p;
+$$;
+
+revoke all on function private.usage_of_user from public, anon, authenticated, service_role;
+grant execute on function private.usage_of_user to service_role;
+comment on function private.usage_of_user is 'Figures of a user''s turns begun in a range, and what is stored of them now. Turns of deleted conversations are gone from both.';
+
+create function public.project_usage(
+    starts_at timestamptz,
+    ends_at timestamptz,
+    after_user_id uuid default null,
+    most integer default 100,
+    prices jsonb default '{}'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+    c_work constant interval := '2 seconds';
+    v_until constant timestamptz := clock_timestamp() + c_work;
+    v_user_id uuid := after_user_id;
+    v_users jsonb[] := '{}';
+begin
+    loop
+        -- One step in the index for each user, however many conversations each has.
+        select c.user_id into v_user_id
+        from public.conversations as c
+        where v_user_id is null or c.user_id > v_user_id
+        order by c.user_id
+        limit 1;
+
+        exit when v_user_id is null
+            or cardinality(v_users) >= most
+            or clock_timestamp() > v_until and cardinality(v_users) > 0;
+        v_users := v_users || private.usage_of_user(v_user_id, starts_at, ends_at, prices);
+    end loop;
+
+    return jsonb_build_object('users', to_jsonb(v_users), 'more', v_user_id is not null);
+end;
+$$;
+
+revoke all on function public.project_usage from public, anon, authenticated, service_role;
+grant execute on function public.project_usage to service_role;
+comment on function public.project_usage is 'A page of the project''s users in the order of their ids, each with the figures of private.usage_of_user: a listing. A step ends after two seconds of work; more says that users are left behind the last one.';
 
 -- Legal holds: what is held is removed by nobody until the hold is released.
 

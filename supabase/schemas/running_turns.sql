@@ -4,7 +4,9 @@
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it.
+-- draft, nor leaves a hole in it. That it also counts the running turns of all users lets processes
+-- that know nothing of each other share what the project carries; the index of running turns has no
+-- other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
 language sql volatile security invoker set search_path = ''
@@ -54,6 +56,11 @@ as $$
                 )
             ),
             '[]'
+        ),
+        'running', (
+            select count(*)
+            from public.turns as t
+            where t.status = 'running' and t.lease_expires_at > clock_timestamp()
         )
     )
     from asked as a
@@ -70,7 +77,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}]}; a turn that is locked is left out.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb

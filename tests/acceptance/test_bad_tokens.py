@@ -362,10 +362,8 @@ async def test_a_deleted_account_with_a_live_token_is_a_401(
     created = await user.functions.post("/conversations", json={})
     continued = await user.send("after", conversationId=conversation_id)
     loaded = await user.load(conversation_id)
+    unstored = await user.send("after", persistMessages=False)
     await user.functions.aclose()
-    async with bundle(settings_for(stack, turns_per_day=9), token=user.token) as limited:
-        body = {"request": "after", "persistMessages": False}
-        unstored = await limited.post("/mega-mind", json=body)
     assert (unstored.status_code, unstored.json()) == (401, UNAUTHORIZED)
     assert (sent.status_code, sent.json()) == (401, UNAUTHORIZED)
     assert (created.status_code, created.json()) == (401, UNAUTHORIZED)
@@ -414,7 +412,7 @@ async def test_tokens_signed_by_the_projects_published_keys_are_accepted(
         accepted = {*good, "shared secret"} if secret else {*good}
         assert {name for name, answer in seen.items() if answer == (200, None)} == accepted
         assert {*seen.values()} == {(200, None), (401, "unauthorized")}
-    assert proxy.calls == ["jwks.json"] * 2
+    assert [call for call in proxy.calls if call == "jwks.json"] == ["jwks.json"] * 2
 
 
 def by_hand_hs256(claims: dict[str, object], secret: bytes, kid: str) -> str:

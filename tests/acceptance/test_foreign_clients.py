@@ -2,31 +2,40 @@
 
 import asyncio
 import json
+import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from supabase import AsyncClient
 
 from local.node import NODE
+from local.settings import ROOT
 from local.stack import Stack
 from tests.support.clients import install_clients
 from tests.support.users import User
 
-LIVE_STATUSES = ["accepted", "thinking", "generating", "saving", "idle"]
+COMMITTED = ["accepted", "idle"]
+PASSING = ["thinking", "generating", "saving"]
 
 
 @pytest.fixture(scope="module")
 def javascript(stack: Stack) -> dict[str, Any]:
     """What supabase-js saw in one run of application.mjs."""
-    folder = install_clients()
+    return seen_by(stack, "application.mjs")
+
+
+def seen_by(stack: Stack, script: str, *arguments: str) -> dict[str, Any]:
+    """Run a script of tests/clients, and return what it printed."""
     environment = stack.settings.environment()
     done = subprocess.run(
         [
             str(NODE),
-            str(folder / "application.mjs"),
+            str(install_clients() / script),
             environment["SUPABASE_URL"],
             environment["SUPABASE_PUBLISHABLE_KEY"],
+            *arguments,
         ],
         capture_output=True,
         text=True,
@@ -50,9 +59,9 @@ def test_supabase_js_gets_a_turn_and_reads_its_rows(javascript: dict[str, Any]) 
 def test_supabase_js_receives_the_whole_turn_on_the_private_channel(
     javascript: dict[str, Any],
 ) -> None:
-    """Every status in order, and both committed messages."""
+    """Every status, and both committed messages."""
     assert javascript["joined"]["status"] == "SUBSCRIBED"
-    assert _statuses(javascript["events"]) == LIVE_STATUSES
+    assert_every_status(javascript["events"])
     received = [e["payload"] for e in javascript["events"] if e["event"] == "message"]
     assert [(m["seq"], m["role"]) for m in received] == [(1, "user"), (2, "assistant")]
     assert [m["row"] for m in received] == javascript["messages"]
@@ -65,6 +74,21 @@ def test_supabase_js_of_another_user_is_refused_everywhere(javascript: dict[str,
     assert "Unauthorized" in javascript["refused"]["reason"]
     assert javascript["unseen"] == []
     assert javascript["missing"] == 404
+
+
+@pytest.mark.promise("whole pages", red="one page is read; a closed channel stays closed")
+def test_the_readmes_lines_read_all_and_come_back_to_a_closed_channel(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Of a conversation of 1,202 messages, each once; what came while nobody listened, too."""
+    (lines,) = re.findall(r"^```js\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    file = tmp_path / "lines.mjs"
+    file.write_text(f"{lines}\nexport {{ conversationId, rows }};\n")
+    seen = seen_by(stack, "readme.mjs", str(file))
+    assert seen["first"] == ["user", "assistant"]
+    assert seen["seqs"] == list(range(1, 1_203))
+    assert seen["joins"] == 3
+    assert "message" in seen["events"]
 
 
 async def test_supabase_py_gets_a_turn_with_its_events_and_reads_its_rows(user: User) -> None:
@@ -93,7 +117,7 @@ async def test_supabase_py_gets_a_turn_with_its_events_and_reads_its_rows(user: 
     await client.realtime.close()
     assert status == "SUBSCRIBED"
     assert rows == [turn["userMessage"], turn["message"]]
-    assert _statuses(events) == LIVE_STATUSES
+    assert_every_status(events)
     assert [e["payload"]["seq"] for e in events if e["event"] == "message"] == [1, 2]
 
 
@@ -116,5 +140,12 @@ async def _join(client: AsyncClient, conversation_id: str, receive: Any) -> tupl
     return await asyncio.wait_for(outcome, timeout=20)
 
 
-def _statuses(events: list[dict[str, Any]]) -> list[str]:
-    return [e["payload"]["status"] for e in events if e["event"] == "status"]
+def assert_every_status(events: list[dict[str, Any]]) -> None:
+    """Assert that each came once: in order, on the road of commits and on that of the worker.
+
+    A commit's events may be slower than what the worker says right after it.
+    """
+    statuses = [e["payload"]["status"] for e in events if e["event"] == "status"]
+    assert [status for status in statuses if status in COMMITTED] == COMMITTED
+    assert [status for status in statuses if status not in COMMITTED] == PASSING
+    assert statuses[-1] == "idle"

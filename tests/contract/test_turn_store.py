@@ -89,6 +89,13 @@ class Road:
         (turn,) = extended.turns
         return turn
 
+    async def running(self, record: TurnRecord) -> int:
+        """Return how many turns run in the project, by the heartbeat of this one."""
+        extension = TurnExtension(
+            user_id=self.user_id, turn_id=record.turn.id, attempt=1, draft_offset=0, draft_tail=""
+        )
+        return (await self.store.extend_turns([extension], lease_seconds=60)).running
+
     async def load(self, record: TurnRecord) -> TurnRecord:
         """Load a turn as its owner."""
         return await self.store.load_turn(self.user_id, record.turn.id, caller=self.owner)
@@ -249,6 +256,12 @@ async def test_a_turn_is_loaded_by_its_owner_alone(road: Road) -> None:
     ):
         with pytest.raises(ForbiddenError):
             await refused
+
+
+async def test_a_heartbeat_counts_the_turns_that_run_in_the_project(road: Road) -> None:
+    """At least those of one user; others may run beside them."""
+    records = [await road.begin() for _ in range(5)]
+    assert await road.running(records[0]) >= 5
 
 
 async def test_the_service_names_the_user_and_finds_nothing_of_anothers(road: Road) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,26 @@ async def test_all_else_goes_where_it_went(stack: Stack, user: User, tmp_path: P
     assert ours == [200, 200, 200, 400]
     assert (rest.status_code, rest.json()) == (200, [])
     assert closed == [403, 401]
+
+
+@pytest.mark.promise("isolation", red="the route left out of the recipe; the local gateway's rule")
+@pytest.mark.parametrize("behind_envoy", [True, False])
+async def test_an_estimated_count_is_refused(
+    stack: Stack, user: User, other_user: User, tmp_path: Path, behind_envoy: bool
+) -> None:
+    """It would say how many rows a stranger has; an exact count is of one's own rows."""
+    await user.send("Mine")
+    keys = {"apikey": stack.settings.keys.publishable}
+    keys["authorization"] = f"Bearer {other_user.token}"
+    road = self_hosted(stack, tmp_path) if behind_envoy else nullcontext(stack.settings.url)
+    async with road as gateway, httpx.AsyncClient(base_url=gateway, headers=keys) as client:
+        answers = {
+            kind: await client.get("/rest/v1/messages", headers={"prefer": f"count={kind}"})
+            for kind in ("planned", "estimated", "exact")
+        }
+    assert [answer.status_code for answer in answers.values()] == [400, 400, 200]
+    assert answers["planned"].json()["code"] == "invalid_request"
+    assert answers["exact"].json() == []
 
 
 @pytest.mark.promise("forwarders", red="no rule for CORS")

@@ -211,7 +211,7 @@ async def test_a_turn_costs_two_calls_and_everything_else_one(
     assert costs == {
         "turn": ["begin_turn", "complete_turn"],
         "next turn": ["begin_turn", "complete_turn"],
-        "unstored": [],
+        "unstored": ["count_unstored_turn"],
         "load": ["load_conversation"],
         "load by post": ["load_conversation"],
         "list": ["list_conversations"],

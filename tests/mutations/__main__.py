@@ -55,6 +55,10 @@ MUTATIONS = (
              "if self._running.get(running.id) is running:", "if running.id in self._running:"),
     Mutation("the reply is stored before listeners have the rest", f"{TURNS}/worker.py",
              "await self._live_events.finish(running)", "pass"),
+    Mutation("text is sent beyond the project's budget", f"{TURNS}/event_budget.py",
+             "return 0 if self._owed else", "return"),
+    Mutation("a turn takes more than its part of the budget", f"{TURNS}/event_budget.py",
+             "max(here, self._registry.in_project)", "here"),
     Mutation("a begin whose answer was lost is begun under another id", f"{TURNS}/begin.py",
              "self._in_doubt.keep(key, begin)", "pass"),
 )  # fmt: skip

@@ -20,6 +20,7 @@ LISTINGS = {
     "list_expired_turns(integer)",
     "list_imports_left_behind(integer)",
     "list_users_due_for_retention(uuid,integer)",
+    "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb)",
 }
 FUNCTIONS = LISTINGS | {
     "extend_turns(jsonb,integer)",  # the one call of a process: each item names its user
@@ -29,9 +30,12 @@ FUNCTIONS = LISTINGS | {
 }
 FIND_BROKEN = "private.find_broken(uuid,integer,timestamp with time zone)"
 STATEMENTS = {
+    "extend_turns(jsonb,integer): public.turns",  # counts those that run in the project
     "list_expired_turns(integer): public.turns",
     "list_imports_left_behind(integer): public.import_parts",
     "list_users_due_for_retention(uuid,integer): public.conversations",
+    "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb):"
+    " public.conversations",
     # The operator's: of one user, or of all.
     "list_legal_holds(uuid,uuid,boolean): public.legal_holds",
     "list_retention_policies(uuid,uuid): public.retention_policies",

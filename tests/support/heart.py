@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from shared.ai.protocol import Engine
 from shared.auth.caller import Caller
 from shared.models.turns import MegaMindRequest, MegaMindResponse, TurnRecord
-from shared.turns.broadcaster import Broadcaster, Event
+from shared.turns.broadcaster import Broadcaster, Event, Outcome
 from shared.turns.follow import START, Place, TurnEvent
 from shared.turns.request import TurnRequest
 from shared.turns.running_turn import RunningTurn
@@ -29,13 +29,16 @@ class RecordingBroadcaster(Broadcaster):
         self.timeout = 0.5
         self.batches: list[list[Event]] = []
         self.is_hung = False
+        self.outcome: Outcome = "sent"
         self.given_up = 0
+        self._silent_until = 0.0
 
-    async def send(self, events: list[Event]) -> None:
+    async def send(self, events: list[Event]) -> Outcome:
         """Keep these events."""
         self.batches.append(events)
         if self.is_hung:
             await asyncio.sleep(self.timeout)
+        return self.outcome
 
     def give_up(self) -> None:
         """Count it."""
@@ -82,9 +85,16 @@ class Reading:
 class Process:
     """Everything that one process needs to run turns."""
 
-    def __init__(self, store: InMemoryStore, engine: Engine | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        store: InMemoryStore,
+        engine: Engine | None = None,
+        *,
+        broadcaster: RecordingBroadcaster | None = None,
+        **settings: Any,
+    ) -> None:
         self.store = store
-        self.broadcaster = RecordingBroadcaster()
+        self.broadcaster = broadcaster or RecordingBroadcaster()
         self.settings = unit_settings(**settings)
         summaries = Summaries(
             cast("Any", store),

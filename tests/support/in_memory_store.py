@@ -212,7 +212,10 @@ class InMemoryStore:
                     cancel_requested=turn is not None and is_ours and turn.is_cancel_requested,
                 )
             )
-        return ExtendedTurns(turns=answers)
+        running = sum(
+            turn.status == "running" and not turn.is_expired for turn in self.turns.values()
+        )
+        return ExtendedTurns(turns=answers, running=running)
 
     @_verb
     async def load_turn(self, user_id: UUID, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:

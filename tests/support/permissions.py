@@ -113,6 +113,7 @@ FUNCTIONS = {
     "list_expired_turns": BACKEND,
     "list_imports_left_behind": BACKEND,
     "list_users_due_for_retention": BACKEND,
+    "project_usage": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
@@ -166,6 +167,7 @@ PRIVATE_FUNCTIONS = {
         "retention_bound",
         "settle_turn",
         "title_from_request",
+        "usage_of_user",
     },
 }
 PRIVATE_TABLES = {
@@ -215,6 +217,11 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
     "list_expired_turns": lambda tenants, user_id: {"most": 0},
     "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
     "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
+    "project_usage": lambda tenants, user_id: {
+        "starts_at": "2026-01-01T00:00:00Z",
+        "ends_at": "2027-01-01T00:00:00Z",
+        "most": 0,
+    },
     "extend_turns": lambda tenants, user_id: {
         "extensions": [
             {

@@ -50,6 +50,7 @@ SECTIONS = {
         "Postgres away": "Killed, stopped, full, locked or deadlocked: nothing is lost or doubled.",
         "model fails": "An AI that hangs, fails or talks nonsense leaves a stored message.",
         "Realtime away": "Live events are a hint: without them nothing fails or waits.",
+        "live events": "What goes over Realtime keeps to a budget that the whole project shares.",
         "take-over": "A lost worker's turn is gone on with, by one other alone.",
         "client gone": "A turn whose client leaves is worked on and stored.",
         "limits": "Limits hold for many requests at once; a full process refuses early.",

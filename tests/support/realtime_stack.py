@@ -64,7 +64,12 @@ class RealtimeStack:
         self.postgres.start()
         database.shape(self.postgres.url())
         self.postgres.execute(POLICIES)
+        self.start_server()
+
+    def start_server(self, *, events_per_second: float = 100_000, tick_seconds: float = 5) -> None:
         environment = {
+            "LOCAL_REALTIME_EVENTS_PER_SECOND": str(events_per_second),
+            "LOCAL_REALTIME_TICK_SECONDS": str(tick_seconds),
             "SUPABASE_DB_URL": self.postgres.url(),
             "SUPABASE_JWT_SECRET": SECRET,
             "SUPABASE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
@@ -75,10 +80,13 @@ class RealtimeStack:
         self.wait_for_health(200)
 
     def stop(self) -> None:
+        self.stop_server()
+        self.postgres.remove()
+
+    def stop_server(self) -> None:
         if self.process is not None:
             self.process.terminate()
             self.process.wait()
-        self.postgres.remove()
 
     def wait_for_health(self, status: int) -> None:
         deadline = time.monotonic() + PATIENCE

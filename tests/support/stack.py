@@ -6,6 +6,7 @@ pytest takes its folders away from all others.
 
 import contextlib
 import json
+import secrets
 import shutil
 import socket
 import tempfile
@@ -20,14 +21,25 @@ from local.ports import Ports
 from local.settings import LocalSettings
 from local.stack import Stack
 
+# Below the ports that systems give to outgoing connections: one of those could take the port of a
+# server that is killed, before it is started again.
+LISTENING = range(12_000, 32_000)
+# One stack serves tests that have nothing to do with each other: the limit of one small project
+# would close the channels of some for what others send.
+WITHOUT_LIMITS = {"LOCAL_REALTIME_EVENTS_PER_SECOND": "100000"}
+
 
 def free_ports(count: int) -> list[int]:
     """Return ports that nothing listens on, all different."""
+    ports: list[int] = []
     with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        while len(ports) < count:
+            port = secrets.choice(LISTENING)
+            probe = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def settings_in(home: Path) -> LocalSettings:
@@ -44,7 +56,7 @@ def temporary_home() -> Path:
 def running_stack(**environment: str) -> Iterator[Stack]:
     """Run a stack of one's own, which may be broken at will."""
     home = temporary_home()
-    stack = Stack(settings_in(home), with_seed=False, environment=environment)
+    stack = Stack(settings_in(home), with_seed=False, environment={**WITHOUT_LIMITS, **environment})
     try:
         stack.up()
         yield stack
@@ -74,7 +86,7 @@ def shared_stack(root: Path, name: str, **environment: str) -> Iterator[Stack]:
             state["home"] = str(temporary_home())
         home = Path(state["home"])
         settings = LocalSettings(home, home / ".env.local", Ports(*state["ports"]))
-        stack = Stack(settings, with_seed=False, environment=environment)
+        stack = Stack(settings, with_seed=False, environment={**WITHOUT_LIMITS, **environment})
         if state["count"] == 0:
             try:
                 stack.up()

@@ -44,7 +44,6 @@ def test_three_settings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """All others have defaults."""
     settings = load(monkeypatch)
     assert settings.supabase_url == "https://project.example"
-    assert settings.expected_issuer == "https://project.example/auth/v1"
     assert settings.jwt_audience == "authenticated"
     assert settings.supabase_jwt_secret is None
     assert settings.mega_mind_model is None
@@ -98,6 +97,8 @@ def test_an_empty_setting_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, name
         ("STORE_TIMEOUT", "soon", ".*valid number.*"),
         ("STORE_TIMEOUT", "3601", ".*3600"),
         ("REALTIME_TIMEOUT", "0", ".*greater than 0"),
+        ("REALTIME_EVENTS_PER_SECOND", "0", ".*greater than 0"),
+        ("LIVE_DELTAS", "some", ".*'all', 'others' or 'off'"),
         ("MAX_BODY_BYTES", "0", ".*greater than 0"),
         ("MAX_BODY_BYTES", "8MB", ".*valid integer.*"),
         ("MAX_REPLY_CHARS", "-1", ".*greater than 0"),
@@ -185,28 +186,32 @@ def test_env_files_are_read_and_the_environment_wins(
     assert (settings.log_level, settings.history_tokens, settings.store_timeout) == ("error", 2, 3)
 
 
+OWN = "{url}/auth/v1"
+
+
 @pytest.mark.parametrize(
-    ("url", "local"),
+    ("url", "issuer", "required"),
     [
-        ("http://127.0.0.1:54321", True),
-        ("http://localhost:54321", True),
-        ("http://[::1]:54321", True),
-        ("http://127.8.8.8", True),
-        ("https://project.example", False),
-        ("http://10.0.0.5:8000", False),
-        ("http://localhost.example", False),
-        ("http://127.0.0.1.example", False),
-        ("http://kong:8000", False),
+        ("http://127.0.0.1:54321", OWN, False),
+        ("http://localhost:54321", OWN, False),
+        ("http://[::1]:54321", OWN, False),
+        ("http://127.8.8.8", OWN, False),
+        ("https://project.supabase.co", OWN, True),
+        ("https://supabase.co.example", None, False),
+        ("http://10.0.0.5:8000", None, False),
+        ("http://localhost.example", None, False),
+        ("http://127.0.0.1.example", None, False),
+        ("http://kong:8000", None, False),
     ],
 )
-def test_only_this_machines_auth_may_leave_out_the_issuer(
-    monkeypatch: pytest.MonkeyPatch, url: str, local: bool
+def test_the_issuer_is_required_of_hosted_projects_and_free_on_self_hosted_stacks(
+    monkeypatch: pytest.MonkeyPatch, url: str, issuer: str | None, required: bool
 ) -> None:
-    """Strict for everything else, and for everyone once JWT_ISSUER is set."""
+    """Auth on this machine may leave it out; once JWT_ISSUER is set, nobody may."""
     settings = load(monkeypatch, SUPABASE_URL=f"{url}/")
     assert settings.supabase_url == url
-    assert settings.is_local is local
-    assert settings.requires_issuer is not local
+    assert settings.expected_issuer == (issuer and issuer.format(url=url))
+    assert settings.requires_issuer is required
     named = load(monkeypatch, SUPABASE_URL=url, JWT_ISSUER="https://auth.example")
     assert named.requires_issuer is True
     assert named.expected_issuer == "https://auth.example"

@@ -174,3 +174,29 @@ test("a conversation that can't be reached is asked for until it can", async () 
   await vi.advanceTimersByTimeAsync(30_000);
   expect(seqs(chat)).toEqual([1]);
 });
+
+test("a turn that writes and whose text doesn't come is followed as a stream", async () => {
+  vi.useFakeTimers();
+  const follow = vi.fn(() => ({ [Symbol.asyncIterator]: () => ({ next: gone }) }) as never);
+  const chat = open(async () => loaded(rows(1, 1)), { follow });
+  await vi.advanceTimersByTimeAsync(10);
+  chat.join();
+  chat.say({ event: "status", payload: { turnId: "t", attempt: 1, status: "generating" } });
+  await vi.advanceTimersByTimeAsync(2_900);
+  expect(follow).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(200);
+  expect(follow).toHaveBeenCalledOnce();
+});
+
+test("a turn whose text comes over Realtime is followed there", async () => {
+  vi.useFakeTimers();
+  const follow = vi.fn();
+  const chat = open(async () => loaded(rows(1, 1)), { follow });
+  await vi.advanceTimersByTimeAsync(10);
+  chat.join();
+  const said = { turnId: "t", attempt: 1 };
+  chat.say({ event: "status", payload: { ...said, status: "generating" } });
+  chat.say({ event: "delta", payload: { ...said, offset: 0, text: "Hello" } });
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(follow).not.toHaveBeenCalled();
+});

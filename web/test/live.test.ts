@@ -1,4 +1,4 @@
-// promise page in trouble: red on a closed topic not joined again
+// promise page in trouble: red on a closed topic not joined again; losses forgotten at each join
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { afterEach, expect, test, vi } from "vitest";
 import { listen } from "../src/core/live";
@@ -63,7 +63,10 @@ function connected(): SupabaseClient {
   return client;
 }
 
-afterEach(() => client.removeAllChannels());
+afterEach(async () => {
+  vi.useRealTimers();
+  await client.removeAllChannels();
+});
 
 const listener = () => ({ onEvent: vi.fn(), onJoined: vi.fn() });
 
@@ -91,4 +94,50 @@ test("a topic that the server has closed is joined again", async () => {
   await vi.waitFor(() => expect(follower.onJoined).toHaveBeenLastCalledWith(true), 3_000);
   expect(FakeSocket.joins).toBe(2);
   leave();
+});
+
+/** Let the topic be joined, and closed as soon as it is; return how long each join took to come. */
+async function lose(times: number): Promise<number[]> {
+  const pauses: number[] = [];
+  for (let loss = 0; loss < times; loss += 1) {
+    const joins = FakeSocket.joins;
+    const lost = Date.now();
+    FakeSocket.last.shut(TOPIC);
+    while (FakeSocket.joins === joins) await vi.advanceTimersByTimeAsync(50);
+    pauses.push(Date.now() - lost);
+    await vi.advanceTimersByTimeAsync(50); // the answer
+  }
+  return pauses;
+}
+
+test("the pause before a join grows with each loss, and is short again after a quiet minute", async () => {
+  vi.useFakeTimers();
+  connected();
+  const follower = listener();
+  const leave = listen(client, "c", follower);
+  await vi.advanceTimersByTimeAsync(100);
+  const pauses = await lose(10);
+  pauses.forEach((pause, loss) => {
+    const most = Math.min(500 * 2 ** loss, 60_000);
+    expect(pause).toBeGreaterThanOrEqual(most / 2);
+    expect(pause).toBeLessThanOrEqual(most + 100);
+  });
+  await vi.advanceTimersByTimeAsync(59_000);
+  expect((await lose(1))[0]).toBeGreaterThan(29_000);
+  await vi.advanceTimersByTimeAsync(61_000);
+  expect((await lose(1))[0]).toBeLessThan(700);
+  leave();
+});
+
+test("who is lost at the same moment comes back at different ones", async () => {
+  vi.useFakeTimers();
+  const pauses = new Set<number>();
+  for (let tab = 0; tab < 5; tab += 1) {
+    connected();
+    const leave = listen(client, "c", listener());
+    await vi.advanceTimersByTimeAsync(100);
+    pauses.add((await lose(6)).at(-1) ?? 0);
+    leave();
+  }
+  expect(pauses.size).toBeGreaterThan(1);
 });

@@ -126,9 +126,10 @@ function readSettings(): Settings | null {
     console.error("FORWARD_URL and FORWARD_SECRET are needed: supabase secrets set ...");
     return null;
   }
-  // The platform's own limits are 150 and 400 seconds: ours end in an answer.
+  // The platform's own limits: 150 seconds to the first byte, and a worker's life of 150 on the free
+  // plan, 400 on others. Ours are shorter, and end in an answer.
   const firstByteSeconds = Number(Deno.env.get("FORWARD_FIRST_BYTE_SECONDS") || 145);
-  const totalSeconds = Number(Deno.env.get("FORWARD_TOTAL_SECONDS") || 390);
+  const totalSeconds = Number(Deno.env.get("FORWARD_TOTAL_SECONDS") || 140);
   if (!(firstByteSeconds > 0 && totalSeconds > 0)) {
     console.error("FORWARD_FIRST_BYTE_SECONDS and FORWARD_TOTAL_SECONDS have to be numbers");
     return null;

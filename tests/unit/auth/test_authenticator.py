@@ -9,6 +9,7 @@ import httpx
 import jwt
 import pytest
 import respx
+from structlog.testing import capture_logs
 
 from shared.auth.authenticator import LEEWAY_SECONDS, MAX_TOKEN_BYTES, Authenticator
 from shared.auth.caller import Caller
@@ -145,6 +146,31 @@ async def test_a_project_that_is_not_local_requires_its_issuer(
     forged = jwt_of(claims)
     with pytest.raises(UnauthorizedError):
         await authenticator(pool).caller(bearer(forged))
+
+
+@pytest.mark.parametrize("claims", [{}, {"iss": "https://outside.example/auth/v1"}], ids=str)
+async def test_a_self_hosted_stacks_token_may_name_any_issuer_or_none(
+    pool: httpx.AsyncClient, claims: dict[str, object]
+) -> None:
+    """Its Auth names its address outside, or none before May 2026; the signature is checked."""
+    settings = unit_settings(supabase_url="http://api-gw:8000", jwt_issuer=None)
+    mine = jwt_of({**claims_for(str(ME)), **claims})
+    assert (await authenticator(pool, settings).caller(bearer(mine))).user_id == ME
+    with pytest.raises(UnauthorizedError):
+        await authenticator(pool, settings).caller(bearer(mine[:-2]))
+
+
+async def test_why_tokens_are_refused_is_logged_once_a_minute(pool: httpx.AsyncClient) -> None:
+    """With what a token has to name, and without a word of one."""
+    verifier = authenticator(pool)
+    with capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(UnauthorizedError):
+                await verifier.caller(bearer(token(iss="https://secret.example")))
+    (warning,) = [line for line in logs if line["event"] == "tokens_refused"]
+    assert warning["reasons"] == {"InvalidIssuerError": 1}
+    assert (warning["issuer"], warning["audience"]) == (ISSUER, "authenticated")
+    assert "secret.example" not in str(logs)
 
 
 def jwt_of(claims: dict[str, object]) -> str:

@@ -15,6 +15,7 @@ from tests.support.envoy import RECIPE, SUPABASE, entrypoint
 
 SELF_HOSTED = ROOT / "deploy" / "self-hosted"
 KONG = RECIPE.parent / "kong"
+DOCKERFILE = ROOT / "Dockerfile"
 COMPOSE = sorted((ROOT / "deploy").glob("*/docker-compose*.yml"))
 # The fields of a service and of a route that Kong's declarative format knows.
 KONG_SERVICE = {
@@ -59,7 +60,7 @@ def longest_silence() -> float:
 def test_streams_may_live_as_long_as_their_turn() -> None:
     """Neither gateway ends what isn't silent for longer than an answer may be."""
     envoy, *_ = yaml.safe_load((RECIPE / "route.yaml").read_text())
-    (kong,) = yaml.safe_load((KONG / "services.yaml").read_text())
+    kong, _ = yaml.safe_load((KONG / "services.yaml").read_text())
     assert seconds(envoy["route"]["timeout"]) == 0
     assert seconds(envoy["route"]["idle_timeout"]) > longest_silence()
     assert kong["read_timeout"] / 1000 > longest_silence()
@@ -75,11 +76,11 @@ def test_a_gateway_repeats_only_what_never_arrived() -> None:
 
 def test_kongs_file_has_only_fields_that_kong_knows() -> None:
     """And a path that is a whole-name expression, which goes before any prefix."""
-    (service,) = yaml.safe_load((KONG / "services.yaml").read_text())
-    (route,) = service["routes"]
-    assert service.keys() <= KONG_SERVICE
-    assert route.keys() <= KONG_ROUTE
-    (path,) = route["paths"]
+    services = yaml.safe_load((KONG / "services.yaml").read_text())
+    routes = [route for service in services for route in service["routes"]]
+    assert all(service.keys() <= KONG_SERVICE for service in services)
+    assert all(route.keys() <= KONG_ROUTE for route in routes)
+    (path,) = routes[0]["paths"]
     ours = re.compile(path.removeprefix("~"))
     assert path.startswith("~/functions/v1/")
     assert ours.match("/functions/v1/conversations/1")
@@ -93,7 +94,7 @@ def test_kongs_entrypoint_puts_our_service_among_supabases(
     """In what their script reads; marked as an expression unless Kong does that by itself."""
     theirs = f"_format_version: {version}\n\nservices:\n  - name: auth\n    url: http://auth/\n"
     done = run_kong(tmp_path, theirs, f"cat /home/kong/temp.yml >{tmp_path}/read.yml; exit 7")
-    ours, auth = yaml.safe_load((tmp_path / "read.yml").read_text())["services"]
+    ours, _, auth = yaml.safe_load((tmp_path / "read.yml").read_text())["services"]
     assert done.returncode == 7, done.stderr
     assert (ours["name"], auth["name"]) == ("message-persistence", "auth")
     assert ours["routes"][0]["paths"][0].startswith(f"{mark}/functions/v1/(")
@@ -133,7 +134,7 @@ def run_kong(folder: Path, theirs: str, start: str) -> subprocess.CompletedProce
     return done
 
 
-@pytest.mark.parametrize("missing", ["- name: functions-v1-all", "route_config:"])
+@pytest.mark.parametrize("missing", ["- name: functions-v1-all", "route_config:", " routes:"])
 def test_envoys_entrypoint_says_so_where_supabase_changed_its_file(
     tmp_path: Path, missing: str
 ) -> None:
@@ -191,11 +192,56 @@ def test_a_port_of_the_hosts_is_not_the_containers() -> None:
     assert service["environment"]["PORT"] == container
 
 
-def test_the_services_settings_are_ones_that_it_has() -> None:
-    """Each variable that the override gives the service is read by it."""
-    given = compose(SELF_HOSTED / "docker-compose.message-persistence.yml")
-    names = {name.lower() for name in given["message-persistence"]["environment"]}
-    assert names - {"supabase_secret_keys"} <= Settings.model_fields.keys()
+# Which settings no recipe gives: one is for tests, one is set by the host itself.
+NOT_GIVEN = {"crash_point", "aws_lambda_function_name"}
+# What the self-hosted stack says of itself; the override takes it from there.
+OF_THE_STACK = {
+    "SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SECRET_KEYS", "SUPABASE_JWT_SECRET",
+}  # fmt: skip
+LAMBDA = ROOT / "deploy" / "lambda" / "template.yaml"
+
+
+def test_a_compose_file_takes_every_setting_from_a_file() -> None:
+    """What a file says counts: nothing but the stack's own is set beside it."""
+    alone, _, beside = (compose(path) for path in COMPOSE)
+    services = [services["message-persistence"] for services in (alone, beside)]
+    assert services[0]["env_file"] == ".env"
+    assert services[1]["env_file"] == [{"path": "./message-persistence.env", "required": False}]
+    assert [{*service["environment"]} for service in services] == [{"PORT"}, OF_THE_STACK]
+
+
+def test_the_example_has_every_setting() -> None:
+    """It is what such a file is copied from."""
+    named = {*re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)}
+    wanted = {name.upper() for name in Settings.model_fields.keys() - NOT_GIVEN}
+    assert wanted - named == {"SUPABASE_SECRET_KEYS"}
+    assert {
+        name.lower() for name in named - {"SUPABASE_SECRET_KEY"}
+    } <= Settings.model_fields.keys()
+
+
+def test_lambdas_template_takes_every_setting() -> None:
+    """As a parameter, or set for what Lambda is."""
+    text = LAMBDA.read_text()
+    given = {*re.findall(r"^ {10}([A-Z_]+):", text, re.MULTILINE)}
+    wanted = {name.upper() for name in Settings.model_fields.keys() - NOT_GIVEN}
+    assert wanted - given == {"SUPABASE_SECRET_KEYS"}
+    parameters = {*re.findall(r"^  ([A-Za-z]+): *(?:\{.*\})?$", text.split("Conditions:")[0], re.M)}
+    assert {*re.findall(r"!Ref ([A-Za-z]+)", text)} - {"SweepRole"} <= parameters
+
+
+def test_images_are_pinned_by_digest_and_containers_may_do_little() -> None:
+    """The same bits each time; no root, no capability, a bounded memory, nothing written."""
+    froms = re.findall(r"^(?:FROM|ARG PYTHON=) ?(\S*[:/]\S*)", DOCKERFILE.read_text(), re.MULTILINE)
+    assert len(froms) == 2
+    assert all(re.search(r"@sha256:[0-9a-f]{64}$", name) for name in froms)
+    for path in COMPOSE:
+        for service in compose(path).values():
+            if "build" in service:
+                assert service["read_only"] is True
+                assert service["cap_drop"] == ["ALL"]
+                assert service["security_opt"] == ["no-new-privileges:true"]
+                assert service["mem_limit"]
 
 
 def run(script: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

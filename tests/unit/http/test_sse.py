@@ -14,7 +14,7 @@ from shared.turns.follow import START, Place, TurnEvent
 async def sent(stream: AsyncIterator[TurnEvent]) -> list[bytes]:
     """Return the chunks of a response to these events."""
     response = event_stream(stream)
-    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["cache-control"] == "no-store"
     return [bytes(chunk) async for chunk in response.body_iterator]  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from local import ports
 from local.errors import LocalStackError, PortTakenError
 from local.ports import API_PORT, Ports, is_free, is_listening, require_free_port
 
@@ -65,3 +66,14 @@ def test_a_port_is_its_listeners_alone() -> None:
         assert not is_listening(psutil.Process(os.getppid()), port)
         assert not is_free(port)
     assert is_free(port)
+
+
+def test_a_port_that_a_killed_program_still_holds_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody is seen to hold it, and a moment later it is free."""
+    seen = iter([False, False, True])
+    monkeypatch.setattr(ports, "is_free", lambda _: next(seen))
+    monkeypatch.setattr(ports, "_holder_of", lambda _: "")
+    ports.require_free_port(1, "api")
+    assert next(seen, None) is None

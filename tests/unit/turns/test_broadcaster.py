@@ -66,7 +66,6 @@ async def test_an_older_projects_key_is_sent_as_a_token_too(
 @pytest.mark.parametrize(
     "failure",
     [
-        httpx.Response(429),
         httpx.Response(500),
         httpx.Response(403),
         httpx.ConnectError("refused"),
@@ -74,7 +73,7 @@ async def test_an_older_projects_key_is_sent_as_a_token_too(
         RuntimeError("whatever"),
         None,
     ],
-    ids=["429", "500", "403", "refused", "reset", "bug", "hanging"],
+    ids=["500", "403", "refused", "reset", "bug", "hanging"],
 )
 async def test_after_a_failure_nothing_is_tried_for_a_while(
     broadcaster: Broadcaster, realtime: respx.Route, failure: httpx.Response | Exception | None
@@ -95,6 +94,25 @@ async def test_after_a_failure_nothing_is_tried_for_a_while(
     for _ in range(3):
         await broadcaster.send([EVENT])
     assert playing.count == 5
+
+
+async def test_after_a_refusal_for_the_limit_it_is_silent_for_longer_and_not_like_others(
+    broadcaster: Broadcaster, realtime: respx.Route
+) -> None:
+    """A mean takes its time to fall, and processes that came back together would pass it again."""
+    realtime.mock(side_effect=(playing := Playing(httpx.Response(429))))
+    clock = asyncio.get_running_loop().time
+    silences = []
+    for _ in range(20):
+        started = clock()
+        assert await broadcaster.send([EVENT]) == "later"
+        while broadcaster.is_silent:
+            assert await broadcaster.send([EVENT]) == "later"
+            await asyncio.sleep(0.1)
+        silences.append(clock() - started)
+    assert playing.count == 20
+    assert SILENT_SECONDS <= min(silences) < max(silences) <= 3 * SILENT_SECONDS + 0.2
+    assert max(silences) - min(silences) > SILENT_SECONDS / 2
 
 
 async def test_a_batch_that_is_given_up_counts_as_a_failure(

@@ -32,6 +32,7 @@ class LeaseStore:
         self.calls: list[list[TurnExtension]] = []
         self.answers: defaultdict[uuid.UUID, dict[str, bool] | None] = defaultdict(lambda: WELL)
         self.is_away = False
+        self.running = 0
         self.on_call: Callable[[], None] = lambda: None
 
     async def extend_turns(
@@ -44,7 +45,8 @@ class LeaseStore:
         said = [(sent.turn_id, self.answers[sent.turn_id]) for sent in extensions]
         self.on_call()
         return ExtendedTurns(
-            turns=[ExtendedTurn(turn_id=i, **answer) for i, answer in said if answer is not None]
+            turns=[ExtendedTurn(turn_id=i, **answer) for i, answer in said if answer is not None],
+            running=self.running,
         )
 
     def drafts(self) -> list[list[tuple[int, str]]]:
@@ -81,6 +83,17 @@ async def test_all_running_turns_share_one_call(store: LeaseStore) -> None:
         [(0, ""), (3, ""), (5, "")],
     ]
     assert {sent.user_id for sent in store.calls[0]} == {turns[0].user_id}
+
+
+async def test_the_process_learns_how_many_turns_run_in_the_project(store: LeaseStore) -> None:
+    """By each answer, so that its live events take no more than their part."""
+    store.running = 12
+    registry = await beating(await begun_turn(), store=store)
+    await asyncio.sleep(1)
+    assert registry.in_project == 12
+    store.is_away = True
+    await asyncio.sleep(2)
+    assert registry.in_project == 12
 
 
 async def test_a_turn_learns_that_it_is_lost_or_is_to_stop(store: LeaseStore) -> None:
@@ -174,7 +187,9 @@ async def test_leases_are_kept_while_everything_else_waits_for_a_connection() ->
 
     with respx.mock() as router:
         router.post(f"{URL}/rest/v1/rpc/ping").mock(side_effect=slowly)
-        extended = router.post(f"{URL}/rest/v1/rpc/extend_turns").respond(json={"turns": []})
+        extended = router.post(f"{URL}/rest/v1/rpc/extend_turns").respond(
+            json={"turns": [], "running": 0}
+        )
         async with create_pool(settings) as pool, asyncio.TaskGroup() as callers:
             store = Store(Clients(settings, pool), timeout=10, at_once=2)
             for _ in range(4):

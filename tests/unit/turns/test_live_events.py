@@ -1,37 +1,48 @@
-"""Live events: what listeners get of running turns, in order, in batches, at Realtime's rate."""
+"""Live events: what listeners get of running turns, in order, in batches, within a budget."""
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from shared.turns import live_events
-from shared.turns.live_events import GATHER_SECONDS, MAX_DELTA, LiveEvents
+from shared.turns.live_events import LiveEvents
+from shared.turns.live_reader import GATHER_SECONDS, MAX_DELTA, PIECE_SECONDS
 from shared.turns.registry import TurnRegistry
 from shared.turns.running_turn import RunningTurn
 from tests.support.heart import RecordingBroadcaster, begun_turn, later_attempt
+
+ROOMY = 10_000  # events a second: as many as anybody wants
 
 
 class Sending:
     """Some turns, and what goes out of them."""
 
-    def __init__(self, turns: Sequence[RunningTurn]) -> None:
-        registry = TurnRegistry(limit=1_000)
+    def __init__(
+        self, turns: Sequence[RunningTurn], *, events_per_second: float = ROOMY, **options: Any
+    ) -> None:
+        self.registry = TurnRegistry(limit=1_000)
         self.turns = turns
         self.broadcaster = RecordingBroadcaster()
-        self.live = LiveEvents(registry, self.broadcaster)
+        self.live = LiveEvents(
+            self.registry, self.broadcaster, events_per_second=events_per_second, **options
+        )
         for turn in turns:
-            registry.add(turn, asyncio.sleep(10_000))
+            self.registry.add(turn, asyncio.sleep(10_000))
         self.live.start()
 
     def statuses(self) -> list[list[str]]:
         """Return the statuses of each batch that went out."""
         return [[event["payload"]["status"] for event in b] for b in self.broadcaster.batches]
 
+    def text(self) -> str:
+        """Return the text that went out, piece by piece."""
+        return "|".join(event["text"] for event in self.broadcaster.says() if "text" in event)
 
-async def sending(count: int = 1) -> Sending:
+
+async def sending(count: int = 1, **options: Any) -> Sending:
     """Start so many turns that nobody works on."""
-    return Sending([await begun_turn() for _ in range(count)])
+    return Sending([await begun_turn() for _ in range(count)], **options)
 
 
 async def test_an_event_says_what_and_whose_and_is_private() -> None:
@@ -101,50 +112,135 @@ async def test_turns_share_a_request() -> None:
     assert out.statuses() == [["thinking", "generating"] * 50]
 
 
-async def test_more_turns_than_one_request_holds_take_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Each has its turn: those that were served last wait for the others."""
-    monkeypatch.setattr(live_events, "MOST_TURNS", 2)
-    out = await sending(5)
+async def test_statuses_that_are_more_than_one_request_holds_take_another_at_once() -> None:
+    """Realtime refuses the whole of one that is over the limit with it; none is dropped."""
+    out = await sending(30, events_per_second=12)
     for turn in out.turns:
         turn.show("thinking")
-    await asyncio.sleep(2.5 * GATHER_SECONDS)
-    for turn in out.turns[:2]:
-        turn.show("generating")
-    await asyncio.sleep(4 * GATHER_SECONDS)
-    assert out.statuses() == [
-        ["thinking"] * 2,
-        ["thinking"] * 2,
-        ["thinking", "generating"],
-        ["generating"],
-    ]
+    await asyncio.sleep(1.01 * GATHER_SECONDS)
+    assert out.statuses() == [["thinking"] * 12, ["thinking"] * 12, ["thinking"] * 6]
 
 
-async def test_many_events_are_paced_and_a_turn_that_ends_does_not_wait_for_that(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """After a batch of many the next one gathers for longer, unless somebody waits for it."""
-    monkeypatch.setattr(live_events, "EVENTS_PER_SECOND", 0.01)
-    out = await sending(2)
+async def test_text_waits_for_the_budget_and_a_status_does_not() -> None:
+    """What begins and statuses have cost is paid for first, and then all of the text goes out."""
+    out = await sending(2, events_per_second=1)
     writing, ending = out.turns
     writing.show("generating")
+    writing.write("Hel")
     await asyncio.sleep(1)
-    writing.write("Hello")
-    await asyncio.sleep(90)
-    assert len(out.broadcaster.batches) == 1
-    ending.show("saving")
-    await asyncio.wait_for(out.live.finish(ending), 0.1)
-    assert out.broadcaster.says()[1:] == [
-        {"attempt": 1, "status": "saving"},
-        {"attempt": 1, "offset": 0, "text": "Hello"},
-    ]
+    ending.show("thinking")
+    await asyncio.sleep(2)
+    writing.write("lo")
+    assert out.statuses() == [["generating"], ["thinking"]]
+    await asyncio.sleep(2.5)
+    assert out.text() == ""
+    await asyncio.sleep(1)
+    assert out.text() == "Hello"
+
+
+async def test_the_first_pieces_go_out_at_once_and_later_ones_twice_a_second() -> None:
+    """However fast the AI writes."""
+    out = await sending()
+    for _ in range(100):
+        out.turns[0].write("x")
+        await asyncio.sleep(0.02)
+    moments = out.text().split("|")
+    assert [len(text) < PIECE_SECONDS / 0.02 / 2 for text in moments[:2]] == [True] * 2
+    assert {round(len(text) * 0.02 / PIECE_SECONDS, 1) for text in moments[2:]} <= {1.0, 1.2}
+    assert len(moments) == 4
+
+
+@pytest.mark.parametrize(("in_project", "per_second"), [(0, 25), (100, 25), (1_000, 2.5)])
+async def test_each_turn_of_a_project_has_the_same_part_of_its_budget(
+    in_project: int, per_second: float
+) -> None:
+    """Whichever process runs it, by what the last heartbeat counted in all of them."""
+    out = await sending(100, events_per_second=25)
+    out.registry.in_project = in_project
+    async with asyncio.timeout(600):
+        for _ in range(1_800):
+            for turn in out.turns:
+                turn.write("x")
+            await asyncio.sleep(0.1)
+    # The begins of a hundred turns come first.
+    most = (180 - 100 * 2 / per_second) * per_second
+    assert 0.9 * most < len(out.broadcaster.says()) < 1.1 * most
+    assert max(map(len, out.broadcaster.batches)) <= 25
+    told = [event["turnId"] for batch in out.broadcaster.batches for event in payloads(batch)]
+    shares = [told.count(str(turn.id)) for turn in out.turns]
+    assert max(shares) - min(shares) <= 1
+
+
+def payloads(batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the events of a batch say."""
+    return [event["payload"] for event in batch]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "sent"),
+    [("all", {"streamed", "asked"}), ("others", {"asked"}), ("off", set())],
+)
+async def test_whose_text_goes_out_is_a_setting(deltas: str, sent: set[str]) -> None:
+    """Statuses are those of every turn."""
+    out = await sending(2, deltas=deltas)
+    streamed, asked = out.turns
+    streamed.is_streamed = True
+    for turn, text in ((streamed, "streamed"), (asked, "asked")):
+        turn.show("generating")
+        turn.write(text)
+    await asyncio.sleep(10)
+    assert set(out.text().split("|")) - {""} == sent
+    assert [event.get("status") for event in out.broadcaster.says()].count("generating") == 2
+
+
+async def test_a_refusal_loses_nothing_and_a_silence_gathers() -> None:
+    """What Realtime refused for its limit goes out later, with what has come meanwhile."""
+    out = await sending()
+    (turn,) = out.turns
+    turn.show("generating")
+    turn.write("Hel")
+    out.broadcaster.outcome = "later"
+    await asyncio.sleep(1.5 * GATHER_SECONDS)
+    out.broadcaster.outcome = "sent"
+    out.broadcaster._silent_until = asyncio.get_running_loop().time() + 60
+    refused = len(out.broadcaster.batches)
+    turn.write("lo")
+    await asyncio.sleep(50)
+    assert len(out.broadcaster.batches) == refused
+    await asyncio.sleep(11)
+    assert payloads(out.broadcaster.batches[-1])[0]["status"] == "generating"
+    assert out.text().endswith("|Hello")
+
+
+async def test_during_a_silence_no_turn_waits() -> None:
+    """It ends without the statuses that were left."""
+    out = await sending()
+    out.broadcaster._silent_until = asyncio.get_running_loop().time() + 60
+    out.turns[0].show("thinking")
+    out.turns[0].show("saving")
+    await asyncio.wait_for(out.live.finish(out.turns[0]), 0.001)
+
+
+async def test_a_turn_whose_statuses_are_out_does_not_wait_at_its_end() -> None:
+    """Nothing more is sent of it: the reply that is committed next says the rest."""
+    out = await sending()
+    (turn,) = out.turns
+    turn.show("generating")
+    turn.write("Hel")
+    await asyncio.sleep(10)
+    turn.write("lo")
+    turn.show("saving")
+    await asyncio.wait_for(out.live.finish(turn), 0.001)
+    await asyncio.sleep(10)
+    assert [event.get("status") for event in out.broadcaster.says()] == ["generating", None]
+    assert out.text() == "Hel"
 
 
 async def test_after_its_end_nothing_more_is_sent_of_a_turn() -> None:
     """A passing event must not arrive behind the reply, which is committed then."""
     out = await sending(2)
     for turn in out.turns:
+        turn.show("thinking")
         turn.show("saving")
         await out.live.finish(turn)
         turn.adopt(later_attempt(turn.record))
@@ -152,7 +248,7 @@ async def test_after_its_end_nothing_more_is_sent_of_a_turn() -> None:
     lost.lost.set()
     await asyncio.wait_for(out.live.finish(lost), 0.1)
     await asyncio.sleep(10)
-    assert out.statuses() == [["saving"], ["saving"]]
+    assert out.statuses() == [["thinking", "saving"], ["thinking", "saving"]]
 
 
 @pytest.mark.promise("Realtime away")
@@ -162,7 +258,7 @@ async def test_text_that_comes_at_once_goes_out_in_events_that_realtime_carries(
     text = "".join(chr(0x1F300 + n % 700) for n in range(3 * MAX_DELTA + 5))
     for piece in ("Hi", text, "!"):
         out.turns[0].write(piece)
-    await out.live.finish(out.turns[0])
+    await asyncio.sleep(2 * GATHER_SECONDS)
     said = out.broadcaster.says()
     lengths = [len(event["text"]) for event in said]
     assert "".join(event["text"] for event in said) == f"Hi{text}!"
@@ -178,7 +274,8 @@ async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound(
     out.broadcaster.is_hung = True
     clock = asyncio.get_running_loop().time
     turn.show("thinking")
-    await asyncio.sleep(0.15)  # the batch before is under way
+    await asyncio.sleep(0.15)  # the batch is under way
+    turn.show("generating")
     turn.show("saving")
     started = clock()
     await out.live.finish(turn)
@@ -186,13 +283,13 @@ async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound(
     assert out.broadcaster.given_up == 1
     turn.adopt(later_attempt(turn.record))
     await asyncio.sleep(10)
-    assert out.statuses() == [["thinking"], ["saving"]]
+    assert out.statuses() == [["thinking"], ["generating", "saving"]]
 
 
 async def test_with_its_last_turn_the_sending_ends() -> None:
     """And begins with the next one again."""
     registry = TurnRegistry(limit=10)
-    live = LiveEvents(registry, RecordingBroadcaster())
+    live = LiveEvents(registry, RecordingBroadcaster(), events_per_second=ROOMY)
     for _ in range(2):
         registry.add(await begun_turn(), asyncio.sleep(1))
         live.start()

@@ -120,7 +120,7 @@ async def test_a_full_process_refuses_before_anything_is_asked() -> None:
 
 @pytest.mark.promise("limits", red="they are not counted")
 async def test_what_stores_nothing_counts_towards_its_users_limits() -> None:
-    """After a turn, and before the AI is asked; strangers have no limits, nor has anybody unset."""
+    """After a turn, and before the AI is asked; strangers have no limits and need no store."""
     store, engine = InMemoryStore(), ScriptedEngine()
     process = Process(store, engine, turns_per_minute=2)
     body, caller = MegaMindRequest(request="Unstored"), Caller(USER, "token")
@@ -141,8 +141,10 @@ async def test_what_stores_nothing_counts_towards_its_users_limits() -> None:
     store.faults["count_unstored_turn"] = away
     with pytest.raises(StoreUnavailableError):
         await process.runner.unstored.run(body, user_id=USER, caller=caller)
-    assert (await Process(store).runner.unstored.run(body, user_id=USER, caller=caller)).success
-    assert len(engine.requests) == 4
+    with pytest.raises(StoreUnavailableError):  # who has no limits may have no account any more
+        await Process(store).runner.unstored.run(body, user_id=USER, caller=caller)
+    assert (await process.runner.unstored.run(body, user_id=None, caller=None)).success
+    assert len(engine.requests) == 5
 
 
 async def test_what_stores_nothing_reads_the_conversation_that_it_names() -> None:

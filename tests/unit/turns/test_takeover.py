@@ -171,12 +171,10 @@ async def test_a_process_adopts_the_turn_that_it_still_works_on() -> None:
     assert response.message.content == reading.text() == "".join(PIECES)
     assert (reading.attempts(), turn.attempt, engine.runs) == ([1], 2, 1)
     later = [event for event in process.broadcaster.says() if event["attempt"] == 2]
-    assert [event.get("status") for event in later if "status" in event] == [
-        "thinking",
-        "generating",
-        "saving",
-    ]
-    assert "".join(event.get("text", "") for event in later) == "".join(PIECES)
+    assert [event["status"] for event in later if "status" in event] == ["thinking", "generating"]
+    live = "".join(event.get("text", "") for event in later)
+    assert live.startswith(PIECES[0] + PIECES[1])
+    assert "".join(PIECES).startswith(live)
     assert [event.get("offset") for event in later][2] == 0
 
 

@@ -24,6 +24,8 @@ import { pauseAfter, retrying, wait } from "./waiting";
 
 export const PAGE = 50;
 const POLL = 5_000;
+/** How long text that is being written may take to come over Realtime, which may not carry it. */
+const TEXT_PATIENCE = 3_000;
 const POLL_WHILE_LIVE = 60_000;
 
 export type Connection = "connecting" | "live" | "polling" | "offline";
@@ -216,12 +218,23 @@ export class Conversation {
       if (payload.row) this.apply({ type: "stored", message: payload.row });
       else this.apply({ type: "announced", seq: payload.seq });
     } else if (!this.streamed.has(payload.turnId)) {
-      if (event === "status") this.apply({ type: "status", ...payload });
-      else this.apply({ type: "delta", ...payload });
+      if (event === "delta") this.apply({ type: "delta", ...payload });
+      else this.apply({ type: "status", ...payload });
+      if (event === "status" && payload.status === "generating")
+        void this.expectText(payload.turnId);
     }
     if (this.snapshot.turn?.hasGap && !this.streamed.has(this.snapshot.turn.turnId)) {
       void this.follow(this.snapshot.turn.turnId);
     }
+  }
+
+  /** Follow a turn whose text doesn't come: Realtime's limit or a setting keeps it back. */
+  private async expectText(turnId: string): Promise<void> {
+    const { signal } = this.stopped;
+    await wait(TEXT_PATIENCE, signal);
+    const turn = this.snapshot.turn;
+    const isSilent = turn?.turnId === turnId && !turn.length && !this.streamed.has(turnId);
+    if (isSilent && !signal.aborted) await this.follow(turnId);
   }
 
   private joined(isJoined: boolean): void {

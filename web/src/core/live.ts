@@ -10,6 +10,8 @@ export interface LiveListener {
   onJoined(isJoined: boolean): void;
 }
 
+/** How long a topic must hold for its losses to be forgotten, and the longest pause before a join. */
+const MINUTE = 60_000;
 const EVENTS = ["status", "delta", "message"] as const;
 
 /** Listen to a conversation's topic until the returned function is called. */
@@ -21,6 +23,7 @@ export function listen(
   const closed = new AbortController();
   let channel: RealtimeChannel | null = null;
   let losses = 0;
+  let well: ReturnType<typeof setTimeout> | undefined;
 
   async function join(): Promise<void> {
     await client.realtime.setAuth();
@@ -33,15 +36,19 @@ export function listen(
     }
     channel.subscribe((status) => {
       if (closed.signal.aborted) return;
-      listener.onJoined(status === "SUBSCRIBED");
-      if (status === "SUBSCRIBED") losses = 0;
+      clearTimeout(well);
+      if (status === "SUBSCRIBED") well = setTimeout(() => (losses = 0), MINUTE);
       if (status === "CLOSED") void rejoin();
+      listener.onJoined(status === "SUBSCRIBED");
     });
   }
 
-  /** The server closes the topic to a token that has expired; the client leaves it at that. */
+  /**
+   * The server closes a topic when a token has expired, and when the project is over its limit of
+   * messages: the client leaves it at that, and all who came back at once would be over it again.
+   */
   async function rejoin(): Promise<void> {
-    await wait(pauseAfter(losses), closed.signal);
+    await wait(pauseAfter(losses, null, MINUTE), closed.signal);
     losses += 1;
     if (!closed.signal.aborted) await join().catch(rejoin);
   }
@@ -52,6 +59,7 @@ export function listen(
   });
   return () => {
     closed.abort();
+    clearTimeout(well);
     if (channel) void client.removeChannel(channel);
   };
 }

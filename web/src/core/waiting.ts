@@ -7,8 +7,12 @@ const LONGEST = 15_000;
 const TRIES = 4;
 
 /** Milliseconds before the next attempt, half of them left to chance. */
-export function pauseAfter(attempts: number, retryAfter: number | null = null): number {
-  const most = Math.min(LONGEST, FIRST * 2 ** Math.min(attempts, 10));
+export function pauseAfter(
+  attempts: number,
+  retryAfter: number | null = null,
+  longest = LONGEST,
+): number {
+  const most = Math.min(longest, FIRST * 2 ** Math.min(attempts, 10));
   const pause = most / 2 + (Math.random() * most) / 2;
   return Math.max(pause, (retryAfter ?? 0) * 1000);
 }

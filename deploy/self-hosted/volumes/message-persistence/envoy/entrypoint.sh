@@ -1,5 +1,6 @@
 #!/bin/sh
-# Starts self-hosted Supabase's Envoy with one route more: to the message persistence service.
+# Starts self-hosted Supabase's Envoy with two routes more: to the message persistence service, and
+# one that refuses estimated counts.
 #
 # Supabase's own files stay as they are, and as they become with its updates. What Envoy reads is
 # made of them at each start: our route before the one to all other functions, our cluster
@@ -18,9 +19,14 @@ fail() {
 
 # Print a file with each line of another one before the first line that holds a text, as far to the
 # right as that line is.
-insert_before() { # <text> <what to insert> <file>
-    anchor=$1 inserted=$2 found=
+insert_before() { # <text> <what to insert> <file> [<only after a line with this text>]
+    anchor=$1 inserted=$2 found= after=${4:-}
     while IFS= read -r line || [ -n "$line" ]; do
+        if [ -n "$after" ]; then
+            case $line in *"$after"*) after= ;; esac
+            printf '%s\n' "$line"
+            continue
+        fi
         case $line in
         *"$anchor"*)
             if [ -z "$found" ]; then
@@ -34,12 +40,12 @@ insert_before() { # <text> <what to insert> <file>
         esac
         printf '%s\n' "$line"
     done <"$3"
-    [ -n "$found" ] || fail "no '$anchor' in $3: has Supabase changed it?"
+    [ -n "$found" ] || fail "no '${4:-$anchor}' in $3: has Supabase changed it?"
 }
 
 template=$made/lds.template.yaml
-insert_before '- name: functions-v1-all' "$ours/route.yaml" "$theirs/lds.template.yaml" \
-    >"$template.new"
+insert_before '- ' "$ours/count.yaml" "$theirs/lds.template.yaml" ' routes:' >"$template"
+insert_before '- name: functions-v1-all' "$ours/route.yaml" "$template" >"$template.new"
 if grep -q 'local_reply_config:' "$template.new"; then
     echo "message persistence: $theirs/lds.template.yaml words its errors itself; ours stay out" >&2
     mv "$template.new" "$template"

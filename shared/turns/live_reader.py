@@ -1,0 +1,90 @@
+"""How far the listeners of a running turn have it, and what of it is new to them, as events."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from shared.turns.running_turn import Position, StatusChange, TextPiece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from shared.turns.broadcaster import Event
+    from shared.turns.running_turn import RunningTurn
+
+GATHER_SECONDS = 0.1
+PIECE_SECONDS = 0.5  # from the second piece of a text on, the least between two of them
+MAX_DELTA = 16_384  # characters of one event; Realtime carries 256 kB on the smallest plan
+
+
+def conversation_topic(conversation_id: UUID) -> str:
+    """Return the private topic of a conversation."""
+    return f"conversation:{conversation_id}"
+
+
+@dataclass(eq=False)
+class LiveReader:
+    """How far the listeners of one turn have it, and whether that is to be all."""
+
+    running: RunningTurn
+    attempt: int
+    position: Position = field(default_factory=Position)
+    pieces: int = 0
+    text_due_at: float = 0.0
+    is_under_way: bool = False
+    is_last: bool = False  # its worker waits for the statuses that are left
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start_over(self) -> None:
+        """Forget what was sent where another attempt has adopted the turn."""
+        if self.attempt != self.running.attempt:
+            self.attempt, self.position, self.pieces = self.running.attempt, Position(), 0
+
+    def events(self, *, with_text: bool) -> list[Event]:
+        """Return what is new: each status, and the text where that is due too."""
+        end = self.running.end
+        changes = self.running.changes_since(self.position)
+        if not with_text:
+            changes = [change for change in changes if isinstance(change, StatusChange)]
+        self.position = Position(end.statuses, end.offset if with_text else self.position.offset)
+        return [event for change in changes for event in _events_of(self.running, change)]
+
+    def wrote(self, now: float) -> None:
+        """Plan the next piece of the text: soon after the first, later after each other."""
+        self.pieces += 1
+        self.text_due_at = now + (GATHER_SECONDS if self.pieces < 2 else PIECE_SECONDS)
+
+    @property
+    def has_status(self) -> bool:
+        """Whether there is a status that can't wait."""
+        return self.position.statuses < self.running.end.statuses
+
+    @property
+    def lacks_status(self) -> bool:
+        """Whether one that came before the last is still to be sent."""
+        return self.position.statuses < self.running.end.statuses - 1
+
+    def has_text(self, now: float) -> bool:
+        """Whether there is a piece of text to be sent by now."""
+        return now >= self.text_due_at and self.position.offset < self.running.length
+
+
+def _events_of(running: RunningTurn, change: StatusChange | TextPiece) -> Iterator[Event]:
+    if isinstance(change, StatusChange):
+        yield _event(running, "status", status=change.status)
+        return
+    for start in range(0, len(change.text), MAX_DELTA):
+        piece = change.text[start : start + MAX_DELTA]
+        yield _event(running, "delta", offset=change.offset + start, text=piece)
+
+
+def _event(running: RunningTurn, name: str, **says: Any) -> Event:
+    return {
+        "topic": conversation_topic(running.record.conversation.id),
+        "event": name,
+        "payload": {"turnId": str(running.id), "attempt": running.attempt, **says},
+        "private": True,
+    }

@@ -1,0 +1,172 @@
+"""A primary is lost and its standby promoted: what "stored" stands on, on two real servers.
+
+One Postgres that keeps its disk keeps every acknowledged turn. Its standby has them all only where
+a commit waits for it.
+"""
+
+import os
+import pwd
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from local import database
+from local.processes import as_user
+from tests.support.postgres import Server, running_server
+from tests.support.sql_calls import Caller, make_account
+from tests.support.stack import free_ports
+
+DATABASE = "migrated"
+TURNS = 12
+PATIENCE = 30  # seconds for a server to do what it is asked; more than it ever takes
+BLOCKED_FOR = 1.5  # seconds for which a commit is watched that must not return
+
+
+@pytest.fixture
+def primary() -> Iterator[Server]:
+    """A server with the schema on it."""
+    with running_server() as server:
+        server.execute(f"create database {DATABASE}")
+        database.shape(server.url(DATABASE))
+        database.migrate(server.url(DATABASE))
+        yield server
+
+
+@contextmanager
+def standby_of(primary: Server) -> Iterator[Server]:
+    """Copy a server and let the copy follow it, by streaming replication."""
+    home = Path(tempfile.mkdtemp(prefix="standby-postgres-"))
+    home.chmod(0o755)
+    data = home / "data"
+    data.mkdir(mode=0o700)
+    if primary.user is not None:
+        owner = pwd.getpwnam(primary.user)
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+    subprocess.run(
+        [
+            str(primary.programs / "pg_basebackup"), "-h127.0.0.1", f"-p{primary.port}", "-Uadmin",
+            f"-D{data}", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+        ],
+        cwd="/", check=True, capture_output=True, **as_user(primary.user),
+    )  # fmt: skip
+    standby = replace(primary, home=home, port=free_ports(1)[0])
+    try:
+        standby.start()
+        yield standby
+    finally:
+        standby.remove()
+
+
+@pytest.mark.promise("durable", red="`synchronous_standby_names` left empty")
+def test_with_a_synchronous_standby_a_failover_loses_nothing(primary: Server) -> None:
+    """The primary is killed between two turns; each that was acknowledged is on the standby."""
+    with standby_of(primary) as standby:
+        wait_for_standby(primary)
+        acknowledged = take_turns(primary)
+        primary.kill()
+        promote(standby)
+        assert stored(standby, acknowledged) == acknowledged
+
+
+@pytest.mark.promise("durable")
+def test_without_one_a_failover_loses_what_the_standby_had_not_received(primary: Server) -> None:
+    """It lags: turns are acknowledged all the same, and gone once it is promoted."""
+    with standby_of(primary) as standby:
+        before = take_turns(primary)
+        until(lambda: len(stored(standby, before)) == len(before))
+        with lagging(primary):
+            behind = take_turns(primary)
+            primary.kill()
+        promote(standby)
+        assert stored(standby, before) == before
+        assert stored(standby, behind) == set()
+
+
+def test_a_turn_waits_for_a_synchronous_standby_that_lags(primary: Server) -> None:
+    """Nothing is acknowledged before the standby has it."""
+    with standby_of(primary) as standby, ThreadPoolExecutor(1) as pool:
+        wait_for_standby(primary)
+        take_turns(primary, 1)
+        with lagging(primary):
+            waiting = pool.submit(take_turns, primary, 1)
+            time.sleep(BLOCKED_FOR)
+            assert not waiting.done()
+        assert stored(standby, waiting.result(PATIENCE)) == waiting.result()
+
+
+def wait_for_standby(primary: Server) -> None:
+    """Let each commit from now on wait until a standby has it."""
+    primary.execute("alter system set synchronous_standby_names = '*'")
+    primary.execute("select pg_reload_conf()")
+    synchronous = "select count(*) from pg_stat_replication where sync_state = 'sync'"
+    until(lambda: value_of(primary, synchronous) == 1)
+
+
+def take_turns(server: Server, turns: int = TURNS) -> set[str]:
+    """Take turns, as the bundle does; return the ids of the replies that were acknowledged."""
+    acknowledged = set()
+    with psycopg.connect(server.url(DATABASE), autocommit=True) as connection:
+        caller = Caller(connection)
+        user_id = make_account(connection)
+        for number in range(turns):
+            begun = caller.begin(user_id, f"Request {number}")
+            done = caller.complete(begun, content=f"Reply {number}")
+            acknowledged.add(str(done["reply"]["id"]))
+    return acknowledged
+
+
+def stored(server: Server, ids: set[str]) -> set[str]:
+    """Return which of these messages are there."""
+    with psycopg.connect(server.url(DATABASE), autocommit=True) as connection:
+        rows = connection.execute(
+            "select id::text from messages where id = any(%s::uuid[])", (list(ids),)
+        )
+        return {row[0] for row in rows}
+
+
+@contextmanager
+def lagging(primary: Server) -> Iterator[None]:
+    """Suspend what sends the primary's changes: its standby has none of those that come now."""
+    postmaster = int((primary.home / "data" / "postmaster.pid").read_text().split()[0])
+    (sender,) = (
+        child
+        for child in psutil.Process(postmaster).children()
+        if "walsender" in " ".join(child.cmdline())
+    )
+    sender.suspend()
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            sender.resume()
+
+
+def promote(standby: Server) -> None:
+    """Make the standby the primary: it takes writes from now on."""
+    standby.execute("select pg_promote(true, 30)")
+    assert value_of(standby, "select pg_is_in_recovery()::int") == 0
+
+
+def value_of(server: Server, query: str) -> int:
+    """Return the one number that a query answers."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a server does in its own time."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "the server took too long"
+        time.sleep(0.05)

@@ -1,0 +1,101 @@
+"""What surrounds every endpoint: private headers, preflights, the API's own documentation."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.app import make_app
+from shared.http.application import CORS_HEADERS, PREFIX
+from tests.support.unit_settings import unit_settings
+
+
+@asynccontextmanager
+async def client_of(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the whole application in this process."""
+    app = make_app(settings=unit_settings(**settings))
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://bundle") as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/health", 200),
+        ("HEAD", "/health", 200),
+        ("GET", "/functions/v1/conversations", 401),
+        ("GET", "/nowhere", 404),
+        ("DELETE", "/health", 405),
+        ("OPTIONS", "/functions/v1/mega-mind", 405),
+        ("GET", "/functions/v1/openapi.json", 200),
+        ("GET", "/functions/v1/docs", 200),
+    ],
+)
+async def test_every_response_is_private_and_of_the_type_it_names(
+    method: str, path: str, status: int
+) -> None:
+    """Errors and refusals too: no proxy keeps one, and no browser guesses."""
+    async with client_of() as client:
+        response = await client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_head_asks_as_get_does_and_gets_no_body() -> None:
+    """For load balancers that probe with it; elsewhere the 405 says what there is."""
+    async with client_of() as client:
+        head = await client.head("/health")
+        refused = await client.head("/functions/v1/conversations")
+        wrong = await client.put("/health")
+    assert (head.status_code, refused.status_code) == (200, 405)
+    assert wrong.headers["allow"] == "GET, HEAD"
+
+
+async def test_a_browser_may_send_what_supabase_js_sends_inside_a_trace() -> None:
+    """The preflight allows each header, those of W3C traces too."""
+    wanted = ["traceparent", "tracestate", "baggage", "x-client-info", "apikey", "authorization"]
+    headers = {
+        "origin": "https://app.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": ",".join(wanted),
+    }
+    async with client_of() as client:
+        response = await client.options("/functions/v1/mega-mind", headers=headers)
+    assert response.status_code == 200
+    allowed = re.split(r", *", response.headers["access-control-allow-headers"].lower())
+    assert {*wanted, *CORS_HEADERS} <= {*allowed}
+
+
+async def test_the_documentation_loads_nothing_from_elsewhere() -> None:
+    """Its script and style come from here, and its policy lets no other script run."""
+    async with client_of() as client:
+        page = await client.get(f"{PREFIX}/docs")
+        assets = [
+            await client.get(f"{PREFIX}/docs/{name}")
+            for name in ("swagger-ui-bundle.js", "swagger-ui.css")
+        ]
+        missing = await client.get(f"{PREFIX}/docs/main.py")
+    policy = page.headers["content-security-policy"]
+    (nonce,) = {*re.findall(r'nonce="([^"]+)"', page.text)}
+    assert f"script-src 'nonce-{nonce}'" in policy
+    assert "default-src 'none'" in policy
+    assert re.findall(r"https?://", page.text) == []
+    assert [asset.status_code for asset in assets] == [200, 200]
+    assert all(len(asset.content) > 100_000 for asset in assets)
+    assert missing.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["docs", "openapi.json", "docs/swagger-ui.css"])
+async def test_the_documentation_can_be_switched_off(path: str) -> None:
+    """Then there is nothing at its addresses."""
+    async with client_of(api_docs=False) as client:
+        response = await client.get(f"{PREFIX}/{path}")
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
