@@ -67,8 +67,7 @@ def _items(text: _Text) -> Iterator[Entry]:
             text.skip(1)
         if separator != "]":
             raise text.broken(-1)
-    if text.next_character():
-        raise text.broken(0)
+    yield from _lines(text)  # other lists, where each line is one
 
 
 def _lines(text: _Text) -> Iterator[Entry]:
@@ -134,10 +133,11 @@ class _Text:
             except RecursionError:
                 raise InvalidImportError("The file is nested too deep.") from None
             except json.JSONDecodeError as exc:
+                offset = exc.pos - self._at  # before more is read, which moves both
                 is_near_the_end = exc.pos >= len(self._text) - LONGEST_TOKEN
                 may_go_on = is_near_the_end or exc.msg.startswith("Unterminated")
                 if not may_go_on or not self._more():
-                    raise self.broken(exc.pos - self._at, exc.msg) from None
+                    raise self.broken(offset, exc.msg) from None
                 continue
             if end < len(self._text) or not self._more():
                 self._begun, self._at = self._at, end
