@@ -115,7 +115,9 @@ begin
 
     select c.* into v_conversation
     from public.conversations as c
-    where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
+    where c.user_id = export_messages.user_id
+      and c.id = export_messages.conversation_id
+      and c.deleting_since is null;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -172,6 +174,7 @@ begin
                octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0) as bytes
         from public.conversations as c
         where c.user_id = export_conversations.user_id
+          and c.deleting_since is null
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
           and c.id <= coalesce(export_conversations.until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
         order by c.id
@@ -241,6 +244,7 @@ begin
         select c.id, c.last_seq, octet_length(c.metadata::text) as bytes
         from public.conversations as c
         where c.user_id = plan_export.user_id
+          and c.deleting_since is null
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
         limit most_conversations
@@ -265,6 +269,7 @@ begin
             select 1
             from public.conversations as c
             where c.user_id = plan_export.user_id
+              and c.deleting_since is null
               and c.id > v_until
         )
     );
