@@ -80,10 +80,9 @@ begin
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
 
-    -- First, since this waits for an import that is being committed: what it made is found below.
-    -- One that has yet to be committed finds its parts gone.
-    delete from private.import_parts as p where p.user_id = erase_account.user_id;
-    get diagnostics v_parts = row_count;
+    -- First, since this waits for a part that is being taken: what it made is found below. The next
+    -- part finds those before it gone.
+    v_parts := private.end_imports(user_id);
 
     select coalesce(array_agg(w.id), '{}')
     into v_chosen

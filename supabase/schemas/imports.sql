@@ -155,6 +155,31 @@ $$;
 revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
 comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
 
+-- Runs as its owner, because the service may not say since when a conversation is to be removed.
+create function private.end_imports(user_id uuid)
+returns bigint
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_count bigint;
+begin
+    delete from private.import_parts as p
+    where p.user_id = end_imports.user_id;
+    get diagnostics v_count = row_count;
+
+    update public.conversations as c
+    set deleting_since = now()
+    where c.user_id = end_imports.user_id
+      and c.deleting_since > now();
+    return v_count;
+end;
+$$;
+
+revoke all on function private.end_imports from public, anon, authenticated, service_role;
+grant execute on function private.end_imports to service_role;
+comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
+
 create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''

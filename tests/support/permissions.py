@@ -154,6 +154,7 @@ PRIVATE_FUNCTIONS = {
         "broadcast_status",
         "bucket_bounds",
         "describe_turn",
+        "end_imports",
         "exported_messages",
         "find_broken",
         "interrupt_turn",
