@@ -2079,12 +2079,7 @@ revoke all on function public.delete_conversation from public, anon, authenticat
 grant execute on function public.delete_conversation to authenticated, service_role;
 comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';
 
--- The index that a search reads: the words of each message, written with it.
---
--- Row-level security alone can't make a search fast. Postgres lets an operator run before a policy
--- only if it is leakproof, and neither @@ nor LIKE is: under a policy an index on them is left
--- unused. So the index is a table of its own, in a schema that no API serves. Nobody is granted
--- it, and one narrow function (find_messages) reads it as its owner.
+-- How text becomes words: folded, taken apart, and in stretches of bounded size.
 
 -- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them.
 create function search.unspaced_letters()
@@ -2099,31 +2094,116 @@ $$;
 revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
 comment on function search.unspaced_letters is 'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
+-- Characters that change nothing of a word: Hebrew points, Arabic vowels and its lengthening stroke,
+-- Syriac points, accents, soft hyphens, and what is not seen at all.
+create function search.ignored_characters()
+returns text
+language sql immutable security invoker set search_path = ''
+as $$
+    select '\u00ad\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7'
+        '\u0610-\u061a\u061c\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8'
+        '\u06ea-\u06ed\u0711\u0730-\u074a\u0898-\u089f\u08ca-\u08e1\u08e3-\u08ff\u115f\u1160\u17b4\u17b5'
+        '\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff\u200b-\u200f\u202a-\u202e\u2060-\u206f'
+        '\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e0fff';
+$$;
+
+revoke all on function search.ignored_characters from public, anon, authenticated, service_role;
+grant execute on function search.ignored_characters to authenticated;
+comment on function search.ignored_characters is 'The characters, as in a regular expression''s brackets, that are passed over in stored text and in what is looked for.';
+
+-- Vowel signs and the like stand in words, though they are no letters: Indic scripts, Thai, Lao, Tibetan,
+-- Burmese, Khmer, Mongolian, those of the islands. Letters between them do no harm here, signs would.
+create function search.vowel_signs()
+returns text
+language sql immutable security invoker set search_path = ''
+as $$
+    select '\u07a6-\u07b0\u07eb-\u07f3\u0900-\u0963\u0981-\u09e3\u0a01-\u0a75\u0a81-\u0ae3'
+        '\u0b01-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0c83\u0cbc-\u0d4d\u0d57\u0d62\u0d63'
+        '\u0d81-\u0df3\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u0f18\u0f19\u0f35\u0f37\u0f39'
+        '\u0f3e-\u0f84\u0f86-\u0fbc\u102b-\u103e\u1056-\u109d\u1712-\u1734\u1752-\u17d3\u17dd'
+        '\u1885-\u18a9\u1920-\u193b\u1a17-\u1a1b\u1a55-\u1a7f\u1b00-\u1b44\u1b80-\u1bf3'
+        '\u1c24-\u1c37\u302a-\u302f\u3099\u309a\ua802-\ua827\ua880-\ua8c5\ua926-\ua92d'
+        '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea';
+$$;
+
+revoke all on function search.vowel_signs from public, anon, authenticated, service_role;
+grant execute on function search.vowel_signs to authenticated;
+comment on function search.vowel_signs is 'The characters, as in a regular expression''s brackets, that are part of a word beside its letters.';
+
+-- The one way in which text is compared, stored and asked for alike. Of a text in normal form C each
+-- character is folded by itself, whatever stands beside it: that is what find_place counts on.
 create function search.fold_text(source text)
 returns text
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_text text := lower(source);
+    v_text text;
 begin
-    if octet_length(v_text) > char_length(v_text) then
-        v_text := normalize(
-            regexp_replace(normalize(v_text, NFD), '[\u0300-\u036f]', '', 'g'), NFC
-        );
+    if octet_length(source) = char_length(source) then
+        return regexp_replace(lower(source), '[^ [:alnum:]]', ' ', 'g');
+    else
+        v_text := lower(regexp_replace(
+            normalize(source, NFKD), '[' || search.ignored_characters() || ']+', '', 'g'
+        ));
         v_text := translate(
             v_text,
-            'ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９',
-            'abcdefghijklmnopqrstuvwxyz0123456789'
+            'ςıđðħłŋøŧىیکة٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹',
+            'σiddhlnotييكه01234567890123456789'
+        );
+        v_text := replace(replace(replace(replace(
+            v_text, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th');
+        return regexp_replace(
+            normalize(v_text, NFC), '[^ [:alnum:]' || search.vowel_signs() || ']', ' ', 'g'
         );
     end if;
-    return regexp_replace(v_text, '[^[:alnum:]]', ' ', 'g');
 end;
 $$;
 
--- The only one of these that a caller needs: their snippet is made as themselves.
+-- A caller's snippet is made as themselves, so these are what a caller needs.
 revoke all on function search.fold_text from public, anon, authenticated, service_role;
 grant execute on function search.fold_text to authenticated;
-comment on function search.fold_text is 'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
+comment on function search.fold_text is 'Text as it is compared: lower case, without accents, points and what is not seen, compatible forms as what they stand for, nothing but words and spaces.';
+
+create function search.find_place(source text, folded text, folded_place integer)
+returns integer
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    c_shortened constant text := '[\u3131-\u318eﾞﾟ' || search.ignored_characters() || ']';
+    v_length constant integer := char_length(source);
+    v_size integer;
+    v_before integer := 0; -- so many characters of the text are so many of the folded one
+    v_folded integer := 0;
+    v_part text := source; -- where it lies
+    v_at integer;
+    v_more integer;
+    v_step integer;
+begin
+    -- Where nothing became shorter, and the whole no longer, each character is one.
+    if char_length(folded) = v_length and source !~ c_shortened then
+        return folded_place;
+    end if;
+
+    foreach v_size in array array[4096, 256, 16, 1] loop
+        v_at := 0;
+        while v_before + v_at + v_size <= v_length loop
+            -- Half-width sound marks become one with the letter before them.
+            v_step := v_size + (substr(v_part, v_at + v_size + 1, 1) in ('ﾞ', 'ﾟ'))::integer;
+            v_more := char_length(search.fold_text(substr(v_part, v_at + 1, v_step)));
+            exit when v_folded + v_more >= folded_place;
+            v_at := v_at + v_step;
+            v_folded := v_folded + v_more;
+        end loop;
+        v_before := v_before + v_at;
+        v_part := substr(v_part, v_at + 1, v_size + 1);
+    end loop;
+    return v_before + 1;
+end;
+$$;
+
+revoke all on function search.find_place from public, anon, authenticated, service_role;
+grant execute on function search.find_place to authenticated;
+comment on function search.find_place is 'Which character of a text in normal form C became the one at this place of what it folds to, both counted from 1.';
 
 create function search.split_words(source text)
 returns text
@@ -2145,17 +2225,19 @@ $$;
 revoke all on function search.split_words from public, anon, authenticated, service_role;
 comment on function search.split_words is 'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
-create function search.long_words(words tsvector)
+-- Of the first stretch alone: three quarters of what a very long message costs the index would be the
+-- parts of its words.
+create function search.long_words(starts_at integer, words tsvector)
 returns text
 language sql immutable security invoker set search_path = ''
 as $$
     select coalesce(string_agg(word, ' '), '')
     from unnest(tsvector_to_array(words)) as word
-    where char_length(word) > 3;
+    where starts_at = 1 and char_length(word) > 3;
 $$;
 
 revoke all on function search.long_words from public, anon, authenticated, service_role;
-comment on function search.long_words is 'The words that can have a part of three letters or more, for the trigram index.';
+comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
 -- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
@@ -2191,6 +2273,46 @@ revoke all on function search.searched_text from public, anon, authenticated, se
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
+-- Of a very long message the first megabyte is found, and its end: of eight megabytes of words the index
+-- took longer than a call to the store may.
+create function search.read_words(content text, generated_code text)
+returns table (starts_at integer, words tsvector)
+language plpgsql immutable security invoker set search_path = ''
+set client_min_messages = warning -- a word over 2 kB is left out with a notice
+as $$
+declare
+    c_bytes constant bigint := 1000000;
+    c_end constant integer := 16000;
+    v_text constant text := search.searched_text(content, generated_code);
+    v_length constant integer := char_length(v_text);
+    v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
+begin
+    return query
+    select s.starts_at, to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
+    from (
+        select t.starts_at, t.stretch
+        from search.split_text(left(v_text, v_longest)) as t
+        union all
+        select rest.starts_at, substr(v_text, rest.starts_at)
+        from (select greatest(v_longest, v_length - c_end) + 1) as rest (starts_at)
+        where v_length > v_longest
+    ) as s;
+end;
+$$;
+
+revoke all on function search.read_words from public, anon, authenticated, service_role;
+comment on function search.read_words is 'What can be found of a message: its words by stretches, of the first megabyte and of the last 16,000 characters.';
+
+-- The index that a search reads: the words of each message, and up to where they are in it.
+--
+-- Row-level security alone can't make a search fast. Postgres lets an operator run before a policy
+-- only if it is leakproof, and neither @@ nor LIKE is: under a policy an index on them is left
+-- unused. So the index is a table of its own, in a schema that no API serves. Nobody is granted
+-- it, and one narrow function (find_messages) reads it as its owner.
+--
+-- It is not written with the message: that would be most of what a turn's commit writes. A commit
+-- leaves at most one small row, the watermark, and index_messages follows.
+
 -- The key does not begin with the user: of an index that begins with one, the planner would read all of a user's
 -- words, where what it knows of them is old.
 create table search.documents (
@@ -2210,8 +2332,7 @@ create table search.documents (
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
 create index idx_documents_words
     on search.documents
-    using gin (user_id, words, search.long_words(words) extensions.gin_trgm_ops)
-    with (gin_pending_list_limit = 1024);
+    using gin (user_id, words, search.long_words(starts_at, words) extensions.gin_trgm_ops);
 
 alter table search.documents enable row level security;
 
@@ -2222,54 +2343,357 @@ create policy select_own on search.documents
 
 revoke all on table search.documents from public, anon, authenticated, service_role;
 
-comment on table search.documents is 'The words of each message, written with it and deleted with it. No policy for insert, update, delete: only a trigger writes. Granted to nobody: only find_messages reads it.';
+comment on table search.documents is 'The words of each message up to its conversation''s watermark, deleted with it. No policy for insert, update, delete: only index_messages writes. Granted to nobody: only find_messages reads it.';
 comment on column search.documents.starts_at is 'The character of the message''s text and code, one after the other, that these words start at.';
 
--- Runs as its owner, because who writes a message may not write the index. Of a very long message the
--- first megabyte is found, and its end: eight megabytes of words took longer than a call to the store
--- may, and such a message could not be stored at all.
-create function search.index_message()
+-- A place in a conversation is given under its lock, in the order of commits, so one number says what
+-- is in the index: no message below it can still appear. The key begins with the user and the only
+-- column that changes is in no index.
+create table search.watermarks (
+    user_id uuid not null,
+    conversation_id uuid not null,
+    indexed_seq bigint not null,
+
+    constraint watermarks_pkey primary key (user_id, conversation_id),
+    constraint watermarks_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade
+);
+
+alter table search.watermarks enable row level security;
+
+-- It is granted to nobody. Should it ever be, this is what they may see.
+create policy select_own on search.watermarks
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+revoke all on table search.watermarks from public, anon, authenticated, service_role;
+
+comment on table search.watermarks is 'The conversations of which not all is in the index. No policy for insert, update, delete: a trigger and index_messages write. Granted to nobody.';
+comment on column search.watermarks.indexed_seq is 'Messages with a greater seq are not in the index yet. All messages of a conversation without a row are.';
+
+-- Runs as its owner, because who writes a message may not write the index. Whoever would take a
+-- conversation's row away holds the conversation, as every writer does.
+create function search.note_unindexed()
 returns trigger
 language plpgsql security definer set search_path = ''
-set client_min_messages = warning -- a word over 2 kB is left out with a notice
 as $$
-declare
-    c_bytes constant bigint := 1000000;
-    c_end constant integer := 16000;
-    v_text constant text := search.searched_text(new.content, new.generated_code);
-    v_length constant integer := char_length(v_text);
-    v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
 begin
-    if tg_op = 'UPDATE' then
-        delete from search.documents as d
-        where d.user_id = any (array[old.user_id, new.user_id])
-          and d.message_id = old.id;
-    end if;
-
-    insert into search.documents
-        (message_id, starts_at, user_id, conversation_id, role, created_at, words)
-    select new.id, s.starts_at, new.user_id, new.conversation_id, new.role, new.created_at,
-           to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
-    from (
-        select starts_at, stretch
-        from search.split_text(left(v_text, v_longest))
-        union all
-        select rest.starts_at, substr(v_text, rest.starts_at)
-        from (select greatest(v_longest, v_length - c_end) + 1) as rest (starts_at)
-        where v_length > v_longest
-    ) as s;
+    insert into search.watermarks (user_id, conversation_id, indexed_seq)
+    values (new.user_id, new.conversation_id, new.seq - 1)
+    on conflict on constraint watermarks_pkey do nothing;
     return null;
 end;
 $$;
 
-revoke all on function search.index_message from public, anon, authenticated, service_role;
-comment on function search.index_message is 'Writes a message''s words beside it. Only a repair ever updates a message.';
+revoke all on function search.note_unindexed from public, anon, authenticated, service_role;
+comment on function search.note_unindexed is 'Leaves a watermark below a message, where its conversation has none.';
 
-create trigger messages_index
-    after insert or update of id, conversation_id, user_id, role, content, generated_code, created_at
+create trigger messages_note_unindexed
+    after insert on public.messages
+    for each row
+    execute function search.note_unindexed();
+
+-- Runs as its owner, as the one above.
+create function search.forget_words()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    delete from search.documents as d
+    where d.user_id = any (array[old.user_id, new.user_id])
+      and d.message_id = old.id;
+
+    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
+    values (new.user_id, new.conversation_id, new.seq - 1)
+    on conflict on constraint watermarks_pkey do update
+    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+    return null;
+end;
+$$;
+
+revoke all on function search.forget_words from public, anon, authenticated, service_role;
+comment on function search.forget_words is 'Takes the words of a changed message out of the index, and its watermark back. Only a repair ever updates a message.';
+
+create trigger messages_forget_words
+    after update of id, conversation_id, user_id, role, content, generated_code, created_at, seq
     on public.messages
     for each row
-    execute function search.index_message();
+    execute function search.forget_words();
+
+-- How the index follows what is stored: in steps, of one user each, that any number may take at once
+-- and that may end anywhere. A step waits for nobody, so nobody who waits for it can wait in a circle.
+
+-- Runs as its owner, because nobody is granted the index.
+create function public.index_messages(user_id uuid, most integer default 500)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_conversations constant integer := 50;
+    c_bytes constant bigint := 1000000;
+    v_watermark record;
+    v_step record;
+    v_messages bigint := 0;
+    v_bytes bigint := 0;
+    v_ids uuid[] := '{}';
+    v_seqs bigint[] := '{}';
+    v_free uuid[];
+begin
+    for v_watermark in
+        select w.conversation_id, w.indexed_seq
+        from search.watermarks as w
+        where w.user_id = index_messages.user_id
+        order by w.conversation_id
+        limit c_conversations
+        for update skip locked
+    loop
+        exit when v_messages >= most or v_bytes >= c_bytes;
+        begin
+            v_step := search.index_conversation(
+                user_id, v_watermark.conversation_id, v_watermark.indexed_seq,
+                most - v_messages, c_bytes - v_bytes
+            );
+        exception
+            when lock_not_available then
+                continue; -- it is being deleted, or repaired
+        end;
+        v_messages := v_messages + v_step.messages;
+        v_bytes := v_bytes + v_step.bytes;
+        v_ids := v_ids || v_watermark.conversation_id;
+        v_seqs := v_seqs || v_step.indexed_seq;
+    end loop;
+
+    -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
+    -- messages in the next statement's sight: only then may its watermark go.
+    v_free := array(
+        select c.id
+        from public.conversations as c
+        where c.user_id = index_messages.user_id and c.id = any (v_ids)
+        order by c.id
+        for no key update skip locked
+    );
+
+    delete from search.watermarks as w
+    using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
+    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
+      and w.conversation_id = any (v_free)
+      -- With a limit it is looked up, whatever the planner takes the tables for.
+      and (
+          select m.seq
+          from public.messages as m
+          where m.user_id = index_messages.user_id and m.conversation_id = w.conversation_id
+            and m.seq > step.indexed_seq
+          limit 1
+      ) is null;
+
+    update search.watermarks as w
+    set indexed_seq = step.indexed_seq
+    from unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
+    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
+      and w.indexed_seq < step.indexed_seq;
+
+    return jsonb_build_object(
+        'indexed', v_messages,
+        'more', exists (
+            select 1 from search.watermarks as w where w.user_id = index_messages.user_id
+        )
+    );
+end;
+$$;
+
+revoke all on function public.index_messages from public, anon, authenticated, service_role;
+grant execute on function public.index_messages to service_role;
+comment on function public.index_messages is 'A step of a user''s search index: so many messages and, beyond the first, a megabyte of text. Answers {indexed, more}; more with nothing indexed means that others hold what is left.';
+
+-- seq has no gaps, so a step is a range of it, whatever the planner takes a conversation for.
+create function search.index_conversation(
+    user_id uuid,
+    conversation_id uuid,
+    after_seq bigint,
+    most bigint,
+    most_bytes bigint,
+    out messages bigint,
+    out bytes bigint,
+    out indexed_seq bigint
+)
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
+    with due as materialized (
+        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code
+        from public.messages as m
+        where m.user_id = index_conversation.user_id
+          and m.conversation_id = index_conversation.conversation_id
+          and m.seq between after_seq + 1 and after_seq + most
+        for key share nowait
+    ),
+    sized as (
+        select d.*, octet_length(d.content) + coalesce(octet_length(d.generated_code), 0) as size,
+               sum(octet_length(d.content) + coalesce(octet_length(d.generated_code), 0))
+                   over (order by d.seq) as size_so_far
+        from due as d
+    ),
+    chosen as (
+        select *
+        from sized as s
+        where s.size_so_far - s.size < most_bytes
+    ),
+    written as (
+        insert into search.documents
+            (message_id, starts_at, user_id, conversation_id, role, created_at, words)
+        select c.id, w.starts_at, index_conversation.user_id, index_conversation.conversation_id,
+               c.role, c.created_at, w.words
+        from chosen as c
+        cross join lateral search.read_words(c.content, c.generated_code) as w
+        on conflict on constraint documents_pkey do nothing
+    )
+    select count(*), coalesce(sum(c.size), 0), max(c.seq)
+    into messages, bytes, indexed_seq
+    from chosen as c;
+
+    -- Nothing there, but something beyond: places that a repair has yet to close.
+    if indexed_seq is null then
+        indexed_seq := case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = index_conversation.user_id
+                  and m.conversation_id = index_conversation.conversation_id
+                  and m.seq > after_seq + most
+            ) then after_seq + most
+            else after_seq
+        end;
+    end if;
+end;
+$$;
+
+revoke all on function search.index_conversation from public, anon, authenticated, service_role;
+comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
+
+-- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
+-- the key, however many conversations are theirs. In a random order: where time runs out before the
+-- end of the list, it does so for others each time. Runs as its owner, because nobody is granted the
+-- watermarks.
+create function public.list_users_to_index(most integer default 10000)
+returns jsonb
+language sql volatile security definer set search_path = ''
+as $$
+    with recursive users (user_id) as (
+        (select w.user_id from search.watermarks as w order by w.user_id limit 1)
+        union all
+        select (
+            select w.user_id
+            from search.watermarks as w
+            where w.user_id > u.user_id
+            order by w.user_id
+            limit 1
+        )
+        from users as u
+        where u.user_id is not null
+    )
+    select jsonb_build_object('users', coalesce(jsonb_agg(u.user_id order by random()), '[]'))
+    from (
+        select users.user_id
+        from users
+        where users.user_id is not null
+        limit list_users_to_index.most
+    ) as u;
+$$;
+
+revoke all on function public.list_users_to_index from public, anon, authenticated, service_role;
+grant execute on function public.list_users_to_index to service_role;
+comment on function public.list_users_to_index is 'Users of whom not all messages are in the search index: {users: [id]}, in a random order.';
+
+-- What a search reads beside the index.
+
+create function search.count_unindexed(user_id uuid, most integer)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    with unfinished as materialized (
+        select w.conversation_id, w.indexed_seq
+        from search.watermarks as w
+        where w.user_id = count_unindexed.user_id
+        limit 1000
+    )
+    select case
+        when (select count(*) from unfinished) = 1000 then count_unindexed.most
+        else (
+            select count(*)::integer
+            from (
+                select 1
+                from unfinished as u
+                -- With its limit it can't be joined in any other order.
+                cross join lateral (
+                    select 1
+                    from public.messages as m
+                    where m.user_id = count_unindexed.user_id
+                      and m.conversation_id = u.conversation_id
+                      and m.seq between u.indexed_seq + 1 and u.indexed_seq + count_unindexed.most
+                    limit count_unindexed.most
+                ) as m
+                limit count_unindexed.most
+            ) as unindexed
+        )
+    end;
+$$;
+
+revoke all on function search.count_unindexed from public, anon, authenticated, service_role;
+comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
+
+-- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
+-- index, and no others are read.
+create function search.read_unindexed(user_id uuid, most integer)
+returns search.documents[]
+language plpgsql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    c_bytes constant integer := 200000;
+begin
+    if not exists (
+        select 1 from search.watermarks as w where w.user_id = read_unindexed.user_id
+    ) then
+        return '{}';
+    end if;
+
+    return array(
+        select row(
+            m.id, read.starts_at, m.user_id, m.conversation_id, m.role, m.created_at, read.words
+        )::search.documents
+        from (
+            select newest.*,
+                   sum(octet_length(newest.content) + coalesce(octet_length(newest.generated_code), 0))
+                       over (
+                           order by newest.created_at desc, newest.id
+                           rows between unbounded preceding and 1 preceding
+                       ) as bytes_before
+            from (
+                select m.*
+                from public.messages as m
+                where m.user_id = read_unindexed.user_id
+                order by m.created_at desc
+                limit most
+            ) as newest
+            join search.watermarks as w
+                on w.user_id = read_unindexed.user_id
+                and w.conversation_id = newest.conversation_id
+                and w.indexed_seq < newest.seq
+        ) as m
+        cross join lateral search.read_words(m.content, m.generated_code) as read
+        where coalesce(m.bytes_before, 0) < c_bytes
+    );
+end;
+$$;
+
+revoke all on function search.read_unindexed from public, anon, authenticated, service_role;
+comment on function search.read_unindexed is 'Of a user''s newest messages, so many, those above their watermarks, as they will be in the index: one, and beyond it 200 kB of text.';
 
 -- What somebody typed, as the query that the index is asked.
 
@@ -2290,17 +2714,20 @@ declare
     v_terms text[] := '{}';
 begin
     if char_length(q) > 1000 then
-        raise exception 'q is longer than 1000 characters.'
+        raise exception 'What is looked for is longer than 1000 characters.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
 
     -- Groups: a minus, what is in quotes, a word without. A quote that nothing closes is passed over.
+    -- Keyboards of telephones write quotes in pairs.
     for v_token in
-        select regexp_matches(q || ' or ', '(-?)(?:"([^"]*)"|([^\s"]+))', 'g')
+        select regexp_matches(
+            translate(q, '“”„‟«»＂', '"""""""') || ' or ', '(-?)(?:"([^"]*)"|([^\s"]+))', 'g'
+        )
     loop
         if lower(v_token[3]) = 'or' and v_token[1] = '' then
             if numnode(v_side) > 0 and not v_is_positive then
-                raise exception 'q needs a word to look for beside those to leave out.'
+                raise exception 'There are only words to leave out: add one to look for.'
                     using errcode = 'PT400', detail = 'invalid_request';
             end if;
             v_query := v_query || v_side;
@@ -2329,14 +2756,14 @@ begin
             v_terms := v_terms || array(
                 select (regexp_matches(
                     search.fold_text(coalesce(v_token[2], v_token[3])),
-                    c_letter || '+|(?:(?!' || c_letter || ')[[:alnum:]])+', 'g'
+                    c_letter || '+|(?:(?!' || c_letter || ')[^ ])+', 'g'
                 ))[1]
             );
         end if;
     end loop;
 
     if numnode(v_query) = 0 then
-        raise exception 'q has no word to look for.'
+        raise exception 'There is no word to look for: signs, quotes and emoji alone can''t be found.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
     return jsonb_build_object(
@@ -2361,7 +2788,7 @@ comment on function search.parse_query is 'What a web search asks for: {query, w
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
 -- thousand stretches are looked at for each word, and a hundred words taken.
-create function search.widen_query(user_id uuid, parsed jsonb)
+create function search.widen_query(user_id uuid, parsed jsonb, unindexed search.documents[])
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
@@ -2379,10 +2806,17 @@ begin
         select array_agg(distinct w.word), count(distinct d.place) = 1000 or v_is_cut
         into v_found, v_is_cut
         from (
-            select (d.message_id, d.starts_at)::text as place, d.words
-            from search.documents as d
-            where d.user_id = widen_query.user_id
-              and search.long_words(d.words) like '%' || v_word || '%'
+            select (o.message_id, o.starts_at)::text as place, o.words
+            from (
+                select d.message_id, d.starts_at, d.words
+                from search.documents as d
+                where d.user_id = widen_query.user_id
+                  and search.long_words(d.starts_at, d.words) like '%' || v_word || '%'
+                union all
+                select n.message_id, n.starts_at, n.words
+                from unnest(widen_query.unindexed) as n
+                where n.starts_at = 1
+            ) as o
             limit 1000
         ) as d
         cross join lateral unnest(tsvector_to_array(d.words)) as w (word)
@@ -2442,12 +2876,17 @@ declare
     v_hits jsonb;
     v_pattern text;
     v_focus text;
+    c_unindexed constant integer := 100;
+    v_unindexed search.documents[];
 begin
     perform private.require_self(find_messages.user_id);
 
+    -- One snapshot shows the index, the watermarks and what is above them: a message is in one of both.
+    v_unindexed := search.read_unindexed(find_messages.user_id, c_unindexed);
+
     loop
         if v_is_wide then
-            v_wide := search.widen_query(find_messages.user_id, v_parsed);
+            v_wide := search.widen_query(find_messages.user_id, v_parsed, v_unindexed);
             v_query := (v_wide ->> 'query')::tsquery;
             v_ranking := (v_wide ->> 'ranking')::tsquery;
             v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
@@ -2458,22 +2897,31 @@ begin
         with matches as (
             select d.message_id, d.starts_at, d.created_at, d.words,
                    row_number() over (order by d.created_at desc, d.message_id desc) as number
-            from search.documents as d
-            where d.user_id = find_messages.user_id
-              and d.words @@ v_query
+            from (
+                select i.*
+                from search.documents as i
+                where i.user_id = find_messages.user_id
+                union all
+                select n.*
+                from unnest(v_unindexed) as n
+            ) as d
+            -- With a limit it is looked up, whatever the planner takes the tables for.
+            cross join lateral (
+                select c.project_id, c.archived_at
+                from public.conversations as c
+                where c.user_id = find_messages.user_id and c.id = d.conversation_id
+                limit 1
+            ) as its
+            where d.words @@ v_query
               and (find_messages.conversation_id is null
                    or d.conversation_id = find_messages.conversation_id)
               and (find_messages.role is null or d.role = find_messages.role)
               and (since is null or d.created_at >= since)
               and (until is null or d.created_at < until)
               and (page_after is null or d.created_at between v_oldest and v_newest)
-              and exists (
-                  select 1
-                  from public.conversations as c
-                  where c.user_id = d.user_id and c.id = d.conversation_id
-                    and (find_messages.project_id is null or c.project_id = find_messages.project_id)
-                    and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
-              )
+              and (find_messages.project_id is null or its.project_id = find_messages.project_id)
+              and (archived or its.archived_at is null
+                   or d.conversation_id = find_messages.conversation_id)
             order by d.created_at desc, d.message_id desc
             limit case when page_after is null then c_ranked + 1 end
         ),
@@ -2511,7 +2959,7 @@ begin
         v_is_wide := true;
     end loop;
 
-    -- A word is a whole one beside a letter of those scripts, too, as it is in the index.
+    -- A word is a whole one between spaces, and beside a letter of those scripts, as it is in the index.
     with terms as (
         select word, true as is_whole
         from jsonb_array_elements_text(v_parsed -> 'words') as word
@@ -2526,8 +2974,8 @@ begin
     ),
     patterns as (
         select t.is_whole,
-               case when t.is_whole then '(?:\m|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
-               case when t.is_whole then ')(?:\M|(?=' || c_letter || '))' else ')' end as closes,
+               case when t.is_whole then '(?:(?<![^ ])|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
+               case when t.is_whole then ')(?:(?![^ ])|(?=' || c_letter || '))' else ')' end as closes,
                string_agg(t.word, '|' order by char_length(t.word) desc) as words,
                (array_agg(t.word order by char_length(t.word) desc))[1] as longest
         from terms as t
@@ -2544,6 +2992,9 @@ begin
         'focus', v_focus,
         'parts', v_is_wide,
         'cut', v_is_cut,
+        'incomplete',
+        search.count_unindexed(find_messages.user_id, c_unindexed + 1)
+            > (select count(distinct n.message_id) from unnest(v_unindexed) as n),
         'next', case when jsonb_array_length(v_hits) > page_size then
             (v_hits -> (page_size - 1)) - 'starts_at' || jsonb_build_object(
                 'oldest', v_oldest, 'newest', v_newest, 'parts', v_is_wide, 'cut', v_is_cut
@@ -2566,36 +3017,46 @@ declare
     c_length constant integer := 240;
     c_before constant integer := 60;
     v_text text := substr(source, starts_at, c_stretch);
+    v_snippet text;
     v_folded text;
     v_start integer;
     v_from integer := 1;
     v_to integer;
+    v_end integer;
     v_marks jsonb := '[]';
 begin
     if octet_length(v_text) > char_length(v_text) then
         v_text := normalize(v_text, NFC);
     end if;
     v_folded := search.fold_text(v_text);
-    if char_length(v_folded) <> char_length(v_text) then
-        -- Accents that no letter of their own has: found all the same, but not marked.
-        v_folded := regexp_replace(lower(v_text), '[^[:alnum:]]', ' ', 'g');
-    end if;
 
     v_start := coalesce(
         nullif(regexp_instr(v_folded, focus), 0), nullif(regexp_instr(v_folded, pattern), 0), 1
     );
-    v_start := greatest(v_start - c_before, 1);
-    v_folded := substr(v_folded, v_start, c_length);
+    v_start := greatest(search.find_place(v_text, v_folded, v_start) - c_before, 1);
+    v_snippet := substr(v_text, v_start, c_length);
+    v_folded := search.fold_text(v_snippet);
     loop
         v_from := regexp_instr(v_folded, pattern, v_from);
         exit when v_from = 0;
         v_to := regexp_instr(v_folded, pattern, v_from, 1, 1);
-        v_marks := v_marks || jsonb_build_object('start', v_from - 1, 'end', v_to - 1);
+        -- Up to the next letter, so that points and accents are marked with theirs; but nothing unseen.
+        v_end := search.find_place(v_snippet, v_folded, v_to) - 1;
+        v_end := char_length(
+            rtrim(
+                left(v_snippet, v_end),
+                U&'\00ad\200b\200c\200d\200e\200f\202a\202b\202c\202d\202e\2060\feff'
+            )
+        );
+        v_marks := v_marks || jsonb_build_object(
+            'start', search.find_place(v_snippet, v_folded, v_from) - 1,
+            'end', v_end
+        );
         v_from := v_to;
     end loop;
 
     return jsonb_build_object(
-        'text', substr(v_text, v_start, c_length),
+        'text', v_snippet,
         'marks', v_marks,
         'has_before', starts_at > 1 or v_start > 1,
         'has_after', v_start - 1 + c_length < char_length(v_text)
@@ -2673,22 +3134,27 @@ begin
         '[]'
     )
     into v_hits
-    from (
-        -- The limit tells the planner how few they are: each is then looked up by its key.
+    from jsonb_to_recordset(v_found -> 'hits')
+        as h (message_id uuid, starts_at integer, rank real)
+    -- With their limits they are looked up by their keys, whatever the planner takes the tables for.
+    cross join lateral (
         select *
-        from jsonb_to_recordset(v_found -> 'hits')
-            as hits (message_id uuid, starts_at integer, rank real)
-        limit v_page_size
-    ) as h
-    join public.messages as m
-        on m.user_id = search_messages.user_id and m.id = h.message_id
-    join public.conversations as c
-        on c.user_id = m.user_id and c.id = m.conversation_id;
+        from public.messages as o
+        where o.user_id = search_messages.user_id and o.id = h.message_id
+        limit 1
+    ) as m
+    cross join lateral (
+        select *
+        from public.conversations as o
+        where o.user_id = search_messages.user_id and o.id = m.conversation_id
+        limit 1
+    ) as c;
 
     return jsonb_build_object(
         'hits', v_hits,
         'parts', v_found -> 'parts',
         'cut', v_found -> 'cut',
+        'incomplete', v_found -> 'incomplete',
         'next', v_found -> 'next'
     );
 exception
@@ -2700,7 +3166,7 @@ $$;
 
 revoke all on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages to authenticated;
-comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
+comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; incomplete, that more is not in the index yet than was read beside it; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
 
 -- What an export reads, as the caller, under row-level security. A conversation is exported as of
 -- the last_seq that its first page named: messages are append-only and their seq has no gaps, so
@@ -4802,6 +5268,32 @@ as $$
               from public.messages as m
               where m.user_id = d.user_id and m.id = d.message_id
           )
+        union all
+        -- What the watermark says is in the index, and isn't, or could come to be said of a message.
+        select 'watermark_too_high', c.user_id, c.id
+        from seen_conversations as c
+        cross join lateral (
+            select coalesce((
+                select w.indexed_seq
+                from search.watermarks as w
+                where w.user_id = c.user_id and w.conversation_id = c.id
+            ), c.newest_seq, 0) as indexed_seq
+        ) as watermark
+        where since is null
+          and (
+              watermark.indexed_seq > coalesce(c.newest_seq, 0)
+              or exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = c.user_id and m.conversation_id = c.id
+                    and m.seq <= watermark.indexed_seq
+                    and not exists (
+                        select 1
+                        from search.documents as d
+                        where d.user_id = m.user_id and d.message_id = m.id
+                    )
+              )
+          )
     ),
     lists (name, rows) as (
         select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
@@ -4851,7 +5343,7 @@ as $$
         'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
         'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
         'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
-        'summary_of_no_message', 'words_of_no_message'
+        'summary_of_no_message', 'words_of_no_message', 'watermark_too_high'
     ]) with ordinality as checks (name, place)
     cross join found;
 $$;
@@ -5145,6 +5637,43 @@ $$;
 revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
+create function private.lower_watermark(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
+
+    -- Below the first message that is not in the index; what is there beyond stays as it is.
+    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
+    select lower_watermark.user_id, lower_watermark.conversation_id,
+           coalesce(
+               min(m.seq) filter (
+                   where not exists (
+                       select 1
+                       from search.documents as d
+                       where d.user_id = m.user_id and d.message_id = m.id
+                   )
+               ) - 1,
+               max(m.seq),
+               0
+           )
+    from public.messages as m
+    where m.user_id = lower_watermark.user_id
+      and m.conversation_id = lower_watermark.conversation_id
+    on conflict on constraint watermarks_pkey do update
+    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+
+    return true;
+end;
+$$;
+
+revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
+comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
+
 -- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
 -- that works.
 
@@ -5201,6 +5730,9 @@ begin
             delete from search.documents as d
             where d.user_id = repair_broken.user_id
               and d.message_id = repair_broken.broken_id;
+
+        when 'watermark_too_high' then
+            return private.lower_watermark(user_id, broken_id);
     end case;
 
     return found;
@@ -5225,7 +5757,8 @@ declare
         'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
         'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message'
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
+        'watermark_too_high'
     ];
     v_found jsonb;
     v_name text;
@@ -5321,11 +5854,50 @@ $$;
 revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
 comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
+create procedure private.sweep_search_index()
+language plpgsql security invoker
+as $$
+declare
+    c_time constant interval := '30 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_user_ids uuid[];
+    v_user_id uuid;
+    v_step pg_catalog.jsonb;
+    v_is_busy boolean := true;
+begin
+    -- A step for each, and again: who has much to index waits behind nobody's but their own.
+    while v_is_busy loop
+        v_is_busy := false;
+        v_user_ids := array(
+            select pg_catalog.jsonb_array_elements_text(public.list_users_to_index() -> 'users')
+        )::uuid[];
+        foreach v_user_id in array v_user_ids loop
+            exit when clock_timestamp() > v_started + c_time;
+            begin
+                v_step := public.index_messages(v_user_id);
+                v_is_busy := v_is_busy
+                    or (v_step -> 'more')::boolean and (v_step -> 'indexed')::integer > 0;
+            exception
+                when others then
+                    raise warning 'the search index of user % is left for the next time: %',
+                        v_user_id, sqlerrm;
+            end;
+            commit;
+        end loop;
+        exit when clock_timestamp() > v_started + c_time;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
+comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
+
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
         perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
         perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
+        perform cron.schedule('sweep-search-index', '* * * * *', 'call private.sweep_search_index()');
         perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
     end if;
 end;

@@ -39,13 +39,17 @@ ALLOWED = {
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
         "search.cut_snippet(text,integer,text,text)",  # of what it is given
+        "search.find_place(text,text,integer)",
         "search.fold_text(text)",
+        "search.ignored_characters()",
+        "search.vowel_signs()",
         "search.searched_text(text,text)",
     },
     "function without a pinned search_path": {
         # They commit, and a procedure that does can't have settings.
         "private.apply_retention()",
         "private.sweep_imports()",
+        "private.sweep_search_index()",
         "private.sweep_turns()",
     },
     "function that runs as its owner": {
@@ -59,7 +63,10 @@ ALLOWED = {
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
         "private.forget_events()",  # no policy lets a client change live events
         "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
-        "search.index_message()",  # a client may not write the index, its stored message is in it
+        "index_messages(uuid,integer)",  # the service may not write the search index
+        "list_users_to_index(integer)",  # nor read it
+        "search.note_unindexed()",  # a client may not write the watermarks, its messages move them
+        "search.forget_words()",  # nor may who repairs a message
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
         "private.broadcast_message()",  # a client may not send to a topic
     },
@@ -223,12 +230,14 @@ def test_no_client_may_create_anything(db: psycopg.Connection, schema: str) -> N
 
 
 def test_nobody_but_a_signed_in_user_reaches_the_search_index(db: psycopg.Connection) -> None:
-    """And they the functions alone: the table is granted to no one."""
+    """And they the functions alone: the tables are granted to no one."""
     reach = db.execute(
         "select role, has_schema_privilege(role, 'search', 'usage'),"
-        " has_any_column_privilege(role, 'search.documents', 'select, insert, update, references')"
-        " or has_table_privilege(role, 'search.documents', 'delete, truncate, trigger')"
-        " from unnest(array['anon', 'authenticated', 'service_role']) as role"
+        " bool_or(has_any_column_privilege(role, name, 'select, insert, update, references')"
+        " or has_table_privilege(role, name, 'delete, truncate, trigger'))"
+        " from unnest(array['anon', 'authenticated', 'service_role']) as role,"
+        " unnest(array['search.documents', 'search.watermarks']) as name"
+        " group by role order by role"
     ).fetchall()
     assert reach == [
         ("anon", False, False),

@@ -116,6 +116,8 @@ FUNCTIONS = {
     "project_usage": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
+    "index_messages": BACKEND,
+    "list_users_to_index": BACKEND,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
     "load_history": OF_THE_OWNER,
@@ -252,6 +254,8 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
         "covers_to": 1,
         "content": "So far.",
     },
+    "index_messages": lambda tenants, user_id: {"user_id": user_id, "most": 0},
+    "list_users_to_index": lambda tenants, user_id: {"most": 0},
     "search_messages": lambda tenants, user_id: {"user_id": user_id, "q": SECRET_TEXT},
     "count_unstored_turn": lambda tenants, user_id: {
         "user_id": user_id,

@@ -63,6 +63,7 @@ SECTIONS = {
     "Exports and imports": {
         "exports": "An export is everything, as of its start, and nothing leaves its place.",
         "imports": "All of a file or nothing, once, and never more than its owner may write.",
+        "adoption": "Every old row is taken, once and in its place, or listed with a reason.",
     },
     "Input": {
         "strict input": "What is wrong is a 4xx and stores nothing.",
