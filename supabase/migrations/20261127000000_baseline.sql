@@ -72,7 +72,8 @@ create table public.conversations (
     constraint conversations_title_length check (char_length(title) between 1 and 200),
     constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
     constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object'),
+    constraint conversations_imported_size check (octet_length(imported::text) <= 250000)
 );
 
 create index idx_conversations_user_id
@@ -124,25 +125,32 @@ comment on column public.conversations.deleting_since is 'Hidden, and to be remo
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
--- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
--- whole row at each change: one row that was too deep could then take no message any more.
-create function private.refuse_depth()
+-- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
+-- whole row each time that a message moves it.
+create function private.refuse_metadata()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
 begin
-    raise exception 'Metadata nests too deep.' using errcode = '23514';
+    raise exception 'Metadata %.', tg_argv[0]
+        using errcode = '23514', table = tg_table_name, constraint = tg_name;
 end;
 $$;
 
-revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
-comment on function private.refuse_depth is 'Raises 23514: metadata nests deeper than readers of JSON follow.';
+revoke all on function private.refuse_metadata from public, anon, authenticated, service_role;
+comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
 
-create trigger conversations_refuse_depth
+create trigger conversations_metadata_depth
     before insert or update of metadata on public.conversations
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_depth();
+    execute function private.refuse_metadata('nests too deep');
+
+create trigger conversations_metadata_size
+    before insert or update of metadata on public.conversations
+    for each row
+    when (octet_length(new.metadata::text) > 500000)
+    execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
@@ -202,6 +210,7 @@ create table public.turns (
     started_at timestamptz not null default now(),
     finished_at timestamptz,
     replays integer not null default 0,
+    tokens bigint not null default 0,
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
@@ -214,7 +223,10 @@ create table public.turns (
         check ((status = 'running') = (finished_at is null)),
     constraint turns_idempotency_key_length
         check (char_length(idempotency_key) between 1 and 255),
-    constraint turns_attempt_positive check (attempt >= 1)
+    constraint turns_attempt_positive check (attempt >= 1),
+    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
+    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -243,6 +255,7 @@ comment on column public.turns.attempt is 'Grows when another worker takes over.
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
 -- Messages are the record: append-only, in one total order for each conversation.
@@ -269,7 +282,13 @@ create table public.messages (
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object')
+    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
+    -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
+    -- of shared/encoding/sizes.py.
+    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
+    constraint messages_generated_code_size
+        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 
 create index idx_messages_conversation_id
@@ -312,11 +331,11 @@ comment on column public.messages.created_at is 'Strictly grows within a convers
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
-create trigger messages_refuse_depth
+create trigger messages_metadata_depth
     before insert or update of metadata on public.messages
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_depth();
+    execute function private.refuse_metadata('nests too deep');
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -326,8 +345,10 @@ as $$
 declare
     v_last_seq bigint;
     v_updated_at timestamptz;
+    v_bytes_per_day bigint;
 begin
-    select c.last_seq, c.updated_at into v_last_seq, v_updated_at
+    select c.last_seq, c.updated_at, (select l.bytes_per_day from private.limits as l)
+    into v_last_seq, v_updated_at, v_bytes_per_day
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
@@ -345,6 +366,14 @@ begin
         new.seq := 0;
         new.created_at := now();
         return new;
+    end if;
+
+    if v_bytes_per_day is not null and new.role = 'user' then
+        perform private.count_bytes(
+            new.user_id,
+            octet_length(new.content) + octet_length(new.metadata::text),
+            v_bytes_per_day
+        );
     end if;
 
     new.seq := v_last_seq + 1;
@@ -487,6 +516,7 @@ create table private.turn_usage (
     user_id uuid not null,
     key_hash bytea,
     started_at timestamptz not null,
+    tokens bigint not null default 0,
 
     constraint turn_usage_pkey primary key (id),
     constraint turn_usage_user_id_key_hash_key unique (user_id, key_hash),
@@ -504,7 +534,8 @@ create policy withheld on private.turn_usage for select to authenticated using (
 revoke all on table private.turn_usage from public, anon, authenticated, service_role;
 grant select on table private.turn_usage to service_role;
 
-comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger, count_unstored_turn and add_tokens alone write it.';
+comment on column private.turn_usage.id is 'The turn''s own, where it had a row.';
 comment on column private.turn_usage.key_hash is 'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
@@ -512,8 +543,8 @@ returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    insert into private.turn_usage (user_id, key_hash, started_at)
-    select r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at
+    insert into private.turn_usage (id, user_id, key_hash, started_at, tokens)
+    select r.id, r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at, r.tokens
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
     on conflict (user_id, key_hash) do nothing;
@@ -523,7 +554,7 @@ end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
-comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, and when they began.';
+comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, when they began and what they took.';
 
 create trigger turns_note_usage
     after delete on public.turns
@@ -574,7 +605,8 @@ comment on table private.turn_limits is 'One row for each user whose turns are l
 create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
-    turns_per_day integer
+    turns_per_day integer,
+    tokens_per_day bigint
 )
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -584,7 +616,7 @@ declare
     v_limit record;
     v_next timestamptz;
 begin
-    if turns_per_minute is null and turns_per_day is null then
+    if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) = 0 then
         return;
     end if;
 
@@ -632,24 +664,62 @@ begin
                       );
         end if;
     end loop;
+
+    if tokens_per_day is null then
+        return;
+    end if;
+
+    -- When this one leaves the day, those since are fewer than the limit.
+    select spent.started_at + interval '1 day' into v_next
+    from (
+        select begun.started_at,
+               sum(begun.tokens) over (order by begun.started_at desc) as so_far
+        from (
+            select t.started_at, t.tokens
+            from public.turns as t
+            where t.user_id = require_turns_left.user_id
+              and t.started_at > now() - interval '1 day'
+            union all
+            select u.started_at, u.tokens
+            from private.turn_usage as u
+            where u.user_id = require_turns_left.user_id
+              and u.started_at > now() - interval '1 day'
+        ) as begun
+    ) as spent
+    where spent.so_far >= tokens_per_day
+    order by spent.started_at desc
+    limit 1;
+
+    if found then
+        raise exception 'Too many tokens this day.'
+            using errcode = 'PT429',
+                  detail = 'too_many_tokens',
+                  hint = format(
+                      'Try again in %s seconds.',
+                      greatest(1, ceil(extract(epoch from v_next - now())))
+                  );
+    end if;
 end;
 $$;
 
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
-comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
+comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows, or where a day''s tokens are spent; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
     user_id uuid,
     turns_per_minute integer,
-    turns_per_day integer
+    turns_per_day integer,
+    tokens_per_day bigint
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_id uuid;
 begin
     -- What no limit looks back to any more.
     delete from private.turn_usage as u
@@ -658,16 +728,42 @@ begin
       and u.started_at <= now() - interval '1 day';
 
     insert into private.turn_usage (user_id, started_at)
-    values (count_unstored_turn.user_id, now());
+    values (count_unstored_turn.user_id, now())
+    returning id into v_id;
 
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
-    return jsonb_build_object('is_counted', true);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
+    return jsonb_build_object('id', v_id);
 end;
 $$;
 
 revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
 grant execute on function public.count_unstored_turn to service_role;
-comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {id}, by which add_tokens knows it. Raises PT429 where none is left.';
+
+-- Runs as its owner: the service may not write what limits count, except for this.
+create function public.add_tokens(user_id uuid, turn_id uuid, tokens bigint)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+begin
+    update public.turns as t
+    set tokens = t.tokens + add_tokens.tokens
+    where t.user_id = add_tokens.user_id and t.id = add_tokens.turn_id;
+
+    if not found then
+        update private.turn_usage as u
+        set tokens = u.tokens + add_tokens.tokens
+        where u.user_id = add_tokens.user_id and u.id = add_tokens.turn_id;
+    end if;
+    return jsonb_build_object('is_counted', found);
+end;
+$$;
+
+revoke all on function public.add_tokens from public, anon, authenticated, service_role;
+grant execute on function public.add_tokens to service_role;
+comment on function public.add_tokens is 'Counts tokens towards a turn that is settled, deleted, or was never stored. Answers {is_counted}: false where nothing is known of it, as with the account.';
 
 -- A summary is one more message. What it covers stays stored, and is shown as ever.
 create table public.summaries (
@@ -710,8 +806,7 @@ comment on column public.summaries.through_message_id is 'The newest message it 
 create function public.load_unsummarised(
     user_id uuid,
     conversation_id uuid,
-    history_tokens integer,
-    after bigint default null
+    history_tokens integer
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -769,7 +864,7 @@ begin
     order by through.seq desc
     limit 1;
 
-    v_covered := greatest(coalesce(v_covered, 0), coalesce(after, 0));
+    v_covered := coalesce(v_covered, 0);
 
     for v_row in
         select m.seq, octet_length(m.content) as bytes
@@ -824,15 +919,14 @@ begin
         'previous', v_previous,
         'messages', v_messages,
         'covers_to', v_last,
-        'longest', v_longest,
-        'has_more', coalesce(v_last < v_through, false)
+        'longest', v_longest
     );
 end;
 $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once. Answers {previous, messages, covers_to, longest}. Raises PT404.';
 
 create function public.write_summary(
     user_id uuid,
@@ -1156,7 +1250,8 @@ create function private.settle_turn(
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
-    error jsonb default null
+    error jsonb default null,
+    tokens bigint default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -1169,6 +1264,7 @@ begin
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
     returning t.conversation_id into v_conversation_id;
@@ -1202,7 +1298,8 @@ create function public.complete_turn(
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
-    error jsonb default null
+    error jsonb default null,
+    tokens bigint default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -1234,7 +1331,7 @@ begin
         perform private.settle_turn(
             complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
             complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
-            complete_turn.metadata, complete_turn.error
+            complete_turn.metadata, complete_turn.error, complete_turn.tokens
         );
     elsif not exists (
         select 1
@@ -1332,7 +1429,8 @@ create function public.begin_turn(
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
-    turns_per_day integer default null
+    turns_per_day integer default null,
+    tokens_per_day bigint default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -1407,7 +1505,7 @@ begin
     end if;
 
     perform private.refuse_used_key(user_id, idempotency_key);
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, metadata, turn_id)
@@ -1515,18 +1613,20 @@ comment on function private.resume_turn is 'What a known key leads to: the store
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it. That it also counts the running turns of all users lets processes
--- that know nothing of each other share what the project carries; the index of running turns has no
--- other rows.
+-- draft, nor leaves a hole in it. A draft that has no more room in its row stays as it is: refused, it
+-- would cost all the others their leases. That it also counts the running turns of all users lets
+-- processes that know nothing of each other share what the project carries; the index of running turns
+-- has no other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
 language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
-            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
+                  draft_tail text, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
@@ -1543,9 +1643,13 @@ as $$
         update public.turns as t
         set lease_expires_at = clock_timestamp()
                 + make_interval(secs => extend_turns.lease_seconds),
+            tokens = coalesce(a.tokens, t.tokens),
             draft = case
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
+                    then t.draft
+                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                    > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end
@@ -1588,7 +1692,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, tokens}] renews the lease and writes the draft from an offset on (in characters), and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -1830,8 +1934,11 @@ as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_conversation public.conversations;
+    v_open_turn jsonb;
+    v_room integer;
     v_first bigint;
     v_messages jsonb;
     v_oldest bigint;
@@ -1849,6 +1956,31 @@ begin
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
+
+    select jsonb_build_object(
+        'turn_id', t.id,
+        'status', t.status,
+        'attempt', t.attempt,
+        'user_message_id', (
+            select m.id
+            from public.messages as m
+            where m.user_id = t.user_id and m.turn_id = t.id
+              and m.role = 'user'
+        ),
+        'draft', t.draft,
+        'offset', char_length(t.draft),
+        'started_at', t.started_at,
+        'lease_expires_at', t.lease_expires_at,
+        'is_expired', t.lease_expires_at <= now()
+    )
+    into v_open_turn
+    from public.turns as t
+    where t.user_id = load_conversation.user_id
+      and t.conversation_id = load_conversation.conversation_id
+      and t.status = 'running';
+
+    v_room := c_page_bytes - octet_length(to_jsonb(v_conversation)::text)
+        - coalesce(octet_length(v_open_turn::text), 0);
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
@@ -1877,14 +2009,12 @@ begin
     end if;
 
     -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
-    -- was asked for, and always that one. Metadata counts as it is sent: stored, it is compressed.
-    with sized as (
-        select m.seq,
-               sum(
-                   octet_length(m.content)
-                   + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text)
-               ) over nearest_first as bytes_so_far,
+    -- was asked for, and always that one, for which there is room in each page. All counts as it is
+    -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
+    with near as (
+        select m.seq, m.content, m.generated_code, m.metadata,
+               sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
+                   over nearest_first as plain_bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m
         where m.user_id = load_conversation.user_id
@@ -1892,11 +2022,23 @@ begin
           and m.seq between v_first and v_first + v_limit - 1
           and (before is null or m.seq < before)
         window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
+    ),
+    sized as (
+        select n.seq, n.place,
+               sum(
+                   octet_length(to_json(n.content)::text)
+                   + coalesce(octet_length(to_json(n.generated_code)::text), 0)
+                   + octet_length(n.metadata::text)
+                   + c_row_bytes
+               ) over (order by n.place) as bytes_so_far
+        from near as n
+        where n.place = 1
+           or n.plain_bytes_so_far <= v_room
     )
     select min(s.seq), max(s.seq) into v_oldest, v_newest
     from sized as s
     where s.place = 1
-       or s.bytes_so_far <= c_page_bytes;
+       or s.bytes_so_far <= v_room;
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
     from public.messages as m
@@ -1914,35 +2056,14 @@ begin
             'newest_seq', v_newest
         ),
         'last_seq', v_conversation.last_seq,
-        'open_turn', (
-            select jsonb_build_object(
-                'turn_id', t.id,
-                'status', t.status,
-                'attempt', t.attempt,
-                'user_message_id', (
-                    select m.id
-                    from public.messages as m
-                    where m.user_id = t.user_id and m.turn_id = t.id
-                      and m.role = 'user'
-                ),
-                'draft', t.draft,
-                'offset', char_length(t.draft),
-                'started_at', t.started_at,
-                'lease_expires_at', t.lease_expires_at,
-                'is_expired', t.lease_expires_at <= now()
-            )
-            from public.turns as t
-            where t.user_id = load_conversation.user_id
-              and t.conversation_id = load_conversation.conversation_id
-              and t.status = 'running'
-        )
+        'open_turn', v_open_turn
     );
 end;
 $$;
 
 revoke all on function public.load_conversation from public, anon, authenticated, service_role;
 grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and eight megabytes. Raises PT404.';
 
 -- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
 -- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
@@ -1964,6 +2085,7 @@ as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 1500; -- what a row has beside what is measured, its title included
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
@@ -1973,8 +2095,11 @@ begin
         with page as (
             select c as conversation,
                    row_number() over newest_first as number,
-                   sum(octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0))
-                       over newest_first as bytes_so_far
+                   sum(
+                       octet_length(c.metadata::text)
+                       + coalesce(octet_length(c.imported::text), 0)
+                       + c_row_bytes
+                   ) over newest_first as bytes_so_far
             from (
                 select *
                 from public.conversations as c
@@ -3983,6 +4108,167 @@ $$;
 revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
 grant execute on function public.list_imports_left_behind to service_role;
 comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';
+
+-- What a user may write in a day, over the functions and over the Data API alike: so the number stands
+-- here, where both end, and not with who calls. It is off unless the bundle was started with one.
+
+create table private.limits (
+    id boolean not null default true,
+    bytes_per_day bigint,
+
+    constraint limits_pkey primary key (id),
+    constraint limits_one_row check (id),
+    constraint limits_bytes_per_day_positive check (bytes_per_day > 0)
+);
+
+alter table private.limits enable row level security;
+
+create policy withheld on private.limits for select to authenticated using (false);
+
+-- Withheld from clients: everything. Withheld from the service: delete.
+revoke all on table private.limits from public, anon, authenticated, service_role;
+grant select, insert, update on table private.limits to service_role;
+
+comment on table private.limits is 'One row, of what holds for each user over every API; none, or null in it, is no limit. No policy for select, insert, update, delete: set_limits alone writes it.';
+
+create function public.set_limits(bytes_per_day bigint default null)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    v_bytes_per_day constant bigint := nullif(set_limits.bytes_per_day, 0);
+begin
+    -- Each process says it when it starts, and seldom says anything new.
+    if (select l.bytes_per_day from private.limits as l) is distinct from v_bytes_per_day then
+        insert into private.limits (bytes_per_day)
+        values (v_bytes_per_day)
+        on conflict (id) do update set bytes_per_day = excluded.bytes_per_day;
+    end if;
+
+    return jsonb_build_object('bytes_per_day', v_bytes_per_day);
+end;
+$$;
+
+revoke all on function public.set_limits from public, anon, authenticated, service_role;
+grant execute on function public.set_limits to service_role;
+comment on function public.set_limits is 'Sets how many bytes each user may write in a day; null or 0 is any number. Answers {bytes_per_day}.';
+
+-- A bucket that leaks evenly, empty after a day: one row a user, however much they write.
+create table private.bytes_written (
+    user_id uuid not null,
+    bytes double precision not null,
+    counted_at timestamptz not null,
+
+    constraint bytes_written_pkey primary key (user_id),
+    constraint bytes_written_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.bytes_written enable row level security;
+
+create policy withheld on private.bytes_written for select to authenticated using (false);
+
+-- Withheld: everything, from everybody.
+revoke all on table private.bytes_written from public, anon, authenticated, service_role;
+
+comment on table private.bytes_written is 'How much each user has written lately, where that is limited. No policy for select, insert, update, delete: count_bytes alone uses it.';
+comment on column private.bytes_written.bytes is 'As of counted_at; a day''s limit fewer with each day since.';
+
+create function private.count_bytes(user_id uuid, size bigint, bytes_per_day bigint)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_day constant double precision := 86400;
+    v_now constant timestamptz := clock_timestamp();
+    v_bytes double precision;
+begin
+    insert into private.bytes_written as w (user_id, bytes, counted_at)
+    values (count_bytes.user_id, count_bytes.size, v_now)
+    on conflict (user_id) do update
+        set bytes = excluded.bytes + greatest(
+                0,
+                w.bytes
+                - extract(epoch from v_now - w.counted_at)::double precision
+                * count_bytes.bytes_per_day / c_day
+            ),
+            counted_at = v_now
+    returning w.bytes into v_bytes;
+
+    if v_bytes > count_bytes.bytes_per_day then
+        raise exception 'Too many bytes written this day.'
+            using errcode = 'PT429',
+                  detail = 'too_many_bytes',
+                  hint = format(
+                      'Try again in %s seconds.',
+                      ceil(least(
+                          c_day,
+                          (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
+                      ))
+                  );
+    end if;
+end;
+$$;
+
+revoke all on function private.count_bytes from public, anon, authenticated, service_role;
+comment on function private.count_bytes is 'Counts what a user writes. Raises PT429 where it is more than a day allows; then nothing is counted.';
+
+-- Runs as its owner, because nobody may write what limits count. What the AI writes isn't the user's:
+-- turns and tokens limit that. Messages are counted where they get their places.
+create function private.count_conversation_bytes()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
+begin
+    if v_bytes_per_day is not null then
+        perform private.count_bytes(
+            new.user_id, octet_length(new.title) + octet_length(new.metadata::text), v_bytes_per_day
+        );
+    end if;
+    return new;
+end;
+$$;
+
+revoke all on function private.count_conversation_bytes from public, anon, authenticated, service_role;
+comment on function private.count_conversation_bytes is 'Counts a title and metadata towards what their user may write in a day.';
+
+create trigger conversations_count_bytes
+    before insert or update of title, metadata on public.conversations
+    for each row
+    when (current_user = 'authenticated')
+    execute function private.count_conversation_bytes();
+
+-- Runs as its owner, for the same reason.
+create function private.count_import_bytes()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
+begin
+    if v_bytes_per_day is not null then
+        perform private.count_bytes(
+            new.user_id,
+            octet_length(new.conversations::text) + octet_length(new.messages::text),
+            v_bytes_per_day
+        );
+    end if;
+    return null;
+end;
+$$;
+
+revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
+comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
+
+create trigger import_parts_count_bytes
+    after insert on private.import_parts
+    for each row
+    execute function private.count_import_bytes();
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.

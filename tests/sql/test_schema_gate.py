@@ -27,6 +27,8 @@ ALLOWED = {
         "private.import_parts.withheld",
         "private.legal_holds.withheld",
         "private.retention_policies.withheld",
+        "private.bytes_written.withheld",
+        "private.limits.withheld",
         "private.turn_limits.withheld",
         "private.turn_usage.withheld",
     },
@@ -59,7 +61,10 @@ ALLOWED = {
         "take_import_part(uuid,uuid,integer,jsonb,boolean)",
         "private.find_broken(uuid,integer,timestamp with time zone)",  # reads the search index too
         "repair_invariants(uuid,integer)",  # the service may not change messages, except for this
-        "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
+        "add_tokens(uuid,uuid,bigint)",  # the service may not write what limits count
+        "count_unstored_turn(uuid,integer,integer,bigint)",  # likewise
+        "private.count_conversation_bytes()",  # nobody may write what limits count
+        "private.count_import_bytes()",  # likewise
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
         "private.forget_events()",  # no policy lets a client change live events
         "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
