@@ -158,7 +158,7 @@ async def test_our_functions_own_message_is_shown(store: Store) -> None:
     ("word", "hint", "seconds"),
     [
         ("too_many_turns", "Try again in 37 seconds.", "37"),
-        ("import_incomplete", None, "2"),
+        ("import_incomplete", None, None),
         ("legal_hold", None, None),
     ],
 )
