@@ -107,17 +107,16 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_last bigint;
     v_measured jsonb;
 begin
     perform private.require_self(export_messages.user_id);
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = export_messages.user_id
-      and c.id = export_messages.conversation_id
-      and c.deleting_since is null;
+      and c.id = export_messages.conversation_id;
 
     if not found then
         raise exception 'Conversation not found.'
@@ -172,9 +171,8 @@ begin
     for v_conversation in
         select c.id, c.last_seq,
                octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0) as bytes
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = export_conversations.user_id
-          and c.deleting_since is null
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
           and c.id <= coalesce(export_conversations.until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
         order by c.id
@@ -210,7 +208,7 @@ begin
             order by c.id
         ), '[]')
         from unnest(v_ids, v_untils) as chosen (id, until)
-        join public.conversations as c
+        join private.conversations as c
             on c.user_id = export_conversations.user_id and c.id = chosen.id
     ));
 end;
@@ -242,9 +240,8 @@ begin
 
     for v_conversation in
         select c.id, c.last_seq, octet_length(c.metadata::text) as bytes
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = plan_export.user_id
-          and c.deleting_since is null
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
         limit most_conversations
@@ -267,9 +264,8 @@ begin
         'until', v_until,
         'more', exists (
             select 1
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = plan_export.user_id
-              and c.deleting_since is null
               and c.id > v_until
         )
     );

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from local import database
+from tests.support.invariants import found_broken, repair
 from tests.support.sql_calls import make_account
 
 pytest_plugins = ["tests.support.scratch"]
@@ -85,7 +86,7 @@ def visible(db: psycopg.Connection, owner: uuid.UUID) -> list[str]:
 
 def broken(db: psycopg.Connection) -> Any:
     """Return what the doctor finds."""
-    return (db.execute("select private.find_broken(grace_seconds => 0)").fetchone() or ())[0]
+    return found_broken(db)
 
 
 AB = {"a": "A", "b": "B"}
@@ -103,7 +104,7 @@ def test_a_part_takes_conversations_in_order(scratch: psycopg.Connection, owner:
     assert (first["is_taken"], second["is_taken"]) == (True, True)
     assert rows == [(1, "user", False, "A", 2020), (2, "user", False, "B", 2020)]
     assert len(visible(scratch, owner)) == 2
-    assert broken(scratch) == {}
+    assert broken(scratch) == []
 
 
 @pytest.mark.promise("imports", red="no `deleting_since` before the last piece")
@@ -120,7 +121,7 @@ def test_a_conversation_of_several_parts_is_hidden_until_its_last(
     row = scratch.execute(
         "select deleting_since, last_seq, (imported ->> 'lastSeq')::int from conversations"
     ).fetchone()
-    assert seen == [(0, {}), (0, {}), (1, {})]
+    assert seen == [(0, []), (0, []), (1, [])]
     assert said_in(scratch, outcome["id"]) == list("abcde")
     assert row == (None, 5, 5)
 
@@ -286,10 +287,10 @@ def test_what_was_left_for_an_hour_is_listed_found_and_swept(
     behind = {"user_id": str(owner), "import_id": str(left)}
     listed = scratch.execute("select list_imports_left_behind()").fetchone()
     found = broken(scratch)
-    scratch.execute("select repair_invariants(%s)", (owner,))
+    repair(scratch, found)
     rows = scratch.execute("select distinct import_id from private.import_parts").fetchall()
     assert listed == ({"imports": [behind]},)
-    assert found == {"import_left_behind": [{"user_id": str(owner), "id": str(left)}]}
+    assert found == [{"name": "import_left_behind", "user_id": str(owner), "id": str(left)}]
     assert rows == [(fresh,)]
 
 
@@ -327,7 +328,7 @@ def test_a_conversation_that_has_grown_is_brought_up_to_date(
     fewer = grow({"a": "A", "d": "Other"})
     assert (more, again, fewer) == ((2, 1), (0, 0), (0, 3))
     assert said_in(scratch, first["id"]) == ["A", "B", "Here", "C", "D"]
-    assert broken(scratch) == {}
+    assert broken(scratch) == []
 
 
 @pytest.mark.promise("imports", red="`append_grown` takes a message once an entry")
@@ -339,7 +340,7 @@ def test_a_conversation_that_a_file_has_twice_grows_once(
     months = ({"a": "A", "b": "B", "c": "C"}, {"a": "A", "x": "X", "b": "B", "d": "D"})
     take(scratch, owner, pieces_of(months[0]) + pieces_of(months[1], place=1))
     assert said_in(scratch, first["id"]) == ["A", "B", "C", "X", "D"]
-    assert broken(scratch) == {}
+    assert broken(scratch) == []
 
 
 def test_a_list_that_has_grown_is_another_one(
@@ -349,3 +350,25 @@ def test_a_list_that_has_grown_is_another_one(
     take(scratch, owner, pieces_of({"a": "A"}, source="list", checksum="c"))
     (more,) = take(scratch, owner, pieces_of(AB, source="list", checksum="c"))
     assert (more["is_taken"], more["appended"]) == (False, 0)
+
+
+@pytest.mark.promise("imports", red="removals take whatever is hidden")
+def test_what_an_import_left_hidden_is_removed_an_hour_later(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """Not before, since the import may go on; an erasure removes it at once."""
+    pieces = pieces_of({**AB, "c": "C"}, size=2)
+    take(scratch, owner, pieces[:1])
+    early = scratch.execute("select continue_removal(%s), list_removals()", (owner,)).fetchone()
+    kept = scratch.execute("select count(*) from messages").fetchone()
+    scratch.execute("update conversations set deleting_since = now() - interval '1 second'")
+    due = scratch.execute("select list_removals()").fetchone()
+    scratch.execute("select continue_removal(%s)", (owner,))
+    left = scratch.execute("select count(*) from conversations").fetchone()
+    assert early == ({"more": False}, {"users": []})
+    assert (kept, due, left) == ((2,), ({"users": [str(owner)]},), (0,))
+    take(scratch, owner, pieces[:1])
+    receipt = scratch.execute("select erase_account(%s, 'k')", (owner,)).fetchone()
+    assert receipt is not None
+    assert receipt[0]["remaining"] == 0
+    assert scratch.execute("select count(*) from conversations").fetchone() == (0,)
