@@ -17,8 +17,6 @@ from shared.persistence.rpc import Store
 if TYPE_CHECKING:
     import asyncio
 
-    from httpx import AsyncClient
-
     from shared.ai.protocol import Engine, Summariser
     from shared.imports.importer import Importer
     from shared.turns.runner import TurnRunner
@@ -47,7 +45,6 @@ class Container:
         self.persistence = Persistence(
             Store(Clients(settings, self.http), timeout=settings.store_timeout)
         )
-        self._patient_pools: list[AsyncClient] = []
         self.damage = IntegrityMonitor(self.persistence)
 
     @cached_property
@@ -70,12 +67,6 @@ class Container:
         from shared.imports.importer import Importer
 
         return Importer(self.persistence, max_bytes=self.settings.max_import_bytes)
-
-    def _persistence_within(self, timeout: float) -> Persistence:
-        patient = self.settings.model_copy(update={"store_timeout": timeout})
-        pool = create_pool(patient)
-        self._patient_pools.append(pool)
-        return Persistence(Store(Clients(patient, pool), timeout=timeout))
 
     @cached_property
     def summaries(self) -> Summaries:
@@ -101,8 +92,7 @@ class Container:
             deadline = time.monotonic() + self.settings.drain_seconds
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
-        for pool in (*self._patient_pools, self.http):
-            await pool.aclose()
+        await self.http.aclose()
 
 
 def _configured_engine(settings: Settings) -> Engine:
