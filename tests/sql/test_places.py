@@ -1,7 +1,6 @@
 """A message's place and moment, whoever writes it, and the live events of what is committed."""
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -13,25 +12,11 @@ from tests.support.sql_calls import (
     Caller,
     as_service,
     assert_whole,
-    make_account,
     make_conversation,
     places,
 )
 
-stack = partitions.stack  # as it is, and in partitions
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend."""
-    with as_service(stack.settings.db_url) as caller:
-        yield caller
-
-
-@pytest.fixture
-def owner(db: psycopg.Connection) -> str:
-    """A user's id."""
-    return make_account(db)
+stack, service, owner = partitions.stack, partitions.service, partitions.owner
 
 
 @pytest.mark.promise("wrong clock")
