@@ -218,21 +218,6 @@ def test_no_client_may_create_anything(db: psycopg.Connection, schema: str) -> N
     assert allowed == []
 
 
-def test_nobody_but_a_signed_in_user_reaches_the_search_index(db: psycopg.Connection) -> None:
-    """And they the functions alone: the table is granted to no one."""
-    reach = db.execute(
-        "select role, has_schema_privilege(role, 'search', 'usage'),"
-        " has_any_column_privilege(role, 'search.documents', 'select, insert, update, references')"
-        " or has_table_privilege(role, 'search.documents', 'delete, truncate, trigger')"
-        " from unnest(array['anon', 'authenticated', 'service_role']) as role"
-    ).fetchall()
-    assert reach == [
-        ("anon", False, False),
-        ("authenticated", True, False),
-        ("service_role", False, False),
-    ]
-
-
 def test_no_function_has_a_second_form(db: psycopg.Connection) -> None:
     """A call by named arguments that fits two functions of one name is refused as ambiguous."""
     doubled = db.execute(
