@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscribeStates
 
-from local.node import NODE
 from tests.support.realtime_stack import (
     PATIENCE,
     PUBLISHABLE_KEY,
-    ROOT,
     SECRET_KEY,
     Owner,
     token_for,
@@ -26,9 +22,6 @@ if TYPE_CHECKING:
     from tests.support.realtime_stack import RealtimeStack
 
 pytest_plugins = ["tests.support.realtime_plugin"]
-
-SCRIPT = ROOT / "tests" / "clients" / "realtime_client.mjs"
-FOLDERS = [ROOT / "tests" / "clients", ROOT / "local" / "node"]
 
 
 @asynccontextmanager
@@ -81,16 +74,6 @@ async def test_python_clients_talk_on_a_private_topic(
             assert (await received.get())["payload"] == {"n": 2}
 
 
-async def test_python_client_can_not_join_what_is_not_its_own(
-    realtime: RealtimeStack, owner: Owner
-) -> None:
-    """A refused join ends as an error, not as a subscription."""
-    async with _python_client(realtime, PUBLISHABLE_KEY) as browser:
-        await browser.set_auth(Owner().token)
-        states = await _subscribe(browser.channel(owner.quiet_topic, _config()))
-        assert states.get_nowait() == RealtimeSubscribeStates.CHANNEL_ERROR
-
-
 async def test_python_client_is_put_out_when_its_token_expires(
     realtime: RealtimeStack, owner: Owner
 ) -> None:
@@ -104,51 +87,3 @@ async def test_python_client_is_put_out_when_its_token_expires(
                 RealtimeSubscribeStates.CHANNEL_ERROR,
                 RealtimeSubscribeStates.CLOSED,
             ]
-
-
-@pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
-async def test_supabase_js_does_everything_a_browser_does(
-    realtime: RealtimeStack, owner: Owner, version: str
-) -> None:
-    """Subscribe, send with acknowledgement, httpSend, a foreign topic, unsubscribe."""
-    report = await _run_js(
-        {
-            "url": realtime.url.removesuffix("/realtime/v1"),
-            "key": PUBLISHABLE_KEY,
-            "token": owner.token,
-            "topic": owner.open_topic,
-            "other": Owner().open_topic,
-            "vsn": version,
-        }
-    )
-    assert report.pop("foreign")["status"] == "CHANNEL_ERROR"
-    assert report == {
-        "alice": {"status": "SUBSCRIBED"},
-        "bob": {"status": "SUBSCRIBED"},
-        "sent": "ok",
-        "received": {"n": 1},
-        "httpSend": {"success": True},
-        "posted": {"n": 2},
-        "left": "ok",
-    }
-
-
-async def _run_js(settings: dict[str, str]) -> dict[str, Any]:
-    wanted = "node_modules/@supabase/supabase-js/package.json"
-    folder = next((folder for folder in FOLDERS if (folder / wanted).exists()), None)
-    if folder is None or not NODE.exists():
-        pytest.skip("supabase-js is not installed: run npm ci in tests/clients")
-    process = await asyncio.create_subprocess_exec(
-        *(str(NODE), str(SCRIPT), str(folder), json.dumps(settings)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(2 * PATIENCE):
-            output, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0, errors.decode()
-    report: dict[str, Any] = json.loads(output)
-    return report
