@@ -239,18 +239,6 @@ def test_of_a_deleted_account_no_turn_is_remembered(
     assert left.fetchone() == (0,)
 
 
-def test_a_turn_that_has_left_the_period_makes_room(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """The oldest was begun more than a minute ago."""
-    service.complete(service.begin(account, turns_per_minute=1))
-    db.execute(
-        "update turns set started_at = now() - interval '61 seconds' where user_id = %s",
-        (account,),
-    )
-    assert service.begin(account, turns_per_minute=1)["outcome"] == "started"
-
-
 @pytest.mark.promise("limits")
 def test_requests_at_once_do_not_share_the_last_place(
     stack: Stack, db: psycopg.Connection, account: str

@@ -23,7 +23,7 @@ from pydantic_ai.exceptions import (
     UserError,
 )
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import DeltaThinkingPart, FunctionModel
+from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
@@ -32,7 +32,6 @@ from shared.ai import (
     TextDelta,
     closing,
     guarded,
-    with_reply_limit,
     with_time_limit,
 )
 from shared.ai.model.analysis import ANALYSIS_CHARS
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
     from pydantic_ai.messages import ModelMessage
     from pydantic_ai.models import Model
-    from pydantic_ai.models.function import AgentInfo, DeltaThinkingCalls
+    from pydantic_ai.models.function import AgentInfo
 
 PLAN = {"intent": "create_function", "complexity": "moderate", "strategy": "generate_code"}
 SECRET = "sk-canary-1234"
@@ -100,20 +99,6 @@ async def test_pydantic_ais_own_test_model_is_answered() -> None:
     recording = await record(engine_of(TestModel(custom_output_text="Fine.")))
     assert (recording.result.success, recording.result.message) == (True, "Fine.")
     assert recording.analysis.complexity in set(Complexity)
-
-
-async def test_thinking_is_not_part_of_the_reply() -> None:
-    """Only text is streamed; what the provider marks as reasoning stands beside it."""
-
-    async def stream(
-        _: list[ModelMessage], __: AgentInfo
-    ) -> AsyncIterator[str | DeltaThinkingCalls]:
-        yield {0: DeltaThinkingPart(content="Hmm")}
-        yield "Answer"
-
-    model = FunctionModel(plan, stream_function=stream)
-    recording = await record(engine_of(model))
-    assert (recording.text, recording.result.reasoning) == ("Answer", "Hmm")
 
 
 async def test_the_analysis_sees_little_of_a_long_conversation() -> None:
@@ -261,22 +246,6 @@ async def test_a_model_that_hangs_is_timed_out_with_its_text_kept() -> None:
     recording = await record(guarded(with_time_limit(engine_of(model), 0.5)))
     assert (recording.error_type, recording.result.message) == ("timeout", "So far")
     assert is_closed.is_set()
-
-
-@pytest.mark.promise("model fails")
-async def test_ten_megabytes_are_cut_at_the_limit() -> None:
-    """The provider's stream is left as soon as the reply is long enough."""
-    sent: list[int] = []
-
-    async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
-        for number in range(10):
-            sent.append(number)
-            yield "x" * 1_000_000
-
-    model = FunctionModel(plan, stream_function=stream)
-    result = (await record(with_reply_limit(engine_of(model), 2_000_000))).result
-    assert (len(result.message), result.finish_reason) == (2_000_000, "length")
-    assert len(sent) < 10
 
 
 async def test_the_latest_request_carries_the_instructions() -> None:
