@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # The bundle as one image: docker build -t message-persistence .
-# With extras (model, pdf, telemetry): docker build --build-arg EXTRAS="model telemetry" .
+# With extras (database, model, pdf, telemetry): docker build --build-arg EXTRAS="model telemetry" .
 # For AWS Lambda: docker build --target lambda .
 # Images are pinned by digest: the same bits each time. `docker buildx imagetools inspect <name>`
 # prints the digest of a newer one.

@@ -6,8 +6,8 @@
 Each user has a thousand messages of forty words, drawn so that some words are common and most are
 rare. All sides take turns in one run; the figures are medians. "No policies" is the same call by a
 superuser, for whom row-level security is off: the difference is what it costs. The bare look-up is
-one plain statement, without reading the query, titles and snippets. The last line is what a turn's
-two writes cost with the index and without.
+one plain statement, without reading the query, titles and snippets. The last lines are what a
+turn's two writes cost with the watermark and without, and what indexing them costs afterwards.
 """
 
 import argparse
@@ -57,10 +57,9 @@ cross join generate_series(1, %(each)s) as seq
 DOCUMENTS = """
 insert into search.documents
     (message_id, starts_at, user_id, conversation_id, role, created_at, words)
-select m.id, s.starts_at, m.user_id, m.conversation_id, m.role, m.created_at,
-       to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
+select m.id, w.starts_at, m.user_id, m.conversation_id, m.role, m.created_at, w.words
 from public.messages as m
-cross join lateral search.split_text(search.searched_text(m.content, m.generated_code)) as s
+cross join lateral search.read_words(m.content, m.generated_code) as w
 """
 LOOK_UP = """
 select message_id, ts_rank(words, q, 1) as rank
@@ -155,19 +154,25 @@ def searches(db: psycopg.Connection, rounds: int) -> None:
 
 
 def writes(db: psycopg.Connection, rounds: int) -> None:
-    """Time turns of a kilobyte each way, with the index and without, in blocks of ten."""
+    """Time turns of a kilobyte each way, with the watermark and without, in blocks of ten."""
     row = db.execute("select id from auth.users limit 1").fetchone()
     assert row is not None
     times: dict[str, list[float]] = {"enable": [], "disable": []}
     for _ in range(max(1, rounds // 10)):
         for state in ("enable", "disable"):
-            db.execute(f"alter table public.messages {state} trigger messages_index".encode())
+            db.execute(
+                f"alter table public.messages {state} trigger messages_note_unindexed".encode()
+            )
             times[state] += [_seconds_of(lambda: _turn(db, row[0])) for _ in range(10)]
-    db.execute("alter table public.messages enable trigger messages_index")
+    db.execute("alter table public.messages enable trigger messages_note_unindexed")
     indexed, bare = (statistics.median(times[state]) * 1000 for state in ("enable", "disable"))
     mean = statistics.mean(times["enable"]) / statistics.mean(times["disable"])
-    print(f"a turn's writes with the index {indexed:.2f} ms, without {bare:.2f} ms,"
+    print(f"a turn's writes with the watermark {indexed:.2f} ms, without {bare:.2f} ms,"
           f" ratio {indexed / bare:.2f} (of the means {mean:.2f})")  # fmt: skip
+    steps = []
+    while db.execute("select 1 from search.watermarks where user_id = %s", row).fetchone():
+        steps.append(_seconds_of(lambda: _index(db, row[0])))
+    print(f"a step of 100 messages of the index {statistics.median(steps) * 1000:.2f} ms")
 
 
 def sign_in(connection: psycopg.Connection, user: uuid.UUID) -> None:
@@ -195,6 +200,10 @@ def _turn(db: psycopg.Connection, user: uuid.UUID) -> None:
         " content => %s, metadata => '{\"success\": true}')",
         (user, row[0]["turn"]["id"], TEXT),
     )
+
+
+def _index(db: psycopg.Connection, user: uuid.UUID) -> None:
+    db.execute("select public.index_messages(%s, 100)", (user,))
 
 
 def _seconds_of(work: Callable[[], None]) -> float:

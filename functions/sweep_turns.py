@@ -1,5 +1,6 @@
-"""Settles turns without a worker, discards what imports have left, where no pg_cron does it."""
+"""Settles turns without a worker, discards what imports have left, takes the search index on."""
 
+from shared.conversations.indexing import sweep_search_index
 from shared.http.dependencies import CurrentContainer, ServiceCaller
 from shared.http.routing import EndpointRouter
 from shared.imports.sweep import sweep_imports
@@ -11,7 +12,8 @@ router = EndpointRouter("sweep-turns")
 
 @router.post("")
 async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTurnsResponse:
-    """Settle every turn whose lease is over. For the service key alone."""
+    """Settle every turn whose lease is over. For the service key alone, if there is no pg_cron."""
     settled = await sweep(container.persistence)
     await sweep_imports(container.persistence)
+    await sweep_search_index(container.persistence)
     return SweepTurnsResponse(settled=settled)

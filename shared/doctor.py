@@ -50,6 +50,7 @@ REMEDIES = {
     "import_left_behind": "remove it",
     "summary_of_no_message": "remove it",
     "words_of_no_message": "remove them",
+    "watermark_too_high": "lower it, so that what is missing is indexed next",
 }
 NO_REMEDY = "nothing: it can't be made up"
 

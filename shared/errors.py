@@ -23,6 +23,8 @@ AppError
 ├── SearchTooBroadError 422
 ├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
+├── TooManyTokensError 429
+├── TooManyBytesError 429
 ├── InternalError 500
 ├── PdfNotInstalledError 501
 └── UnavailableError 503
@@ -223,6 +225,20 @@ class TooManyTurnsError(AppError):
     """Too many turns."""
 
     code = "too_many_turns"
+    status = 429
+
+
+class TooManyTokensError(AppError):
+    """Too many tokens this day."""
+
+    code = "too_many_tokens"
+    status = 429
+
+
+class TooManyBytesError(AppError):
+    """Too many bytes written this day."""
+
+    code = "too_many_bytes"
     status = 429
 
 

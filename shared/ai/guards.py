@@ -13,6 +13,7 @@ from shared.ai.protocol import AnalysisReady, EngineResult, Finished, TextDelta
 from shared.ai.results import engine_error, failed_result
 from shared.ai.streams import closing
 from shared.encoding.files import parse_files
+from shared.encoding.sizes import MAX_TEXT_BYTES, cut_to_size, text_size
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -33,7 +34,10 @@ def guarded(engine: Engine) -> Engine:
 
 
 def with_reply_limit(engine: Engine, max_reply_chars: int) -> Engine:
-    """Return the engine with its reply cut at `max_reply_chars` and marked as cut."""
+    """Return the engine with its reply cut at `max_reply_chars` and marked as cut.
+
+    Also where a row holds no more of it.
+    """
     return _ReplyLimited(engine, max_reply_chars)
 
 
@@ -99,16 +103,17 @@ class _ReplyLimited:
     ) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on, up to the limit."""
         text: list[str] = []
-        room = self._max
+        room, bytes_left = self._max, MAX_TEXT_BYTES
         async with closing(self._inner.run(request=request, history=history)) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     yield Finished(self._fitted(event.result))
                     return
                 if isinstance(event, TextDelta):
-                    kept = event.text[:room]
+                    kept = cut_to_size(event.text[:room], bytes_left)
                     text.append(kept)
                     room -= len(kept)
+                    bytes_left -= text_size(kept)
                     if len(kept) < len(event.text):
                         yield TextDelta(kept)
                         yield Finished(self._cut("".join(text)))
@@ -126,10 +131,11 @@ class _ReplyLimited:
 
     def _fitted(self, result: EngineResult) -> EngineResult:
         files = _within(result.files, self._max)
-        too_long = len(result.message) > self._max or len(files) < len(result.files)
+        message = cut_to_size(result.message[: self._max], MAX_TEXT_BYTES)
+        too_long = len(message) < len(result.message) or len(files) < len(result.files)
         return result.model_copy(
             update={
-                "message": result.message[: self._max],
+                "message": message,
                 "files": files,
                 "finish_reason": "length" if too_long else result.finish_reason,
             }

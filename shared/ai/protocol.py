@@ -99,11 +99,17 @@ class EngineError(BaseModel):
 
 
 class Usage(BaseModel):
-    """What the run cost, as the provider counted it."""
+    """What the run cost, as the provider counted it; partial where it didn't count the reply."""
 
     input_tokens: int
     output_tokens: int
     requests: int = 0
+    is_partial: bool = Field(default=False, exclude=True)
+
+    @property
+    def tokens(self) -> int:
+        """Both together."""
+        return self.input_tokens + self.output_tokens
 
 
 class EngineResult(BaseModel):
@@ -149,6 +155,13 @@ class Finished:
 EngineEvent: TypeAlias = AnalysisReady | TextDelta | Finished
 
 
+class SummaryText(BaseModel):
+    """What a summariser made, and what that cost where the provider says."""
+
+    text: str
+    usage: Usage | None = None
+
+
 class Engine(Protocol):
     """Anything that answers a request as a stream of events."""
 
@@ -169,7 +182,7 @@ class Summariser(Protocol):
 
     async def summarise(
         self, messages: Sequence[HistoryMessage], *, previous: str | None, tokens: int
-    ) -> str:
+    ) -> SummaryText:
         """Return a summary of the previous summary and of these messages after it.
 
         It should take at most so many `tokens`, and is cut where it takes more. May raise anything.

@@ -86,7 +86,9 @@ class Settings(BaseSettings):
         default=0, ge=0, le=10, description="Pause of the offline engine before each word."
     )
     engine_timeout: Seconds = Field(default=120, description="Limit of one AI run.")
-    max_reply_chars: int = Field(default=2_000_000, gt=0, description="A longer reply is cut.")
+    max_reply_chars: int = Field(
+        default=2_000_000, gt=0, description="A longer reply is cut, as is one of two megabytes."
+    )
     history_tokens: int = Field(
         default=100_000,
         ge=0,
@@ -143,6 +145,19 @@ class Settings(BaseSettings):
     )
     turns_per_day: int | None = Field(
         default=None, ge=0, description="Turns that a user may begin in a day; unset: any."
+    )
+    tokens_per_day: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens that a user's turns and their summaries may take of the AI in a day, "
+        "before no more turn begins; unset: any.",
+    )
+    bytes_per_day: int | None = Field(
+        default=None,
+        ge=0,
+        description="Bytes that a user may write in a day, over the Data API too: messages, "
+        "titles, metadata, files to import. The database keeps the number: 0 lifts it, unset "
+        "changes nothing there.",
     )
     crash_point: str | None = Field(
         default=None, description="For tests alone: where in a turn the process kills itself."

@@ -21,6 +21,7 @@ from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, 
 from shared.http.api_docs import serve_api_docs
 from shared.http.middleware import CatchAll, RequestContext, TurnsBeforeEnd
 from shared.http.signed_forwarding import ForwardedOnly
+from shared.limits import limits_in_force
 from shared.models.base import ErrorResponse
 from shared.observability import telemetry
 from shared.observability.logs import configure_logging
@@ -102,7 +103,8 @@ def create_app(
         app.state.container = container
         app.state.prepare(container)
         log.info("started", engine=chosen.mega_mind_model or "offline")
-        yield
+        async with limits_in_force(container.persistence, chosen):
+            yield
         await container.aclose()
         telemetry.stop()
 

@@ -122,8 +122,10 @@ class _Part:
         self._chars = 0
 
     def begin(self, header: dict[str, Any]) -> None:
+        if self._chars >= PART_CHARS:
+            self.end()
         self._conversations.append(header)
-        self._chars += len(header["metadata"])
+        self._chars += len(header["metadata"]) + len(header["title"])
 
     def add(self, row: dict[str, Any]) -> None:
         if len(self._messages) >= PART_MESSAGES or self._chars >= PART_CHARS:

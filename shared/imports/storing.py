@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.encoding.exact import ExactNumber
+from shared.encoding.sizes import (
+    MAX_GIVEN_METADATA_BYTES,
+    MAX_METADATA_BYTES,
+    MAX_ORIGIN_BYTES,
+    MAX_TEXT_BYTES,
+    cut_to_size,
+    stored_size,
+    text_size,
+)
 from shared.encoding.storable import escape_unstorable, map_texts
 from shared.errors import InvalidImportError
 from shared.imports.parsed import ParsedMessage, set_times
@@ -15,10 +22,7 @@ if TYPE_CHECKING:
 
     from shared.imports.parsed import ParsedConversation
 
-# What a row may hold: the check constraints of conversations and messages name the same numbers.
-MAX_CONTENT_CHARS: Final = 2_000_000
-MAX_CODE_CHARS: Final = 2_000_000
-MAX_METADATA_BYTES: Final = 1_000_000
+ORIGIN_ROOM: Final = 10_000  # for what each origin has beside its provenance
 
 
 class RowTooLargeError(InvalidImportError):
@@ -35,7 +39,8 @@ def make_ready(conversation: ParsedConversation, now: datetime) -> None:
         return
     conversation.source_id = _storable(conversation.source_id)
     conversation.title = _storable(conversation.title)[:200]
-    conversation.metadata = _fitted(map_texts(conversation.metadata, _storable), conversation)
+    metadata = map_texts(conversation.metadata, _storable)
+    conversation.metadata = _fitted(metadata, MAX_GIVEN_METADATA_BYTES, conversation)
     conversation.messages = [
         part for message in conversation.messages for part in _parts(message, conversation)
     ]
@@ -53,41 +58,47 @@ def _parts(message: ParsedMessage, conversation: ParsedConversation) -> list[Par
     if message.generated_code is not None:
         message.generated_code, has_escaped_code = escape_unstorable(message.generated_code)
         is_escaped = is_escaped or has_escaped_code
-        if len(message.generated_code) > MAX_CODE_CHARS:
+        if text_size(message.generated_code) > MAX_TEXT_BYTES:
             message.generated_code = None
             conversation.left_out["too_large"] += 1
     if is_escaped:
         message.metadata["escaped"] = True
-    message.metadata = _fitted(message.metadata, conversation)
-    rest = message.content[MAX_CONTENT_CHARS:]
-    message.content = message.content[:MAX_CONTENT_CHARS]
-    return [message, *_continued(message, rest)]
+    message.metadata = _fitted(message.metadata, MAX_METADATA_BYTES, conversation)
+    whole = message.content
+    message.content = cut_to_size(whole, MAX_TEXT_BYTES)
+    return [message, *_continued(message, whole[len(message.content) :], conversation)]
 
 
-def _continued(message: ParsedMessage, rest: str) -> list[ParsedMessage]:
+def _continued(
+    message: ParsedMessage, rest: str, conversation: ParsedConversation
+) -> list[ParsedMessage]:
     flags = {"escaped": True} if message.metadata.get("escaped") else {}
     known = message.metadata.get("imported", {})
     parts: list[ParsedMessage] = []
-    for start in range(0, len(rest), MAX_CONTENT_CHARS):
+    while rest:
         number = len(parts) + 2
         imported = {
             "source": known.get("source"),
             "id": f"{known.get('id')}#{number}",
             "part": number,
         }
-        text = rest[start : start + MAX_CONTENT_CHARS]
-        parts.append(ParsedMessage(message.role, text, None, {**flags, "imported": imported}))
+        text = cut_to_size(rest, MAX_TEXT_BYTES)
+        rest = rest[len(text) :]
+        metadata = _fitted({**flags, "imported": imported}, MAX_METADATA_BYTES, conversation)
+        parts.append(ParsedMessage(message.role, text, None, metadata))
     return parts
 
 
-def _fitted(metadata: dict[str, Any], conversation: ParsedConversation) -> dict[str, Any]:
+def _fitted(
+    metadata: dict[str, Any], room: int, conversation: ParsedConversation
+) -> dict[str, Any]:
     """Leave out of metadata what makes it larger than a row may have, largest first."""
-    while (size := stored_size(metadata)) > MAX_METADATA_BYTES:
+    while (size := stored_size(metadata)) > room:
         imported = metadata.get("imported")
         holder = imported if isinstance(imported, dict) and imported else metadata
         holder = max((holder, metadata), key=lambda one: max(map(_own_size, one.items())))
         name, value = max(holder.items(), key=_own_size)
-        over = size - MAX_METADATA_BYTES
+        over = size - room
         if isinstance(value, list) and len(value) > 1:
             kept = _kept_items(value, stored_size(value) - over)
             conversation.left_out["too_large"] += len(value) - len(kept)
@@ -99,7 +110,8 @@ def _fitted(metadata: dict[str, Any], conversation: ParsedConversation) -> dict[
 
 
 def _own_size(member: tuple[str, Any]) -> int:
-    return 0 if member[0] == "imported" else stored_size(member[1])
+    name, value = member
+    return 0 if name == "imported" else stored_size(name) + stored_size(value)
 
 
 def _kept_items(values: list[Any], room: int) -> list[Any]:
@@ -113,43 +125,21 @@ def _kept_items(values: list[Any], room: int) -> list[Any]:
     return kept
 
 
-def stored_size(value: Any) -> int:
-    """Return how many bytes a value has as Postgres writes jsonb: numbers are written out."""
-    size = 0
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            size += len(encode_basestring(item).encode(errors="surrogatepass"))
-        elif isinstance(item, dict):
-            waiting += [*item.keys(), *item.values()]
-            size += 4 * len(item)
-        elif isinstance(item, list):
-            waiting += item
-            size += 2 * len(item) + 2
-        else:
-            size += _number_size(item)
-    return size
-
-
-def _number_size(number: Any) -> int:
-    text = number.text if isinstance(number, ExactNumber) else str(number)
-    exponent = text.lower().partition("e")[2] if isinstance(number, float) else ""
-    return len(text) + abs(int(exponent or 0))
-
-
 def _require_storable(conversation: ParsedConversation) -> None:
     values: list[Any] = [conversation.title, conversation.metadata, conversation.provenance]
     for message in conversation.messages:
         values += [message.content, message.generated_code, message.metadata]
         is_large = (
-            len(message.content) > MAX_CONTENT_CHARS
-            or len(message.generated_code or "") > MAX_CODE_CHARS
+            text_size(message.content) > MAX_TEXT_BYTES
+            or text_size(message.generated_code or "") > MAX_TEXT_BYTES
             or stored_size(message.metadata) > MAX_METADATA_BYTES
         )
         if is_large:
             raise RowTooLargeError
-    if stored_size(conversation.metadata) > MAX_METADATA_BYTES:
+    if (
+        stored_size(conversation.metadata) > MAX_GIVEN_METADATA_BYTES
+        or stored_size(conversation.provenance) > MAX_ORIGIN_BYTES - ORIGIN_ROOM
+    ):
         raise RowTooLargeError
     for value in values:
         map_texts(value, _refuse_unstorable)

@@ -22,6 +22,13 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from shared.encoding.sizes import (
+    MAX_GIVEN_METADATA_BYTES,
+    MAX_TEXT_BYTES,
+    stored_size,
+    text_size,
+)
+
 MAX_LIMIT = 200
 
 MAX_SEQ = 2**53 - 1
@@ -44,6 +51,20 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _short_enough(value: str) -> str:
+    if text_size(value) > MAX_TEXT_BYTES:
+        raise ValueError(f"should take at most {MAX_TEXT_BYTES} bytes as JSON")
+    return value
+
+
+def _small_enough(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if stored_size(value) > MAX_GIVEN_METADATA_BYTES:
+        raise ValueError(
+            f"should take at most {MAX_GIVEN_METADATA_BYTES} bytes, its numbers written out"
+        )
+    return value
+
+
 def _written_out(value: Any) -> Any:
     """Accept a moment as RFC 3339 writes it, not a number of seconds."""
     if not isinstance(value, str) or not MOMENT.fullmatch(value):
@@ -63,7 +84,13 @@ PlainUuid = Annotated[UUID, BeforeValidator(_plain_uuid)]
 
 Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_not_blank)]
 
-Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_METADATA_KEYS)]
+Text = Annotated[
+    str, Field(min_length=1), AfterValidator(_not_blank), AfterValidator(_short_enough)
+]
+
+Metadata = Annotated[
+    dict[str, JsonValue], Field(max_length=MAX_METADATA_KEYS), AfterValidator(_small_enough)
+]
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 

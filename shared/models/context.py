@@ -31,7 +31,6 @@ class Unsummarised(BaseModel):
     messages: list[dict[str, Any]]
     covers_to: int | None
     longest: int
-    has_more: bool
 
 
 class WrittenSummary(BaseModel):

@@ -59,3 +59,4 @@ class TurnRow(Row):
     status: TurnStatus
     attempt: int
     lease_expires_at: str
+    tokens: int = 0

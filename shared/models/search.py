@@ -83,11 +83,13 @@ class SearchMessagesResponse(Envelope):
 
     `parts`: no message has the words, so these have them as parts of longer words.
     `truncated`: there are more matches than were ranked, and these are of the newest thousand.
+    `incomplete`: so much was stored lately that not all of it could be searched yet.
     """
 
     hits: list[Hit]
     parts: bool
     truncated: bool
+    incomplete: bool
     next_cursor: str | None
 
 
@@ -109,4 +111,18 @@ class FoundMessages(BaseModel):
     hits: list[Hit]
     parts: bool
     cut: bool
+    incomplete: bool
     next: SearchPlace | None
+
+
+class IndexStep(BaseModel):
+    """What index_messages answers; `more` with nothing indexed: others are at the rest."""
+
+    indexed: int
+    more: bool
+
+
+class UsersToIndex(BaseModel):
+    """What list_users_to_index answers."""
+
+    users: list[UUID]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -14,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.models.base import Envelope, Metadata, PlainUuid, RequestBody, _not_blank
+from shared.models.base import Envelope, Metadata, PlainUuid, RequestBody, Text
 from shared.models.context import HistoryContext
 from shared.models.rows import ConversationRow, MessageRow, TurnRow, TurnStatus
 
@@ -51,7 +50,7 @@ class MegaMindRequest(RequestBody):
         json_schema_extra={"example": {"request": "Write a Python function that adds two numbers"}}
     )
 
-    request: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+    request: Text
     conversation_id: PlainUuid | None = None
     project_id: PlainUuid | None = None
     user_id: PlainUuid | None = None
@@ -165,6 +164,7 @@ class TurnExtension(BaseModel):
     attempt: int
     draft_offset: int
     draft_tail: str
+    tokens: int = 0
 
 
 class ExtendedTurn(BaseModel):
@@ -186,7 +186,13 @@ class ExtendedTurns(BaseModel):
 
 
 class CountedTurn(BaseModel):
-    """What count_unstored_turn returns."""
+    """What count_unstored_turn returns: by what add_tokens knows the turn."""
+
+    id: UUID
+
+
+class CountedTokens(BaseModel):
+    """What add_tokens returns; false where nothing is known of the turn any more."""
 
     is_counted: bool
 

@@ -3,6 +3,7 @@
 from shared.persistence.analytics import AnalyticsCalls
 from shared.persistence.conversations import ConversationCalls
 from shared.persistence.integrity import IntegrityCalls
+from shared.persistence.limits import LimitCalls
 from shared.persistence.retention import RetentionCalls
 from shared.persistence.search import SearchCalls
 from shared.persistence.summaries import SummaryCalls
@@ -21,5 +22,6 @@ class Persistence(
     SearchCalls,
     SummaryCalls,
     IntegrityCalls,
+    LimitCalls,
 ):
     """The SQL functions of supabase/schemas, typed."""

@@ -32,6 +32,8 @@ from shared.errors import (
     SchemaBehindError,
     SearchTooBroadError,
     StoreUnavailableError,
+    TooManyBytesError,
+    TooManyTokensError,
     TooManyTurnsError,
     TurnNotFoundError,
     UnauthorizedError,
@@ -69,6 +71,8 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         IdempotencyKeyReusedError,
         SearchTooBroadError,
         TooManyTurnsError,
+        TooManyTokensError,
+        TooManyBytesError,
         InvalidImportError,
         ImportIncompleteError,
     )
@@ -92,6 +96,7 @@ DELETED_ACCOUNT = (
     "conversations_user_id_fkey",
     "import_parts_user_id_fkey",
     "turn_usage_user_id_fkey",
+    "bytes_written_user_id_fkey",
 )
 
 

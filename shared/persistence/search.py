@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.models.search import FoundMessages, SearchMessagesRequest, SearchPlace
+from shared.models.search import (
+    FoundMessages,
+    IndexStep,
+    SearchMessagesRequest,
+    SearchPlace,
+    UsersToIndex,
+)
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
@@ -40,3 +46,11 @@ class SearchCalls(Calls):
             page_size=request.limit,
             page_after=place and place.model_dump(mode="json"),
         )
+
+    async def index_messages(self, user_id: UUID) -> IndexStep:
+        """Take a step of a user's search index."""
+        return await self._call(IndexStep, "index_messages", user_id=user_id)
+
+    async def list_users_to_index(self) -> UsersToIndex:
+        """Read who has messages that are not in the search index yet."""
+        return await self._call_with_retries(UsersToIndex, "list_users_to_index")

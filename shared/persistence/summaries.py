@@ -40,7 +40,6 @@ class SummaryCalls(Calls):
         conversation_id: UUID,
         *,
         history_tokens: int,
-        after: int | None,
     ) -> Unsummarised:
         """Read the oldest messages that are due for a summary, at most half of the budget."""
         return await self._call_with_retries(
@@ -49,7 +48,6 @@ class SummaryCalls(Calls):
             user_id=user_id,
             conversation_id=conversation_id,
             history_tokens=history_tokens,
-            after=after,
         )
 
     async def write_summary(

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.turns import CountedTurn, ExpiredTurns, ExtendedTurns, SettledTurns, TurnRecord
+from shared.models.turns import (
+    CountedTokens,
+    CountedTurn,
+    ExpiredTurns,
+    ExtendedTurns,
+    SettledTurns,
+    TurnRecord,
+)
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
@@ -32,6 +39,7 @@ class TurnCalls(Calls):
         history_tokens: int,
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
+        tokens_per_day: int | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
@@ -52,14 +60,20 @@ class TurnCalls(Calls):
             history_tokens=history_tokens,
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
+            tokens_per_day=tokens_per_day,
         )
 
     async def count_unstored_turn(
-        self, *, user_id: UUID, turns_per_minute: int | None, turns_per_day: int | None
+        self,
+        *,
+        user_id: UUID,
+        turns_per_minute: int | None,
+        turns_per_day: int | None,
+        tokens_per_day: int | None,
     ) -> CountedTurn:
         """Count a turn of which nothing is stored towards its user's limits.
 
-        Raises TooManyTurnsError where none is left.
+        Raises TooManyTurnsError and TooManyTokensError where none is left.
         """
         return await self._call(
             CountedTurn,
@@ -67,6 +81,16 @@ class TurnCalls(Calls):
             user_id=user_id,
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
+            tokens_per_day=tokens_per_day,
+        )
+
+    async def add_tokens(self, user_id: UUID, turn_id: UUID, *, tokens: int) -> CountedTokens:
+        """Count tokens towards a turn that is settled, or was never stored.
+
+        Once: had it been counted and its answer lost, they would count twice.
+        """
+        return await self._call(
+            CountedTokens, "add_tokens", user_id=user_id, turn_id=turn_id, tokens=tokens
         )
 
     async def extend_turns(
@@ -120,6 +144,7 @@ class TurnCalls(Calls):
         generated_code: str | None,
         metadata: dict[str, Any],
         error: dict[str, Any] | None,
+        tokens: int,
     ) -> TurnRecord:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
         return await self._call(
@@ -134,4 +159,5 @@ class TurnCalls(Calls):
             generated_code=generated_code,
             metadata=metadata,
             error=error,
+            tokens=tokens,
         )

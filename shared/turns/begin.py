@@ -120,6 +120,7 @@ class TurnStarter:
             history_tokens=settings.history_tokens,
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,
+            tokens_per_day=settings.tokens_per_day,
         )
 
     def _work_on(self, record: TurnRecord, request: TurnRequest) -> RunningTurn:
@@ -140,6 +141,8 @@ class TurnStarter:
             # One that had lost the turn before this attempt was known here may have the reply.
             reply=older.reply if older is not None else None,
         )
+        if older is not None and older.reply is not None:
+            running.earlier_tokens = older.earlier_tokens
         self._registry.add(running, self._worker.work(running))
         self._heartbeat.start()
         self._live_events.start()

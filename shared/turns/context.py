@@ -25,6 +25,11 @@ class Context:
     omitted: int  # messages between the summary and the first that is given
     shortened: int
 
+    @property
+    def tokens(self) -> int:
+        """How much it is, estimated."""
+        return sum(estimate_tokens(row.content) for row in self.history)
+
     def as_metadata(self) -> dict[str, Any]:
         """Return what the reply's metadata says of it."""
         given = [row for row in self.history if not (row.is_summary or row.is_note)]
@@ -34,7 +39,7 @@ class Context:
             "summaryOf": {"fromSeq": 1, "toSeq": self.covers_to} if self.covers_to else None,
             "omitted": self.omitted,
             "shortened": self.shortened,
-            "tokens": sum(estimate_tokens(row.content) for row in self.history),
+            "tokens": self.tokens,
         }
 
 

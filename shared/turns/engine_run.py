@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from shared.ai.protocol import AnalysisReady, Finished, TextDelta
 from shared.ai.results import engine_error, failed_result
 from shared.ai.streams import closing
+from shared.ai.tokens import estimate_tokens
 from shared.turns.reply import compose_reply
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class EngineRun:
         self._analysis: Analysis | None = None
         self._written: list[str] = []  # as the engine wrote it: a reply is escaped as a whole
         self._started = time.monotonic()
+        self.given_tokens = estimate_tokens(request.request) + context.tokens
 
     async def result(self, on_text: Callable[[str], None] = lambda _: None) -> EngineResult:
         """Read the engine's events to the last one; return its result."""
@@ -59,4 +61,14 @@ class EngineRun:
             own_metadata=self._request.metadata,
             persisted_after=persisted_after,
             context=self._context.as_metadata(),
+            tokens=self._tokens(result),
         )
+
+    def _tokens(self, result: EngineResult) -> int:
+        """Return what the run took: as reported, and where it isn't, as estimated."""
+        usage = result.usage
+        reported = usage.tokens if usage is not None else 0
+        if reported and usage is not None and not usage.is_partial:
+            return reported
+        written = "".join(self._written) + (result.reasoning or "")
+        return reported + self.given_tokens + estimate_tokens(written)

@@ -106,4 +106,5 @@ class Heartbeat:
             attempt=running.attempt,
             draft_offset=offset,
             draft_tail=running.text_from(offset),
+            tokens=running.tokens,
         )

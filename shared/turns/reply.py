@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.encoding.files import render_files
+from shared.encoding.sizes import MAX_TEXT_BYTES, cut_to_size, stored_size, text_size
 from shared.encoding.storable import Escaper
 from shared.observability.logs import request_id
 
 if TYPE_CHECKING:
     from shared.ai.protocol import Analysis, EngineResult
+    from shared.encoding.files import GeneratedFile
+
+# Of what metadata may hold, beside the caller's own.
+MAX_FILE_LIST_BYTES: Final = 250_000
+MAX_REASONING_BYTES: Final = 150_000
+MAX_SENTENCE_BYTES: Final = 5_000
+CUT: Final = "\n[Cut here.]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Reply:
     generated_code: str | None
     metadata: dict[str, Any]
     error: dict[str, Any] | None
+    tokens: int = 0  # what the run took
 
 
 def compose_reply(
@@ -33,46 +43,83 @@ def compose_reply(
     own_metadata: dict[str, Any],
     persisted_after: float | None = None,
     context: dict[str, Any] | None = None,
+    tokens: int = 0,
 ) -> Reply:
     """Return the reply that is stored for this result; a failure is a reply too.
 
     `persisted_after` is how many seconds the request's message took to be stored, `context` what
     the AI was given. `own_metadata` is the caller's and stays beside ours. Text that Postgres can't
-    hold is escaped reversibly, and `escaped` says so.
+    hold is escaped reversibly, and `escaped` says so. What a row has no room for is cut, and
+    `truncated` says so.
     """
-    error = result.error.model_dump() if result.error else None
+    escaper = Escaper()
+    whole = escaper(result.message)
+    content = cut_to_size(whole, MAX_TEXT_BYTES)
+    files = _fitting(result.files)
+    is_cut = content != whole or len(files) < len(result.files)
+    finish_reason = result.finish_reason or ("length" if is_cut else None)
+    error = _error_of(result)
     fields = {
         "success": result.success,
-        "filesGenerated": len(result.files),
-        "files": [{"path": f.path, "language": f.language} for f in result.files],
+        "filesGenerated": len(files),
+        "files": _listed(files),
         "duration": round(duration, 3),
         "intent": analysis.intent.value if analysis else None,
         "complexity": analysis.complexity.value if analysis else None,
-        "strategy": analysis.strategy if analysis else None,
+        "strategy": cut_to_size(analysis.strategy, MAX_SENTENCE_BYTES) if analysis else None,
         "timestamp": datetime.now(UTC).isoformat(),
-        "engine": result.engine,
+        "engine": cut_to_size(result.engine, MAX_SENTENCE_BYTES),
     }
     optional = {
         "context": context,
         "error": error,
         "usage": result.usage.model_dump() if result.usage else None,
-        "reasoning": result.reasoning,
-        "truncated": True if result.finish_reason else None,
-        "finishReason": result.finish_reason,
+        "reasoning": _within(escaper(result.reasoning), MAX_REASONING_BYTES),
+        "truncated": True if finish_reason else None,
+        "finishReason": finish_reason,
         "persistedAfter": None if persisted_after is None else round(persisted_after, 4),
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
-    escaper = Escaper()
     reply = Reply(
         status=_status(result),
-        content=escaper(result.message),
-        generated_code=escaper(render_files(result.files)),
+        content=content,
+        generated_code=escaper(render_files(files)),
         metadata=escaper({**own_metadata, **fields}),
         error=escaper(error),
+        tokens=tokens,
     )
     if escaper.has_escaped:
         reply.metadata["escaped"] = True
     return reply
+
+
+def _fitting(files: list[GeneratedFile]) -> list[GeneratedFile]:
+    """Return as many of the first files as a row has room for."""
+    if _fit(files):
+        return files
+    counts = range(1, len(files) + 1)
+    return files[: bisect_left(counts, 1, key=lambda count: not _fit(files[:count]))]
+
+
+def _fit(files: list[GeneratedFile]) -> bool:
+    code, listed = Escaper()(render_files(files) or ""), Escaper()(_listed(files))
+    return text_size(code) <= MAX_TEXT_BYTES and stored_size(listed) <= MAX_FILE_LIST_BYTES
+
+
+def _listed(files: list[GeneratedFile]) -> list[dict[str, Any]]:
+    return [{"path": file.path, "language": file.language} for file in files]
+
+
+def _error_of(result: EngineResult) -> dict[str, Any] | None:
+    if result.error is None:
+        return None
+    message = cut_to_size(result.error.message, MAX_SENTENCE_BYTES)
+    return {**result.error.model_dump(), "message": message}
+
+
+def _within(text: str | None, room: int) -> str | None:
+    kept = None if text is None else cut_to_size(text, room)
+    return kept if kept == text else f"{kept}{CUT}"
 
 
 def _status(result: EngineResult) -> str:

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from shared.ai.tokens import BYTES_PER_TOKEN
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -60,11 +62,14 @@ class RunningTurn:
         self.began_at = time.monotonic()
         self.is_streamed = False  # whoever asked for it reads it as a stream
         self.length = 0
+        self.earlier_tokens = record.turn.tokens  # of attempts before, elsewhere
+        self.given_tokens = 0  # of what the AI was given in this one
         self.reply = reply  # set once the AI is done, before the reply is stored
         self.settled: asyncio.Future[TurnRecord] = asyncio.get_running_loop().create_future()
         self.stop = asyncio.Event()  # its owner asked for it
         self.lost = asyncio.Event()  # another worker has it, or it is settled
         self._pieces: list[str] = []
+        self._bytes = 0
         self._statuses: list[StatusChange] = []
         self._changed = asyncio.Event()
 
@@ -82,6 +87,13 @@ class RunningTurn:
     def attempt(self) -> int:
         """Which attempt runs here: another process may hold a later one."""
         return self.record.turn.attempt
+
+    @property
+    def tokens(self) -> int:
+        """What every attempt took so far, this one by estimate until there is a reply."""
+        if self.reply is not None:
+            return self.earlier_tokens + self.reply.tokens
+        return self.earlier_tokens + self.given_tokens + self._bytes // BYTES_PER_TOKEN
 
     @property
     def is_worked_on(self) -> bool:
@@ -102,6 +114,7 @@ class RunningTurn:
         """Add to the text."""
         self._pieces.append(text)
         self.length += len(text)
+        self._bytes += len(text.encode())
         self._notify()
 
     def finish(self, reply: Reply) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shared.auth.caller import Caller
     from shared.models.context import History, Unsummarised, WrittenSummary
     from shared.models.turns import (
+        CountedTokens,
         CountedTurn,
         ExtendedTurns,
         SettledTurns,
@@ -36,6 +37,7 @@ class TurnStore(Protocol):
         history_tokens: int,
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
+        tokens_per_day: int | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
 
@@ -51,6 +53,7 @@ class TurnStore(Protocol):
         generated_code: str | None,
         metadata: dict[str, Any],
         error: dict[str, Any] | None,
+        tokens: int,
     ) -> TurnRecord:
         """Commit the reply and close the turn."""
 
@@ -69,9 +72,17 @@ class TurnStore(Protocol):
         """Settle a conversation's running turn if its lease is over."""
 
     async def count_unstored_turn(
-        self, *, user_id: UUID, turns_per_minute: int | None, turns_per_day: int | None
+        self,
+        *,
+        user_id: UUID,
+        turns_per_minute: int | None,
+        turns_per_day: int | None,
+        tokens_per_day: int | None,
     ) -> CountedTurn:
         """Count a turn of which nothing is stored towards its user's limits."""
+
+    async def add_tokens(self, user_id: UUID, turn_id: UUID, *, tokens: int) -> CountedTokens:
+        """Count tokens towards a turn that is settled, or was never stored."""
 
     async def load_history(
         self, user_id: UUID, conversation_id: UUID, *, history_tokens: int, caller: Caller
@@ -83,9 +94,12 @@ class SummaryStore(Protocol):
     """What summaries ask of the store beside them."""
 
     async def load_unsummarised(
-        self, user_id: UUID, conversation_id: UUID, *, history_tokens: int, after: int | None
+        self, user_id: UUID, conversation_id: UUID, *, history_tokens: int
     ) -> Unsummarised:
         """Read the oldest messages that are due for a summary."""
+
+    async def add_tokens(self, user_id: UUID, turn_id: UUID, *, tokens: int) -> CountedTokens:
+        """Count tokens towards a turn that is settled, or was never stored."""
 
     async def write_summary(
         self,

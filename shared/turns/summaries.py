@@ -1,7 +1,9 @@
 """Keeps long conversations summarised: after a reply, in the background, never on the way to one.
 
 Nothing depends on it. A summary that fails, or is lost with its process, is made after a later
-reply; until then the AI learns how many older messages it isn't shown.
+reply; until then the AI learns how many older messages it isn't shown. One reply makes one call of
+the summariser due, with half of the budget at most: a long conversation that was imported is summed
+up over as many replies as it needs. What a call takes counts towards the turn of that reply.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ import structlog
 
 from shared.ai.protocol import HistoryMessage
 from shared.ai.tokens import cut_to_tokens, estimate_tokens
+from shared.encoding.sizes import MAX_TEXT_BYTES, cut_to_size
 from shared.encoding.storable import escape_unstorable
+from shared.errors import AppError
 from shared.turns.context import fitted
 
 if TYPE_CHECKING:
-    from shared.ai.protocol import Summariser
+    from shared.ai.protocol import Summariser, SummaryText
     from shared.models.context import Unsummarised
+    from shared.models.rows import TurnRow
     from shared.models.turns import TurnRecord
     from shared.turns.store import SummaryStore
 
@@ -29,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 COOLDOWN_SECONDS: Final = 600.0
 MAX_AT_ONCE: Final = 4  # conversations that one process summarises at a time
-MAX_ROUNDS: Final = 20  # calls of the summariser after one reply
 MAX_REMEMBERED: Final = 1_000
 STOP_SECONDS: Final = 2.0
 
@@ -81,7 +85,7 @@ class Summaries:
             or _now() < self._resting.get(conversation_id, 0)
         ):
             return
-        task = asyncio.create_task(self._keep(record.turn.user_id, conversation_id))
+        task = asyncio.create_task(self._keep(record.turn, conversation_id))
         self._tasks[conversation_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(conversation_id, None))
 
@@ -102,56 +106,65 @@ class Summaries:
         since += estimate_tokens(record.user_message.content) + estimate_tokens(reply)
         return since > self._history_tokens // 2 or record.conversation.id in self._unwritten
 
-    async def _keep(self, user_id: UUID, conversation_id: UUID) -> None:
+    async def _keep(self, turn: TurnRow, conversation_id: UUID) -> None:
         try:
             summary = self._unwritten.pop(conversation_id, None)
-            summary = summary or await self._summarise(user_id, conversation_id)
+            summary = summary or await self._summarise(turn, conversation_id)
             if summary is not None:
-                await self._write(user_id, conversation_id, summary)
+                await self._write(turn.user_id, conversation_id, summary)
         except Exception as exc:  # noqa: BLE001 - nobody waits for it
             self._rest(conversation_id, exc)
 
-    async def _summarise(self, user_id: UUID, conversation_id: UUID) -> Summary | None:
-        """Return a summary as far as it got, round by round, each upon the one before."""
-        summary: Summary | None = None
-        try:
-            for _ in range(MAX_ROUNDS):
-                page = await self._store.load_unsummarised(
-                    user_id,
-                    conversation_id,
-                    history_tokens=self._history_tokens,
-                    after=summary.covers_to if summary else None,
-                )
-                if page.covers_to is None:
-                    break
-                previous = summary.content if summary else page.previous
-                summary = await self._summary_of(page, previous, page.covers_to)
-                if not page.has_more:
-                    break
-        except Exception as exc:  # noqa: BLE001 - what was made before it is good
-            self._rest(conversation_id, exc)
-        return summary
+    async def _summarise(self, turn: TurnRow, conversation_id: UUID) -> Summary | None:
+        """Return a summary of the oldest that none covers, upon the one before."""
+        page = await self._store.load_unsummarised(
+            turn.user_id, conversation_id, history_tokens=self._history_tokens
+        )
+        if page.covers_to is None:
+            return None
+        made = await self._ask(turn, page)
+        if not made.text.strip():
+            raise EmptySummaryError
+        return self._summary_of(made, page.covers_to)
 
-    async def _summary_of(
-        self, page: Unsummarised, previous: str | None, covers_to: int
-    ) -> Summary:
+    async def _ask(self, turn: TurnRow, page: Unsummarised) -> SummaryText:
+        """Ask the summariser once, and count what that took, also where it failed."""
         messages = [
             fitted(HistoryMessage.model_validate(row), page.longest) for row in page.messages
         ]
-        async with asyncio.timeout(self._time_limit):
-            text = await self._summariser.summarise(
-                messages, previous=previous, tokens=self._summary_tokens
-            )
-        if not text.strip():
-            raise EmptySummaryError
-        storable, is_escaped = escape_unstorable(text.strip())
+        given = [page.previous or "", *(message.content for message in messages)]
+        tokens = sum(map(estimate_tokens, given))
+        try:
+            async with asyncio.timeout(self._time_limit):
+                made = await self._summariser.summarise(
+                    messages, previous=page.previous, tokens=self._summary_tokens
+                )
+            reported = made.usage.tokens if made.usage else 0
+            tokens = reported or tokens + estimate_tokens(made.text)
+        finally:
+            await self._count(turn, tokens)
+        return made
+
+    async def _count(self, turn: TurnRow, tokens: int) -> None:
+        try:
+            await self._store.add_tokens(turn.user_id, turn.id, tokens=tokens)
+        except AppError as exc:
+            log.warning("tokens_not_counted", turn_id=str(turn.id), error=exc.code)
+
+    def _summary_of(self, made: SummaryText, covers_to: int) -> Summary:
+        storable, is_escaped = escape_unstorable(made.text.strip())
         content = cut_to_tokens(storable, self._summary_tokens, mark="...")
+        content = cut_to_size(content, MAX_TEXT_BYTES)
         metadata: dict[str, Any] = {
             "engine": self._summariser.name,
             "timestamp": datetime.now(UTC).isoformat(),
         }
-        flags = {"escaped": is_escaped, "truncated": content != storable}
-        metadata |= {name: True for name, is_set in flags.items() if is_set}
+        optional = {
+            "usage": made.usage and made.usage.model_dump(),
+            "escaped": is_escaped,
+            "truncated": content != storable,
+        }
+        metadata |= {name: value for name, value in optional.items() if value}
         return Summary(uuid4(), content, covers_to, metadata)
 
     async def _write(self, user_id: UUID, conversation_id: UUID, summary: Summary) -> None:

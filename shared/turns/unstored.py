@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.errors import UnauthorizedError
+import structlog
+
+from shared.errors import AppError, UnauthorizedError
 from shared.turns.context import Context, given_context
 from shared.turns.engine_run import EngineRun
 from shared.turns.response import unstored_response
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
     from shared.ai.protocol import Engine
     from shared.auth.caller import Caller
     from shared.config import Settings
-    from shared.models.turns import MegaMindRequest, MegaMindResponse
+    from shared.models.turns import CountedTurn, MegaMindRequest, MegaMindResponse
     from shared.turns.registry import TurnRegistry
     from shared.turns.store import TurnStore
+
+log = structlog.get_logger(__name__)
 
 
 class UnstoredRuns:
@@ -36,25 +40,45 @@ class UnstoredRuns:
     ) -> MegaMindResponse:
         """Run the AI once; a conversation that is named is read first.
 
-        Raises UnavailableError where as many turns run here as may, TooManyTurnsError,
-        UnauthorizedError if the account is gone, StoreUnavailableError where it can't be counted.
+        Raises UnavailableError where as many turns run here as may, TooManyTurnsError and
+        TooManyTokensError, UnauthorizedError if the account is gone, and StoreUnavailableError
+        where it can't be counted.
         """
         with self._registry.admit():
             context = await self._context(request.conversation_id, user_id, caller)
-            await self._count(user_id)
+            counted = await self._count(user_id)
             run = EngineRun(self._engine, request, context)
-            return unstored_response(run.reply(await run.result()), request.conversation_id)
+            tokens = run.given_tokens
+            try:
+                reply = run.reply(await run.result())
+                tokens = reply.tokens
+            finally:
+                await self._add_tokens(user_id, counted, tokens)
+            return unstored_response(reply, request.conversation_id)
 
-    async def _count(self, user_id: UUID | None) -> None:
+    async def _count(self, user_id: UUID | None) -> CountedTurn | None:
         """Count a run towards its user's limits, also where there are none: a deleted user's
         token is good for a while, and only the store knows that the account is gone.
         """
-        if user_id is not None:
-            await self._store.count_unstored_turn(
-                user_id=user_id,
-                turns_per_minute=self._settings.turns_per_minute,
-                turns_per_day=self._settings.turns_per_day,
-            )
+        if user_id is None:
+            return None
+        return await self._store.count_unstored_turn(
+            user_id=user_id,
+            turns_per_minute=self._settings.turns_per_minute,
+            turns_per_day=self._settings.turns_per_day,
+            tokens_per_day=self._settings.tokens_per_day,
+        )
+
+    async def _add_tokens(
+        self, user_id: UUID | None, counted: CountedTurn | None, tokens: int
+    ) -> None:
+        """Count what a run took, also of one that failed or was left; that costs nobody a reply."""
+        if user_id is None or counted is None or self._settings.tokens_per_day is None:
+            return
+        try:
+            await self._store.add_tokens(user_id, counted.id, tokens=tokens)
+        except AppError as exc:
+            log.warning("tokens_not_counted", error=exc.code)
 
     async def _context(
         self, conversation_id: UUID | None, user_id: UUID | None, caller: Caller | None

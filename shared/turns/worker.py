@@ -86,6 +86,7 @@ class TurnWorker:
         with telemetry.span("engine", engine=self._engine.name):
             running.show("thinking")
             run = EngineRun(self._engine, running.request, context)
+            running.given_tokens = run.given_tokens
             result = await _result_or_stop(run, running)
             crash_point("after_model")
             return run.reply(result, persisted_after=running.persisted_after)
@@ -140,6 +141,7 @@ class TurnWorker:
                 generated_code=reply.generated_code,
                 metadata=reply.metadata,
                 error=reply.error,
+                tokens=running.tokens,
             )
             if done.outcome == "completed":
                 return done

@@ -71,7 +71,8 @@ create table public.conversations (
     constraint conversations_title_length check (char_length(title) between 1 and 200),
     constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
     constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object'),
+    constraint conversations_imported_size check (octet_length(imported::text) <= 250000)
 );
 
 create index idx_conversations_user_id
@@ -122,25 +123,32 @@ comment on column public.conversations.imported is 'Where an imported conversati
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
--- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
--- whole row at each change: one row that was too deep could then take no message any more.
-create function private.refuse_depth()
+-- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
+-- whole row each time that a message moves it.
+create function private.refuse_metadata()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
 begin
-    raise exception 'Metadata nests too deep.' using errcode = '23514';
+    raise exception 'Metadata %.', tg_argv[0]
+        using errcode = '23514', table = tg_table_name, constraint = tg_name;
 end;
 $$;
 
-revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
-comment on function private.refuse_depth is 'Raises 23514: metadata nests deeper than readers of JSON follow.';
+revoke all on function private.refuse_metadata from public, anon, authenticated, service_role;
+comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
 
-create trigger conversations_refuse_depth
+create trigger conversations_metadata_depth
     before insert or update of metadata on public.conversations
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_depth();
+    execute function private.refuse_metadata('nests too deep');
+
+create trigger conversations_metadata_size
+    before insert or update of metadata on public.conversations
+    for each row
+    when (octet_length(new.metadata::text) > 500000)
+    execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
@@ -200,6 +208,7 @@ create table public.turns (
     started_at timestamptz not null default now(),
     finished_at timestamptz,
     replays integer not null default 0,
+    tokens bigint not null default 0,
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
@@ -212,7 +221,10 @@ create table public.turns (
         check ((status = 'running') = (finished_at is null)),
     constraint turns_idempotency_key_length
         check (char_length(idempotency_key) between 1 and 255),
-    constraint turns_attempt_positive check (attempt >= 1)
+    constraint turns_attempt_positive check (attempt >= 1),
+    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
+    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -241,6 +253,7 @@ comment on column public.turns.attempt is 'Grows when another worker takes over.
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
 -- Messages are the record: append-only, in one total order for each conversation.
@@ -267,7 +280,13 @@ create table public.messages (
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object')
+    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
+    -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
+    -- of shared/encoding/sizes.py.
+    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
+    constraint messages_generated_code_size
+        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 
 create index idx_messages_conversation_id
@@ -310,11 +329,11 @@ comment on column public.messages.created_at is 'Strictly grows within a convers
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
-create trigger messages_refuse_depth
+create trigger messages_metadata_depth
     before insert or update of metadata on public.messages
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_depth();
+    execute function private.refuse_metadata('nests too deep');
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -324,8 +343,10 @@ as $$
 declare
     v_last_seq bigint;
     v_updated_at timestamptz;
+    v_bytes_per_day bigint;
 begin
-    select c.last_seq, c.updated_at into v_last_seq, v_updated_at
+    select c.last_seq, c.updated_at, (select l.bytes_per_day from private.limits as l)
+    into v_last_seq, v_updated_at, v_bytes_per_day
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
@@ -343,6 +364,14 @@ begin
         new.seq := 0;
         new.created_at := now();
         return new;
+    end if;
+
+    if v_bytes_per_day is not null and new.role = 'user' then
+        perform private.count_bytes(
+            new.user_id,
+            octet_length(new.content) + octet_length(new.metadata::text),
+            v_bytes_per_day
+        );
     end if;
 
     new.seq := v_last_seq + 1;
@@ -485,6 +514,7 @@ create table private.turn_usage (
     user_id uuid not null,
     key_hash bytea,
     started_at timestamptz not null,
+    tokens bigint not null default 0,
 
     constraint turn_usage_pkey primary key (id),
     constraint turn_usage_user_id_key_hash_key unique (user_id, key_hash),
@@ -502,7 +532,8 @@ create policy withheld on private.turn_usage for select to authenticated using (
 revoke all on table private.turn_usage from public, anon, authenticated, service_role;
 grant select on table private.turn_usage to service_role;
 
-comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger, count_unstored_turn and add_tokens alone write it.';
+comment on column private.turn_usage.id is 'The turn''s own, where it had a row.';
 comment on column private.turn_usage.key_hash is 'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
@@ -510,8 +541,8 @@ returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    insert into private.turn_usage (user_id, key_hash, started_at)
-    select r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at
+    insert into private.turn_usage (id, user_id, key_hash, started_at, tokens)
+    select r.id, r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at, r.tokens
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
     on conflict (user_id, key_hash) do nothing;
@@ -521,7 +552,7 @@ end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
-comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, and when they began.';
+comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, when they began and what they took.';
 
 create trigger turns_note_usage
     after delete on public.turns
@@ -572,7 +603,8 @@ comment on table private.turn_limits is 'One row for each user whose turns are l
 create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
-    turns_per_day integer
+    turns_per_day integer,
+    tokens_per_day bigint
 )
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -582,7 +614,7 @@ declare
     v_limit record;
     v_next timestamptz;
 begin
-    if turns_per_minute is null and turns_per_day is null then
+    if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) = 0 then
         return;
     end if;
 
@@ -630,24 +662,62 @@ begin
                       );
         end if;
     end loop;
+
+    if tokens_per_day is null then
+        return;
+    end if;
+
+    -- When this one leaves the day, those since are fewer than the limit.
+    select spent.started_at + interval '1 day' into v_next
+    from (
+        select begun.started_at,
+               sum(begun.tokens) over (order by begun.started_at desc) as so_far
+        from (
+            select t.started_at, t.tokens
+            from public.turns as t
+            where t.user_id = require_turns_left.user_id
+              and t.started_at > now() - interval '1 day'
+            union all
+            select u.started_at, u.tokens
+            from private.turn_usage as u
+            where u.user_id = require_turns_left.user_id
+              and u.started_at > now() - interval '1 day'
+        ) as begun
+    ) as spent
+    where spent.so_far >= tokens_per_day
+    order by spent.started_at desc
+    limit 1;
+
+    if found then
+        raise exception 'Too many tokens this day.'
+            using errcode = 'PT429',
+                  detail = 'too_many_tokens',
+                  hint = format(
+                      'Try again in %s seconds.',
+                      greatest(1, ceil(extract(epoch from v_next - now())))
+                  );
+    end if;
 end;
 $$;
 
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
-comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
+comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows, or where a day''s tokens are spent; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
     user_id uuid,
     turns_per_minute integer,
-    turns_per_day integer
+    turns_per_day integer,
+    tokens_per_day bigint
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_id uuid;
 begin
     -- What no limit looks back to any more.
     delete from private.turn_usage as u
@@ -656,16 +726,42 @@ begin
       and u.started_at <= now() - interval '1 day';
 
     insert into private.turn_usage (user_id, started_at)
-    values (count_unstored_turn.user_id, now());
+    values (count_unstored_turn.user_id, now())
+    returning id into v_id;
 
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
-    return jsonb_build_object('is_counted', true);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
+    return jsonb_build_object('id', v_id);
 end;
 $$;
 
 revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
 grant execute on function public.count_unstored_turn to service_role;
-comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {id}, by which add_tokens knows it. Raises PT429 where none is left.';
+
+-- Runs as its owner: the service may not write what limits count, except for this.
+create function public.add_tokens(user_id uuid, turn_id uuid, tokens bigint)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+begin
+    update public.turns as t
+    set tokens = t.tokens + add_tokens.tokens
+    where t.user_id = add_tokens.user_id and t.id = add_tokens.turn_id;
+
+    if not found then
+        update private.turn_usage as u
+        set tokens = u.tokens + add_tokens.tokens
+        where u.user_id = add_tokens.user_id and u.id = add_tokens.turn_id;
+    end if;
+    return jsonb_build_object('is_counted', found);
+end;
+$$;
+
+revoke all on function public.add_tokens from public, anon, authenticated, service_role;
+grant execute on function public.add_tokens to service_role;
+comment on function public.add_tokens is 'Counts tokens towards a turn that is settled, deleted, or was never stored. Answers {is_counted}: false where nothing is known of it, as with the account.';
 
 -- A summary is one more message. What it covers stays stored, and is shown as ever.
 create table public.summaries (
@@ -708,8 +804,7 @@ comment on column public.summaries.through_message_id is 'The newest message it 
 create function public.load_unsummarised(
     user_id uuid,
     conversation_id uuid,
-    history_tokens integer,
-    after bigint default null
+    history_tokens integer
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -767,7 +862,7 @@ begin
     order by through.seq desc
     limit 1;
 
-    v_covered := greatest(coalesce(v_covered, 0), coalesce(after, 0));
+    v_covered := coalesce(v_covered, 0);
 
     for v_row in
         select m.seq, octet_length(m.content) as bytes
@@ -822,15 +917,14 @@ begin
         'previous', v_previous,
         'messages', v_messages,
         'covers_to', v_last,
-        'longest', v_longest,
-        'has_more', coalesce(v_last < v_through, false)
+        'longest', v_longest
     );
 end;
 $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once. Answers {previous, messages, covers_to, longest}. Raises PT404.';
 
 create function public.write_summary(
     user_id uuid,
@@ -1154,7 +1248,8 @@ create function private.settle_turn(
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
-    error jsonb default null
+    error jsonb default null,
+    tokens bigint default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -1167,6 +1262,7 @@ begin
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
     returning t.conversation_id into v_conversation_id;
@@ -1200,7 +1296,8 @@ create function public.complete_turn(
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
-    error jsonb default null
+    error jsonb default null,
+    tokens bigint default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -1232,7 +1329,7 @@ begin
         perform private.settle_turn(
             complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
             complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
-            complete_turn.metadata, complete_turn.error
+            complete_turn.metadata, complete_turn.error, complete_turn.tokens
         );
     elsif not exists (
         select 1
@@ -1330,7 +1427,8 @@ create function public.begin_turn(
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
-    turns_per_day integer default null
+    turns_per_day integer default null,
+    tokens_per_day bigint default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -1405,7 +1503,7 @@ begin
     end if;
 
     perform private.refuse_used_key(user_id, idempotency_key);
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, metadata, turn_id)
@@ -1513,18 +1611,20 @@ comment on function private.resume_turn is 'What a known key leads to: the store
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it. That it also counts the running turns of all users lets processes
--- that know nothing of each other share what the project carries; the index of running turns has no
--- other rows.
+-- draft, nor leaves a hole in it. A draft that has no more room in its row stays as it is: refused, it
+-- would cost all the others their leases. That it also counts the running turns of all users lets
+-- processes that know nothing of each other share what the project carries; the index of running turns
+-- has no other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
 language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
-            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
+                  draft_tail text, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
@@ -1541,9 +1641,13 @@ as $$
         update public.turns as t
         set lease_expires_at = clock_timestamp()
                 + make_interval(secs => extend_turns.lease_seconds),
+            tokens = coalesce(a.tokens, t.tokens),
             draft = case
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
+                    then t.draft
+                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                    > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end
@@ -1586,7 +1690,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, tokens}] renews the lease and writes the draft from an offset on (in characters), and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -1828,8 +1932,11 @@ as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_conversation public.conversations;
+    v_open_turn jsonb;
+    v_room integer;
     v_first bigint;
     v_messages jsonb;
     v_oldest bigint;
@@ -1847,6 +1954,31 @@ begin
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
+
+    select jsonb_build_object(
+        'turn_id', t.id,
+        'status', t.status,
+        'attempt', t.attempt,
+        'user_message_id', (
+            select m.id
+            from public.messages as m
+            where m.user_id = t.user_id and m.turn_id = t.id
+              and m.role = 'user'
+        ),
+        'draft', t.draft,
+        'offset', char_length(t.draft),
+        'started_at', t.started_at,
+        'lease_expires_at', t.lease_expires_at,
+        'is_expired', t.lease_expires_at <= now()
+    )
+    into v_open_turn
+    from public.turns as t
+    where t.user_id = load_conversation.user_id
+      and t.conversation_id = load_conversation.conversation_id
+      and t.status = 'running';
+
+    v_room := c_page_bytes - octet_length(to_jsonb(v_conversation)::text)
+        - coalesce(octet_length(v_open_turn::text), 0);
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
@@ -1875,14 +2007,12 @@ begin
     end if;
 
     -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
-    -- was asked for, and always that one. Metadata counts as it is sent: stored, it is compressed.
-    with sized as (
-        select m.seq,
-               sum(
-                   octet_length(m.content)
-                   + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text)
-               ) over nearest_first as bytes_so_far,
+    -- was asked for, and always that one, for which there is room in each page. All counts as it is
+    -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
+    with near as (
+        select m.seq, m.content, m.generated_code, m.metadata,
+               sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
+                   over nearest_first as plain_bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m
         where m.user_id = load_conversation.user_id
@@ -1890,11 +2020,23 @@ begin
           and m.seq between v_first and v_first + v_limit - 1
           and (before is null or m.seq < before)
         window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
+    ),
+    sized as (
+        select n.seq, n.place,
+               sum(
+                   octet_length(to_json(n.content)::text)
+                   + coalesce(octet_length(to_json(n.generated_code)::text), 0)
+                   + octet_length(n.metadata::text)
+                   + c_row_bytes
+               ) over (order by n.place) as bytes_so_far
+        from near as n
+        where n.place = 1
+           or n.plain_bytes_so_far <= v_room
     )
     select min(s.seq), max(s.seq) into v_oldest, v_newest
     from sized as s
     where s.place = 1
-       or s.bytes_so_far <= c_page_bytes;
+       or s.bytes_so_far <= v_room;
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
     from public.messages as m
@@ -1912,35 +2054,14 @@ begin
             'newest_seq', v_newest
         ),
         'last_seq', v_conversation.last_seq,
-        'open_turn', (
-            select jsonb_build_object(
-                'turn_id', t.id,
-                'status', t.status,
-                'attempt', t.attempt,
-                'user_message_id', (
-                    select m.id
-                    from public.messages as m
-                    where m.user_id = t.user_id and m.turn_id = t.id
-                      and m.role = 'user'
-                ),
-                'draft', t.draft,
-                'offset', char_length(t.draft),
-                'started_at', t.started_at,
-                'lease_expires_at', t.lease_expires_at,
-                'is_expired', t.lease_expires_at <= now()
-            )
-            from public.turns as t
-            where t.user_id = load_conversation.user_id
-              and t.conversation_id = load_conversation.conversation_id
-              and t.status = 'running'
-        )
+        'open_turn', v_open_turn
     );
 end;
 $$;
 
 revoke all on function public.load_conversation from public, anon, authenticated, service_role;
 grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and eight megabytes. Raises PT404.';
 
 -- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
 -- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
@@ -1962,6 +2083,7 @@ as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 1500; -- what a row has beside what is measured, its title included
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
@@ -1971,8 +2093,11 @@ begin
         with page as (
             select c as conversation,
                    row_number() over newest_first as number,
-                   sum(octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0))
-                       over newest_first as bytes_so_far
+                   sum(
+                       octet_length(c.metadata::text)
+                       + coalesce(octet_length(c.imported::text), 0)
+                       + c_row_bytes
+                   ) over newest_first as bytes_so_far
             from (
                 select *
                 from public.conversations as c
@@ -2077,12 +2202,7 @@ revoke all on function public.delete_conversation from public, anon, authenticat
 grant execute on function public.delete_conversation to authenticated, service_role;
 comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';
 
--- The index that a search reads: the words of each message, written with it.
---
--- Row-level security alone can't make a search fast. Postgres lets an operator run before a policy
--- only if it is leakproof, and neither @@ nor LIKE is: under a policy an index on them is left
--- unused. So the index is a table of its own, in a schema that no API serves. Nobody is granted
--- it, and one narrow function (find_messages) reads it as its owner.
+-- How text becomes words: folded, taken apart, and in stretches of bounded size.
 
 -- Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words without spaces between them.
 create function search.unspaced_letters()
@@ -2097,31 +2217,116 @@ $$;
 revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
 comment on function search.unspaced_letters is 'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
+-- Characters that change nothing of a word: Hebrew points, Arabic vowels and its lengthening stroke,
+-- Syriac points, accents, soft hyphens, and what is not seen at all.
+create function search.ignored_characters()
+returns text
+language sql immutable security invoker set search_path = ''
+as $$
+    select '\u00ad\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7'
+        '\u0610-\u061a\u061c\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8'
+        '\u06ea-\u06ed\u0711\u0730-\u074a\u0898-\u089f\u08ca-\u08e1\u08e3-\u08ff\u115f\u1160\u17b4\u17b5'
+        '\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff\u200b-\u200f\u202a-\u202e\u2060-\u206f'
+        '\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e0fff';
+$$;
+
+revoke all on function search.ignored_characters from public, anon, authenticated, service_role;
+grant execute on function search.ignored_characters to authenticated;
+comment on function search.ignored_characters is 'The characters, as in a regular expression''s brackets, that are passed over in stored text and in what is looked for.';
+
+-- Vowel signs and the like stand in words, though they are no letters: Indic scripts, Thai, Lao, Tibetan,
+-- Burmese, Khmer, Mongolian, those of the islands. Letters between them do no harm here, signs would.
+create function search.vowel_signs()
+returns text
+language sql immutable security invoker set search_path = ''
+as $$
+    select '\u07a6-\u07b0\u07eb-\u07f3\u0900-\u0963\u0981-\u09e3\u0a01-\u0a75\u0a81-\u0ae3'
+        '\u0b01-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0c83\u0cbc-\u0d4d\u0d57\u0d62\u0d63'
+        '\u0d81-\u0df3\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u0f18\u0f19\u0f35\u0f37\u0f39'
+        '\u0f3e-\u0f84\u0f86-\u0fbc\u102b-\u103e\u1056-\u109d\u1712-\u1734\u1752-\u17d3\u17dd'
+        '\u1885-\u18a9\u1920-\u193b\u1a17-\u1a1b\u1a55-\u1a7f\u1b00-\u1b44\u1b80-\u1bf3'
+        '\u1c24-\u1c37\u302a-\u302f\u3099\u309a\ua802-\ua827\ua880-\ua8c5\ua926-\ua92d'
+        '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea';
+$$;
+
+revoke all on function search.vowel_signs from public, anon, authenticated, service_role;
+grant execute on function search.vowel_signs to authenticated;
+comment on function search.vowel_signs is 'The characters, as in a regular expression''s brackets, that are part of a word beside its letters.';
+
+-- The one way in which text is compared, stored and asked for alike. Of a text in normal form C each
+-- character is folded by itself, whatever stands beside it: that is what find_place counts on.
 create function search.fold_text(source text)
 returns text
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_text text := lower(source);
+    v_text text;
 begin
-    if octet_length(v_text) > char_length(v_text) then
-        v_text := normalize(
-            regexp_replace(normalize(v_text, NFD), '[\u0300-\u036f]', '', 'g'), NFC
-        );
+    if octet_length(source) = char_length(source) then
+        return regexp_replace(lower(source), '[^ [:alnum:]]', ' ', 'g');
+    else
+        v_text := lower(regexp_replace(
+            normalize(source, NFKD), '[' || search.ignored_characters() || ']+', '', 'g'
+        ));
         v_text := translate(
             v_text,
-            'ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９',
-            'abcdefghijklmnopqrstuvwxyz0123456789'
+            'ςıđðħłŋøŧىیکة٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹',
+            'σiddhlnotييكه01234567890123456789'
+        );
+        v_text := replace(replace(replace(replace(
+            v_text, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th');
+        return regexp_replace(
+            normalize(v_text, NFC), '[^ [:alnum:]' || search.vowel_signs() || ']', ' ', 'g'
         );
     end if;
-    return regexp_replace(v_text, '[^[:alnum:]]', ' ', 'g');
 end;
 $$;
 
--- The only one of these that a caller needs: their snippet is made as themselves.
+-- A caller's snippet is made as themselves, so these are what a caller needs.
 revoke all on function search.fold_text from public, anon, authenticated, service_role;
 grant execute on function search.fold_text to authenticated;
-comment on function search.fold_text is 'Text as it is compared: lower case, no accents, nothing but letters, digits and spaces. One character for each of a text in normal form C, unless that holds accents which no letter of their own has.';
+comment on function search.fold_text is 'Text as it is compared: lower case, without accents, points and what is not seen, compatible forms as what they stand for, nothing but words and spaces.';
+
+create function search.find_place(source text, folded text, folded_place integer)
+returns integer
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    c_shortened constant text := '[\u3131-\u318eﾞﾟ' || search.ignored_characters() || ']';
+    v_length constant integer := char_length(source);
+    v_size integer;
+    v_before integer := 0; -- so many characters of the text are so many of the folded one
+    v_folded integer := 0;
+    v_part text := source; -- where it lies
+    v_at integer;
+    v_more integer;
+    v_step integer;
+begin
+    -- Where nothing became shorter, and the whole no longer, each character is one.
+    if char_length(folded) = v_length and source !~ c_shortened then
+        return folded_place;
+    end if;
+
+    foreach v_size in array array[4096, 256, 16, 1] loop
+        v_at := 0;
+        while v_before + v_at + v_size <= v_length loop
+            -- Half-width sound marks become one with the letter before them.
+            v_step := v_size + (substr(v_part, v_at + v_size + 1, 1) in ('ﾞ', 'ﾟ'))::integer;
+            v_more := char_length(search.fold_text(substr(v_part, v_at + 1, v_step)));
+            exit when v_folded + v_more >= folded_place;
+            v_at := v_at + v_step;
+            v_folded := v_folded + v_more;
+        end loop;
+        v_before := v_before + v_at;
+        v_part := substr(v_part, v_at + 1, v_size + 1);
+    end loop;
+    return v_before + 1;
+end;
+$$;
+
+revoke all on function search.find_place from public, anon, authenticated, service_role;
+grant execute on function search.find_place to authenticated;
+comment on function search.find_place is 'Which character of a text in normal form C became the one at this place of what it folds to, both counted from 1.';
 
 create function search.split_words(source text)
 returns text
@@ -2143,17 +2348,19 @@ $$;
 revoke all on function search.split_words from public, anon, authenticated, service_role;
 comment on function search.split_words is 'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
-create function search.long_words(words tsvector)
+-- Of the first stretch alone: three quarters of what a very long message costs the index would be the
+-- parts of its words.
+create function search.long_words(starts_at integer, words tsvector)
 returns text
 language sql immutable security invoker set search_path = ''
 as $$
     select coalesce(string_agg(word, ' '), '')
     from unnest(tsvector_to_array(words)) as word
-    where char_length(word) > 3;
+    where starts_at = 1 and char_length(word) > 3;
 $$;
 
 revoke all on function search.long_words from public, anon, authenticated, service_role;
-comment on function search.long_words is 'The words that can have a part of three letters or more, for the trigram index.';
+comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
 -- never refuses a message. Positions in a tsvector end at 16,383, hence the shorter stretches where
@@ -2189,6 +2396,46 @@ revoke all on function search.searched_text from public, anon, authenticated, se
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
+-- Of a very long message the first megabyte is found, and its end: of eight megabytes of words the index
+-- took longer than a call to the store may.
+create function search.read_words(content text, generated_code text)
+returns table (starts_at integer, words tsvector)
+language plpgsql immutable security invoker set search_path = ''
+set client_min_messages = warning -- a word over 2 kB is left out with a notice
+as $$
+declare
+    c_bytes constant bigint := 1000000;
+    c_end constant integer := 16000;
+    v_text constant text := search.searched_text(content, generated_code);
+    v_length constant integer := char_length(v_text);
+    v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
+begin
+    return query
+    select s.starts_at, to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
+    from (
+        select t.starts_at, t.stretch
+        from search.split_text(left(v_text, v_longest)) as t
+        union all
+        select rest.starts_at, substr(v_text, rest.starts_at)
+        from (select greatest(v_longest, v_length - c_end) + 1) as rest (starts_at)
+        where v_length > v_longest
+    ) as s;
+end;
+$$;
+
+revoke all on function search.read_words from public, anon, authenticated, service_role;
+comment on function search.read_words is 'What can be found of a message: its words by stretches, of the first megabyte and of the last 16,000 characters.';
+
+-- The index that a search reads: the words of each message, and up to where they are in it.
+--
+-- Row-level security alone can't make a search fast. Postgres lets an operator run before a policy
+-- only if it is leakproof, and neither @@ nor LIKE is: under a policy an index on them is left
+-- unused. So the index is a table of its own, in a schema that no API serves. Nobody is granted
+-- it, and one narrow function (find_messages) reads it as its owner.
+--
+-- It is not written with the message: that would be most of what a turn's commit writes. A commit
+-- leaves at most one small row, the watermark, and index_messages follows.
+
 -- The key does not begin with the user: of an index that begins with one, the planner would read all of a user's
 -- words, where what it knows of them is old.
 create table search.documents (
@@ -2208,8 +2455,7 @@ create table search.documents (
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
 create index idx_documents_words
     on search.documents
-    using gin (user_id, words, search.long_words(words) extensions.gin_trgm_ops)
-    with (gin_pending_list_limit = 1024);
+    using gin (user_id, words, search.long_words(starts_at, words) extensions.gin_trgm_ops);
 
 alter table search.documents enable row level security;
 
@@ -2220,54 +2466,357 @@ create policy select_own on search.documents
 
 revoke all on table search.documents from public, anon, authenticated, service_role;
 
-comment on table search.documents is 'The words of each message, written with it and deleted with it. No policy for insert, update, delete: only a trigger writes. Granted to nobody: only find_messages reads it.';
+comment on table search.documents is 'The words of each message up to its conversation''s watermark, deleted with it. No policy for insert, update, delete: only index_messages writes. Granted to nobody: only find_messages reads it.';
 comment on column search.documents.starts_at is 'The character of the message''s text and code, one after the other, that these words start at.';
 
--- Runs as its owner, because who writes a message may not write the index. Of a very long message the
--- first megabyte is found, and its end: eight megabytes of words took longer than a call to the store
--- may, and such a message could not be stored at all.
-create function search.index_message()
+-- A place in a conversation is given under its lock, in the order of commits, so one number says what
+-- is in the index: no message below it can still appear. The key begins with the user and the only
+-- column that changes is in no index.
+create table search.watermarks (
+    user_id uuid not null,
+    conversation_id uuid not null,
+    indexed_seq bigint not null,
+
+    constraint watermarks_pkey primary key (user_id, conversation_id),
+    constraint watermarks_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade
+);
+
+alter table search.watermarks enable row level security;
+
+-- It is granted to nobody. Should it ever be, this is what they may see.
+create policy select_own on search.watermarks
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+revoke all on table search.watermarks from public, anon, authenticated, service_role;
+
+comment on table search.watermarks is 'The conversations of which not all is in the index. No policy for insert, update, delete: a trigger and index_messages write. Granted to nobody.';
+comment on column search.watermarks.indexed_seq is 'Messages with a greater seq are not in the index yet. All messages of a conversation without a row are.';
+
+-- Runs as its owner, because who writes a message may not write the index. Whoever would take a
+-- conversation's row away holds the conversation, as every writer does.
+create function search.note_unindexed()
 returns trigger
 language plpgsql security definer set search_path = ''
-set client_min_messages = warning -- a word over 2 kB is left out with a notice
 as $$
-declare
-    c_bytes constant bigint := 1000000;
-    c_end constant integer := 16000;
-    v_text constant text := search.searched_text(new.content, new.generated_code);
-    v_length constant integer := char_length(v_text);
-    v_longest constant integer := c_bytes * v_length / greatest(octet_length(v_text), 1);
 begin
-    if tg_op = 'UPDATE' then
-        delete from search.documents as d
-        where d.user_id = any (array[old.user_id, new.user_id])
-          and d.message_id = old.id;
-    end if;
-
-    insert into search.documents
-        (message_id, starts_at, user_id, conversation_id, role, created_at, words)
-    select new.id, s.starts_at, new.user_id, new.conversation_id, new.role, new.created_at,
-           to_tsvector('pg_catalog.simple', search.split_words(s.stretch))
-    from (
-        select starts_at, stretch
-        from search.split_text(left(v_text, v_longest))
-        union all
-        select rest.starts_at, substr(v_text, rest.starts_at)
-        from (select greatest(v_longest, v_length - c_end) + 1) as rest (starts_at)
-        where v_length > v_longest
-    ) as s;
+    insert into search.watermarks (user_id, conversation_id, indexed_seq)
+    values (new.user_id, new.conversation_id, new.seq - 1)
+    on conflict on constraint watermarks_pkey do nothing;
     return null;
 end;
 $$;
 
-revoke all on function search.index_message from public, anon, authenticated, service_role;
-comment on function search.index_message is 'Writes a message''s words beside it. Only a repair ever updates a message.';
+revoke all on function search.note_unindexed from public, anon, authenticated, service_role;
+comment on function search.note_unindexed is 'Leaves a watermark below a message, where its conversation has none.';
 
-create trigger messages_index
-    after insert or update of id, conversation_id, user_id, role, content, generated_code, created_at
+create trigger messages_note_unindexed
+    after insert on public.messages
+    for each row
+    execute function search.note_unindexed();
+
+-- Runs as its owner, as the one above.
+create function search.forget_words()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    delete from search.documents as d
+    where d.user_id = any (array[old.user_id, new.user_id])
+      and d.message_id = old.id;
+
+    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
+    values (new.user_id, new.conversation_id, new.seq - 1)
+    on conflict on constraint watermarks_pkey do update
+    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+    return null;
+end;
+$$;
+
+revoke all on function search.forget_words from public, anon, authenticated, service_role;
+comment on function search.forget_words is 'Takes the words of a changed message out of the index, and its watermark back. Only a repair ever updates a message.';
+
+create trigger messages_forget_words
+    after update of id, conversation_id, user_id, role, content, generated_code, created_at, seq
     on public.messages
     for each row
-    execute function search.index_message();
+    execute function search.forget_words();
+
+-- How the index follows what is stored: in steps, of one user each, that any number may take at once
+-- and that may end anywhere. A step waits for nobody, so nobody who waits for it can wait in a circle.
+
+-- Runs as its owner, because nobody is granted the index.
+create function public.index_messages(user_id uuid, most integer default 500)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_conversations constant integer := 50;
+    c_bytes constant bigint := 1000000;
+    v_watermark record;
+    v_step record;
+    v_messages bigint := 0;
+    v_bytes bigint := 0;
+    v_ids uuid[] := '{}';
+    v_seqs bigint[] := '{}';
+    v_free uuid[];
+begin
+    for v_watermark in
+        select w.conversation_id, w.indexed_seq
+        from search.watermarks as w
+        where w.user_id = index_messages.user_id
+        order by w.conversation_id
+        limit c_conversations
+        for update skip locked
+    loop
+        exit when v_messages >= most or v_bytes >= c_bytes;
+        begin
+            v_step := search.index_conversation(
+                user_id, v_watermark.conversation_id, v_watermark.indexed_seq,
+                most - v_messages, c_bytes - v_bytes
+            );
+        exception
+            when lock_not_available then
+                continue; -- it is being deleted, or repaired
+        end;
+        v_messages := v_messages + v_step.messages;
+        v_bytes := v_bytes + v_step.bytes;
+        v_ids := v_ids || v_watermark.conversation_id;
+        v_seqs := v_seqs || v_step.indexed_seq;
+    end loop;
+
+    -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
+    -- messages in the next statement's sight: only then may its watermark go.
+    v_free := array(
+        select c.id
+        from public.conversations as c
+        where c.user_id = index_messages.user_id and c.id = any (v_ids)
+        order by c.id
+        for no key update skip locked
+    );
+
+    delete from search.watermarks as w
+    using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
+    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
+      and w.conversation_id = any (v_free)
+      -- With a limit it is looked up, whatever the planner takes the tables for.
+      and (
+          select m.seq
+          from public.messages as m
+          where m.user_id = index_messages.user_id and m.conversation_id = w.conversation_id
+            and m.seq > step.indexed_seq
+          limit 1
+      ) is null;
+
+    update search.watermarks as w
+    set indexed_seq = step.indexed_seq
+    from unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
+    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
+      and w.indexed_seq < step.indexed_seq;
+
+    return jsonb_build_object(
+        'indexed', v_messages,
+        'more', exists (
+            select 1 from search.watermarks as w where w.user_id = index_messages.user_id
+        )
+    );
+end;
+$$;
+
+revoke all on function public.index_messages from public, anon, authenticated, service_role;
+grant execute on function public.index_messages to service_role;
+comment on function public.index_messages is 'A step of a user''s search index: so many messages and, beyond the first, a megabyte of text. Answers {indexed, more}; more with nothing indexed means that others hold what is left.';
+
+-- seq has no gaps, so a step is a range of it, whatever the planner takes a conversation for.
+create function search.index_conversation(
+    user_id uuid,
+    conversation_id uuid,
+    after_seq bigint,
+    most bigint,
+    most_bytes bigint,
+    out messages bigint,
+    out bytes bigint,
+    out indexed_seq bigint
+)
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
+    with due as materialized (
+        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code
+        from public.messages as m
+        where m.user_id = index_conversation.user_id
+          and m.conversation_id = index_conversation.conversation_id
+          and m.seq between after_seq + 1 and after_seq + most
+        for key share nowait
+    ),
+    sized as (
+        select d.*, octet_length(d.content) + coalesce(octet_length(d.generated_code), 0) as size,
+               sum(octet_length(d.content) + coalesce(octet_length(d.generated_code), 0))
+                   over (order by d.seq) as size_so_far
+        from due as d
+    ),
+    chosen as (
+        select *
+        from sized as s
+        where s.size_so_far - s.size < most_bytes
+    ),
+    written as (
+        insert into search.documents
+            (message_id, starts_at, user_id, conversation_id, role, created_at, words)
+        select c.id, w.starts_at, index_conversation.user_id, index_conversation.conversation_id,
+               c.role, c.created_at, w.words
+        from chosen as c
+        cross join lateral search.read_words(c.content, c.generated_code) as w
+        on conflict on constraint documents_pkey do nothing
+    )
+    select count(*), coalesce(sum(c.size), 0), max(c.seq)
+    into messages, bytes, indexed_seq
+    from chosen as c;
+
+    -- Nothing there, but something beyond: places that a repair has yet to close.
+    if indexed_seq is null then
+        indexed_seq := case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = index_conversation.user_id
+                  and m.conversation_id = index_conversation.conversation_id
+                  and m.seq > after_seq + most
+            ) then after_seq + most
+            else after_seq
+        end;
+    end if;
+end;
+$$;
+
+revoke all on function search.index_conversation from public, anon, authenticated, service_role;
+comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
+
+-- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
+-- the key, however many conversations are theirs. In a random order: where time runs out before the
+-- end of the list, it does so for others each time. Runs as its owner, because nobody is granted the
+-- watermarks.
+create function public.list_users_to_index(most integer default 10000)
+returns jsonb
+language sql volatile security definer set search_path = ''
+as $$
+    with recursive users (user_id) as (
+        (select w.user_id from search.watermarks as w order by w.user_id limit 1)
+        union all
+        select (
+            select w.user_id
+            from search.watermarks as w
+            where w.user_id > u.user_id
+            order by w.user_id
+            limit 1
+        )
+        from users as u
+        where u.user_id is not null
+    )
+    select jsonb_build_object('users', coalesce(jsonb_agg(u.user_id order by random()), '[]'))
+    from (
+        select users.user_id
+        from users
+        where users.user_id is not null
+        limit list_users_to_index.most
+    ) as u;
+$$;
+
+revoke all on function public.list_users_to_index from public, anon, authenticated, service_role;
+grant execute on function public.list_users_to_index to service_role;
+comment on function public.list_users_to_index is 'Users of whom not all messages are in the search index: {users: [id]}, in a random order.';
+
+-- What a search reads beside the index.
+
+create function search.count_unindexed(user_id uuid, most integer)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    with unfinished as materialized (
+        select w.conversation_id, w.indexed_seq
+        from search.watermarks as w
+        where w.user_id = count_unindexed.user_id
+        limit 1000
+    )
+    select case
+        when (select count(*) from unfinished) = 1000 then count_unindexed.most
+        else (
+            select count(*)::integer
+            from (
+                select 1
+                from unfinished as u
+                -- With its limit it can't be joined in any other order.
+                cross join lateral (
+                    select 1
+                    from public.messages as m
+                    where m.user_id = count_unindexed.user_id
+                      and m.conversation_id = u.conversation_id
+                      and m.seq between u.indexed_seq + 1 and u.indexed_seq + count_unindexed.most
+                    limit count_unindexed.most
+                ) as m
+                limit count_unindexed.most
+            ) as unindexed
+        )
+    end;
+$$;
+
+revoke all on function search.count_unindexed from public, anon, authenticated, service_role;
+comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
+
+-- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
+-- index, and no others are read.
+create function search.read_unindexed(user_id uuid, most integer)
+returns search.documents[]
+language plpgsql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    c_bytes constant integer := 200000;
+begin
+    if not exists (
+        select 1 from search.watermarks as w where w.user_id = read_unindexed.user_id
+    ) then
+        return '{}';
+    end if;
+
+    return array(
+        select row(
+            m.id, read.starts_at, m.user_id, m.conversation_id, m.role, m.created_at, read.words
+        )::search.documents
+        from (
+            select newest.*,
+                   sum(octet_length(newest.content) + coalesce(octet_length(newest.generated_code), 0))
+                       over (
+                           order by newest.created_at desc, newest.id
+                           rows between unbounded preceding and 1 preceding
+                       ) as bytes_before
+            from (
+                select m.*
+                from public.messages as m
+                where m.user_id = read_unindexed.user_id
+                order by m.created_at desc
+                limit most
+            ) as newest
+            join search.watermarks as w
+                on w.user_id = read_unindexed.user_id
+                and w.conversation_id = newest.conversation_id
+                and w.indexed_seq < newest.seq
+        ) as m
+        cross join lateral search.read_words(m.content, m.generated_code) as read
+        where coalesce(m.bytes_before, 0) < c_bytes
+    );
+end;
+$$;
+
+revoke all on function search.read_unindexed from public, anon, authenticated, service_role;
+comment on function search.read_unindexed is 'Of a user''s newest messages, so many, those above their watermarks, as they will be in the index: one, and beyond it 200 kB of text.';
 
 -- What somebody typed, as the query that the index is asked.
 
@@ -2288,17 +2837,20 @@ declare
     v_terms text[] := '{}';
 begin
     if char_length(q) > 1000 then
-        raise exception 'q is longer than 1000 characters.'
+        raise exception 'What is looked for is longer than 1000 characters.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
 
     -- Groups: a minus, what is in quotes, a word without. A quote that nothing closes is passed over.
+    -- Keyboards of telephones write quotes in pairs.
     for v_token in
-        select regexp_matches(q || ' or ', '(-?)(?:"([^"]*)"|([^\s"]+))', 'g')
+        select regexp_matches(
+            translate(q, '“”„‟«»＂', '"""""""') || ' or ', '(-?)(?:"([^"]*)"|([^\s"]+))', 'g'
+        )
     loop
         if lower(v_token[3]) = 'or' and v_token[1] = '' then
             if numnode(v_side) > 0 and not v_is_positive then
-                raise exception 'q needs a word to look for beside those to leave out.'
+                raise exception 'There are only words to leave out: add one to look for.'
                     using errcode = 'PT400', detail = 'invalid_request';
             end if;
             v_query := v_query || v_side;
@@ -2327,14 +2879,14 @@ begin
             v_terms := v_terms || array(
                 select (regexp_matches(
                     search.fold_text(coalesce(v_token[2], v_token[3])),
-                    c_letter || '+|(?:(?!' || c_letter || ')[[:alnum:]])+', 'g'
+                    c_letter || '+|(?:(?!' || c_letter || ')[^ ])+', 'g'
                 ))[1]
             );
         end if;
     end loop;
 
     if numnode(v_query) = 0 then
-        raise exception 'q has no word to look for.'
+        raise exception 'There is no word to look for: signs, quotes and emoji alone can''t be found.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
     return jsonb_build_object(
@@ -2359,7 +2911,7 @@ comment on function search.parse_query is 'What a web search asks for: {query, w
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
 -- thousand stretches are looked at for each word, and a hundred words taken.
-create function search.widen_query(user_id uuid, parsed jsonb)
+create function search.widen_query(user_id uuid, parsed jsonb, unindexed search.documents[])
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
@@ -2377,10 +2929,17 @@ begin
         select array_agg(distinct w.word), count(distinct d.place) = 1000 or v_is_cut
         into v_found, v_is_cut
         from (
-            select (d.message_id, d.starts_at)::text as place, d.words
-            from search.documents as d
-            where d.user_id = widen_query.user_id
-              and search.long_words(d.words) like '%' || v_word || '%'
+            select (o.message_id, o.starts_at)::text as place, o.words
+            from (
+                select d.message_id, d.starts_at, d.words
+                from search.documents as d
+                where d.user_id = widen_query.user_id
+                  and search.long_words(d.starts_at, d.words) like '%' || v_word || '%'
+                union all
+                select n.message_id, n.starts_at, n.words
+                from unnest(widen_query.unindexed) as n
+                where n.starts_at = 1
+            ) as o
             limit 1000
         ) as d
         cross join lateral unnest(tsvector_to_array(d.words)) as w (word)
@@ -2440,12 +2999,17 @@ declare
     v_hits jsonb;
     v_pattern text;
     v_focus text;
+    c_unindexed constant integer := 100;
+    v_unindexed search.documents[];
 begin
     perform private.require_self(find_messages.user_id);
 
+    -- One snapshot shows the index, the watermarks and what is above them: a message is in one of both.
+    v_unindexed := search.read_unindexed(find_messages.user_id, c_unindexed);
+
     loop
         if v_is_wide then
-            v_wide := search.widen_query(find_messages.user_id, v_parsed);
+            v_wide := search.widen_query(find_messages.user_id, v_parsed, v_unindexed);
             v_query := (v_wide ->> 'query')::tsquery;
             v_ranking := (v_wide ->> 'ranking')::tsquery;
             v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
@@ -2456,22 +3020,31 @@ begin
         with matches as (
             select d.message_id, d.starts_at, d.created_at, d.words,
                    row_number() over (order by d.created_at desc, d.message_id desc) as number
-            from search.documents as d
-            where d.user_id = find_messages.user_id
-              and d.words @@ v_query
+            from (
+                select i.*
+                from search.documents as i
+                where i.user_id = find_messages.user_id
+                union all
+                select n.*
+                from unnest(v_unindexed) as n
+            ) as d
+            -- With a limit it is looked up, whatever the planner takes the tables for.
+            cross join lateral (
+                select c.project_id, c.archived_at
+                from public.conversations as c
+                where c.user_id = find_messages.user_id and c.id = d.conversation_id
+                limit 1
+            ) as its
+            where d.words @@ v_query
               and (find_messages.conversation_id is null
                    or d.conversation_id = find_messages.conversation_id)
               and (find_messages.role is null or d.role = find_messages.role)
               and (since is null or d.created_at >= since)
               and (until is null or d.created_at < until)
               and (page_after is null or d.created_at between v_oldest and v_newest)
-              and exists (
-                  select 1
-                  from public.conversations as c
-                  where c.user_id = d.user_id and c.id = d.conversation_id
-                    and (find_messages.project_id is null or c.project_id = find_messages.project_id)
-                    and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
-              )
+              and (find_messages.project_id is null or its.project_id = find_messages.project_id)
+              and (archived or its.archived_at is null
+                   or d.conversation_id = find_messages.conversation_id)
             order by d.created_at desc, d.message_id desc
             limit case when page_after is null then c_ranked + 1 end
         ),
@@ -2509,7 +3082,7 @@ begin
         v_is_wide := true;
     end loop;
 
-    -- A word is a whole one beside a letter of those scripts, too, as it is in the index.
+    -- A word is a whole one between spaces, and beside a letter of those scripts, as it is in the index.
     with terms as (
         select word, true as is_whole
         from jsonb_array_elements_text(v_parsed -> 'words') as word
@@ -2524,8 +3097,8 @@ begin
     ),
     patterns as (
         select t.is_whole,
-               case when t.is_whole then '(?:\m|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
-               case when t.is_whole then ')(?:\M|(?=' || c_letter || '))' else ')' end as closes,
+               case when t.is_whole then '(?:(?<![^ ])|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
+               case when t.is_whole then ')(?:(?![^ ])|(?=' || c_letter || '))' else ')' end as closes,
                string_agg(t.word, '|' order by char_length(t.word) desc) as words,
                (array_agg(t.word order by char_length(t.word) desc))[1] as longest
         from terms as t
@@ -2542,6 +3115,9 @@ begin
         'focus', v_focus,
         'parts', v_is_wide,
         'cut', v_is_cut,
+        'incomplete',
+        search.count_unindexed(find_messages.user_id, c_unindexed + 1)
+            > (select count(distinct n.message_id) from unnest(v_unindexed) as n),
         'next', case when jsonb_array_length(v_hits) > page_size then
             (v_hits -> (page_size - 1)) - 'starts_at' || jsonb_build_object(
                 'oldest', v_oldest, 'newest', v_newest, 'parts', v_is_wide, 'cut', v_is_cut
@@ -2564,36 +3140,46 @@ declare
     c_length constant integer := 240;
     c_before constant integer := 60;
     v_text text := substr(source, starts_at, c_stretch);
+    v_snippet text;
     v_folded text;
     v_start integer;
     v_from integer := 1;
     v_to integer;
+    v_end integer;
     v_marks jsonb := '[]';
 begin
     if octet_length(v_text) > char_length(v_text) then
         v_text := normalize(v_text, NFC);
     end if;
     v_folded := search.fold_text(v_text);
-    if char_length(v_folded) <> char_length(v_text) then
-        -- Accents that no letter of their own has: found all the same, but not marked.
-        v_folded := regexp_replace(lower(v_text), '[^[:alnum:]]', ' ', 'g');
-    end if;
 
     v_start := coalesce(
         nullif(regexp_instr(v_folded, focus), 0), nullif(regexp_instr(v_folded, pattern), 0), 1
     );
-    v_start := greatest(v_start - c_before, 1);
-    v_folded := substr(v_folded, v_start, c_length);
+    v_start := greatest(search.find_place(v_text, v_folded, v_start) - c_before, 1);
+    v_snippet := substr(v_text, v_start, c_length);
+    v_folded := search.fold_text(v_snippet);
     loop
         v_from := regexp_instr(v_folded, pattern, v_from);
         exit when v_from = 0;
         v_to := regexp_instr(v_folded, pattern, v_from, 1, 1);
-        v_marks := v_marks || jsonb_build_object('start', v_from - 1, 'end', v_to - 1);
+        -- Up to the next letter, so that points and accents are marked with theirs; but nothing unseen.
+        v_end := search.find_place(v_snippet, v_folded, v_to) - 1;
+        v_end := char_length(
+            rtrim(
+                left(v_snippet, v_end),
+                U&'\00ad\200b\200c\200d\200e\200f\202a\202b\202c\202d\202e\2060\feff'
+            )
+        );
+        v_marks := v_marks || jsonb_build_object(
+            'start', search.find_place(v_snippet, v_folded, v_from) - 1,
+            'end', v_end
+        );
         v_from := v_to;
     end loop;
 
     return jsonb_build_object(
-        'text', substr(v_text, v_start, c_length),
+        'text', v_snippet,
         'marks', v_marks,
         'has_before', starts_at > 1 or v_start > 1,
         'has_after', v_start - 1 + c_length < char_length(v_text)
@@ -2671,22 +3257,27 @@ begin
         '[]'
     )
     into v_hits
-    from (
-        -- The limit tells the planner how few they are: each is then looked up by its key.
+    from jsonb_to_recordset(v_found -> 'hits')
+        as h (message_id uuid, starts_at integer, rank real)
+    -- With their limits they are looked up by their keys, whatever the planner takes the tables for.
+    cross join lateral (
         select *
-        from jsonb_to_recordset(v_found -> 'hits')
-            as hits (message_id uuid, starts_at integer, rank real)
-        limit v_page_size
-    ) as h
-    join public.messages as m
-        on m.user_id = search_messages.user_id and m.id = h.message_id
-    join public.conversations as c
-        on c.user_id = m.user_id and c.id = m.conversation_id;
+        from public.messages as o
+        where o.user_id = search_messages.user_id and o.id = h.message_id
+        limit 1
+    ) as m
+    cross join lateral (
+        select *
+        from public.conversations as o
+        where o.user_id = search_messages.user_id and o.id = m.conversation_id
+        limit 1
+    ) as c;
 
     return jsonb_build_object(
         'hits', v_hits,
         'parts', v_found -> 'parts',
         'cut', v_found -> 'cut',
+        'incomplete', v_found -> 'incomplete',
         'next', v_found -> 'next'
     );
 exception
@@ -2698,7 +3289,7 @@ $$;
 
 revoke all on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages to authenticated;
-comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
+comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; incomplete, that more is not in the index yet than was read beside it; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
 
 -- What an export reads, as the caller, under row-level security. A conversation is exported as of
 -- the last_seq that its first page named: messages are append-only and their seq has no gaps, so
@@ -3233,6 +3824,167 @@ $$;
 
 revoke all on function private.append_grown from public, anon, authenticated, service_role;
 comment on function private.append_grown is 'Appends to conversations that an earlier import made what their file has more by now: {staged id: {appended, changed}}. A message is known by the id that it has where it is from.';
+
+-- What a user may write in a day, over the functions and over the Data API alike: so the number stands
+-- here, where both end, and not with who calls. It is off unless the bundle was started with one.
+
+create table private.limits (
+    id boolean not null default true,
+    bytes_per_day bigint,
+
+    constraint limits_pkey primary key (id),
+    constraint limits_one_row check (id),
+    constraint limits_bytes_per_day_positive check (bytes_per_day > 0)
+);
+
+alter table private.limits enable row level security;
+
+create policy withheld on private.limits for select to authenticated using (false);
+
+-- Withheld from clients: everything. Withheld from the service: delete.
+revoke all on table private.limits from public, anon, authenticated, service_role;
+grant select, insert, update on table private.limits to service_role;
+
+comment on table private.limits is 'One row, of what holds for each user over every API; none, or null in it, is no limit. No policy for select, insert, update, delete: set_limits alone writes it.';
+
+create function public.set_limits(bytes_per_day bigint default null)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    v_bytes_per_day constant bigint := nullif(set_limits.bytes_per_day, 0);
+begin
+    -- Each process says it when it starts, and seldom says anything new.
+    if (select l.bytes_per_day from private.limits as l) is distinct from v_bytes_per_day then
+        insert into private.limits (bytes_per_day)
+        values (v_bytes_per_day)
+        on conflict (id) do update set bytes_per_day = excluded.bytes_per_day;
+    end if;
+
+    return jsonb_build_object('bytes_per_day', v_bytes_per_day);
+end;
+$$;
+
+revoke all on function public.set_limits from public, anon, authenticated, service_role;
+grant execute on function public.set_limits to service_role;
+comment on function public.set_limits is 'Sets how many bytes each user may write in a day; null or 0 is any number. Answers {bytes_per_day}.';
+
+-- A bucket that leaks evenly, empty after a day: one row a user, however much they write.
+create table private.bytes_written (
+    user_id uuid not null,
+    bytes double precision not null,
+    counted_at timestamptz not null,
+
+    constraint bytes_written_pkey primary key (user_id),
+    constraint bytes_written_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.bytes_written enable row level security;
+
+create policy withheld on private.bytes_written for select to authenticated using (false);
+
+-- Withheld: everything, from everybody.
+revoke all on table private.bytes_written from public, anon, authenticated, service_role;
+
+comment on table private.bytes_written is 'How much each user has written lately, where that is limited. No policy for select, insert, update, delete: count_bytes alone uses it.';
+comment on column private.bytes_written.bytes is 'As of counted_at; a day''s limit fewer with each day since.';
+
+create function private.count_bytes(user_id uuid, size bigint, bytes_per_day bigint)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_day constant double precision := 86400;
+    v_now constant timestamptz := clock_timestamp();
+    v_bytes double precision;
+begin
+    insert into private.bytes_written as w (user_id, bytes, counted_at)
+    values (count_bytes.user_id, count_bytes.size, v_now)
+    on conflict (user_id) do update
+        set bytes = excluded.bytes + greatest(
+                0,
+                w.bytes
+                - extract(epoch from v_now - w.counted_at)::double precision
+                * count_bytes.bytes_per_day / c_day
+            ),
+            counted_at = v_now
+    returning w.bytes into v_bytes;
+
+    if v_bytes > count_bytes.bytes_per_day then
+        raise exception 'Too many bytes written this day.'
+            using errcode = 'PT429',
+                  detail = 'too_many_bytes',
+                  hint = format(
+                      'Try again in %s seconds.',
+                      ceil(least(
+                          c_day,
+                          (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
+                      ))
+                  );
+    end if;
+end;
+$$;
+
+revoke all on function private.count_bytes from public, anon, authenticated, service_role;
+comment on function private.count_bytes is 'Counts what a user writes. Raises PT429 where it is more than a day allows; then nothing is counted.';
+
+-- Runs as its owner, because nobody may write what limits count. What the AI writes isn't the user's:
+-- turns and tokens limit that. Messages are counted where they get their places.
+create function private.count_conversation_bytes()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
+begin
+    if v_bytes_per_day is not null then
+        perform private.count_bytes(
+            new.user_id, octet_length(new.title) + octet_length(new.metadata::text), v_bytes_per_day
+        );
+    end if;
+    return new;
+end;
+$$;
+
+revoke all on function private.count_conversation_bytes from public, anon, authenticated, service_role;
+comment on function private.count_conversation_bytes is 'Counts a title and metadata towards what their user may write in a day.';
+
+create trigger conversations_count_bytes
+    before insert or update of title, metadata on public.conversations
+    for each row
+    when (current_user = 'authenticated')
+    execute function private.count_conversation_bytes();
+
+-- Runs as its owner, for the same reason.
+create function private.count_import_bytes()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
+begin
+    if v_bytes_per_day is not null then
+        perform private.count_bytes(
+            new.user_id,
+            octet_length(new.conversations::text) + octet_length(new.messages::text),
+            v_bytes_per_day
+        );
+    end if;
+    return null;
+end;
+$$;
+
+revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
+comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
+
+create trigger import_parts_count_bytes
+    after insert on private.import_parts
+    for each row
+    execute function private.count_import_bytes();
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
@@ -4518,6 +5270,32 @@ as $$
               from public.messages as m
               where m.user_id = d.user_id and m.id = d.message_id
           )
+        union all
+        -- What the watermark says is in the index, and isn't, or could come to be said of a message.
+        select 'watermark_too_high', c.user_id, c.id
+        from seen_conversations as c
+        cross join lateral (
+            select coalesce((
+                select w.indexed_seq
+                from search.watermarks as w
+                where w.user_id = c.user_id and w.conversation_id = c.id
+            ), c.newest_seq, 0) as indexed_seq
+        ) as watermark
+        where since is null
+          and (
+              watermark.indexed_seq > coalesce(c.newest_seq, 0)
+              or exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = c.user_id and m.conversation_id = c.id
+                    and m.seq <= watermark.indexed_seq
+                    and not exists (
+                        select 1
+                        from search.documents as d
+                        where d.user_id = m.user_id and d.message_id = m.id
+                    )
+              )
+          )
     ),
     lists (name, rows) as (
         select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
@@ -4567,7 +5345,7 @@ as $$
         'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
         'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
         'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
-        'summary_of_no_message', 'words_of_no_message'
+        'summary_of_no_message', 'words_of_no_message', 'watermark_too_high'
     ]) with ordinality as checks (name, place)
     cross join found;
 $$;
@@ -4861,6 +5639,43 @@ $$;
 revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
+create function private.lower_watermark(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
+
+    -- Below the first message that is not in the index; what is there beyond stays as it is.
+    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
+    select lower_watermark.user_id, lower_watermark.conversation_id,
+           coalesce(
+               min(m.seq) filter (
+                   where not exists (
+                       select 1
+                       from search.documents as d
+                       where d.user_id = m.user_id and d.message_id = m.id
+                   )
+               ) - 1,
+               max(m.seq),
+               0
+           )
+    from public.messages as m
+    where m.user_id = lower_watermark.user_id
+      and m.conversation_id = lower_watermark.conversation_id
+    on conflict on constraint watermarks_pkey do update
+    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+
+    return true;
+end;
+$$;
+
+revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
+comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
+
 -- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
 -- that works.
 
@@ -4917,6 +5732,9 @@ begin
             delete from search.documents as d
             where d.user_id = repair_broken.user_id
               and d.message_id = repair_broken.broken_id;
+
+        when 'watermark_too_high' then
+            return private.lower_watermark(user_id, broken_id);
     end case;
 
     return found;
@@ -4941,7 +5759,8 @@ declare
         'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
         'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message'
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
+        'watermark_too_high'
     ];
     v_found jsonb;
     v_name text;
@@ -5037,11 +5856,50 @@ $$;
 revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
 comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
+create procedure private.sweep_search_index()
+language plpgsql security invoker
+as $$
+declare
+    c_time constant interval := '30 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_user_ids uuid[];
+    v_user_id uuid;
+    v_step pg_catalog.jsonb;
+    v_is_busy boolean := true;
+begin
+    -- A step for each, and again: who has much to index waits behind nobody's but their own.
+    while v_is_busy loop
+        v_is_busy := false;
+        v_user_ids := array(
+            select pg_catalog.jsonb_array_elements_text(public.list_users_to_index() -> 'users')
+        )::uuid[];
+        foreach v_user_id in array v_user_ids loop
+            exit when clock_timestamp() > v_started + c_time;
+            begin
+                v_step := public.index_messages(v_user_id);
+                v_is_busy := v_is_busy
+                    or (v_step -> 'more')::boolean and (v_step -> 'indexed')::integer > 0;
+            exception
+                when others then
+                    raise warning 'the search index of user % is left for the next time: %',
+                        v_user_id, sqlerrm;
+            end;
+            commit;
+        end loop;
+        exit when clock_timestamp() > v_started + c_time;
+    end loop;
+end;
+$$;
+
+revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
+comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
+
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'pg_cron') then
         perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
         perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
+        perform cron.schedule('sweep-search-index', '* * * * *', 'call private.sweep_search_index()');
         perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
     end if;
 end;

@@ -27,7 +27,8 @@ create function public.begin_turn(
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
-    turns_per_day integer default null
+    turns_per_day integer default null,
+    tokens_per_day bigint default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -102,7 +103,7 @@ begin
     end if;
 
     perform private.refuse_used_key(user_id, idempotency_key);
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
 
     insert into public.messages
         (id, conversation_id, user_id, role, content, metadata, turn_id)

@@ -9,7 +9,8 @@ create function private.settle_turn(
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
-    error jsonb default null
+    error jsonb default null,
+    tokens bigint default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -22,6 +23,7 @@ begin
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
     returning t.conversation_id into v_conversation_id;
@@ -55,7 +57,8 @@ create function public.complete_turn(
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
-    error jsonb default null
+    error jsonb default null,
+    tokens bigint default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -87,7 +90,7 @@ begin
         perform private.settle_turn(
             complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
             complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
-            complete_turn.metadata, complete_turn.error
+            complete_turn.metadata, complete_turn.error, complete_turn.tokens
         );
     elsif not exists (
         select 1

@@ -20,7 +20,8 @@ create table public.conversations (
     constraint conversations_title_length check (char_length(title) between 1 and 200),
     constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
     constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object'),
+    constraint conversations_imported_size check (octet_length(imported::text) <= 250000)
 );
 
 create index idx_conversations_user_id
@@ -71,25 +72,32 @@ comment on column public.conversations.imported is 'Where an imported conversati
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
--- far deeper than most readers of JSON follow. A trigger and no check, which would be asked of the
--- whole row at each change: one row that was too deep could then take no message any more.
-create function private.refuse_depth()
+-- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
+-- whole row each time that a message moves it.
+create function private.refuse_metadata()
 returns trigger
 language plpgsql security invoker set search_path = ''
 as $$
 begin
-    raise exception 'Metadata nests too deep.' using errcode = '23514';
+    raise exception 'Metadata %.', tg_argv[0]
+        using errcode = '23514', table = tg_table_name, constraint = tg_name;
 end;
 $$;
 
-revoke all on function private.refuse_depth from public, anon, authenticated, service_role;
-comment on function private.refuse_depth is 'Raises 23514: metadata nests deeper than readers of JSON follow.';
+revoke all on function private.refuse_metadata from public, anon, authenticated, service_role;
+comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
 
-create trigger conversations_refuse_depth
+create trigger conversations_metadata_depth
     before insert or update of metadata on public.conversations
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_depth();
+    execute function private.refuse_metadata('nests too deep');
+
+create trigger conversations_metadata_size
+    before insert or update of metadata on public.conversations
+    for each row
+    when (octet_length(new.metadata::text) > 500000)
+    execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()

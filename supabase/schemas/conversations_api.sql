@@ -71,8 +71,11 @@ as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_conversation public.conversations;
+    v_open_turn jsonb;
+    v_room integer;
     v_first bigint;
     v_messages jsonb;
     v_oldest bigint;
@@ -90,6 +93,31 @@ begin
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
+
+    select jsonb_build_object(
+        'turn_id', t.id,
+        'status', t.status,
+        'attempt', t.attempt,
+        'user_message_id', (
+            select m.id
+            from public.messages as m
+            where m.user_id = t.user_id and m.turn_id = t.id
+              and m.role = 'user'
+        ),
+        'draft', t.draft,
+        'offset', char_length(t.draft),
+        'started_at', t.started_at,
+        'lease_expires_at', t.lease_expires_at,
+        'is_expired', t.lease_expires_at <= now()
+    )
+    into v_open_turn
+    from public.turns as t
+    where t.user_id = load_conversation.user_id
+      and t.conversation_id = load_conversation.conversation_id
+      and t.status = 'running';
+
+    v_room := c_page_bytes - octet_length(to_jsonb(v_conversation)::text)
+        - coalesce(octet_length(v_open_turn::text), 0);
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
@@ -118,14 +146,12 @@ begin
     end if;
 
     -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
-    -- was asked for, and always that one. Metadata counts as it is sent: stored, it is compressed.
-    with sized as (
-        select m.seq,
-               sum(
-                   octet_length(m.content)
-                   + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text)
-               ) over nearest_first as bytes_so_far,
+    -- was asked for, and always that one, for which there is room in each page. All counts as it is
+    -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
+    with near as (
+        select m.seq, m.content, m.generated_code, m.metadata,
+               sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
+                   over nearest_first as plain_bytes_so_far,
                row_number() over nearest_first as place
         from public.messages as m
         where m.user_id = load_conversation.user_id
@@ -133,11 +159,23 @@ begin
           and m.seq between v_first and v_first + v_limit - 1
           and (before is null or m.seq < before)
         window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
+    ),
+    sized as (
+        select n.seq, n.place,
+               sum(
+                   octet_length(to_json(n.content)::text)
+                   + coalesce(octet_length(to_json(n.generated_code)::text), 0)
+                   + octet_length(n.metadata::text)
+                   + c_row_bytes
+               ) over (order by n.place) as bytes_so_far
+        from near as n
+        where n.place = 1
+           or n.plain_bytes_so_far <= v_room
     )
     select min(s.seq), max(s.seq) into v_oldest, v_newest
     from sized as s
     where s.place = 1
-       or s.bytes_so_far <= c_page_bytes;
+       or s.bytes_so_far <= v_room;
 
     select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
     from public.messages as m
@@ -155,35 +193,14 @@ begin
             'newest_seq', v_newest
         ),
         'last_seq', v_conversation.last_seq,
-        'open_turn', (
-            select jsonb_build_object(
-                'turn_id', t.id,
-                'status', t.status,
-                'attempt', t.attempt,
-                'user_message_id', (
-                    select m.id
-                    from public.messages as m
-                    where m.user_id = t.user_id and m.turn_id = t.id
-                      and m.role = 'user'
-                ),
-                'draft', t.draft,
-                'offset', char_length(t.draft),
-                'started_at', t.started_at,
-                'lease_expires_at', t.lease_expires_at,
-                'is_expired', t.lease_expires_at <= now()
-            )
-            from public.turns as t
-            where t.user_id = load_conversation.user_id
-              and t.conversation_id = load_conversation.conversation_id
-              and t.status = 'running'
-        )
+        'open_turn', v_open_turn
     );
 end;
 $$;
 
 revoke all on function public.load_conversation from public, anon, authenticated, service_role;
 grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and, beyond the first, eight megabytes. Raises PT404.';
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and eight megabytes. Raises PT404.';
 
 -- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
 -- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
@@ -205,6 +222,7 @@ as $$
 #variable_conflict use_column
 declare
     c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 1500; -- what a row has beside what is measured, its title included
     v_limit constant integer := least(greatest(page_size, 1), 200);
     v_before constant timestamptz := coalesce(before_updated_at, 'infinity');
     v_before_id constant uuid := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
@@ -214,8 +232,11 @@ begin
         with page as (
             select c as conversation,
                    row_number() over newest_first as number,
-                   sum(octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0))
-                       over newest_first as bytes_so_far
+                   sum(
+                       octet_length(c.metadata::text)
+                       + coalesce(octet_length(c.imported::text), 0)
+                       + c_row_bytes
+                   ) over newest_first as bytes_so_far
             from (
                 select *
                 from public.conversations as c

@@ -201,6 +201,32 @@ as $$
               from public.messages as m
               where m.user_id = d.user_id and m.id = d.message_id
           )
+        union all
+        -- What the watermark says is in the index, and isn't, or could come to be said of a message.
+        select 'watermark_too_high', c.user_id, c.id
+        from seen_conversations as c
+        cross join lateral (
+            select coalesce((
+                select w.indexed_seq
+                from search.watermarks as w
+                where w.user_id = c.user_id and w.conversation_id = c.id
+            ), c.newest_seq, 0) as indexed_seq
+        ) as watermark
+        where since is null
+          and (
+              watermark.indexed_seq > coalesce(c.newest_seq, 0)
+              or exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = c.user_id and m.conversation_id = c.id
+                    and m.seq <= watermark.indexed_seq
+                    and not exists (
+                        select 1
+                        from search.documents as d
+                        where d.user_id = m.user_id and d.message_id = m.id
+                    )
+              )
+          )
     ),
     lists (name, rows) as (
         select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
@@ -250,7 +276,7 @@ as $$
         'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
         'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
         'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
-        'summary_of_no_message', 'words_of_no_message'
+        'summary_of_no_message', 'words_of_no_message', 'watermark_too_high'
     ]) with ordinality as checks (name, place)
     cross join found;
 $$;

@@ -22,7 +22,13 @@ create table public.messages (
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object')
+    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
+    -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
+    -- of shared/encoding/sizes.py.
+    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
+    constraint messages_generated_code_size
+        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 
 create index idx_messages_conversation_id
@@ -65,11 +71,11 @@ comment on column public.messages.created_at is 'Strictly grows within a convers
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
-create trigger messages_refuse_depth
+create trigger messages_metadata_depth
     before insert or update of metadata on public.messages
     for each row
     when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_depth();
+    execute function private.refuse_metadata('nests too deep');
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -79,8 +85,10 @@ as $$
 declare
     v_last_seq bigint;
     v_updated_at timestamptz;
+    v_bytes_per_day bigint;
 begin
-    select c.last_seq, c.updated_at into v_last_seq, v_updated_at
+    select c.last_seq, c.updated_at, (select l.bytes_per_day from private.limits as l)
+    into v_last_seq, v_updated_at, v_bytes_per_day
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
@@ -98,6 +106,14 @@ begin
         new.seq := 0;
         new.created_at := now();
         return new;
+    end if;
+
+    if v_bytes_per_day is not null and new.role = 'user' then
+        perform private.count_bytes(
+            new.user_id,
+            octet_length(new.content) + octet_length(new.metadata::text),
+            v_bytes_per_day
+        );
     end if;
 
     new.seq := v_last_seq + 1;

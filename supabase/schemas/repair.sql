@@ -54,6 +54,9 @@ begin
             delete from search.documents as d
             where d.user_id = repair_broken.user_id
               and d.message_id = repair_broken.broken_id;
+
+        when 'watermark_too_high' then
+            return private.lower_watermark(user_id, broken_id);
     end case;
 
     return found;
@@ -78,7 +81,8 @@ declare
         'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
         'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message'
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
+        'watermark_too_high'
     ];
     v_found jsonb;
     v_name text;

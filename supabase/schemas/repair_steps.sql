@@ -282,3 +282,40 @@ $$;
 
 revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
+
+create function private.lower_watermark(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
+
+    -- Below the first message that is not in the index; what is there beyond stays as it is.
+    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
+    select lower_watermark.user_id, lower_watermark.conversation_id,
+           coalesce(
+               min(m.seq) filter (
+                   where not exists (
+                       select 1
+                       from search.documents as d
+                       where d.user_id = m.user_id and d.message_id = m.id
+                   )
+               ) - 1,
+               max(m.seq),
+               0
+           )
+    from public.messages as m
+    where m.user_id = lower_watermark.user_id
+      and m.conversation_id = lower_watermark.conversation_id
+    on conflict on constraint watermarks_pkey do update
+    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+
+    return true;
+end;
+$$;
+
+revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
+comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';

@@ -4,18 +4,20 @@
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it. That it also counts the running turns of all users lets processes
--- that know nothing of each other share what the project carries; the index of running turns has no
--- other rows.
+-- draft, nor leaves a hole in it. A draft that has no more room in its row stays as it is: refused, it
+-- would cost all the others their leases. That it also counts the running turns of all users lets
+-- processes that know nothing of each other share what the project carries; the index of running turns
+-- has no other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
 returns jsonb
 language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
-            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer, draft_tail text)
+            as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
+                  draft_tail text, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
@@ -32,9 +34,13 @@ as $$
         update public.turns as t
         set lease_expires_at = clock_timestamp()
                 + make_interval(secs => extend_turns.lease_seconds),
+            tokens = coalesce(a.tokens, t.tokens),
             draft = case
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
+                    then t.draft
+                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                    > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end
@@ -77,7 +83,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail}] renews the lease and writes the draft from an offset on (in characters). Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, tokens}] renews the lease and writes the draft from an offset on (in characters), and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb

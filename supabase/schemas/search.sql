@@ -33,12 +33,17 @@ declare
     v_hits jsonb;
     v_pattern text;
     v_focus text;
+    c_unindexed constant integer := 100;
+    v_unindexed search.documents[];
 begin
     perform private.require_self(find_messages.user_id);
 
+    -- One snapshot shows the index, the watermarks and what is above them: a message is in one of both.
+    v_unindexed := search.read_unindexed(find_messages.user_id, c_unindexed);
+
     loop
         if v_is_wide then
-            v_wide := search.widen_query(find_messages.user_id, v_parsed);
+            v_wide := search.widen_query(find_messages.user_id, v_parsed, v_unindexed);
             v_query := (v_wide ->> 'query')::tsquery;
             v_ranking := (v_wide ->> 'ranking')::tsquery;
             v_is_cut := v_is_cut or (v_wide ->> 'is_cut')::boolean;
@@ -49,22 +54,31 @@ begin
         with matches as (
             select d.message_id, d.starts_at, d.created_at, d.words,
                    row_number() over (order by d.created_at desc, d.message_id desc) as number
-            from search.documents as d
-            where d.user_id = find_messages.user_id
-              and d.words @@ v_query
+            from (
+                select i.*
+                from search.documents as i
+                where i.user_id = find_messages.user_id
+                union all
+                select n.*
+                from unnest(v_unindexed) as n
+            ) as d
+            -- With a limit it is looked up, whatever the planner takes the tables for.
+            cross join lateral (
+                select c.project_id, c.archived_at
+                from public.conversations as c
+                where c.user_id = find_messages.user_id and c.id = d.conversation_id
+                limit 1
+            ) as its
+            where d.words @@ v_query
               and (find_messages.conversation_id is null
                    or d.conversation_id = find_messages.conversation_id)
               and (find_messages.role is null or d.role = find_messages.role)
               and (since is null or d.created_at >= since)
               and (until is null or d.created_at < until)
               and (page_after is null or d.created_at between v_oldest and v_newest)
-              and exists (
-                  select 1
-                  from public.conversations as c
-                  where c.user_id = d.user_id and c.id = d.conversation_id
-                    and (find_messages.project_id is null or c.project_id = find_messages.project_id)
-                    and (archived or c.archived_at is null or c.id = find_messages.conversation_id)
-              )
+              and (find_messages.project_id is null or its.project_id = find_messages.project_id)
+              and (archived or its.archived_at is null
+                   or d.conversation_id = find_messages.conversation_id)
             order by d.created_at desc, d.message_id desc
             limit case when page_after is null then c_ranked + 1 end
         ),
@@ -102,7 +116,7 @@ begin
         v_is_wide := true;
     end loop;
 
-    -- A word is a whole one beside a letter of those scripts, too, as it is in the index.
+    -- A word is a whole one between spaces, and beside a letter of those scripts, as it is in the index.
     with terms as (
         select word, true as is_whole
         from jsonb_array_elements_text(v_parsed -> 'words') as word
@@ -117,8 +131,8 @@ begin
     ),
     patterns as (
         select t.is_whole,
-               case when t.is_whole then '(?:\m|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
-               case when t.is_whole then ')(?:\M|(?=' || c_letter || '))' else ')' end as closes,
+               case when t.is_whole then '(?:(?<![^ ])|(?<=' || c_letter || '))(?:' else '(?:' end as opens,
+               case when t.is_whole then ')(?:(?![^ ])|(?=' || c_letter || '))' else ')' end as closes,
                string_agg(t.word, '|' order by char_length(t.word) desc) as words,
                (array_agg(t.word order by char_length(t.word) desc))[1] as longest
         from terms as t
@@ -135,6 +149,9 @@ begin
         'focus', v_focus,
         'parts', v_is_wide,
         'cut', v_is_cut,
+        'incomplete',
+        search.count_unindexed(find_messages.user_id, c_unindexed + 1)
+            > (select count(distinct n.message_id) from unnest(v_unindexed) as n),
         'next', case when jsonb_array_length(v_hits) > page_size then
             (v_hits -> (page_size - 1)) - 'starts_at' || jsonb_build_object(
                 'oldest', v_oldest, 'newest', v_newest, 'parts', v_is_wide, 'cut', v_is_cut
@@ -157,36 +174,46 @@ declare
     c_length constant integer := 240;
     c_before constant integer := 60;
     v_text text := substr(source, starts_at, c_stretch);
+    v_snippet text;
     v_folded text;
     v_start integer;
     v_from integer := 1;
     v_to integer;
+    v_end integer;
     v_marks jsonb := '[]';
 begin
     if octet_length(v_text) > char_length(v_text) then
         v_text := normalize(v_text, NFC);
     end if;
     v_folded := search.fold_text(v_text);
-    if char_length(v_folded) <> char_length(v_text) then
-        -- Accents that no letter of their own has: found all the same, but not marked.
-        v_folded := regexp_replace(lower(v_text), '[^[:alnum:]]', ' ', 'g');
-    end if;
 
     v_start := coalesce(
         nullif(regexp_instr(v_folded, focus), 0), nullif(regexp_instr(v_folded, pattern), 0), 1
     );
-    v_start := greatest(v_start - c_before, 1);
-    v_folded := substr(v_folded, v_start, c_length);
+    v_start := greatest(search.find_place(v_text, v_folded, v_start) - c_before, 1);
+    v_snippet := substr(v_text, v_start, c_length);
+    v_folded := search.fold_text(v_snippet);
     loop
         v_from := regexp_instr(v_folded, pattern, v_from);
         exit when v_from = 0;
         v_to := regexp_instr(v_folded, pattern, v_from, 1, 1);
-        v_marks := v_marks || jsonb_build_object('start', v_from - 1, 'end', v_to - 1);
+        -- Up to the next letter, so that points and accents are marked with theirs; but nothing unseen.
+        v_end := search.find_place(v_snippet, v_folded, v_to) - 1;
+        v_end := char_length(
+            rtrim(
+                left(v_snippet, v_end),
+                U&'\00ad\200b\200c\200d\200e\200f\202a\202b\202c\202d\202e\2060\feff'
+            )
+        );
+        v_marks := v_marks || jsonb_build_object(
+            'start', search.find_place(v_snippet, v_folded, v_from) - 1,
+            'end', v_end
+        );
         v_from := v_to;
     end loop;
 
     return jsonb_build_object(
-        'text', substr(v_text, v_start, c_length),
+        'text', v_snippet,
         'marks', v_marks,
         'has_before', starts_at > 1 or v_start > 1,
         'has_after', v_start - 1 + c_length < char_length(v_text)
@@ -264,22 +291,27 @@ begin
         '[]'
     )
     into v_hits
-    from (
-        -- The limit tells the planner how few they are: each is then looked up by its key.
+    from jsonb_to_recordset(v_found -> 'hits')
+        as h (message_id uuid, starts_at integer, rank real)
+    -- With their limits they are looked up by their keys, whatever the planner takes the tables for.
+    cross join lateral (
         select *
-        from jsonb_to_recordset(v_found -> 'hits')
-            as hits (message_id uuid, starts_at integer, rank real)
-        limit v_page_size
-    ) as h
-    join public.messages as m
-        on m.user_id = search_messages.user_id and m.id = h.message_id
-    join public.conversations as c
-        on c.user_id = m.user_id and c.id = m.conversation_id;
+        from public.messages as o
+        where o.user_id = search_messages.user_id and o.id = h.message_id
+        limit 1
+    ) as m
+    cross join lateral (
+        select *
+        from public.conversations as o
+        where o.user_id = search_messages.user_id and o.id = m.conversation_id
+        limit 1
+    ) as c;
 
     return jsonb_build_object(
         'hits', v_hits,
         'parts', v_found -> 'parts',
         'cut', v_found -> 'cut',
+        'incomplete', v_found -> 'incomplete',
         'next', v_found -> 'next'
     );
 exception
@@ -291,4 +323,4 @@ $$;
 
 revoke all on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages to authenticated;
-comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; next is page_after of the page that follows. Raises PT400, PT404, PT422.';
+comment on function public.search_messages is 'A page of hits in the caller''s own messages, best first: by words, or by parts of words where no message has the words (parts). cut says that only the newest thousand matches were ranked; incomplete, that more is not in the index yet than was read beside it; next is page_after of the page that follows. Raises PT400, PT404, PT422.';

@@ -17,17 +17,20 @@ declare
     v_terms text[] := '{}';
 begin
     if char_length(q) > 1000 then
-        raise exception 'q is longer than 1000 characters.'
+        raise exception 'What is looked for is longer than 1000 characters.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
 
     -- Groups: a minus, what is in quotes, a word without. A quote that nothing closes is passed over.
+    -- Keyboards of telephones write quotes in pairs.
     for v_token in
-        select regexp_matches(q || ' or ', '(-?)(?:"([^"]*)"|([^\s"]+))', 'g')
+        select regexp_matches(
+            translate(q, '“”„‟«»＂', '"""""""') || ' or ', '(-?)(?:"([^"]*)"|([^\s"]+))', 'g'
+        )
     loop
         if lower(v_token[3]) = 'or' and v_token[1] = '' then
             if numnode(v_side) > 0 and not v_is_positive then
-                raise exception 'q needs a word to look for beside those to leave out.'
+                raise exception 'There are only words to leave out: add one to look for.'
                     using errcode = 'PT400', detail = 'invalid_request';
             end if;
             v_query := v_query || v_side;
@@ -56,14 +59,14 @@ begin
             v_terms := v_terms || array(
                 select (regexp_matches(
                     search.fold_text(coalesce(v_token[2], v_token[3])),
-                    c_letter || '+|(?:(?!' || c_letter || ')[[:alnum:]])+', 'g'
+                    c_letter || '+|(?:(?!' || c_letter || ')[^ ])+', 'g'
                 ))[1]
             );
         end if;
     end loop;
 
     if numnode(v_query) = 0 then
-        raise exception 'q has no word to look for.'
+        raise exception 'There is no word to look for: signs, quotes and emoji alone can''t be found.'
             using errcode = 'PT400', detail = 'invalid_request';
     end if;
     return jsonb_build_object(
@@ -88,7 +91,7 @@ comment on function search.parse_query is 'What a web search asks for: {query, w
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
 -- thousand stretches are looked at for each word, and a hundred words taken.
-create function search.widen_query(user_id uuid, parsed jsonb)
+create function search.widen_query(user_id uuid, parsed jsonb, unindexed search.documents[])
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
@@ -106,10 +109,17 @@ begin
         select array_agg(distinct w.word), count(distinct d.place) = 1000 or v_is_cut
         into v_found, v_is_cut
         from (
-            select (d.message_id, d.starts_at)::text as place, d.words
-            from search.documents as d
-            where d.user_id = widen_query.user_id
-              and search.long_words(d.words) like '%' || v_word || '%'
+            select (o.message_id, o.starts_at)::text as place, o.words
+            from (
+                select d.message_id, d.starts_at, d.words
+                from search.documents as d
+                where d.user_id = widen_query.user_id
+                  and search.long_words(d.starts_at, d.words) like '%' || v_word || '%'
+                union all
+                select n.message_id, n.starts_at, n.words
+                from unnest(widen_query.unindexed) as n
+                where n.starts_at = 1
+            ) as o
             limit 1000
         ) as d
         cross join lateral unnest(tsvector_to_array(d.words)) as w (word)

@@ -39,8 +39,7 @@ comment on column public.summaries.through_message_id is 'The newest message it 
 create function public.load_unsummarised(
     user_id uuid,
     conversation_id uuid,
-    history_tokens integer,
-    after bigint default null
+    history_tokens integer
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -98,7 +97,7 @@ begin
     order by through.seq desc
     limit 1;
 
-    v_covered := greatest(coalesce(v_covered, 0), coalesce(after, 0));
+    v_covered := coalesce(v_covered, 0);
 
     for v_row in
         select m.seq, octet_length(m.content) as bytes
@@ -153,15 +152,14 @@ begin
         'previous', v_previous,
         'messages', v_messages,
         'covers_to', v_last,
-        'longest', v_longest,
-        'has_more', coalesce(v_last < v_through, false)
+        'longest', v_longest
     );
 end;
 $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once, from behind a seq on. Answers {previous, messages, covers_to, longest, has_more}. Raises PT404.';
+comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once. Answers {previous, messages, covers_to, longest}. Raises PT404.';
 
 create function public.write_summary(
     user_id uuid,

@@ -6,6 +6,7 @@ create table private.turn_usage (
     user_id uuid not null,
     key_hash bytea,
     started_at timestamptz not null,
+    tokens bigint not null default 0,
 
     constraint turn_usage_pkey primary key (id),
     constraint turn_usage_user_id_key_hash_key unique (user_id, key_hash),
@@ -23,7 +24,8 @@ create policy withheld on private.turn_usage for select to authenticated using (
 revoke all on table private.turn_usage from public, anon, authenticated, service_role;
 grant select on table private.turn_usage to service_role;
 
-comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger and count_unstored_turn alone write it.';
+comment on table private.turn_usage is 'Turns that have no row in turns: those of deleted conversations, for as long as the account exists, and those that store nothing, for a day and until the next one. No policy for select, insert, update, delete: a trigger, count_unstored_turn and add_tokens alone write it.';
+comment on column private.turn_usage.id is 'The turn''s own, where it had a row.';
 comment on column private.turn_usage.key_hash is 'SHA-256 of a turn''s idempotency key; null for a turn that stored nothing.';
 
 create function private.note_turn_usage()
@@ -31,8 +33,8 @@ returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    insert into private.turn_usage (user_id, key_hash, started_at)
-    select r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at
+    insert into private.turn_usage (id, user_id, key_hash, started_at, tokens)
+    select r.id, r.user_id, sha256(convert_to(r.idempotency_key, 'utf8')), r.started_at, r.tokens
     from removed as r
     join auth.users as u on u.id = r.user_id -- of an account that is being deleted, nothing stays
     on conflict (user_id, key_hash) do nothing;
@@ -42,7 +44,7 @@ end;
 $$;
 
 revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
-comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, and when they began.';
+comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, when they began and what they took.';
 
 create trigger turns_note_usage
     after delete on public.turns
@@ -93,7 +95,8 @@ comment on table private.turn_limits is 'One row for each user whose turns are l
 create function private.require_turns_left(
     user_id uuid,
     turns_per_minute integer,
-    turns_per_day integer
+    turns_per_day integer,
+    tokens_per_day bigint
 )
 returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -103,7 +106,7 @@ declare
     v_limit record;
     v_next timestamptz;
 begin
-    if turns_per_minute is null and turns_per_day is null then
+    if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) = 0 then
         return;
     end if;
 
@@ -151,24 +154,62 @@ begin
                       );
         end if;
     end loop;
+
+    if tokens_per_day is null then
+        return;
+    end if;
+
+    -- When this one leaves the day, those since are fewer than the limit.
+    select spent.started_at + interval '1 day' into v_next
+    from (
+        select begun.started_at,
+               sum(begun.tokens) over (order by begun.started_at desc) as so_far
+        from (
+            select t.started_at, t.tokens
+            from public.turns as t
+            where t.user_id = require_turns_left.user_id
+              and t.started_at > now() - interval '1 day'
+            union all
+            select u.started_at, u.tokens
+            from private.turn_usage as u
+            where u.user_id = require_turns_left.user_id
+              and u.started_at > now() - interval '1 day'
+        ) as begun
+    ) as spent
+    where spent.so_far >= tokens_per_day
+    order by spent.started_at desc
+    limit 1;
+
+    if found then
+        raise exception 'Too many tokens this day.'
+            using errcode = 'PT429',
+                  detail = 'too_many_tokens',
+                  hint = format(
+                      'Try again in %s seconds.',
+                      greatest(1, ceil(extract(epoch from v_next - now())))
+                  );
+    end if;
 end;
 $$;
 
 revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
-comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows; null is no limit. Locks the user''s limits until the end.';
+comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows, or where a day''s tokens are spent; null is no limit. Locks the user''s limits until the end.';
 
 -- Runs as its owner: the service may not write what limits count, except for this.
 create function public.count_unstored_turn(
     user_id uuid,
     turns_per_minute integer,
-    turns_per_day integer
+    turns_per_day integer,
+    tokens_per_day bigint
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_id uuid;
 begin
     -- What no limit looks back to any more.
     delete from private.turn_usage as u
@@ -177,13 +218,39 @@ begin
       and u.started_at <= now() - interval '1 day';
 
     insert into private.turn_usage (user_id, started_at)
-    values (count_unstored_turn.user_id, now());
+    values (count_unstored_turn.user_id, now())
+    returning id into v_id;
 
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day);
-    return jsonb_build_object('is_counted', true);
+    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
+    return jsonb_build_object('id', v_id);
 end;
 $$;
 
 revoke all on function public.count_unstored_turn from public, anon, authenticated, service_role;
 grant execute on function public.count_unstored_turn to service_role;
-comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {is_counted}. Raises PT429 where none is left.';
+comment on function public.count_unstored_turn is 'Counts a turn of which nothing is stored towards its user''s limits. Answers {id}, by which add_tokens knows it. Raises PT429 where none is left.';
+
+-- Runs as its owner: the service may not write what limits count, except for this.
+create function public.add_tokens(user_id uuid, turn_id uuid, tokens bigint)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+begin
+    update public.turns as t
+    set tokens = t.tokens + add_tokens.tokens
+    where t.user_id = add_tokens.user_id and t.id = add_tokens.turn_id;
+
+    if not found then
+        update private.turn_usage as u
+        set tokens = u.tokens + add_tokens.tokens
+        where u.user_id = add_tokens.user_id and u.id = add_tokens.turn_id;
+    end if;
+    return jsonb_build_object('is_counted', found);
+end;
+$$;
+
+revoke all on function public.add_tokens from public, anon, authenticated, service_role;
+grant execute on function public.add_tokens to service_role;
+comment on function public.add_tokens is 'Counts tokens towards a turn that is settled, deleted, or was never stored. Answers {is_counted}: false where nothing is known of it, as with the account.';

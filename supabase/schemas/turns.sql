@@ -15,6 +15,7 @@ create table public.turns (
     started_at timestamptz not null default now(),
     finished_at timestamptz,
     replays integer not null default 0,
+    tokens bigint not null default 0,
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
@@ -27,7 +28,10 @@ create table public.turns (
         check ((status = 'running') = (finished_at is null)),
     constraint turns_idempotency_key_length
         check (char_length(idempotency_key) between 1 and 255),
-    constraint turns_attempt_positive check (attempt >= 1)
+    constraint turns_attempt_positive check (attempt >= 1),
+    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
+    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -56,4 +60,5 @@ comment on column public.turns.attempt is 'Grows when another worker takes over.
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
+comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';

@@ -1,6 +1,5 @@
 """Context that fits: what the AI is given of a long conversation, and what everybody else sees."""
 
-import asyncio
 import os
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from local.stack import Stack
 from shared.ai.tokens import estimate_tokens
-from tests.support.bundle import bundle, settings_for
+from tests.support.bundle import bundle, container_of, settings_for
 from tests.support.engines import ScriptedEngine
 from tests.support.sql_calls import make_long_conversation
 from tests.support.users import User
@@ -52,47 +51,51 @@ async def loaded(user: User, conversation: str) -> list[tuple[int, str, str, boo
             return [(m["seq"], m["role"], m["content"], m["is_summary"]) for m in rows]
 
 
-async def until_summarised(db: psycopg.Connection, conversation: str) -> None:
-    """Wait for a summary, which is made after the answer."""
-    query = "select from summaries where conversation_id = %s"
-    async with asyncio.timeout(60):
-        while db.execute(query, (conversation,)).fetchone() is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-
-
 @pytest.mark.promise("context")
 async def test_a_long_conversation_stays_inside_the_budget_and_loads_whole(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
-    """Five thousand messages: first the newest that fit, then a summary and everything since."""
+    """Five thousand messages: first the newest that fit, with each reply more of a summary.
+
+    In the end that and everything since.
+    """
     conversation = make_long_conversation(db, user.id, messages=MESSAGES)
     before = stored(db, conversation)
     engine = ScriptedEngine()
     settings = settings_for(
         stack, history_tokens=BUDGET, summary_tokens=500, store_timeout=60, lease_seconds=130
     )
-    contexts = []
+    contexts: list[dict[str, Any]] = []
     async with bundle(settings, token=user.token, engine=engine) as client:
-        for _ in range(2):
+        while not contexts or contexts[-1]["omitted"]:
             contexts.append((await ask(client, conversation))["message"]["metadata"]["context"])
-            await until_summarised(db, conversation)  # by the offline rules, as by default
-    first, second = contexts
+            await container_of(client).summaries.drain(60)  # by the offline rules, as by default
+            summarised = db.execute(
+                "select count(*) from summaries where conversation_id = %s", (conversation,)
+            ).fetchone()
+            assert summarised == (len(contexts),)
     for context, history in zip(contexts, engine.histories, strict=True):
         assert context["tokens"] == sum(estimate_tokens(row.content) for row in history)
         assert sum(estimate_tokens(row.content) for row in history if not row.is_note) <= BUDGET
+    first, last = contexts[0], contexts[-1]
     assert (first["summaryOf"], first["fromSeq"]) == (None, MESSAGES - first["messages"] + 1)
     assert first["omitted"] == MESSAGES - first["messages"] > 0
     assert engine.histories[0][0].is_note
     assert f"{first['omitted']} older messages" in engine.histories[0][0].content
+    omitted = [context["omitted"] for context in contexts]
+    assert omitted == sorted(omitted, reverse=True)
+    assert len(contexts) <= 2 + sum(estimate_tokens(row[2]) for row in before) / (BUDGET / 2.2)
 
-    summary = engine.histories[1][0]
+    summary, *since = engine.histories[-1]
     assert summary.is_summary
     assert "Message 1." in summary.content
-    assert (second["omitted"], second["shortened"]) == (0, 0)
-    assert second["summaryOf"] == {"fromSeq": 1, "toSeq": second["fromSeq"] - 1}
-    assert [row.seq for row in engine.histories[1][1:]] == [*range(second["fromSeq"], MESSAGES + 3)]
+    assert last["shortened"] == 0
+    assert last["summaryOf"] == {"fromSeq": 1, "toSeq": last["fromSeq"] - 1}
+    ours = {seq for seq, _, _, is_summary in stored(db, conversation) if is_summary}
+    newest = max(row.seq for row in since)
+    expected = [seq for seq in range(last["fromSeq"], newest + 1) if seq not in ours]
+    assert [row.seq for row in since] == expected
     assert stored(db, conversation)[:MESSAGES] == before
     assert await loaded(user, conversation) == stored(db, conversation)
-    assert [role for _, role, _, _ in stored(db, conversation)[MESSAGES:]] == [
-        "user", "assistant", "system", "user", "assistant",
-    ]  # fmt: skip
+    roles = [role for _, role, _, _ in stored(db, conversation)[MESSAGES:]]
+    assert roles[:5] == ["user", "assistant", "system", "user", "assistant"]

@@ -170,7 +170,7 @@ async def test_a_hold_wins_on_each_path(
 
 @pytest.mark.promise("erasure", red="`erase_account` leaves `import_parts`")
 async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
-    db: psycopg.Connection, user: User, other_user: User
+    db: psycopg.Connection, user: User, other_user: User, service: httpx.AsyncClient
 ) -> None:
     """No row of any table has a word of it, live events included; another's is untouched."""
     canary, others = f"canary{uuid.uuid4().hex}", f"canary{uuid.uuid4().hex}"
@@ -185,6 +185,7 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     stage(db, user, canary)
     await start(other_user, others)
     await start(other_user, "Another")
+    await service.post("/sweep-turns")  # indexes what was said
     before = places_of(db, canary)
     ids = ids_of(db, user)
     answers = [

@@ -36,7 +36,14 @@ RUN_BY = {
     "python -m functions --host 0.0.0.0 --port 8000": "tests/deploy/test_image.py",
     "python -m functions load-conversation --port 8000": "tests/deploy/test_alone.py",
     "python -m shared.doctor": "tests/deploy/test_docs.py",
+    "python -m shared.adoption --database-url <postgres url>": "tests/adoption/test_again.py",
+    "python -m shared.adoption --database-url <postgres url> --dry-run": (
+        "tests/adoption/test_moving.py"
+    ),
+    "python -m shared.adoption --database-url <postgres url> --write-migration"
+    " supabase/migrations": "tests/adoption/test_with_the_cli.py",
     "python -m venv .venv": "tests/deploy/test_docs.py",
+    "pip install --require-hashes -r requirements/database.txt": "tests/deploy/test_docs.py",
     "pip install --require-hashes -r requirements/runtime.txt": "tests/deploy/test_docs.py",
 }
 
@@ -156,13 +163,14 @@ def test_the_doctor_looks_at_a_project(stack: Stack) -> None:
     assert done.returncode in {0, 1}  # other tests break things at the same time
 
 
-def test_the_locked_packages_can_be_installed(tmp_path: Path) -> None:
-    """Every hash and pin of the runtime's lock is one that is installed and tested here."""
+@pytest.mark.parametrize("lock", ["runtime", "database"])
+def test_the_locked_packages_can_be_installed(tmp_path: Path, lock: str) -> None:
+    """Every hash and pin of a lock is one that is installed and tested here."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
     done = subprocess.run(
         [
             *(Path(sys.executable).with_name("uv"), "pip", "install", "--dry-run", "--offline"),
-            *("--python", sys.executable, "--require-hashes", "-r", "requirements/runtime.txt"),
+            *("--python", sys.executable, "--require-hashes", "-r", f"requirements/{lock}.txt"),
         ],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -195,4 +195,4 @@ async def test_a_bounded_check_stops_at_a_hundred_conversations(patient: Patient
         " where last_seq = 9",
     )
     assert patient.broken(since="-infinity") == {"last_seq_wrong": 100}
-    assert patient.broken() == {"last_seq_wrong": 150}
+    assert patient.broken() == {"last_seq_wrong": 150, "watermark_too_high": 150}

@@ -49,7 +49,7 @@ DAMAGES = [
         name="a reply that is gone",
     ),
     Damage(
-        {"turn_with_two_replies": 1},
+        {"turn_with_two_replies": 1, "watermark_too_high": 1},
         (
             "insert into messages (conversation_id, user_id, role, content, turn_id, seq,"
             " created_at) select id, user_id, 'assistant', 'A second reply.', %(second)s, 5,"
@@ -184,6 +184,30 @@ DAMAGES = [
             " created_at, words) values (gen_random_uuid(), 1, %(other)s, %(conversation)s, 'user',"
             " now(), 'erased')",
         ),
+    ),
+    Damage(
+        {"watermark_too_high": 1},
+        ("delete from search.documents where conversation_id = %(conversation)s",),
+        name="words that are gone",
+    ),
+    Damage(
+        {"watermark_too_high": 1},
+        (
+            "insert into search.watermarks (user_id, conversation_id, indexed_seq)"
+            " select user_id, id, 9 from conversations where id = %(conversation)s",
+        ),
+        name="a watermark above what there is",
+    ),
+    Damage(
+        {"watermark_too_high": 1},
+        (
+            *BEGIN_TURN[:-1],
+            "select complete_turn(user_id, id, attempt, gen_random_uuid(), 'completed', 'Then.')"
+            " from turns where status = 'running'",
+            BEGIN_TURN[-1],
+            "update search.watermarks set indexed_seq = 6 where conversation_id = %(conversation)s",
+        ),
+        name="a watermark above what is indexed",
     ),
     Damage(
         {"message_of_unknown_turn": 2},
@@ -342,3 +366,13 @@ async def test_orphans_of_two_owners_are_not_shown_to_each_other(patient: Patien
     assert sorted(owners) == sorted(
         [(patient.owner.id, [patient.owner.id], 4), (patient.other.id, [patient.other.id], 2)]
     )
+
+
+async def test_what_a_watermark_hid_is_found_again(patient: Patient) -> None:
+    """What is stored is searched by its watermark: once that is mended, all of it is found."""
+    patient.plant("delete from search.documents where conversation_id = %(conversation)s")
+    hidden = await patient.owner.functions.get("/search-messages", params={"q": "two"})
+    patient.repair()
+    found = await patient.owner.functions.get("/search-messages", params={"q": "two"})
+    assert [hit["seq"] for hit in hidden.json()["hits"]] == []
+    assert [hit["seq"] for hit in found.json()["hits"]] == [3]

@@ -133,8 +133,8 @@ def test_nothing_is_made_twice() -> None:
         ("create table public.turns (", "table public.turns"),
         ("create policy select_own on public.turns", "policy select_own on public.turns"),
         (
-            "create trigger messages_index\n    after insert\n    on public.messages",
-            "trigger messages_index on public.messages",
+            "create trigger messages_note_unindexed\n    before insert\n    on public.messages",
+            "trigger messages_note_unindexed on public.messages",
         ),
     ],
 )

@@ -283,15 +283,19 @@ def _write(db: psycopg.Connection, conversation: str, owner: str, *, count: int)
     )
 
 
-@pytest.fixture(scope="module", params=["content", "metadata"])
+@pytest.fixture(scope="module", params=["generated_code", "metadata"])
 def heavy(stack: Stack, request: pytest.FixtureRequest) -> tuple[str, str, list[str]]:
-    """A conversation of nine messages of three megabytes, one of eighteen, and nine more.
+    """A conversation of nine messages of three megabytes, one of five, and nine more.
 
     What is long takes little room where it is stored, since it is compressed there.
     """
-    content, log = ("repeat('x', %s)", "''") if request.param == "content" else (
-        "'x'", "repeat('x', %s)")  # fmt: skip
-    sizes = [3_000_000] * 9 + [18_000_000] + [3_000_000] * 9
+    megabyte, largest = "x" * 999_900, "x" * 1_999_900
+    long = {"content": largest, "generated_code": None, "metadata": "{}"}
+    long[request.param] = json.dumps({"log": megabyte}) if request.param == "metadata" else megabyte
+    longest = {
+        "content": largest, "generated_code": largest, "metadata": json.dumps({"log": megabyte}),
+    }  # fmt: skip
+    rows = [long] * 9 + [longest] + [long] * 9
     with psycopg.connect(stack.settings.db_url, autocommit=True) as db:
         owner = make_account(db)
         conversation = make_conversation(db, owner)
@@ -299,10 +303,10 @@ def heavy(stack: Stack, request: pytest.FixtureRequest) -> tuple[str, str, list[
             # What is stored is not what is tested: no index for search, no events.
             db.execute("set local session_replication_role = replica")
             db.cursor().executemany(
-                "insert into messages (conversation_id, user_id, role, content, metadata, seq,"
-                f" created_at) values (%s, %s, 'user', {content}, jsonb_build_object('log', {log}),"
-                " %s, now() + %s * interval '1 second')",
-                [(conversation, owner, size, n, n) for n, size in enumerate(sizes, 1)],
+                "insert into messages (conversation_id, user_id, role, content, generated_code,"
+                " metadata, seq, created_at)"
+                " values (%s, %s, 'user', %s, %s, %s, %s, now() + %s * interval '1 second')",
+                [(conversation, owner, *row.values(), n, n) for n, row in enumerate(rows, 1)],
             )
             db.execute("update conversations set last_seq = 19 where id = %s", (conversation,))
         ids = db.execute(
@@ -313,24 +317,25 @@ def heavy(stack: Stack, request: pytest.FixtureRequest) -> tuple[str, str, list[
 
 @pytest.mark.promise("whole pages")
 def test_pages_of_conversations_with_long_metadata_are_shorter_and_lose_none(stack: Stack) -> None:
-    """Eight megabytes each, or a single conversation; walked by what each page says comes next."""
+    """Eight megabytes each; walked by what each page says comes next."""
     with psycopg.connect(stack.settings.db_url, autocommit=True) as db:
         owner = make_account(db)
-        for size in (3_000_000, 3_000_000, 18_000_000, 3_000_000, 3_000_000, 3_000_000):
-            db.execute(
-                "insert into conversations (user_id, metadata)"
-                " values (%s, jsonb_build_object('log', repeat('x', %s)))",
-                (owner, size),
-            )
+        db.execute(
+            "insert into conversations (user_id, metadata)"
+            " select %s, jsonb_build_object('log', repeat('x', 499000))"
+            " from generate_series(1, 40)",
+            (owner,),
+        )
     pages: list[list[str]] = []
     place: dict[str, Any] | None = {}
     with as_user(stack.settings.db_url, owner) as user:
         while place is not None:
             answer = user.call("list_conversations", **place)
+            assert len(json.dumps(answer)) <= 8_000_000
             pages.append([row["id"] for row in answer["conversations"]])
             place = answer["next"]
-    assert len({each for page in pages for each in page}) == 6
-    assert [len(page) for page in pages] == [2, 1, 1, 2]
+    assert len({each for page in pages for each in page}) == 40
+    assert [len(page) for page in pages] == [15, 15, 10]
 
 
 @pytest.mark.promise("whole pages", red="metadata counted as it is stored, compressed")
@@ -338,7 +343,7 @@ def test_pages_of_conversations_with_long_metadata_are_shorter_and_lose_none(sta
 def test_pages_of_long_messages_are_shorter_and_lose_none(
     stack: Stack, heavy: tuple[str, str, list[str]], direction: str
 ) -> None:
-    """Eight megabytes each, or a single message; walked by what each page says of itself."""
+    """Eight megabytes each, as sent; walked by what each page says of itself."""
     owner, conversation, _ = heavy
     pages: list[list[int]] = []
     place: dict[str, int] = {} if direction == "before" else {"after": 0}
@@ -346,6 +351,7 @@ def test_pages_of_long_messages_are_shorter_and_lose_none(
         has_more = True
         while has_more:
             answer = user.call("load_conversation", conversation_id=conversation, **place)
+            assert len(json.dumps(answer)) <= 8_000_000
             pages.append([row["seq"] for row in answer["messages"]])
             page = answer["page"]
             has_more = page["has_older" if direction == "before" else "has_newer"]

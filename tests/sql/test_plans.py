@@ -180,6 +180,32 @@ def test_a_step_of_upkeep_is_read_by_its_rows(
         assert rows_read(populated.db, call, values, plan_kind, "service_role") <= MOST
 
 
+# Of a search, what it reads beside the index: the newest hundred, and a hundred to be counted. Of a
+# step of the index: each row that is indexed, which its words' foreign key looks up too.
+UNINDEXED = {
+    "a search": ("search_messages(%(owner)s, 'message')", "authenticated", 100, 4 * 101),
+    "a search by parts": ("search_messages(%(owner)s, 'essag')", "authenticated", 100, 4 * 101),
+    "a step of the index": ("index_messages(%(owner)s, 20)", "service_role", 20, MOST),
+    "users to index": ("list_users_to_index()", "service_role", 0, MOST),
+}
+
+
+@pytest.mark.parametrize("plan_kind", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("case", UNINDEXED)
+def test_what_is_not_indexed_is_read_by_a_bounded_number_of_rows(
+    populated: Populated, case: str, plan_kind: str
+) -> None:
+    """However much of the user's, and of others', is not in the index yet."""
+    call, role, least, most = UNINDEXED[case]
+    with populated.db.transaction(force_rollback=True):
+        populated.db.execute(
+            "insert into search.watermarks (user_id, conversation_id, indexed_seq)"
+            " select user_id, id, 0 from conversations where last_seq > 0"
+        )
+        values = {"owner": populated.owner}
+        assert least <= rows_read(populated.db, call, values, plan_kind, role) <= most
+
+
 def rows_read(
     db: psycopg.Connection, call: str, values: Mapping[str, Any], plan_kind: str, role: str
 ) -> int:

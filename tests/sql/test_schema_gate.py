@@ -27,6 +27,8 @@ ALLOWED = {
         "private.import_parts.withheld",
         "private.legal_holds.withheld",
         "private.retention_policies.withheld",
+        "private.bytes_written.withheld",
+        "private.limits.withheld",
         "private.turn_limits.withheld",
         "private.turn_usage.withheld",
     },
@@ -37,13 +39,17 @@ ALLOWED = {
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
         "search.cut_snippet(text,integer,text,text)",  # of what it is given
+        "search.find_place(text,text,integer)",
         "search.fold_text(text)",
+        "search.ignored_characters()",
+        "search.vowel_signs()",
         "search.searched_text(text,text)",
     },
     "function without a pinned search_path": {
         # They commit, and a procedure that does can't have settings.
         "private.apply_retention()",
         "private.sweep_imports()",
+        "private.sweep_search_index()",
         "private.sweep_turns()",
     },
     "function that runs as its owner": {
@@ -51,11 +57,17 @@ ALLOWED = {
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
         "private.find_broken(uuid,integer,timestamp with time zone)",  # reads the search index too
         "repair_invariants(uuid,integer)",  # the service may not change messages, except for this
-        "count_unstored_turn(uuid,integer,integer)",  # the service may not write what limits count
+        "add_tokens(uuid,uuid,bigint)",  # the service may not write what limits count
+        "count_unstored_turn(uuid,integer,integer,bigint)",  # likewise
+        "private.count_conversation_bytes()",  # nobody may write what limits count
+        "private.count_import_bytes()",  # likewise
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
         "private.forget_events()",  # no policy lets a client change live events
         "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
-        "search.index_message()",  # a client may not write the index, its stored message is in it
+        "index_messages(uuid,integer)",  # the service may not write the search index
+        "list_users_to_index(integer)",  # nor read it
+        "search.note_unindexed()",  # a client may not write the watermarks, its messages move them
+        "search.forget_words()",  # nor may who repairs a message
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
         "private.broadcast_message()",  # a client may not send to a topic
     },
@@ -216,6 +228,23 @@ def test_no_client_may_create_anything(db: psycopg.Connection, schema: str) -> N
         (schema,),
     ).fetchall()
     assert allowed == []
+
+
+def test_nobody_but_a_signed_in_user_reaches_the_search_index(db: psycopg.Connection) -> None:
+    """And they the functions alone: the tables are granted to no one."""
+    reach = db.execute(
+        "select role, has_schema_privilege(role, 'search', 'usage'),"
+        " bool_or(has_any_column_privilege(role, name, 'select, insert, update, references')"
+        " or has_table_privilege(role, name, 'delete, truncate, trigger'))"
+        " from unnest(array['anon', 'authenticated', 'service_role']) as role,"
+        " unnest(array['search.documents', 'search.watermarks']) as name"
+        " group by role order by role"
+    ).fetchall()
+    assert reach == [
+        ("anon", False, False),
+        ("authenticated", True, False),
+        ("service_role", False, False),
+    ]
 
 
 def test_no_function_has_a_second_form(db: psycopg.Connection) -> None:

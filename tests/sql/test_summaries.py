@@ -301,27 +301,15 @@ def test_what_is_due_is_read_in_parts_and_the_newest_are_kept(
 ) -> None:
     """From the oldest on, half of the budget at a time, up to the newest quarter of it."""
     conversation = make_conversation(db, owner, messages=200)
-    after, parts = None, []
-    while True:
-        part = service.call(
-            "load_unsummarised",
-            user_id=owner,
-            conversation_id=conversation,
-            history_tokens=200,
-            after=after,
-        )
-        parts.append([row["seq"] for row in part["messages"]])
-        after = part["covers_to"]
+    asked: Any = {"user_id": owner, "conversation_id": conversation, "history_tokens": 200}
+    seen: list[int] = []
+    while (part := service.call("load_unsummarised", **asked))["covers_to"]:
+        assert part["previous"] == (f"To {seen[-1]}." if seen else None)
         assert sum(estimate_tokens(row["content"]) for row in part["messages"]) <= 100
-        if not part["has_more"]:
-            break
-    assert [seq for part in parts for seq in part] == list(range(1, 191))
-    summarise(service, conversation, 190, "All of it.")
-    rest = service.call(
-        "load_unsummarised", user_id=owner, conversation_id=conversation, history_tokens=200
-    )
-    assert rest["previous"] == "All of it."
-    assert (rest["messages"], rest["covers_to"], rest["has_more"]) == ([], None, False)
+        seen += [row["seq"] for row in part["messages"]]
+        summarise(service, conversation, part["covers_to"], f"To {seen[-1]}.")
+    assert seen == list(range(1, 191))
+    assert part["messages"] == []
 
 
 def test_a_message_of_any_size_is_summarised_in_time(

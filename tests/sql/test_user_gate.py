@@ -19,6 +19,7 @@ KEYS = {
 LISTINGS = {
     "list_expired_turns(integer)",
     "list_imports_left_behind(integer)",
+    "list_users_to_index(integer)",
     "list_users_due_for_retention(uuid,integer)",
     "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb)",
 }
@@ -34,6 +35,7 @@ STATEMENTS = {
     "list_expired_turns(integer): public.turns",
     "list_imports_left_behind(integer): public.import_parts",
     "list_users_due_for_retention(uuid,integer): public.conversations",
+    "list_users_to_index(integer): public.watermarks",
     "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb):"
     " public.conversations",
     # The operator's: of one user, or of all.

@@ -19,12 +19,14 @@ from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
+    TooManyTokensError,
     TooManyTurnsError,
     TurnNotFoundError,
 )
 from shared.models.context import History, HistoryContext
 from shared.models.rows import ConversationRow, MessageRow, TurnRow
 from shared.models.turns import (
+    CountedTokens,
     CountedTurn,
     ExtendedTurn,
     ExtendedTurns,
@@ -111,6 +113,7 @@ class InMemoryStore:
         self.messages: dict[UUID, list[MessageRow]] = {}  # by conversation, in order
         self._conversations: dict[UUID, ConversationRow] = {}
         self._begun_at: dict[UUID, list[float]] = {}  # by user, what isn't stored too
+        self._spent: dict[UUID, tuple[UUID, float, int]] = {}  # by turn: whose, when, tokens
         self._deleted_keys: set[tuple[UUID, str]] = set()
 
     @_verb
@@ -129,6 +132,7 @@ class InMemoryStore:
         history_tokens: int,
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
+        tokens_per_day: int | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
         known = self._under_key(user_id, idempotency_key)
@@ -145,6 +149,7 @@ class InMemoryStore:
         if (user_id, idempotency_key) in self._deleted_keys:
             raise ConversationNotFoundError
         self._require_turns_left(user_id, minute=turns_per_minute, day=turns_per_day)
+        self._require_tokens_left(user_id, tokens_per_day)
         for turn in expired:
             self._interrupt(turn)
         if conversation_id is None:
@@ -160,6 +165,7 @@ class InMemoryStore:
         turn.user_message = self._of_turn(turn.user_message, turn.id)
         self.turns[turn.id] = turn
         self._begun_at.setdefault(user_id, []).append(now())
+        self._spent[turn.id] = (user_id, now(), 0)
         return self._record(turn, "started", history_tokens)
 
     @_verb
@@ -175,6 +181,7 @@ class InMemoryStore:
         generated_code: str | None,
         metadata: dict[str, Any],
         error: dict[str, Any] | None,
+        tokens: int,
     ) -> TurnRecord:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
         turn = self.turns.get(turn_id)
@@ -184,6 +191,7 @@ class InMemoryStore:
             return self._record(turn, "completed")
         if turn.status != "running" or turn.attempt != attempt:
             return self._record(turn, "superseded")
+        self._spent[turn_id] = (turn.user_id, self._begun_of(turn_id), tokens)
         self._settle(turn, status, message_id, content, metadata, generated_code)
         return self._record(turn, "completed")
 
@@ -202,6 +210,7 @@ class InMemoryStore:
             )
             if turn is not None and is_ours:
                 turn.lease_until = now() + lease_seconds
+                self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
                 if sent.draft_offset <= len(turn.draft):
                     longer = turn.draft[: sent.draft_offset] + sent.draft_tail
                     turn.draft = max(turn.draft, longer, key=len)
@@ -248,12 +257,29 @@ class InMemoryStore:
 
     @_verb
     async def count_unstored_turn(
-        self, *, user_id: UUID, turns_per_minute: int | None, turns_per_day: int | None
+        self,
+        *,
+        user_id: UUID,
+        turns_per_minute: int | None,
+        turns_per_day: int | None,
+        tokens_per_day: int | None,
     ) -> CountedTurn:
         """Count a turn of which nothing is stored towards its user's limits."""
         self._require_turns_left(user_id, minute=turns_per_minute, day=turns_per_day)
+        self._require_tokens_left(user_id, tokens_per_day)
         self._begun_at.setdefault(user_id, []).append(now())
-        return CountedTurn(is_counted=True)
+        counted = CountedTurn(id=uuid4())
+        self._spent[counted.id] = (user_id, now(), 0)
+        return counted
+
+    @_verb
+    async def add_tokens(self, user_id: UUID, turn_id: UUID, *, tokens: int) -> CountedTokens:
+        """Count tokens towards a turn that is settled, or was never stored."""
+        if turn_id not in self._spent:
+            return CountedTokens(is_counted=False)
+        _, at, before = self._spent[turn_id]
+        self._spent[turn_id] = (user_id, at, before + tokens)
+        return CountedTokens(is_counted=True)
 
     @_verb
     async def load_history(
@@ -327,6 +353,23 @@ class InMemoryStore:
                 oldest = sorted(recent)[-limit] if limit else now()
                 wait = max(1, ceil(oldest + PERIODS[name] - now()))
                 raise TooManyTurnsError(f"Too many turns this {name}.", retry_after=wait)
+
+    def _require_tokens_left(self, user_id: UUID, limit: int | None) -> None:
+        since = now() - PERIODS["day"]
+        recent = [
+            (at, n)
+            for whose, at, n in self._spent.values()
+            if (whose, at > since) == (user_id, True)
+        ]
+        if limit is not None and sum(n for _, n in recent) >= limit:
+            raise TooManyTokensError("Too many tokens this day.", retry_after=PERIODS["day"])
+
+    def _begun_of(self, turn_id: UUID) -> float:
+        return self._spent[turn_id][1]
+
+    def tokens_of(self, turn_id: UUID) -> int:
+        """Return what a turn took."""
+        return self._spent[turn_id][2]
 
     def _interrupt(self, turn: StoredTurn) -> None:
         error = CANCELLED if turn.is_cancel_requested else INTERRUPTED
@@ -419,6 +462,7 @@ class InMemoryStore:
             status=turn.status,
             attempt=turn.attempt,
             lease_expires_at=moment(turn.lease_until),
+            tokens=self._spent[turn.id][2] if turn.id in self._spent else 0,
         )
         return TurnRecord(
             outcome=outcome,

@@ -36,6 +36,7 @@ CHECKS = {
     "import_left_behind",
     "summary_of_no_message",
     "words_of_no_message",
+    "watermark_too_high",
 }
 
 # A turn that is really begun: its message gets its place from the trigger.
@@ -164,6 +165,8 @@ async def patient(own_stack: Stack, own_db: psycopg.Connection) -> AsyncIterator
         service.complete(second)
         others = service.begin(made.other.id, "Three")
         service.complete(others)
+        for user in (made.owner, made.other):
+            service.call("index_messages", user_id=user.id)
     made.names = {
         "conversation": conversation,
         "first": first["turn"]["id"],

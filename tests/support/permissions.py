@@ -108,7 +108,9 @@ FUNCTIONS = {
     "extend_turns": BACKEND,
     "ping": BACKEND,
     "repair_invariants": BACKEND,
+    "add_tokens": BACKEND,
     "count_unstored_turn": BACKEND,
+    "set_limits": BACKEND,
     "settle_expired_turn": BACKEND,
     "list_expired_turns": BACKEND,
     "list_imports_left_behind": BACKEND,
@@ -116,6 +118,8 @@ FUNCTIONS = {
     "project_usage": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
+    "index_messages": BACKEND,
+    "list_users_to_index": BACKEND,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
     "load_history": OF_THE_OWNER,
@@ -168,6 +172,7 @@ PRIVATE_TABLES = {
         "erasure_receipts": ("select", "insert", "update"),
         "import_parts": ("select", "insert", "delete"),
         "legal_holds": ("select", "insert", "update"),
+        "limits": ("select", "insert", "update"),
         "retention_policies": ("select", "insert", "update", "delete"),
         "turn_limits": ("select", "insert", "update"),
         "turn_usage": ("select",),
@@ -194,6 +199,9 @@ def about_the_chat(**more: Any) -> Arguments:
 # What each is called with: ids of the owner's rows, under the user that is named.
 NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
 ARGUMENTS: dict[str, Arguments] = {
+    "add_tokens": lambda tenants, user_id: {
+        "user_id": user_id, "turn_id": tenants.turn, "tokens": 1,
+    },
     "apply_retention": about(dry_run=False),
     "begin_turn": lambda tenants, user_id: tenants.turn_arguments(user_id=user_id),
     "cancel_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
@@ -207,7 +215,9 @@ ARGUMENTS: dict[str, Arguments] = {
         "message_id": str(uuid.uuid4()), "status": "completed", "content": "Done.",
     },
     "conversation_analytics": about(**NOVEMBER),
-    "count_unstored_turn": about(turns_per_minute=100, turns_per_day=100),
+    "count_unstored_turn": about(
+        turns_per_minute=100, turns_per_day=100, tokens_per_day=100_000
+    ),
     "create_conversation": about(title="Mine"),
     "delete_conversation": about_the_chat(),
     "delete_retention_policy": lambda tenants, user_id: {"policy_id": tenants.message},
@@ -223,12 +233,14 @@ ARGUMENTS: dict[str, Arguments] = {
         "lease_seconds": 60,
     },
     "get_conversation": about_the_chat(),
+    "index_messages": about(most=0),
     "list_conversations": about(),
     "list_expired_turns": lambda tenants, user_id: {"most": 0},
     "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
     "list_legal_holds": about(),
     "list_retention_policies": about(),
     "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
+    "list_users_to_index": lambda tenants, user_id: {"most": 0},
     "load_conversation": about_the_chat(),
     "load_history": about_the_chat(),
     "load_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
@@ -239,6 +251,7 @@ ARGUMENTS: dict[str, Arguments] = {
     "release_legal_hold": lambda tenants, user_id: {"user_id": user_id, "hold_id": tenants.message},
     "repair_invariants": about(grace_seconds=1_000_000),
     "search_messages": about(q=SECRET_TEXT),
+    "set_limits": lambda tenants, user_id: {},
     "set_retention_policy": about(archive_after_days=30),
     "settle_expired_turn": about_the_chat(),
     "stage_import": lambda tenants, user_id: {

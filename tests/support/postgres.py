@@ -73,10 +73,12 @@ class Server:
         return f"postgresql://admin:postgres@127.0.0.1:{self.port}/{database}"
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
+    def database(self, template: str = "template1") -> Iterator[str]:
         """Make a database of one's own and return its URL; it is dropped afterwards."""
         name = f"scratch_{uuid.uuid4().hex[:12]}"
-        create = psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name))
+        create = psycopg.sql.SQL("create database {} template {}").format(
+            psycopg.sql.Identifier(name), psycopg.sql.Identifier(template)
+        )
         drop = psycopg.sql.SQL("drop database {} with (force)").format(psycopg.sql.Identifier(name))
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(create)

@@ -60,9 +60,14 @@ SECTIONS = {
         "key rotation": "Keys change, and their server fails, without refusing a good caller.",
         "deadlines": "Calls outside have a deadline, and are repeated only where that is safe.",
     },
+    "Sizes and costs": {
+        "row sizes": "What is stored has a size: it fits a page, and is exported and erased.",
+        "costs": "What a user may cost in turns, tokens and bytes is limited by settings.",
+    },
     "Exports and imports": {
         "exports": "An export is everything, as of its start, and nothing leaves its place.",
         "imports": "All of a file or nothing, once, and never more than its owner may write.",
+        "adoption": "Every old row is taken, once and in its place, or listed with a reason.",
     },
     "Input": {
         "strict input": "What is wrong is a 4xx and stores nothing.",

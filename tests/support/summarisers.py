@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from shared.ai import HistoryMessage
+from shared.ai.protocol import SummaryText, Usage
 
 
 class ScriptedSummariser:
@@ -19,6 +20,7 @@ class ScriptedSummariser:
     ) -> None:
         self.text = text
         self.error = error
+        self.usage: Usage | None = None
         self.asked: list[tuple[list[int], str | None]] = []
         self.started = asyncio.Event()
         self.release = asyncio.Event()
@@ -28,7 +30,7 @@ class ScriptedSummariser:
 
     async def summarise(
         self, messages: Sequence[HistoryMessage], *, previous: str | None, tokens: int
-    ) -> str:
+    ) -> SummaryText:
         """Return the text or raise the error."""
         self.asked.append(([message.seq for message in messages], previous))
         self.started.set()
@@ -36,4 +38,4 @@ class ScriptedSummariser:
         self.on_call()
         if self.error is not None:
             raise self.error
-        return self.text
+        return SummaryText(text=self.text, usage=self.usage)

@@ -47,6 +47,8 @@ CODES = {
     "schema_behind": 503,
     "store_unavailable": 503,
     "too_many_turns": 429,
+    "too_many_tokens": 429,
+    "too_many_bytes": 429,
     "turn_in_progress": 409,
     "turn_not_found": 404,
     "unauthorized": 401,

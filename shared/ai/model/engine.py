@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic_ai.direct import model_request_stream
-from pydantic_ai.usage import RunUsage
+from pydantic_ai.usage import RequestUsage, RunUsage
 
 from shared.ai.model.analysis import ANALYSIS_SECONDS, LAST_SECONDS, AnalysisBeside, Analyst
 from shared.ai.model.errors import error_for, pause_before_asking_again
@@ -81,7 +81,7 @@ class ModelEngine:
                 yield TextDelta(rest)
             for ready in await analysis.last(seconds=0 if error else LAST_SECONDS):
                 yield ready
-        failed = error and self._failed(error, reading)
+        failed = error and self._failed(error, reading, _usage_of(None, spent))
         yield Finished(failed or self._result(reading, stream.get(), spent))
 
     @asynccontextmanager
@@ -158,9 +158,14 @@ def _finish_reason_of(response: ModelResponse) -> FinishReason | None:
     return "unknown" if _is_unexplained(response) else None
 
 
-def _usage_of(response: ModelResponse, spent: RunUsage) -> Usage:
+def _usage_of(response: ModelResponse | None, spent: RunUsage) -> Usage | None:
+    """Return what the analysis and the reply cost, as far as that was reported."""
+    reply = RequestUsage() if response is None else response.usage
+    if response is None and not spent.requests:
+        return None
     return Usage(
-        input_tokens=spent.input_tokens + response.usage.input_tokens,
-        output_tokens=spent.output_tokens + response.usage.output_tokens,
-        requests=spent.requests + 1,
+        input_tokens=spent.input_tokens + reply.input_tokens,
+        output_tokens=spent.output_tokens + reply.output_tokens,
+        requests=spent.requests + (response is not None),
+        is_partial=not (reply.input_tokens or reply.output_tokens),
     )

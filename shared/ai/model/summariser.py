@@ -15,6 +15,7 @@ from pydantic_ai.direct import model_request
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 
 from shared.ai.history import marked
+from shared.ai.protocol import SummaryText, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ class ModelSummariser:
 
     async def summarise(
         self, messages: Sequence[HistoryMessage], *, previous: str | None, tokens: int
-    ) -> str:
+    ) -> SummaryText:
         """Return what the model makes of it. Raises what the provider raises."""
         words = max(20, int(tokens * WORDS_PER_TOKEN))
         request: ModelMessage = ModelRequest(
@@ -62,7 +63,12 @@ class ModelSummariser:
         )
         if response.finish_reason in {"content_filter", "error", "length"}:
             raise ValueError("the provider gave no whole summary")
-        return response.text or ""
+        usage = Usage(
+            input_tokens=response.usage.input_tokens,
+            output_tokens=response.usage.output_tokens,
+            requests=1,
+        )
+        return SummaryText(text=response.text or "", usage=usage if usage.tokens else None)
 
 
 def _document(messages: Sequence[HistoryMessage], previous: str | None) -> str:

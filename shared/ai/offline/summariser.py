@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from shared.ai.offline.rules import goal_of, shortened
+from shared.ai.protocol import SummaryText
 from shared.ai.tokens import BYTES_PER_TOKEN, MESSAGE_TOKENS
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ class OfflineSummariser:
 
     async def summarise(
         self, messages: Sequence[HistoryMessage], *, previous: str | None, tokens: int
-    ) -> str:
+    ) -> SummaryText:
         """Return the conversation's first line and as many of its newest as fit."""
         kept = [line for line in (previous or "").split("\n") if line.startswith("- ")]
         new = [line for message in messages if (line := _line(message))]
         lines = [line for line in [*kept, *new] if line != LEFT_OUT]
         room = (tokens - MESSAGE_TOKENS) * BYTES_PER_TOKEN - _size(HEADING)
-        return "\n".join([HEADING, *_within(lines, room)])
+        return SummaryText(text="\n".join([HEADING, *_within(lines, room)]))
 
 
 def _line(message: HistoryMessage) -> str:

@@ -19,6 +19,7 @@ from shared.ai import (
     with_reply_limit,
     with_time_limit,
 )
+from shared.encoding.sizes import MAX_TEXT_BYTES, text_size
 from tests.support.scripted_engine import READY, HangError, ScriptedEngine, done, record, rows
 
 if TYPE_CHECKING:
@@ -162,6 +163,18 @@ async def test_a_reply_over_the_limit_is_cut_flagged_and_stopped() -> None:
     assert result.message == file + "y" * 10
     assert result.files == [GeneratedFile(path="a.py", language="py", content="x\n")]
     assert engine.closed
+
+
+@pytest.mark.parametrize("letter", ["漢", "\n"])
+async def test_a_reply_that_a_row_has_no_room_for_is_cut_and_stopped(letter: str) -> None:
+    """However many characters it may have: its stream and its result end at the same one."""
+    piece = letter * 300_000
+    seen = await record(
+        with_reply_limit(ScriptedEngine([TextDelta(piece)] * 9 + [done(piece * 9)]), 10**9)
+    )
+    assert seen.result.message == seen.text
+    assert 0 <= MAX_TEXT_BYTES - text_size(seen.result.message) < 3
+    assert seen.result.finish_reason == "length"
 
 
 async def test_a_reply_of_exactly_the_limit_is_whole() -> None:

@@ -8,6 +8,7 @@ import structlog
 
 from shared.ai import Analysis, Complexity, EngineError, EngineResult, GeneratedFile, Intent, Usage
 from shared.encoding.files import render_files
+from shared.encoding.sizes import MAX_METADATA_BYTES, MAX_TEXT_BYTES, stored_size, text_size
 from shared.encoding.storable import unescape
 from shared.models.turns import RESERVED_METADATA
 from shared.turns.reply import Reply, compose_reply, user_metadata
@@ -151,3 +152,27 @@ def test_several_files_are_fenced_by_more_than_they_hold() -> None:
     assert render_files(files) == (
         "`````markdown path=a.md\n````\nx\n````\n`````\n\n`````text path=b\ny\n`````"
     )
+
+
+@pytest.mark.promise("row sizes", red="cut_to_size taken out of compose_reply")
+@pytest.mark.parametrize("letter", ["x", "\n", "漢", "\x00"])
+def test_a_reply_that_a_row_has_no_room_for_is_cut_and_marked(letter: str) -> None:
+    """Its text, its files and its reasoning, each to its own size; whole files alone are kept."""
+    texts = letter * 3_000_000
+    files = [file(f"{number}.py", letter * 400_000) for number in range(6)]
+    reply = compose(own={"given": "x" * 499_000}, message=texts, files=files, reasoning=texts)
+    assert 0 < text_size(reply.content) <= MAX_TEXT_BYTES
+    assert reply.metadata["truncated"] is True
+    assert reply.metadata["finishReason"] == "length"
+    assert text_size(reply.generated_code or "") <= MAX_TEXT_BYTES
+    assert reply.metadata["filesGenerated"] == len(reply.metadata["files"]) < 6
+    assert reply.metadata["reasoning"].endswith("[Cut here.]")
+    assert 499_000 < stored_size(reply.metadata) <= MAX_METADATA_BYTES
+
+
+def test_a_list_of_files_has_a_size_too() -> None:
+    """Ten thousand long names are more than metadata holds beside the caller's own."""
+    reply = compose(files=[file(f"{number:0>200}", "") for number in range(10_000)])
+    assert 500 < reply.metadata["filesGenerated"] < 2_000
+    assert stored_size(reply.metadata) <= MAX_METADATA_BYTES // 2
+    assert reply.metadata["truncated"] is True

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from shared.ai.protocol import Usage
 from shared.ai.tokens import estimate_tokens
 from shared.errors import StoreUnavailableError
 from shared.models.context import Unsummarised, WrittenSummary
-from shared.models.turns import TurnRecord
+from shared.models.turns import CountedTokens, TurnRecord
 from shared.turns import summaries as summary_module
 from shared.turns.summaries import Summaries
 from tests.support.heart import Process
@@ -32,6 +34,8 @@ class FakePersistence:
     outcome: str = "written"
     written: list[dict[str, Any]] = field(default_factory=list)
     is_away: bool = False
+    tokens: Counter[uuid.UUID] = field(default_factory=Counter)
+    loses_counts: bool = False
 
     async def load_unsummarised(
         self,
@@ -39,19 +43,25 @@ class FakePersistence:
         conversation_id: uuid.UUID,
         *,
         history_tokens: int,
-        after: int | None,
     ) -> Unsummarised:
         if self.is_away:
             raise StoreUnavailableError
-        place = (after or 0) + 1
+        place = len(self.written) + 1
         rows = [{"seq": place, "role": "user", "content": "Hi"}] if place <= self.parts else []
         return Unsummarised(
             previous=None,
             messages=rows,
             covers_to=place if rows else None,
             longest=50,
-            has_more=place < self.parts,
         )
+
+    async def add_tokens(
+        self, user_id: uuid.UUID, turn_id: uuid.UUID, *, tokens: int
+    ) -> CountedTokens:
+        if self.loses_counts:
+            raise StoreUnavailableError
+        self.tokens[turn_id] += tokens
+        return CountedTokens(is_counted=True)
 
     async def write_summary(
         self, user_id: uuid.UUID, conversation_id: uuid.UUID, **given: Any
@@ -139,21 +149,35 @@ async def test_summaries_can_be_switched_off(switched_off: dict[str, int]) -> No
     assert summariser.asked == []
 
 
-async def test_a_long_rest_is_summed_up_part_by_part_and_stored_once() -> None:
-    """Each part upon the summary of those before; one row covers them all."""
-    persistence, summariser = FakePersistence(parts=3), ScriptedSummariser()
-    await reply_to(keeper(persistence, summariser))
-    assert summariser.asked == [([1], None), ([2], "Summed up."), ([3], "Summed up.")]
-    assert [row["covers_to"] for row in persistence.written] == [3]
+@pytest.mark.promise("costs", red="the summariser asked while there are parts")
+async def test_one_reply_makes_one_call_of_the_summariser() -> None:
+    """What is left is done after later replies, each part upon the summary of those before."""
+    persistence, summariser = FakePersistence(parts=1_000), ScriptedSummariser()
+    summaries = keeper(persistence, summariser)
+    for calls in range(1, 4):
+        await reply_to(summaries)
+        assert len(summariser.asked) == calls
+    assert [row["covers_to"] for row in persistence.written] == [1, 2, 3]
     assert persistence.written[0]["metadata"]["engine"] == "scripted"
 
 
-async def test_after_one_reply_there_are_so_many_parts_and_no_more() -> None:
-    """What is left is done after the next one."""
-    persistence, summariser = FakePersistence(parts=1_000), ScriptedSummariser()
-    await reply_to(keeper(persistence, summariser))
-    assert len(summariser.asked) == summary_module.MAX_ROUNDS
-    assert persistence.written[0]["covers_to"] == summary_module.MAX_ROUNDS
+@pytest.mark.promise("costs", red="`_count` taken out of `_ask`")
+async def test_a_summary_counts_towards_the_turn_of_its_reply() -> None:
+    """As reported, else by estimate; also one that fails, or whose count can't be kept."""
+    persistence, turn = FakePersistence(parts=9), begun()
+    reporting, silent = ScriptedSummariser(), ScriptedSummariser()
+    failing = ScriptedSummariser(error=RuntimeError())
+    reporting.usage = Usage(input_tokens=1_000, output_tokens=50)
+    counts: list[int] = []
+    for summariser in (reporting, silent, failing):
+        await reply_to(keeper(persistence, summariser), turn)
+        counts.append(persistence.tokens[turn.turn.id] - sum(counts))
+    given = estimate_tokens("") + estimate_tokens("Hi")
+    assert counts == [1_050, given + estimate_tokens("Summed up."), given]
+    assert persistence.written[0]["metadata"]["usage"]["input_tokens"] == 1_000
+    persistence.loses_counts = True
+    await reply_to(keeper(persistence, silent))
+    assert len(persistence.written) == 3
 
 
 @pytest.mark.parametrize(
@@ -188,19 +212,6 @@ async def test_a_summariser_that_hangs_is_stopped(logs: list[structlog.typing.Ev
         "TimeoutError"
     ]
     assert persistence.written == []
-
-
-async def test_what_was_made_before_a_failure_is_kept() -> None:
-    """Two good parts are a summary, though the third one fails."""
-    persistence, summariser = FakePersistence(parts=3), ScriptedSummariser()
-
-    def fail_at_the_third() -> None:
-        if len(summariser.asked) == 3:
-            raise RuntimeError
-
-    summariser.on_call = fail_at_the_third
-    await reply_to(keeper(persistence, summariser))
-    assert [row["covers_to"] for row in persistence.written] == [2]
 
 
 async def test_text_that_postgres_cannot_hold_is_escaped_and_a_long_one_cut() -> None:

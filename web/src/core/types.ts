@@ -187,6 +187,8 @@ export interface SearchPage {
   hits: SearchHit[];
   parts: boolean;
   truncated: boolean;
+  /** Not all that was stored lately could be searched yet. */
+  incomplete: boolean;
   nextCursor: string | null;
 }
 

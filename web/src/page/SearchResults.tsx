@@ -8,6 +8,8 @@ import type { ChatClient } from "../core/client";
 import type { SearchHit } from "../core/types";
 import { useSearch } from "./queries";
 
+const UNFINISHED = "Not all that was stored lately could be searched yet; try again soon.";
+
 interface SearchResultsProps {
   client: ChatClient;
   q: string;
@@ -33,11 +35,12 @@ export function SearchResults({ client, q, onNavigate }: SearchResultsProps) {
   if (hits.length === 0)
     return (
       <p className="uci-hint" role="status">
-        Nothing found for “{q}”.
+        {pages[0]?.incomplete ? UNFINISHED : `Nothing found for “${q}”.`}
       </p>
     );
   return (
     <nav className="uci-conversations hits" aria-label="Search results" aria-busy={isBusy}>
+      {pages[0]?.incomplete && <p className="uci-hint">{UNFINISHED}</p>}
       {pages[0]?.parts && <p className="uci-hint">No such word; these hold it as a part.</p>}
       <ul>
         {hits.map((hit) => (

@@ -41,7 +41,8 @@ async def test_what_was_said_is_one_document_and_never_an_instruction() -> None:
     summariser = answering(ModelResponse(parts=[TextPart("Summed up.")]), asked)
     history = rows(("user", ATTACK), ("system", ATTACK))
     history.append(HistoryMessage(seq=3, role="assistant", content="So", failure="interrupted"))
-    assert await summariser.summarise(history, previous=ATTACK, tokens=500) == "Summed up."
+    made = await summariser.summarise(history, previous=ATTACK, tokens=500)
+    assert made.text == "Summed up."
     (request,) = asked
     assert isinstance(request, ModelRequest)
     (part,) = request.parts

@@ -14,15 +14,15 @@ async def test_it_is_the_first_sentences_under_a_heading() -> None:
     """In order, each with who said it."""
     history = rows(("user", "Rename it. Please."), ("assistant", "Done."), ("user", " "))
     summary = await OfflineSummariser().summarise(history, previous=None, tokens=200)
-    assert summary == f"{HEADING}\n- user: Rename it.\n- assistant: Done."
+    assert summary.text == f"{HEADING}\n- user: Rename it.\n- assistant: Done."
 
 
 async def test_a_summary_goes_on_from_the_one_before() -> None:
     """Its lines come first, its heading once."""
     summariser = OfflineSummariser()
     first = await summariser.summarise(rows(("user", "One.")), previous=None, tokens=200)
-    second = await summariser.summarise(rows(("user", "Two.")), previous=first, tokens=200)
-    assert second == f"{HEADING}\n- user: One.\n- user: Two."
+    second = await summariser.summarise(rows(("user", "Two.")), previous=first.text, tokens=200)
+    assert second.text == f"{HEADING}\n- user: One.\n- user: Two."
 
 
 @pytest.mark.parametrize("tokens", [60, 100, 2_000])
@@ -33,7 +33,8 @@ async def test_it_keeps_the_first_line_and_the_newest_within_its_tokens(tokens: 
         history = rows(
             *[("user", f"Message {n}, 漢字 and more.") for n in range(start, start + 1_000)]
         )
-        summary = await OfflineSummariser().summarise(history, previous=summary, tokens=tokens)
+        made = await OfflineSummariser().summarise(history, previous=summary, tokens=tokens)
+        summary = made.text
     assert summary is not None
     lines = summary.split("\n")
     assert estimate_tokens(summary) <= tokens

@@ -1,0 +1,274 @@
+-- How the index follows what is stored: in steps, of one user each, that any number may take at once
+-- and that may end anywhere. A step waits for nobody, so nobody who waits for it can wait in a circle.
+
+-- Runs as its owner, because nobody is granted the index.
+create function public.index_messages(user_id uuid, most integer default 500)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_conversations constant integer := 50;
+    c_bytes constant bigint := 1000000;
+    v_watermark record;
+    v_step record;
+    v_messages bigint := 0;
+    v_bytes bigint := 0;
+    v_ids uuid[] := '{}';
+    v_seqs bigint[] := '{}';
+    v_free uuid[];
+begin
+    for v_watermark in
+        select w.conversation_id, w.indexed_seq
+        from search.watermarks as w
+        where w.user_id = index_messages.user_id
+        order by w.conversation_id
+        limit c_conversations
+        for update skip locked
+    loop
+        exit when v_messages >= most or v_bytes >= c_bytes;
+        begin
+            v_step := search.index_conversation(
+                user_id, v_watermark.conversation_id, v_watermark.indexed_seq,
+                most - v_messages, c_bytes - v_bytes
+            );
+        exception
+            when lock_not_available then
+                continue; -- it is being deleted, or repaired
+        end;
+        v_messages := v_messages + v_step.messages;
+        v_bytes := v_bytes + v_step.bytes;
+        v_ids := v_ids || v_watermark.conversation_id;
+        v_seqs := v_seqs || v_step.indexed_seq;
+    end loop;
+
+    -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
+    -- messages in the next statement's sight: only then may its watermark go.
+    v_free := array(
+        select c.id
+        from public.conversations as c
+        where c.user_id = index_messages.user_id and c.id = any (v_ids)
+        order by c.id
+        for no key update skip locked
+    );
+
+    delete from search.watermarks as w
+    using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
+    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
+      and w.conversation_id = any (v_free)
+      -- With a limit it is looked up, whatever the planner takes the tables for.
+      and (
+          select m.seq
+          from public.messages as m
+          where m.user_id = index_messages.user_id and m.conversation_id = w.conversation_id
+            and m.seq > step.indexed_seq
+          limit 1
+      ) is null;
+
+    update search.watermarks as w
+    set indexed_seq = step.indexed_seq
+    from unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
+    where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
+      and w.indexed_seq < step.indexed_seq;
+
+    return jsonb_build_object(
+        'indexed', v_messages,
+        'more', exists (
+            select 1 from search.watermarks as w where w.user_id = index_messages.user_id
+        )
+    );
+end;
+$$;
+
+revoke all on function public.index_messages from public, anon, authenticated, service_role;
+grant execute on function public.index_messages to service_role;
+comment on function public.index_messages is 'A step of a user''s search index: so many messages and, beyond the first, a megabyte of text. Answers {indexed, more}; more with nothing indexed means that others hold what is left.';
+
+-- seq has no gaps, so a step is a range of it, whatever the planner takes a conversation for.
+create function search.index_conversation(
+    user_id uuid,
+    conversation_id uuid,
+    after_seq bigint,
+    most bigint,
+    most_bytes bigint,
+    out messages bigint,
+    out bytes bigint,
+    out indexed_seq bigint
+)
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    -- Held against a deletion until the commit. Whoever deletes one keeps this from waiting.
+    with due as materialized (
+        select m.id, m.seq, m.role, m.created_at, m.content, m.generated_code
+        from public.messages as m
+        where m.user_id = index_conversation.user_id
+          and m.conversation_id = index_conversation.conversation_id
+          and m.seq between after_seq + 1 and after_seq + most
+        for key share nowait
+    ),
+    sized as (
+        select d.*, octet_length(d.content) + coalesce(octet_length(d.generated_code), 0) as size,
+               sum(octet_length(d.content) + coalesce(octet_length(d.generated_code), 0))
+                   over (order by d.seq) as size_so_far
+        from due as d
+    ),
+    chosen as (
+        select *
+        from sized as s
+        where s.size_so_far - s.size < most_bytes
+    ),
+    written as (
+        insert into search.documents
+            (message_id, starts_at, user_id, conversation_id, role, created_at, words)
+        select c.id, w.starts_at, index_conversation.user_id, index_conversation.conversation_id,
+               c.role, c.created_at, w.words
+        from chosen as c
+        cross join lateral search.read_words(c.content, c.generated_code) as w
+        on conflict on constraint documents_pkey do nothing
+    )
+    select count(*), coalesce(sum(c.size), 0), max(c.seq)
+    into messages, bytes, indexed_seq
+    from chosen as c;
+
+    -- Nothing there, but something beyond: places that a repair has yet to close.
+    if indexed_seq is null then
+        indexed_seq := case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = index_conversation.user_id
+                  and m.conversation_id = index_conversation.conversation_id
+                  and m.seq > after_seq + most
+            ) then after_seq + most
+            else after_seq
+        end;
+    end if;
+end;
+$$;
+
+revoke all on function search.index_conversation from public, anon, authenticated, service_role;
+comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
+
+-- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
+-- the key, however many conversations are theirs. In a random order: where time runs out before the
+-- end of the list, it does so for others each time. Runs as its owner, because nobody is granted the
+-- watermarks.
+create function public.list_users_to_index(most integer default 10000)
+returns jsonb
+language sql volatile security definer set search_path = ''
+as $$
+    with recursive users (user_id) as (
+        (select w.user_id from search.watermarks as w order by w.user_id limit 1)
+        union all
+        select (
+            select w.user_id
+            from search.watermarks as w
+            where w.user_id > u.user_id
+            order by w.user_id
+            limit 1
+        )
+        from users as u
+        where u.user_id is not null
+    )
+    select jsonb_build_object('users', coalesce(jsonb_agg(u.user_id order by random()), '[]'))
+    from (
+        select users.user_id
+        from users
+        where users.user_id is not null
+        limit list_users_to_index.most
+    ) as u;
+$$;
+
+revoke all on function public.list_users_to_index from public, anon, authenticated, service_role;
+grant execute on function public.list_users_to_index to service_role;
+comment on function public.list_users_to_index is 'Users of whom not all messages are in the search index: {users: [id]}, in a random order.';
+
+-- What a search reads beside the index.
+
+create function search.count_unindexed(user_id uuid, most integer)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    with unfinished as materialized (
+        select w.conversation_id, w.indexed_seq
+        from search.watermarks as w
+        where w.user_id = count_unindexed.user_id
+        limit 1000
+    )
+    select case
+        when (select count(*) from unfinished) = 1000 then count_unindexed.most
+        else (
+            select count(*)::integer
+            from (
+                select 1
+                from unfinished as u
+                -- With its limit it can't be joined in any other order.
+                cross join lateral (
+                    select 1
+                    from public.messages as m
+                    where m.user_id = count_unindexed.user_id
+                      and m.conversation_id = u.conversation_id
+                      and m.seq between u.indexed_seq + 1 and u.indexed_seq + count_unindexed.most
+                    limit count_unindexed.most
+                ) as m
+                limit count_unindexed.most
+            ) as unindexed
+        )
+    end;
+$$;
+
+revoke all on function search.count_unindexed from public, anon, authenticated, service_role;
+comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
+
+-- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
+-- index, and no others are read.
+create function search.read_unindexed(user_id uuid, most integer)
+returns search.documents[]
+language plpgsql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    c_bytes constant integer := 200000;
+begin
+    if not exists (
+        select 1 from search.watermarks as w where w.user_id = read_unindexed.user_id
+    ) then
+        return '{}';
+    end if;
+
+    return array(
+        select row(
+            m.id, read.starts_at, m.user_id, m.conversation_id, m.role, m.created_at, read.words
+        )::search.documents
+        from (
+            select newest.*,
+                   sum(octet_length(newest.content) + coalesce(octet_length(newest.generated_code), 0))
+                       over (
+                           order by newest.created_at desc, newest.id
+                           rows between unbounded preceding and 1 preceding
+                       ) as bytes_before
+            from (
+                select m.*
+                from public.messages as m
+                where m.user_id = read_unindexed.user_id
+                order by m.created_at desc
+                limit most
+            ) as newest
+            join search.watermarks as w
+                on w.user_id = read_unindexed.user_id
+                and w.conversation_id = newest.conversation_id
+                and w.indexed_seq < newest.seq
+        ) as m
+        cross join lateral search.read_words(m.content, m.generated_code) as read
+        where coalesce(m.bytes_before, 0) < c_bytes
+    );
+end;
+$$;
+
+revoke all on function search.read_unindexed from public, anon, authenticated, service_role;
+comment on function search.read_unindexed is 'Of a user''s newest messages, so many, those above their watermarks, as they will be in the index: one, and beyond it 200 kB of text.';
