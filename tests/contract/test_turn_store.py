@@ -136,6 +136,7 @@ async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
         await user.functions.aclose()
 
 
+@pytest.mark.promise("one reply", red="the store takes a settled turn")
 async def test_a_turn_is_begun_and_completed_once(road: Road) -> None:
     """Its two messages follow each other; a known key gives back what is stored."""
     record = await road.begin(idempotency_key="k")

@@ -1,6 +1,5 @@
 """The doctor: what it finds, says and leaves alone, and who may ask it."""
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -92,14 +91,6 @@ async def test_the_table_says_what_is_broken_and_what_a_repair_does(patient: Pat
     assert mended.out.startswith("repaired last_seq_wrong: 1\n")
     assert mended.out.endswith("All is well.\n")
     assert [sick.err, mended.err, well.err] == ["", "", ""]
-
-
-async def test_json_is_one_object_with_every_check(patient: Patient) -> None:
-    """For a machine to read; without a repair, nothing of one."""
-    said = await patient.doctor("--json")
-    assert said.code == 0
-    assert list(json.loads(said.out)) == ["checks"]
-    assert {check["name"] for check in said.checks} == CHECKS
 
 
 async def test_a_store_that_is_down_is_one_line_and_code_3(patient: Patient) -> None:

@@ -36,16 +36,6 @@ def test_a_described_turn_hides_the_hash_and_the_draft(service: Caller, owner: s
     assert not {"request_hash", "draft"} & service.begin(owner)["turn"].keys()
 
 
-@pytest.mark.promise("one reply", red="`complete_turn` takes a settled turn")
-def test_a_second_reply_is_superseded(service: Caller, owner: str, db: psycopg.Connection) -> None:
-    """A terminal state is final, for the same attempt too."""
-    begun = service.begin(owner)
-    first = service.complete(begun)
-    second = service.complete(begun, status="failed", content="No.")
-    assert (second["outcome"], second["reply"]) == ("superseded", first["reply"])
-    assert second["turn"]["status"] == "completed"
-
-
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "interrupted"])
 def test_a_turn_ends_in_a_known_state_with_its_reply(
     service: Caller, owner: str, status: str
