@@ -9,7 +9,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from local.stack import Stack
-from tests.support import partitions
+from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import (
     Caller,
     as_service,
@@ -19,7 +19,8 @@ from tests.support.sql_calls import (
     make_conversation,
 )
 
-stack, service, account = partitions.stack, partitions.service, partitions.owner
+stack = partitions.stack  # as it is, and in partitions
+service, account = sql_fixtures.service, sql_fixtures.owner
 
 
 def extension_of(begun: dict[str, Any], **changed: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from local.stack import Stack
 from shared.ai.tokens import estimate_tokens
 from shared.models.context import History
 from shared.turns.context import given_context
-from tests.support import partitions
+from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import (
     Caller,
     as_service,
@@ -21,7 +21,8 @@ from tests.support.sql_calls import (
     make_conversation,
 )
 
-stack, service, owner = partitions.stack, partitions.service, partitions.owner
+stack = partitions.stack  # as it is, and in partitions
+service, owner = sql_fixtures.service, sql_fixtures.owner
 
 
 def say(db: psycopg.Connection, conversation: str, *contents: str, **columns: Any) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.support import partitions
+from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import (
     Caller,
     as_service,
@@ -20,7 +20,8 @@ PATIENCE_SECONDS = 60
 
 KEY: dict[str, Any] = {"idempotency_key": "my-key"}
 
-stack, service, owner = partitions.stack, partitions.service, partitions.owner
+stack = partitions.stack  # as it is, and in partitions
+service, owner = sql_fixtures.service, sql_fixtures.owner
 
 
 def _refused(call: Callable[[], Any]) -> tuple[str | None, str | None, str | None]:

@@ -6,14 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psycopg
 import pytest
 
 from local import database
 from local.schema import baseline_text
-from local.stack import Stack
 from tests.support.postgres import running_server
-from tests.support.sql_calls import Caller, as_service, make_account
 from tests.support.stack import shared_among_workers, shared_stack
 
 PARTITIONS = 16
@@ -55,16 +52,3 @@ def stack(
         database.shape(url)
         database.migrate(url, folder)
         yield SimpleNamespace(settings=SimpleNamespace(db_url=url))
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend's role, in each of them."""
-    with as_service(stack.settings.db_url) as caller:
-        yield caller
-
-
-@pytest.fixture
-def owner(db: psycopg.Connection) -> str:
-    """A user's id."""
-    return make_account(db)
