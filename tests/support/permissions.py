@@ -114,7 +114,10 @@ FUNCTIONS = {
     "settle_expired_turn": BACKEND,
     "list_expired_turns": BACKEND,
     "list_imports_left_behind": BACKEND,
+    "list_removals": BACKEND,
     "list_users_due_for_retention": BACKEND,
+    "check_platform": BACKEND,
+    "continue_removal": BACKEND,
     "project_usage": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
@@ -147,15 +150,22 @@ ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 # caller do it for them.
 PRIVATE_FUNCTIONS = {
     "anon": set(),
-    "authenticated": {"bucket_bounds", "describe_turn", "require_self"},
+    "authenticated": {
+        "being_deleted",
+        "bucket_bounds",
+        "describe_turn",
+        "remove_step",
+        "require_self",
+    },
     "service_role": {
+        "being_deleted",
         "broadcast_status",
         "bucket_bounds",
         "describe_turn",
-        "find_broken",
         "interrupt_turn",
         "is_held",
         "refuse_used_key",
+        "remove_step",
         "require_self",
         "require_turns_left",
         "resume_turn",
@@ -207,6 +217,7 @@ ARGUMENTS: dict[str, Arguments] = {
     "cancel_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
     # On a stack that others use: nothing there is old enough to be found.
     "check_invariants": lambda tenants, user_id: {"grace_seconds": 1_000_000},
+    "check_platform": lambda tenants, user_id: {},
     "commit_import": lambda tenants, user_id: {
         "import_id": tenants.import_id, "user_id": user_id, "parts": 1,
     },
@@ -214,6 +225,7 @@ ARGUMENTS: dict[str, Arguments] = {
         "user_id": user_id, "turn_id": tenants.turn, "attempt": 1,
         "message_id": str(uuid.uuid4()), "status": "completed", "content": "Done.",
     },
+    "continue_removal": about(),
     "conversation_analytics": about(**NOVEMBER),
     "count_unstored_turn": about(
         turns_per_minute=100, turns_per_day=100, tokens_per_day=100_000
@@ -238,6 +250,7 @@ ARGUMENTS: dict[str, Arguments] = {
     "list_expired_turns": lambda tenants, user_id: {"most": 0},
     "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
     "list_legal_holds": about(),
+    "list_removals": lambda tenants, user_id: {"most": 0},
     "list_retention_policies": about(),
     "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
     "list_users_to_index": lambda tenants, user_id: {"most": 0},
@@ -249,7 +262,7 @@ ARGUMENTS: dict[str, Arguments] = {
     "place_legal_hold": about(reason="case"),
     "project_usage": lambda tenants, user_id: NOVEMBER | {"most": 0},
     "release_legal_hold": lambda tenants, user_id: {"user_id": user_id, "hold_id": tenants.message},
-    "repair_invariants": about(grace_seconds=1_000_000),
+    "repair_invariants": about(broken=[]),
     "search_messages": about(q=SECRET_TEXT),
     "set_limits": lambda tenants, user_id: {},
     "set_retention_policy": about(archive_after_days=30),
