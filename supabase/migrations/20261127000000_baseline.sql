@@ -3703,6 +3703,8 @@ $$;
 revoke all on function private.require_whole from public, anon, authenticated, service_role;
 comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
 
+-- What the file of an earlier import has more by now.
+
 -- For commit_import: a message is known by the id that it has where it is from.
 create function private.append_grown(user_id uuid, import_id uuid, taken uuid[])
 returns jsonb
