@@ -28,7 +28,7 @@ def read(task: ReadingTask) -> ReadFile:
     reader = FileReader(limit=task.limit, now=datetime.now(UTC), user_id=task.user_id, key=task.key)
     try:
         reads = reader.read(sys.stdin.buffer, is_zip=task.is_zip)
-        found = write_parts(reads, sys.stdout.buffer, by=task.by)
+        found = write_parts(reads, sys.stdout.buffer, by=task.by, key=task.key)
     except (InvalidImportError, ChecksumMismatchError) as exc:
         return ReadFile(error=ImportFault(code=exc.code, message=exc.message, details=exc.details))
     sys.stdout.flush()

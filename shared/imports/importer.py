@@ -184,10 +184,12 @@ def _report(read: list[ReadConversation], outcomes: dict[UUID, ImportOutcome]) -
 
 
 def _known(one: ReadConversation, outcome: ImportOutcome) -> SkippedConversation:
-    """Return the report of one that is there already."""
+    """Return the report of one that is there already, or was."""
+    if outcome.known_id is None:
+        return _skipped(one, None, "deleted")
     if one.is_list and not outcome.is_same:
         return _skipped(one, outcome.known_id, "key_reused")
-    is_here = outcome.known_id is not None and str(outcome.known_id) == one.original_id
+    is_here = str(outcome.known_id) == one.original_id
     return _skipped(one, outcome.known_id, "already_here" if is_here else "already_imported")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -24,8 +25,12 @@ PART_MESSAGES: Final = 1000
 PART_CHARS: Final = 1_000_000
 
 
-def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str) -> list[ReadConversation]:
+def write_parts(
+    reads: Iterable[Read], target: IO[bytes], *, by: str, key: str | None
+) -> list[ReadConversation]:
     """Write each part as a line; return what became of each conversation.
+
+    `key` is the request's Idempotency-Key, under which each conversation is taken once.
 
     Raises InvalidImportError or ChecksumMismatchError where there is nothing to take.
     """
@@ -37,7 +42,7 @@ def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str) -> list[Re
             first_error = first_error or read.error
             found.append(ReadConversation(title=read.title, reason=read.reason))
         else:
-            found.append(_write(read, part, by))
+            found.append(_write(read, part, by, key))
         _require_bounds(found, part.count)
     if all(one.source is None for one in found):
         raise first_error or InvalidImportError("There is no conversation in the file.")
@@ -45,7 +50,9 @@ def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str) -> list[Re
     return found
 
 
-def _write(conversation: ParsedConversation, part: _Part, by: str) -> ReadConversation:
+def _write(
+    conversation: ParsedConversation, part: _Part, by: str, key: str | None
+) -> ReadConversation:
     read = ReadConversation(
         source=conversation.source,
         source_id=conversation.source_id,
@@ -60,7 +67,9 @@ def _write(conversation: ParsedConversation, part: _Part, by: str) -> ReadConver
         read.reason = "empty"
         return read
     read.id = uuid4()
-    part.begin(_header(str(read.id), conversation, by))
+    part.begin(
+        {**_header(str(read.id), conversation, by), "key_hash": _key_hash(key, conversation)}
+    )
     for message in conversation.messages:
         part.add(row_of(str(read.id), message))
     return read
@@ -85,6 +94,11 @@ def _header(conversation_id: str, conversation: ParsedConversation, by: str) -> 
             **conversation.provenance,
         },
     }
+
+
+def _key_hash(key: str | None, conversation: ParsedConversation) -> str | None:
+    known_by = [key, conversation.source, conversation.source_id]
+    return None if key is None else sha256(json.dumps(known_by).encode()).hexdigest()
 
 
 def row_of(conversation_id: str, message: ParsedMessage) -> dict[str, Any]:

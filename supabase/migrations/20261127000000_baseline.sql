@@ -3532,6 +3532,7 @@ set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 declare
+    v_known uuid[];
     v_taken uuid[];
     v_grown jsonb;
     v_outcome jsonb;
@@ -3553,7 +3554,10 @@ begin
             using errcode = 'PT503', detail = 'import_incomplete';
     end if;
 
-    -- Not those that are here already: as themselves, whole, or by an import of the same thing.
+    v_known := private.claim_import_keys(commit_import.user_id, commit_import.import_id);
+
+    -- Not those that are here already: as themselves, whole, or by an import of the same thing; nor
+    -- what came under the same key before.
     with headers as (
         select p.part, h.place, h.header
         from private.import_parts as p
@@ -3579,7 +3583,8 @@ begin
                    'at', now(), 'import', commit_import.import_id, 'lastSeq', header -> 'last_seq'
                )
         from headers
-        where not exists (
+        where (header ->> 'id')::uuid <> all (v_known)
+          and not exists (
             select 1
             from public.conversations as c
             where c.user_id = commit_import.user_id
@@ -3659,7 +3664,7 @@ $$;
 
 revoke all on function public.commit_import from public, anon, authenticated, service_role;
 grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same, appended, changed}]} in the order staged. One that is here already is not taken; what its file has more is appended to it. Raises PT400, PT503.';
+comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same, appended, changed}]} in the order staged. One that is here already is not taken, and what its file has more is appended to it; nor is one that came under the same key before. Raises PT400, PT503.';
 
 create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void
@@ -3702,6 +3707,61 @@ $$;
 
 revoke all on function private.require_whole from public, anon, authenticated, service_role;
 comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
+
+-- Under which idempotency keys something was imported: a request that is sent again after its
+-- conversations were deleted brings none of them back.
+create table private.import_keys (
+    user_id uuid not null,
+    key_hash bytea not null,
+
+    constraint import_keys_pkey primary key (user_id, key_hash),
+    constraint import_keys_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.import_keys enable row level security;
+
+create policy withheld on private.import_keys for select to authenticated using (false);
+
+-- Withheld: everything, from everybody.
+revoke all on table private.import_keys from public, anon, authenticated, service_role;
+
+comment on table private.import_keys is 'What was imported under a key, for as long as the account exists. No policy for select, insert, update, delete: commit_import alone uses it.';
+comment on column private.import_keys.key_hash is 'SHA-256 of a key and of what one conversation is known by where it is from.';
+
+create function private.claim_import_keys(user_id uuid, import_id uuid)
+returns uuid[]
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_known uuid[];
+begin
+    with keyed as (
+        select (header ->> 'id')::uuid as id, decode(header ->> 'key_hash', 'hex') as key_hash
+        from private.import_parts as p
+        cross join lateral jsonb_array_elements(p.conversations) as h (header)
+        where p.user_id = claim_import_keys.user_id
+          and p.import_id = claim_import_keys.import_id
+          and header ->> 'key_hash' is not null
+    ),
+    claimed as (
+        insert into private.import_keys (user_id, key_hash)
+        select distinct claim_import_keys.user_id, k.key_hash
+        from keyed as k
+        order by k.key_hash
+        on conflict do nothing
+        returning key_hash
+    )
+    select coalesce(array_agg(k.id), '{}') into v_known
+    from keyed as k
+    where k.key_hash not in (select c.key_hash from claimed as c);
+    return v_known;
+end;
+$$;
+
+revoke all on function private.claim_import_keys from public, anon, authenticated, service_role;
+comment on function private.claim_import_keys is 'Keeps the keys of a staged import, and answers which of its conversations had theirs before. Of two at once, the second waits for the first.';
 
 -- What the file of an earlier import has more by now.
 

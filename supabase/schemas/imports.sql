@@ -106,6 +106,7 @@ set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 declare
+    v_known uuid[];
     v_taken uuid[];
     v_grown jsonb;
     v_outcome jsonb;
@@ -127,7 +128,10 @@ begin
             using errcode = 'PT503', detail = 'import_incomplete';
     end if;
 
-    -- Not those that are here already: as themselves, whole, or by an import of the same thing.
+    v_known := private.claim_import_keys(commit_import.user_id, commit_import.import_id);
+
+    -- Not those that are here already: as themselves, whole, or by an import of the same thing; nor
+    -- what came under the same key before.
     with headers as (
         select p.part, h.place, h.header
         from private.import_parts as p
@@ -153,7 +157,8 @@ begin
                    'at', now(), 'import', commit_import.import_id, 'lastSeq', header -> 'last_seq'
                )
         from headers
-        where not exists (
+        where (header ->> 'id')::uuid <> all (v_known)
+          and not exists (
             select 1
             from public.conversations as c
             where c.user_id = commit_import.user_id
@@ -233,7 +238,7 @@ $$;
 
 revoke all on function public.commit_import from public, anon, authenticated, service_role;
 grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same, appended, changed}]} in the order staged. One that is here already is not taken; what its file has more is appended to it. Raises PT400, PT503.';
+comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same, appended, changed}]} in the order staged. One that is here already is not taken, and what its file has more is appended to it; nor is one that came under the same key before. Raises PT400, PT503.';
 
 create function private.require_whole(user_id uuid, conversation_ids uuid[])
 returns void

@@ -24,6 +24,7 @@ ALLOWED = {
     # Tables of the backend's own: nobody's rows are anybody's to see.
     "policy that does not name the caller": {
         "private.erasure_receipts.withheld",
+        "private.import_keys.withheld",
         "private.import_parts.withheld",
         "private.legal_holds.withheld",
         "private.retention_policies.withheld",
