@@ -71,8 +71,7 @@ create table public.conversations (
     constraint conversations_title_length check (char_length(title) between 1 and 200),
     constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
     constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object'),
-    constraint conversations_imported_size check (octet_length(imported::text) <= 250000)
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
 );
 
 create index idx_conversations_user_id
@@ -150,6 +149,12 @@ create trigger conversations_metadata_size
     when (octet_length(new.metadata::text) > 500000)
     execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
 
+create trigger conversations_imported_size
+    before insert or update of imported on public.conversations
+    for each row
+    when (octet_length(new.imported::text) > 250000)
+    execute function private.refuse_metadata('of an import is larger than 250000 bytes');
+
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
 returns trigger
@@ -223,7 +228,9 @@ create table public.turns (
         check (char_length(idempotency_key) between 1 and 255),
     constraint turns_attempt_positive check (attempt >= 1),
     constraint turns_request_hash_length check (char_length(request_hash) <= 255),
-    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_draft_size check (
+        octet_length(draft) <= 333333 or octet_length(to_json(draft)::text) <= 2000002
+    ),
     constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 
@@ -282,10 +289,15 @@ create table public.messages (
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
     constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
     -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py.
-    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
-    constraint messages_generated_code_size
-        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
+    -- as JSON to be measured.
+    constraint messages_content_size check (
+        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
+    ),
+    constraint messages_generated_code_size check (
+        octet_length(generated_code) <= 333333
+        or octet_length(to_json(generated_code)::text) <= 2000002
+    ),
     constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 
@@ -1646,8 +1658,9 @@ as $$
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
                     then t.draft
-                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
-                    > 2000002
+                when octet_length(t.draft) + octet_length(a.draft_tail) > 333333
+                    and octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                        > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end

@@ -14,6 +14,7 @@ from shared.encoding.sizes import (
     MAX_ERROR_BYTES,
     MAX_GIVEN_METADATA_BYTES,
     MAX_METADATA_BYTES,
+    MAX_ORIGIN_BYTES,
     MAX_TEXT_BYTES,
 )
 from tests.support.sql_calls import (
@@ -32,6 +33,7 @@ LETTERS = {"plain": "x", "wide": "漢", "escaped": "\n", "control": "\x01"}
 # Text and jsonb that no check bounds by itself, and what does.
 BOUNDED_OTHERWISE = {
     "conversations.metadata": "a trigger, which isn't asked when a message moves the row",
+    "conversations.imported": "a trigger, for the same reason",
     "import_parts.conversations": "shared/imports/parts.py; nobody reads it over an API",
     "import_parts.messages": "shared/imports/parts.py; nobody reads it over an API",
 }
@@ -116,6 +118,17 @@ def test_a_conversations_metadata_has_a_size(
     with pytest.raises(psycopg.errors.CheckViolation, match="larger than 500000 bytes") as refused:
         client.connection.execute(statement.encode(), (metadata_of(MAX_GIVEN_METADATA_BYTES + 1),))
     assert refused.value.diag.constraint_name == "conversations_metadata_size"
+
+
+def test_what_says_where_a_conversation_is_from_has_a_size(
+    db: psycopg.Connection, owner: str
+) -> None:
+    """Whoever writes it."""
+    conversation = make_conversation(db, owner)
+    update = "update conversations set imported = %s where id = %s"
+    db.execute(update, (metadata_of(MAX_ORIGIN_BYTES), conversation))
+    with pytest.raises(psycopg.errors.CheckViolation, match="larger than 250000 bytes"):
+        db.execute(update, (metadata_of(MAX_ORIGIN_BYTES + 1), conversation))
 
 
 def test_a_reply_has_a_size(service: Caller, owner: str) -> None:
