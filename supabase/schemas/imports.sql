@@ -160,7 +160,7 @@ begin
         where (header ->> 'id')::uuid <> all (v_known)
           and not exists (
             select 1
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = commit_import.user_id
               and c.id = (header -> 'imported' ->> 'conversationId')::uuid
               and c.last_seq >= (header ->> 'last_seq')::bigint
@@ -221,10 +221,10 @@ begin
         where p.user_id = commit_import.user_id
           and p.import_id = commit_import.import_id
     ) as headers
-    left join public.conversations as original
+    left join private.conversations as original
         on original.user_id = commit_import.user_id
         and original.id = (header -> 'imported' ->> 'conversationId')::uuid
-    left join public.conversations as copy
+    left join private.conversations as copy
         on copy.user_id = commit_import.user_id
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
@@ -247,7 +247,7 @@ as $$
 begin
     if exists (
         select 1
-        from public.conversations as c
+        from private.conversations as c
         left join lateral (
             select count(*) as messages,
                    min(m.seq) as first_seq,
@@ -273,7 +273,7 @@ begin
               or coalesce(found.newest_at, c.updated_at) > c.updated_at
           )
     ) then
-        raise exception 'The messages of an imported conversation have no right order.'
+        raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 end;

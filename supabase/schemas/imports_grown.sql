@@ -12,7 +12,7 @@ declare
 begin
     -- In one order, so that two imports don't wait for each other.
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     join private.import_parts as p
         on p.user_id = append_grown.user_id and p.import_id = append_grown.import_id
     cross join lateral jsonb_array_elements(p.conversations) as h (header)
@@ -31,7 +31,7 @@ begin
     into v_here
     from private.import_parts as p
     cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    join public.conversations as c
+    join private.conversations as c
         on c.user_id = append_grown.user_id
         and c.imported ->> 'source' = header -> 'imported' ->> 'source'
         and c.imported ->> 'id' = header -> 'imported' ->> 'id'
@@ -95,7 +95,7 @@ begin
         returning conversation_id, seq, created_at
     ),
     moved as (
-        update public.conversations as c
+        update private.conversations as c
         set last_seq = a.last_seq,
             updated_at = greatest(c.updated_at, a.newest_at),
             imported = c.imported || jsonb_build_object('at', now())

@@ -179,7 +179,7 @@ def test_a_page_is_eight_megabytes_whatever_is_in_it(
         "update conversations set metadata = %s, imported = %s where id = %s",
         (metadata_of(MAX_GIVEN_METADATA_BYTES), metadata_of(249_000), conversation),
     )
-    for size in (MAX_TEXT_BYTES, MAX_TEXT_BYTES, 10, 100_000, 10):
+    for size in (MAX_TEXT_BYTES, MAX_TEXT_BYTES, 10, 200_000, 10):
         part = of_size(size, letter)
         db.execute(
             "insert into messages (conversation_id, user_id, role, content, generated_code,"
@@ -189,7 +189,15 @@ def test_a_page_is_eight_megabytes_whatever_is_in_it(
     begun = service.begin(owner, conversation_id=conversation, request=text)
     db.execute("update turns set draft = %s where id = %s", (text, begun["turn"]["id"]))
     around = {"around": begun["user_message"]["id"]}
-    for asked in ({}, {"page_size": 1}, {"after": 0}, {"before": 3}, {"page_size": 200}, around):
+    for asked in (
+        {},
+        {"page_size": 1},
+        {"after": 0},
+        {"after": 1},
+        {"before": 3},
+        {"page_size": 200},
+        around,
+    ):
         page = service.call(
             "load_conversation", user_id=owner, conversation_id=conversation, **asked
         )

@@ -114,7 +114,10 @@ FUNCTIONS = {
     "settle_expired_turn": BACKEND,
     "list_expired_turns": BACKEND,
     "list_imports_left_behind": BACKEND,
+    "list_removals": BACKEND,
     "list_users_due_for_retention": BACKEND,
+    "check_platform": BACKEND,
+    "continue_removal": BACKEND,
     "project_usage": BACKEND,
     "create_conversation": OF_ANY_USER | {"service": "denied"},
     "list_conversations": OF_ANY_USER,
@@ -122,6 +125,7 @@ FUNCTIONS = {
     "list_users_to_index": BACKEND,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
+    "watch_turn": BACKEND,
     "load_history": OF_THE_OWNER,
     "load_unsummarised": BACKEND,
     "write_summary": BACKEND,
@@ -147,15 +151,22 @@ ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 # caller do it for them.
 PRIVATE_FUNCTIONS = {
     "anon": set(),
-    "authenticated": {"bucket_bounds", "describe_turn", "require_self"},
+    "authenticated": {
+        "being_deleted",
+        "bucket_bounds",
+        "describe_turn",
+        "remove_step",
+        "require_self",
+    },
     "service_role": {
+        "being_deleted",
         "broadcast_status",
         "bucket_bounds",
         "describe_turn",
-        "find_broken",
         "interrupt_turn",
         "is_held",
         "refuse_used_key",
+        "remove_step",
         "require_self",
         "require_turns_left",
         "resume_turn",
@@ -218,11 +229,14 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
     },
     "repair_invariants": lambda tenants, user_id: {
         "user_id": user_id,
-        "grace_seconds": 1_000_000,
+        "broken": [],
     },
     "list_expired_turns": lambda tenants, user_id: {"most": 0},
     "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
+    "list_removals": lambda tenants, user_id: {"most": 0},
     "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
+    "check_platform": lambda tenants, user_id: {},
+    "continue_removal": lambda tenants, user_id: {"user_id": user_id},
     "project_usage": lambda tenants, user_id: {
         "starts_at": "2026-01-01T00:00:00Z",
         "ends_at": "2027-01-01T00:00:00Z",
@@ -241,6 +255,12 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
         "lease_seconds": 60,
     },
     "load_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
+    "watch_turn": lambda tenants, user_id: {
+        "user_id": user_id,
+        "turn_id": tenants.turn,
+        "attempt": 1,
+        "draft_offset": 0,
+    },
     "load_history": lambda tenants, user_id: {
         "user_id": user_id,
         "conversation_id": tenants.conversation,

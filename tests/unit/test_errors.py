@@ -45,8 +45,10 @@ CODES = {
     "reply_not_stored": 503,
     "retention_policy_not_found": 404,
     "schema_behind": 503,
+    "schema_not_served": 503,
     "store_unavailable": 503,
     "too_many_turns": 429,
+    "too_many_requests": 429,
     "too_many_tokens": 429,
     "too_many_bytes": 429,
     "turn_in_progress": 409,
@@ -54,7 +56,7 @@ CODES = {
     "unauthorized": 401,
     "unavailable": 503,
     "unsupported_media_type": 415,
-    "upload_too_slow": 408,
+    "request_too_slow": 408,
     "user_not_found": 404,
 }
 
