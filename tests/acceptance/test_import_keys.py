@@ -34,7 +34,7 @@ async def remove(user: User, way: str, conversation: str) -> None:
         assert answer.is_success
 
 
-@pytest.mark.promise("one key, one effect", red="`v_known` not asked in `commit_import`")
+@pytest.mark.promise("one key, one effect", red="`is_import_key_used` not asked in `take_piece`")
 @pytest.mark.parametrize("way", ["delete", "data api", "erasure"])
 @pytest.mark.parametrize(("file", "conversations"), FILES.values(), ids=FILES)
 async def test_an_import_that_is_sent_again_brings_nothing_back(
