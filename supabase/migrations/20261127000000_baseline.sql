@@ -4092,6 +4092,7 @@ begin
             using errcode = 'PT409', detail = 'import_incomplete';
     end if;
 
+    perform private.count_import_bytes(user_id, pieces);
     perform set_config('message_persistence.importing', 'on', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
@@ -4404,32 +4405,21 @@ create trigger conversations_count_bytes
     when (current_user = 'authenticated')
     execute function private.count_conversation_bytes();
 
--- Runs as its owner, for the same reason.
-create function private.count_import_bytes()
-returns trigger
-language plpgsql security definer set search_path = ''
+create function private.count_import_bytes(user_id uuid, pieces jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
     v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
 begin
     if v_bytes_per_day is not null then
-        perform private.count_bytes(
-            new.user_id,
-            octet_length(new.conversations::text) + octet_length(new.messages::text),
-            v_bytes_per_day
-        );
+        perform private.count_bytes(user_id, octet_length(pieces::text), v_bytes_per_day);
     end if;
-    return null;
 end;
 $$;
 
 revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
 comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
-
-create trigger import_parts_count_bytes
-    after insert on private.import_parts
-    for each row
-    execute function private.count_import_bytes();
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.
