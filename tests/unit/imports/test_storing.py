@@ -94,9 +94,12 @@ def test_of_many_small_things_only_as_many_go_as_have_no_room(
 ) -> None:
     """Each is measured a few times, however many there are: not all again for each that goes."""
     measured: list[Any] = []
-    monkeypatch.setattr(
-        storing, "stored_size", lambda value: measured.append(value) or stored_size(value)
-    )
+
+    def measure(value: Any) -> int:
+        measured.append(value)
+        return stored_size(value)
+
+    monkeypatch.setattr(storing, "stored_size", measure)
     many = {f"{number:0>4}": "x" * 8 for number in range(3_000)}
     metadata = {**many, "own": {}, "imported": {**many, "steps": ["s" * 96] * 3_000}}
     conversation = conversation_of(ParsedMessage("user", "x", NOW, metadata))
