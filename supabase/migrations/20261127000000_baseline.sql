@@ -73,8 +73,7 @@ create table public.conversations (
     constraint conversations_title_length check (char_length(title) between 1 and 200),
     constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
     constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object'),
-    constraint conversations_imported_size check (octet_length(imported::text) <= 250000)
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
 );
 
 create index idx_conversations_user_id
@@ -194,6 +193,12 @@ create trigger conversations_metadata_size
     when (octet_length(new.metadata::text) > 500000)
     execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
 
+create trigger conversations_imported_size
+    before insert or update of imported on public.conversations
+    for each row
+    when (octet_length(new.imported::text) > 250000)
+    execute function private.refuse_metadata('of an import is larger than 250000 bytes');
+
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
 returns trigger
@@ -267,7 +272,9 @@ create table public.turns (
         check (char_length(idempotency_key) between 1 and 255),
     constraint turns_attempt_positive check (attempt >= 1),
     constraint turns_request_hash_length check (char_length(request_hash) <= 255),
-    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_draft_size check (
+        octet_length(draft) <= 333333 or octet_length(to_json(draft)::text) <= 2000002
+    ),
     constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 
@@ -332,10 +339,15 @@ create table public.messages (
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
     constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
     -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py.
-    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
-    constraint messages_generated_code_size
-        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
+    -- as JSON to be measured.
+    constraint messages_content_size check (
+        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
+    ),
+    constraint messages_generated_code_size check (
+        octet_length(generated_code) <= 333333
+        or octet_length(to_json(generated_code)::text) <= 2000002
+    ),
     constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 
@@ -1725,8 +1737,9 @@ as $$
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
                     then t.draft
-                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
-                    > 2000002
+                when octet_length(t.draft) + octet_length(a.draft_tail) > 333333
+                    and octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                        > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end
@@ -3717,12 +3730,21 @@ begin
             return private.outcome_of_known(user_id, import_id, piece, v_original);
         end if;
 
+        -- It came under the same key before, and was deleted since.
+        if private.is_import_key_used(user_id, piece) then
+            return jsonb_build_object(
+                'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null,
+                'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+            );
+        end if;
+
         v_here := private.begin_imported(user_id, import_id, piece);
         if v_here.id is null then -- somebody else was faster
             return private.take_piece(user_id, import_id, piece);
         end if;
     end if;
 
+    perform private.keep_import_key(user_id, piece);
     perform private.add_imported(user_id, piece, v_here);
     return jsonb_build_object(
         'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
@@ -3863,6 +3885,7 @@ declare
     c_imported constant jsonb := piece -> 'conversation' -> 'imported';
     v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
 begin
+    perform private.keep_import_key(user_id, piece);
     if not c_imported ? 'checksum' then
         v_grown := private.append_grown(user_id, import_id, piece, conversation);
     end if;
@@ -4069,6 +4092,7 @@ begin
             using errcode = 'PT409', detail = 'import_incomplete';
     end if;
 
+    perform private.count_import_bytes(user_id, pieces);
     perform set_config('message_persistence.importing', 'on', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
@@ -4202,6 +4226,56 @@ revoke all on function public.list_imports_left_behind from public, anon, authen
 grant execute on function public.list_imports_left_behind to service_role;
 comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';
 
+-- Under which idempotency keys something was imported: a request that is sent again after its
+-- conversations were deleted brings none of them back.
+create table private.import_keys (
+    user_id uuid not null,
+    key_hash bytea not null,
+
+    constraint import_keys_pkey primary key (user_id, key_hash),
+    constraint import_keys_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.import_keys enable row level security;
+
+create policy withheld on private.import_keys for select to authenticated using (false);
+
+-- Withheld: everything, from everybody.
+revoke all on table private.import_keys from public, anon, authenticated, service_role;
+
+comment on table private.import_keys is 'What was imported under a key, for as long as the account exists. No policy for select, insert, update, delete: take_import_part alone uses it.';
+comment on column private.import_keys.key_hash is 'SHA-256 of a key and of what one conversation is known by where it is from.';
+
+create function private.keep_import_key(user_id uuid, piece jsonb)
+returns void
+language sql volatile security invoker set search_path = ''
+as $$
+    insert into private.import_keys (user_id, key_hash)
+    select keep_import_key.user_id, decode(piece -> 'conversation' ->> 'key_hash', 'hex')
+    where (piece ->> 'is_last')::boolean
+      and piece -> 'conversation' ->> 'key_hash' is not null
+    on conflict do nothing;
+$$;
+
+revoke all on function private.keep_import_key from public, anon, authenticated, service_role;
+comment on function private.keep_import_key is 'Keeps the key under which a conversation was imported, with its last piece: one that was never whole may come again.';
+
+create function private.is_import_key_used(user_id uuid, piece jsonb)
+returns boolean
+language sql volatile security invoker set search_path = ''
+as $$
+    select exists (
+        select 1
+        from private.import_keys as k
+        where k.user_id = is_import_key_used.user_id
+          and k.key_hash = decode(piece -> 'conversation' ->> 'key_hash', 'hex')
+    );
+$$;
+
+revoke all on function private.is_import_key_used from public, anon, authenticated, service_role;
+comment on function private.is_import_key_used is 'Whether a conversation came under this key before.';
+
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
 -- here, where both end, and not with who calls. It is off unless the bundle was started with one.
 
@@ -4331,32 +4405,21 @@ create trigger conversations_count_bytes
     when (current_user = 'authenticated')
     execute function private.count_conversation_bytes();
 
--- Runs as its owner, for the same reason.
-create function private.count_import_bytes()
-returns trigger
-language plpgsql security definer set search_path = ''
+create function private.count_import_bytes(user_id uuid, pieces jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
     v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
 begin
     if v_bytes_per_day is not null then
-        perform private.count_bytes(
-            new.user_id,
-            octet_length(new.conversations::text) + octet_length(new.messages::text),
-            v_bytes_per_day
-        );
+        perform private.count_bytes(user_id, octet_length(pieces::text), v_bytes_per_day);
     end if;
-    return null;
 end;
 $$;
 
 revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
 comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
-
-create trigger import_parts_count_bytes
-    after insert on private.import_parts
-    for each row
-    execute function private.count_import_bytes();
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.

@@ -24,10 +24,15 @@ create table public.messages (
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
     constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
     -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py.
-    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
-    constraint messages_generated_code_size
-        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
+    -- as JSON to be measured.
+    constraint messages_content_size check (
+        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
+    ),
+    constraint messages_generated_code_size check (
+        octet_length(generated_code) <= 333333
+        or octet_length(to_json(generated_code)::text) <= 2000002
+    ),
     constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 

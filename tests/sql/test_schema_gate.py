@@ -24,6 +24,7 @@ ALLOWED = {
     # Tables of the backend's own: nobody's rows are anybody's to see.
     "policy that does not name the caller": {
         "private.erasure_receipts.withheld",
+        "private.import_keys.withheld",
         "private.import_parts.withheld",
         "private.legal_holds.withheld",
         "private.retention_policies.withheld",
@@ -71,7 +72,6 @@ ALLOWED = {
         "add_tokens(uuid,uuid,bigint)",  # the service may not write what limits count
         "count_unstored_turn(uuid,integer,integer,bigint)",  # likewise
         "private.count_conversation_bytes()",  # nobody may write what limits count
-        "private.count_import_bytes()",  # likewise
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
         "private.forget_events()",  # no policy lets a client change live events
         "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
