@@ -1041,6 +1041,7 @@ declare
     v_short bigint := 0;
     v_since bigint := 0;
     v_first bigint;
+    v_omitted bigint;
     v_is_whole boolean := false;
     v_messages jsonb;
 begin
@@ -1157,22 +1158,25 @@ begin
         )) || v_messages;
     end if;
 
+    v_omitted := v_first - 1 - v_covered;
+    if v_omitted > 0 and cardinality(v_ours) > 0 then
+        select v_omitted - count(*) into v_omitted
+        from unnest(v_ours) as ours (id)
+        cross join lateral (
+            select seq
+            from public.messages
+            where messages.user_id = load_history.user_id and messages.id = ours.id
+            offset 0
+        ) as m
+        where m.seq > v_covered
+          and m.seq < v_first;
+    end if;
+
     return jsonb_build_object(
         'history', v_messages,
         'context', jsonb_build_object(
             'covers_to', v_covered,
-            'omitted', v_first - 1 - v_covered - (
-                select count(*)
-                from unnest(v_ours) as ours (id)
-                cross join lateral (
-                    select seq
-                    from public.messages
-                    where messages.user_id = load_history.user_id and messages.id = ours.id
-                    offset 0
-                ) as m
-                where m.seq > v_covered
-                  and m.seq < v_first
-            ),
+            'omitted', v_omitted,
             'longest', v_longest,
             'is_whole', v_is_whole,
             'since_tokens', v_since
