@@ -35,6 +35,7 @@ ALLOWED = {
     # They run as the caller, or answer nothing but what is the caller's own.
     "helper granted to signed-in users": {
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "private.describe_rows(uuid,turns,messages,messages,text,integer)",  # likewise
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own

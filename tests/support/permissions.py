@@ -147,10 +147,11 @@ ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 # caller do it for them.
 PRIVATE_FUNCTIONS = {
     "anon": set(),
-    "authenticated": {"bucket_bounds", "describe_turn", "require_self"},
+    "authenticated": {"bucket_bounds", "describe_rows", "describe_turn", "require_self"},
     "service_role": {
         "broadcast_status",
         "bucket_bounds",
+        "describe_rows",
         "describe_turn",
         "find_broken",
         "interrupt_turn",
