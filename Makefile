@@ -10,10 +10,10 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor usage serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup install-into dev up down reset status demo doctor usage serve web test quick mutations test-faults test-steps check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 setup: $(READY) ## the Python environment, as locked
 
@@ -48,6 +48,10 @@ demo: $(READY) ## the whole promise in one run
 doctor: $(READY) ## check the stored invariants (REPAIR=1 repairs)
 	@$(RUN)/python -m shared.doctor $(if $(filter 1,$(REPAIR)),--repair)
 
+install-into: $(READY) ## put it into a Supabase project that you have (DIR=../my-app SCHEMA=chat DRY_RUN=1)
+	@$(RUN)/python -m shared.install --into "$(or $(DIR),$(error which project? DIR=../my-app))" \
+		$(if $(SCHEMA),--schema $(SCHEMA)) $(if $(filter 1,$(DRY_RUN)),--dry-run)
+
 usage: $(READY) ## what the project's users used, and what is stored of them (DAYS=30)
 	@$(RUN)/python -m shared.usage --days $(or $(DAYS),30)
 
@@ -70,6 +74,9 @@ test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200, OPERATION
 	@FAULT_TURNS=$(or $(TURNS),1000) FAULT_STREAMS=$(or $(STREAMS),200) \
 		CHAOS_OPERATIONS=$(or $(OPERATIONS),6000) $(RUN)/pytest -s \
 		tests/faults/test_kill_loop.py tests/faults/test_streams.py tests/faults/test_chaos.py
+
+test-steps: $(READY) ## what goes in steps, through a gateway that cuts calls (MESSAGES=200000)
+	@STEPS_MESSAGES=$(or $(MESSAGES),200000) $(RUN)/pytest -s tests/faults/test_gateway_time.py
 
 check: lint types imports test ## what CI runs
 

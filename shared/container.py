@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 from shared.auth.authenticator import Authenticator
 from shared.auth.jwks import JwksCache
 from shared.config import ConfigurationError, Settings
-from shared.integrity import IntegrityMonitor
+from shared.integrity import StoreHealth
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
+from shared.shares import Shares
 
 if TYPE_CHECKING:
     import asyncio
-
-    from httpx import AsyncClient
 
     from shared.ai.protocol import Engine, Summariser
     from shared.imports.importer import Importer
@@ -44,11 +43,15 @@ class Container:
         self.http = create_pool(settings)
         jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
         self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
+        self.shares = Shares(settings)
         self.persistence = Persistence(
-            Store(Clients(settings, self.http), timeout=settings.store_timeout)
+            Store(
+                Clients(settings, self.http),
+                timeout=settings.store_timeout,
+                places=self.shares.calls,
+            )
         )
-        self._patient_pools: list[AsyncClient] = []
-        self.damage = IntegrityMonitor(self.persistence)
+        self.health = StoreHealth(self.persistence)
 
     @cached_property
     def turns(self) -> TurnRunner:
@@ -62,35 +65,16 @@ class Container:
         settings = self.settings
         engine = self._engine or _configured_engine(settings)
         broadcaster = Broadcaster(self.http, settings)
-        return build_runner(self.persistence, engine, broadcaster, self.summaries, settings)
+        return build_runner(
+            self.persistence, engine, broadcaster, self.summaries, settings, self.shares.turns
+        )
 
     @cached_property
     def importer(self) -> Importer:
-        """The importer of files, whose calls to the store may take longer than others."""
+        """The importer of files."""
         from shared.imports.importer import Importer
 
-        return Importer(
-            self._persistence_within(self.settings.import_timeout),
-            max_bytes=self.settings.max_import_bytes,
-        )
-
-    async def patient_persistence(self) -> Persistence:
-        """Return the store for removals, which may take long: whether it is there shows at once.
-
-        Raises StoreUnavailableError where it isn't.
-        """
-        await self.persistence.ping()
-        return self._removals
-
-    @cached_property
-    def _removals(self) -> Persistence:
-        return self._persistence_within(self.settings.removal_timeout)
-
-    def _persistence_within(self, timeout: float) -> Persistence:
-        patient = self.settings.model_copy(update={"store_timeout": timeout})
-        pool = create_pool(patient)
-        self._patient_pools.append(pool)
-        return Persistence(Store(Clients(patient, pool), timeout=timeout))
+        return Importer(self.persistence, max_bytes=self.settings.max_import_bytes)
 
     @cached_property
     def summaries(self) -> Summaries:
@@ -116,8 +100,7 @@ class Container:
             deadline = time.monotonic() + self.settings.drain_seconds
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
-        for pool in (*self._patient_pools, self.http):
-            await pool.aclose()
+        await self.http.aclose()
 
 
 def _configured_engine(settings: Settings) -> Engine:

@@ -14,24 +14,26 @@ AppError
 │   ├── RetentionPolicyNotFoundError
 │   └── LegalHoldNotFoundError
 ├── MethodNotAllowedError 405
-├── UploadTooSlowError 408
+├── RequestTooSlowError 408
 ├── TurnInProgressError 409
 ├── LegalHoldError 409
+├── ImportIncompleteError 409
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
 ├── SearchTooBroadError 422
 ├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
+├── TooManyRequestsError 429
 ├── TooManyTokensError 429
 ├── TooManyBytesError 429
 ├── InternalError 500
 ├── PdfNotInstalledError 501
 └── UnavailableError 503
     ├── ImportBusyError
-    ├── ImportIncompleteError
     ├── PdfBusyError
     ├── SchemaBehindError
+    ├── SchemaNotServedError
     ├── StoreUnavailableError
     └── ReplyNotStoredError
 
@@ -165,10 +167,10 @@ class MethodNotAllowedError(AppError):
     status = 405
 
 
-class UploadTooSlowError(AppError):
-    """The file came too slowly; send it again."""
+class RequestTooSlowError(AppError):
+    """The request came too slowly; send it again."""
 
-    code = "upload_too_slow"
+    code = "request_too_slow"
     status = 408
 
 
@@ -183,6 +185,13 @@ class LegalHoldError(AppError):
     """A legal hold keeps this from being removed."""
 
     code = "legal_hold"
+    status = 409
+
+
+class ImportIncompleteError(AppError):
+    """What was imported of the file so far has been removed meanwhile; nothing more is taken."""
+
+    code = "import_incomplete"
     status = 409
 
 
@@ -228,6 +237,16 @@ class TooManyTurnsError(AppError):
     status = 429
 
 
+class TooManyRequestsError(AppError):
+    """Too many of your requests are under way; wait until one has ended."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str | None = None, **more: Any) -> None:
+        super().__init__(message, **{"retry_after": 2, **more})
+
+
 class TooManyTokensError(AppError):
     """Too many tokens this day."""
 
@@ -261,15 +280,17 @@ class UnavailableError(AppError):
 
     code = "unavailable"
     status = 503
+    seconds: ClassVar[int] = 2  # until it is worth asking again, where nothing else is said
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
-        super().__init__(message, **{"retry_after": 2, **more})
+        super().__init__(message, **{"retry_after": self.seconds, **more})
 
 
 class PdfBusyError(UnavailableError):
     """Other PDFs are being made right now; try again."""
 
     code = "pdf_busy"
+    seconds = 10
 
 
 class StoreUnavailableError(UnavailableError):
@@ -282,6 +303,13 @@ class SchemaBehindError(UnavailableError):
     """The store's schema is older than these functions: its migrations are still to be applied."""
 
     code = "schema_behind"
+    seconds = 30
+
+
+class SchemaNotServedError(UnavailableError):
+    """The Data API doesn't serve the schema that these functions are set to."""
+
+    code = "schema_not_served"
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
         super().__init__(message, **{"retry_after": 30, **more})
@@ -291,12 +319,7 @@ class ImportBusyError(UnavailableError):
     """Other files are being read right now, or another one of yours; try again."""
 
     code = "import_busy"
-
-
-class ImportIncompleteError(UnavailableError):
-    """The import could not be completed, and nothing was imported; send the file again."""
-
-    code = "import_incomplete"
+    seconds = 10
 
 
 class ReplyNotStoredError(UnavailableError):

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         ),
         description="The service's API key, or several while one replaces another.",
     )
+    database_schema: str = Field(
+        default="public",
+        pattern="^[a-z_][a-z0-9_]*$",
+        description="The schema that `python -m shared.install` was given, if not `public`.",
+    )
     supabase_jwt_secret: SecretStr | None = Field(
         default=None,
         min_length=32,
@@ -103,6 +108,13 @@ class Settings(BaseSettings):
     )
 
     store_timeout: Seconds = Field(default=8, description="Deadline of one call to the store.")
+    store_connections: int = Field(
+        default=10,
+        ge=3,
+        le=1000,
+        description="Calls to the store that one process makes at a time. PostgREST's pool, which"
+        " has ten connections by default, serves the whole project.",
+    )
     realtime_timeout: Seconds = Field(
         default=0.5, description="The most that live events may delay a turn."
     )
@@ -138,7 +150,9 @@ class Settings(BaseSettings):
         default=25, description="How long running turns may take to end when the process is to."
     )
     max_concurrent_turns: int = Field(
-        default=256, gt=0, description="Turns that one process runs at a time; more get a 503."
+        default=256,
+        gt=0,
+        description="Turns that one process runs at a time; sixteen of one user at most.",
     )
     turns_per_minute: int | None = Field(
         default=None, ge=0, description="Turns that a user may begin in a minute; unset: any."
@@ -169,12 +183,6 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0, description="Largest request body.")
     max_import_bytes: int = Field(
         default=64 * 1024 * 1024, gt=0, description="Largest file that import-conversation takes."
-    )
-    removal_timeout: Seconds = Field(
-        default=120, description="Deadline of a call that removes: a conversation, or a batch."
-    )
-    import_timeout: Seconds = Field(
-        default=120, description="Deadline of the call that commits an import."
     )
     cors_origins: Listed = Field(
         default=("*",), description="Origins that browsers may call from, separated by commas."

@@ -1,7 +1,8 @@
 -- Written by `make schema` from supabase/schemas. Change the schema there.
 
 -- What all the others stand on: two extensions, and the schemas beside public. What is in public,
--- somebody calls or reads over the Data API, which serves no other schema.
+-- somebody calls or reads over the Data API, which serves no other schema. An extension that the
+-- project has already stays where it is.
 
 create extension if not exists pg_trgm with schema extensions;
 create extension if not exists btree_gin with schema extensions;
@@ -23,7 +24,7 @@ create function public.ping()
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('version', '20261127000000');
+    select jsonb_build_object('version', '20261127000001');
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
@@ -63,6 +64,7 @@ create table public.conversations (
     archived_at timestamptz,
     imported jsonb,
     restored_at timestamptz,
+    deleting_since timestamptz,
 
     constraint conversations_pkey primary key (id),
     constraint conversations_user_id_id_key unique (user_id, id),
@@ -84,13 +86,18 @@ create unique index conversations_imported_key
     where imported is not null;
 
 -- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at on public.conversations (updated_at);
+create index idx_conversations_updated_at on public.conversations (updated_at, id);
+
+-- What removals read, and each look at messages: there is next to nothing in it.
+create index idx_conversations_deleting
+    on public.conversations (user_id, id)
+    where deleting_since is not null;
 
 alter table public.conversations enable row level security;
 
 create policy select_own on public.conversations
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 create policy insert_own on public.conversations
     for insert to authenticated
@@ -98,12 +105,12 @@ create policy insert_own on public.conversations
 
 create policy update_own on public.conversations
     for update to authenticated
-    using (user_id = (select auth.uid()))
+    using (user_id = (select auth.uid()) and deleting_since is null)
     with check (user_id = (select auth.uid()));
 
 create policy delete_own on public.conversations
     for delete to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 -- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
 -- and the owner never changes.
@@ -121,6 +128,43 @@ comment on column public.conversations.last_seq is 'The seq of the newest messag
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
+comment on column public.conversations.deleting_since is 'Since when it is being deleted, or from when on it is to be: to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+
+-- The conversations that are there. The row of a long one that is being deleted stays until it is
+-- empty: whatever reads conversations reads them here, but for what removes them.
+create view private.conversations
+with (security_invoker = true)
+as
+select id, user_id, project_id, title, metadata, last_seq, created_at, updated_at, archived_at,
+       imported, restored_at
+from public.conversations
+where deleting_since is null;
+
+revoke all on table private.conversations from public, anon, authenticated, service_role;
+grant select on table private.conversations to authenticated, service_role;
+grant update (title, archived_at) on table private.conversations to authenticated, service_role;
+
+comment on view private.conversations is 'Conversations without those that are being deleted, as far as the caller may see them.';
+
+-- Runs as its owner, because the policies hide from a caller which rows are being deleted.
+create function private.being_deleted(user_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    return array(
+        select c.id
+        from public.conversations as c
+        where c.user_id = being_deleted.user_id
+          and c.deleting_since is not null
+    );
+end;
+$$;
+
+revoke all on function private.being_deleted from public, anon, authenticated, service_role;
+grant execute on function private.being_deleted to authenticated, service_role;
+comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
@@ -240,7 +284,13 @@ alter table public.turns enable row level security;
 
 create policy select_own on public.turns
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
 
 -- Withheld from clients: every write. Turns are opened and closed by the backend's functions,
 -- so there is no policy for insert, update or delete.
@@ -301,9 +351,17 @@ create index idx_messages_created_at
 
 alter table public.messages enable row level security;
 
+-- Of what is being deleted nothing is seen. Asked in two parts: mostly there is none, and the planner
+-- takes a comparison with an array that it doesn't know for one that leaves next to nothing.
 create policy select_own on public.messages
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
 
 -- That the conversation is the caller's, the foreign key says.
 create policy insert_own_user_row on public.messages
@@ -343,13 +401,21 @@ as $$
 declare
     v_last_seq bigint;
     v_updated_at timestamptz;
+    v_is_leaving boolean;
     v_bytes_per_day bigint;
 begin
-    select c.last_seq, c.updated_at, (select l.bytes_per_day from private.limits as l)
-    into v_last_seq, v_updated_at, v_bytes_per_day
+    select c.last_seq, c.updated_at, c.deleting_since is not null,
+           (select l.bytes_per_day from private.limits as l)
+    into v_last_seq, v_updated_at, v_is_leaving, v_bytes_per_day
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
+
+    if v_is_leaving then
+        -- Its row is still there: with an id that nobody has, the foreign key refuses this one as
+        -- that of a conversation that is gone.
+        new.conversation_id := gen_random_uuid();
+    end if;
 
     new.seq := v_last_seq + 1;
     new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
@@ -457,8 +523,13 @@ grant execute on function private.broadcast_status to service_role;
 comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
--- There is no policy for insert, so clients can't send.
-create policy listen_to_own_conversation on realtime.messages
+-- There is no policy for insert, so clients can't send. As text, since the migration that makes it
+-- stands by itself, and the doctor prints it where it is missing.
+create function private.listen_policy()
+returns text
+language sql immutable security invoker set search_path = ''
+as $$
+    select $policy$create policy listen_to_own_conversation on realtime.messages
     for select to authenticated
     using (
         realtime.messages.extension = 'broadcast'
@@ -468,7 +539,11 @@ create policy listen_to_own_conversation on realtime.messages
             where conversations.user_id = (select auth.uid())
               and 'conversation:' || conversations.id::text = (select realtime.topic())
         )
-    );
+    );$policy$;
+$$;
+
+revoke all on function private.listen_policy from public, anon, authenticated, service_role;
+comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
 -- their content goes at once with their conversation, whoever deletes it. Runs as its owner, because
@@ -654,13 +729,9 @@ begin
         limit 1;
 
         if found then
-            raise exception 'Too many turns this %.', v_limit.name
-                using errcode = 'PT429',
-                      detail = 'too_many_turns',
-                      hint = format(
-                          'Try again in %s seconds.',
-                          greatest(1, ceil(extract(epoch from v_next - now())))
-                      );
+            raise exception 'Too many turns this %. Try again in % seconds.',
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - now())))
+                using errcode = 'PT429', detail = 'too_many_turns';
         end if;
     end loop;
 
@@ -690,13 +761,9 @@ begin
     limit 1;
 
     if found then
-        raise exception 'Too many tokens this day.'
-            using errcode = 'PT429',
-                  detail = 'too_many_tokens',
-                  hint = format(
-                      'Try again in %s seconds.',
-                      greatest(1, ceil(extract(epoch from v_next - now())))
-                  );
+        raise exception 'Too many tokens this day. Try again in % seconds.',
+            greatest(1, ceil(extract(epoch from v_next - now())))
+            using errcode = 'PT429', detail = 'too_many_tokens';
     end if;
 end;
 $$;
@@ -788,7 +855,13 @@ alter table public.summaries enable row level security;
 
 create policy select_own on public.summaries
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
 
 -- Withheld from clients: every write. Only this table says what the AI may take for a summary of
 -- ours: is_summary and metadata may come from anywhere that messages are copied from.
@@ -828,7 +901,7 @@ declare
     v_messages jsonb;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
     if not found then
@@ -945,7 +1018,7 @@ declare
     v_message jsonb;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
 
@@ -1047,7 +1120,7 @@ begin
     perform private.require_self(user_id);
 
     select least(before, c.last_seq + 1) into v_before
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
     if not found then
@@ -1203,11 +1276,16 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation private.conversations;
 begin
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = describe_rows.user_id and c.id = turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
 
     return jsonb_build_object(
         'outcome', outcome,
@@ -1264,7 +1342,7 @@ $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
 
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip.
@@ -1345,7 +1423,7 @@ declare
     v_message public.messages;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = complete_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1370,15 +1448,6 @@ begin
         return private.describe_rows(
             user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
         );
-    end if;
-
-    if not exists (
-        select 1
-        from public.turns as t
-        where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
-    ) then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
     -- The same write came before, and its answer was lost on the way; or another's did.
@@ -1496,7 +1565,7 @@ declare
 begin
     if conversation_id is not null then
         select c.id into v_conversation_id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
         for update;
     end if;
@@ -1597,7 +1666,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = resume_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1783,6 +1852,45 @@ revoke all on function public.load_turn from public, anon, authenticated, servic
 grant execute on function public.load_turn to authenticated, service_role;
 comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
 
+-- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
+create function public.watch_turn(
+    user_id uuid,
+    turn_id uuid,
+    attempt integer,
+    draft_offset integer
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = watch_turn.user_id and t.id = watch_turn.turn_id;
+
+    if not found then
+        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
+    end if;
+
+    return jsonb_build_object(
+        'status', v_turn.status,
+        'attempt', v_turn.attempt,
+        'lease_expires_at', v_turn.lease_expires_at,
+        'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now(),
+        'draft_tail', case v_turn.attempt
+            when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
+            else v_turn.draft
+        end
+    );
+end;
+$$;
+
+revoke all on function public.watch_turn from public, anon, authenticated, service_role;
+grant execute on function public.watch_turn to service_role;
+comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters), or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail}. Raises PT404.';
+
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -1793,7 +1901,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = cancel_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1839,7 +1947,7 @@ declare
 begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 
@@ -1933,16 +2041,16 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation jsonb;
 begin
     perform private.require_self(create_conversation.user_id);
 
     insert into public.conversations (user_id, title, project_id, metadata)
     values (create_conversation.user_id, create_conversation.title,
             create_conversation.project_id, create_conversation.metadata)
-    returning * into v_conversation;
+    returning to_jsonb(conversations) - 'deleting_since' into v_conversation;
 
-    return to_jsonb(v_conversation);
+    return v_conversation;
 end;
 $$;
 
@@ -1961,7 +2069,7 @@ begin
     perform private.require_self(get_conversation.user_id);
 
     select to_jsonb(c) into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
 
     if not found then
@@ -1994,7 +2102,7 @@ declare
     c_page_bytes constant integer := 8000000;
     c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
     v_limit constant integer := least(greatest(page_size, 1), 200);
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_open_turn jsonb;
     v_room integer;
     v_first bigint;
@@ -2007,7 +2115,7 @@ begin
     perform private.require_self(load_conversation.user_id);
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
 
     if not found then
@@ -2160,7 +2268,7 @@ begin
                    ) over newest_first as bytes_so_far
             from (
                 select *
-                from public.conversations as c
+                from private.conversations as c
                 where c.user_id = list_conversations.user_id
                   and (c.archived_at is not null) = list_conversations.archived
                   and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
@@ -2214,7 +2322,7 @@ declare
 begin
     perform private.require_self(update_conversation.user_id);
 
-    update public.conversations as c
+    update private.conversations as c
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
@@ -2234,33 +2342,6 @@ $$;
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
 comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
-
--- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
--- user's statement may on a hosted project. The Data API takes the limit from here.
-create function public.delete_conversation(user_id uuid, conversation_id uuid)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-set lock_timeout = '2s'
-set statement_timeout = '10min'
-as $$
-#variable_conflict use_column
-begin
-    perform private.require_self(delete_conversation.user_id);
-
-    delete from public.conversations as c
-    where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return jsonb_build_object('id', conversation_id);
-end;
-$$;
-
-revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
-grant execute on function public.delete_conversation to authenticated, service_role;
-comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';
 
 -- How text becomes words: folded, taken apart, and in stretches of bounded size.
 
@@ -2513,9 +2594,17 @@ create table search.documents (
 );
 
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
-create index idx_documents_words
-    on search.documents
-    using gin (user_id, words, search.long_words(starts_at, words) extensions.gin_trgm_ops);
+-- pg_trgm stands where the project had it before: its operators are named by that schema.
+do $$
+begin
+    execute format(
+        'create index idx_documents_words
+            on search.documents
+            using gin (user_id, words, search.long_words(starts_at, words) %s.gin_trgm_ops)',
+        (select extnamespace::regnamespace from pg_extension where extname = 'pg_trgm')
+    );
+end;
+$$;
 
 alter table search.documents enable row level security;
 
@@ -2652,7 +2741,7 @@ begin
     -- messages in the next statement's sight: only then may its watermark go.
     v_free := array(
         select c.id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = index_messages.user_id and c.id = any (v_ids)
         order by c.id
         for no key update skip locked
@@ -3091,7 +3180,7 @@ begin
             -- With a limit it is looked up, whatever the planner takes the tables for.
             cross join lateral (
                 select c.project_id, c.archived_at
-                from public.conversations as c
+                from private.conversations as c
                 where c.user_id = find_messages.user_id and c.id = d.conversation_id
                 limit 1
             ) as its
@@ -3328,7 +3417,7 @@ begin
     ) as m
     cross join lateral (
         select *
-        from public.conversations as o
+        from private.conversations as o
         where o.user_id = search_messages.user_id and o.id = m.conversation_id
         limit 1
     ) as c;
@@ -3353,62 +3442,64 @@ comment on function public.search_messages is 'A page of hits in the caller''s o
 
 -- What an export reads, as the caller, under row-level security. A conversation is exported as of
 -- the last_seq that its first page named: messages are append-only and their seq has no gaps, so
--- 1 ... last_seq is a snapshot, however long the reading takes.
+-- 1 ... last_seq is a snapshot, however long the reading takes. Each call is bounded in rows and in
+-- bytes, and reads not much more than it answers: a row may have megabytes.
 
-create function public.export_messages(
+-- Goes through the messages one by one, and ends with the one that is too much. Metadata counts as
+-- it is sent: stored, it is compressed.
+create function private.measure_messages(
     user_id uuid,
     conversation_id uuid,
-    after bigint default 0,
-    until bigint default null,
-    page_size integer default 500,
-    page_bytes integer default 1000000
+    after bigint,
+    most bigint,
+    most_bytes bigint
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
-    v_last bigint;
-    v_messages jsonb;
+    v_message record;
+    v_until bigint := after;
+    v_bytes bigint := 0;
 begin
-    perform private.require_self(export_messages.user_id);
-
-    select c.* into v_conversation
-    from public.conversations as c
-    where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
-    v_last := least(
-        coalesce(until, v_conversation.last_seq), after + least(greatest(page_size, 1), 1000)
-    );
-
-    -- A page has a size in bytes too, so that long messages can't make it a large one: it ends
-    -- before the message that would take it over, unless that is its first. Metadata counts as it
-    -- is sent: stored, it is compressed.
-    with sized as (
-        select m.*,
-               sum(
-                   octet_length(m.content)
-                   + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text)
-               ) over (order by m.seq) as bytes_so_far,
-               row_number() over (order by m.seq) as place
+    for v_message in
+        select m.seq,
+               octet_length(m.content) + coalesce(octet_length(m.generated_code), 0)
+                   + octet_length(m.metadata::text) as bytes
         from public.messages as m
-        where m.user_id = export_messages.user_id
-          and m.conversation_id = export_messages.conversation_id
-          and m.seq > export_messages.after
-          and m.seq <= v_last
-    )
-    -- metadata as text: a number in it may have more digits than readers of JSON keep.
+        where m.user_id = measure_messages.user_id
+          and m.conversation_id = measure_messages.conversation_id
+          and m.seq > measure_messages.after
+        order by m.seq
+        limit greatest(most, 0)
+    loop
+        exit when v_bytes + v_message.bytes > most_bytes;
+        v_until := v_message.seq;
+        v_bytes := v_bytes + v_message.bytes;
+    end loop;
+    return jsonb_build_object('until', v_until, 'bytes', v_bytes);
+end;
+$$;
+
+revoke all on function private.measure_messages from public, anon, authenticated, service_role;
+grant execute on function private.measure_messages to authenticated, service_role;
+comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
+
+-- metadata as text: a number in it may have more digits than readers of JSON keep.
+create function private.exported_messages(
+    user_id uuid,
+    conversation_id uuid,
+    after bigint,
+    until bigint
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
     select coalesce(jsonb_agg(
-        to_jsonb(s) - 'bytes_so_far' - 'place'
+        to_jsonb(m)
         || jsonb_build_object(
-            'metadata', s.metadata::text,
+            'metadata', m.metadata::text,
             'turn', (
                 select jsonb_build_object(
                     'id', t.id,
@@ -3428,21 +3519,65 @@ begin
                     'cancel_requested_at', t.cancel_requested_at
                 )
                 from public.turns as t
-                where t.user_id = s.user_id and t.id = s.turn_id
-                  and s.role = 'user'
+                where t.user_id = exported_messages.user_id and t.id = m.turn_id
+                  and m.role = 'user'
             )
         )
-        order by s.seq
+        order by m.seq
     ), '[]')
-    into v_messages
-    from sized as s
-    where s.place = 1
-       or s.bytes_so_far <= page_bytes;
+    from public.messages as m
+    where m.user_id = exported_messages.user_id
+      and m.conversation_id = exported_messages.conversation_id
+      and m.seq > exported_messages.after
+      and m.seq <= exported_messages.until;
+$$;
+
+revoke all on function private.exported_messages from public, anon, authenticated, service_role;
+grant execute on function private.exported_messages to authenticated, service_role;
+comment on function private.exported_messages is 'Messages in order, each with the turn that it opened.';
+
+create function public.export_messages(
+    user_id uuid,
+    conversation_id uuid,
+    after bigint default 0,
+    until bigint default null,
+    page_size integer default 500,
+    page_bytes integer default 1000000
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+    v_last bigint;
+    v_measured jsonb;
+begin
+    perform private.require_self(export_messages.user_id);
+
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = export_messages.user_id
+      and c.id = export_messages.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    v_last := least(
+        coalesce(until, v_conversation.last_seq), after + least(greatest(page_size, 1), 1000)
+    );
+    v_measured := private.measure_messages(user_id, conversation_id, after, v_last - after, page_bytes);
 
     return jsonb_build_object(
         'conversation',
         to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text),
-        'messages', v_messages
+        'messages',
+        private.exported_messages(
+            user_id, conversation_id, after,
+            greatest((v_measured ->> 'until')::bigint, least(after + 1, v_last))
+        )
     );
 end;
 $$;
@@ -3451,56 +3586,468 @@ revoke all on function public.export_messages from public, anon, authenticated, 
 grant execute on function public.export_messages to authenticated, service_role;
 comment on function public.export_messages is 'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
+-- By id, which never changes: activity during an export moves nothing over a page's end.
 create function public.export_conversations(
     user_id uuid,
     after uuid default null,
-    page_size integer default 500
+    until uuid default null,
+    page_size integer default 1000,
+    page_bytes integer default 1000000
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
+#variable_conflict use_column
 declare
-    v_ids jsonb;
+    c_conversations constant integer := 500;
+    v_conversation record;
+    v_measured jsonb;
+    v_rows bigint := least(greatest(page_size, 1), 1000);
+    v_bytes bigint := page_bytes;
+    v_until bigint;
+    v_ids uuid[] := '{}';
+    v_untils bigint[] := '{}';
 begin
-    perform private.require_self(user_id);
+    perform private.require_self(export_conversations.user_id);
 
-    -- By id, which never changes: activity during an export moves nothing over a page's end.
-    select coalesce(jsonb_agg(page.id order by page.id), '[]')
-    into v_ids
-    from (
-        select c.id
-        from public.conversations as c
+    for v_conversation in
+        select c.id, c.last_seq,
+               octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0) as bytes
+        from private.conversations as c
         where c.user_id = export_conversations.user_id
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
+          and c.id <= coalesce(export_conversations.until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
         order by c.id
-        limit least(greatest(page_size, 1), 1000)
-    ) as page;
+        limit c_conversations
+    loop
+        v_bytes := v_bytes - v_conversation.bytes;
+        v_measured := private.measure_messages(
+            user_id, v_conversation.id, 0, least(v_conversation.last_seq, v_rows), v_bytes
+        );
+        v_until := (v_measured ->> 'until')::bigint;
 
-    return jsonb_build_object('ids', v_ids);
+        if v_ids = '{}' then
+            v_until := greatest(v_until, least(v_conversation.last_seq, 1));
+        elsif v_bytes < 0 or v_until = 0 and v_conversation.last_seq > 0 then
+            exit;
+        end if;
+
+        v_ids := v_ids || v_conversation.id;
+        v_untils := v_untils || v_until;
+        v_rows := v_rows - v_until;
+        v_bytes := v_bytes - (v_measured ->> 'bytes')::bigint;
+        exit when v_until < v_conversation.last_seq;
+    end loop;
+
+    return jsonb_build_object('conversations', (
+        select coalesce(jsonb_agg(
+            jsonb_build_object(
+                'conversation', to_jsonb(c) || jsonb_build_object('metadata', c.metadata::text),
+                'messages', private.exported_messages(
+                    export_conversations.user_id, c.id, 0, chosen.until
+                )
+            )
+            order by c.id
+        ), '[]')
+        from unnest(v_ids, v_untils) as chosen (id, until)
+        join private.conversations as c
+            on c.user_id = export_conversations.user_id and c.id = chosen.id
+    ));
 end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
-comment on function public.export_conversations is 'The ids of a user''s conversations, archived ones too, in pages by id.';
+comment on function public.export_conversations is 'The next of a user''s conversations by id, archived ones too, each with its messages: {conversations: [{conversation, messages}]}. At most page_size messages and, beyond the first, page_bytes; the last conversation may lack some, which export_messages has.';
 
--- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
--- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
--- but commit_import writes: an imported reply can't be passed off as one of ours.
+create function public.plan_export(
+    user_id uuid,
+    after uuid default null,
+    most_bytes bigint default 30000000,
+    most_messages bigint default 50000,
+    most_conversations integer default 5000
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation record;
+    v_until uuid;
+    v_measured jsonb;
+    v_messages bigint := most_messages;
+    v_bytes bigint := most_bytes;
+begin
+    perform private.require_self(plan_export.user_id);
+
+    for v_conversation in
+        select c.id, c.last_seq, octet_length(c.metadata::text) as bytes
+        from private.conversations as c
+        where c.user_id = plan_export.user_id
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
+        order by c.id
+        limit most_conversations
+    loop
+        v_messages := v_messages - v_conversation.last_seq;
+        exit when v_messages < 0 and v_until is not null;
+
+        v_bytes := v_bytes - v_conversation.bytes;
+        v_measured := private.measure_messages(
+            user_id, v_conversation.id, 0, least(v_conversation.last_seq, most_messages), v_bytes
+        );
+        v_bytes := v_bytes - (v_measured ->> 'bytes')::bigint;
+        exit when (v_measured ->> 'until')::bigint < v_conversation.last_seq and v_until is not null;
+
+        v_until := v_conversation.id;
+        exit when v_bytes <= 0 or (v_measured ->> 'until')::bigint < v_conversation.last_seq;
+    end loop;
+
+    return jsonb_build_object(
+        'until', v_until,
+        'more', exists (
+            select 1
+            from private.conversations as c
+            where c.user_id = plan_export.user_id
+              and c.id > v_until
+        )
+    );
+end;
+$$;
+
+revoke all on function public.plan_export from public, anon, authenticated, service_role;
+grant execute on function public.plan_export to authenticated, service_role;
+comment on function public.plan_export is 'How far a part of an account''s export goes, by the ids of conversations: {until, more}. Always one conversation, however large, and further ones within so many bytes and messages.';
+
+-- What take_import_part does with each piece of a conversation: {place, first, is_last, conversation,
+-- messages}. `first` is the seq of its first message in the file's conversation; a conversation that
+-- fits in one part is one piece.
+
+create function private.take_piece(user_id uuid, import_id uuid, piece jsonb)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_header constant jsonb := piece -> 'conversation';
+    v_imported constant jsonb := v_header -> 'imported';
+    v_first constant bigint := (piece ->> 'first')::bigint;
+    v_here public.conversations;
+    v_original public.conversations;
+begin
+    v_here := private.conversation_imported_as(user_id, v_imported);
+
+    -- A hidden one is this, begun with an earlier piece. Else it makes way: another import has left
+    -- it unfinished, or it is being deleted.
+    if v_here.deleting_since is not null
+        and (
+            v_first = 1
+            or v_here.imported ->> 'import' <> import_id::text
+            or v_here.deleting_since <= now()
+        )
+    then
+        update public.conversations as c
+        set imported = c.imported - 'id',
+            deleting_since = least(c.deleting_since, now())
+        where c.user_id = take_piece.user_id and c.id = v_here.id;
+        v_here := null;
+    end if;
+
+    if v_here.deleting_since is null and v_here.id is not null then
+        return private.outcome_of_known(user_id, import_id, piece, v_here);
+    end if;
+
+    if v_here.id is null then
+        select c.* into v_original
+        from public.conversations as c
+        where c.user_id = take_piece.user_id
+          and c.id = (v_imported ->> 'conversationId')::uuid
+          and c.deleting_since is null;
+
+        if v_original.last_seq >= (v_header ->> 'last_seq')::bigint then
+            return private.outcome_of_known(user_id, import_id, piece, v_original);
+        end if;
+
+        v_here := private.begin_imported(user_id, import_id, piece);
+        if v_here.id is null then -- somebody else was faster
+            return private.take_piece(user_id, import_id, piece);
+        end if;
+    end if;
+
+    perform private.add_imported(user_id, piece, v_here);
+    return jsonb_build_object(
+        'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
+        'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+    );
+end;
+$$;
+
+revoke all on function private.take_piece from public, anon, authenticated, service_role;
+comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
+
+create function private.conversation_imported_as(user_id uuid, imported jsonb)
+returns public.conversations
+language sql volatile security invoker set search_path = ''
+as $$
+    select c.*
+    from public.conversations as c
+    where c.user_id = conversation_imported_as.user_id
+      and c.imported ->> 'source' = conversation_imported_as.imported ->> 'source'
+      and c.imported ->> 'id' = conversation_imported_as.imported ->> 'id'
+    for update;
+$$;
+
+revoke all on function private.conversation_imported_as from public, anon, authenticated, service_role;
+comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
+
+create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
+returns public.conversations
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_header constant jsonb := piece -> 'conversation';
+    v_conversation public.conversations;
+begin
+    if (piece ->> 'first')::bigint > 1 then
+        raise exception 'What was imported of the file so far has been removed meanwhile; nothing more is taken.'
+            using errcode = 'PT409', detail = 'import_incomplete';
+    end if;
+
+    insert into public.conversations
+        (user_id, project_id, title, metadata, created_at, updated_at, archived_at, imported)
+    values (
+        begin_imported.user_id,
+        (v_header ->> 'project_id')::uuid,
+        v_header ->> 'title',
+        (v_header ->> 'metadata')::jsonb,
+        (v_header ->> 'created_at')::timestamptz,
+        (v_header ->> 'updated_at')::timestamptz,
+        (v_header ->> 'archived_at')::timestamptz,
+        v_header -> 'imported' || jsonb_build_object('import', begin_imported.import_id)
+    )
+    on conflict do nothing
+    returning * into v_conversation;
+    return v_conversation;
+end;
+$$;
+
+revoke all on function private.begin_imported from public, anon, authenticated, service_role;
+comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
+
+-- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
+create function private.add_imported(
+    user_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_is_last constant boolean := (piece ->> 'is_last')::boolean;
+    v_before constant bigint := (piece ->> 'first')::bigint - 1;
+    v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
+    v_is_whole boolean;
+begin
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+    select (add_imported.conversation).id,
+           add_imported.user_id,
+           v_before + place,
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           (message ->> 'created_at')::timestamptz
+    from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
+    order by place;
+
+    -- What the doctor checks: no gap, and times that grow with the places.
+    select (add_imported.conversation).last_seq = v_before
+           and coalesce(bool_and(o.is_later), true)
+           and (not c_is_last or (
+               v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
+               and coalesce(max(o.created_at), '-infinity')
+                   <= (piece -> 'conversation' ->> 'updated_at')::timestamptz
+           ))
+    into v_is_whole
+    from (
+        select m.created_at,
+               m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
+        from public.messages as m
+        where m.user_id = add_imported.user_id
+          and m.conversation_id = (add_imported.conversation).id
+          and m.seq >= v_before
+    ) as o;
+
+    if not v_is_whole then
+        raise exception 'The messages of an imported conversation have no right order.'
+            using errcode = 'PT400', detail = 'invalid_import';
+    end if;
+
+    update public.conversations as c
+    set last_seq = v_last,
+        updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
+        imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
+        deleting_since = case when not c_is_last then now() + interval '1 hour' end
+    where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+end;
+$$;
+
+revoke all on function private.add_imported from public, anon, authenticated, service_role;
+comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
+
+-- One that is known by its content or a key doesn't grow: what has is another one.
+create function private.outcome_of_known(
+    user_id uuid,
+    import_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_imported constant jsonb := piece -> 'conversation' -> 'imported';
+    v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
+begin
+    if not c_imported ? 'checksum' then
+        v_grown := private.append_grown(user_id, import_id, piece, conversation);
+    end if;
+    return v_grown || jsonb_build_object(
+        'place', piece -> 'place',
+        'id', null,
+        'is_taken', false,
+        'known_id', (conversation).id,
+        'is_same', (conversation).imported ->> 'checksum' is not distinct from c_imported ->> 'checksum'
+    );
+end;
+$$;
+
+revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
+comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
+
+-- A message is known by the id that it has where it is from. What says something else now, or is on
+-- no path of the file any more, has changed.
+create function private.append_grown(
+    user_id uuid,
+    import_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_known jsonb;
+    v_newest_at timestamptz;
+    v_appended integer;
+    v_matched integer;
+    v_changed integer;
+begin
+    select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
+               where m.metadata -> 'imported' ->> 'id' is not null
+           ),
+           max(m.created_at)
+    into v_known, v_newest_at
+    from public.messages as m
+    where m.user_id = append_grown.user_id
+      and m.conversation_id = (append_grown.conversation).id;
+    v_known := coalesce(v_known, '{}');
+
+    with staged as (
+        select distinct on (key) key, place, message
+        from (
+            select (m.message ->> 'metadata')::jsonb -> 'imported' ->> 'id' as key,
+                   m.place, m.message
+            from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
+        ) as keyed
+        where key is not null
+        order by key, place
+    ),
+    new as (
+        select s.message, row_number() over (order by s.place) as nth
+        from staged as s
+        where not v_known ? s.key
+    ),
+    appended as (
+        insert into public.messages
+            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+        select (append_grown.conversation).id,
+               append_grown.user_id,
+               (append_grown.conversation).last_seq + n.nth,
+               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+               n.message ->> 'content',
+               n.message ->> 'generated_code',
+               (n.message ->> 'metadata')::jsonb,
+               greatest(
+                   v_newest_at,
+                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
+                       over (order by n.nth)
+               ) + n.nth * interval '1 microsecond'
+        from new as n
+        order by n.nth
+        returning created_at
+    )
+    select (select count(*) from appended),
+           count(*) filter (where v_known ? s.key),
+           count(*) filter (where v_known ->> s.key <> md5(s.message ->> 'content')),
+           coalesce((select max(a.created_at) from appended as a), v_newest_at)
+    into v_appended, v_matched, v_changed, v_newest_at
+    from staged as s;
+
+    if v_appended > 0 then
+        update public.conversations as c
+        set last_seq = c.last_seq + v_appended,
+            updated_at = greatest(c.updated_at, v_newest_at),
+            imported = c.imported || jsonb_build_object('at', now())
+                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
+                       then jsonb_build_object('lastSeq', c.last_seq + v_appended) else '{}' end
+        where c.user_id = append_grown.user_id and c.id = (append_grown.conversation).id;
+    end if;
+
+    -- With the last piece shows what the file has no more: all that was here but what was matched.
+    if (piece ->> 'is_last')::boolean then
+        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_known)) - v_matched - coalesce((
+            select sum((one ->> 'matched')::integer + (one ->> 'appended')::integer)
+            from private.import_parts as p
+            cross join lateral jsonb_array_elements(p.outcome) as o (one)
+            where p.user_id = append_grown.user_id
+              and p.import_id = append_grown.import_id
+              and one -> 'place' = piece -> 'place'
+        ), 0);
+    end if;
+
+    return jsonb_build_object(
+        'appended', v_appended, 'changed', greatest(v_changed, 0), 'matched', v_matched
+    );
+end;
+$$;
+
+revoke all on function private.append_grown from public, anon, authenticated, service_role;
+comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
+
+-- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
+-- repeated: what came of a part is written down with it. A conversation is there whole or not at
+-- all: one that needs several parts is hidden until its last one. What was imported, from where and
+-- when stands in conversations.imported, which nobody else writes: an imported reply can't be passed
+-- off as one of ours.
 
 create table private.import_parts (
     user_id uuid not null,
     import_id uuid not null,
     part integer not null,
-    conversations jsonb not null default '[]',
-    messages jsonb not null default '[]',
-    staged_at timestamptz not null default now(),
+    outcome jsonb, -- null while it is being taken
+    is_over boolean not null default false, -- the last part; the same file is another import then
+    taken_at timestamptz not null default now(),
 
     constraint import_parts_pkey primary key (user_id, import_id, part),
     constraint import_parts_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
-    constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
+    constraint import_parts_outcome_array check (jsonb_typeof(outcome) = 'array')
 );
 
 alter table private.import_parts enable row level security;
@@ -3508,38 +4055,162 @@ alter table private.import_parts enable row level security;
 -- Written out, so that it isn't taken for one that was forgotten.
 create policy withheld on private.import_parts for select to authenticated using (false);
 
--- Withheld from clients: everything. Withheld from the service: update.
+-- Withheld from clients: everything. Withheld from the service: insert, update; take_import_part,
+-- which runs as its owner, alone writes them.
 revoke all on table private.import_parts from public, anon, authenticated, service_role;
-grant select, insert, delete on table private.import_parts to service_role;
+grant select, delete on table private.import_parts to service_role;
 
-comment on table private.import_parts is 'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+comment on table private.import_parts is 'What came of the parts of files that are being imported: ids and counts, nothing of their content; gone an hour after the last of them. No policy for select, insert, update, delete: take_import_part alone writes them.';
 
-create function public.stage_import(
+-- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
+-- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
+-- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
+create function public.take_import_part(
     user_id uuid,
     import_id uuid,
     part integer,
-    conversations jsonb,
-    messages jsonb
+    pieces jsonb default null,
+    is_over boolean default false
 )
 returns jsonb
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_outcome jsonb;
 begin
-    insert into private.import_parts (import_id, part, user_id, conversations, messages)
-    values (
-        stage_import.import_id, stage_import.part, stage_import.user_id,
-        stage_import.conversations, stage_import.messages
-    )
+    if part = 0 then
+        perform private.forget_import_that_is_over(user_id, import_id);
+    end if;
+
+    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    if v_outcome is not null or pieces is null then
+        return jsonb_build_object('outcome', v_outcome);
+    end if;
+
+    -- Calls of one import queue here, and behind them whoever erases the account.
+    insert into private.import_parts (user_id, import_id, part)
+    values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
     on conflict on constraint import_parts_pkey do nothing;
 
-    return jsonb_build_object('part', stage_import.part);
+    perform 1
+    from private.import_parts as p
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part in (0, take_import_part.part)
+    order by p.part
+    for update;
+
+    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    if v_outcome is not null then
+        return jsonb_build_object('outcome', v_outcome);
+    end if;
+
+    -- An erasure removes the parts, and what follows of the file is not taken any more.
+    if (
+        select count(*)
+        from private.import_parts as p
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and p.part < take_import_part.part
+    ) < part then
+        raise exception 'What was imported of the file so far has been removed meanwhile; nothing more is taken.'
+            using errcode = 'PT409', detail = 'import_incomplete';
+    end if;
+
+    perform set_config('message_persistence.importing', 'on', true);
+    select coalesce(jsonb_agg(
+        private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
+        order by place
+    ), '[]')
+    into v_outcome
+    from jsonb_array_elements(pieces) with ordinality as p (piece, place);
+    perform set_config('message_persistence.importing', '', true);
+
+    update private.import_parts as p
+    set outcome = v_outcome,
+        is_over = take_import_part.is_over,
+        taken_at = clock_timestamp()
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part = take_import_part.part;
+    return jsonb_build_object('outcome', v_outcome);
 end;
 $$;
 
-revoke all on function public.stage_import from public, anon, authenticated, service_role;
-grant execute on function public.stage_import to service_role;
-comment on function public.stage_import is 'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+revoke all on function public.take_import_part from public, anon, authenticated, service_role;
+grant execute on function public.take_import_part to service_role;
+comment on function public.take_import_part is 'Takes a part of a file, after those before it: {outcome: [{place, id, is_taken, known_id, is_same, appended, changed}]}, one for each piece of a conversation. Taking it again does nothing and answers the same; without pieces it only says what came of it, null for nothing yet. Raises PT400, PT409.';
+
+create function private.outcome_of_part(user_id uuid, import_id uuid, part integer)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select p.outcome
+    from private.import_parts as p
+    where p.user_id = outcome_of_part.user_id
+      and p.import_id = outcome_of_part.import_id
+      and p.part = outcome_of_part.part
+      and not exists (
+          select 1
+          from jsonb_array_elements(p.outcome) as o (one)
+          where (one ->> 'is_taken')::boolean
+            and not exists (
+                select 1
+                from public.conversations as c
+                where c.user_id = outcome_of_part.user_id
+                  and c.id = (one ->> 'id')::uuid
+            )
+      );
+$$;
+
+revoke all on function private.outcome_of_part from public, anon, authenticated, service_role;
+comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
+
+create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
+returns void
+language sql volatile security invoker set search_path = ''
+as $$
+    delete from private.import_parts as p
+    where p.user_id = forget_import_that_is_over.user_id
+      and p.import_id = forget_import_that_is_over.import_id
+      and exists (
+          select 1
+          from private.import_parts as o
+          where o.user_id = forget_import_that_is_over.user_id
+            and o.import_id = forget_import_that_is_over.import_id
+            and o.is_over
+      );
+$$;
+
+revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
+comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
+
+-- Runs as its owner, because the service may not say since when a conversation is to be removed.
+create function private.end_imports(user_id uuid)
+returns bigint
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_count bigint;
+begin
+    delete from private.import_parts as p
+    where p.user_id = end_imports.user_id;
+    get diagnostics v_count = row_count;
+
+    update public.conversations as c
+    set deleting_since = now()
+    where c.user_id = end_imports.user_id
+      and c.deleting_since > now();
+    return v_count;
+end;
+$$;
+
+revoke all on function private.end_imports from public, anon, authenticated, service_role;
+grant execute on function private.end_imports to service_role;
+comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
 
 create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
@@ -3560,7 +4231,7 @@ $$;
 
 revoke all on function public.discard_import from public, anon, authenticated, service_role;
 grant execute on function public.discard_import to service_role;
-comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
+comment on function public.discard_import is 'Forgets what came of the parts of an import: it can''t be gone on with any more.';
 
 -- A listing: it reads over all users, and discard_import then writes for one.
 create function public.list_imports_left_behind(most integer default 100)
@@ -3571,319 +4242,15 @@ as $$
     from (
         select p.user_id, p.import_id
         from private.import_parts as p
-        where p.staged_at < now() - interval '1 hour'
         group by p.user_id, p.import_id
+        having max(p.taken_at) < now() - interval '1 hour'
         limit list_imports_left_behind.most
     ) as behind;
 $$;
 
 revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
 grant execute on function public.list_imports_left_behind to service_role;
-comment on function public.list_imports_left_behind is 'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
-
--- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
--- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
--- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
-create function public.commit_import(user_id uuid, import_id uuid, parts integer)
-returns jsonb
-language plpgsql volatile security definer set search_path = ''
-set lock_timeout = '2s'
-set statement_timeout = '10min'
-as $$
-#variable_conflict use_column
-declare
-    v_taken uuid[];
-    v_grown jsonb;
-    v_outcome jsonb;
-begin
-    -- Two commits of one import queue here.
-    perform 1
-    from private.import_parts as p
-    where p.user_id = commit_import.user_id
-      and p.import_id = commit_import.import_id
-    for update;
-
-    if (
-        select count(*)
-        from private.import_parts as p
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) is distinct from commit_import.parts then
-        raise exception 'The import is not complete any more; import the file again.'
-            using errcode = 'PT503', detail = 'import_incomplete';
-    end if;
-
-    -- Not those that are here already: as themselves, whole, or by an import of the same thing.
-    with headers as (
-        select p.part, h.place, h.header
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.conversations)
-            with ordinality as h (header, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ),
-    taken as (
-        insert into public.conversations
-            (id, user_id, project_id, title, metadata, last_seq, created_at, updated_at,
-             archived_at, imported)
-        select (header ->> 'id')::uuid,
-               commit_import.user_id,
-               (header ->> 'project_id')::uuid,
-               header ->> 'title',
-               (header ->> 'metadata')::jsonb,
-               (header ->> 'last_seq')::bigint,
-               (header ->> 'created_at')::timestamptz,
-               (header ->> 'updated_at')::timestamptz,
-               (header ->> 'archived_at')::timestamptz,
-               header -> 'imported' || jsonb_build_object(
-                   'at', now(), 'import', commit_import.import_id, 'lastSeq', header -> 'last_seq'
-               )
-        from headers
-        where not exists (
-            select 1
-            from public.conversations as c
-            where c.user_id = commit_import.user_id
-              and c.id = (header -> 'imported' ->> 'conversationId')::uuid
-              and c.last_seq >= (header ->> 'last_seq')::bigint
-        )
-        order by part, place
-        on conflict do nothing
-        returning id
-    )
-    select coalesce(array_agg(id), '{}') into v_taken from taken;
-
-    perform set_config('message_persistence.importing', 'on', true);
-
-    insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
-    select (message ->> 'conversation_id')::uuid,
-           commit_import.user_id,
-           row_number() over (
-               partition by message ->> 'conversation_id' order by part, place
-           ),
-           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-           message ->> 'content',
-           message ->> 'generated_code',
-           (message ->> 'metadata')::jsonb,
-           (message ->> 'created_at')::timestamptz
-    from (
-        select p.part, m.place, m.message
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) as staged
-    where (message ->> 'conversation_id')::uuid = any (v_taken)
-    order by part, place;
-
-    v_grown := private.append_grown(commit_import.user_id, commit_import.import_id, v_taken);
-
-    perform set_config('message_persistence.importing', '', true);
-    perform private.require_whole(commit_import.user_id, v_taken);
-
-    select coalesce(jsonb_agg(
-        jsonb_build_object(
-            'id', header -> 'id',
-            'is_taken', (header ->> 'id')::uuid = any (v_taken),
-            'known_id', coalesce(copy.id, original.id),
-            'is_same',
-            copy.imported ->> 'checksum' is not distinct from header -> 'imported' ->> 'checksum',
-            'appended', coalesce((v_grown -> (header ->> 'id') ->> 'appended')::integer, 0),
-            'changed', coalesce((v_grown -> (header ->> 'id') ->> 'changed')::integer, 0)
-        )
-        order by part, place
-    ), '[]')
-    into v_outcome
-    from (
-        select p.part, h.place, h.header
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.conversations)
-            with ordinality as h (header, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) as headers
-    left join public.conversations as original
-        on original.user_id = commit_import.user_id
-        and original.id = (header -> 'imported' ->> 'conversationId')::uuid
-    left join public.conversations as copy
-        on copy.user_id = commit_import.user_id
-        and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
-        and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
-
-    delete from private.import_parts as p
-    where p.user_id = commit_import.user_id
-      and p.import_id = commit_import.import_id;
-    return jsonb_build_object('conversations', v_outcome);
-end;
-$$;
-
-revoke all on function public.commit_import from public, anon, authenticated, service_role;
-grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same, appended, changed}]} in the order staged. One that is here already is not taken; what its file has more is appended to it. Raises PT400, PT503.';
-
-create function private.require_whole(user_id uuid, conversation_ids uuid[])
-returns void
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-    if exists (
-        select 1
-        from public.conversations as c
-        left join lateral (
-            select count(*) as messages,
-                   min(m.seq) as first_seq,
-                   max(m.seq) as newest_seq,
-                   max(m.created_at) as newest_at,
-                   bool_or(not m.is_later) as is_out_of_order
-            from (
-                select o.seq,
-                       o.created_at,
-                       o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
-                           as is_later
-                from public.messages as o
-                where o.user_id = require_whole.user_id and o.conversation_id = c.id
-            ) as m
-        ) as found on true
-        where c.user_id = require_whole.user_id
-          and c.id = any (conversation_ids)
-          and (
-              found.messages <> c.last_seq
-              or coalesce(found.first_seq, 1) <> 1
-              or coalesce(found.newest_seq, 0) <> c.last_seq
-              or coalesce(found.is_out_of_order, false)
-              or coalesce(found.newest_at, c.updated_at) > c.updated_at
-          )
-    ) then
-        raise exception 'The messages of an imported conversation have no right order.'
-            using errcode = 'PT400', detail = 'invalid_import';
-    end if;
-end;
-$$;
-
-revoke all on function private.require_whole from public, anon, authenticated, service_role;
-comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
-
--- For commit_import: a message is known by the id that it has where it is from.
-create function private.append_grown(user_id uuid, import_id uuid, taken uuid[])
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_here jsonb; -- by the id that was staged: the conversation that is here, and where it ends
-    v_grown jsonb;
-begin
-    -- In one order, so that two imports don't wait for each other.
-    perform 1
-    from public.conversations as c
-    join private.import_parts as p
-        on p.user_id = append_grown.user_id and p.import_id = append_grown.import_id
-    cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    where c.user_id = append_grown.user_id
-      and c.imported ->> 'source' = header -> 'imported' ->> 'source'
-      and c.imported ->> 'id' = header -> 'imported' ->> 'id'
-    order by c.id
-    for update of c;
-
-    select jsonb_object_agg(header ->> 'id', jsonb_build_object(
-        'id', c.id,
-        'last_seq', c.last_seq,
-        'newest_at', (select max(m.created_at) from public.messages as m
-                      where m.user_id = append_grown.user_id and m.conversation_id = c.id)
-    ))
-    into v_here
-    from private.import_parts as p
-    cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    join public.conversations as c
-        on c.user_id = append_grown.user_id
-        and c.imported ->> 'source' = header -> 'imported' ->> 'source'
-        and c.imported ->> 'id' = header -> 'imported' ->> 'id'
-    where p.user_id = append_grown.user_id
-      and p.import_id = append_grown.import_id
-      and (header ->> 'id')::uuid <> all (append_grown.taken)
-      -- Those are known by their content or a key: what has grown is another one.
-      and not header -> 'imported' ? 'checksum';
-
-    with staged as (
-        select m.message ->> 'conversation_id' as staged_id, p.part, m.place, m.message,
-               (m.message ->> 'metadata')::jsonb -> 'imported' ->> 'id' as key
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.user_id = append_grown.user_id
-          and p.import_id = append_grown.import_id
-          and v_here ? (m.message ->> 'conversation_id')
-    ),
-    known as (
-        select here.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
-        from jsonb_each(v_here) as here (staged_id, place)
-        join public.messages as m
-            on m.user_id = append_grown.user_id and m.conversation_id = (here.place ->> 'id')::uuid
-        where m.metadata -> 'imported' ->> 'id' is not null
-    ),
-    -- A full join is never a loop within a loop, whatever the planner takes these for.
-    compared as (
-        select coalesce(s.staged_id, k.staged_id) as staged_id, s.key, s.part, s.place, s.message,
-               v_here -> s.staged_id as here, s.key is not null and k.key is null as is_new,
-               -- What says something else now, or is on no path of the file any more.
-               k.key is not null and s.message ->> 'content' is distinct from k.content as is_changed
-        from staged as s
-        full join known as k on k.staged_id = s.staged_id and k.key = s.key
-    ),
-    new as (
-        select d.*, row_number() over (partition by d.here order by d.part, d.place) as nth
-        from (
-            -- A file may have a conversation twice: as it was, and as it has grown.
-            select distinct on (c.here, c.key) c.*
-            from compared as c where c.is_new
-            order by c.here, c.key, c.part, c.place
-        ) as d
-    ),
-    appended as (
-        insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
-        select (n.here ->> 'id')::uuid,
-               append_grown.user_id,
-               (n.here ->> 'last_seq')::bigint + n.nth,
-               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-               n.message ->> 'content',
-               n.message ->> 'generated_code',
-               (n.message ->> 'metadata')::jsonb,
-               greatest(
-                   (n.here ->> 'newest_at')::timestamptz,
-                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
-                       over (partition by n.here order by n.nth)
-               ) + n.nth * interval '1 microsecond'
-        from new as n
-        order by 1, n.nth
-        returning conversation_id, seq, created_at
-    ),
-    moved as (
-        update public.conversations as c
-        set last_seq = a.last_seq,
-            updated_at = greatest(c.updated_at, a.newest_at),
-            imported = c.imported || jsonb_build_object('at', now())
-                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
-                       then jsonb_build_object('lastSeq', a.last_seq) else '{}' end
-        from (
-            select conversation_id, max(seq) as last_seq, max(created_at) as newest_at
-            from appended group by conversation_id) as a
-        where c.user_id = append_grown.user_id and c.id = a.conversation_id
-    )
-    select jsonb_object_agg(counted.staged_id, to_jsonb(counted) - 'staged_id')
-    into v_grown
-    from (
-        select c.staged_id, count(n.nth) as appended,
-               count(*) filter (where c.is_changed) as changed
-        from compared as c
-        full join new as n on n.staged_id = c.staged_id and n.part = c.part and n.place = c.place
-        group by c.staged_id
-    ) as counted;
-    return v_grown;
-end;
-$$;
-
-revoke all on function private.append_grown from public, anon, authenticated, service_role;
-comment on function private.append_grown is 'Appends to conversations that an earlier import made what their file has more by now: {staged id: {appended, changed}}. A message is known by the id that it has where it is from.';
+comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';
 
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
 -- here, where both end, and not with who calls. It is off unless the bundle was started with one.
@@ -3975,16 +4342,11 @@ begin
     returning w.bytes into v_bytes;
 
     if v_bytes > count_bytes.bytes_per_day then
-        raise exception 'Too many bytes written this day.'
-            using errcode = 'PT429',
-                  detail = 'too_many_bytes',
-                  hint = format(
-                      'Try again in %s seconds.',
-                      ceil(least(
-                          c_day,
-                          (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
-                      ))
-                  );
+        raise exception 'Too many bytes written this day. Try again in % seconds.',
+            ceil(least(
+                c_day, (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
+            ))
+            using errcode = 'PT429', detail = 'too_many_bytes';
     end if;
 end;
 $$;
@@ -4142,6 +4504,7 @@ as $$
 #variable_conflict use_column
 declare
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_leaving constant uuid[] := private.being_deleted(conversation_analytics.user_id);
     v_figures jsonb;
 begin
     perform private.require_self(conversation_analytics.user_id);
@@ -4179,11 +4542,12 @@ begin
         where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
+          and t.conversation_id <> all (v_leaving)
           and (
               conversation_analytics.project_id is null
               or exists (
                   select 1
-                  from public.conversations as c
+                  from private.conversations as c
                   where c.user_id = t.user_id and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
@@ -4343,6 +4707,9 @@ as $$
         where t.user_id = usage_of_user.user_id
           and t.started_at >= usage_of_user.starts_at
           and t.started_at < usage_of_user.ends_at
+          and t.conversation_id <> all (
+              (select private.being_deleted(usage_of_user.user_id))::uuid[]
+          )
     ),
     priced as (
         select
@@ -4375,7 +4742,7 @@ as $$
         end,
         'conversations', (
             select count(*)
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = usage_of_user.user_id
         ),
         'messages', (
@@ -4419,7 +4786,7 @@ begin
     loop
         -- One step in the index for each user, however many conversations each has.
         select c.user_id into v_user_id
-        from public.conversations as c
+        from private.conversations as c
         where v_user_id is null or c.user_id > v_user_id
         order by c.user_id
         limit 1;
@@ -4511,6 +4878,7 @@ comment on function private.refuse_held_removal is 'Raises PT409 where a legal h
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
+    when (old.deleting_since is null)
     execute function private.refuse_held_removal();
 
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
@@ -4550,7 +4918,7 @@ declare
 begin
     if conversation_id is not null then
         perform 1
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
         for key share;
 
@@ -4567,7 +4935,7 @@ begin
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;
@@ -4763,7 +5131,7 @@ comment on function public.delete_retention_policy is 'Removes a retention polic
 -- The one rule. The policy that applies is the most specific: the user's, else the project's, else
 -- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
 -- they had, but its idle days count from the import.
-create function private.retention_action(conversation public.conversations, due_at timestamptz)
+create function private.retention_action(conversation private.conversations, due_at timestamptz)
 returns text
 language sql stable security invoker set search_path = ''
 as $$
@@ -4814,32 +5182,58 @@ revoke all on function private.retention_bound from public, anon, authenticated,
 grant execute on function private.retention_bound to service_role;
 comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
+-- Looks at so many conversations and no more, however few of them are due: next is where the next
+-- page begins. A project is asked for behind that bound, since one without any idle conversation would
+-- have all of them read.
 create function public.list_users_due_for_retention(
     project_id uuid default null,
-    most integer default 100
+    most integer default 10000,
+    after_updated_at timestamptz default null,
+    after_id uuid default null
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
-    from (
-        select c.user_id, min(c.updated_at) as since
-        from public.conversations as c
+    with looked_at as materialized (
+        select c as conversation,
+               row_number() over (order by c.updated_at, c.id) as place
+        from private.conversations as c
         where c.updated_at < private.retention_bound(now())
-          and (
-              list_users_due_for_retention.project_id is null
-              or c.project_id = list_users_due_for_retention.project_id
+          and (c.updated_at, c.id) > (
+              coalesce(after_updated_at, '-infinity'),
+              coalesce(after_id, '00000000-0000-0000-0000-000000000000')
           )
-          and private.retention_action(c, now()) is not null
-        group by c.user_id
-        order by since
+        order by c.updated_at, c.id
         limit most
-    ) as due;
+    )
+    select jsonb_build_object(
+        'users', (
+            select coalesce(jsonb_agg(due.user_id order by due.place), '[]')
+            from (
+                select (l.conversation).user_id, min(l.place) as place
+                from looked_at as l
+                where (
+                        list_users_due_for_retention.project_id is null
+                        or (l.conversation).project_id = list_users_due_for_retention.project_id
+                    )
+                  and private.retention_action(l.conversation, now()) is not null
+                group by (l.conversation).user_id
+            ) as due
+        ),
+        'next', (
+            select jsonb_build_object(
+                'after_updated_at', (l.conversation).updated_at,
+                'after_id', (l.conversation).id
+            )
+            from looked_at as l
+            where l.place = most
+        )
+    );
 $$;
 
 revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
 grant execute on function public.list_users_due_for_retention to service_role;
-comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first, among so many idle ones: a listing, for a call of apply_retention each. next has the arguments of the page that follows.';
 
 -- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
@@ -4857,6 +5251,7 @@ as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_now constant timestamptz := now();
     v_found integer;
     v_chosen uuid[];
@@ -4864,6 +5259,7 @@ declare
     v_archive uuid[];
     v_delete uuid[];
     v_removed jsonb;
+    v_more boolean;
 begin
     select count(*),
            coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
@@ -4875,19 +5271,27 @@ begin
                    longest_idle_first rows between unbounded preceding and 1 preceding
                ), 0) as ahead
         from (
-            select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
-            from public.conversations as c
-            where c.user_id = apply_retention.user_id
-              and c.updated_at < private.retention_bound(v_now)
-              and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
-              and private.retention_action(c, v_now) is not null
-            order by c.updated_at, c.id
+            select idle.*
+            from (
+                select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
+                from private.conversations as c
+                where c.user_id = apply_retention.user_id
+                  and c.updated_at < private.retention_bound(v_now)
+                  and (
+                      apply_retention.project_id is null
+                      or c.project_id = apply_retention.project_id
+                  )
+                order by c.updated_at, c.id
+                offset 0 -- so that the rule is asked once a row
+            ) as idle
+            where idle.action is not null
             limit most + 1
         ) as due
         window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
     v_tried := cardinality(v_chosen);
+    v_more := v_found > v_tried;
 
     if not dry_run then
         -- What somebody is writing to is in use: it is left for the next time.
@@ -4895,7 +5299,7 @@ begin
         into v_chosen
         from (
             select c.id
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = apply_retention.user_id
               and c.id = any(v_chosen)
             order by c.id
@@ -4909,7 +5313,7 @@ begin
     into v_archive, v_delete
     from (
         select c.id, private.retention_action(c, v_now) as action
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = apply_retention.user_id
           and c.id = any(v_chosen)
     ) as d;
@@ -4932,7 +5336,7 @@ begin
     into v_removed;
 
     if not dry_run then
-        update public.conversations as c
+        update private.conversations as c
         set archived_at = v_now
         where c.user_id = apply_retention.user_id
           and c.id = any(v_archive);
@@ -4940,6 +5344,8 @@ begin
         delete from public.conversations as c
         where c.user_id = apply_retention.user_id
           and c.id = any(v_delete);
+
+        v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
 
     return jsonb_build_object(
@@ -4947,14 +5353,14 @@ begin
         'archived', cardinality(v_archive),
         'deleted', v_removed,
         'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
-        'more', v_found > v_tried
+        'more', v_more
     );
 end;
 $$;
 
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
-comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
+comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left, or hidden and not yet removed. Called for each of list_users_due_for_retention.';
 
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
@@ -4980,6 +5386,10 @@ create table private.erasure_receipts (
     constraint erasure_receipts_requested_by_known check (requested_by in ('user', 'service'))
 );
 
+create index idx_erasure_receipts_unfinished
+    on private.erasure_receipts (user_id)
+    where erased_at is null;
+
 alter table private.erasure_receipts enable row level security;
 
 create policy withheld on private.erasure_receipts for select to authenticated using (false);
@@ -4993,7 +5403,7 @@ grant update (conversations, messages, turns, summaries, import_parts, held, era
 
 comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
 comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were imported within the last hour.';
 comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
 comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 
@@ -5001,17 +5411,17 @@ create function public.erase_account(
     user_id uuid,
     idempotency_key text,
     requested_by text default 'service',
-    most integer default 500
+    most integer default 5000
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
-set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
@@ -5038,10 +5448,9 @@ begin
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
 
-    -- First, since this waits for an import that is being committed: what it made is found below.
-    -- One that has yet to be committed finds its parts gone.
-    delete from private.import_parts as p where p.user_id = erase_account.user_id;
-    get diagnostics v_parts = row_count;
+    -- First, since this waits for a part that is being taken: what it made is found below. The next
+    -- part finds those before it gone.
+    v_parts := private.end_imports(user_id);
 
     select coalesce(array_agg(w.id), '{}')
     into v_chosen
@@ -5049,7 +5458,7 @@ begin
         select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
         from (
             select o.id, o.last_seq
-            from public.conversations as o
+            from private.conversations as o
             where o.user_id = erase_account.user_id
               and not private.is_held(o.user_id, o.id)
             order by o.id
@@ -5059,7 +5468,7 @@ begin
     where w.ahead < c_messages;
 
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = erase_account.user_id
       and c.id = any(v_chosen)
     order by c.id
@@ -5074,7 +5483,7 @@ begin
     update private.erasure_receipts as r
     set conversations = r.conversations + (
             select count(*)
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = r.user_id
               and c.id = any(v_chosen)
         ),
@@ -5103,15 +5512,21 @@ begin
     where c.user_id = erase_account.user_id
       and c.id = any(v_chosen);
 
-    select
-        count(*) filter (where not is_held),
-        count(*) filter (where is_held)
-    into v_left, v_held
-    from (
-        select private.is_held(c.user_id, c.id) as is_held
-        from public.conversations as c
-        where c.user_id = erase_account.user_id
-    ) as kept;
+    -- Holds on the user have refused already: those that are left are each on a conversation.
+    select count(distinct h.conversation_id) into v_held
+    from private.legal_holds as h
+    where h.user_id = erase_account.user_id
+      and h.released_at is null;
+
+    select count(*) - v_held into v_left
+    from private.conversations as c
+    where c.user_id = erase_account.user_id;
+
+    -- First all of it is hidden, then what takes longer is removed.
+    if v_left = 0 then
+        perform private.remove_step(user_id, v_until);
+    end if;
+    v_left := v_left + cardinality(private.being_deleted(user_id));
 
     update private.erasure_receipts as r
     set held = v_held,
@@ -5125,109 +5540,371 @@ $$;
 
 revoke all on function public.erase_account from public, anon, authenticated, service_role;
 grant execute on function public.erase_account to service_role;
-comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, a step at a time, and what they were importing, and answers the receipt with how many remain; the same key goes on, as the sweep does, and answers the same receipt once nothing is left. The receipt counts what it found, also what goes in later steps. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
 
--- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
--- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
+-- How a conversation is deleted, through whichever door: a short one at once, with all that is in it.
+-- Of a long one the row is marked, and so hidden with everything that hangs on it; the rows go in
+-- steps, which anybody may take: the next call, or the sweep.
 
--- What is looked for may stand under a wrong user, so rows are looked up by conversation alone. Runs
--- as its owner, because nobody is granted the search index, which holds content too. Live events are
--- not looked at: they are Realtime's, which drops them after three days.
-create function private.find_broken(
-    user_id uuid default null,
-    grace_seconds integer default 120,
-    since timestamptz default null
-)
-returns jsonb
-language sql stable security definer set search_path = ''
--- The Data API gives a call this long, where it honours a function's own limit.
-set statement_timeout = '10min'
--- Compiling so long a query takes seconds, even where there is next to nothing to read.
-set jit = off
+-- Runs as its owner, because whoever deletes may not mark a row, nor delete turns and messages. Each
+-- message costs checks of its own: what one transaction deletes at once is bounded over all of its
+-- conversations together. Its name comes behind that of the trigger that refuses what is held.
+create function private.remove_in_steps()
+returns trigger
+language plpgsql security definer set search_path = ''
 as $$
-    -- With since, a hundred conversations at most of each kind; with a user, that user's; with
-    -- neither, all is read.
-    with asked as (
-        select find_broken.user_id,
-               find_broken.user_id is null and since is null as is_for_all,
-               now() - make_interval(secs => grace_seconds) as lost_since
-    ),
-    newest as (
-        select m.conversation_id as id
-        from public.messages as m
-        where m.created_at between since and 'infinity'
-        group by m.conversation_id
-        order by max(m.created_at) desc
-        limit 100
-    ),
-    stuck as (
-        select t.conversation_id as id
-        from public.turns as t
-        where since is not null
-          and t.status = 'running'
-          and t.lease_expires_at < (select lost_since from asked)
-        limit 100
-    ),
-    sampled as (
-        select id from newest
+declare
+    c_at_once constant bigint := 2000;
+    c_counter constant text := 'message_persistence.deleted_at_once';
+    v_count constant bigint := coalesce(nullif(current_setting(c_counter, true), ''), '0')::bigint
+        + 1 + old.last_seq;
+begin
+    if old.deleting_since is null and v_count <= c_at_once then
+        perform set_config(c_counter, v_count::text, true);
+        return old;
+    elsif not exists (select 1 from auth.users as u where u.id = old.user_id) then
+        -- The account goes, and can't without all that refers to it.
+        return old;
+    elsif old.deleting_since is not null then
+        return case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = old.user_id and m.conversation_id = old.id
+            ) then null
+            else old
+        end;
+    end if;
+
+    update public.conversations as c
+    set deleting_since = clock_timestamp(),
+        imported = null -- the same may be imported again
+    where c.user_id = old.user_id and c.id = old.id;
+
+    -- Its worker finds no turn to complete, as that of any conversation that is gone.
+    delete from public.turns as t
+    where t.user_id = old.user_id and t.conversation_id = old.id
+      and t.status = 'running';
+
+    delete from search.watermarks as w -- nothing of it is indexed any more
+    where w.user_id = old.user_id and w.conversation_id = old.id;
+
+    return null;
+end;
+$$;
+
+revoke all on function private.remove_in_steps from public, anon, authenticated, service_role;
+comment on function private.remove_in_steps is 'Lets a short conversation be deleted; marks a long one as being deleted instead, and keeps its row until it is empty.';
+
+create trigger conversations_remove_in_steps
+    before delete on public.conversations
+    for each row
+    execute function private.remove_in_steps();
+
+-- Runs as its owner, because messages are append-only for everybody. What is marked is the user's
+-- will already: a hold that comes later keeps none of it.
+create function private.remove_step(user_id uuid, until timestamptz)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_rows constant integer := 200;
+    v_id uuid;
+    v_seq bigint;
+    v_turns uuid[];
+begin
+    loop
+        -- One that somebody else empties just now is left to them.
+        select c.id into v_id
+        from public.conversations as c
+        where c.user_id = remove_step.user_id
+          and c.deleting_since <= clock_timestamp()
+        order by c.id
+        limit 1
+        for update skip locked;
+        exit when not found;
+
+        v_seq := null;
+        loop
+            with removed as (
+                delete from public.messages as m
+                where m.user_id = remove_step.user_id and m.conversation_id = v_id
+                  and m.seq <= (
+                      select max(next.seq)
+                      from (
+                          select o.seq
+                          from public.messages as o
+                          where o.user_id = remove_step.user_id and o.conversation_id = v_id
+                            and (v_seq is null or o.seq > v_seq)
+                          order by o.seq
+                          limit c_rows
+                      ) as next
+                  )
+                  and (v_seq is null or m.seq > v_seq)
+                returning m.seq, m.turn_id
+            )
+            select max(removed.seq), array_agg(removed.turn_id) into v_seq, v_turns from removed;
+            exit when v_seq is null;
+
+            delete from public.turns as t
+            where t.user_id = remove_step.user_id and t.id = any (v_turns);
+
+            if clock_timestamp() > until then
+                return true;
+            end if;
+        end loop;
+
+        -- Turns without a message: there are none but where something is broken.
+        loop
+            delete from public.turns as t
+            where t.user_id = remove_step.user_id
+              and t.id = any (array(
+                  select o.id
+                  from public.turns as o
+                  where o.user_id = remove_step.user_id and o.conversation_id = v_id
+                  limit c_rows
+              ));
+
+            exit when not found;
+            if clock_timestamp() > until then
+                return true;
+            end if;
+        end loop;
+
+        delete from public.conversations as c
+        where c.user_id = remove_step.user_id and c.id = v_id;
+        exit when clock_timestamp() > until;
+    end loop;
+
+    return exists (
+        select 1
+        from public.conversations as c
+        where c.user_id = remove_step.user_id
+          and c.deleting_since <= clock_timestamp()
+    );
+end;
+$$;
+
+revoke all on function private.remove_step from public, anon, authenticated, service_role;
+grant execute on function private.remove_step to authenticated, service_role;
+comment on function private.remove_step is 'Empties and deletes what is marked of a user''s conversations, until a moment; says whether some is left.';
+
+create function public.delete_conversation(user_id uuid, conversation_id uuid)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_time constant interval := '2 seconds';
+    v_more boolean := false;
+begin
+    perform private.require_self(delete_conversation.user_id);
+
+    if conversation_id = any (private.being_deleted(user_id)) then
+        v_more := private.remove_step(user_id, clock_timestamp() + c_time);
+    else
+        delete from public.conversations as c
+        where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
+
+        if not found then
+            v_more := conversation_id = any (private.being_deleted(user_id));
+            if not v_more then
+                raise exception 'Conversation not found.'
+                    using errcode = 'PT404', detail = 'conversation_not_found';
+            end if;
+        end if;
+    end if;
+
+    return jsonb_build_object('id', conversation_id, 'more', v_more);
+end;
+$$;
+
+revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
+grant execute on function public.delete_conversation to authenticated, service_role;
+comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. With more it is hidden at once and not yet empty: the same call goes on, or the sweep. Raises PT404, PT409.';
+
+-- A listing: it reads over all users, and continue_removal then removes for one.
+create function public.list_removals(most integer default 1000)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select jsonb_build_object('users', coalesce(jsonb_agg(unfinished.user_id), '[]'))
+    from (
+        select c.user_id
+        from public.conversations as c
+        where c.deleting_since <= clock_timestamp()
         union
-        select id from stuck
-        union
-        select c.id from public.conversations as c where c.user_id = find_broken.user_id
-        union
-        select m.conversation_id from public.messages as m where m.user_id = find_broken.user_id
-        union
-        select t.conversation_id from public.turns as t where t.user_id = find_broken.user_id
-    ),
-    chosen_conversations as (
-        select c.* from public.conversations as c where (select is_for_all from asked)
-        union all
-        select c.* from public.conversations as c where c.id in (select id from sampled)
-    ),
-    chosen_messages as (
-        select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
-        from public.messages as m
-        where (select is_for_all from asked)
-        union all
-        select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
-        from public.messages as m
-        where m.conversation_id in (select id from sampled)
-    ),
-    chosen_turns as (
-        select t.* from public.turns as t where (select is_for_all from asked)
-        union all
-        select t.* from public.turns as t where t.conversation_id in (select id from sampled)
-    ),
-    -- What a row names is looked up row by row: a join might read the whole of the other table.
-    seen_conversations as (
+        select r.user_id
+        from private.erasure_receipts as r
+        where r.erased_at is null
+        limit most
+    ) as unfinished;
+$$;
+
+revoke all on function public.list_removals from public, anon, authenticated, service_role;
+grant execute on function public.list_removals to service_role;
+comment on function public.list_removals is 'Whose deletions or erasure somebody has begun and not ended: {users}.';
+
+create function public.continue_removal(user_id uuid)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_time constant interval := '2 seconds';
+    v_receipt private.erasure_receipts;
+begin
+    select r.* into v_receipt
+    from private.erasure_receipts as r
+    where r.user_id = continue_removal.user_id
+      and r.erased_at is null
+    order by r.requested_at, r.id
+    limit 1;
+
+    if found and not private.is_held(user_id, null) then
+        return jsonb_build_object('more', (
+            public.erase_account(user_id, v_receipt.idempotency_key, v_receipt.requested_by)
+            ->> 'remaining'
+        )::bigint > 0);
+    end if;
+    return jsonb_build_object('more', private.remove_step(user_id, clock_timestamp() + c_time));
+end;
+$$;
+
+revoke all on function public.continue_removal from public, anon, authenticated, service_role;
+grant execute on function public.continue_removal to service_role;
+comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}.';
+
+-- What must hold of the stored rows after any run, as checks. Constraints keep most of it; a restore,
+-- a dropped constraint or a hand that bypassed them is what is looked for. Each function here looks at
+-- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
+-- at: they are Realtime's, which drops them after three days.
+
+-- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
+create function private.find_broken_places(
+    conversation_ids uuid[],
+    starts_at bigint default null,
+    newest integer default null,
+    most integer default 20001
+)
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    with named as (
         select c.id, c.user_id, c.last_seq,
-               (
+               coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
+                   as starts_at,
+               coalesce((
                    select max(m.seq)
                    from public.messages as m
-                   where m.conversation_id = c.id
-               ) as newest_seq
-        from chosen_conversations as c
+                   where m.user_id = c.user_id and m.conversation_id = c.id
+               ), 0) as newest_seq
+        from private.conversations as c
+        where c.id = any (conversation_ids)
     ),
-    seen_messages as (
-        select m.*,
-               (
-                   select c.user_id
-                   from public.conversations as c
-                   where c.id = m.conversation_id
-               ) as owner_id,
-               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id,
+    chosen as (
+        select n.*,
+               coalesce((
+                   select w.indexed_seq
+                   from search.watermarks as w
+                   where w.user_id = n.user_id and w.conversation_id = n.id
+               ), n.newest_seq) as indexed_seq
+        from named as n
+    ),
+    placed as (
+        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at,
+               case when c.starts_at is null then 1 else m.seq end as first_seq,
+               c.indexed_seq,
                lag(m.seq) over places as previous_seq,
                lag(m.created_at) over places as previous_created_at
-        from chosen_messages as m
-        window places as (partition by m.conversation_id order by m.seq, m.created_at, m.id)
-    ),
-    seen_turns as (
-        select t.*,
+        from chosen as c
+        cross join lateral (
+            select o.id, o.seq, o.created_at
+            from public.messages as o
+            where o.user_id = c.user_id and o.conversation_id = c.id
+              and (c.starts_at is null or o.seq >= c.starts_at)
+            order by o.seq
+            fetch first (most) rows with ties
+        ) as m
+        window places as (partition by c.id order by m.seq, m.created_at, m.id)
+    )
+    select 'seq_gap', p.user_id, p.id
+    from placed as p
+    where p.seq <> coalesce(p.previous_seq + 1, p.first_seq)
+      and p.seq is distinct from p.previous_seq
+    union
+    select 'seq_tie', p.user_id, p.id from placed as p where p.seq = p.previous_seq
+    union
+    select 'created_at_out_of_order', p.user_id, p.id
+    from placed as p
+    where p.created_at <= p.previous_created_at
+    union
+    select 'last_seq_wrong', c.user_id, c.id
+    from chosen as c
+    where c.last_seq <> c.newest_seq
+    union
+    -- What the watermark says is in the index, and isn't, or could come to be said of a message.
+    select 'watermark_too_high', c.user_id, c.id
+    from chosen as c
+    where find_broken_places.newest is null
+      and c.indexed_seq > c.newest_seq
+    union
+    select 'watermark_too_high', p.user_id, p.id
+    from placed as p
+    where find_broken_places.newest is null
+      and p.seq <= p.indexed_seq
+      and not exists (
+          select 1
+          from search.documents as d
+          where d.user_id = p.user_id and d.message_id = p.message_id
+      );
+$$;
+
+revoke all on function private.find_broken_places from public, anon, authenticated, service_role;
+comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
+
+-- What a row names is looked up by its id alone: it may stand under a wrong user.
+create function private.find_broken_messages(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    with seen as (
+        select m.id, m.user_id, m.conversation_id, m.turn_id,
                (
-                   select c.user_id
-                   from public.conversations as c
-                   where c.id = t.conversation_id
+                   select c.user_id from public.conversations as c where c.id = m.conversation_id
                ) as owner_id,
+               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id
+        from public.messages as m
+        where m.id = any (ids)
+    )
+    select 'row_of_another_owner', s.owner_id, s.conversation_id
+    from seen as s
+    where s.user_id <> s.owner_id
+    union
+    select 'conversation_missing', s.user_id, s.conversation_id
+    from seen as s
+    where s.owner_id is null
+    union
+    select 'message_of_unknown_turn', s.user_id, s.id
+    from seen as s
+    where s.turn_id is not null
+      and s.known_turn_id is null;
+$$;
+
+revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;
+comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+
+-- Of a conversation that is being deleted, messages may be gone already.
+create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    with seen as (
+        select t.*,
+               c.user_id as owner_id,
                (
                    select m.id
                    from public.messages as m
@@ -5249,170 +5926,327 @@ as $$
                      and (o.started_at, o.id) < (t.started_at, t.id)
                    limit 1
                ) as same_key_id
-        from chosen_turns as t
-    ),
-    broken (name, user_id, id) as (
-        select 'turn_without_message', user_id, id from seen_turns where request_id is null
-        union all
-        select 'settled_turn_without_reply', user_id, id
-        from seen_turns
-        where status <> 'running'
-          and replies = 0
-        union all
-        select 'turn_with_two_replies', user_id, id from seen_turns where replies > 1
-        union all
-        select 'seq_gap', owner_id, conversation_id
-        from seen_messages
-        where seq <> coalesce(previous_seq, 0) + 1
-          and seq is distinct from previous_seq
-        union all
-        select 'seq_tie', owner_id, conversation_id from seen_messages where seq = previous_seq
-        union all
-        select 'last_seq_wrong', user_id, id
-        from seen_conversations
-        where last_seq <> coalesce(newest_seq, 0)
-        union all
-        select 'created_at_out_of_order', owner_id, conversation_id
-        from seen_messages
-        where created_at <= previous_created_at
-        union all
-        select 'key_used_twice', user_id, id from seen_turns where same_key_id is not null
-        union all
-        select 'row_of_another_owner', owner_id, conversation_id
-        from seen_messages
-        where user_id <> owner_id
-        union all
-        select 'row_of_another_owner', owner_id, conversation_id
-        from seen_turns
-        where user_id <> owner_id
-        union all
-        select 'turn_without_worker', user_id, id
-        from seen_turns
-        where status = 'running'
-          and lease_expires_at < (select lost_since from asked)
-        union all
-        select 'conversation_missing', user_id, conversation_id
-        from seen_messages
-        where owner_id is null
-        union all
-        select 'conversation_missing', user_id, conversation_id
-        from seen_turns
-        where owner_id is null
-        union all
-        select 'message_of_unknown_turn', user_id, id
-        from seen_messages
-        where turn_id is not null
-          and known_turn_id is null
-        union all
-        select 'draft_left_behind', user_id, id
-        from seen_turns
-        where status <> 'running'
-          and draft <> ''
-        union all
-        select 'import_left_behind', p.user_id, p.import_id
-        from private.import_parts as p
-        where p.staged_at < now() - interval '1 hour'
-        union all
-        select 'summary_of_no_message', s.user_id, s.id
-        from public.summaries as s
-        where (find_broken.user_id is null or s.user_id = find_broken.user_id)
-          and since is null
-          and not exists (
-              select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-          )
-        union all
-        select 'words_of_no_message', d.user_id, d.message_id
-        from search.documents as d
-        where (find_broken.user_id is null or d.user_id = find_broken.user_id)
-          and since is null
-          and not exists (
-              select 1
-              from public.messages as m
-              where m.user_id = d.user_id and m.id = d.message_id
-          )
-        union all
-        -- What the watermark says is in the index, and isn't, or could come to be said of a message.
-        select 'watermark_too_high', c.user_id, c.id
-        from seen_conversations as c
-        cross join lateral (
-            select coalesce((
-                select w.indexed_seq
-                from search.watermarks as w
-                where w.user_id = c.user_id and w.conversation_id = c.id
-            ), c.newest_seq, 0) as indexed_seq
-        ) as watermark
-        where since is null
-          and (
-              watermark.indexed_seq > coalesce(c.newest_seq, 0)
-              or exists (
-                  select 1
-                  from public.messages as m
-                  where m.user_id = c.user_id and m.conversation_id = c.id
-                    and m.seq <= watermark.indexed_seq
-                    and not exists (
-                        select 1
-                        from search.documents as d
-                        where d.user_id = m.user_id and d.message_id = m.id
-                    )
-              )
-          )
-    ),
-    lists (name, rows) as (
-        select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
-        from (select distinct name, user_id, id from broken) as b
-        where b.user_id is not null
-          and (find_broken.user_id is null or b.user_id = find_broken.user_id)
-        group by b.name
+        from public.turns as t
+        left join public.conversations as c on c.id = t.conversation_id
+        where t.id = any (ids)
+          and c.deleting_since is null
     )
-    select coalesce(jsonb_object_agg(name, rows), '{}') from lists;
+    select 'turn_without_message', s.user_id, s.id from seen as s where s.request_id is null
+    union
+    select 'settled_turn_without_reply', s.user_id, s.id
+    from seen as s
+    where s.status <> 'running'
+      and s.replies = 0
+    union
+    select 'turn_with_two_replies', s.user_id, s.id from seen as s where s.replies > 1
+    union
+    select 'key_used_twice', s.user_id, s.id from seen as s where s.same_key_id is not null
+    union
+    select 'turn_without_worker', s.user_id, s.id
+    from seen as s
+    where s.status = 'running'
+      and s.lease_expires_at < lost_since
+    union
+    select 'draft_left_behind', s.user_id, s.id
+    from seen as s
+    where s.status <> 'running'
+      and s.draft <> ''
+    union
+    select 'row_of_another_owner', s.owner_id, s.conversation_id
+    from seen as s
+    where s.user_id <> s.owner_id
+    union
+    select 'conversation_missing', s.user_id, s.conversation_id
+    from seen as s
+    where s.owner_id is null;
 $$;
 
-revoke all on function private.find_broken from public, anon, authenticated, service_role;
-grant execute on function private.find_broken to service_role;
-comment on function private.find_broken is 'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+revoke all on function private.find_broken_turns from public, anon, authenticated, service_role;
+comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
--- A listing: it reads over all users, and repair_invariants then writes for one.
-create function public.check_invariants(
-    grace_seconds integer default 120,
-    since timestamptz default null
-)
+create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select 'summary_of_no_message', s.user_id, s.id
+    from public.summaries as s
+    where s.id = any (summary_ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+      )
+    union
+    select 'words_of_no_message', d.user_id, d.message_id
+    from search.documents as d
+    where d.message_id = any (message_ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
+      );
+$$;
+
+revoke all on function private.find_left_behind from public, anon, authenticated, service_role;
+comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
+
+-- A check of everything, in steps: a page of one table after the other, for two seconds a call.
+
+-- In the order in which a repair works: owners and places come before replies, which are inserted where
+-- those are right.
+create function private.list_checks()
+returns text[]
+language sql immutable security invoker set search_path = ''
+as $$
+    select array[
+        'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
+        'watermark_too_high'
+    ];
+$$;
+
+revoke all on function private.list_checks from public, anon, authenticated, service_role;
+comment on function private.list_checks is 'The names of all checks.';
+
+-- A page ends where its conversations' messages are many; a long conversation is several pages.
+create function private.check_conversations(after_id uuid, starts_at bigint)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+    c_messages constant bigint := 20000;
+    v_ids uuid[] := array[after_id];
+    v_last uuid;
+    v_newest bigint;
+begin
+    if starts_at is null then
+        select coalesce(array_agg(w.id order by w.id), '{}') into v_ids
+        from (
+            select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
+            from (
+                select o.id, o.last_seq
+                from private.conversations as o
+                where o.id > after_id
+                order by o.id
+                limit 1000
+            ) as c
+        ) as w
+        where w.ahead < c_messages;
+    end if;
+    v_last := v_ids[cardinality(v_ids)];
+
+    select max(m.seq) into v_newest
+    from private.conversations as c
+    join public.messages as m on m.user_id = c.user_id and m.conversation_id = c.id
+    where c.id = v_last;
+
+    return jsonb_build_object(
+        'found', (
+            select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+            from private.find_broken_places(v_ids, starts_at) as b
+        ),
+        'rows', cardinality(v_ids),
+        'id', v_last,
+        'seq', coalesce(starts_at, 1) + case
+            when v_newest > coalesce(starts_at, 1) + c_messages then c_messages
+        end
+    );
+end;
+$$;
+
+revoke all on function private.check_conversations from public, anon, authenticated, service_role;
+comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
+
+create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+    c_rows constant integer := 2000;
+    v_ids uuid[];
+    v_found jsonb;
+begin
+    v_ids := case stage
+        when 'messages' then array(
+            select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
+        )
+        when 'turns' then array(
+            select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
+        )
+        when 'summaries' then array(
+            select m.id
+            from public.summaries as m
+            where m.id > after_id
+            order by m.id
+            limit c_rows
+        )
+        when 'words' then array(
+            select distinct d.message_id
+            from (
+                select o.message_id
+                from search.documents as o
+                where o.message_id > after_id
+                order by o.message_id
+                fetch first c_rows rows with ties
+            ) as d
+            order by d.message_id
+        )
+    end;
+
+    if stage = 'messages' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
+    elsif stage = 'turns' then
+        select jsonb_agg(to_jsonb(b)) into v_found
+        from private.find_broken_turns(v_ids, lost_since) as b;
+    elsif stage = 'summaries' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind(v_ids, '{}') as b;
+    elsif stage = 'words' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind('{}', v_ids) as b;
+    else
+        select jsonb_agg(jsonb_build_object(
+            'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
+        ))
+        into v_found
+        from (
+            select p.user_id, p.import_id
+            from private.import_parts as p
+            group by p.user_id, p.import_id
+            having max(p.taken_at) < now() - interval '1 hour'
+            limit c_rows
+        ) as i;
+    end if;
+
+    return jsonb_build_object(
+        'found', coalesce(v_found, '[]'),
+        'rows', coalesce(cardinality(v_ids), 0),
+        'id', case when cardinality(v_ids) > 0 then v_ids[cardinality(v_ids)] end
+    );
+end;
+$$;
+
+revoke all on function private.check_rows from public, anon, authenticated, service_role;
+comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
+
+-- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
+create function private.check_newest(since timestamptz, lost_since timestamptz)
 returns jsonb
 language sql stable security invoker set search_path = ''
-set statement_timeout = '10min'
 as $$
-    -- Materialized, so that it is found once and not for each check.
-    with found (rows) as materialized (
-        select private.find_broken(grace_seconds => grace_seconds, since => since)
-    )
-    select jsonb_build_object(
-        'checks', jsonb_agg(
-            jsonb_build_object(
-                'name', checks.name,
-                'broken', coalesce(jsonb_array_length(found.rows -> checks.name), 0),
-                'examples',
-                coalesce(jsonb_path_query_array(found.rows -> checks.name, '$[0 to 4].id'), '[]'),
-                'repairable', checks.name <> 'turn_without_message'
-            )
-            order by checks.place
-        ),
-        'users', (
-            select coalesce(jsonb_agg(distinct user_id), '[]')
-            from found, jsonb_path_query(found.rows, '$.*[*].user_id') as user_id
+    with written as materialized (
+        select m.id, m.conversation_id, m.turn_id, m.created_at
+        from public.messages as m
+        where m.created_at between since and 'infinity'
+    ),
+    newest as (
+        select w.conversation_id as id
+        from written as w
+        group by w.conversation_id
+        order by max(w.created_at) desc
+        limit 100
+    ),
+    latest as (
+        select w.id, w.turn_id from written as w order by w.created_at desc limit 2000
+    ),
+    stuck as (
+        select t.id, t.conversation_id
+        from public.turns as t
+        where t.status = 'running'
+          and t.lease_expires_at < lost_since
+        limit 100
+    ),
+    broken as (
+        select *
+        from private.find_broken_places(
+            array(select id from newest union select conversation_id from stuck), newest => 200
+        )
+        union
+        select * from private.find_broken_messages(array(select id from latest))
+        union
+        select *
+        from private.find_broken_turns(
+            array(
+                select turn_id from latest where turn_id is not null union select id from stuck
+            ),
+            lost_since
         )
     )
-    from unnest(array[
-        'turn_without_message', 'settled_turn_without_reply', 'turn_with_two_replies', 'seq_gap',
-        'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
-        'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
-        'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
-        'summary_of_no_message', 'words_of_no_message', 'watermark_too_high'
-    ]) with ordinality as checks (name, place)
-    cross join found;
+    select jsonb_build_object(
+        'found', (select coalesce(jsonb_agg(to_jsonb(b)), '[]') from broken as b),
+        'rows', (select count(*) from latest)
+    );
+$$;
+
+revoke all on function private.check_newest from public, anon, authenticated, service_role;
+comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
+
+-- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
+-- because nobody is granted the search index, which holds content too.
+create function public.check_invariants(
+    grace_seconds integer default 120,
+    since timestamptz default null,
+    after jsonb default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+set jit = off -- compiling takes longer than most of these queries
+as $$
+declare
+    c_stages constant text[] := array[
+        'conversations', 'messages', 'turns', 'summaries', 'words', 'imports'
+    ];
+    c_first constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_lost_since constant timestamptz := now() - make_interval(secs => grace_seconds);
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
+    v_stage text := coalesce(after ->> 'stage', c_stages[1]);
+    v_id uuid := coalesce((after ->> 'id')::uuid, c_first);
+    v_seq bigint := (after ->> 'seq')::bigint;
+    v_page jsonb;
+    v_found jsonb := '[]';
+    v_rows bigint := 0;
+begin
+    if since is not null then
+        v_page := private.check_newest(since, v_lost_since);
+        v_found := v_page -> 'found';
+        v_rows := v_page -> 'rows';
+        v_stage := null;
+    end if;
+
+    while v_stage is not null loop
+        v_page := case v_stage
+            when 'conversations' then private.check_conversations(v_id, v_seq)
+            else private.check_rows(v_stage, v_id, v_lost_since)
+        end;
+        v_found := v_found || (v_page -> 'found');
+        v_rows := v_rows + (v_page ->> 'rows')::bigint;
+        v_id := v_page ->> 'id';
+        v_seq := v_page ->> 'seq';
+
+        if v_id is null then
+            v_stage := c_stages[array_position(c_stages, v_stage) + 1];
+            v_id := c_first;
+        end if;
+        exit when clock_timestamp() > v_until or jsonb_array_length(v_found) > 10000;
+    end loop;
+
+    return jsonb_build_object(
+        'checks', to_jsonb(private.list_checks()),
+        'broken', (
+            select coalesce(jsonb_agg(b.row), '[]')
+            from (
+                select distinct f.row
+                from jsonb_array_elements(v_found) as f (row)
+                where f.row -> 'user_id' <> 'null'
+            ) as b
+        ),
+        'rows', v_rows,
+        'next', case when v_stage is not null then
+            jsonb_build_object('stage', v_stage, 'id', v_id, 'seq', v_seq)
+        end
+    );
+end;
 $$;
 
 revoke all on function public.check_invariants from public, anon, authenticated, service_role;
 grant execute on function public.check_invariants to service_role;
-comment on function public.check_invariants is 'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where check_newest says.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
@@ -5468,21 +6302,27 @@ returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_above bigint;
 begin
     if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
-    -- In two steps, since two rows may not share a seq even for a moment: first above all there
-    -- are, then down to 1 ... n. A created_at that is not later than the one before it becomes
-    -- that one's and a microsecond.
+    select greatest(max(m.seq), count(*)) into v_above
+    from public.messages as m
+    where m.user_id = renumber_conversation.user_id
+      and m.conversation_id = renumber_conversation.conversation_id;
+
+    -- In two steps, since two rows may not share a seq even for a moment: first what is wrong goes
+    -- above all there are, then down to its place. A created_at that is not later than the one before
+    -- it becomes that one's and a microsecond.
     update public.messages as m
-    set seq = placed.above + placed.place,
+    set seq = v_above + placed.place,
         created_at = placed.created_at
     from (
         select o.id,
                o.place,
-               greatest(max(o.seq) over (), count(*) over ()) as above,
                max(o.created_at - o.place * interval '1 microsecond') over (order by o.place)
                    + o.place * interval '1 microsecond' as created_at
         from (
@@ -5493,18 +6333,14 @@ begin
               and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.user_id = renumber_conversation.user_id and m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id and m.id = placed.id
+      and (m.seq, m.created_at) is distinct from (placed.place, placed.created_at);
 
     update public.messages as m
-    set seq = m.seq - raised.above
-    from (
-        select max(m.seq) - count(*) as above
-        from public.messages as m
-        where m.user_id = renumber_conversation.user_id
-          and m.conversation_id = renumber_conversation.conversation_id
-    ) as raised
+    set seq = m.seq - v_above
     where m.user_id = renumber_conversation.user_id
-      and m.conversation_id = renumber_conversation.conversation_id;
+      and m.conversation_id = renumber_conversation.conversation_id
+      and m.seq > v_above;
 
     return private.recount_conversation(user_id, conversation_id);
 end;
@@ -5736,8 +6572,8 @@ $$;
 revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
 
--- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
--- that works.
+-- How what check_invariants found of a user is mended: one thing at a time, in an order that works.
+-- Each looks again, since what was found may be mended by now, or something else's name.
 
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
@@ -5749,12 +6585,24 @@ begin
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id
+              and not exists (
+                  select 1
+                  from public.turns as t
+                  where t.user_id = m.user_id and t.id = m.turn_id
+              );
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+              and exists (
+                  select 1
+                  from public.turns as o
+                  where o.user_id = t.user_id
+                    and o.idempotency_key = t.idempotency_key
+                    and o.id <> t.id
+              );
 
         when 'conversation_missing' then
             return private.recover_conversation(user_id, broken_id);
@@ -5777,24 +6625,37 @@ begin
         when 'draft_left_behind' then
             update public.turns as t
             set draft = ''
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+              and t.status <> 'running';
 
         when 'import_left_behind' then
             delete from private.import_parts as p
             where p.user_id = repair_broken.user_id
-              and p.import_id = repair_broken.broken_id;
+              and p.import_id = repair_broken.broken_id
+              and p.taken_at < now() - interval '1 hour';
 
         when 'summary_of_no_message' then
             delete from public.summaries as s
-            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id
+              and not exists (
+                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+              );
 
         when 'words_of_no_message' then
             delete from search.documents as d
             where d.user_id = repair_broken.user_id
-              and d.message_id = repair_broken.broken_id;
+              and d.message_id = repair_broken.broken_id
+              and not exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = d.user_id and m.id = d.message_id
+              );
 
         when 'watermark_too_high' then
             return private.lower_watermark(user_id, broken_id);
+
+        else
+            return false;
     end case;
 
     return found;
@@ -5807,46 +6668,25 @@ comment on function private.repair_broken is 'Mends one thing that a check found
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
 -- says, and never deletes one.
-create function public.repair_invariants(user_id uuid, grace_seconds integer default 120)
+create function public.repair_invariants(user_id uuid, broken jsonb)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
-set statement_timeout = '10min'
 as $$
 declare
-    -- Owners and places come before replies, which are inserted where those are right.
-    c_order constant text[] := array[
-        'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
-        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
-        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
-        'watermark_too_high'
-    ];
-    v_found jsonb;
-    v_name text;
-    v_id uuid;
-    v_is_mended boolean;
+    v_broken record;
     v_counts jsonb := '{}';
 begin
-    -- What one repair brings to light, the next round mends.
-    for v_round in 1..5 loop
-        v_found := private.find_broken(user_id, grace_seconds);
-        v_is_mended := false;
-
-        foreach v_name in array c_order loop
-            for v_id in
-                select (jsonb_array_elements(v_found -> v_name) ->> 'id')::uuid
-            loop
-                if private.repair_broken(user_id, v_name, v_id) then
-                    v_is_mended := true;
-                    v_counts := v_counts || jsonb_build_object(
-                        v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
-                    );
-                end if;
-            end loop;
-        end loop;
-
-        exit when not v_is_mended;
+    for v_broken in
+        select b.name, b.id
+        from jsonb_to_recordset(broken) as b (name text, id uuid)
+        order by array_position(private.list_checks(), b.name)
+    loop
+        if private.repair_broken(user_id, v_broken.name, v_broken.id) then
+            v_counts := v_counts || jsonb_build_object(
+                v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
+            );
+        end if;
     end loop;
 
     return jsonb_build_object('repaired', v_counts);
@@ -5855,7 +6695,7 @@ $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
-comment on function public.repair_invariants is 'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+comment on function public.repair_invariants is 'Mends what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
 -- the same names. Procedures that commit after each user, so that one transaction touches one user,
@@ -5866,23 +6706,32 @@ create procedure private.apply_retention()
 language plpgsql security invoker
 as $$
 declare
-    c_time constant interval := '10 minutes';
+    c_time constant interval := '100 seconds';
     v_started constant timestamptz := clock_timestamp();
+    v_next pg_catalog.jsonb := '{}';
+    v_page pg_catalog.jsonb;
     v_user_id uuid;
 begin
-    for v_user_id in
-        select pg_catalog.jsonb_array_elements_text(
-            public.list_users_due_for_retention(most => 10000) -> 'users'
-        )::pg_catalog.uuid
-    loop
-        exit when clock_timestamp() > v_started + c_time;
-        begin
-            perform public.apply_retention(v_user_id, dry_run => false);
-        exception
-            when others then
-                raise warning 'retention of user % is left for the next time: %', v_user_id, sqlerrm;
-        end;
-        commit;
+    while v_next <> 'null' and clock_timestamp() <= v_started + c_time loop
+        v_page := public.list_users_due_for_retention(
+            after_updated_at => (v_next ->> 'after_updated_at')::pg_catalog.timestamptz,
+            after_id => (v_next ->> 'after_id')::pg_catalog.uuid
+        );
+        v_next := v_page -> 'next';
+
+        for v_user_id in
+            select pg_catalog.jsonb_array_elements_text(v_page -> 'users')::pg_catalog.uuid
+        loop
+            exit when clock_timestamp() > v_started + c_time;
+            begin
+                perform public.apply_retention(v_user_id, dry_run => false);
+            exception
+                when others then
+                    raise warning 'retention of user % is left for the next time: %',
+                        v_user_id, sqlerrm;
+            end;
+            commit;
+        end loop;
     end loop;
 end;
 $$;
@@ -5954,13 +6803,129 @@ $$;
 revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
 comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
 
-do $$
+create procedure private.sweep_removals()
+language plpgsql security invoker
+as $$
+declare
+    c_time constant interval := '50 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_user_id uuid;
+    v_more boolean := true;
 begin
-    if exists (select 1 from pg_extension where extname = 'pg_cron') then
-        perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
-        perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
-        perform cron.schedule('sweep-search-index', '* * * * *', 'call private.sweep_search_index()');
-        perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
-    end if;
+    while v_more and clock_timestamp() <= v_started + c_time loop
+        v_more := false;
+        for v_user_id in
+            select pg_catalog.jsonb_array_elements_text(
+                public.list_removals() -> 'users'
+            )::pg_catalog.uuid
+        loop
+            exit when clock_timestamp() > v_started + c_time;
+            begin
+                v_more := (public.continue_removal(v_user_id) ->> 'more')::boolean or v_more;
+            exception
+                when others then
+                    raise warning 'what is being deleted of user % is left for the next time: %',
+                        v_user_id, sqlerrm;
+            end;
+            commit;
+        end loop;
+        perform pg_catalog.pg_sleep(0.1); -- what is left may be in somebody else's hands
+    end loop;
 end;
 $$;
+
+revoke all on procedure private.sweep_removals from public, anon, authenticated, service_role;
+comment on procedure private.sweep_removals is 'Goes on with every deletion and erasure that was begun, a step a transaction.';
+
+-- Called again whenever pg_cron has been switched on: a job of the same name is replaced.
+create function private.schedule_jobs()
+returns text[]
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+    v_job record;
+    v_names text[] := '{}';
+begin
+    if not exists (select 1 from pg_extension where extname = 'pg_cron') then
+        return v_names;
+    end if;
+
+    for v_job in select * from private.jobs() loop
+        perform cron.schedule(v_job.name, v_job.schedule, v_job.command);
+        v_names := v_names || v_job.name;
+    end loop;
+    return v_names;
+end;
+$$;
+
+revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
+comment on function private.schedule_jobs is 'Schedules the jobs where the database has pg_cron, and names them. Calling it again does no harm.';
+
+create function private.jobs()
+returns table (name text, schedule text, command text)
+language sql immutable security invoker set search_path = ''
+as $$
+    values
+        ('sweep-turns', '* * * * *', 'call private.sweep_turns()'),
+        ('sweep-removals', '* * * * *', 'call private.sweep_removals()'),
+        ('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()'),
+        ('sweep-search-index', '* * * * *', 'call private.sweep_search_index()'),
+        ('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
+$$;
+
+revoke all on function private.jobs from public, anon, authenticated, service_role;
+comment on function private.jobs is 'What pg_cron is to run, and when.';
+
+do $$
+begin
+    perform private.schedule_jobs();
+exception
+    when others then
+        raise warning 'the jobs are not scheduled: %', sqlerrm
+            using hint = 'python -m shared.doctor says what to do.';
+end;
+$$;
+
+-- Runs as its owner, because only the owner of a job sees it.
+create function public.check_platform()
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+    v_missing jsonb := '[]';
+    v_jobs text[];
+begin
+    if not exists (
+        select 1
+        from pg_policies
+        where schemaname = 'realtime'
+          and tablename = 'messages'
+          and policyname = 'listen_to_own_conversation'
+    ) then
+        v_missing := v_missing || jsonb_build_object(
+            'name', 'listen_policy', 'remedy', private.listen_policy()
+        );
+    end if;
+
+    if exists (select 1 from pg_extension where extname = 'pg_cron') then
+        begin
+            execute 'select array_agg(jobname::text) from cron.job' into v_jobs;
+        exception
+            when insufficient_privilege then null; -- so none of them are ours
+        end;
+        if exists (
+            select 1 from private.jobs() as j where j.name <> all (coalesce(v_jobs, '{}'))
+        ) then
+            v_missing := v_missing || jsonb_build_object(
+                'name', 'scheduled_jobs', 'remedy', 'select private.schedule_jobs();'
+            );
+        end if;
+    end if;
+
+    return jsonb_build_object('missing', v_missing);
+end;
+$$;
+
+revoke all on function public.check_platform from public, anon, authenticated, service_role;
+grant execute on function public.check_platform to service_role;
+comment on function public.check_platform is 'What the platform has refused or didn''t have when the schema was installed, each with the SQL that mends it: {missing: [{name, remedy}]}.';

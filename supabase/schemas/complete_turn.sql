@@ -77,7 +77,7 @@ declare
     v_message public.messages;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = complete_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -102,15 +102,6 @@ begin
         return private.describe_rows(
             user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
         );
-    end if;
-
-    if not exists (
-        select 1
-        from public.turns as t
-        where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
-    ) then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
     -- The same write came before, and its answer was lost on the way; or another's did.

@@ -58,13 +58,19 @@ def summarise(db: psycopg.Connection, user: User, conversation: str, content: st
     )
 
 
-def stage(db: psycopg.Connection, user: User, content: str) -> str:
-    """Leave a part of a file that is not imported yet; return the import's id."""
+def begin_import(db: psycopg.Connection, user: User, content: str) -> str:
+    """Import the first message of a conversation of two; return the import's id."""
     import_id = str(uuid.uuid4())
-    message = {"conversation_id": str(uuid.uuid4()), "role": "user", "content": content}
-    db.execute(
-        "select stage_import(%s, %s, 0, '[]', %s)", (user.id, import_id, json.dumps([message]))
-    )
+    at = "2026-01-01T00:00:00Z"
+    piece = {
+        "place": 0,
+        "first": 1,
+        "is_last": False,
+        "conversation": {"title": "T", "metadata": "{}", "last_seq": 2, "created_at": at,
+                         "updated_at": at, "imported": {"source": "list", "id": import_id}},
+        "messages": [{"role": "user", "content": content, "metadata": "{}", "created_at": at}],
+    }  # fmt: skip
+    db.execute("select take_import_part(%s, %s, 0, %s)", (user.id, import_id, json.dumps([piece])))
     return import_id
 
 
@@ -196,7 +202,7 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
                                       {"role": "user", "content": f"{canary} two"}]
     )  # fmt: skip
     summarise(db, user, conversation, f"{canary} was said")
-    stage(db, user, canary)
+    begin_import(db, user, canary)
     await start(other_user, others)
     await start(other_user, "Another")
     await service.post("/sweep-turns")  # indexes what was said
@@ -212,15 +218,14 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     receipt = answers[0].json()
     assert imported.json()["skipped"] == []
     assert {
-        "public.conversations", "public.messages", "private.import_parts", "realtime.messages",
-        "search.documents",
+        "public.conversations", "public.messages", "realtime.messages", "search.documents",
     } <= set(before)  # fmt: skip
     assert places_of(db, canary) == []
     left = {place for row_id in ids for place in places_of(db, row_id)}
     assert left == set()
     assert {"public.messages", "search.documents"} <= set(places_of(db, others))
     assert receipt["removed"] == {
-        "conversations": 3, "messages": 5, "turns": 1, "summaries": 1, "importParts": 1,
+        "conversations": 4, "messages": 6, "turns": 1, "summaries": 1, "importParts": 2,
     }  # fmt: skip
     assert (receipt["userId"], receipt["remaining"], receipt["held"]) == (user.id, 0, 0)
     assert answers[1].json() == receipt

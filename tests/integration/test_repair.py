@@ -118,6 +118,7 @@ DAMAGES = [
             "turn_without_message": 1,
             "settled_turn_without_reply": 1,
             "words_of_no_message": 2,
+            "seq_gap": 1,
         },
         ("update messages set user_id = %(other)s where turn_id = %(first)s",),
     ),
@@ -166,7 +167,7 @@ DAMAGES = [
     Damage(
         {"import_left_behind": 1},
         (
-            "insert into private.import_parts (user_id, import_id, part, staged_at)"
+            "insert into private.import_parts (user_id, import_id, part, taken_at)"
             " values (%(other)s, gen_random_uuid(), 0, now() - interval '2 hours')",
         ),
     ),

@@ -7,6 +7,7 @@ import psycopg
 
 from shared.encoding.canonical import canonical
 from shared.encoding.strict import STORED, parse_json
+from tests.support.invariants import found_broken
 from tests.support.users import User
 
 JSON = {"content-type": "application/json"}
@@ -52,19 +53,19 @@ async def said_in(user: User, conversation: str) -> list[tuple[str, str]]:
 
 def broken(db: psycopg.Connection, conversations: list[str]) -> list[str]:
     """Return what the doctor finds in these conversations and their messages."""
-    (found,) = db.execute("select private.find_broken(null, 1000000)").fetchone() or ({},)
     rows = db.execute(
         "select id::text from messages where conversation_id = any (%s::uuid[])", (conversations,)
     ).fetchall()
     ours = {*conversations, *(row[0] for row in rows)}
-    return [name for name, ids in found.items() if ours & set(ids)]
+    return [row["name"] for row in found_broken(db, grace=1_000_000) if row["id"] in ours]
 
 
 def count_of(db: psycopg.Connection, user: User) -> tuple[Any, ...] | None:
-    """Return how many conversations, messages and staged parts a user has."""
+    """Return how many conversations and messages a user has, and how many of them are hidden."""
     return db.execute(
         "select (select count(*) from conversations where user_id = %(id)s),"
         " (select count(*) from messages where user_id = %(id)s),"
-        " (select count(*) from private.import_parts where user_id = %(id)s)",
+        " (select count(*) from conversations where user_id = %(id)s"
+        "  and deleting_since is not null)",
         {"id": user.id},
     ).fetchone()

@@ -75,6 +75,7 @@ SECTIONS = {
     },
     "Analytics, retention, erasure": {
         "analytics": "Every figure is the one counted by hand, of one's own turns.",
+        "bounded calls": "No call takes as long as a gateway waits, or fails and succeeds later.",
         "retention": "Batches are bounded, what is in use stays, a dry run is the real one.",
         "legal holds": "A hold wins on each path.",
         "erasure": "After an erasure nothing of the content is in any table.",
@@ -83,6 +84,7 @@ SECTIONS = {
     "Deployment": {
         "forwarders": "Requests and streams pass real Deno and real Envoy whole, or fail as ours.",
         "deployment": "The image, Lambda and a single endpoint are as documented.",
+        "installing": "Into a project that is there, beside its own things, and out again.",
         "two versions": "An old and a new bundle share conversations and keys.",
         "documentation": "Commands run or say what they need, and links lead somewhere.",
     },

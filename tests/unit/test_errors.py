@@ -28,7 +28,7 @@ CODES = {
     "forbidden": 403,
     "idempotency_key_reused": 422,
     "import_busy": 503,
-    "import_incomplete": 503,
+    "import_incomplete": 409,
     "search_too_broad": 422,
     "internal_error": 500,
     "invalid_import": 400,
@@ -45,8 +45,10 @@ CODES = {
     "reply_not_stored": 503,
     "retention_policy_not_found": 404,
     "schema_behind": 503,
+    "schema_not_served": 503,
     "store_unavailable": 503,
     "too_many_turns": 429,
+    "too_many_requests": 429,
     "too_many_tokens": 429,
     "too_many_bytes": 429,
     "turn_in_progress": 409,
@@ -54,7 +56,7 @@ CODES = {
     "unauthorized": 401,
     "unavailable": 503,
     "unsupported_media_type": 415,
-    "upload_too_slow": 408,
+    "request_too_slow": 408,
     "user_not_found": 404,
 }
 
