@@ -174,20 +174,6 @@ async def test_a_hold_wins_on_each_path(
     assert (await user.functions.delete(path)).status_code == 200
 
 
-async def test_a_hold_on_a_user_keeps_everything_of_theirs(
-    user: User, other_user: User, service: httpx.AsyncClient
-) -> None:
-    """Erasure is refused in words, and nobody else is touched by it."""
-    kept, others = await start(user), await start(other_user)
-    await service.post("/legal-holds", json={"userId": user.id, "reason": "case 8"})
-    refused = await user.functions.post("/erase-account", json=CONFIRMED)
-    listed = await service.get("/legal-holds", params={"userId": user.id})
-    assert (refused.status_code, refused.json()["code"]) == (409, "legal_hold")
-    assert [row["reason"] for row in listed.json()["holds"]] == ["case 8"]
-    assert (await user.functions.delete(f"/conversations/{kept}")).status_code == 409
-    assert (await other_user.functions.delete(f"/conversations/{others}")).status_code == 200
-
-
 @pytest.mark.promise("erasure", red="`erase_account` leaves `import_parts`")
 async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     db: psycopg.Connection, user: User, other_user: User, service: httpx.AsyncClient
