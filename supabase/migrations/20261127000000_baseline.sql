@@ -429,17 +429,23 @@ begin
         new.conversation_id := gen_random_uuid();
     end if;
 
-    if v_last_seq is null
-        or v_is_leaving
-        or exists (
-            select 1
-            from public.messages as m
-            where m.user_id = new.user_id and m.id = new.id
-        )
-    then
+    new.seq := v_last_seq + 1;
+    new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
+
+    -- Under the lock: of a row that is there already `on conflict do nothing` uses up no place.
+    update public.conversations as c
+    set last_seq = new.seq,
+        updated_at = new.created_at
+    where c.user_id = new.user_id and c.id = new.conversation_id
+      and not exists (
+          select 1
+          from public.messages as m
+          where m.user_id = new.user_id and m.id = new.id
+      );
+
+    if not found then
         -- No such conversation, or someone else's: the foreign key refuses the row, with one and
-        -- the same answer for both cases. Or a row that is there already, which
-        -- `on conflict do nothing` must not use up a place for.
+        -- the same answer for both cases. Or the row is there already, and its key refuses it.
         new.seq := 0;
         new.created_at := now();
         return new;
@@ -452,14 +458,6 @@ begin
             v_bytes_per_day
         );
     end if;
-
-    new.seq := v_last_seq + 1;
-    new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
-
-    update public.conversations as c
-    set last_seq = new.seq,
-        updated_at = new.created_at
-    where c.user_id = new.user_id and c.id = new.conversation_id;
 
     return new;
 end;
@@ -511,6 +509,8 @@ create trigger messages_broadcast
     when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
     execute function private.broadcast_message();
 
+-- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
+-- time that another role calls it, and a turn's commit calls it for both.
 create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
@@ -518,7 +518,7 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql volatile security invoker set search_path = ''
+language sql volatile security definer set search_path = ''
 as $$
     select realtime.send(
         jsonb_strip_nulls(jsonb_build_object(
@@ -1125,6 +1125,7 @@ declare
     v_short bigint := 0;
     v_since bigint := 0;
     v_first bigint;
+    v_omitted bigint;
     v_is_whole boolean := false;
     v_messages jsonb;
 begin
@@ -1241,22 +1242,25 @@ begin
         )) || v_messages;
     end if;
 
+    v_omitted := v_first - 1 - v_covered;
+    if v_omitted > 0 and cardinality(v_ours) > 0 then
+        select v_omitted - count(*) into v_omitted
+        from unnest(v_ours) as ours (id)
+        cross join lateral (
+            select seq
+            from public.messages
+            where messages.user_id = load_history.user_id and messages.id = ours.id
+            offset 0
+        ) as m
+        where m.seq > v_covered
+          and m.seq < v_first;
+    end if;
+
     return jsonb_build_object(
         'history', v_messages,
         'context', jsonb_build_object(
             'covers_to', v_covered,
-            'omitted', v_first - 1 - v_covered - (
-                select count(*)
-                from unnest(v_ours) as ours (id)
-                cross join lateral (
-                    select seq
-                    from public.messages
-                    where messages.user_id = load_history.user_id and messages.id = ours.id
-                    offset 0
-                ) as m
-                where m.seq > v_covered
-                  and m.seq < v_first
-            ),
+            'omitted', v_omitted,
             'longest', v_longest,
             'is_whole', v_is_whole,
             'since_tokens', v_since
@@ -1268,6 +1272,49 @@ $$;
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
 comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+
+-- From rows that are in hand: whoever has just written them need not read them again. The
+-- conversation is read, since each message moves it.
+create function private.describe_rows(
+    user_id uuid,
+    turn public.turns,
+    user_message public.messages,
+    reply public.messages,
+    outcome text,
+    history_tokens integer default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = describe_rows.user_id and c.id = turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    return jsonb_build_object(
+        'outcome', outcome,
+        'turn', to_jsonb(turn) - 'request_hash' - 'draft',
+        'conversation', v_conversation,
+        'user_message', user_message,
+        'reply', case when reply.id is not null then to_jsonb(reply) end
+    ) || case
+        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
+        else public.load_history(user_id, v_conversation.id, history_tokens, user_message.seq)
+    end;
+end;
+$$;
+
+revoke all on function private.describe_rows from public, anon, authenticated, service_role;
+grant execute on function private.describe_rows to authenticated, service_role;
+comment on function private.describe_rows is 'A turn and its messages, as they are given, with its conversation; with history_tokens also what load_history gives of what came before them.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -1282,22 +1329,12 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_conversation private.conversations;
     v_request public.messages;
     v_reply public.messages;
 begin
     select t.* into v_turn
     from public.turns as t
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -1311,16 +1348,7 @@ begin
           and m.role = 'assistant';
     end if;
 
-    return jsonb_build_object(
-        'outcome', outcome,
-        'turn', to_jsonb(v_turn) - 'request_hash' - 'draft',
-        'conversation', v_conversation,
-        'user_message', v_request,
-        'reply', case when v_reply.id is not null then to_jsonb(v_reply) end
-    ) || case
-        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(user_id, v_conversation.id, history_tokens, v_request.seq)
-    end;
+    return private.describe_rows(user_id, v_turn, v_request, v_reply, outcome, history_tokens);
 end;
 $$;
 
@@ -1334,20 +1362,20 @@ comment on function private.describe_turn is 'A turn with its conversation and i
 create function private.settle_turn(
     user_id uuid,
     turn_id uuid,
+    attempt integer,
     status text,
     message_id uuid,
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
     error jsonb default null,
-    tokens bigint default null
+    tokens bigint default null,
+    out turn public.turns,
+    out reply public.messages
 )
-returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_conversation_id uuid;
 begin
     update public.turns as t
     set status = settle_turn.status,
@@ -1356,17 +1384,24 @@ begin
         tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
-    returning t.conversation_id into v_conversation_id;
+      and t.attempt = settle_turn.attempt
+      and t.status = 'running'
+    returning t.* into turn;
 
-    insert into public.messages
+    if not found then
+        return;
+    end if;
+
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
     values
-        (settle_turn.message_id, v_conversation_id, settle_turn.user_id, 'assistant',
+        (settle_turn.message_id, turn.conversation_id, settle_turn.user_id, 'assistant',
          settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
-         settle_turn.turn_id);
+         settle_turn.turn_id)
+    returning m.* into reply;
 
     perform private.broadcast_status(
-        v_conversation_id,
+        turn.conversation_id,
         turn_id,
         case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
         settle_turn.error ->> 'message'
@@ -1376,7 +1411,7 @@ $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status, if this attempt holds it; else it answers nothing. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -1396,7 +1431,8 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_turn public.turns;
+    v_settled record;
+    v_message public.messages;
 begin
     perform 1
     from private.conversations as c
@@ -1408,32 +1444,39 @@ begin
       )
     for update;
 
-    select t.* into v_turn
-    from public.turns as t
-    where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
-    for update;
+    v_settled := private.settle_turn(
+        complete_turn.user_id, complete_turn.turn_id, complete_turn.attempt,
+        complete_turn.status, complete_turn.message_id, complete_turn.content,
+        complete_turn.generated_code, complete_turn.metadata, complete_turn.error,
+        complete_turn.tokens
+    );
 
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    elsif v_turn.status = 'running' and v_turn.attempt = complete_turn.attempt then
-        perform private.settle_turn(
-            complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
-            complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
-            complete_turn.metadata, complete_turn.error, complete_turn.tokens
-        );
-    elsif not exists (
-        select 1
+    if (v_settled.turn).id is not null then
+        select m.* into v_message
         from public.messages as m
         where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
-          and m.role = 'assistant'
-          and m.id = complete_turn.message_id
-    ) then
-        return private.describe_turn(user_id, turn_id, 'superseded');
+          and m.role = 'user';
+
+        return private.describe_rows(
+            user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
+        );
     end if;
 
-    -- Also where the same write came before, and its answer was lost on the way.
-    return private.describe_turn(user_id, turn_id, 'completed');
+    -- The same write came before, and its answer was lost on the way; or another's did.
+    return private.describe_turn(
+        user_id,
+        turn_id,
+        case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
+                  and m.role = 'assistant'
+                  and m.id = complete_turn.message_id
+            ) then 'completed'
+            else 'superseded'
+        end
+    );
 end;
 $$;
 
@@ -1466,6 +1509,7 @@ begin
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
         turn_id => interrupt_turn.turn_id,
+        attempt => v_turn.attempt,
         status => v_status,
         message_id => gen_random_uuid(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
@@ -1529,6 +1573,7 @@ as $$
 declare
     v_conversation_id uuid := gen_random_uuid();
     v_turn public.turns;
+    v_message public.messages;
 begin
     if conversation_id is not null then
         select c.id into v_conversation_id
@@ -1594,16 +1639,21 @@ begin
     end if;
 
     perform private.refuse_used_key(user_id, idempotency_key);
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
+    if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
+        perform private.require_turns_left(
+            user_id, turns_per_minute, turns_per_day, tokens_per_day
+        );
+    end if;
 
-    insert into public.messages
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, metadata, turn_id)
     values
         (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, v_turn.id);
+         begin_turn.request, begin_turn.metadata, v_turn.id)
+    returning m.* into v_message;
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
+    return private.describe_rows(user_id, v_turn, v_message, null, 'started', history_tokens);
 end;
 $$;
 

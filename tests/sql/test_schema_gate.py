@@ -37,6 +37,7 @@ ALLOWED = {
     "helper granted to signed-in users": {
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "private.describe_rows(uuid,turns,messages,messages,text,integer)",  # likewise
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
@@ -81,6 +82,7 @@ ALLOWED = {
         "search.forget_words()",  # nor may who repairs a message
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
         "private.broadcast_message()",  # a client may not send to a topic
+        "private.broadcast_status(uuid,uuid,text,text)",  # as the one above, in the same commit
     },
 }
 
@@ -269,6 +271,15 @@ def test_no_function_has_a_second_form(db: psycopg.Connection) -> None:
 
 
 @pytest.mark.promise("schema gate")
+def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) -> None:
+    """A commit sends several: the statements of the sender would be planned again for each role."""
+    senders = db.execute(
+        "select p.proname::text, p.prosecdef from pg_proc as p"
+        " where p.prosrc like '%realtime.send(%' and p.pronamespace <> 'realtime'::regnamespace"
+    )
+    assert dict(senders) == {"broadcast_message": True, "broadcast_status": True}
+
+
 def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:
     """A new table that users may insert into fails here until REFUSED_ROWS has its row."""
     tables = db.execute(
