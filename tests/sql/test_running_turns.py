@@ -10,6 +10,8 @@ from psycopg.types.json import Jsonb
 
 from local.stack import Stack
 from tests.support import partitions, sql_fixtures
+from tests.support.postgres import Server
+from tests.support.scratch import MIGRATED
 from tests.support.sql_calls import (
     Caller,
     as_service,
@@ -18,6 +20,8 @@ from tests.support.sql_calls import (
     make_account,
     make_conversation,
 )
+
+pytest_plugins = ["tests.support.scratch"]
 
 stack = partitions.stack  # as it is, and in partitions
 service, account = sql_fixtures.service, sql_fixtures.owner
@@ -107,20 +111,24 @@ def test_settling_does_not_wait_for_a_conversation_that_is_being_written(
     }
 
 
-def test_a_sweep_settles_the_turns_of_all_users(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """What pg_cron calls: of those that are listed each is settled, and a living one is not."""
-    lost = [service.begin(user_id) for user_id in (account, make_account(db))]
-    living = service.begin(account)
-    for begun in lost:
-        expire(db, begun)
-    listed = service.call("list_expired_turns")["turns"]
-    db.execute("call private.sweep_turns()")
-    states = [
-        db.execute("select status from turns where id = %s", (begun["turn"]["id"],)).fetchone()
-        for begun in (*lost, living)
-    ]
+def test_a_sweep_settles_the_turns_of_all_users(bare_server: Server) -> None:
+    """What pg_cron calls: of those that are listed each is settled, and a living one is not.
+
+    In a database of its own: elsewhere it would settle what other tests wait for.
+    """
+    with bare_server.database(MIGRATED) as url, psycopg.connect(url, autocommit=True) as db:
+        service = Caller(db)
+        account = make_account(db)
+        lost = [service.begin(user_id) for user_id in (account, make_account(db))]
+        living = service.begin(account)
+        for begun in lost:
+            expire(db, begun)
+        listed = service.call("list_expired_turns")["turns"]
+        db.execute("call private.sweep_turns()")
+        states = [
+            db.execute("select status from turns where id = %s", (begun["turn"]["id"],)).fetchone()
+            for begun in (*lost, living)
+        ]
     for begun in lost:
         names = {
             "user_id": begun["turn"]["user_id"],
