@@ -10,7 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor usage serve web test quick mutations test-faults check format schema forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup dev up down reset status demo doctor usage serve web test quick mutations test-faults test-steps check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -70,6 +70,9 @@ test-faults: $(READY) ## the long fault runs (TURNS=1000, STREAMS=200, OPERATION
 	@FAULT_TURNS=$(or $(TURNS),1000) FAULT_STREAMS=$(or $(STREAMS),200) \
 		CHAOS_OPERATIONS=$(or $(OPERATIONS),6000) $(RUN)/pytest -s \
 		tests/faults/test_kill_loop.py tests/faults/test_streams.py tests/faults/test_chaos.py
+
+test-steps: $(READY) ## what goes in steps, through a gateway that cuts calls (MESSAGES=200000)
+	@STEPS_MESSAGES=$(or $(MESSAGES),200000) $(RUN)/pytest -s tests/faults/test_gateway_time.py
 
 check: lint types imports test ## what CI runs
 

@@ -13,5 +13,4 @@ async def apply_retention(
     request: ApplyRetentionRequest, _: ServiceCaller, container: CurrentContainer
 ) -> ApplyRetentionResponse:
     """Archive and delete what the policies say; on a dry run, only count it."""
-    persistence = await container.patient_persistence()
-    return await retention.apply_retention(persistence, request)
+    return await retention.apply_retention(container.persistence, request)

@@ -7,7 +7,7 @@ from shared.models.base import PlainUuid
 from shared.models.conversations import (
     ConversationResponse,
     CreateConversationRequest,
-    DeletedResponse,
+    DeletedConversationResponse,
     ListConversationsRequest,
     ListConversationsResponse,
     ListPlace,
@@ -86,8 +86,7 @@ async def delete_conversation(
     user_id: UserInQuery,
     caller: CurrentCaller,
     container: CurrentContainer,
-) -> DeletedResponse:
+) -> DeletedConversationResponse:
     """Delete a conversation with everything in it, for good."""
-    persistence = await container.patient_persistence()
-    await persistence.delete_conversation(user_id, conversation_id, caller=caller)
-    return DeletedResponse(deleted=conversation_id)
+    step = await container.persistence.delete_conversation(user_id, conversation_id, caller=caller)
+    return DeletedConversationResponse(deleted=conversation_id, more=step.more)

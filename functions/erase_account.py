@@ -17,7 +17,7 @@ async def erase_account(
 ) -> EraseAccountResponse:
     """Delete every conversation of the user's, for good. The account itself is left to Auth."""
     return await erasure.erase_account(
-        await container.patient_persistence(),
+        container.persistence,
         caller.acting_for(request.user_id),
         caller=caller,
         idempotency_key=idempotency_key,

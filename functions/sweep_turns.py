@@ -1,6 +1,7 @@
-"""Settles turns without a worker, discards what imports have left, takes the search index on."""
+"""Does what pg_cron does elsewhere: settles turns without a worker, ends what others began."""
 
 from shared.conversations.indexing import sweep_search_index
+from shared.conversations.removal import sweep_removals
 from shared.http.dependencies import CurrentContainer, ServiceCaller
 from shared.http.routing import EndpointRouter
 from shared.imports.sweep import sweep_imports
@@ -12,8 +13,9 @@ router = EndpointRouter("sweep-turns")
 
 @router.post("")
 async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTurnsResponse:
-    """Settle every turn whose lease is over. For the service key alone, if there is no pg_cron."""
+    """Settle every turn whose lease is over, and end what was begun. For the service key alone."""
     settled = await sweep(container.persistence)
     await sweep_imports(container.persistence)
+    await sweep_removals(container.persistence)
     await sweep_search_index(container.persistence)
     return SweepTurnsResponse(settled=settled)

@@ -1,4 +1,7 @@
-"""Writes the baseline migration: the files of supabase/schemas, in the order of config.toml."""
+"""Writes the migrations: the files of supabase/schemas, in the order of config.toml.
+
+One baseline, and behind it, by itself, the policy that a platform may refuse.
+"""
 
 import tomllib
 from pathlib import Path
@@ -8,6 +11,8 @@ from local.settings import ROOT
 
 SUPABASE = ROOT / "supabase"
 BASELINE = MIGRATIONS / "20261127000000_baseline.sql"
+POLICY = MIGRATIONS / "20261127000001_listen_policy.sql"
+POLICY_FILE = SUPABASE / "schemas" / "live_events_policy.sql"
 
 HEADER = "-- Written by `make schema` from supabase/schemas. Change the schema there.\n\n"
 
@@ -18,10 +23,15 @@ def schema_files() -> list[Path]:
     return [SUPABASE / path for path in config["db"]["migrations"]["schema_paths"]]
 
 
-def baseline_text() -> str:
-    """Return the baseline that the schema files make."""
-    return HEADER + "\n".join(path.read_text() for path in schema_files())
+def migration_texts() -> dict[Path, str]:
+    """Return the migrations that the schema files make."""
+    baseline = [path for path in schema_files() if path != POLICY_FILE]
+    return {
+        path: HEADER + "\n".join(file.read_text() for file in files)
+        for path, files in ((BASELINE, baseline), (POLICY, [POLICY_FILE]))
+    }
 
 
 if __name__ == "__main__":
-    BASELINE.write_text(baseline_text())
+    for path, text in migration_texts().items():
+        path.write_text(text)

@@ -74,18 +74,6 @@ class Container:
             max_bytes=self.settings.max_import_bytes,
         )
 
-    async def patient_persistence(self) -> Persistence:
-        """Return the store for removals, which may take long: whether it is there shows at once.
-
-        Raises StoreUnavailableError where it isn't.
-        """
-        await self.persistence.ping()
-        return self._removals
-
-    @cached_property
-    def _removals(self) -> Persistence:
-        return self._persistence_within(self.settings.removal_timeout)
-
     def _persistence_within(self, timeout: float) -> Persistence:
         patient = self.settings.model_copy(update={"store_timeout": timeout})
         pool = create_pool(patient)

@@ -11,28 +11,27 @@ import argparse
 import asyncio
 import json
 import sys
-from collections import Counter
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from shared.config import ConfigurationError, load_settings
 from shared.container import Container
 from shared.errors import AppError, SchemaBehindError, StoreUnavailableError
+from shared.examination import check_everything, repair_everything
 from shared.integrity import GRACE_SECONDS
+from shared.models.integrity import InvariantCheck
 from shared.observability.logs import configure_logging
 from shared.persistence.integrity import SCHEMA_VERSION
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Sequence
-    from uuid import UUID
 
     from shared.config import Settings
-    from shared.models.integrity import InvariantCheck, InvariantReport
-    from shared.persistence import Persistence
+    from shared.examination import Findings
+    from shared.models.integrity import MissingPart
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
-
-SCAN_SECONDS = 600  # as long as the SQL functions give themselves
 
 REMEDIES = {
     "settled_turn_without_reply": "point it to its reply, or store an interrupted one",
@@ -53,6 +52,40 @@ REMEDIES = {
     "watermark_too_high": "lower it, so that what is missing is indexed next",
 }
 NO_REMEDY = "nothing: it can't be made up"
+BEYOND_REPAIR = {"turn_without_message"}
+
+MISSING = {
+    "listen_policy": "Nobody can listen to live events: the platform refused the policy for it.",
+    "scheduled_jobs": "pg_cron is there, and the jobs are not scheduled.",
+}
+
+
+@dataclass
+class Report:
+    """What the doctor found, and how much was mended where that was asked for."""
+
+    checks: list[InvariantCheck]
+    missing: list[MissingPart]
+    repaired: Counter[str] | None = None
+
+    @property
+    def broken(self) -> list[InvariantCheck]:
+        """The checks that failed."""
+        return [check for check in self.checks if check.broken]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is broken or missing."""
+        return not self.broken and not self.missing
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as one object; without a repair, nothing of one."""
+        repaired = {} if self.repaired is None else {"repaired": self.repaired}
+        return {
+            **repaired,
+            "checks": [check.model_dump(mode="json") for check in self.checks],
+            "missing": [part.model_dump() for part in self.missing],
+        }
 
 
 def table_of(checks: Sequence[InvariantCheck]) -> str:
@@ -78,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as exc:
         return _fail(f"configuration error: {exc}", MISCONFIGURED)
     try:
-        repaired, found = asyncio.run(_examine(settings, options))
-    except (StoreUnavailableError, TimeoutError):
+        report = asyncio.run(_examine(settings, options))
+    except StoreUnavailableError:
         return _fail(f"the store at {settings.supabase_url} can't be reached", UNREACHABLE)
     except SchemaBehindError:
         return _fail(
@@ -92,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"the store at {settings.supabase_url} refused: is the key right?",
             UNREACHABLE,
         )
-    _print_report(repaired, found, as_json=options.json)
-    return BROKEN if _broken(found) else WELL
+    _print_report(report, as_json=options.json)
+    return WELL if report.is_well else BROKEN
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,58 +150,65 @@ def _seconds(text: str) -> int:
     return seconds
 
 
-async def _examine(
-    settings: Settings, options: argparse.Namespace
-) -> tuple[Counter[str] | None, InvariantReport]:
-    patient = settings.model_copy(
-        update={"store_timeout": max(settings.store_timeout, SCAN_SECONDS)}
-    )
-    container = Container(patient)
+async def _examine(settings: Settings, options: argparse.Namespace) -> Report:
+    container = Container(settings)
     try:
-        # A scan may take its time, but whether anybody is there shows at once.
-        async with asyncio.timeout(settings.store_timeout):
-            if await container.persistence.ping() < SCHEMA_VERSION:
-                raise SchemaBehindError
         store = container.persistence
-        found = await store.check_invariants(grace_seconds=options.grace)
-        if not options.repair:
-            return None, found
-        repaired = await _repair(store, found.users, grace_seconds=options.grace)
-        return repaired, await store.check_invariants(grace_seconds=options.grace)
+        if await store.ping() < SCHEMA_VERSION:
+            raise SchemaBehindError
+        missing = (await store.check_platform()).missing
+        if options.repair:
+            repaired, findings = await repair_everything(
+                store, grace_seconds=options.grace, say=_show_progress
+            )
+            return Report(_checks(findings), missing, repaired)
+        findings = await check_everything(store, grace_seconds=options.grace, say=_show_progress)
+        return Report(_checks(findings), missing)
     finally:
         await container.aclose()
 
 
-async def _repair(store: Persistence, users: list[UUID], *, grace_seconds: int) -> Counter[str]:
-    repaired: Counter[str] = Counter()
-    for user_id in users:
-        # Whose rows are in use just now, or can't be mended, keeps no other from a repair.
-        with suppress(StoreUnavailableError):
-            report = await store.repair_invariants(user_id, grace_seconds=grace_seconds)
-            repaired.update(report.repaired)
-    return repaired
+def _show_progress(line: str) -> None:
+    """Show how far a check is, in one line that is written over, to whoever is watching."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def _print_report(repaired: Counter[str] | None, found: InvariantReport, *, as_json: bool) -> None:
+def _checks(findings: Findings) -> list[InvariantCheck]:
+    return [
+        InvariantCheck(
+            name=name,
+            broken=findings.count(name),
+            examples=findings.examples(name),
+            repairable=name not in BEYOND_REPAIR,
+        )
+        for name in findings.checks
+    ]
+
+
+def _print_report(report: Report, *, as_json: bool) -> None:
     if as_json:
-        done = {} if repaired is None else {"repaired": repaired}
-        print(json.dumps({**done, **found.model_dump(mode="json", include={"checks"})}))
+        print(json.dumps(report.as_json()))
         return
-    for name, count in sorted((repaired or {}).items()):
+    _show_progress("")
+    for name, count in sorted((report.repaired or {}).items()):
         print(f"repaired {name}: {count}")
-    print(table_of(found.checks))
-    print(_verdict(_broken(found), after_repair=repaired is not None))
+    print(table_of(report.checks))
+    for part in report.missing:
+        print(
+            f"\n{MISSING.get(part.name, part.name)} Run this in the SQL editor:\n\n{part.remedy}\n"
+        )
+    print(_verdict(report))
 
 
-def _broken(found: InvariantReport) -> list[InvariantCheck]:
-    return [check for check in found.checks if check.broken]
-
-
-def _verdict(broken: list[InvariantCheck], *, after_repair: bool) -> str:
-    if not broken:
+def _verdict(report: Report) -> str:
+    if report.is_well:
         return "All is well."
-    advice = "a repair can't mend it" if after_repair else "--repair mends what can be mended"
-    return f"Broken: {', '.join(check.name for check in broken)}; {advice}."
+    if not report.broken:
+        return f"Missing: {', '.join(part.name for part in report.missing)}."
+    is_after_repair = report.repaired is not None
+    advice = "a repair can't mend it" if is_after_repair else "--repair mends what can be mended"
+    return f"Broken: {', '.join(check.name for check in report.broken)}; {advice}."
 
 
 def _fail(reason: str, code: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -46,9 +47,10 @@ class IntegrityMonitor:
     async def _look(self) -> dict[str, int] | None:
         since = datetime.now(UTC) - LOOK_BACK
         try:
-            report = await self._persistence.check_invariants(
+            step = await self._persistence.check_invariants(
                 grace_seconds=GRACE_SECONDS, since=since
             )
         except AppError:
             return None
-        return {check.name: check.broken for check in report.checks}
+        counts = Counter(row.name for row in step.broken)
+        return {name: counts[name] for name in step.checks}

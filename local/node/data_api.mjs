@@ -5,6 +5,12 @@ import { createPostgresConnection } from "@supabase/lite/postgres";
 
 const passThrough = (value) => value;
 
+// What a hosted project's `authenticator` has, in milliseconds.
+const LIMITS = { statement_timeout: 8000, lock_timeout: 8000 };
+
+// Query parameters of the Data API that choose no rows.
+const NO_FILTERS = new Set(["select", "columns", "order", "limit", "offset", "on_conflict"]);
+
 // Types whose default handling differs from PostgREST's.
 const types = {
   // Postgres prints "2026-11-22 10:00:00.5+00"; the Data API answers ISO 8601.
@@ -31,7 +37,7 @@ function stringifyOnce(value) {
 export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKey, siteUrl }) {
   const connection = createPostgresConnection({
     url: dbUrl,
-    postgresOptions: { types, max: 20, onnotice: () => {} },
+    postgresOptions: { types, max: 20, onnotice: () => {}, connection: LIMITS },
   });
   leaveGrantsAlone(connection);
   leaveAuthFunctionsAlone(connection);
@@ -50,7 +56,17 @@ export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKe
   });
   await app.init();
   await app.ensureSystemSchema();
-  return (request) => app.fetch(request);
+  return async (request) => refusedAsUnfiltered(request) ?? app.fetch(request);
+}
+
+/** As pg-safeupdate does on hosted projects: no update or delete of all rows by an oversight. */
+function refusedAsUnfiltered(request) {
+  const { pathname, searchParams } = new URL(request.url);
+  const command = { PATCH: "UPDATE", DELETE: "DELETE" }[request.method];
+  const isFiltered = [...searchParams.keys()].some((name) => !NO_FILTERS.has(name));
+  if (!command || isFiltered || !pathname.startsWith("/rest/v1/")) return null;
+  const message = `${command} requires a WHERE clause`;
+  return Response.json({ code: "21000", message, details: null, hint: null }, { status: 400 });
 }
 
 /** Lite grants every table to every role before its first query; here the migrations say who may what. */

@@ -170,9 +170,6 @@ class Settings(BaseSettings):
     max_import_bytes: int = Field(
         default=64 * 1024 * 1024, gt=0, description="Largest file that import-conversation takes."
     )
-    removal_timeout: Seconds = Field(
-        default=120, description="Deadline of a call that removes: a conversation, or a batch."
-    )
     import_timeout: Seconds = Field(
         default=120, description="Deadline of the call that commits an import."
     )

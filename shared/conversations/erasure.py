@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SECONDS = 60.0  # gateways wait little longer for an answer
+SECONDS = 20.0  # gateways wait little longer for an answer
 
 
 async def erase_account(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from shared.errors import AppError
-from shared.models.retention import ApplyRetentionResponse, RemovedRows
+from shared.models.retention import ApplyRetentionResponse, RemovedRows, UsersDueForRetention
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SECONDS = 20.0  # gateways wait little longer for an answer
-MOST_USERS = 100  # in one listing
 
 
 async def apply_retention(
@@ -30,32 +29,47 @@ async def apply_retention(
     Of all who are due, one who can't be served keeps no other waiting.
     """
     deadline = time.monotonic() + SECONDS
-    users = await _users_due(persistence, request)
     done = _Sum(dry_run=request.dry_run)
-    for user_id in users:
-        room = request.most - done.conversations
-        if room <= 0 or time.monotonic() > deadline:
+    page = await _first_page(persistence, request)
+    served: set[UUID] = set()
+    while True:
+        for user_id in page.users:
+            room = request.most - done.conversations
+            if room <= 0 or time.monotonic() > deadline:
+                return done.response(more=True)
+            if user_id not in served:  # a user's step is about all that is due of theirs
+                served.add(user_id)
+                done.add(await _step(persistence, request, user_id, most=room))
+        if page.next is None:
+            return done.response(more=done.has_more)
+        if time.monotonic() > deadline:
             return done.response(more=True)
-        try:
-            step = await persistence.apply_retention(
-                user_id, dry_run=request.dry_run, most=room, project_id=request.project_id
-            )
-        except AppError:
-            if request.user_id is not None:
-                raise
-            log.exception("retention_not_applied", user_id=str(user_id))
-        else:
-            done.add(step)
-    return done.response(more=done.has_more or len(users) >= MOST_USERS)
+        page = await persistence.list_users_due_for_retention(
+            project_id=request.project_id, place=page.next
+        )
 
 
-async def _users_due(persistence: Persistence, request: ApplyRetentionRequest) -> list[UUID]:
+async def _first_page(
+    persistence: Persistence, request: ApplyRetentionRequest
+) -> UsersDueForRetention:
     if request.user_id is not None:
-        return [request.user_id]
-    due = await persistence.list_users_due_for_retention(
-        project_id=request.project_id, most=MOST_USERS
-    )
-    return due.users
+        return UsersDueForRetention(users=[request.user_id])
+    return await persistence.list_users_due_for_retention(project_id=request.project_id, place=None)
+
+
+async def _step(
+    persistence: Persistence, request: ApplyRetentionRequest, user_id: UUID, *, most: int
+) -> ApplyRetentionResponse | None:
+    """Take a user's step; None where one of many can't be served."""
+    try:
+        return await persistence.apply_retention(
+            user_id, dry_run=request.dry_run, most=most, project_id=request.project_id
+        )
+    except AppError:
+        if request.user_id is not None:
+            raise
+        log.exception("retention_not_applied", user_id=str(user_id))
+        return None
 
 
 class _Sum:
@@ -72,8 +86,10 @@ class _Sum:
         """How many were looked at so far."""
         return self._archived + self._skipped + self._deleted.conversations
 
-    def add(self, step: ApplyRetentionResponse) -> None:
-        """Count a user's step."""
+    def add(self, step: ApplyRetentionResponse | None) -> None:
+        """Count a user's step, if it was taken."""
+        if step is None:
+            return
         self.has_more = self.has_more or step.more
         self._archived += step.archived
         self._skipped += step.skipped

@@ -139,6 +139,18 @@ class DeletedResponse(Envelope):
     deleted: UUID
 
 
+class DeletedConversationResponse(DeletedResponse):
+    """What is gone. With `more`, of a long one, not all of it is removed yet: the sweep goes on."""
+
+    more: bool
+
+
+class RemovalStep(BaseModel):
+    """What a step of a removal answers."""
+
+    more: bool
+
+
 class ListPlace(BaseModel):
     """Where the next page of a list begins: behind this conversation, as it stood then."""
 

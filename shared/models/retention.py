@@ -125,8 +125,22 @@ class ApplyRetentionRequest(RequestBody):
     project_id: PlainUuid | None = None
 
 
+class RetentionPlace(BaseModel):
+    """Where the next page of a listing begins: behind this conversation."""
+
+    after_updated_at: str
+    after_id: UUID
+
+
 class UsersDueForRetention(BaseModel):
-    """What list_users_due_for_retention answers."""
+    """What list_users_due_for_retention answers: who is due, and the next page's place if any."""
+
+    users: list[UUID]
+    next: RetentionPlace | None = None
+
+
+class UsersWithRemovals(BaseModel):
+    """What list_removals answers."""
 
     users: list[UUID]
 

@@ -9,6 +9,7 @@ from shared.models.conversations import (
     ListPlace,
     LoadConversationRequest,
     LoadConversationResponse,
+    RemovalStep,
 )
 from shared.models.rows import ConversationRow
 from shared.persistence.calls import Calls
@@ -127,10 +128,12 @@ class ConversationCalls(Calls):
         conversation_id: UUID,
         *,
         caller: Caller,
-    ) -> None:
-        """Delete a conversation with everything in it."""
-        await self._store.call(
+    ) -> RemovalStep:
+        """Delete a conversation with everything in it; a long one is hidden, and goes in steps."""
+        return await self._call(
+            RemovalStep,
             "delete_conversation",
-            {"user_id": str(user_id), "conversation_id": str(conversation_id)},
-            caller=caller,
+            caller,
+            user_id=user_id,
+            conversation_id=conversation_id,
         )

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from shared.models.integrity import InvariantReport, RepairReport
+from shared.models.integrity import InvariantStep, PlatformReport, RepairReport
 from shared.persistence.calls import Calls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-SCHEMA_VERSION = "20261127000000"  # of the newest migration
+    from shared.models.integrity import BrokenRow
+
+SCHEMA_VERSION = "20261127000001"  # of the newest migration
 
 
 class IntegrityCalls(Calls):
     """What the service asks of the store about itself."""
 
     async def check_invariants(
-        self, *, grace_seconds: int, since: datetime | None = None
-    ) -> InvariantReport:
-        """Count what is broken: everywhere, or cheaply in what was written to `since` then."""
-        return await self._call(
-            InvariantReport, "check_invariants", grace_seconds=grace_seconds, since=since
+        self,
+        *,
+        grace_seconds: int,
+        since: datetime | None = None,
+        after: dict[str, Any] | None = None,
+    ) -> InvariantStep:
+        """Take a step of a check of everything, or look cheaply at what was written `since`."""
+        return await self._call_with_retries(
+            InvariantStep,
+            "check_invariants",
+            grace_seconds=grace_seconds,
+            since=since,
+            after=after,
         )
 
-    async def repair_invariants(self, user_id: UUID, *, grace_seconds: int) -> RepairReport:
-        """Mend what check_invariants finds of one user; never deletes a message."""
+    async def repair_invariants(self, user_id: UUID, broken: Sequence[BrokenRow]) -> RepairReport:
+        """Mend what check_invariants found of one user; never deletes a message."""
         return await self._call(
-            RepairReport, "repair_invariants", user_id=user_id, grace_seconds=grace_seconds
+            RepairReport,
+            "repair_invariants",
+            user_id=user_id,
+            broken=[row.model_dump(mode="json", include={"name", "id"}) for row in broken],
         )
+
+    async def check_platform(self) -> PlatformReport:
+        """Ask what of the schema the platform has refused."""
+        return await self._call_with_retries(PlatformReport, "check_platform")
 
     async def ping(self) -> str:
         """Ask the store for nothing but the version of its schema."""

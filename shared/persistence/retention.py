@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.models.conversations import RemovalStep
 from shared.models.erasure import ErasureReceipt
 from shared.models.retention import (
     ApplyRetentionResponse,
@@ -12,10 +13,12 @@ from shared.models.retention import (
     ListLegalHoldsRequest,
     ListRetentionPoliciesRequest,
     PlaceLegalHoldRequest,
+    RetentionPlace,
     RetentionPoliciesResponse,
     RetentionPolicyRow,
     SetRetentionPolicyRequest,
     UsersDueForRetention,
+    UsersWithRemovals,
 )
 from shared.persistence.calls import Calls
 
@@ -55,14 +58,15 @@ class RetentionCalls(Calls):
         )
 
     async def list_users_due_for_retention(
-        self, *, project_id: UUID | None, most: int
+        self, *, project_id: UUID | None, place: RetentionPlace | None
     ) -> UsersDueForRetention:
-        """List whose conversations a policy archives or deletes by now."""
+        """List whose conversations a policy archives or deletes by now: the first page, or next."""
         return await self._call_with_retries(
             UsersDueForRetention,
             "list_users_due_for_retention",
             project_id=project_id,
-            most=most,
+            after_updated_at=place and place.after_updated_at,
+            after_id=place and place.after_id,
         )
 
     async def apply_retention(
@@ -119,3 +123,11 @@ class RetentionCalls(Calls):
             idempotency_key=idempotency_key,
             requested_by=requested_by,
         )
+
+    async def list_removals(self) -> UsersWithRemovals:
+        """List whose deletions or erasure were begun and not ended."""
+        return await self._call_with_retries(UsersWithRemovals, "list_removals")
+
+    async def continue_removal(self, user_id: UUID) -> RemovalStep:
+        """Go on with what of a user's is being deleted, for two seconds."""
+        return await self._call(RemovalStep, "continue_removal", user_id=user_id)

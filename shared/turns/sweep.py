@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SECONDS = 20.0  # a sweep ends before its caller does
+SECONDS = 10.0  # a sweep ends before its caller does
 
 
 async def sweep_turns(persistence: Persistence) -> int:

@@ -1,7 +1,8 @@
 -- Written by `make schema` from supabase/schemas. Change the schema there.
 
 -- What all the others stand on: two extensions, and the schemas beside public. What is in public,
--- somebody calls or reads over the Data API, which serves no other schema.
+-- somebody calls or reads over the Data API, which serves no other schema. An extension that the
+-- project has already stays where it is.
 
 create extension if not exists pg_trgm with schema extensions;
 create extension if not exists btree_gin with schema extensions;
@@ -23,7 +24,7 @@ create function public.ping()
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('version', '20261127000000');
+    select jsonb_build_object('version', '20261127000001');
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;
@@ -63,6 +64,7 @@ create table public.conversations (
     archived_at timestamptz,
     imported jsonb,
     restored_at timestamptz,
+    deleting_since timestamptz,
 
     constraint conversations_pkey primary key (id),
     constraint conversations_user_id_id_key unique (user_id, id),
@@ -84,13 +86,18 @@ create unique index conversations_imported_key
     where imported is not null;
 
 -- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at on public.conversations (updated_at);
+create index idx_conversations_updated_at on public.conversations (updated_at, id);
+
+-- What removals read, and each look at messages: there is next to nothing in it.
+create index idx_conversations_deleting
+    on public.conversations (user_id, id)
+    where deleting_since is not null;
 
 alter table public.conversations enable row level security;
 
 create policy select_own on public.conversations
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 create policy insert_own on public.conversations
     for insert to authenticated
@@ -98,12 +105,12 @@ create policy insert_own on public.conversations
 
 create policy update_own on public.conversations
     for update to authenticated
-    using (user_id = (select auth.uid()))
+    using (user_id = (select auth.uid()) and deleting_since is null)
     with check (user_id = (select auth.uid()));
 
 create policy delete_own on public.conversations
     for delete to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 -- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
 -- and the owner never changes.
@@ -121,6 +128,43 @@ comment on column public.conversations.last_seq is 'The seq of the newest messag
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
+comment on column public.conversations.deleting_since is 'Since when it is being deleted; nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+
+-- The conversations that are there. The row of a long one that is being deleted stays until it is
+-- empty: whatever reads conversations reads them here, but for what removes them.
+create view private.conversations
+with (security_invoker = true)
+as
+select id, user_id, project_id, title, metadata, last_seq, created_at, updated_at, archived_at,
+       imported, restored_at
+from public.conversations
+where deleting_since is null;
+
+revoke all on table private.conversations from public, anon, authenticated, service_role;
+grant select on table private.conversations to authenticated, service_role;
+grant update (title, archived_at) on table private.conversations to authenticated, service_role;
+
+comment on view private.conversations is 'Conversations without those that are being deleted, as far as the caller may see them.';
+
+-- Runs as its owner, because the policies hide from a caller which rows are being deleted.
+create function private.being_deleted(user_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    return array(
+        select c.id
+        from public.conversations as c
+        where c.user_id = being_deleted.user_id
+          and c.deleting_since is not null
+    );
+end;
+$$;
+
+revoke all on function private.being_deleted from public, anon, authenticated, service_role;
+grant execute on function private.being_deleted to authenticated, service_role;
+comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the
@@ -240,7 +284,13 @@ alter table public.turns enable row level security;
 
 create policy select_own on public.turns
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
 
 -- Withheld from clients: every write. Turns are opened and closed by the backend's functions,
 -- so there is no policy for insert, update or delete.
@@ -301,9 +351,17 @@ create index idx_messages_created_at
 
 alter table public.messages enable row level security;
 
+-- Of what is being deleted nothing is seen. Asked in two parts: mostly there is none, and the planner
+-- takes a comparison with an array that it doesn't know for one that leaves next to nothing.
 create policy select_own on public.messages
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
 
 -- That the conversation is the caller's, the foreign key says.
 create policy insert_own_user_row on public.messages
@@ -343,15 +401,24 @@ as $$
 declare
     v_last_seq bigint;
     v_updated_at timestamptz;
+    v_is_leaving boolean;
     v_bytes_per_day bigint;
 begin
-    select c.last_seq, c.updated_at, (select l.bytes_per_day from private.limits as l)
-    into v_last_seq, v_updated_at, v_bytes_per_day
+    select c.last_seq, c.updated_at, c.deleting_since is not null,
+           (select l.bytes_per_day from private.limits as l)
+    into v_last_seq, v_updated_at, v_is_leaving, v_bytes_per_day
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
 
+    if v_is_leaving then
+        -- Its row is still there: with an id that nobody has, the foreign key refuses this one as
+        -- that of a conversation that is gone.
+        new.conversation_id := gen_random_uuid();
+    end if;
+
     if v_last_seq is null
+        or v_is_leaving
         or exists (
             select 1
             from public.messages as m
@@ -456,8 +523,13 @@ grant execute on function private.broadcast_status to service_role;
 comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
--- There is no policy for insert, so clients can't send.
-create policy listen_to_own_conversation on realtime.messages
+-- There is no policy for insert, so clients can't send. As text, since the migration that makes it
+-- stands by itself, and the doctor prints it where it is missing.
+create function private.listen_policy()
+returns text
+language sql immutable security invoker set search_path = ''
+as $$
+    select $policy$create policy listen_to_own_conversation on realtime.messages
     for select to authenticated
     using (
         realtime.messages.extension = 'broadcast'
@@ -467,7 +539,11 @@ create policy listen_to_own_conversation on realtime.messages
             where conversations.user_id = (select auth.uid())
               and 'conversation:' || conversations.id::text = (select realtime.topic())
         )
-    );
+    );$policy$;
+$$;
+
+revoke all on function private.listen_policy from public, anon, authenticated, service_role;
+comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
 -- their content goes at once with their conversation, whoever deletes it. Runs as its owner, because
@@ -787,7 +863,13 @@ alter table public.summaries enable row level security;
 
 create policy select_own on public.summaries
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
 
 -- Withheld from clients: every write. Only this table says what the AI may take for a summary of
 -- ours: is_summary and metadata may come from anywhere that messages are copied from.
@@ -827,7 +909,7 @@ declare
     v_messages jsonb;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
     if not found then
@@ -944,7 +1026,7 @@ declare
     v_message jsonb;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
 
@@ -1045,7 +1127,7 @@ begin
     perform private.require_self(user_id);
 
     select least(before, c.last_seq + 1) into v_before
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
     if not found then
@@ -1196,7 +1278,7 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_request public.messages;
     v_reply public.messages;
 begin
@@ -1205,8 +1287,13 @@ begin
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -1235,7 +1322,7 @@ $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
 
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip.
@@ -1308,7 +1395,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = complete_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1441,7 +1528,7 @@ declare
 begin
     if conversation_id is not null then
         select c.id into v_conversation_id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
         for update;
     end if;
@@ -1537,7 +1624,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = resume_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1733,7 +1820,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = cancel_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -1779,7 +1866,7 @@ declare
 begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 
@@ -1873,16 +1960,16 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation jsonb;
 begin
     perform private.require_self(create_conversation.user_id);
 
     insert into public.conversations (user_id, title, project_id, metadata)
     values (create_conversation.user_id, create_conversation.title,
             create_conversation.project_id, create_conversation.metadata)
-    returning * into v_conversation;
+    returning to_jsonb(conversations) - 'deleting_since' into v_conversation;
 
-    return to_jsonb(v_conversation);
+    return v_conversation;
 end;
 $$;
 
@@ -1901,7 +1988,7 @@ begin
     perform private.require_self(get_conversation.user_id);
 
     select to_jsonb(c) into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
 
     if not found then
@@ -1934,7 +2021,7 @@ declare
     c_page_bytes constant integer := 8000000;
     c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
     v_limit constant integer := least(greatest(page_size, 1), 200);
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_open_turn jsonb;
     v_room integer;
     v_first bigint;
@@ -1947,7 +2034,7 @@ begin
     perform private.require_self(load_conversation.user_id);
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
 
     if not found then
@@ -2100,7 +2187,7 @@ begin
                    ) over newest_first as bytes_so_far
             from (
                 select *
-                from public.conversations as c
+                from private.conversations as c
                 where c.user_id = list_conversations.user_id
                   and (c.archived_at is not null) = list_conversations.archived
                   and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
@@ -2154,7 +2241,7 @@ declare
 begin
     perform private.require_self(update_conversation.user_id);
 
-    update public.conversations as c
+    update private.conversations as c
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
@@ -2174,33 +2261,6 @@ $$;
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
 comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
-
--- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
--- user's statement may on a hosted project. The Data API takes the limit from here.
-create function public.delete_conversation(user_id uuid, conversation_id uuid)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-set lock_timeout = '2s'
-set statement_timeout = '10min'
-as $$
-#variable_conflict use_column
-begin
-    perform private.require_self(delete_conversation.user_id);
-
-    delete from public.conversations as c
-    where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return jsonb_build_object('id', conversation_id);
-end;
-$$;
-
-revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
-grant execute on function public.delete_conversation to authenticated, service_role;
-comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';
 
 -- How text becomes words: folded, taken apart, and in stretches of bounded size.
 
@@ -2453,9 +2513,17 @@ create table search.documents (
 );
 
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
-create index idx_documents_words
-    on search.documents
-    using gin (user_id, words, search.long_words(starts_at, words) extensions.gin_trgm_ops);
+-- pg_trgm stands where the project had it before: its operators are named by that schema.
+do $$
+begin
+    execute format(
+        'create index idx_documents_words
+            on search.documents
+            using gin (user_id, words, search.long_words(starts_at, words) %s.gin_trgm_ops)',
+        (select extnamespace::regnamespace from pg_extension where extname = 'pg_trgm')
+    );
+end;
+$$;
 
 alter table search.documents enable row level security;
 
@@ -2592,7 +2660,7 @@ begin
     -- messages in the next statement's sight: only then may its watermark go.
     v_free := array(
         select c.id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = index_messages.user_id and c.id = any (v_ids)
         order by c.id
         for no key update skip locked
@@ -3031,7 +3099,7 @@ begin
             -- With a limit it is looked up, whatever the planner takes the tables for.
             cross join lateral (
                 select c.project_id, c.archived_at
-                from public.conversations as c
+                from private.conversations as c
                 where c.user_id = find_messages.user_id and c.id = d.conversation_id
                 limit 1
             ) as its
@@ -3268,7 +3336,7 @@ begin
     ) as m
     cross join lateral (
         select *
-        from public.conversations as o
+        from private.conversations as o
         where o.user_id = search_messages.user_id and o.id = m.conversation_id
         limit 1
     ) as c;
@@ -3308,14 +3376,14 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_last bigint;
     v_messages jsonb;
 begin
     perform private.require_self(export_messages.user_id);
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
 
     if not found then
@@ -3409,7 +3477,7 @@ begin
     into v_ids
     from (
         select c.id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = export_conversations.user_id
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id
@@ -3581,7 +3649,7 @@ begin
         from headers
         where not exists (
             select 1
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = commit_import.user_id
               and c.id = (header -> 'imported' ->> 'conversationId')::uuid
               and c.last_seq >= (header ->> 'last_seq')::bigint
@@ -3642,10 +3710,10 @@ begin
         where p.user_id = commit_import.user_id
           and p.import_id = commit_import.import_id
     ) as headers
-    left join public.conversations as original
+    left join private.conversations as original
         on original.user_id = commit_import.user_id
         and original.id = (header -> 'imported' ->> 'conversationId')::uuid
-    left join public.conversations as copy
+    left join private.conversations as copy
         on copy.user_id = commit_import.user_id
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
@@ -3668,7 +3736,7 @@ as $$
 begin
     if exists (
         select 1
-        from public.conversations as c
+        from private.conversations as c
         left join lateral (
             select count(*) as messages,
                    min(m.seq) as first_seq,
@@ -3715,7 +3783,7 @@ declare
 begin
     -- In one order, so that two imports don't wait for each other.
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     join private.import_parts as p
         on p.user_id = append_grown.user_id and p.import_id = append_grown.import_id
     cross join lateral jsonb_array_elements(p.conversations) as h (header)
@@ -3734,7 +3802,7 @@ begin
     into v_here
     from private.import_parts as p
     cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    join public.conversations as c
+    join private.conversations as c
         on c.user_id = append_grown.user_id
         and c.imported ->> 'source' = header -> 'imported' ->> 'source'
         and c.imported ->> 'id' = header -> 'imported' ->> 'id'
@@ -3798,7 +3866,7 @@ begin
         returning conversation_id, seq, created_at
     ),
     moved as (
-        update public.conversations as c
+        update private.conversations as c
         set last_seq = a.last_seq,
             updated_at = greatest(c.updated_at, a.newest_at),
             imported = c.imported || jsonb_build_object('at', now())
@@ -4082,6 +4150,7 @@ as $$
 #variable_conflict use_column
 declare
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_leaving constant uuid[] := private.being_deleted(conversation_analytics.user_id);
     v_figures jsonb;
 begin
     perform private.require_self(conversation_analytics.user_id);
@@ -4119,11 +4188,12 @@ begin
         where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
+          and t.conversation_id <> all (v_leaving)
           and (
               conversation_analytics.project_id is null
               or exists (
                   select 1
-                  from public.conversations as c
+                  from private.conversations as c
                   where c.user_id = t.user_id and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )
@@ -4283,6 +4353,9 @@ as $$
         where t.user_id = usage_of_user.user_id
           and t.started_at >= usage_of_user.starts_at
           and t.started_at < usage_of_user.ends_at
+          and t.conversation_id <> all (
+              (select private.being_deleted(usage_of_user.user_id))::uuid[]
+          )
     ),
     priced as (
         select
@@ -4315,7 +4388,7 @@ as $$
         end,
         'conversations', (
             select count(*)
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = usage_of_user.user_id
         ),
         'messages', (
@@ -4359,7 +4432,7 @@ begin
     loop
         -- One step in the index for each user, however many conversations each has.
         select c.user_id into v_user_id
-        from public.conversations as c
+        from private.conversations as c
         where v_user_id is null or c.user_id > v_user_id
         order by c.user_id
         limit 1;
@@ -4451,6 +4524,7 @@ comment on function private.refuse_held_removal is 'Raises PT409 where a legal h
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
+    when (old.deleting_since is null)
     execute function private.refuse_held_removal();
 
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
@@ -4490,7 +4564,7 @@ declare
 begin
     if conversation_id is not null then
         perform 1
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
         for key share;
 
@@ -4507,7 +4581,7 @@ begin
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;
@@ -4703,7 +4777,7 @@ comment on function public.delete_retention_policy is 'Removes a retention polic
 -- The one rule. The policy that applies is the most specific: the user's, else the project's, else
 -- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
 -- they had, but its idle days count from the import.
-create function private.retention_action(conversation public.conversations, due_at timestamptz)
+create function private.retention_action(conversation private.conversations, due_at timestamptz)
 returns text
 language sql stable security invoker set search_path = ''
 as $$
@@ -4754,32 +4828,58 @@ revoke all on function private.retention_bound from public, anon, authenticated,
 grant execute on function private.retention_bound to service_role;
 comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
+-- Looks at so many conversations and no more, however few of them are due: next is where the next
+-- page begins. A project is asked for behind that bound, since one without any idle conversation would
+-- have all of them read.
 create function public.list_users_due_for_retention(
     project_id uuid default null,
-    most integer default 100
+    most integer default 10000,
+    after_updated_at timestamptz default null,
+    after_id uuid default null
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
-    from (
-        select c.user_id, min(c.updated_at) as since
-        from public.conversations as c
+    with looked_at as materialized (
+        select c as conversation,
+               row_number() over (order by c.updated_at, c.id) as place
+        from private.conversations as c
         where c.updated_at < private.retention_bound(now())
-          and (
-              list_users_due_for_retention.project_id is null
-              or c.project_id = list_users_due_for_retention.project_id
+          and (c.updated_at, c.id) > (
+              coalesce(after_updated_at, '-infinity'),
+              coalesce(after_id, '00000000-0000-0000-0000-000000000000')
           )
-          and private.retention_action(c, now()) is not null
-        group by c.user_id
-        order by since
+        order by c.updated_at, c.id
         limit most
-    ) as due;
+    )
+    select jsonb_build_object(
+        'users', (
+            select coalesce(jsonb_agg(due.user_id order by due.place), '[]')
+            from (
+                select (l.conversation).user_id, min(l.place) as place
+                from looked_at as l
+                where (
+                        list_users_due_for_retention.project_id is null
+                        or (l.conversation).project_id = list_users_due_for_retention.project_id
+                    )
+                  and private.retention_action(l.conversation, now()) is not null
+                group by (l.conversation).user_id
+            ) as due
+        ),
+        'next', (
+            select jsonb_build_object(
+                'after_updated_at', (l.conversation).updated_at,
+                'after_id', (l.conversation).id
+            )
+            from looked_at as l
+            where l.place = most
+        )
+    );
 $$;
 
 revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
 grant execute on function public.list_users_due_for_retention to service_role;
-comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first, among so many idle ones: a listing, for a call of apply_retention each. next has the arguments of the page that follows.';
 
 -- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
@@ -4797,6 +4897,7 @@ as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_now constant timestamptz := now();
     v_found integer;
     v_chosen uuid[];
@@ -4804,6 +4905,7 @@ declare
     v_archive uuid[];
     v_delete uuid[];
     v_removed jsonb;
+    v_more boolean;
 begin
     select count(*),
            coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
@@ -4815,19 +4917,27 @@ begin
                    longest_idle_first rows between unbounded preceding and 1 preceding
                ), 0) as ahead
         from (
-            select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
-            from public.conversations as c
-            where c.user_id = apply_retention.user_id
-              and c.updated_at < private.retention_bound(v_now)
-              and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
-              and private.retention_action(c, v_now) is not null
-            order by c.updated_at, c.id
+            select idle.*
+            from (
+                select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
+                from private.conversations as c
+                where c.user_id = apply_retention.user_id
+                  and c.updated_at < private.retention_bound(v_now)
+                  and (
+                      apply_retention.project_id is null
+                      or c.project_id = apply_retention.project_id
+                  )
+                order by c.updated_at, c.id
+                offset 0 -- so that the rule is asked once a row
+            ) as idle
+            where idle.action is not null
             limit most + 1
         ) as due
         window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
     v_tried := cardinality(v_chosen);
+    v_more := v_found > v_tried;
 
     if not dry_run then
         -- What somebody is writing to is in use: it is left for the next time.
@@ -4835,7 +4945,7 @@ begin
         into v_chosen
         from (
             select c.id
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = apply_retention.user_id
               and c.id = any(v_chosen)
             order by c.id
@@ -4849,7 +4959,7 @@ begin
     into v_archive, v_delete
     from (
         select c.id, private.retention_action(c, v_now) as action
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = apply_retention.user_id
           and c.id = any(v_chosen)
     ) as d;
@@ -4872,7 +4982,7 @@ begin
     into v_removed;
 
     if not dry_run then
-        update public.conversations as c
+        update private.conversations as c
         set archived_at = v_now
         where c.user_id = apply_retention.user_id
           and c.id = any(v_archive);
@@ -4880,6 +4990,8 @@ begin
         delete from public.conversations as c
         where c.user_id = apply_retention.user_id
           and c.id = any(v_delete);
+
+        v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
 
     return jsonb_build_object(
@@ -4887,14 +4999,14 @@ begin
         'archived', cardinality(v_archive),
         'deleted', v_removed,
         'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
-        'more', v_found > v_tried
+        'more', v_more
     );
 end;
 $$;
 
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
-comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
+comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left, or hidden and not yet removed. Called for each of list_users_due_for_retention.';
 
 -- The erasure of a user: everything of theirs is removed, and a receipt says how much that was.
 
@@ -4920,6 +5032,10 @@ create table private.erasure_receipts (
     constraint erasure_receipts_requested_by_known check (requested_by in ('user', 'service'))
 );
 
+create index idx_erasure_receipts_unfinished
+    on private.erasure_receipts (user_id)
+    where erased_at is null;
+
 alter table private.erasure_receipts enable row level security;
 
 create policy withheld on private.erasure_receipts for select to authenticated using (false);
@@ -4941,17 +5057,17 @@ create function public.erase_account(
     user_id uuid,
     idempotency_key text,
     requested_by text default 'service',
-    most integer default 500
+    most integer default 5000
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
-set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
@@ -4989,7 +5105,7 @@ begin
         select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
         from (
             select o.id, o.last_seq
-            from public.conversations as o
+            from private.conversations as o
             where o.user_id = erase_account.user_id
               and not private.is_held(o.user_id, o.id)
             order by o.id
@@ -4999,7 +5115,7 @@ begin
     where w.ahead < c_messages;
 
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = erase_account.user_id
       and c.id = any(v_chosen)
     order by c.id
@@ -5014,7 +5130,7 @@ begin
     update private.erasure_receipts as r
     set conversations = r.conversations + (
             select count(*)
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = r.user_id
               and c.id = any(v_chosen)
         ),
@@ -5043,15 +5159,21 @@ begin
     where c.user_id = erase_account.user_id
       and c.id = any(v_chosen);
 
-    select
-        count(*) filter (where not is_held),
-        count(*) filter (where is_held)
-    into v_left, v_held
-    from (
-        select private.is_held(c.user_id, c.id) as is_held
-        from public.conversations as c
-        where c.user_id = erase_account.user_id
-    ) as kept;
+    -- Holds on the user have refused already: those that are left are each on a conversation.
+    select count(distinct h.conversation_id) into v_held
+    from private.legal_holds as h
+    where h.user_id = erase_account.user_id
+      and h.released_at is null;
+
+    select count(*) - v_held into v_left
+    from private.conversations as c
+    where c.user_id = erase_account.user_id;
+
+    -- First all of it is hidden, then what takes longer is removed.
+    if v_left = 0 then
+        perform private.remove_step(user_id, v_until);
+    end if;
+    v_left := v_left + cardinality(private.being_deleted(user_id));
 
     update private.erasure_receipts as r
     set held = v_held,
@@ -5065,109 +5187,366 @@ $$;
 
 revoke all on function public.erase_account from public, anon, authenticated, service_role;
 grant execute on function public.erase_account to service_role;
-comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, a step at a time, and what they were importing, and answers the receipt with how many remain; the same key goes on, as the sweep does, and answers the same receipt once nothing is left. The receipt counts what it found, also what goes in later steps. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
 
--- What must hold of the stored rows after any run, as checks that one call makes. Constraints keep
--- most of it; a restore, a dropped constraint or a hand that bypassed them is what is looked for.
+-- How a conversation is deleted, through whichever door: a short one at once, with all that is in it.
+-- Of a long one the row is marked, and so hidden with everything that hangs on it; the rows go in
+-- steps, which anybody may take: the next call, or the sweep.
 
--- What is looked for may stand under a wrong user, so rows are looked up by conversation alone. Runs
--- as its owner, because nobody is granted the search index, which holds content too. Live events are
--- not looked at: they are Realtime's, which drops them after three days.
-create function private.find_broken(
-    user_id uuid default null,
-    grace_seconds integer default 120,
-    since timestamptz default null
-)
-returns jsonb
-language sql stable security definer set search_path = ''
--- The Data API gives a call this long, where it honours a function's own limit.
-set statement_timeout = '10min'
--- Compiling so long a query takes seconds, even where there is next to nothing to read.
-set jit = off
+-- Runs as its owner, because whoever deletes may not mark a row, nor delete turns and messages. Each
+-- message costs checks of its own: what one transaction deletes at once is bounded over all of its
+-- conversations together. Its name comes behind that of the trigger that refuses what is held.
+create function private.remove_in_steps()
+returns trigger
+language plpgsql security definer set search_path = ''
 as $$
-    -- With since, a hundred conversations at most of each kind; with a user, that user's; with
-    -- neither, all is read.
-    with asked as (
-        select find_broken.user_id,
-               find_broken.user_id is null and since is null as is_for_all,
-               now() - make_interval(secs => grace_seconds) as lost_since
-    ),
-    newest as (
-        select m.conversation_id as id
-        from public.messages as m
-        where m.created_at between since and 'infinity'
-        group by m.conversation_id
-        order by max(m.created_at) desc
-        limit 100
-    ),
-    stuck as (
-        select t.conversation_id as id
-        from public.turns as t
-        where since is not null
-          and t.status = 'running'
-          and t.lease_expires_at < (select lost_since from asked)
-        limit 100
-    ),
-    sampled as (
-        select id from newest
+declare
+    c_at_once constant bigint := 2000;
+    c_counter constant text := 'message_persistence.deleted_at_once';
+    v_count constant bigint := coalesce(nullif(current_setting(c_counter, true), ''), '0')::bigint
+        + 1 + old.last_seq;
+begin
+    if old.deleting_since is null and v_count <= c_at_once then
+        perform set_config(c_counter, v_count::text, true);
+        return old;
+    elsif not exists (select 1 from auth.users as u where u.id = old.user_id) then
+        -- The account goes, and can't without all that refers to it.
+        return old;
+    elsif old.deleting_since is not null then
+        return case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = old.user_id and m.conversation_id = old.id
+            ) then null
+            else old
+        end;
+    end if;
+
+    update public.conversations as c
+    set deleting_since = clock_timestamp(),
+        imported = null -- the same may be imported again
+    where c.user_id = old.user_id and c.id = old.id;
+
+    -- Its worker finds no turn to complete, as that of any conversation that is gone.
+    delete from public.turns as t
+    where t.user_id = old.user_id and t.conversation_id = old.id
+      and t.status = 'running';
+
+    delete from search.watermarks as w -- nothing of it is indexed any more
+    where w.user_id = old.user_id and w.conversation_id = old.id;
+
+    return null;
+end;
+$$;
+
+revoke all on function private.remove_in_steps from public, anon, authenticated, service_role;
+comment on function private.remove_in_steps is 'Lets a short conversation be deleted; marks a long one as being deleted instead, and keeps its row until it is empty.';
+
+create trigger conversations_remove_in_steps
+    before delete on public.conversations
+    for each row
+    execute function private.remove_in_steps();
+
+-- Runs as its owner, because messages are append-only for everybody. What is marked is the user's
+-- will already: a hold that comes later keeps none of it.
+create function private.remove_step(user_id uuid, until timestamptz)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_rows constant integer := 200;
+    v_id uuid;
+    v_seq bigint;
+    v_turns uuid[];
+begin
+    loop
+        -- One that somebody else empties just now is left to them.
+        select c.id into v_id
+        from public.conversations as c
+        where c.user_id = remove_step.user_id
+          and c.deleting_since is not null
+        order by c.id
+        limit 1
+        for update skip locked;
+        exit when not found;
+
+        v_seq := null;
+        loop
+            with removed as (
+                delete from public.messages as m
+                where m.user_id = remove_step.user_id and m.conversation_id = v_id
+                  and m.seq <= (
+                      select max(next.seq)
+                      from (
+                          select o.seq
+                          from public.messages as o
+                          where o.user_id = remove_step.user_id and o.conversation_id = v_id
+                            and (v_seq is null or o.seq > v_seq)
+                          order by o.seq
+                          limit c_rows
+                      ) as next
+                  )
+                  and (v_seq is null or m.seq > v_seq)
+                returning m.seq, m.turn_id
+            )
+            select max(removed.seq), array_agg(removed.turn_id) into v_seq, v_turns from removed;
+            exit when v_seq is null;
+
+            delete from public.turns as t
+            where t.user_id = remove_step.user_id and t.id = any (v_turns);
+
+            if clock_timestamp() > until then
+                return true;
+            end if;
+        end loop;
+
+        -- Turns without a message: there are none but where something is broken.
+        loop
+            delete from public.turns as t
+            where t.user_id = remove_step.user_id
+              and t.id = any (array(
+                  select o.id
+                  from public.turns as o
+                  where o.user_id = remove_step.user_id and o.conversation_id = v_id
+                  limit c_rows
+              ));
+
+            exit when not found;
+            if clock_timestamp() > until then
+                return true;
+            end if;
+        end loop;
+
+        delete from public.conversations as c
+        where c.user_id = remove_step.user_id and c.id = v_id;
+        exit when clock_timestamp() > until;
+    end loop;
+
+    return cardinality(private.being_deleted(user_id)) > 0;
+end;
+$$;
+
+revoke all on function private.remove_step from public, anon, authenticated, service_role;
+grant execute on function private.remove_step to authenticated, service_role;
+comment on function private.remove_step is 'Empties and deletes what is marked of a user''s conversations, until a moment; says whether some is left.';
+
+create function public.delete_conversation(user_id uuid, conversation_id uuid)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_time constant interval := '2 seconds';
+    v_more boolean := false;
+begin
+    perform private.require_self(delete_conversation.user_id);
+
+    if conversation_id = any (private.being_deleted(user_id)) then
+        v_more := private.remove_step(user_id, clock_timestamp() + c_time);
+    else
+        delete from public.conversations as c
+        where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
+
+        if not found then
+            v_more := conversation_id = any (private.being_deleted(user_id));
+            if not v_more then
+                raise exception 'Conversation not found.'
+                    using errcode = 'PT404', detail = 'conversation_not_found';
+            end if;
+        end if;
+    end if;
+
+    return jsonb_build_object('id', conversation_id, 'more', v_more);
+end;
+$$;
+
+revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
+grant execute on function public.delete_conversation to authenticated, service_role;
+comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. With more it is hidden at once and not yet empty: the same call goes on, or the sweep. Raises PT404, PT409.';
+
+-- A listing: it reads over all users, and continue_removal then removes for one.
+create function public.list_removals(most integer default 1000)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select jsonb_build_object('users', coalesce(jsonb_agg(unfinished.user_id), '[]'))
+    from (
+        select c.user_id
+        from public.conversations as c
+        where c.deleting_since is not null
         union
-        select id from stuck
-        union
-        select c.id from public.conversations as c where c.user_id = find_broken.user_id
-        union
-        select m.conversation_id from public.messages as m where m.user_id = find_broken.user_id
-        union
-        select t.conversation_id from public.turns as t where t.user_id = find_broken.user_id
-    ),
-    chosen_conversations as (
-        select c.* from public.conversations as c where (select is_for_all from asked)
-        union all
-        select c.* from public.conversations as c where c.id in (select id from sampled)
-    ),
-    chosen_messages as (
-        select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
-        from public.messages as m
-        where (select is_for_all from asked)
-        union all
-        select m.id, m.conversation_id, m.user_id, m.turn_id, m.seq, m.created_at
-        from public.messages as m
-        where m.conversation_id in (select id from sampled)
-    ),
-    chosen_turns as (
-        select t.* from public.turns as t where (select is_for_all from asked)
-        union all
-        select t.* from public.turns as t where t.conversation_id in (select id from sampled)
-    ),
-    -- What a row names is looked up row by row: a join might read the whole of the other table.
-    seen_conversations as (
+        select r.user_id
+        from private.erasure_receipts as r
+        where r.erased_at is null
+        limit most
+    ) as unfinished;
+$$;
+
+revoke all on function public.list_removals from public, anon, authenticated, service_role;
+grant execute on function public.list_removals to service_role;
+comment on function public.list_removals is 'Whose deletions or erasure somebody has begun and not ended: {users}.';
+
+create function public.continue_removal(user_id uuid)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    c_time constant interval := '2 seconds';
+    v_receipt private.erasure_receipts;
+begin
+    select r.* into v_receipt
+    from private.erasure_receipts as r
+    where r.user_id = continue_removal.user_id
+      and r.erased_at is null
+    order by r.requested_at, r.id
+    limit 1;
+
+    if found and not private.is_held(user_id, null) then
+        return jsonb_build_object('more', (
+            public.erase_account(user_id, v_receipt.idempotency_key, v_receipt.requested_by)
+            ->> 'remaining'
+        )::bigint > 0);
+    end if;
+    return jsonb_build_object('more', private.remove_step(user_id, clock_timestamp() + c_time));
+end;
+$$;
+
+revoke all on function public.continue_removal from public, anon, authenticated, service_role;
+grant execute on function public.continue_removal to service_role;
+comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}.';
+
+-- What must hold of the stored rows after any run, as checks. Constraints keep most of it; a restore,
+-- a dropped constraint or a hand that bypassed them is what is looked for. Each function here looks at
+-- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
+-- at: they are Realtime's, which drops them after three days.
+
+-- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
+create function private.find_broken_places(
+    conversation_ids uuid[],
+    starts_at bigint default null,
+    newest integer default null,
+    most integer default 20001
+)
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    with named as (
         select c.id, c.user_id, c.last_seq,
-               (
+               coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
+                   as starts_at,
+               coalesce((
                    select max(m.seq)
                    from public.messages as m
-                   where m.conversation_id = c.id
-               ) as newest_seq
-        from chosen_conversations as c
+                   where m.user_id = c.user_id and m.conversation_id = c.id
+               ), 0) as newest_seq
+        from private.conversations as c
+        where c.id = any (conversation_ids)
     ),
-    seen_messages as (
-        select m.*,
-               (
-                   select c.user_id
-                   from public.conversations as c
-                   where c.id = m.conversation_id
-               ) as owner_id,
-               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id,
+    chosen as (
+        select n.*,
+               coalesce((
+                   select w.indexed_seq
+                   from search.watermarks as w
+                   where w.user_id = n.user_id and w.conversation_id = n.id
+               ), n.newest_seq) as indexed_seq
+        from named as n
+    ),
+    placed as (
+        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at,
+               case when c.starts_at is null then 1 else m.seq end as first_seq,
+               c.indexed_seq,
                lag(m.seq) over places as previous_seq,
                lag(m.created_at) over places as previous_created_at
-        from chosen_messages as m
-        window places as (partition by m.conversation_id order by m.seq, m.created_at, m.id)
-    ),
-    seen_turns as (
-        select t.*,
+        from chosen as c
+        cross join lateral (
+            select o.id, o.seq, o.created_at
+            from public.messages as o
+            where o.user_id = c.user_id and o.conversation_id = c.id
+              and (c.starts_at is null or o.seq >= c.starts_at)
+            order by o.seq
+            fetch first (most) rows with ties
+        ) as m
+        window places as (partition by c.id order by m.seq, m.created_at, m.id)
+    )
+    select 'seq_gap', p.user_id, p.id
+    from placed as p
+    where p.seq <> coalesce(p.previous_seq + 1, p.first_seq)
+      and p.seq is distinct from p.previous_seq
+    union
+    select 'seq_tie', p.user_id, p.id from placed as p where p.seq = p.previous_seq
+    union
+    select 'created_at_out_of_order', p.user_id, p.id
+    from placed as p
+    where p.created_at <= p.previous_created_at
+    union
+    select 'last_seq_wrong', c.user_id, c.id
+    from chosen as c
+    where c.last_seq <> c.newest_seq
+    union
+    -- What the watermark says is in the index, and isn't, or could come to be said of a message.
+    select 'watermark_too_high', c.user_id, c.id
+    from chosen as c
+    where find_broken_places.newest is null
+      and c.indexed_seq > c.newest_seq
+    union
+    select 'watermark_too_high', p.user_id, p.id
+    from placed as p
+    where find_broken_places.newest is null
+      and p.seq <= p.indexed_seq
+      and not exists (
+          select 1
+          from search.documents as d
+          where d.user_id = p.user_id and d.message_id = p.message_id
+      );
+$$;
+
+revoke all on function private.find_broken_places from public, anon, authenticated, service_role;
+comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
+
+-- What a row names is looked up by its id alone: it may stand under a wrong user.
+create function private.find_broken_messages(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    with seen as (
+        select m.id, m.user_id, m.conversation_id, m.turn_id,
                (
-                   select c.user_id
-                   from public.conversations as c
-                   where c.id = t.conversation_id
+                   select c.user_id from public.conversations as c where c.id = m.conversation_id
                ) as owner_id,
+               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id
+        from public.messages as m
+        where m.id = any (ids)
+    )
+    select 'row_of_another_owner', s.owner_id, s.conversation_id
+    from seen as s
+    where s.user_id <> s.owner_id
+    union
+    select 'conversation_missing', s.user_id, s.conversation_id
+    from seen as s
+    where s.owner_id is null
+    union
+    select 'message_of_unknown_turn', s.user_id, s.id
+    from seen as s
+    where s.turn_id is not null
+      and s.known_turn_id is null;
+$$;
+
+revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;
+comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+
+-- Of a conversation that is being deleted, messages may be gone already.
+create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    with seen as (
+        select t.*,
+               c.user_id as owner_id,
                (
                    select m.id
                    from public.messages as m
@@ -5189,170 +5568,326 @@ as $$
                      and (o.started_at, o.id) < (t.started_at, t.id)
                    limit 1
                ) as same_key_id
-        from chosen_turns as t
-    ),
-    broken (name, user_id, id) as (
-        select 'turn_without_message', user_id, id from seen_turns where request_id is null
-        union all
-        select 'settled_turn_without_reply', user_id, id
-        from seen_turns
-        where status <> 'running'
-          and replies = 0
-        union all
-        select 'turn_with_two_replies', user_id, id from seen_turns where replies > 1
-        union all
-        select 'seq_gap', owner_id, conversation_id
-        from seen_messages
-        where seq <> coalesce(previous_seq, 0) + 1
-          and seq is distinct from previous_seq
-        union all
-        select 'seq_tie', owner_id, conversation_id from seen_messages where seq = previous_seq
-        union all
-        select 'last_seq_wrong', user_id, id
-        from seen_conversations
-        where last_seq <> coalesce(newest_seq, 0)
-        union all
-        select 'created_at_out_of_order', owner_id, conversation_id
-        from seen_messages
-        where created_at <= previous_created_at
-        union all
-        select 'key_used_twice', user_id, id from seen_turns where same_key_id is not null
-        union all
-        select 'row_of_another_owner', owner_id, conversation_id
-        from seen_messages
-        where user_id <> owner_id
-        union all
-        select 'row_of_another_owner', owner_id, conversation_id
-        from seen_turns
-        where user_id <> owner_id
-        union all
-        select 'turn_without_worker', user_id, id
-        from seen_turns
-        where status = 'running'
-          and lease_expires_at < (select lost_since from asked)
-        union all
-        select 'conversation_missing', user_id, conversation_id
-        from seen_messages
-        where owner_id is null
-        union all
-        select 'conversation_missing', user_id, conversation_id
-        from seen_turns
-        where owner_id is null
-        union all
-        select 'message_of_unknown_turn', user_id, id
-        from seen_messages
-        where turn_id is not null
-          and known_turn_id is null
-        union all
-        select 'draft_left_behind', user_id, id
-        from seen_turns
-        where status <> 'running'
-          and draft <> ''
-        union all
-        select 'import_left_behind', p.user_id, p.import_id
-        from private.import_parts as p
-        where p.staged_at < now() - interval '1 hour'
-        union all
-        select 'summary_of_no_message', s.user_id, s.id
-        from public.summaries as s
-        where (find_broken.user_id is null or s.user_id = find_broken.user_id)
-          and since is null
-          and not exists (
-              select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-          )
-        union all
-        select 'words_of_no_message', d.user_id, d.message_id
-        from search.documents as d
-        where (find_broken.user_id is null or d.user_id = find_broken.user_id)
-          and since is null
-          and not exists (
-              select 1
-              from public.messages as m
-              where m.user_id = d.user_id and m.id = d.message_id
-          )
-        union all
-        -- What the watermark says is in the index, and isn't, or could come to be said of a message.
-        select 'watermark_too_high', c.user_id, c.id
-        from seen_conversations as c
-        cross join lateral (
-            select coalesce((
-                select w.indexed_seq
-                from search.watermarks as w
-                where w.user_id = c.user_id and w.conversation_id = c.id
-            ), c.newest_seq, 0) as indexed_seq
-        ) as watermark
-        where since is null
-          and (
-              watermark.indexed_seq > coalesce(c.newest_seq, 0)
-              or exists (
-                  select 1
-                  from public.messages as m
-                  where m.user_id = c.user_id and m.conversation_id = c.id
-                    and m.seq <= watermark.indexed_seq
-                    and not exists (
-                        select 1
-                        from search.documents as d
-                        where d.user_id = m.user_id and d.message_id = m.id
-                    )
-              )
-          )
-    ),
-    lists (name, rows) as (
-        select b.name, jsonb_agg(to_jsonb(b) - 'name' order by b.id)
-        from (select distinct name, user_id, id from broken) as b
-        where b.user_id is not null
-          and (find_broken.user_id is null or b.user_id = find_broken.user_id)
-        group by b.name
+        from public.turns as t
+        left join public.conversations as c on c.id = t.conversation_id
+        where t.id = any (ids)
+          and c.deleting_since is null
     )
-    select coalesce(jsonb_object_agg(name, rows), '{}') from lists;
+    select 'turn_without_message', s.user_id, s.id from seen as s where s.request_id is null
+    union
+    select 'settled_turn_without_reply', s.user_id, s.id
+    from seen as s
+    where s.status <> 'running'
+      and s.replies = 0
+    union
+    select 'turn_with_two_replies', s.user_id, s.id from seen as s where s.replies > 1
+    union
+    select 'key_used_twice', s.user_id, s.id from seen as s where s.same_key_id is not null
+    union
+    select 'turn_without_worker', s.user_id, s.id
+    from seen as s
+    where s.status = 'running'
+      and s.lease_expires_at < lost_since
+    union
+    select 'draft_left_behind', s.user_id, s.id
+    from seen as s
+    where s.status <> 'running'
+      and s.draft <> ''
+    union
+    select 'row_of_another_owner', s.owner_id, s.conversation_id
+    from seen as s
+    where s.user_id <> s.owner_id
+    union
+    select 'conversation_missing', s.user_id, s.conversation_id
+    from seen as s
+    where s.owner_id is null;
 $$;
 
-revoke all on function private.find_broken from public, anon, authenticated, service_role;
-grant execute on function private.find_broken to service_role;
-comment on function private.find_broken is 'What is broken, by the name of the check, as [{user_id, id}]: the id of a conversation for places, owners and missing ones, else of the row. Of one user; with since, only in the hundred newest conversations with a message from then on, and in a hundred with a turn that lost its worker.';
+revoke all on function private.find_broken_turns from public, anon, authenticated, service_role;
+comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
--- A listing: it reads over all users, and repair_invariants then writes for one.
-create function public.check_invariants(
-    grace_seconds integer default 120,
-    since timestamptz default null
-)
+create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select 'summary_of_no_message', s.user_id, s.id
+    from public.summaries as s
+    where s.id = any (summary_ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+      )
+    union
+    select 'words_of_no_message', d.user_id, d.message_id
+    from search.documents as d
+    where d.message_id = any (message_ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
+      );
+$$;
+
+revoke all on function private.find_left_behind from public, anon, authenticated, service_role;
+comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
+
+-- A check of everything, in steps: a page of one table after the other, for two seconds a call.
+
+-- In the order in which a repair works: owners and places come before replies, which are inserted where
+-- those are right.
+create function private.list_checks()
+returns text[]
+language sql immutable security invoker set search_path = ''
+as $$
+    select array[
+        'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
+        'watermark_too_high'
+    ];
+$$;
+
+revoke all on function private.list_checks from public, anon, authenticated, service_role;
+comment on function private.list_checks is 'The names of all checks.';
+
+-- A page ends where its conversations' messages are many; a long conversation is several pages.
+create function private.check_conversations(after_id uuid, starts_at bigint)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+    c_messages constant bigint := 20000;
+    v_ids uuid[] := array[after_id];
+    v_last uuid;
+    v_newest bigint;
+begin
+    if starts_at is null then
+        select coalesce(array_agg(w.id order by w.id), '{}') into v_ids
+        from (
+            select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
+            from (
+                select o.id, o.last_seq
+                from private.conversations as o
+                where o.id > after_id
+                order by o.id
+                limit 1000
+            ) as c
+        ) as w
+        where w.ahead < c_messages;
+    end if;
+    v_last := v_ids[cardinality(v_ids)];
+
+    select max(m.seq) into v_newest
+    from private.conversations as c
+    join public.messages as m on m.user_id = c.user_id and m.conversation_id = c.id
+    where c.id = v_last;
+
+    return jsonb_build_object(
+        'found', (
+            select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+            from private.find_broken_places(v_ids, starts_at) as b
+        ),
+        'rows', cardinality(v_ids),
+        'id', v_last,
+        'seq', coalesce(starts_at, 1) + case
+            when v_newest > coalesce(starts_at, 1) + c_messages then c_messages
+        end
+    );
+end;
+$$;
+
+revoke all on function private.check_conversations from public, anon, authenticated, service_role;
+comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
+
+create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+    c_rows constant integer := 2000;
+    v_ids uuid[];
+    v_found jsonb;
+begin
+    v_ids := case stage
+        when 'messages' then array(
+            select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
+        )
+        when 'turns' then array(
+            select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
+        )
+        when 'summaries' then array(
+            select m.id
+            from public.summaries as m
+            where m.id > after_id
+            order by m.id
+            limit c_rows
+        )
+        when 'words' then array(
+            select distinct d.message_id
+            from (
+                select o.message_id
+                from search.documents as o
+                where o.message_id > after_id
+                order by o.message_id
+                fetch first c_rows rows with ties
+            ) as d
+            order by d.message_id
+        )
+    end;
+
+    if stage = 'messages' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
+    elsif stage = 'turns' then
+        select jsonb_agg(to_jsonb(b)) into v_found
+        from private.find_broken_turns(v_ids, lost_since) as b;
+    elsif stage = 'summaries' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind(v_ids, '{}') as b;
+    elsif stage = 'words' then
+        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind('{}', v_ids) as b;
+    else
+        select jsonb_agg(jsonb_build_object(
+            'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
+        ))
+        into v_found
+        from (
+            select distinct p.user_id, p.import_id
+            from private.import_parts as p
+            where p.staged_at < now() - interval '1 hour'
+            limit c_rows
+        ) as i;
+    end if;
+
+    return jsonb_build_object(
+        'found', coalesce(v_found, '[]'),
+        'rows', coalesce(cardinality(v_ids), 0),
+        'id', case when cardinality(v_ids) > 0 then v_ids[cardinality(v_ids)] end
+    );
+end;
+$$;
+
+revoke all on function private.check_rows from public, anon, authenticated, service_role;
+comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
+
+-- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
+create function private.check_newest(since timestamptz, lost_since timestamptz)
 returns jsonb
 language sql stable security invoker set search_path = ''
-set statement_timeout = '10min'
 as $$
-    -- Materialized, so that it is found once and not for each check.
-    with found (rows) as materialized (
-        select private.find_broken(grace_seconds => grace_seconds, since => since)
-    )
-    select jsonb_build_object(
-        'checks', jsonb_agg(
-            jsonb_build_object(
-                'name', checks.name,
-                'broken', coalesce(jsonb_array_length(found.rows -> checks.name), 0),
-                'examples',
-                coalesce(jsonb_path_query_array(found.rows -> checks.name, '$[0 to 4].id'), '[]'),
-                'repairable', checks.name <> 'turn_without_message'
-            )
-            order by checks.place
-        ),
-        'users', (
-            select coalesce(jsonb_agg(distinct user_id), '[]')
-            from found, jsonb_path_query(found.rows, '$.*[*].user_id') as user_id
+    with written as materialized (
+        select m.id, m.conversation_id, m.turn_id, m.created_at
+        from public.messages as m
+        where m.created_at between since and 'infinity'
+    ),
+    newest as (
+        select w.conversation_id as id
+        from written as w
+        group by w.conversation_id
+        order by max(w.created_at) desc
+        limit 100
+    ),
+    latest as (
+        select w.id, w.turn_id from written as w order by w.created_at desc limit 2000
+    ),
+    stuck as (
+        select t.id, t.conversation_id
+        from public.turns as t
+        where t.status = 'running'
+          and t.lease_expires_at < lost_since
+        limit 100
+    ),
+    broken as (
+        select *
+        from private.find_broken_places(
+            array(select id from newest union select conversation_id from stuck), newest => 200
+        )
+        union
+        select * from private.find_broken_messages(array(select id from latest))
+        union
+        select *
+        from private.find_broken_turns(
+            array(
+                select turn_id from latest where turn_id is not null union select id from stuck
+            ),
+            lost_since
         )
     )
-    from unnest(array[
-        'turn_without_message', 'settled_turn_without_reply', 'turn_with_two_replies', 'seq_gap',
-        'seq_tie', 'last_seq_wrong', 'created_at_out_of_order', 'key_used_twice',
-        'row_of_another_owner', 'turn_without_worker', 'conversation_missing',
-        'message_of_unknown_turn', 'draft_left_behind', 'import_left_behind',
-        'summary_of_no_message', 'words_of_no_message', 'watermark_too_high'
-    ]) with ordinality as checks (name, place)
-    cross join found;
+    select jsonb_build_object(
+        'found', (select coalesce(jsonb_agg(to_jsonb(b)), '[]') from broken as b),
+        'rows', (select count(*) from latest)
+    );
+$$;
+
+revoke all on function private.check_newest from public, anon, authenticated, service_role;
+comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
+
+-- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
+-- because nobody is granted the search index, which holds content too.
+create function public.check_invariants(
+    grace_seconds integer default 120,
+    since timestamptz default null,
+    after jsonb default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+set jit = off -- compiling takes longer than most of these queries
+as $$
+declare
+    c_stages constant text[] := array[
+        'conversations', 'messages', 'turns', 'summaries', 'words', 'imports'
+    ];
+    c_first constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_lost_since constant timestamptz := now() - make_interval(secs => grace_seconds);
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
+    v_stage text := coalesce(after ->> 'stage', c_stages[1]);
+    v_id uuid := coalesce((after ->> 'id')::uuid, c_first);
+    v_seq bigint := (after ->> 'seq')::bigint;
+    v_page jsonb;
+    v_found jsonb := '[]';
+    v_rows bigint := 0;
+begin
+    if since is not null then
+        v_page := private.check_newest(since, v_lost_since);
+        v_found := v_page -> 'found';
+        v_rows := v_page -> 'rows';
+        v_stage := null;
+    end if;
+
+    while v_stage is not null loop
+        v_page := case v_stage
+            when 'conversations' then private.check_conversations(v_id, v_seq)
+            else private.check_rows(v_stage, v_id, v_lost_since)
+        end;
+        v_found := v_found || (v_page -> 'found');
+        v_rows := v_rows + (v_page ->> 'rows')::bigint;
+        v_id := v_page ->> 'id';
+        v_seq := v_page ->> 'seq';
+
+        if v_id is null then
+            v_stage := c_stages[array_position(c_stages, v_stage) + 1];
+            v_id := c_first;
+        end if;
+        exit when clock_timestamp() > v_until or jsonb_array_length(v_found) > 10000;
+    end loop;
+
+    return jsonb_build_object(
+        'checks', to_jsonb(private.list_checks()),
+        'broken', (
+            select coalesce(jsonb_agg(b.row), '[]')
+            from (
+                select distinct f.row
+                from jsonb_array_elements(v_found) as f (row)
+                where f.row -> 'user_id' <> 'null'
+            ) as b
+        ),
+        'rows', v_rows,
+        'next', case when v_stage is not null then
+            jsonb_build_object('stage', v_stage, 'id', v_id, 'seq', v_seq)
+        end
+    );
+end;
 $$;
 
 revoke all on function public.check_invariants from public, anon, authenticated, service_role;
 grant execute on function public.check_invariants to service_role;
-comment on function public.check_invariants is 'Every check with how many are broken and up to five of their ids, and the users whose rows they are. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is cheap, and looks only where find_broken says.';
+comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where check_newest says.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
@@ -5408,21 +5943,27 @@ returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_above bigint;
 begin
     if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
-    -- In two steps, since two rows may not share a seq even for a moment: first above all there
-    -- are, then down to 1 ... n. A created_at that is not later than the one before it becomes
-    -- that one's and a microsecond.
+    select greatest(max(m.seq), count(*)) into v_above
+    from public.messages as m
+    where m.user_id = renumber_conversation.user_id
+      and m.conversation_id = renumber_conversation.conversation_id;
+
+    -- In two steps, since two rows may not share a seq even for a moment: first what is wrong goes
+    -- above all there are, then down to its place. A created_at that is not later than the one before
+    -- it becomes that one's and a microsecond.
     update public.messages as m
-    set seq = placed.above + placed.place,
+    set seq = v_above + placed.place,
         created_at = placed.created_at
     from (
         select o.id,
                o.place,
-               greatest(max(o.seq) over (), count(*) over ()) as above,
                max(o.created_at - o.place * interval '1 microsecond') over (order by o.place)
                    + o.place * interval '1 microsecond' as created_at
         from (
@@ -5433,18 +5974,14 @@ begin
               and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.user_id = renumber_conversation.user_id and m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id and m.id = placed.id
+      and (m.seq, m.created_at) is distinct from (placed.place, placed.created_at);
 
     update public.messages as m
-    set seq = m.seq - raised.above
-    from (
-        select max(m.seq) - count(*) as above
-        from public.messages as m
-        where m.user_id = renumber_conversation.user_id
-          and m.conversation_id = renumber_conversation.conversation_id
-    ) as raised
+    set seq = m.seq - v_above
     where m.user_id = renumber_conversation.user_id
-      and m.conversation_id = renumber_conversation.conversation_id;
+      and m.conversation_id = renumber_conversation.conversation_id
+      and m.seq > v_above;
 
     return private.recount_conversation(user_id, conversation_id);
 end;
@@ -5676,8 +6213,8 @@ $$;
 revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
 
--- How what find_broken found of a user is mended: one thing at a time, then all of it in an order
--- that works.
+-- How what check_invariants found of a user is mended: one thing at a time, in an order that works.
+-- Each looks again, since what was found may be mended by now, or something else's name.
 
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
@@ -5689,12 +6226,24 @@ begin
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id
+              and not exists (
+                  select 1
+                  from public.turns as t
+                  where t.user_id = m.user_id and t.id = m.turn_id
+              );
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+              and exists (
+                  select 1
+                  from public.turns as o
+                  where o.user_id = t.user_id
+                    and o.idempotency_key = t.idempotency_key
+                    and o.id <> t.id
+              );
 
         when 'conversation_missing' then
             return private.recover_conversation(user_id, broken_id);
@@ -5717,24 +6266,37 @@ begin
         when 'draft_left_behind' then
             update public.turns as t
             set draft = ''
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+              and t.status <> 'running';
 
         when 'import_left_behind' then
             delete from private.import_parts as p
             where p.user_id = repair_broken.user_id
-              and p.import_id = repair_broken.broken_id;
+              and p.import_id = repair_broken.broken_id
+              and p.staged_at < now() - interval '1 hour';
 
         when 'summary_of_no_message' then
             delete from public.summaries as s
-            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id
+              and not exists (
+                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+              );
 
         when 'words_of_no_message' then
             delete from search.documents as d
             where d.user_id = repair_broken.user_id
-              and d.message_id = repair_broken.broken_id;
+              and d.message_id = repair_broken.broken_id
+              and not exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = d.user_id and m.id = d.message_id
+              );
 
         when 'watermark_too_high' then
             return private.lower_watermark(user_id, broken_id);
+
+        else
+            return false;
     end case;
 
     return found;
@@ -5747,46 +6309,25 @@ comment on function private.repair_broken is 'Mends one thing that a check found
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
 -- says, and never deletes one.
-create function public.repair_invariants(user_id uuid, grace_seconds integer default 120)
+create function public.repair_invariants(user_id uuid, broken jsonb)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 set lock_timeout = '2s'
-set statement_timeout = '10min'
 as $$
 declare
-    -- Owners and places come before replies, which are inserted where those are right.
-    c_order constant text[] := array[
-        'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
-        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
-        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
-        'watermark_too_high'
-    ];
-    v_found jsonb;
-    v_name text;
-    v_id uuid;
-    v_is_mended boolean;
+    v_broken record;
     v_counts jsonb := '{}';
 begin
-    -- What one repair brings to light, the next round mends.
-    for v_round in 1..5 loop
-        v_found := private.find_broken(user_id, grace_seconds);
-        v_is_mended := false;
-
-        foreach v_name in array c_order loop
-            for v_id in
-                select (jsonb_array_elements(v_found -> v_name) ->> 'id')::uuid
-            loop
-                if private.repair_broken(user_id, v_name, v_id) then
-                    v_is_mended := true;
-                    v_counts := v_counts || jsonb_build_object(
-                        v_name, coalesce((v_counts ->> v_name)::integer, 0) + 1
-                    );
-                end if;
-            end loop;
-        end loop;
-
-        exit when not v_is_mended;
+    for v_broken in
+        select b.name, b.id
+        from jsonb_to_recordset(broken) as b (name text, id uuid)
+        order by array_position(private.list_checks(), b.name)
+    loop
+        if private.repair_broken(user_id, v_broken.name, v_broken.id) then
+            v_counts := v_counts || jsonb_build_object(
+                v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
+            );
+        end if;
     end loop;
 
     return jsonb_build_object('repaired', v_counts);
@@ -5795,7 +6336,7 @@ $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
-comment on function public.repair_invariants is 'Mends what check_invariants finds of one user, and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone.';
+comment on function public.repair_invariants is 'Mends what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
 -- the same names. Procedures that commit after each user, so that one transaction touches one user,
@@ -5806,23 +6347,32 @@ create procedure private.apply_retention()
 language plpgsql security invoker
 as $$
 declare
-    c_time constant interval := '10 minutes';
+    c_time constant interval := '100 seconds';
     v_started constant timestamptz := clock_timestamp();
+    v_next pg_catalog.jsonb := '{}';
+    v_page pg_catalog.jsonb;
     v_user_id uuid;
 begin
-    for v_user_id in
-        select pg_catalog.jsonb_array_elements_text(
-            public.list_users_due_for_retention(most => 10000) -> 'users'
-        )::pg_catalog.uuid
-    loop
-        exit when clock_timestamp() > v_started + c_time;
-        begin
-            perform public.apply_retention(v_user_id, dry_run => false);
-        exception
-            when others then
-                raise warning 'retention of user % is left for the next time: %', v_user_id, sqlerrm;
-        end;
-        commit;
+    while v_next <> 'null' and clock_timestamp() <= v_started + c_time loop
+        v_page := public.list_users_due_for_retention(
+            after_updated_at => (v_next ->> 'after_updated_at')::pg_catalog.timestamptz,
+            after_id => (v_next ->> 'after_id')::pg_catalog.uuid
+        );
+        v_next := v_page -> 'next';
+
+        for v_user_id in
+            select pg_catalog.jsonb_array_elements_text(v_page -> 'users')::pg_catalog.uuid
+        loop
+            exit when clock_timestamp() > v_started + c_time;
+            begin
+                perform public.apply_retention(v_user_id, dry_run => false);
+            exception
+                when others then
+                    raise warning 'retention of user % is left for the next time: %',
+                        v_user_id, sqlerrm;
+            end;
+            commit;
+        end loop;
     end loop;
 end;
 $$;
@@ -5894,13 +6444,129 @@ $$;
 revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
 comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
 
-do $$
+create procedure private.sweep_removals()
+language plpgsql security invoker
+as $$
+declare
+    c_time constant interval := '50 seconds';
+    v_started constant timestamptz := clock_timestamp();
+    v_user_id uuid;
+    v_more boolean := true;
 begin
-    if exists (select 1 from pg_extension where extname = 'pg_cron') then
-        perform cron.schedule('sweep-turns', '* * * * *', 'call private.sweep_turns()');
-        perform cron.schedule('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()');
-        perform cron.schedule('sweep-search-index', '* * * * *', 'call private.sweep_search_index()');
-        perform cron.schedule('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
-    end if;
+    while v_more and clock_timestamp() <= v_started + c_time loop
+        v_more := false;
+        for v_user_id in
+            select pg_catalog.jsonb_array_elements_text(
+                public.list_removals() -> 'users'
+            )::pg_catalog.uuid
+        loop
+            exit when clock_timestamp() > v_started + c_time;
+            begin
+                v_more := (public.continue_removal(v_user_id) ->> 'more')::boolean or v_more;
+            exception
+                when others then
+                    raise warning 'what is being deleted of user % is left for the next time: %',
+                        v_user_id, sqlerrm;
+            end;
+            commit;
+        end loop;
+        perform pg_catalog.pg_sleep(0.1); -- what is left may be in somebody else's hands
+    end loop;
 end;
 $$;
+
+revoke all on procedure private.sweep_removals from public, anon, authenticated, service_role;
+comment on procedure private.sweep_removals is 'Goes on with every deletion and erasure that was begun, a step a transaction.';
+
+-- Called again whenever pg_cron has been switched on: a job of the same name is replaced.
+create function private.schedule_jobs()
+returns text[]
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+    v_job record;
+    v_names text[] := '{}';
+begin
+    if not exists (select 1 from pg_extension where extname = 'pg_cron') then
+        return v_names;
+    end if;
+
+    for v_job in select * from private.jobs() loop
+        perform cron.schedule(v_job.name, v_job.schedule, v_job.command);
+        v_names := v_names || v_job.name;
+    end loop;
+    return v_names;
+end;
+$$;
+
+revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
+comment on function private.schedule_jobs is 'Schedules the jobs where the database has pg_cron, and names them. Calling it again does no harm.';
+
+create function private.jobs()
+returns table (name text, schedule text, command text)
+language sql immutable security invoker set search_path = ''
+as $$
+    values
+        ('sweep-turns', '* * * * *', 'call private.sweep_turns()'),
+        ('sweep-removals', '* * * * *', 'call private.sweep_removals()'),
+        ('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()'),
+        ('sweep-search-index', '* * * * *', 'call private.sweep_search_index()'),
+        ('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
+$$;
+
+revoke all on function private.jobs from public, anon, authenticated, service_role;
+comment on function private.jobs is 'What pg_cron is to run, and when.';
+
+do $$
+begin
+    perform private.schedule_jobs();
+exception
+    when others then
+        raise warning 'the jobs are not scheduled: %', sqlerrm
+            using hint = 'python -m shared.doctor says what to do.';
+end;
+$$;
+
+-- Runs as its owner, because only the owner of a job sees it.
+create function public.check_platform()
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+    v_missing jsonb := '[]';
+    v_jobs text[];
+begin
+    if not exists (
+        select 1
+        from pg_policies
+        where schemaname = 'realtime'
+          and tablename = 'messages'
+          and policyname = 'listen_to_own_conversation'
+    ) then
+        v_missing := v_missing || jsonb_build_object(
+            'name', 'listen_policy', 'remedy', private.listen_policy()
+        );
+    end if;
+
+    if exists (select 1 from pg_extension where extname = 'pg_cron') then
+        begin
+            execute 'select array_agg(jobname::text) from cron.job' into v_jobs;
+        exception
+            when insufficient_privilege then null; -- so none of them are ours
+        end;
+        if exists (
+            select 1 from private.jobs() as j where j.name <> all (coalesce(v_jobs, '{}'))
+        ) then
+            v_missing := v_missing || jsonb_build_object(
+                'name', 'scheduled_jobs', 'remedy', 'select private.schedule_jobs();'
+            );
+        end if;
+    end if;
+
+    return jsonb_build_object('missing', v_missing);
+end;
+$$;
+
+revoke all on function public.check_platform from public, anon, authenticated, service_role;
+grant execute on function public.check_platform to service_role;
+comment on function public.check_platform is 'What the platform has refused or didn''t have when the schema was installed, each with the SQL that mends it: {missing: [{name, remedy}]}.';

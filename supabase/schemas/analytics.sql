@@ -94,6 +94,7 @@ as $$
 #variable_conflict use_column
 declare
     v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
+    v_leaving constant uuid[] := private.being_deleted(conversation_analytics.user_id);
     v_figures jsonb;
 begin
     perform private.require_self(conversation_analytics.user_id);
@@ -131,11 +132,12 @@ begin
         where t.user_id = conversation_analytics.user_id
           and t.started_at >= conversation_analytics.starts_at
           and t.started_at < conversation_analytics.ends_at
+          and t.conversation_id <> all (v_leaving)
           and (
               conversation_analytics.project_id is null
               or exists (
                   select 1
-                  from public.conversations as c
+                  from private.conversations as c
                   where c.user_id = t.user_id and c.id = t.conversation_id
                     and c.project_id = conversation_analytics.project_id
               )

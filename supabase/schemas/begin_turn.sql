@@ -41,7 +41,7 @@ declare
 begin
     if conversation_id is not null then
         select c.id into v_conversation_id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
         for update;
     end if;
@@ -137,7 +137,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = resume_turn.user_id
       and c.id = (
           select t.conversation_id

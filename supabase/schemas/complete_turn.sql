@@ -69,7 +69,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = complete_turn.user_id
       and c.id = (
           select t.conversation_id

@@ -37,7 +37,7 @@ begin
     perform private.require_self(user_id);
 
     select least(before, c.last_seq + 1) into v_before
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
     if not found then
@@ -188,7 +188,7 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_request public.messages;
     v_reply public.messages;
 begin
@@ -197,8 +197,13 @@ begin
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -227,4 +232,4 @@ $$;
 
 revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
-comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it.';
+comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';

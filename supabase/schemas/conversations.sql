@@ -12,6 +12,7 @@ create table public.conversations (
     archived_at timestamptz,
     imported jsonb,
     restored_at timestamptz,
+    deleting_since timestamptz,
 
     constraint conversations_pkey primary key (id),
     constraint conversations_user_id_id_key unique (user_id, id),
@@ -33,13 +34,18 @@ create unique index conversations_imported_key
     where imported is not null;
 
 -- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at on public.conversations (updated_at);
+create index idx_conversations_updated_at on public.conversations (updated_at, id);
+
+-- What removals read, and each look at messages: there is next to nothing in it.
+create index idx_conversations_deleting
+    on public.conversations (user_id, id)
+    where deleting_since is not null;
 
 alter table public.conversations enable row level security;
 
 create policy select_own on public.conversations
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 create policy insert_own on public.conversations
     for insert to authenticated
@@ -47,12 +53,12 @@ create policy insert_own on public.conversations
 
 create policy update_own on public.conversations
     for update to authenticated
-    using (user_id = (select auth.uid()))
+    using (user_id = (select auth.uid()) and deleting_since is null)
     with check (user_id = (select auth.uid()));
 
 create policy delete_own on public.conversations
     for delete to authenticated
-    using (user_id = (select auth.uid()));
+    using (user_id = (select auth.uid()) and deleting_since is null);
 
 -- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
 -- and the owner never changes.
@@ -70,6 +76,43 @@ comment on column public.conversations.last_seq is 'The seq of the newest messag
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
+comment on column public.conversations.deleting_since is 'Since when it is being deleted; nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+
+-- The conversations that are there. The row of a long one that is being deleted stays until it is
+-- empty: whatever reads conversations reads them here, but for what removes them.
+create view private.conversations
+with (security_invoker = true)
+as
+select id, user_id, project_id, title, metadata, last_seq, created_at, updated_at, archived_at,
+       imported, restored_at
+from public.conversations
+where deleting_since is null;
+
+revoke all on table private.conversations from public, anon, authenticated, service_role;
+grant select on table private.conversations to authenticated, service_role;
+grant update (title, archived_at) on table private.conversations to authenticated, service_role;
+
+comment on view private.conversations is 'Conversations without those that are being deleted, as far as the caller may see them.';
+
+-- Runs as its owner, because the policies hide from a caller which rows are being deleted.
+create function private.being_deleted(user_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    return array(
+        select c.id
+        from public.conversations as c
+        where c.user_id = being_deleted.user_id
+          and c.deleting_since is not null
+    );
+end;
+$$;
+
+revoke all on function private.being_deleted from public, anon, authenticated, service_role;
+grant execute on function private.being_deleted to authenticated, service_role;
+comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
 -- Clients write metadata of their own over the Data API, which nests as deep as Postgres can hold:
 -- far deeper than most readers of JSON follow. Triggers and no checks, which would be asked of the

@@ -12,16 +12,16 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation jsonb;
 begin
     perform private.require_self(create_conversation.user_id);
 
     insert into public.conversations (user_id, title, project_id, metadata)
     values (create_conversation.user_id, create_conversation.title,
             create_conversation.project_id, create_conversation.metadata)
-    returning * into v_conversation;
+    returning to_jsonb(conversations) - 'deleting_since' into v_conversation;
 
-    return to_jsonb(v_conversation);
+    return v_conversation;
 end;
 $$;
 
@@ -40,7 +40,7 @@ begin
     perform private.require_self(get_conversation.user_id);
 
     select to_jsonb(c) into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = get_conversation.user_id and c.id = get_conversation.conversation_id;
 
     if not found then
@@ -73,7 +73,7 @@ declare
     c_page_bytes constant integer := 8000000;
     c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
     v_limit constant integer := least(greatest(page_size, 1), 200);
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_open_turn jsonb;
     v_room integer;
     v_first bigint;
@@ -86,7 +86,7 @@ begin
     perform private.require_self(load_conversation.user_id);
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
 
     if not found then
@@ -239,7 +239,7 @@ begin
                    ) over newest_first as bytes_so_far
             from (
                 select *
-                from public.conversations as c
+                from private.conversations as c
                 where c.user_id = list_conversations.user_id
                   and (c.archived_at is not null) = list_conversations.archived
                   and (list_conversations.project_id is null or c.project_id = list_conversations.project_id)
@@ -293,7 +293,7 @@ declare
 begin
     perform private.require_self(update_conversation.user_id);
 
-    update public.conversations as c
+    update private.conversations as c
     set title = coalesce(update_conversation.title, c.title),
         archived_at = case
             when update_conversation.archived is null then c.archived_at
@@ -313,30 +313,3 @@ $$;
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
 comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
-
--- Each message takes checks of its own to remove: two hundred thousand need longer than a signed-in
--- user's statement may on a hosted project. The Data API takes the limit from here.
-create function public.delete_conversation(user_id uuid, conversation_id uuid)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-set lock_timeout = '2s'
-set statement_timeout = '10min'
-as $$
-#variable_conflict use_column
-begin
-    perform private.require_self(delete_conversation.user_id);
-
-    delete from public.conversations as c
-    where c.user_id = delete_conversation.user_id and c.id = delete_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-    return jsonb_build_object('id', conversation_id);
-end;
-$$;
-
-revoke all on function public.delete_conversation from public, anon, authenticated, service_role;
-grant execute on function public.delete_conversation to authenticated, service_role;
-comment on function public.delete_conversation is 'Deletes a conversation with its turns and messages, for good. Raises PT404.';

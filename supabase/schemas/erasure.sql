@@ -22,6 +22,10 @@ create table private.erasure_receipts (
     constraint erasure_receipts_requested_by_known check (requested_by in ('user', 'service'))
 );
 
+create index idx_erasure_receipts_unfinished
+    on private.erasure_receipts (user_id)
+    where erased_at is null;
+
 alter table private.erasure_receipts enable row level security;
 
 create policy withheld on private.erasure_receipts for select to authenticated using (false);
@@ -43,17 +47,17 @@ create function public.erase_account(
     user_id uuid,
     idempotency_key text,
     requested_by text default 'service',
-    most integer default 500
+    most integer default 5000
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
-set statement_timeout = '10min'
 as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
@@ -91,7 +95,7 @@ begin
         select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
         from (
             select o.id, o.last_seq
-            from public.conversations as o
+            from private.conversations as o
             where o.user_id = erase_account.user_id
               and not private.is_held(o.user_id, o.id)
             order by o.id
@@ -101,7 +105,7 @@ begin
     where w.ahead < c_messages;
 
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = erase_account.user_id
       and c.id = any(v_chosen)
     order by c.id
@@ -116,7 +120,7 @@ begin
     update private.erasure_receipts as r
     set conversations = r.conversations + (
             select count(*)
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = r.user_id
               and c.id = any(v_chosen)
         ),
@@ -145,15 +149,21 @@ begin
     where c.user_id = erase_account.user_id
       and c.id = any(v_chosen);
 
-    select
-        count(*) filter (where not is_held),
-        count(*) filter (where is_held)
-    into v_left, v_held
-    from (
-        select private.is_held(c.user_id, c.id) as is_held
-        from public.conversations as c
-        where c.user_id = erase_account.user_id
-    ) as kept;
+    -- Holds on the user have refused already: those that are left are each on a conversation.
+    select count(distinct h.conversation_id) into v_held
+    from private.legal_holds as h
+    where h.user_id = erase_account.user_id
+      and h.released_at is null;
+
+    select count(*) - v_held into v_left
+    from private.conversations as c
+    where c.user_id = erase_account.user_id;
+
+    -- First all of it is hidden, then what takes longer is removed.
+    if v_left = 0 then
+        perform private.remove_step(user_id, v_until);
+    end if;
+    v_left := v_left + cardinality(private.being_deleted(user_id));
 
     update private.erasure_receipts as r
     set held = v_held,
@@ -167,4 +177,4 @@ $$;
 
 revoke all on function public.erase_account from public, anon, authenticated, service_role;
 grant execute on function public.erase_account to service_role;
-comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, so many at most, and what they were importing, and answers the receipt with how many remain; the same key goes on, and answers the same receipt once all is done. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';
+comment on function public.erase_account is 'Deletes a user''s conversations with everything in them, a step at a time, and what they were importing, and answers the receipt with how many remain; the same key goes on, as the sweep does, and answers the same receipt once nothing is left. The receipt counts what it found, also what goes in later steps. Keeps what is held. Leaves the account itself to Auth. Raises PT409.';

@@ -15,14 +15,14 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation public.conversations;
+    v_conversation private.conversations;
     v_last bigint;
     v_messages jsonb;
 begin
     perform private.require_self(export_messages.user_id);
 
     select c.* into v_conversation
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
 
     if not found then
@@ -116,7 +116,7 @@ begin
     into v_ids
     from (
         select c.id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = export_conversations.user_id
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
         order by c.id

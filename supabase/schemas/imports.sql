@@ -155,7 +155,7 @@ begin
         from headers
         where not exists (
             select 1
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = commit_import.user_id
               and c.id = (header -> 'imported' ->> 'conversationId')::uuid
               and c.last_seq >= (header ->> 'last_seq')::bigint
@@ -216,10 +216,10 @@ begin
         where p.user_id = commit_import.user_id
           and p.import_id = commit_import.import_id
     ) as headers
-    left join public.conversations as original
+    left join private.conversations as original
         on original.user_id = commit_import.user_id
         and original.id = (header -> 'imported' ->> 'conversationId')::uuid
-    left join public.conversations as copy
+    left join private.conversations as copy
         on copy.user_id = commit_import.user_id
         and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
         and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
@@ -242,7 +242,7 @@ as $$
 begin
     if exists (
         select 1
-        from public.conversations as c
+        from private.conversations as c
         left join lateral (
             select count(*) as messages,
                    min(m.seq) as first_seq,
@@ -289,7 +289,7 @@ declare
 begin
     -- In one order, so that two imports don't wait for each other.
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     join private.import_parts as p
         on p.user_id = append_grown.user_id and p.import_id = append_grown.import_id
     cross join lateral jsonb_array_elements(p.conversations) as h (header)
@@ -308,7 +308,7 @@ begin
     into v_here
     from private.import_parts as p
     cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    join public.conversations as c
+    join private.conversations as c
         on c.user_id = append_grown.user_id
         and c.imported ->> 'source' = header -> 'imported' ->> 'source'
         and c.imported ->> 'id' = header -> 'imported' ->> 'id'
@@ -372,7 +372,7 @@ begin
         returning conversation_id, seq, created_at
     ),
     moved as (
-        update public.conversations as c
+        update private.conversations as c
         set last_seq = a.last_seq,
             updated_at = greatest(c.updated_at, a.newest_at),
             imported = c.imported || jsonb_build_object('at', now())

@@ -71,6 +71,7 @@ comment on function private.refuse_held_removal is 'Raises PT409 where a legal h
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
+    when (old.deleting_since is null)
     execute function private.refuse_held_removal();
 
 -- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
@@ -110,7 +111,7 @@ declare
 begin
     if conversation_id is not null then
         perform 1
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
         for key share;
 
@@ -127,7 +128,7 @@ begin
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
     if conversation_id is null then
         perform 1
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = place_legal_hold.user_id
         order by c.id
         for key share;

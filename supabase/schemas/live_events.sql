@@ -56,8 +56,13 @@ grant execute on function private.broadcast_status to service_role;
 comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
--- There is no policy for insert, so clients can't send.
-create policy listen_to_own_conversation on realtime.messages
+-- There is no policy for insert, so clients can't send. As text, since the migration that makes it
+-- stands by itself, and the doctor prints it where it is missing.
+create function private.listen_policy()
+returns text
+language sql immutable security invoker set search_path = ''
+as $$
+    select $policy$create policy listen_to_own_conversation on realtime.messages
     for select to authenticated
     using (
         realtime.messages.extension = 'broadcast'
@@ -67,7 +72,11 @@ create policy listen_to_own_conversation on realtime.messages
             where conversations.user_id = (select auth.uid())
               and 'conversation:' || conversations.id::text = (select realtime.topic())
         )
-    );
+    );$policy$;
+$$;
+
+revoke all on function private.listen_policy from public, anon, authenticated, service_role;
+comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
 -- their content goes at once with their conversation, whoever deletes it. Runs as its owner, because

@@ -28,6 +28,9 @@ as $$
         where t.user_id = usage_of_user.user_id
           and t.started_at >= usage_of_user.starts_at
           and t.started_at < usage_of_user.ends_at
+          and t.conversation_id <> all (
+              (select private.being_deleted(usage_of_user.user_id))::uuid[]
+          )
     ),
     priced as (
         select
@@ -60,7 +63,7 @@ as $$
         end,
         'conversations', (
             select count(*)
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = usage_of_user.user_id
         ),
         'messages', (
@@ -104,7 +107,7 @@ begin
     loop
         -- One step in the index for each user, however many conversations each has.
         select c.user_id into v_user_id
-        from public.conversations as c
+        from private.conversations as c
         where v_user_id is null or c.user_id > v_user_id
         order by c.user_id
         limit 1;

@@ -52,21 +52,27 @@ returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_above bigint;
 begin
     if not private.lock_conversation(user_id, conversation_id) then
         return false;
     end if;
 
-    -- In two steps, since two rows may not share a seq even for a moment: first above all there
-    -- are, then down to 1 ... n. A created_at that is not later than the one before it becomes
-    -- that one's and a microsecond.
+    select greatest(max(m.seq), count(*)) into v_above
+    from public.messages as m
+    where m.user_id = renumber_conversation.user_id
+      and m.conversation_id = renumber_conversation.conversation_id;
+
+    -- In two steps, since two rows may not share a seq even for a moment: first what is wrong goes
+    -- above all there are, then down to its place. A created_at that is not later than the one before
+    -- it becomes that one's and a microsecond.
     update public.messages as m
-    set seq = placed.above + placed.place,
+    set seq = v_above + placed.place,
         created_at = placed.created_at
     from (
         select o.id,
                o.place,
-               greatest(max(o.seq) over (), count(*) over ()) as above,
                max(o.created_at - o.place * interval '1 microsecond') over (order by o.place)
                    + o.place * interval '1 microsecond' as created_at
         from (
@@ -77,18 +83,14 @@ begin
               and m.conversation_id = renumber_conversation.conversation_id
         ) as o
     ) as placed
-    where m.user_id = renumber_conversation.user_id and m.id = placed.id;
+    where m.user_id = renumber_conversation.user_id and m.id = placed.id
+      and (m.seq, m.created_at) is distinct from (placed.place, placed.created_at);
 
     update public.messages as m
-    set seq = m.seq - raised.above
-    from (
-        select max(m.seq) - count(*) as above
-        from public.messages as m
-        where m.user_id = renumber_conversation.user_id
-          and m.conversation_id = renumber_conversation.conversation_id
-    ) as raised
+    set seq = m.seq - v_above
     where m.user_id = renumber_conversation.user_id
-      and m.conversation_id = renumber_conversation.conversation_id;
+      and m.conversation_id = renumber_conversation.conversation_id
+      and m.seq > v_above;
 
     return private.recount_conversation(user_id, conversation_id);
 end;

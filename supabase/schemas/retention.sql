@@ -122,7 +122,7 @@ comment on function public.delete_retention_policy is 'Removes a retention polic
 -- The one rule. The policy that applies is the most specific: the user's, else the project's, else
 -- everybody's. Importing is a use of a conversation, as restoring is: its messages keep the times
 -- they had, but its idle days count from the import.
-create function private.retention_action(conversation public.conversations, due_at timestamptz)
+create function private.retention_action(conversation private.conversations, due_at timestamptz)
 returns text
 language sql stable security invoker set search_path = ''
 as $$
@@ -173,32 +173,58 @@ revoke all on function private.retention_bound from public, anon, authenticated,
 grant execute on function private.retention_bound to service_role;
 comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
+-- Looks at so many conversations and no more, however few of them are due: next is where the next
+-- page begins. A project is asked for behind that bound, since one without any idle conversation would
+-- have all of them read.
 create function public.list_users_due_for_retention(
     project_id uuid default null,
-    most integer default 100
+    most integer default 10000,
+    after_updated_at timestamptz default null,
+    after_id uuid default null
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('users', coalesce(jsonb_agg(due.user_id order by due.since), '[]'))
-    from (
-        select c.user_id, min(c.updated_at) as since
-        from public.conversations as c
+    with looked_at as materialized (
+        select c as conversation,
+               row_number() over (order by c.updated_at, c.id) as place
+        from private.conversations as c
         where c.updated_at < private.retention_bound(now())
-          and (
-              list_users_due_for_retention.project_id is null
-              or c.project_id = list_users_due_for_retention.project_id
+          and (c.updated_at, c.id) > (
+              coalesce(after_updated_at, '-infinity'),
+              coalesce(after_id, '00000000-0000-0000-0000-000000000000')
           )
-          and private.retention_action(c, now()) is not null
-        group by c.user_id
-        order by since
+        order by c.updated_at, c.id
         limit most
-    ) as due;
+    )
+    select jsonb_build_object(
+        'users', (
+            select coalesce(jsonb_agg(due.user_id order by due.place), '[]')
+            from (
+                select (l.conversation).user_id, min(l.place) as place
+                from looked_at as l
+                where (
+                        list_users_due_for_retention.project_id is null
+                        or (l.conversation).project_id = list_users_due_for_retention.project_id
+                    )
+                  and private.retention_action(l.conversation, now()) is not null
+                group by (l.conversation).user_id
+            ) as due
+        ),
+        'next', (
+            select jsonb_build_object(
+                'after_updated_at', (l.conversation).updated_at,
+                'after_id', (l.conversation).id
+            )
+            from looked_at as l
+            where l.place = most
+        )
+    );
 $$;
 
 revoke all on function public.list_users_due_for_retention from public, anon, authenticated, service_role;
 grant execute on function public.list_users_due_for_retention to service_role;
-comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first: a listing, for a call of apply_retention each.';
+comment on function public.list_users_due_for_retention is 'Whose conversations a policy archives or deletes by now, longest idle first, among so many idle ones: a listing, for a call of apply_retention each. next has the arguments of the page that follows.';
 
 -- A step is bounded in messages too: one that takes longer than its caller waits would be undone
 -- whole, and be the first again the next time.
@@ -216,6 +242,7 @@ as $$
 #variable_conflict use_column
 declare
     c_messages constant bigint := 50000;
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_now constant timestamptz := now();
     v_found integer;
     v_chosen uuid[];
@@ -223,6 +250,7 @@ declare
     v_archive uuid[];
     v_delete uuid[];
     v_removed jsonb;
+    v_more boolean;
 begin
     select count(*),
            coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
@@ -234,19 +262,27 @@ begin
                    longest_idle_first rows between unbounded preceding and 1 preceding
                ), 0) as ahead
         from (
-            select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
-            from public.conversations as c
-            where c.user_id = apply_retention.user_id
-              and c.updated_at < private.retention_bound(v_now)
-              and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
-              and private.retention_action(c, v_now) is not null
-            order by c.updated_at, c.id
+            select idle.*
+            from (
+                select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
+                from private.conversations as c
+                where c.user_id = apply_retention.user_id
+                  and c.updated_at < private.retention_bound(v_now)
+                  and (
+                      apply_retention.project_id is null
+                      or c.project_id = apply_retention.project_id
+                  )
+                order by c.updated_at, c.id
+                offset 0 -- so that the rule is asked once a row
+            ) as idle
+            where idle.action is not null
             limit most + 1
         ) as due
         window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
     v_tried := cardinality(v_chosen);
+    v_more := v_found > v_tried;
 
     if not dry_run then
         -- What somebody is writing to is in use: it is left for the next time.
@@ -254,7 +290,7 @@ begin
         into v_chosen
         from (
             select c.id
-            from public.conversations as c
+            from private.conversations as c
             where c.user_id = apply_retention.user_id
               and c.id = any(v_chosen)
             order by c.id
@@ -268,7 +304,7 @@ begin
     into v_archive, v_delete
     from (
         select c.id, private.retention_action(c, v_now) as action
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = apply_retention.user_id
           and c.id = any(v_chosen)
     ) as d;
@@ -291,7 +327,7 @@ begin
     into v_removed;
 
     if not dry_run then
-        update public.conversations as c
+        update private.conversations as c
         set archived_at = v_now
         where c.user_id = apply_retention.user_id
           and c.id = any(v_archive);
@@ -299,6 +335,8 @@ begin
         delete from public.conversations as c
         where c.user_id = apply_retention.user_id
           and c.id = any(v_delete);
+
+        v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
 
     return jsonb_build_object(
@@ -306,11 +344,11 @@ begin
         'archived', cardinality(v_archive),
         'deleted', v_removed,
         'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
-        'more', v_found > v_tried
+        'more', v_more
     );
 end;
 $$;
 
 revoke all on function public.apply_retention from public, anon, authenticated, service_role;
 grant execute on function public.apply_retention to service_role;
-comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left. Called for each of list_users_due_for_retention.';
+comment on function public.apply_retention is 'Archives and deletes what the policies say of one user''s conversations, so many at most, longest idle first; a dry run only counts. Skips what is being written to; more says that some is left, or hidden and not yet removed. Called for each of list_users_due_for_retention.';

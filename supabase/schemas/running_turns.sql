@@ -126,7 +126,7 @@ declare
     v_turn public.turns;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = cancel_turn.user_id
       and c.id = (
           select t.conversation_id
@@ -172,7 +172,7 @@ declare
 begin
     -- Whoever holds the conversation is writing to it: then there is nothing to clean up yet.
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = settle_expired_turn.user_id and c.id = settle_expired_turn.conversation_id
     for update skip locked;
 

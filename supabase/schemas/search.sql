@@ -65,7 +65,7 @@ begin
             -- With a limit it is looked up, whatever the planner takes the tables for.
             cross join lateral (
                 select c.project_id, c.archived_at
-                from public.conversations as c
+                from private.conversations as c
                 where c.user_id = find_messages.user_id and c.id = d.conversation_id
                 limit 1
             ) as its
@@ -302,7 +302,7 @@ begin
     ) as m
     cross join lateral (
         select *
-        from public.conversations as o
+        from private.conversations as o
         where o.user_id = search_messages.user_id and o.id = m.conversation_id
         limit 1
     ) as c;

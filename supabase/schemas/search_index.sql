@@ -25,9 +25,17 @@ create table search.documents (
 );
 
 -- Leads with the user, so that a search costs what its user has stored and not what everybody has.
-create index idx_documents_words
-    on search.documents
-    using gin (user_id, words, search.long_words(starts_at, words) extensions.gin_trgm_ops);
+-- pg_trgm stands where the project had it before: its operators are named by that schema.
+do $$
+begin
+    execute format(
+        'create index idx_documents_words
+            on search.documents
+            using gin (user_id, words, search.long_words(starts_at, words) %s.gin_trgm_ops)',
+        (select extnamespace::regnamespace from pg_extension where extname = 'pg_trgm')
+    );
+end;
+$$;
 
 alter table search.documents enable row level security;
 

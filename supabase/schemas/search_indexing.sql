@@ -47,7 +47,7 @@ begin
     -- messages in the next statement's sight: only then may its watermark go.
     v_free := array(
         select c.id
-        from public.conversations as c
+        from private.conversations as c
         where c.user_id = index_messages.user_id and c.id = any (v_ids)
         order by c.id
         for no key update skip locked

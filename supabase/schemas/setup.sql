@@ -1,5 +1,6 @@
 -- What all the others stand on: two extensions, and the schemas beside public. What is in public,
--- somebody calls or reads over the Data API, which serves no other schema.
+-- somebody calls or reads over the Data API, which serves no other schema. An extension that the
+-- project has already stays where it is.
 
 create extension if not exists pg_trgm with schema extensions;
 create extension if not exists btree_gin with schema extensions;
@@ -21,7 +22,7 @@ create function public.ping()
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select jsonb_build_object('version', '20261127000000');
+    select jsonb_build_object('version', '20261127000001');
 $$;
 
 revoke all on function public.ping from public, anon, authenticated, service_role;

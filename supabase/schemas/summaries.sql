@@ -22,7 +22,13 @@ alter table public.summaries enable row level security;
 
 create policy select_own on public.summaries
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
 
 -- Withheld from clients: every write. Only this table says what the AI may take for a summary of
 -- ours: is_summary and metadata may come from anywhere that messages are copied from.
@@ -62,7 +68,7 @@ declare
     v_messages jsonb;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
     if not found then
@@ -179,7 +185,7 @@ declare
     v_message jsonb;
 begin
     perform 1
-    from public.conversations as c
+    from private.conversations as c
     where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
 

@@ -47,7 +47,13 @@ alter table public.turns enable row level security;
 
 create policy select_own on public.turns
     for select to authenticated
-    using (user_id = (select auth.uid()));
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
 
 -- Withheld from clients: every write. Turns are opened and closed by the backend's functions,
 -- so there is no policy for insert, update or delete.

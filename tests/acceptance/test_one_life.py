@@ -15,6 +15,7 @@ from local.stack import Stack
 from shared.imports.formats.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
+from tests.support.invariants import found_broken
 from tests.support.users import User
 
 IMPORTED = int(os.environ.get("CONTEXT_MESSAGES", "600"))
@@ -102,7 +103,7 @@ async def test_an_imported_chat_is_a_chat_like_any_other(
     run = {"userId": user.id, "dryRun": False}
     retained = (await service.post("/apply-retention", json=run)).json()
     assert retained["deleted"]["conversations"] == 1
-    assert broken_since(db, began) == {}
+    assert broken_since(db, began) == []
     erased = await user.functions.post("/erase-account", json={"confirm": "erase"})
     assert erased.json()["removed"] == {
         "conversations": 1, "messages": IMPORTED + 4 + summaries, "turns": 2,
@@ -110,7 +111,7 @@ async def test_an_imported_chat_is_a_chat_like_any_other(
     }  # fmt: skip
     left = db.execute("select count(*) from search.documents where user_id = %s", (user.id,))
     assert left.fetchone() == (0,)
-    assert broken_since(db, began) == {}
+    assert broken_since(db, began) == []
     assert (await get(user.functions, "/search-messages", q="quokka7"))["hits"] == []
 
 
@@ -129,10 +130,7 @@ def forget_for_a_year(db: psycopg.Connection, conversation: str) -> None:
 
 def broken_since(db: psycopg.Connection, moment: Any) -> Any:
     """Return what the doctor finds since a moment; turns of others may run meanwhile."""
-    (found,) = db.execute("select private.find_broken(null, 1000000, %s)", moment).fetchone() or (
-        None,
-    )
-    return found
+    return found_broken(db, grace=1_000_000, since=moment[0])
 
 
 def nested(levels: int) -> dict[str, Any]:

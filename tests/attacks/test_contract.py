@@ -145,7 +145,7 @@ def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Doo
         door.ask("POST", "/search-messages", body={"q": "function -word", "role": "user"}),
     ]
     assert [answer["truncated"] for answer in found] == [False, False]
-    assert answers[-2] == {"deleted": turn["conversationId"]}
+    assert answers[-2] == {"deleted": turn["conversationId"], "more": False}
     assert door.ask("POST", "/erase-account", body={"confirm": "erase"})["remaining"] == 0
 
 

@@ -27,7 +27,7 @@ STORES_OWN = {
     "replays", "request_hash", "started_at",
 }  # fmt: skip
 ROWS = {
-    "PublicConversations": (ConversationRow, set()),
+    "PublicConversations": (ConversationRow, {"deleting_since"}),  # null in all that is seen
     "PublicMessages": (MessageRow, set()),
     "PublicTurns": (TurnRow, STORES_OWN),
 }

@@ -104,7 +104,8 @@ def test_a_query_is_answered(cli: Cli, shaped_url: str) -> None:
 WITH_A_REASON = {
     # A procedure that commits can have no settings; nobody but pg_cron's job may call these.
     "function_search_path_mutable": (
-        "private.apply_retention", "private.sweep_imports", "private.sweep_search_index",
+        "private.apply_retention", "private.sweep_imports", "private.sweep_removals",
+        "private.sweep_search_index",
         "private.sweep_turns",
     ),
     # The key has both columns, in the other order: one that began with the user would be read in

@@ -19,6 +19,7 @@ import pytest
 from local.postgres import kill_server
 from local.stack import Stack
 from tests.support.fault_history import Call, History, check, read_back
+from tests.support.invariants import counts_of, found_broken
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.stack import free_ports
 from tests.support.users import User, sign_up
@@ -197,11 +198,7 @@ async def sweep(stack: Stack, url: str) -> int:
 
 def broken_invariants(db: psycopg.Connection) -> list[str]:
     """Return the names of the doctor's checks that find something."""
-    row = db.execute("select public.check_invariants(grace_seconds => 0)").fetchone()
-    assert row is not None
-    checks = row[0]["checks"]
-    assert checks
-    return [check["name"] for check in checks if check["broken"]]
+    return sorted(counts_of(found_broken(db)))
 
 
 async def ask_all_again(run: Run) -> None:

@@ -18,10 +18,13 @@ pytest_plugins = ["tests.support.patient"]
 
 async def test_a_store_that_is_whole_has_nothing_broken(patient: Patient) -> None:
     """Every check is there, with none broken; a repair has nothing to do."""
-    checks = patient.check()
     said = await patient.doctor("--repair", "--json")
-    assert all(check["broken"] == 0 and check["examples"] == [] for check in checks.values())
-    assert {name for name in CHECKS if not checks[name]["repairable"]} == {"turn_without_message"}
+    assert patient.broken() == {}
+    assert {check["name"] for check in said.checks} == CHECKS
+    assert all(check["broken"] == 0 and check["examples"] == [] for check in said.checks)
+    assert [check["name"] for check in said.checks if not check["repairable"]] == [
+        "turn_without_message"
+    ]
     assert (said.code, said.repaired, said.broken) == (0, {}, {})
 
 
@@ -44,7 +47,8 @@ async def test_a_lost_request_is_named_and_nothing_is_made_up(patient: Patient) 
     patient.plant("update messages set turn_id = null where turn_id = %(first)s and role = 'user'")
     before = everything_in(patient.db)
     assert patient.repair() == set()
-    assert patient.check()["turn_without_message"] == {
+    said = await patient.doctor("--json")
+    assert said.checks[0] == {
         "name": "turn_without_message", "broken": 1, "examples": [patient.names["first"]],
         "repairable": False,
     }  # fmt: skip
@@ -67,7 +71,8 @@ async def test_a_turn_that_has_a_worker_is_left_alone(patient: Patient) -> None:
 async def test_five_examples_are_given_of_many(patient: Patient) -> None:
     """The count is whole, the examples are ids of what is broken."""
     patient.plant("update messages set turn_id = gen_random_uuid()")
-    check = patient.check()["message_of_unknown_turn"]
+    said = await patient.doctor("--json")
+    check = next(row for row in said.checks if row["name"] == "message_of_unknown_turn")
     ids = {row[0] for row in patient.db.execute("select id::text from messages")}
     assert check["broken"] == 6
     assert len(set(check["examples"])) == 5
@@ -98,8 +103,20 @@ async def test_json_is_one_object_with_every_check(patient: Patient) -> None:
     """For a machine to read; without a repair, nothing of one."""
     said = await patient.doctor("--json")
     assert said.code == 0
-    assert list(json.loads(said.out)) == ["checks"]
+    assert list(json.loads(said.out)) == ["checks", "missing"]
     assert {check["name"] for check in said.checks} == CHECKS
+
+
+async def test_a_policy_that_was_refused_is_missing_with_what_mends_it(patient: Patient) -> None:
+    """Exit code 1, and the statement as it is to be run; with it all is well."""
+    policy = "listen_to_own_conversation on realtime.messages"
+    patient.plant(f"drop policy {policy}")
+    said = await patient.doctor()
+    patient.plant(said.out[said.out.index("create policy") : said.out.index(";") + 1])
+    well = await patient.doctor()
+    assert f"create policy {policy}" in said.out
+    assert said.out.endswith("Missing: listen_policy.\n")
+    assert [said.code, well.code] == [1, 0]
 
 
 async def test_a_store_that_is_down_is_one_line_and_code_3(patient: Patient) -> None:
@@ -138,7 +155,8 @@ async def test_only_the_service_may_call(patient: Patient, actor: str) -> None:
     elif actor == "service":
         headers = {"apikey": environment["SUPABASE_SECRET_KEY"]}
     grace = {"grace_seconds": 120}
-    own = {"user_id": patient.owner.id, **grace}
+    broken = [{"name": "last_seq_wrong", "id": patient.conversation}]
+    own = {"user_id": patient.owner.id, "broken": broken}
     before = everything_in(patient.db)
     async with httpx.AsyncClient(
         base_url=f"{environment['SUPABASE_URL']}/rest/v1/rpc", headers=headers

@@ -118,6 +118,7 @@ DAMAGES = [
             "turn_without_message": 1,
             "settled_turn_without_reply": 1,
             "words_of_no_message": 2,
+            "seq_gap": 1,
         },
         ("update messages set user_id = %(other)s where turn_id = %(first)s",),
     ),

@@ -32,11 +32,12 @@ def test_an_erasure_goes_on_batch_by_batch_under_one_key(
 def test_a_batch_of_an_erasure_is_bounded_in_messages_too(
     scratch: psycopg.Connection, service: Caller, owner: str
 ) -> None:
-    """The one that passes the bound is its last."""
+    """The one that passes the bound is its last; none is emptied before all of them are hidden."""
     as_if_long(scratch, *(make_conversation(scratch, owner) for _ in range(5)))
     own = {"user_id": owner, "idempotency_key": "key"}
     seen = [service.call("erase_account", **own) for _ in range(3)]
-    assert [(row["conversations"], row["remaining"]) for row in seen] == [(2, 3), (4, 1), (5, 0)]
+    assert [(row["conversations"], row["remaining"]) for row in seen] == [(2, 5), (4, 5), (5, 0)]
+    assert [row["erased_at"] is None for row in seen] == [True, True, False]
 
 
 def test_an_erasure_leaves_what_is_held_and_says_so(

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from local import database
+from tests.support.invariants import found_broken, repair
 from tests.support.sql_calls import make_account
 
 pytest_plugins = ["tests.support.scratch"]
@@ -71,7 +72,7 @@ def test_a_commit_takes_all_parts_in_order_and_leaves_none(
     assert outcome["is_taken"] is True
     assert rows == [(1, "user", False, "0", 2020), (2, "user", False, "1", 2020)]
     assert scratch.execute("select count(*) from private.import_parts").fetchone() == (0,)
-    assert scratch.execute("select private.find_broken(grace_seconds => 0)").fetchone() == ({},)
+    assert found_broken(scratch) == []
 
 
 def test_what_follows_an_import_takes_its_place_as_always(
@@ -185,11 +186,11 @@ def test_what_was_left_for_an_hour_is_listed_found_and_swept(
     fresh, _ = staged(scratch, owner)
     behind = {"user_id": str(owner), "import_id": str(left)}
     listed = scratch.execute("select list_imports_left_behind()").fetchone()
-    found = scratch.execute("select private.find_broken()").fetchone()
-    scratch.execute("select repair_invariants(%s)", (owner,))
+    found = found_broken(scratch)
+    repair(scratch, found)
     rows = scratch.execute("select distinct import_id from private.import_parts").fetchall()
     assert listed == ({"imports": [behind]},)
-    assert found == ({"import_left_behind": [{"user_id": str(owner), "id": str(left)}]},)
+    assert found == [{"name": "import_left_behind", "user_id": str(owner), "id": str(left)}]
     assert rows == [(fresh,)]
 
 
@@ -306,8 +307,7 @@ def test_a_conversation_that_has_grown_is_brought_up_to_date(
         (0, 0), (2, 1), (0, 0),
     ]  # fmt: skip
     assert [row[0] for row in said] == ["A", "B", "Here", "C", "D"]
-    found = scratch.execute("select private.find_broken(grace_seconds => 0)").fetchone()
-    assert found == ({},)
+    assert found_broken(scratch) == []
 
 
 def test_an_import_of_what_is_here_already_takes_no_longer_than_the_first(
@@ -337,8 +337,7 @@ def test_a_conversation_that_a_file_has_twice_grows_once(
         "select content from messages where conversation_id = %s order by seq", (first["id"],)
     ).fetchall()
     assert [row[0] for row in said] == ["A", "B", "C", "X", "D"]
-    found = scratch.execute("select private.find_broken(grace_seconds => 0)").fetchone()
-    assert found == ({},)
+    assert found_broken(scratch) == []
 
 
 def test_a_list_that_has_grown_is_another_one(

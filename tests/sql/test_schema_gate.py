@@ -34,8 +34,10 @@ ALLOWED = {
     },
     # They run as the caller, or answer nothing but what is the caller's own.
     "helper granted to signed-in users": {
+        "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
+        "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
         "search.cut_snippet(text,integer,text,text)",  # of what it is given
@@ -49,14 +51,19 @@ ALLOWED = {
         # They commit, and a procedure that does can't have settings.
         "private.apply_retention()",
         "private.sweep_imports()",
+        "private.sweep_removals()",
         "private.sweep_search_index()",
         "private.sweep_turns()",
     },
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
         "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
-        "private.find_broken(uuid,integer,timestamp with time zone)",  # reads the search index too
-        "repair_invariants(uuid,integer)",  # the service may not change messages, except for this
+        "check_invariants(integer,timestamp with time zone,jsonb)",  # reads the search index too
+        "repair_invariants(uuid,jsonb)",  # the service may not change messages, except for this
+        "private.being_deleted(uuid)",  # the policies hide what is being deleted
+        "private.remove_in_steps()",  # whoever deletes may not mark a row
+        "private.remove_step(uuid,timestamp with time zone)",  # messages are append-only
+        "check_platform()",  # only the owner of a job sees it
         "add_tokens(uuid,uuid,bigint)",  # the service may not write what limits count
         "count_unstored_turn(uuid,integer,integer,bigint)",  # likewise
         "private.count_conversation_bytes()",  # nobody may write what limits count

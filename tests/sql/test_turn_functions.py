@@ -363,7 +363,7 @@ def test_deleting_a_conversation_removes_everything_of_it(
             caller = user if deleting == "user" else service
             assert caller.call(
                 "delete_conversation", user_id=owner, conversation_id=conversation
-            ) == {"id": conversation}
+            ) == {"id": conversation, "more": False}
         left = db.execute(
             "select (select count(*) from turns where conversation_id = %(id)s)"
             " + (select count(*) from messages where conversation_id = %(id)s)",

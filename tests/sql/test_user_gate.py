@@ -15,26 +15,51 @@ pytest_plugins = ["tests.support.scratch"]
 KEYS = {
     "search.documents_pkey",  # one that begins with the user would be read instead of the search's
 }
+MOMENT = "timestamp with time zone"
+DUE = f"list_users_due_for_retention(uuid,integer,{MOMENT},uuid)"
+ACTION = f"private.retention_action(private.conversations,{MOMENT})"
+# The doctor reads over all users, and looks a row that may stand under a wrong one up by its id.
+CHECKS = {
+    "private.check_conversations(uuid,bigint)": {"conversations"},
+    f"private.check_newest({MOMENT},{MOMENT})": {"messages", "turns"},
+    f"private.check_rows(text,uuid,{MOMENT})": {
+        "documents",
+        "import_parts",
+        "messages",
+        "summaries",
+        "turns",
+    },
+    "private.find_broken_messages(uuid[])": {"conversations", "messages", "turns"},
+    "private.find_broken_places(uuid[],bigint,integer,integer)": {"conversations"},
+    f"private.find_broken_turns(uuid[],{MOMENT})": {"conversations", "turns"},
+    "private.find_left_behind(uuid[],uuid[])": {"documents", "summaries"},
+}
 # Read over all users, or what is nobody's; one call a user writes then.
 LISTINGS = {
     "list_expired_turns(integer)",
     "list_imports_left_behind(integer)",
+    "list_removals(integer)",
+    DUE,
     "list_users_to_index(integer)",
-    "list_users_due_for_retention(uuid,integer)",
     "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb)",
 }
-FUNCTIONS = LISTINGS | {
-    "extend_turns(jsonb,integer)",  # the one call of a process: each item names its user
-    "delete_retention_policy(uuid)",  # a policy may be a project's, or everybody's
-    "private.retention_action(conversations,timestamp with time zone)",  # its row names the user
-    "private.retention_bound(timestamp with time zone)",  # of all policies
-}
-FIND_BROKEN = "private.find_broken(uuid,integer,timestamp with time zone)"
+FUNCTIONS = (
+    LISTINGS
+    | {*CHECKS}
+    | {
+        "extend_turns(jsonb,integer)",  # the one call of a process: each item names its user
+        "delete_retention_policy(uuid)",  # a policy may be a project's, or everybody's
+        ACTION,  # its row names the user
+        "private.retention_bound(timestamp with time zone)",  # of all policies
+    }
+)
 STATEMENTS = {
     "extend_turns(jsonb,integer): public.turns",  # counts those that run in the project
     "list_expired_turns(integer): public.turns",
     "list_imports_left_behind(integer): public.import_parts",
-    "list_users_due_for_retention(uuid,integer): public.conversations",
+    "list_removals(integer): public.conversations",
+    "list_removals(integer): public.erasure_receipts",
+    f"{DUE}: public.conversations",
     "list_users_to_index(integer): public.watermarks",
     "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb):"
     " public.conversations",
@@ -42,15 +67,10 @@ STATEMENTS = {
     "list_legal_holds(uuid,uuid,boolean): public.legal_holds",
     "list_retention_policies(uuid,uuid): public.retention_policies",
     "delete_retention_policy(uuid): public.retention_policies",
-    "private.retention_action(conversations,timestamp with time zone): public.retention_policies",
+    f"{ACTION}: public.retention_policies",
     "private.retention_bound(timestamp with time zone): public.retention_policies",
+    *(f"{name}: public.{table}" for name, tables in CHECKS.items() for table in tables),
     # A row that stands under a wrong user is found by its conversation.
-    f"{FIND_BROKEN}: public.conversations",
-    f"{FIND_BROKEN}: public.documents",
-    f"{FIND_BROKEN}: public.import_parts",
-    f"{FIND_BROKEN}: public.messages",
-    f"{FIND_BROKEN}: public.summaries",
-    f"{FIND_BROKEN}: public.turns",
     "private.give_to_owner(uuid,uuid): public.messages",
     "private.give_to_owner(uuid,uuid): public.turns",
     "private.recover_conversation(uuid,uuid): public.messages",

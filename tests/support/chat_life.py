@@ -184,7 +184,7 @@ class Life(Player):
         if chat.is_deleted:
             assert problem(answer) == (404, "conversation_not_found")
             return
-        assert answer.json() == {"deleted": chat.id}
+        assert answer.json() == {"deleted": chat.id, "more": False}
         chat.is_deleted = True
         for of_chat in chat.turns:
             self._put_to_sleep(of_chat)

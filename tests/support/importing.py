@@ -7,6 +7,7 @@ import psycopg
 
 from shared.encoding.canonical import canonical
 from shared.encoding.strict import STORED, parse_json
+from tests.support.invariants import found_broken
 from tests.support.users import User
 
 JSON = {"content-type": "application/json"}
@@ -52,12 +53,11 @@ async def said_in(user: User, conversation: str) -> list[tuple[str, str]]:
 
 def broken(db: psycopg.Connection, conversations: list[str]) -> list[str]:
     """Return what the doctor finds in these conversations and their messages."""
-    (found,) = db.execute("select private.find_broken(null, 1000000)").fetchone() or ({},)
     rows = db.execute(
         "select id::text from messages where conversation_id = any (%s::uuid[])", (conversations,)
     ).fetchall()
     ours = {*conversations, *(row[0] for row in rows)}
-    return [name for name, ids in found.items() if ours & set(ids)]
+    return [row["name"] for row in found_broken(db, grace=1_000_000) if row["id"] in ours]
 
 
 def count_of(db: psycopg.Connection, user: User) -> tuple[Any, ...] | None:

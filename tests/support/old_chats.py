@@ -21,6 +21,7 @@ from local import database
 from local.settings import ROOT
 from shared.adoption.__main__ import main
 from shared.adoption.tables import LEGACY
+from tests.support.invariants import counts_of, found_broken
 from tests.support.postgres import Server
 from tests.support.scratch import MIGRATED
 
@@ -202,12 +203,9 @@ class Project:
         assert row is not None
         return str(row[0])
 
-    def broken(self) -> dict[str, Any]:
+    def broken(self) -> dict[str, int]:
         """Return what the doctor finds."""
-        row = self.db.execute("select private.find_broken(grace_seconds => 0)").fetchone()
-        assert row is not None
-        found: dict[str, Any] = row[0]
-        return found
+        return counts_of(found_broken(self.db))
 
 
 def old_rows(project: Project) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local import database
-from local.schema import baseline_text
+from local.schema import migration_texts
 from tests.support.postgres import running_server
 from tests.support.stack import shared_among_workers, shared_stack
 
@@ -47,7 +47,7 @@ def stack(
             yield running
         return
     folder: Path = tmp_path_factory.mktemp("partitions")
-    (folder / "1_partitioned.sql").write_text(partitioned(baseline_text()))
+    (folder / "1_partitioned.sql").write_text(partitioned("\n".join(migration_texts().values())))
     with running_server() as server, server.database() as url:
         database.shape(url)
         database.migrate(url, folder)

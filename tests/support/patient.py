@@ -15,6 +15,7 @@ import pytest
 
 from local.settings import ROOT
 from local.stack import Stack
+from tests.support.invariants import counts_of, found_broken, repair
 from tests.support.sql_calls import as_service
 from tests.support.stack import running_stack
 from tests.support.users import User, make_user
@@ -84,32 +85,19 @@ class Patient:
     def texts(self) -> Counter[str]:
         return Counter(row[0] for row in self.db.execute("select content from messages"))
 
-    def check(self, **arguments: Any) -> dict[str, dict[str, Any]]:
-        """Return what the check says, by name."""
-        row = self.db.execute(
-            "select check_invariants(grace_seconds => %(grace)s, since => %(since)s)",
-            {"grace": 120, "since": None, **arguments},
-        ).fetchone()
-        assert row is not None
-        checks = {check["name"]: check for check in row[0]["checks"]}
-        assert set(checks) == CHECKS
-        return checks
-
-    def broken(self, **arguments: Any) -> dict[str, int]:
+    def broken(self, *, since: Any = None) -> dict[str, int]:
         """Return how much is broken, of what is."""
-        checks = self.check(**arguments)
-        return {name: check["broken"] for name, check in checks.items() if check["broken"]}
+        return counts_of(found_broken(self.db, grace=120, since=since))
 
     def repair(self, *, grace: int = 120) -> set[str]:
         """Repair as the doctor does, without its command, and return the names of what it did."""
+        names: set[str] = set()
         with as_service(self.stack.settings.db_url) as service:
-            return {
-                name
-                for user_id in service.call("check_invariants", grace_seconds=grace)["users"]
-                for name in service.call("repair_invariants", user_id=user_id, grace_seconds=grace)[
-                    "repaired"
-                ]
-            }
+            while mended := repair(
+                service.connection, found_broken(service.connection, grace=grace)
+            ):
+                names |= mended
+        return names
 
     async def doctor(self, *options: str, **changed: str) -> "Said":
         """Run the doctor with this stack's environment and nothing else."""

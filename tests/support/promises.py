@@ -75,6 +75,7 @@ SECTIONS = {
     },
     "Analytics, retention, erasure": {
         "analytics": "Every figure is the one counted by hand, of one's own turns.",
+        "bounded calls": "No call takes as long as a gateway waits, or fails and succeeds later.",
         "retention": "Batches are bounded, what is in use stays, a dry run is the real one.",
         "legal holds": "A hold wins on each path.",
         "erasure": "After an erasure nothing of the content is in any table.",

@@ -83,6 +83,26 @@ async def drops_the_answer(exchange: Exchange) -> None:
     exchange.reset()
 
 
+def cut_after(seconds: float, cut: list[str]) -> Behaviour:
+    """Answer what the stack answers in time; else cut the call, which goes on, and note it."""
+    going_on = set[asyncio.Task[httpx.Response]]()
+
+    async def behave(exchange: Exchange) -> None:
+        forwarding = asyncio.create_task(exchange.forward())
+        done, _ = await asyncio.wait({forwarding}, timeout=seconds)
+        if not done:
+            going_on.add(forwarding)
+            forwarding.add_done_callback(going_on.discard)
+            cut.append(exchange.path)
+            await exchange.send(_answer(504, [], b"upstream request timeout"))
+            return
+        answer = forwarding.result()
+        headers = answer.headers.multi_items()
+        await exchange.send(_answer(answer.status_code, headers, answer.content))
+
+    return behave
+
+
 def answers_after(done: asyncio.Event, may_answer: asyncio.Event) -> Behaviour:
     """Return what lets the stack do its work, says so, and answers once it may."""
 

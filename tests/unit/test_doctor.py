@@ -1,13 +1,30 @@
 """The doctor's table, and what it promises for each check."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import respx
 
-from shared.doctor import NO_REMEDY, REMEDIES, UNREACHABLE, main, table_of
-from shared.models.integrity import InvariantCheck
+from shared.doctor import (
+    NO_REMEDY,
+    REMEDIES,
+    UNREACHABLE,
+    Report,
+    _print_report,
+    main,
+    table_of,
+)
+from shared.examination import Findings, check_everything, repair_everything
+from shared.models.integrity import (
+    BrokenRow,
+    InvariantCheck,
+    InvariantStep,
+    MissingPart,
+    RepairReport,
+)
+from shared.persistence import Persistence
 from shared.persistence.integrity import SCHEMA_VERSION
 from tests.support.unit_settings import URL, unit_settings
 
@@ -39,6 +56,80 @@ def test_what_can_not_be_mended_says_so() -> None:
 def test_a_check_of_a_newer_store_is_shown_too() -> None:
     """The migrations may be ahead of this code."""
     assert "something_new" in table_of([check("something_new", uuid.uuid4())])
+
+
+class Stepping:
+    """A store whose check takes three steps, of which two find the same conversation broken."""
+
+    def __init__(self) -> None:
+        self.places: list[Any] = []
+        self.left = [["seq_gap"], ["seq_gap", "key_used_twice"], []]
+
+    async def check_invariants(
+        self, *, grace_seconds: int, after: dict[str, Any] | None
+    ) -> InvariantStep:
+        """Take the next step."""
+        self.places.append(after)
+        names = self.left.pop(0)
+        return InvariantStep(
+            checks=["key_used_twice", "seq_gap"],
+            broken=[BrokenRow(name=name, user_id=SOMEBODY, id=SOMEBODY) for name in names],
+            rows=1000,
+            next={"stage": "turns", "id": len(self.left)} if self.left else None,
+        )
+
+
+SOMEBODY = uuid.uuid4()
+
+
+async def test_a_check_goes_step_by_step_and_shows_how_far_it_is() -> None:
+    """Each begins where the one before ended, and what spans two of them is counted once."""
+    store, said = Stepping(), list[str]()
+    found = await check_everything(store, grace_seconds=1, say=said.append)  # type: ignore[arg-type]
+    assert store.places == [None, {"stage": "turns", "id": 2}, {"stage": "turns", "id": 1}]
+    assert said == ["1000 rows looked at, now turns", "2000 rows looked at, now turns"]
+    assert {name: found.count(name) for name in found.checks} == {"key_used_twice": 1, "seq_gap": 1}
+
+
+async def test_a_repair_asks_for_a_few_things_at_a_time() -> None:
+    """So that each call ends in time; in the order in which they can be mended."""
+    found = Findings(checks=["key_used_twice", "seq_gap"])
+    rows = [BrokenRow(name="seq_gap", user_id=SOMEBODY, id=uuid.uuid4()) for _ in range(45)]
+    rows.append(BrokenRow(name="key_used_twice", user_id=SOMEBODY, id=uuid.uuid4()))
+    found.add(InvariantStep(checks=found.checks, broken=rows, rows=46, next=None))
+    asked: list[Sequence[BrokenRow]] = []
+
+    class Store(Persistence):
+        def __init__(self) -> None:
+            pass
+
+        async def check_invariants(self, **_: Any) -> InvariantStep:
+            broken = [] if asked else rows
+            return InvariantStep(checks=found.checks, broken=broken, rows=46, next=None)
+
+        async def repair_invariants(
+            self, user_id: uuid.UUID, broken: Sequence[BrokenRow]
+        ) -> RepairReport:
+            asked.append(broken)
+            return RepairReport(repaired={"seq_gap": len(broken)})
+
+    repaired, left = await repair_everything(Store(), grace_seconds=1, say=lambda _: None)
+    assert [len(some) for some in asked] == [20, 20, 6]
+    assert asked[0][0].name == "key_used_twice"
+    assert (repaired, left.count("seq_gap")) == ({"seq_gap": 46}, 0)
+
+
+def test_what_the_platform_refused_is_shown_with_what_mends_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And all is not well then."""
+    report = Report([check("seq_gap")], [MissingPart(name="listen_policy", remedy="create it;")])
+    _print_report(report, as_json=False)
+    out = capsys.readouterr().out
+    assert not report.is_well
+    assert "Nobody can listen to live events" in out
+    assert "\ncreate it;\n" in out
+    assert out.endswith("Missing: listen_policy.\n")
 
 
 @pytest.mark.parametrize("grace", ["-1", "soon", "1e9", str(2**31)])

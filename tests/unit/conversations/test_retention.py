@@ -12,24 +12,33 @@ from shared.models.retention import (
     ApplyRetentionRequest,
     ApplyRetentionResponse,
     RemovedRows,
+    RetentionPlace,
     UsersDueForRetention,
 )
 from shared.persistence import Persistence
 
-USERS = [uuid.uuid4() for _ in range(3)]
+USERS = [uuid.uuid4() for _ in range(250)]
 
 
 class Due(Persistence):
-    """A store in which three users have conversations to delete: so many each."""
+    """A store in which users have conversations to delete, so many each; it lists one a page."""
 
     def __init__(self, *counts: int) -> None:
-        self.left = dict(zip(USERS, counts, strict=True))
+        self.left = dict(zip(USERS, counts, strict=False))
         self.refused: set[uuid.UUID] = set()
         self.calls: list[tuple[uuid.UUID, int]] = []
 
-    async def list_users_due_for_retention(self, **_: Any) -> UsersDueForRetention:
-        """All who have some left."""
-        return UsersDueForRetention(users=[user for user, left in self.left.items() if left])
+    async def list_users_due_for_retention(
+        self, *, place: RetentionPlace | None, **_: Any
+    ) -> UsersDueForRetention:
+        """One who has some left, and the one before again: who has much idle is on many pages."""
+        number = int(place.after_updated_at) if place else 0
+        due = [*self.left][max(number - 1, 0) : number + 1]
+        place = RetentionPlace(after_updated_at=str(number + 1), after_id=USERS[0])
+        return UsersDueForRetention(
+            users=[user for user in due if self.left[user]],
+            next=place if number + 1 < len(self.left) else None,
+        )
 
     async def apply_retention(
         self, user_id: uuid.UUID, *, dry_run: bool, most: int, project_id: uuid.UUID | None
@@ -62,7 +71,7 @@ async def test_users_follow_each_other_and_are_added_up(dry_run: bool) -> None:
     """A dry run says exactly what the real one does."""
     store = Due(3, 1, 2)
     done = await apply_retention(store, asked(dry_run=dry_run))
-    assert [user for user, _ in store.calls] == USERS
+    assert [user for user, _ in store.calls] == USERS[:3]
     assert (done.deleted.conversations, done.deleted.messages, done.more) == (6, 12, False)
     assert done.dry_run is dry_run
 
@@ -75,11 +84,20 @@ async def test_no_more_is_done_than_was_asked_for() -> None:
     assert (done.deleted.conversations, done.more) == (5, True)
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_more_users_than_one_listing_has_are_all_served(dry_run: bool) -> None:
+    """Each once; a dry run says that nothing is left, as the real one would."""
+    store = Due(*[1] * 250)
+    done = await apply_retention(store, asked(dry_run=dry_run))
+    assert [user for user, _ in store.calls] == USERS
+    assert (done.deleted.conversations, done.more) == (250, False)
+
+
 async def test_a_user_alone_is_not_looked_for() -> None:
     """Who is named is served, and nobody else."""
     store = Due(3, 4, 2)
     await apply_retention(store, asked(dry_run=False, user_id=USERS[2]))
-    assert store.left == dict(zip(USERS, (3, 4, 0), strict=True))
+    assert store.left == dict(zip(USERS, (3, 4, 0), strict=False))
 
 
 async def test_a_user_who_cannot_be_served_keeps_no_other_waiting() -> None:
@@ -87,7 +105,7 @@ async def test_a_user_who_cannot_be_served_keeps_no_other_waiting() -> None:
     store = Due(3, 4, 2)
     store.refused.add(USERS[0])
     done = await apply_retention(store, asked(dry_run=False))
-    assert store.left == dict(zip(USERS, (3, 0, 0), strict=True))
+    assert store.left == dict(zip(USERS, (3, 0, 0), strict=False))
     assert (done.deleted.conversations, done.more) == (6, False)
     with pytest.raises(StoreUnavailableError):
         await apply_retention(store, asked(dry_run=False, user_id=USERS[0]))

@@ -1,0 +1,64 @@
+"""A sweep of removals over HTTP: a listing, then a call a user, until nothing is left."""
+
+import uuid
+from collections import Counter
+from typing import Any, cast
+
+import pytest
+
+from shared.conversations import removal
+from shared.conversations.removal import sweep_removals
+from shared.errors import StoreUnavailableError
+from shared.models.conversations import RemovalStep
+from shared.models.retention import UsersWithRemovals
+
+USERS = [uuid.uuid4() for _ in range(3)]
+
+
+class Listing:
+    """A store with so many steps to take of each user's; what is broken is refused."""
+
+    def __init__(self, *steps: int, broken: uuid.UUID | None = None) -> None:
+        self.left = dict(zip(USERS, steps, strict=True))
+        self.broken = broken
+        self.asked: Counter[uuid.UUID] = Counter()
+
+    async def list_removals(self) -> UsersWithRemovals:
+        return UsersWithRemovals(users=[user for user, left in self.left.items() if left])
+
+    async def continue_removal(self, user_id: uuid.UUID) -> RemovalStep:
+        self.asked[user_id] += 1
+        if user_id == self.broken:
+            raise StoreUnavailableError
+        self.left[user_id] -= 1
+        return RemovalStep(more=self.left[user_id] > 0)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else is at it."""
+    monkeypatch.setattr(removal, "PAUSE", 0)
+
+
+async def test_every_removal_that_was_begun_is_ended() -> None:
+    """Users take turns, so that a long one keeps no short one waiting."""
+    store = Listing(3, 1, 2)
+    await sweep_removals(cast("Any", store))
+    assert [*store.left.values()] == [0, 0, 0]
+    assert [*store.asked.values()] == [3, 1, 2]
+
+
+async def test_one_that_cannot_be_removed_keeps_no_other_from_it() -> None:
+    """It is left for the next sweep."""
+    store = Listing(3, 1, 2, broken=USERS[0])
+    await sweep_removals(cast("Any", store))
+    assert [*store.left.values()] == [3, 0, 0]
+    assert store.asked[USERS[0]] == 1
+
+
+async def test_a_sweep_ends_before_its_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is the next one's."""
+    monkeypatch.setattr(removal, "SECONDS", -1)
+    store = Listing(3, 1, 2)
+    await sweep_removals(cast("Any", store))
+    assert not store.asked
