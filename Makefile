@@ -10,10 +10,10 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up down reset status demo doctor usage serve web test quick mutations test-faults test-steps check format schema forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup install-into dev up down reset status demo doctor usage serve web test quick mutations test-faults test-steps check format schema forwarders lint types imports lock docs bench bench-paging bench-search
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 setup: $(READY) ## the Python environment, as locked
 
@@ -47,6 +47,10 @@ demo: $(READY) ## the whole promise in one run
 
 doctor: $(READY) ## check the stored invariants (REPAIR=1 repairs)
 	@$(RUN)/python -m shared.doctor $(if $(filter 1,$(REPAIR)),--repair)
+
+install-into: $(READY) ## put it into a Supabase project that you have (DIR=../my-app SCHEMA=chat DRY_RUN=1)
+	@$(RUN)/python -m shared.install --into "$(or $(DIR),$(error which project? DIR=../my-app))" \
+		$(if $(SCHEMA),--schema $(SCHEMA)) $(if $(filter 1,$(DRY_RUN)),--dry-run)
 
 usage: $(READY) ## what the project's users used, and what is stored of them (DAYS=30)
 	@$(RUN)/python -m shared.usage --days $(or $(DAYS),30)

@@ -156,6 +156,7 @@ class Stack:
             cwd=ROOT,
             environment={
                 **(environment or {}),
+                "DATABASE_SCHEMA": "public",  # whatever an .env says of a project elsewhere
                 **self.settings.environment(),
                 **self.environment,
                 "API_PORT": str(ports.api),

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from shared.config import ConfigurationError, load_settings
 from shared.container import Container
-from shared.errors import AppError, SchemaBehindError, StoreUnavailableError
+from shared.errors import (
+    AppError,
+    SchemaBehindError,
+    SchemaNotServedError,
+    StoreUnavailableError,
+)
 from shared.examination import check_everything, repair_everything
 from shared.integrity import GRACE_SECONDS
 from shared.models.integrity import InvariantCheck
@@ -114,6 +119,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = asyncio.run(_examine(settings, options))
     except StoreUnavailableError:
         return _fail(f"the store at {settings.supabase_url} can't be reached", UNREACHABLE)
+    except SchemaNotServedError:
+        return _fail(
+            f"the Data API at {settings.supabase_url} doesn't serve the schema"
+            f" {settings.database_schema} (DATABASE_SCHEMA): add it to the exposed schemas",
+            UNREACHABLE,
+        )
     except SchemaBehindError:
         return _fail(
             f"the schema at {settings.supabase_url} is older than this: apply the migrations up to"

@@ -32,6 +32,7 @@ AppError
     ├── ImportIncompleteError
     ├── PdfBusyError
     ├── SchemaBehindError
+    ├── SchemaNotServedError
     ├── StoreUnavailableError
     └── ReplyNotStoredError
 
@@ -282,6 +283,15 @@ class SchemaBehindError(UnavailableError):
     """The store's schema is older than these functions: its migrations are still to be applied."""
 
     code = "schema_behind"
+
+    def __init__(self, message: str | None = None, **more: Any) -> None:
+        super().__init__(message, **{"retry_after": 30, **more})
+
+
+class SchemaNotServedError(UnavailableError):
+    """The Data API doesn't serve the schema that these functions are set to."""
+
+    code = "schema_not_served"
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
         super().__init__(message, **{"retry_after": 30, **more})

@@ -31,10 +31,10 @@ function stringifyOnce(value) {
 
 /**
  * Build the request handler for /rest/v1 and /auth/v1.
- * @param {{dbUrl: string, jwtSecret: string, publishableKey: string, secretKey: string, siteUrl: string}} settings
+ * @param {{dbUrl: string, schema: string, jwtSecret: string, publishableKey: string, secretKey: string, siteUrl: string}} settings
  * @returns {Promise<(request: Request) => Promise<Response>>}
  */
-export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKey, siteUrl }) {
+export async function createDataApi({ dbUrl, schema, jwtSecret, publishableKey, secretKey, siteUrl }) {
   const connection = createPostgresConnection({
     url: dbUrl,
     postgresOptions: { types, max: 20, onnotice: () => {}, connection: LIMITS },
@@ -45,6 +45,7 @@ export async function createDataApi({ dbUrl, jwtSecret, publishableKey, secretKe
   const app = new App({
     connection,
     options: { server: { disableStudio: true } },
+    api: { schemas: [...new Set(["public", schema])] },
     auth: {
       enabled: true,
       site_url: siteUrl,

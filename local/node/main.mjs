@@ -15,6 +15,7 @@ function setting(name) {
 
 const dataApi = await createDataApi({
   dbUrl: setting("SUPABASE_DB_URL"),
+  schema: process.env.DATABASE_SCHEMA || "public",
   jwtSecret: setting("SUPABASE_JWT_SECRET"),
   publishableKey: setting("SUPABASE_PUBLISHABLE_KEY"),
   secretKey: setting("SUPABASE_SECRET_KEY"),

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         ),
         description="The service's API key, or several while one replaces another.",
     )
+    database_schema: str = Field(
+        default="public",
+        pattern="^[a-z_][a-z0-9_]*$",
+        description="The schema that `python -m shared.install` was given, if not `public`.",
+    )
     supabase_jwt_secret: SecretStr | None = Field(
         default=None,
         min_length=32,

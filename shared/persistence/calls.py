@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from shared.errors import SchemaBehindError, StoreUnavailableError
+from shared.errors import SchemaBehindError, SchemaNotServedError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from shared.auth.caller import Caller
@@ -45,8 +45,8 @@ class Calls:
             answer = await self._store.call(
                 function, plain, caller=caller, attempts=attempts, is_urgent=is_urgent
             )
-        except SchemaBehindError:
-            log.warning("schema_behind", function=function)
+        except (SchemaBehindError, SchemaNotServedError) as exc:
+            log.warning(exc.code, function=function)
             raise
         try:
             if is_heavy:

@@ -37,6 +37,7 @@ class Clients:
 
     def _client(self, key: str, *, token: str | None) -> AsyncClient:
         options = AsyncClientOptions(
+            schema=self._settings.database_schema,
             httpx_client=self._http,
             auto_refresh_token=False,
             persist_session=False,

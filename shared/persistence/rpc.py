@@ -30,6 +30,7 @@ from shared.errors import (
     MessageNotFoundError,
     RetentionPolicyNotFoundError,
     SchemaBehindError,
+    SchemaNotServedError,
     SearchTooBroadError,
     StoreUnavailableError,
     TooManyBytesError,
@@ -88,8 +89,11 @@ REFUSED_BY_POSTGRES: Mapping[str, type[AppError]] = {
     "54001": InvalidRequestError,  # nested too deep
 }
 
-# By that name and with these arguments, as far as the Data API has read the schema.
-NO_SUCH_FUNCTION = "PGRST202"
+# What the Data API doesn't have.
+NOT_THERE: Mapping[str, type[AppError]] = {
+    "PGRST202": SchemaBehindError,  # by that name and with these arguments, as far as it has read
+    "PGRST106": SchemaNotServedError,  # DATABASE_SCHEMA is none that it exposes
+}
 
 # An account that is gone while its token is still valid.
 DELETED_ACCOUNT = (
@@ -182,8 +186,8 @@ def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
         return ForbiddenError()
     if as_user and (code == "401" or code.startswith("PGRST3")):
         return UnauthorizedError()
-    if code == NO_SUCH_FUNCTION:
-        return SchemaBehindError()
+    if code in NOT_THERE:
+        return NOT_THERE[code]()
     if _is_our_mistake(code):
         log.error("store_call_refused", function=function, sqlstate=code)
         return InternalError()

@@ -1,12 +1,12 @@
 // supabase-js, unmodified, does what an application does. Prints what it saw as one JSON object.
-// Usage: node application.mjs <url> <publishable key>
+// Usage: node application.mjs <url> <publishable key> [<schema>]
 
 import { createClient } from "@supabase/supabase-js";
 
-const [url, key] = process.argv.slice(2);
+const [url, key, schema = "public"] = process.argv.slice(2);
 
 async function signedUp(name) {
-  const client = createClient(url, key, { auth: { persistSession: false } });
+  const client = createClient(url, key, { auth: { persistSession: false }, db: { schema } });
   const email = `${name}-${crypto.randomUUID()}@example.com`;
   const { data, error } = await client.auth.signUp({ email, password: "correct-horse-battery" });
   if (error) throw error;

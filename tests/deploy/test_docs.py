@@ -36,6 +36,14 @@ RUN_BY = {
     "python -m functions --host 0.0.0.0 --port 8000": "tests/deploy/test_image.py",
     "python -m functions load-conversation --port 8000": "tests/deploy/test_alone.py",
     "python -m shared.doctor": "tests/deploy/test_docs.py",
+    "python -m shared.install --into ../my-app --schema chat --database-url <postgres url>": (
+        "tests/cli/test_install.py"
+    ),
+    "python -m shared.install --into ../my-app --schema chat --database-url <postgres url>"
+    " --dry-run": "tests/cli/test_install.py",
+    "python -m shared.install --into ../my-app --database-url <postgres url> --remove": (
+        "tests/cli/test_install.py"
+    ),
     "python -m shared.adoption --database-url <postgres url>": "tests/adoption/test_again.py",
     "python -m shared.adoption --database-url <postgres url> --dry-run": (
         "tests/adoption/test_moving.py"

@@ -135,9 +135,15 @@ SECTIONS = {
 SCHEDULES = "select format('%s %s %s', jobname, schedule, command) from cron.job"
 
 
-def describe(connection: psycopg.Connection) -> str:
-    """Return everything in our schemas, and our policies on Realtime's messages, as sorted text."""
-    parts = [_section(connection, title, query) for title, query in SECTIONS.items()]
+def describe(connection: psycopg.Connection, schemas: str = SCHEMAS) -> str:
+    """Return everything in our schemas, and our policies on Realtime's messages, as sorted text.
+
+    Or in these, as a list in SQL.
+    """
+    parts = [
+        _section(connection, title, query.replace(SCHEMAS, schemas))
+        for title, query in SECTIONS.items()
+    ]
     if connection.execute("select to_regclass('cron.job') is not null").fetchone() == (True,):
         parts.append(_section(connection, "schedules", SCHEDULES))
     return "\n\n".join(parts) + "\n"

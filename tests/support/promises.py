@@ -84,6 +84,7 @@ SECTIONS = {
     "Deployment": {
         "forwarders": "Requests and streams pass real Deno and real Envoy whole, or fail as ours.",
         "deployment": "The image, Lambda and a single endpoint are as documented.",
+        "installing": "Into a project that is there, beside its own things, and out again.",
         "two versions": "An old and a new bundle share conversations and keys.",
         "documentation": "Commands run or say what they need, and links lead somewhere.",
     },

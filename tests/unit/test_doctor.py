@@ -158,3 +158,15 @@ def test_a_schema_that_is_behind_is_said_with_the_migration_that_is_missing(
         respx.post(f"{URL}/rest/v1/rpc/ping").respond(status, json=answer)
         assert main([]) == UNREACHABLE
     assert SCHEMA_VERSION in capsys.readouterr().err
+
+
+def test_a_schema_that_is_not_exposed_is_said_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the setting that names it."""
+    settings = unit_settings(database_schema="chat")
+    monkeypatch.setattr("shared.doctor.load_settings", lambda: settings)
+    with respx.mock:
+        respx.post(f"{URL}/rest/v1/rpc/ping").respond(406, json={"code": "PGRST106"})
+        assert main([]) == UNREACHABLE
+    assert "schema chat (DATABASE_SCHEMA)" in capsys.readouterr().err

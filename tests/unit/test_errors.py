@@ -45,6 +45,7 @@ CODES = {
     "reply_not_stored": 503,
     "retention_policy_not_found": 404,
     "schema_behind": 503,
+    "schema_not_served": 503,
     "store_unavailable": 503,
     "too_many_turns": 429,
     "too_many_tokens": 429,

@@ -64,6 +64,19 @@ async def test_a_call_goes_out_with_the_callers_authority(
         assert SECRET_KEY not in str(sent.headers)
 
 
+@pytest.mark.parametrize("schema", ["public", "chat"])
+async def test_a_call_names_the_schema_that_is_set(schema: str) -> None:
+    """As the service and as a user: where the project has it under another name."""
+    settings = unit_settings(database_schema=schema)
+    async with create_pool(settings) as pool:
+        store = Store(Clients(settings, pool), timeout=0.2)
+        with respx.mock:
+            route = respx.post(FUNCTION).respond(json={"a": 1})
+            for caller in (None, USER):
+                await store.call("a_function", {}, caller=caller)
+    assert [call.request.headers["content-profile"] for call in route.calls] == [schema, schema]
+
+
 @pytest.mark.promise("store away")
 @pytest.mark.parametrize(
     ("status", "body", "as_user", "as_service"),
@@ -93,6 +106,7 @@ async def test_a_call_goes_out_with_the_callers_authority(
         (401, b"<html>internals</html>", "unauthorized", "store_unavailable"),
         # Our own mistakes.
         (404, {"code": "PGRST202"}, "schema_behind", ...),
+        (406, {"code": "PGRST106"}, "schema_not_served", ...),
         (404, {"code": "PGRST125"}, "internal_error", ...),
         (404, {"code": "42883"}, "internal_error", ...),
         (409, {"code": "23505"}, "internal_error", ...),

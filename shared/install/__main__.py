@@ -1,0 +1,120 @@
+"""Puts message persistence into a project that is there: python -m shared.install --into DIR.
+
+Looks at the project's folder and database, says in a table what it finds and does, and writes into
+the folder. Exits with 0 when that is done, 1 when something stands in the way and nothing was
+written, 2 where an argument is wrong, 3 when the database can't be asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.install.database import Database, UnreachableError, look_at
+from shared.install.installing import plan_install
+from shared.install.migrations import State, read_state
+from shared.install.names import DEFAULT, Names, WrongNameError
+from shared.install.project import NoProjectError, Project
+from shared.install.removing import plan_removal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.install.changes import Plan
+
+DONE, STOPPED, MISUSED, UNREACHABLE = 0, 1, 2, 3
+
+SOURCE = Path(__file__).resolve().parents[2] / "supabase"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Plan, print, and write; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        project = Project.at(options.into, source=SOURCE)
+        state = read_state(project.migrations)
+        names = Names(options.schema or state.schema or DEFAULT)
+    except (NoProjectError, WrongNameError) as exc:
+        return _fail(str(exc), MISUSED)
+    try:
+        database = _look(options.database_url, names)
+    except UnreachableError as exc:
+        return _fail(f"the database can't be asked: {exc}", UNREACHABLE)
+    plan = _plan(options, project, names, state, database)
+    _print(plan, project.root)
+    if plan.is_stopped:
+        return _fail("Nothing was written: see the lines with an X.", STOPPED)
+    if options.dry_run:
+        return DONE
+    try:
+        for change in plan.changes:
+            change.apply()
+    except OSError as exc:
+        return _fail(f"Not all was written: {exc}. Run it again when that is mended.", STOPPED)
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    summary = (__doc__ or "").partition(":")[0]
+    parser = argparse.ArgumentParser(prog="python -m shared.install", description=summary)
+    parser.add_argument(
+        "--into", type=Path, required=True, metavar="DIR", help="the folder that has supabase/"
+    )
+    parser.add_argument(
+        "--schema", help="the schema to put it into (default: where it is, else public)"
+    )
+    parser.add_argument(
+        "--database-url",
+        default=os.environ.get("SUPABASE_DB_URL"),
+        metavar="URL",
+        help="the project's Postgres, to look at (default: SUPABASE_DB_URL)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--remove", action="store_true", help="take it back; the rows stay")
+    parser.add_argument(
+        "--with-data", action="store_true", help="with --remove: also the tables with their rows"
+    )
+    return parser
+
+
+def _look(url: str | None, names: Names) -> Database | None:
+    return look_at(url, list(names.schemas.values())) if url else None
+
+
+def _plan(
+    options: argparse.Namespace,
+    project: Project,
+    names: Names,
+    state: State,
+    database: Database | None,
+) -> Plan:
+    if options.remove:
+        return plan_removal(project, SOURCE, state, database, with_data=options.with_data)
+    return plan_install(project, SOURCE, names, state, database)
+
+
+def _print(plan: Plan, root: Path) -> None:
+    print(plan.table())
+    if plan.is_stopped:
+        return
+    print("\nIn the folder:")
+    for change in plan.changes:
+        print(f"  {change.verb:6}  {change.path.relative_to(root)}")
+    if not plan.changes:
+        print("  nothing: it is all there")
+    if plan.steps and plan.changes:
+        print("\nLeft to do:")
+    for number, step in enumerate(plan.steps if plan.changes else [], start=1):
+        print(f"  {number}. {step}")
+
+
+def _fail(reason: str, code: int) -> int:
+    print(reason, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
