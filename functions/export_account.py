@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Response
 
 from shared.exports import account_zip
-from shared.http.dependencies import CurrentCaller, CurrentContainer
+from shared.http.dependencies import CurrentCaller, CurrentContainer, ExportPlace
 from shared.http.download import file_response
 from shared.http.routing import EndpointRouter
 from shared.models.transfers import ExportAccountRequest
@@ -22,7 +22,10 @@ FILE: dict[int | str, dict[str, Any]] = {
 
 @router.api_route("", methods=["GET", "POST"], response_class=Response, responses=FILE)
 async def export_account(
-    request: ExportAccountRequest, caller: CurrentCaller, container: CurrentContainer
+    request: ExportAccountRequest,
+    caller: CurrentCaller,
+    container: CurrentContainer,
+    _: ExportPlace,
 ) -> Response:
     """Stream every conversation as JSON and as Markdown, and a manifest with checksums."""
     user_id = caller.acting_for(request.user_id)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Response
 
 from shared.exports import export_conversation as export
-from shared.http.dependencies import CurrentCaller, CurrentContainer
+from shared.http.dependencies import CurrentCaller, CurrentContainer, ExportPlace
 from shared.http.download import file_response
 from shared.http.routing import EndpointRouter
 from shared.models.transfers import ExportConversationRequest
@@ -26,7 +26,10 @@ FILE: dict[int | str, dict[str, Any]] = {
 
 @router.api_route("", methods=["GET", "POST"], response_class=Response, responses=FILE)
 async def export_conversation(
-    request: ExportConversationRequest, caller: CurrentCaller, container: CurrentContainer
+    request: ExportConversationRequest,
+    caller: CurrentCaller,
+    container: CurrentContainer,
+    _: ExportPlace,
 ) -> Response:
     """Stream a conversation as it is now; messages that come meanwhile are left out."""
     download = await export(

@@ -30,8 +30,7 @@ async def health(
     container: CurrentContainer,
     deep: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
 ) -> HealthResponse:
-    """Answer at once, or with `deep=1` after the store has: two calls to it at most."""
+    """Answer at once, or with `deep=1` after the store has: it is asked once a second at most."""
     if not deep:
         return HealthResponse()
-    await container.persistence.ping()
-    return HealthResponse(store="ok", invariants=await container.damage.read())
+    return HealthResponse(store="ok", invariants=await container.health.read())

@@ -40,12 +40,11 @@ async def import_conversation(
     nothing: send the file again. A user sends one file at a time.
     """
     owner = caller.acting_for(user_id)
-    importer = container.importer
     async with (
-        importer.place(owner),
+        container.shares.uploads.taken_by(owner),
         received(request, limit=container.settings.max_import_bytes) as upload,
     ):
-        job = await importer.read(
+        job = await container.importer.read(
             upload.content, is_zip=upload.is_zip, user_id=owner, caller=caller, key=key
         )
     return event_stream(job.events()) if wants_events(accept) else await job.run()

@@ -1,7 +1,7 @@
 """Finds the signed-in user's own messages again."""
 
 from shared.conversations.search import find_messages
-from shared.http.dependencies import CurrentContainer, SignedInUser
+from shared.http.dependencies import CurrentContainer, HeavyReadPlace, SignedInUser
 from shared.http.routing import EndpointRouter
 from shared.models.search import SearchMessagesRequest, SearchMessagesResponse
 
@@ -10,7 +10,10 @@ router = EndpointRouter("search-messages")
 
 @router.api_route("", methods=["GET", "POST"])
 async def search_messages(
-    request: SearchMessagesRequest, user: SignedInUser, container: CurrentContainer
+    request: SearchMessagesRequest,
+    user: SignedInUser,
+    container: CurrentContainer,
+    _: HeavyReadPlace,
 ) -> SearchMessagesResponse:
     """Return the best hits, each with a snippet; words, "phrases", `or` and -exclusions count."""
     user_id = user.acting_for(None)

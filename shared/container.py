@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from shared.auth.authenticator import Authenticator
 from shared.auth.jwks import JwksCache
 from shared.config import ConfigurationError, Settings
-from shared.integrity import IntegrityMonitor
+from shared.integrity import StoreHealth
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
+from shared.shares import Shares
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,11 +45,10 @@ class Container:
         self.http = create_pool(settings)
         jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
         self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
-        self.persistence = Persistence(
-            Store(Clients(settings, self.http), timeout=settings.store_timeout)
-        )
+        self.shares = Shares(settings)
+        self.persistence = self._persistence_over(self.http, settings)
         self._patient_pools: list[AsyncClient] = []
-        self.damage = IntegrityMonitor(self.persistence)
+        self.health = StoreHealth(self.persistence)
 
     @cached_property
     def turns(self) -> TurnRunner:
@@ -62,7 +62,9 @@ class Container:
         settings = self.settings
         engine = self._engine or _configured_engine(settings)
         broadcaster = Broadcaster(self.http, settings)
-        return build_runner(self.persistence, engine, broadcaster, self.summaries, settings)
+        return build_runner(
+            self.persistence, engine, broadcaster, self.summaries, settings, self.shares.turns
+        )
 
     @cached_property
     def importer(self) -> Importer:
@@ -78,7 +80,12 @@ class Container:
         patient = self.settings.model_copy(update={"store_timeout": timeout})
         pool = create_pool(patient)
         self._patient_pools.append(pool)
-        return Persistence(Store(Clients(patient, pool), timeout=timeout))
+        return self._persistence_over(pool, patient)
+
+    def _persistence_over(self, pool: AsyncClient, settings: Settings) -> Persistence:
+        """Return the store; whatever the deadline, a process has one count of calls to it."""
+        clients = Clients(settings, pool)
+        return Persistence(Store(clients, timeout=settings.store_timeout, places=self.shares.calls))
 
     @cached_property
     def summaries(self) -> Summaries:

@@ -14,7 +14,7 @@ AppError
 │   ├── RetentionPolicyNotFoundError
 │   └── LegalHoldNotFoundError
 ├── MethodNotAllowedError 405
-├── UploadTooSlowError 408
+├── RequestTooSlowError 408
 ├── TurnInProgressError 409
 ├── LegalHoldError 409
 ├── PayloadTooLargeError 413
@@ -23,6 +23,7 @@ AppError
 ├── SearchTooBroadError 422
 ├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
+├── TooManyRequestsError 429
 ├── TooManyTokensError 429
 ├── TooManyBytesError 429
 ├── InternalError 500
@@ -166,10 +167,10 @@ class MethodNotAllowedError(AppError):
     status = 405
 
 
-class UploadTooSlowError(AppError):
-    """The file came too slowly; send it again."""
+class RequestTooSlowError(AppError):
+    """The request came too slowly; send it again."""
 
-    code = "upload_too_slow"
+    code = "request_too_slow"
     status = 408
 
 
@@ -229,6 +230,16 @@ class TooManyTurnsError(AppError):
     status = 429
 
 
+class TooManyRequestsError(AppError):
+    """Too many of your requests are under way; wait until one has ended."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str | None = None, **more: Any) -> None:
+        super().__init__(message, **{"retry_after": 2, **more})
+
+
 class TooManyTokensError(AppError):
     """Too many tokens this day."""
 
@@ -262,15 +273,17 @@ class UnavailableError(AppError):
 
     code = "unavailable"
     status = 503
+    seconds: ClassVar[int] = 2  # until it is worth asking again, where nothing else is said
 
     def __init__(self, message: str | None = None, **more: Any) -> None:
-        super().__init__(message, **{"retry_after": 2, **more})
+        super().__init__(message, **{"retry_after": self.seconds, **more})
 
 
 class PdfBusyError(UnavailableError):
     """Other PDFs are being made right now; try again."""
 
     code = "pdf_busy"
+    seconds = 10
 
 
 class StoreUnavailableError(UnavailableError):
@@ -283,9 +296,7 @@ class SchemaBehindError(UnavailableError):
     """The store's schema is older than these functions: its migrations are still to be applied."""
 
     code = "schema_behind"
-
-    def __init__(self, message: str | None = None, **more: Any) -> None:
-        super().__init__(message, **{"retry_after": 30, **more})
+    seconds = 30
 
 
 class SchemaNotServedError(UnavailableError):
@@ -301,6 +312,7 @@ class ImportBusyError(UnavailableError):
     """Other files are being read right now, or another one of yours; try again."""
 
     code = "import_busy"
+    seconds = 10
 
 
 class ImportIncompleteError(UnavailableError):

@@ -1,4 +1,4 @@
-"""How much of what is stored recently is broken: a metric, looked at now and then."""
+"""Whether the store answers, and how much of what it holds of late is broken: looked at seldom."""
 
 from __future__ import annotations
 
@@ -6,45 +6,72 @@ import asyncio
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from shared.errors import AppError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from shared.persistence import Persistence
 
-GRACE_SECONDS = 120
-LOOK_BACK = timedelta(hours=1)
-FRESH_SECONDS = 60.0
+GRACE_SECONDS: Final = 120
+LOOK_BACK: Final = timedelta(hours=1)
+HEALTH_SECONDS: Final = 1.0
+DAMAGE_SECONDS: Final = 60.0
+
+T = TypeVar("T")
 
 
-class IntegrityMonitor:
-    """Counts broken invariants of the last hour, by check.
-
-    The look is bounded, and so no proof: at most a hundred conversations, and as many with a
-    stuck turn. However often it is read, the store is asked once a minute at most.
-    """
+class Measured(Generic[T]):
+    """What a measurement says, which is taken once in `seconds` at most, for all who ask."""
 
     def __init__(
-        self, persistence: Persistence, *, clock: Callable[[], float] = time.monotonic
+        self,
+        measure: Callable[[], Coroutine[None, None, T]],
+        *,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._persistence = persistence
+        self._measure = measure
+        self._seconds = seconds
         self._clock = clock
-        self._counts: dict[str, int] | None = None
-        self._looked_at: float | None = None
-        self._lock = asyncio.Lock()
+        self._begun_at = 0.0
+        self._measuring: asyncio.Task[T] | None = None
 
-    async def read(self) -> dict[str, int] | None:
-        """Return the counts; None where they could not be had."""
-        async with self._lock:
-            if self._looked_at is None or self._clock() - self._looked_at >= FRESH_SECONDS:
-                self._looked_at = self._clock()
-                self._counts = await self._look()
-        return self._counts
+    async def read(self) -> T:
+        """Return what the newest measurement says, or raise what it did; wait for one under way."""
+        now, measuring = self._clock(), self._measuring
+        if measuring is None or (measuring.done() and now - self._begun_at >= self._seconds):
+            self._begun_at = now
+            self._measuring = measuring = asyncio.create_task(self._measure())
+            measuring.add_done_callback(_see)
+        return await asyncio.shield(measuring)
 
-    async def _look(self) -> dict[str, int] | None:
+
+def _see(task: asyncio.Task[T]) -> None:
+    """Look at what went wrong: whoever asked may be gone."""
+    if not task.cancelled():
+        task.exception()
+
+
+class StoreHealth:
+    """The deep health of a process: `read` says what is broken, or raises where the store is down.
+
+    What is broken is counted by check, None where that could not be had. The look is bounded, and
+    so no proof: a hundred conversations of the last hour at most, and as many with a stuck turn.
+    """
+
+    def __init__(self, persistence: Persistence) -> None:
+        self._persistence = persistence
+        self._damage = Measured(self._count_damage, seconds=DAMAGE_SECONDS)
+        self.read = Measured(self._ask, seconds=HEALTH_SECONDS).read
+
+    async def _ask(self) -> dict[str, int] | None:
+        await self._persistence.ping()
+        return await self._damage.read()
+
+    async def _count_damage(self) -> dict[str, int] | None:
         since = datetime.now(UTC) - LOOK_BACK
         try:
             step = await self._persistence.check_invariants(

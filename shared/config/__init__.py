@@ -108,6 +108,13 @@ class Settings(BaseSettings):
     )
 
     store_timeout: Seconds = Field(default=8, description="Deadline of one call to the store.")
+    store_connections: int = Field(
+        default=10,
+        ge=3,
+        le=1000,
+        description="Calls to the store that one process makes at a time. PostgREST's pool, which"
+        " has ten connections by default, serves the whole project.",
+    )
     realtime_timeout: Seconds = Field(
         default=0.5, description="The most that live events may delay a turn."
     )
@@ -143,7 +150,9 @@ class Settings(BaseSettings):
         default=25, description="How long running turns may take to end when the process is to."
     )
     max_concurrent_turns: int = Field(
-        default=256, gt=0, description="Turns that one process runs at a time; more get a 503."
+        default=256,
+        gt=0,
+        description="Turns that one process runs at a time; sixteen of one user at most.",
     )
     turns_per_minute: int | None = Field(
         default=None, ge=0, description="Turns that a user may begin in a minute; unset: any."

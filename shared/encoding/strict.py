@@ -16,6 +16,8 @@ from shared.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from shared.encoding.scan import JsonScan
+
 
 @dataclass(frozen=True, slots=True)
 class JsonRules:
@@ -25,10 +27,18 @@ class JsonRules:
     error: type[InvalidRequestError] = InvalidRequestError
     encoding: str = "utf-8"
     max_depth: int | None = 64
-    max_values: int | None = 100_000  # text may be long, but no request has that many parts
+    max_values: int | None = 20_000  # text may be long, but no request has that many parts
     max_digits: int = 4300  # of a number, before or behind its point
     is_exact: bool = False  # numbers keep every digit that they were written with
     must_be_storable: bool = True  # Postgres stores neither NUL nor half of a surrogate pair
+
+    def refusal_of(self, scan: JsonScan) -> InvalidRequestError | None:
+        """Return what is to be raised instead of parsing a document that holds all this."""
+        if self.max_depth and scan.deepest > self.max_depth:
+            return self.error(f"The {self.subject} is nested too deep.")
+        if self.max_values and scan.values > self.max_values:
+            return self.error(f"The {self.subject} holds more than {self.max_values} values.")
+        return None
 
 
 REQUEST = JsonRules()

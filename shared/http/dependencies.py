@@ -1,5 +1,7 @@
 """What a handler may ask for, each by a name that says what it gets."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -9,6 +11,7 @@ from shared.auth.caller import Caller
 from shared.container import Container
 from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
 from shared.models.base import PlainUuid
+from shared.shares import Places
 
 
 def container_of(request: Request) -> Container:
@@ -41,6 +44,24 @@ def _the_service(request: Request) -> Caller:
     if not caller.is_service:
         raise ForbiddenError("Only the service can do that.")
     return caller
+
+
+def own_place(request: Request, places: Places) -> AbstractAsyncContextManager[None]:
+    """Hold a place of the caller's; strangers are one, and the service, which is trusted, none."""
+    caller = _caller_or_stranger(request)
+    if caller is not None and caller.is_service:
+        return nullcontext()
+    return places.taken_by(caller and caller.user_id)
+
+
+async def _heavy_read(request: Request) -> AsyncIterator[None]:
+    async with own_place(request, container_of(request).shares.heavy_reads):
+        yield
+
+
+async def _export(request: Request) -> AsyncIterator[None]:
+    async with own_place(request, container_of(request).shares.exports):
+        yield
 
 
 def _user_in_query(
@@ -85,5 +106,7 @@ SignedInUser = Annotated[Caller, Depends(_signed_in_user)]
 ServiceCaller = Annotated[Caller, Depends(_the_service)]
 CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]
 UserInQuery = Annotated[UUID, Depends(_user_in_query)]
+HeavyReadPlace = Annotated[None, Depends(_heavy_read)]  # until the response was sent
+ExportPlace = Annotated[None, Depends(_export)]  # likewise
 ArrivedAt = Annotated[float, Depends(_arrived_at)]
 IdempotencyKey = Annotated[str, Depends(_given_or_new_key)]

@@ -1,34 +1,83 @@
-"""Reads a request's body, up to a limit, and only where it is plain JSON."""
+"""Reads a request's body: up to a limit, in time, and only where it is plain JSON of some parts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
-from shared.errors import PayloadTooLargeError, UnsupportedMediaTypeError
+from shared.encoding.scan import JsonScan
+from shared.encoding.strict import REQUEST
+from shared.errors import (
+    PayloadTooLargeError,
+    RequestTooSlowError,
+    UnsupportedMediaTypeError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from starlette.requests import Request
 
-MAX_FORGOTTEN_BYTES = 64 * 1024 * 1024
+MAX_FORGOTTEN_BYTES: Final = 64 * 1024 * 1024
+FIRST_SECONDS: Final = 15.0
+LEAST_BYTES_PER_SECOND: Final = 64 * 1024
+LARGE_BYTES: Final = 64 * 1024
+MOST_BYTES_PER_SECOND: Final = 16 * 1024 * 1024  # of a large one: others have the event loop too
 
 
-async def read_body(request: Request, *, limit: int) -> bytes:
-    """Return the body; raise PayloadTooLargeError where it is longer than `limit` bytes.
+async def pieces_of(request: Request, *, limit: int) -> AsyncIterator[bytes]:
+    """Yield a body as it comes. Only the time that was spent waiting for the client counts.
 
-    Up to a bound, a body that is too long is read to its end and forgotten: many a client and
-    gateway sees an answer only after it has sent everything.
+    Raises RequestTooSlowError, and PayloadTooLargeError where it is longer than `limit` bytes: up
+    to a bound, such a body is read to its end and forgotten before, since many a client and gateway
+    sees an answer only after it has sent everything.
     """
-    chunks = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        elif size > limit + MAX_FORGOTTEN_BYTES:
+    clock = asyncio.get_running_loop().time
+    coming = request.stream()
+    size, spent = 0, 0.0
+    while size <= limit + MAX_FORGOTTEN_BYTES:
+        begun = clock()
+        try:
+            async with asyncio.timeout(FIRST_SECONDS + size / LEAST_BYTES_PER_SECOND - spent):
+                piece = await anext(coming, None)
+        except TimeoutError:
+            raise RequestTooSlowError from None
+        if piece is None:
             break
+        spent += clock() - begun
+        size += len(piece)
+        if size <= limit:
+            yield piece
     if size > limit:
         raise PayloadTooLargeError(f"The request body is larger than {limit} bytes.")
-    return b"".join(chunks)
+
+
+async def read_body(
+    request: Request, *, limit: int, before_large: Callable[[], Awaitable[object]]
+) -> bytes:
+    """Return a JSON body; `before_large` is awaited before more than LARGE_BYTES of one are read.
+
+    Raises what `pieces_of` does, and InvalidRequestError where it holds more than may be parsed:
+    nothing of such a body is kept.
+    """
+    kept: list[bytes] = []
+    size, scan = 0, JsonScan()
+    refusal = None
+    async for piece in pieces_of(request, limit=limit):
+        if size <= LARGE_BYTES < size + len(piece):
+            await before_large()  # also for one that is only read to its end
+        size += len(piece)
+        if refusal is None:
+            scan.read(piece)
+            refusal = REQUEST.refusal_of(scan)
+            kept.append(piece)
+        if refusal is not None:
+            kept.clear()
+        if size > LARGE_BYTES:
+            await asyncio.sleep(len(piece) / MOST_BYTES_PER_SECOND)
+    if refusal is not None:
+        raise refusal
+    return b"".join(kept)
 
 
 def require_plain_json(request: Request) -> None:

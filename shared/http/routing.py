@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from functools import wraps
+from contextlib import AsyncExitStack
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -16,8 +17,9 @@ from fastapi.security import HTTPBearer
 from pydantic import WrapValidator
 
 from shared.encoding.strict import parse_json
-from shared.http.dependencies import container_of
-from shared.http.request_body import read_body, require_plain_json
+from shared.errors import InvalidRequestError
+from shared.http.dependencies import container_of, own_place
+from shared.http.request_body import LARGE_BYTES, read_body, require_plain_json
 from shared.models.base import RequestBody
 
 if TYPE_CHECKING:
@@ -30,18 +32,17 @@ if TYPE_CHECKING:
 
 # Only documents the scheme: verifying is the route's.
 BEARER = HTTPBearer(auto_error=False, description="The signed-in user's access token.")
-LARGE = 64 * 1024  # bytes of a body
+MAX_FIELDS = 100  # of a request; what is wrong with each of them is found before any is reported
 
 
 class CheckedRequest(Request):
     """A request whose body was read and parsed already."""
 
-    checked_body: bytes = b""
     checked_json: Any = None
 
     async def body(self) -> bytes:
-        """Return what was read."""
-        return self.checked_body
+        """Say that there was one: it need not be kept beside what it holds."""
+        return b"parsed"
 
     async def json(self) -> Any:
         """Return what was parsed."""
@@ -59,9 +60,9 @@ class CheckedRoute(APIRoute):
         async def checked(request: Request) -> Response:
             container = container_of(request)
             request.state.caller = await _caller(request, container)
-            if not takes_body:
-                return await handle(request)
-            return await handle(await _check_body(request, container.settings.max_body_bytes))
+            until_sent: AsyncExitStack = request.scope["fastapi_inner_astack"]  # FastAPI's own
+            await until_sent.enter_async_context(own_place(request, container.shares.requests))
+            return await handle(await _check_body(request, container) if takes_body else request)
 
         return checked
 
@@ -124,14 +125,24 @@ async def _caller(request: Request, container: Container) -> Caller | None:
     return await container.authenticator.caller(request.headers)
 
 
-async def _check_body(request: Request, limit: int) -> CheckedRequest:
+async def _check_body(request: Request, container: Container) -> CheckedRequest:
     require_plain_json(request)
     checked = CheckedRequest(request.scope, request.receive)
-    checked.checked_body = await read_body(request, limit=limit)
-    checked.checked_json = await _parse(checked.checked_body)
+    place = own_place(request, container.shares.large_bodies)
+    async with AsyncExitStack() as until_parsed:
+        body = await read_body(
+            request,
+            limit=container.settings.max_body_bytes,
+            before_large=partial(until_parsed.enter_async_context, place),
+        )
+        checked.checked_json = await _parse(body)
     return checked
 
 
 async def _parse(body: bytes) -> Any:
     """Parse a body; a large one in a thread, so that no other request waits for it."""
-    return parse_json(body) if len(body) < LARGE else await asyncio.to_thread(parse_json, body)
+    is_large = len(body) > LARGE_BYTES
+    value = await asyncio.to_thread(parse_json, body) if is_large else parse_json(body)
+    if isinstance(value, dict) and len(value) > MAX_FIELDS:
+        raise InvalidRequestError(f"The request body has more than {MAX_FIELDS} fields.")
+    return value

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 import structlog
 
 from shared.errors import AppError, IdempotencyKeyReusedError
-from shared.imports.places import Places
 from shared.imports.reader import read_upload
 from shared.models.transfers import (
     ImportOutcome,
@@ -24,7 +23,6 @@ from shared.models.transfers import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
-    from contextlib import AbstractAsyncContextManager
 
     from shared.auth.caller import Caller
     from shared.imports.reader import ReadUpload
@@ -52,11 +50,6 @@ class Importer:
         self._persistence = persistence
         self._max_bytes = max_bytes
         self._reading = asyncio.Semaphore(READERS)
-        self._places = Places()
-
-    def place(self, user_id: UUID) -> AbstractAsyncContextManager[None]:
-        """Hold a place for a user's file, from before it is sent until it is read."""
-        return self._places.taken_by(user_id)
 
     async def read(
         self, upload: IO[bytes], *, is_zip: bool, user_id: UUID, caller: Caller, key: str | None

@@ -9,12 +9,12 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from shared.encoding.exact import ExactNumber
 from shared.errors import ChecksumMismatchError, InvalidImportError
+from shared.imports.budget import Budget
 from shared.imports.entries import MAX_UNREADABLE, entries_of
 from shared.imports.formats import format_of
 from shared.imports.formats.messages import is_message, messages_of, read_list
 from shared.imports.formats.ours import is_ours
 from shared.imports.parsed import Notes, fitting_title
-from shared.imports.scan import Budget
 from shared.imports.storing import RowTooLargeError, make_ready
 from shared.imports.zip_files import UnreadableEntryError, sources_in
 

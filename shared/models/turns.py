@@ -156,6 +156,16 @@ class TurnRecord(BaseModel):
     is_expired: bool = False
 
 
+class TurnNews(BaseModel):
+    """What watch_turn returns: how a turn stands, and the draft from where it was read up to."""
+
+    status: TurnStatus
+    attempt: int
+    lease_expires_at: str
+    is_expired: bool
+    draft_tail: str
+
+
 class TurnExtension(BaseModel):
     """What extend_turns takes of one turn: its draft from an offset on, in characters."""
 

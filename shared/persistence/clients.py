@@ -10,13 +10,15 @@ from supabase import AsyncClient, AsyncClientOptions
 if TYPE_CHECKING:
     from shared.config import Settings
 
-POOL = httpx.Limits(max_connections=50, max_keepalive_connections=50, keepalive_expiry=30)
+OTHER_CONNECTIONS = 20  # for what isn't the store: live events, keys
 
 
 def create_pool(settings: Settings) -> httpx.AsyncClient:
     """Return the process's one HTTP pool. Callers bound whole calls; this bounds single steps."""
     timeout = httpx.Timeout(settings.store_timeout, connect=min(3.0, settings.store_timeout))
-    return httpx.AsyncClient(timeout=timeout, limits=POOL, http2=False, follow_redirects=False)
+    most = settings.store_connections + OTHER_CONNECTIONS
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30)
+    return httpx.AsyncClient(timeout=timeout, limits=limits, http2=False, follow_redirects=False)
 
 
 class Clients:

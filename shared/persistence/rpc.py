@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -28,6 +27,7 @@ from shared.errors import (
     LegalHoldError,
     LegalHoldNotFoundError,
     MessageNotFoundError,
+    NotFoundError,
     RetentionPolicyNotFoundError,
     SchemaBehindError,
     SchemaNotServedError,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from shared.auth.caller import Caller
     from shared.persistence.clients import Clients
+    from shared.shares import StorePlaces
 
 log = structlog.get_logger(__name__)
 
@@ -56,9 +57,10 @@ log = structlog.get_logger(__name__)
 # out: up to 131,072 digits in front of the point. Python's own limit would make the row unreadable.
 sys.set_int_max_str_digits(140_000)
 
-# The word that our SQL functions raise in `detail`, beside an SQLSTATE of the form PTnnn.
-RAISED_BY_US: Mapping[str, type[AppError]] = {
-    error.code: error
+# What our SQL functions raise: an SQLSTATE of the form PTnnn, and a sentence that begins as the
+# error's own. Nothing else counts, since PostgREST may be set to leave details and hints out.
+RAISED_BY_US: tuple[tuple[str, str, type[AppError]], ...] = tuple(
+    (f"PT{error.status}", error().message.removesuffix("."), error)
     for error in (
         ConversationNotFoundError,
         MessageNotFoundError,
@@ -77,6 +79,16 @@ RAISED_BY_US: Mapping[str, type[AppError]] = {
         InvalidImportError,
         ImportIncompleteError,
     )
+)
+
+# Beside a sentence that is about this one request.
+RAISED_BY_US_OTHERWISE: Mapping[str, type[AppError]] = {
+    "PT400": InvalidRequestError,
+    "PT403": ForbiddenError,
+    "PT404": NotFoundError,
+    "PT409": LegalHoldError,
+    "PT429": TooManyTurnsError,
+    "PT503": ImportIncompleteError,
 }
 
 # By SQLSTATE: what is wrong with the request itself.
@@ -104,17 +116,13 @@ DELETED_ACCOUNT = (
 )
 
 
-# Fewer than the pool has connections: waiting for one there costs far more than waiting here.
-CALLS_AT_ONCE = 40
-
-
 class Store:
     """Calls SQL functions over the Data API, each within one deadline."""
 
-    def __init__(self, clients: Clients, *, timeout: float, at_once: int = CALLS_AT_ONCE) -> None:
+    def __init__(self, clients: Clients, *, timeout: float, places: StorePlaces) -> None:
         self._clients = clients
         self._timeout = timeout
-        self._free = asyncio.Semaphore(at_once)
+        self._places = places
 
     async def call(
         self,
@@ -130,23 +138,27 @@ class Store:
         With more `attempts` than one, which is for calls that do no harm when repeated, a store
         that is away is asked again, with jitter, inside the same deadline.
 
-        An urgent call doesn't wait until fewer than `at_once` others are under way.
+        A call waits for a place behind those of its user, an urgent one behind urgent ones alone.
 
         Raises the AppError that the failure stands for; StoreUnavailableError where the store
         didn't give a whole, sensible answer in time, SchemaBehindError where it has no such
-        function.
+        function, TooManyRequestsError where very many calls of the user's wait.
         """
         client = self._client_for(caller)
         as_user = caller is not None and not caller.is_service
-        place = nullcontext() if is_urgent else self._free
+        places = self._places.urgent if is_urgent else self._places.others
+        user_id = arguments.get("user_id")  # the first argument of whatever is about a user
         try:
             with telemetry.span("store", function=function):
-                async with asyncio.timeout(self._timeout), place:
+                async with asyncio.timeout(self._timeout):
                     async for attempt in stamina.retry_context(
                         on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
                     ):
                         with attempt:
-                            return await _call_once(client, function, arguments, as_user=as_user)
+                            async with places.taken_by(user_id):
+                                return await _call_once(
+                                    client, function, arguments, as_user=as_user
+                                )
         except TimeoutError as exc:
             raise _unavailable(function, "deadline") from exc
 
@@ -173,11 +185,10 @@ async def _call_once(
 
 
 def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
-    """Translate what the Data API answered: by our word, then SQLSTATE, then constraint."""
+    """Translate what the Data API answered: what we raised, then SQLSTATE, then constraint."""
     code = str(exc.code or "")
-    if code.startswith("PT") and (ours := RAISED_BY_US.get(str(exc.details))):
-        seconds = _seconds_in(exc.hint)
-        return ours(exc.message) if seconds is None else ours(exc.message, retry_after=seconds)
+    if ours := _raised_by_us(code, exc.message or ""):
+        return ours
     if code in REFUSED_BY_POSTGRES:
         return REFUSED_BY_POSTGRES[code]("A value in the request can't be stored.")
     if code == "23503" and any(name in (exc.message or "") for name in DELETED_ACCOUNT):
@@ -194,10 +205,18 @@ def _meaning(exc: APIError, function: str, *, as_user: bool) -> AppError:
     return _unavailable(function, code)
 
 
-def _seconds_in(hint: str | None) -> int | None:
-    """Return the number in a hint such as "Try again in 37 seconds."."""
-    found = re.search(r"\d+", hint or "")
-    return int(found[0]) if found else None
+def _raised_by_us(code: str, message: str) -> AppError | None:
+    """Return our error, with the seconds of a sentence such as "Try again in 37 seconds."."""
+    named = (
+        error
+        for status, sentence, error in RAISED_BY_US
+        if code == status and message.startswith(sentence)
+    )
+    kind = next(named, RAISED_BY_US_OTHERWISE.get(code))
+    if kind is None:
+        return None
+    seconds = re.search(r"in (\d+) seconds", message)
+    return kind(message, retry_after=int(seconds[1])) if seconds else kind(message)
 
 
 def _is_our_mistake(code: str) -> bool:

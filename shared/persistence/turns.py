@@ -10,6 +10,7 @@ from shared.models.turns import (
     ExpiredTurns,
     ExtendedTurns,
     SettledTurns,
+    TurnNews,
     TurnRecord,
 )
 from shared.persistence.calls import Calls
@@ -100,9 +101,7 @@ class TurnCalls(Calls):
         return await self._call(
             ExtendedTurns,
             "extend_turns",
-            # One at a time, and what all running turns live by: had it to wait behind a crowd of
-            # callers, turns would lose their leases to a load that is none of theirs.
-            is_urgent=True,
+            is_urgent=True,  # or turns would lose their leases to a load that is none of theirs
             extensions=[extension.model_dump(mode="json") for extension in extensions],
             lease_seconds=lease_seconds,
         )
@@ -111,6 +110,19 @@ class TurnCalls(Calls):
         """Read a turn with its messages and its draft; as the service where `caller` is None."""
         return await self._call_with_retries(
             TurnRecord, "load_turn", caller, user_id=user_id, turn_id=turn_id
+        )
+
+    async def watch_turn(
+        self, user_id: UUID, turn_id: UUID, *, attempt: int, draft_offset: int
+    ) -> TurnNews:
+        """Read how a turn stands, and its draft from an offset on: all, if another attempt's."""
+        return await self._call_with_retries(
+            TurnNews,
+            "watch_turn",
+            user_id=user_id,
+            turn_id=turn_id,
+            attempt=attempt,
+            draft_offset=draft_offset,
         )
 
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
@@ -150,6 +162,7 @@ class TurnCalls(Calls):
         return await self._call(
             TurnRecord,
             "complete_turn",
+            is_urgent=True,
             user_id=user_id,
             turn_id=turn_id,
             attempt=attempt,

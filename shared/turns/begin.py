@@ -78,7 +78,7 @@ class TurnStarter:
         return begun
 
     async def _begin_and_work(self, request: TurnRequest) -> Begun:
-        with self._registry.admit():
+        async with self._registry.admit(request.user_id):
             record = await self._begin_stored(request)
             if record.outcome in {"started", "taken_over"}:
                 return Begun(record, self._work_on(record, request))

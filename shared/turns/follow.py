@@ -18,13 +18,11 @@ from shared.turns.running_turn import StatusChange
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from shared.auth.caller import Caller
     from shared.models.rows import MessageRow
     from shared.models.turns import TurnRecord
     from shared.turns.running_turn import RunningTurn
-    from shared.turns.store import TurnStore
+    from shared.turns.watched import WatchedTurn, WatchedTurns
 
-POLL_SECONDS = 0.25
 # An attempt and an offset; the offset alone is an attempt's that isn't named.
 EVENT_ID = re.compile(r"(?:([0-9]{1,9})\.)?([0-9]{1,15})")
 
@@ -99,13 +97,12 @@ async def follow_running(running: RunningTurn, *, place: Place = START) -> Async
 
 
 async def follow_stored(
-    store: TurnStore,
+    turns: WatchedTurns,
     record: TurnRecord,
     *,
-    caller: Caller,
     place: Place = START,
     seconds: float,
-    on_expired: Callable[[TurnRecord], Awaitable[RunningTurn | None]],
+    on_expired: Callable[[WatchedTurn], Awaitable[RunningTurn | None]],
 ) -> AsyncIterator[TurnEvent]:
     """Yield the events of a turn that runs in another process, by what it stores as it goes.
 
@@ -113,30 +110,33 @@ async def follow_stored(
     it over and returns what runs here then. Raises UnavailableError after `seconds`.
     """
     deadline = asyncio.get_running_loop().time() + seconds
-    place = place.within(record)
-    yield _accepted(record, place)
-    while record.reply is None:
-        text = record.draft[place.offset :]
-        if text:
-            yield _delta(record, place, text)
-            place = place.after(text)
-        if record.is_expired and (running := await on_expired(record)) is not None:
-            async for event in follow_running(running, place=place):
-                yield event
-            return
-        await _pause(deadline)
-        record = await store.load_turn(record.turn.user_id, record.turn.id, caller=caller)
-        if record.turn.attempt != place.attempt:
-            place = place.within(record)
-            yield _accepted(record, place)
+    async with turns.watching(record) as turn:
+        record = turn.record
+        place = place.within(record)
+        yield _accepted(record, place)
+        while record.reply is None:
+            text = record.draft[place.offset :]
+            if text:
+                yield _delta(record, place, text)
+                place = place.after(text)
+            if record.is_expired and (running := await on_expired(turn)) is not None:
+                async for event in follow_running(running, place=place):
+                    yield event
+                return
+            record = await _following(turn, deadline)
+            if record.turn.attempt != place.attempt:
+                place = place.within(record)
+                yield _accepted(record, place)
     for event in _settled(record, place, replayed=True):
         yield event
 
 
-async def _pause(deadline: float) -> None:
-    if asyncio.get_running_loop().time() > deadline:
-        raise UnavailableError("The turn is still running.")
-    await asyncio.sleep(POLL_SECONDS)
+async def _following(turn: WatchedTurn, deadline: float) -> TurnRecord:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await turn.following()
+    except TimeoutError:
+        raise UnavailableError("The turn is still running.") from None
 
 
 async def follow_settled(record: TurnRecord) -> AsyncIterator[TurnEvent]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from shared.errors import UnavailableError
-
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
+    from shared.shares import Places
     from shared.turns.running_turn import RunningTurn
 
 log = structlog.get_logger(__name__)
@@ -22,12 +21,11 @@ ResultT = TypeVar("ResultT")
 
 
 class TurnRegistry:
-    """Owns the running turns of a process and their tasks; `limit` turns at a time."""
+    """Owns the running turns of a process and their tasks; each has a place of its user's."""
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self.in_project = 0  # turns that run in all processes, as of the last heartbeat
-        self._limit = limit
-        self._admitted = 0  # what begins, or runs and stores nothing
         self._running: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -35,21 +33,22 @@ class TurnRegistry:
         """Iterate over the turns that are worked on here."""
         return iter([running for running in self._running.values() if running.is_worked_on])
 
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Take up room for one turn; raise UnavailableError where there is none."""
-        if len(self._running) + self._admitted >= self._limit:
-            raise UnavailableError("Too many turns are running here; try again in a moment.")
-        self._admitted += 1
-        try:
-            yield
-        finally:
-            self._admitted -= 1
+    def admit(self, user_id: UUID | None) -> AbstractAsyncContextManager[None]:
+        """Hold a place for what begins, or runs and stores nothing; strangers are one user.
+
+        Raises TooManyRequestsError where the user's own are taken, UnavailableError where all are.
+        """
+        return self._places.taken_by(user_id)
 
     def add(self, running: RunningTurn, work: Coroutine[Any, Any, None]) -> None:
-        """Start the work on a turn, which is found here until it has ended."""
+        """Start the work on a turn, which is found here and holds a place until it has ended."""
         self._running[running.id] = running
-        self.start(work).add_done_callback(lambda _: self.forget(running))
+        self._places.hold(running.user_id)
+        self.start(work).add_done_callback(lambda _: self._leave(running))
+
+    def _leave(self, running: RunningTurn) -> None:
+        self._places.give_back(running.user_id)
+        self.forget(running)
 
     def start(self, work: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
         """Start a task that a process which is to end waits for."""

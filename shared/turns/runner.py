@@ -7,17 +7,18 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from shared.errors import ReplyNotStoredError
 from shared.turns.follow import (
-    POLL_SECONDS,
     START,
     follow_running,
     follow_settled,
     follow_stored,
 )
 from shared.turns.response import stored_response, turn_in_progress, unstored_message
+from shared.turns.watched import WatchedTurn, WatchedTurns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,6 +52,7 @@ class TurnRunner:
         self._store = store
         self._starter = starter
         self._settings = settings
+        self._elsewhere = WatchedTurns(store)
 
     async def run(self, request: TurnRequest) -> MegaMindResponse:
         """Run a turn and return its response, or the one its key led to before.
@@ -67,7 +69,7 @@ class TurnRunner:
                 is_ours = record.turn.attempt == begun.turn.attempt
                 replayed = begun.outcome == "in_progress" or not is_ours
                 return stored_response(record, replayed=replayed)
-            record = await self._settled_elsewhere(begun, request.caller, deadline)
+            record = await self._settled_elsewhere(begun, deadline)
             if not record.is_expired:
                 return stored_response(record, replayed=True)
             # Its worker is gone: begun again under the same key, the turn is taken over.
@@ -84,10 +86,10 @@ class TurnRunner:
         if record.reply is not None:
             return follow_settled(record)
 
-        async def take_over(_: TurnRecord) -> RunningTurn | None:
+        async def take_over(_: WatchedTurn) -> RunningTurn | None:
             return (await self._starter.begin(request)).running
 
-        return self._follow_stored(record, request.caller, place=START, on_expired=take_over)
+        return self._follow_stored(record, place=START, on_expired=take_over)
 
     async def follow(
         self, user_id: UUID, turn_id: UUID, *, caller: Caller, place: Place
@@ -99,12 +101,8 @@ class TurnRunner:
         running = self.registry.find(turn_id)
         if running is not None and running.user_id == user_id:
             return follow_running(running, place=place)
-        record = await self._store.load_turn(user_id, turn_id, caller=caller)
-
-        async def settle(expired: TurnRecord) -> None:
-            await self._store.settle_expired_turn(user_id, expired.conversation.id)
-
-        return self._follow_stored(record, caller, place=place, on_expired=settle)
+        record = await self._elsewhere.load(user_id, turn_id, caller=caller)
+        return self._follow_stored(record, place=place, on_expired=WatchedTurn.settle)
 
     async def cancel(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
         """Stop a turn: for good at once, and within a heartbeat where it runs elsewhere."""
@@ -132,28 +130,24 @@ class TurnRunner:
             },
         )
 
-    async def _settled_elsewhere(
-        self, record: TurnRecord, caller: Caller, deadline: float
-    ) -> TurnRecord:
+    async def _settled_elsewhere(self, record: TurnRecord, deadline: float) -> TurnRecord:
         """Wait for a turn that another process runs, until it is settled or lost, or too late."""
-        clock = asyncio.get_running_loop().time
-        while record.reply is None and not record.is_expired and clock() < deadline:
-            await asyncio.sleep(POLL_SECONDS)
-            record = await self._store.load_turn(record.turn.user_id, record.turn.id, caller=caller)
+        with suppress(TimeoutError):
+            async with self._elsewhere.watching(record) as turn, asyncio.timeout_at(deadline):
+                while record.reply is None and not record.is_expired:
+                    record = await turn.following()
         return record
 
     def _follow_stored(
         self,
         record: TurnRecord,
-        caller: Caller,
         *,
         place: Place,
-        on_expired: Callable[[TurnRecord], Awaitable[RunningTurn | None]],
+        on_expired: Callable[[WatchedTurn], Awaitable[RunningTurn | None]],
     ) -> AsyncIterator[TurnEvent]:
         return follow_stored(
-            self._store,
+            self._elsewhere,
             record,
-            caller=caller,
             place=place,
             seconds=self._settings.engine_timeout + self._settings.lease_seconds,
             on_expired=on_expired,

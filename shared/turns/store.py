@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ExtendedTurns,
         SettledTurns,
         TurnExtension,
+        TurnNews,
         TurnRecord,
     )
 
@@ -64,6 +65,11 @@ class TurnStore(Protocol):
 
     async def load_turn(self, user_id: UUID, turn_id: UUID, *, caller: Caller | None) -> TurnRecord:
         """Read a turn with its messages and its draft."""
+
+    async def watch_turn(
+        self, user_id: UUID, turn_id: UUID, *, attempt: int, draft_offset: int
+    ) -> TurnNews:
+        """Read what is new of a turn."""
 
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
         """Ask a turn to stop."""

@@ -40,11 +40,11 @@ class UnstoredRuns:
     ) -> MegaMindResponse:
         """Run the AI once; a conversation that is named is read first.
 
-        Raises UnavailableError where as many turns run here as may, TooManyTurnsError and
-        TooManyTokensError, UnauthorizedError if the account is gone, and StoreUnavailableError
-        where it can't be counted.
+        Raises UnavailableError where as many turns run here as may, TooManyRequestsError where as
+        many of the user's do, TooManyTurnsError and TooManyTokensError, UnauthorizedError if the
+        account is gone, and StoreUnavailableError where it can't be counted.
         """
-        with self._registry.admit():
+        async with self._registry.admit(user_id):
             context = await self._context(request.conversation_id, user_id, caller)
             counted = await self._count(user_id)
             run = EngineRun(self._engine, request, context)

@@ -15,6 +15,7 @@ from shared.turns.worker import TurnWorker
 if TYPE_CHECKING:
     from shared.ai.protocol import Engine
     from shared.config import Settings
+    from shared.shares import Places
     from shared.turns.broadcaster import Broadcaster
     from shared.turns.store import TurnStore
     from shared.turns.summaries import Summaries
@@ -26,9 +27,10 @@ def build_runner(
     broadcaster: Broadcaster,
     summaries: Summaries,
     settings: Settings,
+    places: Places,
 ) -> TurnRunner:
     """Return what runs the turns of a process."""
-    registry = TurnRegistry(limit=settings.max_concurrent_turns)
+    registry = TurnRegistry(places)
     live_events = LiveEvents(
         registry,
         broadcaster,

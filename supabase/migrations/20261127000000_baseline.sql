@@ -729,13 +729,9 @@ begin
         limit 1;
 
         if found then
-            raise exception 'Too many turns this %.', v_limit.name
-                using errcode = 'PT429',
-                      detail = 'too_many_turns',
-                      hint = format(
-                          'Try again in %s seconds.',
-                          greatest(1, ceil(extract(epoch from v_next - now())))
-                      );
+            raise exception 'Too many turns this %. Try again in % seconds.',
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - now())))
+                using errcode = 'PT429', detail = 'too_many_turns';
         end if;
     end loop;
 
@@ -765,13 +761,9 @@ begin
     limit 1;
 
     if found then
-        raise exception 'Too many tokens this day.'
-            using errcode = 'PT429',
-                  detail = 'too_many_tokens',
-                  hint = format(
-                      'Try again in %s seconds.',
-                      greatest(1, ceil(extract(epoch from v_next - now())))
-                  );
+        raise exception 'Too many tokens this day. Try again in % seconds.',
+            greatest(1, ceil(extract(epoch from v_next - now())))
+            using errcode = 'PT429', detail = 'too_many_tokens';
     end if;
 end;
 $$;
@@ -1809,6 +1801,45 @@ $$;
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
 comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
+
+-- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
+create function public.watch_turn(
+    user_id uuid,
+    turn_id uuid,
+    attempt integer,
+    draft_offset integer
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = watch_turn.user_id and t.id = watch_turn.turn_id;
+
+    if not found then
+        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
+    end if;
+
+    return jsonb_build_object(
+        'status', v_turn.status,
+        'attempt', v_turn.attempt,
+        'lease_expires_at', v_turn.lease_expires_at,
+        'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now(),
+        'draft_tail', case v_turn.attempt
+            when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
+            else v_turn.draft
+        end
+    );
+end;
+$$;
+
+revoke all on function public.watch_turn from public, anon, authenticated, service_role;
+grant execute on function public.watch_turn to service_role;
+comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters), or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -3762,7 +3793,7 @@ begin
               or coalesce(found.newest_at, c.updated_at) > c.updated_at
           )
     ) then
-        raise exception 'The messages of an imported conversation have no right order.'
+        raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 end;
@@ -3983,16 +4014,11 @@ begin
     returning w.bytes into v_bytes;
 
     if v_bytes > count_bytes.bytes_per_day then
-        raise exception 'Too many bytes written this day.'
-            using errcode = 'PT429',
-                  detail = 'too_many_bytes',
-                  hint = format(
-                      'Try again in %s seconds.',
-                      ceil(least(
-                          c_day,
-                          (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
-                      ))
-                  );
+        raise exception 'Too many bytes written this day. Try again in % seconds.',
+            ceil(least(
+                c_day, (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
+            ))
+            using errcode = 'PT429', detail = 'too_many_bytes';
     end if;
 end;
 $$;

@@ -88,16 +88,11 @@ begin
     returning w.bytes into v_bytes;
 
     if v_bytes > count_bytes.bytes_per_day then
-        raise exception 'Too many bytes written this day.'
-            using errcode = 'PT429',
-                  detail = 'too_many_bytes',
-                  hint = format(
-                      'Try again in %s seconds.',
-                      ceil(least(
-                          c_day,
-                          (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
-                      ))
-                  );
+        raise exception 'Too many bytes written this day. Try again in % seconds.',
+            ceil(least(
+                c_day, (v_bytes - count_bytes.bytes_per_day) * c_day / count_bytes.bytes_per_day
+            ))
+            using errcode = 'PT429', detail = 'too_many_bytes';
     end if;
 end;
 $$;

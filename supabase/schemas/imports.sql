@@ -268,7 +268,7 @@ begin
               or coalesce(found.newest_at, c.updated_at) > c.updated_at
           )
     ) then
-        raise exception 'The messages of an imported conversation have no right order.'
+        raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 end;

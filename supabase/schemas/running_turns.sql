@@ -116,6 +116,45 @@ revoke all on function public.load_turn from public, anon, authenticated, servic
 grant execute on function public.load_turn to authenticated, service_role;
 comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
 
+-- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
+create function public.watch_turn(
+    user_id uuid,
+    turn_id uuid,
+    attempt integer,
+    draft_offset integer
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+begin
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = watch_turn.user_id and t.id = watch_turn.turn_id;
+
+    if not found then
+        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
+    end if;
+
+    return jsonb_build_object(
+        'status', v_turn.status,
+        'attempt', v_turn.attempt,
+        'lease_expires_at', v_turn.lease_expires_at,
+        'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now(),
+        'draft_tail', case v_turn.attempt
+            when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
+            else v_turn.draft
+        end
+    );
+end;
+$$;
+
+revoke all on function public.watch_turn from public, anon, authenticated, service_role;
+grant execute on function public.watch_turn to service_role;
+comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters), or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail}. Raises PT404.';
+
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''

@@ -145,13 +145,9 @@ begin
         limit 1;
 
         if found then
-            raise exception 'Too many turns this %.', v_limit.name
-                using errcode = 'PT429',
-                      detail = 'too_many_turns',
-                      hint = format(
-                          'Try again in %s seconds.',
-                          greatest(1, ceil(extract(epoch from v_next - now())))
-                      );
+            raise exception 'Too many turns this %. Try again in % seconds.',
+                v_limit.name, greatest(1, ceil(extract(epoch from v_next - now())))
+                using errcode = 'PT429', detail = 'too_many_turns';
         end if;
     end loop;
 
@@ -181,13 +177,9 @@ begin
     limit 1;
 
     if found then
-        raise exception 'Too many tokens this day.'
-            using errcode = 'PT429',
-                  detail = 'too_many_tokens',
-                  hint = format(
-                      'Try again in %s seconds.',
-                      greatest(1, ceil(extract(epoch from v_next - now())))
-                  );
+        raise exception 'Too many tokens this day. Try again in % seconds.',
+            greatest(1, ceil(extract(epoch from v_next - now())))
+            using errcode = 'PT429', detail = 'too_many_tokens';
     end if;
 end;
 $$;

@@ -22,6 +22,7 @@ from shared.models.turns import ExtendedTurn, TurnExtension, TurnRecord
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
+from shared.shares import StorePlaces
 from shared.turns.store import TurnStore
 from tests.support.bundle import settings_for
 from tests.support.in_memory_store import InMemoryStore
@@ -125,7 +126,7 @@ async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
     owner, stranger = [await make_user(stack) for _ in range(2)]
     settings = settings_for(stack)
     async with create_pool(settings) as pool:
-        store = Persistence(Store(Clients(settings, pool), timeout=30))
+        store = Persistence(Store(Clients(settings, pool), timeout=30, places=StorePlaces(10)))
         caller = Caller(UUID(owner.id), owner.token)
 
         async def delete(conversation_id: UUID) -> None:
@@ -241,6 +242,30 @@ async def test_a_heartbeat_renews_the_lease_and_never_shortens_the_draft(road: R
     ]:
         await road.extend(record, offset, text)
         assert (await road.load(record)).draft == draft
+
+
+async def test_a_turn_is_watched_from_where_its_draft_was_read_up_to(road: Road) -> None:
+    """In characters; where another attempt writes, from its start. Nobody else's is found."""
+    record = await road.begin(idempotency_key="k")
+    turn_id, watch = record.turn.id, road.store.watch_turn
+    await road.extend(record, 0, "é🎉 four", lease_seconds=0)
+    for attempt, offset, tail in [
+        (1, 0, "é🎉 four"),
+        (1, 2, " four"),
+        (1, 50, ""),
+        (7, 2, "é🎉 four"),
+    ]:
+        news = await watch(road.user_id, turn_id, attempt=attempt, draft_offset=offset)
+        assert (news.draft_tail, news.attempt, news.status) == (tail, 1, "running")
+        assert news.is_expired
+    await road.complete(await road.begin(idempotency_key="k"))
+    news = await watch(road.user_id, turn_id, attempt=1, draft_offset=4)
+    assert (news.status, news.attempt, news.draft_tail) == ("completed", 2, "")
+    assert not news.is_expired
+    stranger = road.stranger.user_id
+    assert stranger is not None
+    with pytest.raises(TurnNotFoundError):
+        await watch(stranger, turn_id, attempt=1, draft_offset=0)
 
 
 async def test_a_turn_is_loaded_by_its_owner_alone(road: Road) -> None:

@@ -65,7 +65,7 @@ async def test_a_restart_behind_a_hop_loses_no_turn_and_is_never_a_bare_error(
     }
     answers: list[httpx.Response] = []
     async with hop(stack, tmp_path, port) as url, crowd_client(url, user) as client:
-        crowd = Crowd(client)
+        crowd = Crowd([client])
         async with functions_process(stack, tmp_path, OFFLINE_DELAY="0.15", **settings) as server:
             reading = [asyncio.create_task(crowd.stream(number)) for number in range(STOPPED)]
             await until(lambda: sum(map(bool, crowd.streams)) == STOPPED)

@@ -6,6 +6,8 @@ FAULT_STREAMS says how many.
 import asyncio
 import os
 import time
+from contextlib import AsyncExitStack
+from math import ceil
 from pathlib import Path
 
 import psutil
@@ -13,10 +15,11 @@ import psycopg
 import pytest
 
 from local.stack import Stack
+from shared.shares import TURNS_EACH
 from tests.support.crowd import Crowd, crowd_client, replies_of
 from tests.support.process import functions_process
 from tests.support.sse import text_of
-from tests.support.users import User
+from tests.support.users import make_user
 
 STREAMS = int(os.environ.get("FAULT_STREAMS", "100"))
 WORD_SECONDS = max(0.1, STREAMS / 1000)  # so that all are open before the first one ends
@@ -47,15 +50,17 @@ class Memory:
 
 @pytest.mark.promise("streams", red="a heartbeat and a request to Realtime for each turn")
 async def test_hundreds_of_streams_at_once_are_all_whole(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
+    stack: Stack, db: psycopg.Connection, tmp_path: Path
 ) -> None:
     """`accepted` first, text without a gap, `done` last, and the stored reply says the same."""
     async with (
         functions_process(stack, tmp_path, OFFLINE_DELAY=str(WORD_SECONDS), **PATIENT) as server,
-        crowd_client(server.url, user) as client,
+        AsyncExitStack() as on,
     ):
-        await client.get("/conversations")
-        memory, crowd = Memory(server.process.pid), Crowd(client)
+        users = [await make_user(stack) for _ in range(ceil(STREAMS / TURNS_EACH))]
+        clients = [await on.enter_async_context(crowd_client(server.url, user)) for user in users]
+        await clients[0].get("/conversations")
+        memory, crowd = Memory(server.process.pid), Crowd(clients)
         watching = asyncio.create_task(memory.watch())
         started = time.monotonic()
         streams = await asyncio.gather(*(crowd.stream(number) for number in range(STREAMS)))
@@ -69,7 +74,7 @@ async def test_hundreds_of_streams_at_once_are_all_whole(
         f" {each / 1000:.0f} kB each at the peak; the process held {memory.before / 1e6:.0f} MB"
         f" before, {memory.most / 1e6:.0f} MB at the peak, {after / 1e6:.0f} MB after"
     )
-    stored = replies_of(db, user)
+    stored = {turn: replies for user in users for turn, replies in replies_of(db, user).items()}
     assert crowd.most_open > STREAMS / 2
     assert len(stored) == STREAMS
     for events in streams:

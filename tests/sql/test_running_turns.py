@@ -309,9 +309,9 @@ def test_a_limit_says_when_the_next_turn_may_begin(
         service.begin(account, idempotency_key="c", **two)
     replayed = service.begin(account, idempotency_key="a", **two)
     stored = db.execute("select count(*) from turns where user_id = %s", (account,)).fetchone()
-    hint = refused.value.diag.message_hint or ""
+    message = refused.value.diag.message_primary or ""
     assert refused.value.sqlstate == "PT429"
-    assert period - 30 <= int("".join(filter(str.isdigit, hint))) <= period
+    assert period - 30 <= int("".join(filter(str.isdigit, message))) <= period
     assert replayed["outcome"] == "replayed"
     assert stored == (2,)
 

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from shared.ai.protocol import Engine
 from shared.auth.caller import Caller
 from shared.models.turns import MegaMindRequest, MegaMindResponse, TurnRecord
+from shared.shares import turn_places
 from shared.turns.broadcaster import Broadcaster, Event, Outcome
 from shared.turns.follow import START, Place, TurnEvent
 from shared.turns.request import TurnRequest
@@ -104,7 +105,12 @@ class Process:
             time_limit=1,
         )
         self.runner = build_runner(
-            store, engine or ScriptedEngine(), self.broadcaster, summaries, self.settings
+            store,
+            engine or ScriptedEngine(),
+            self.broadcaster,
+            summaries,
+            self.settings,
+            turn_places(self.settings.max_concurrent_turns),
         )
         self.registry = self.runner.registry
 

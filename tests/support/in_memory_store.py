@@ -32,6 +32,7 @@ from shared.models.turns import (
     ExtendedTurns,
     SettledTurns,
     TurnExtension,
+    TurnNews,
     TurnRecord,
 )
 from tests.support.store_faults import Fault, works
@@ -233,6 +234,20 @@ class InMemoryStore:
         turn = self._turn(user_id, turn_id)
         record = self._record(turn, "in_progress" if turn.status == "running" else "replayed")
         return record.model_copy(update={"draft": turn.draft, "is_expired": turn.is_expired})
+
+    @_verb
+    async def watch_turn(
+        self, user_id: UUID, turn_id: UUID, *, attempt: int, draft_offset: int
+    ) -> TurnNews:
+        """Read how a turn stands, and its draft from an offset on."""
+        turn = self._turn(user_id, turn_id)
+        return TurnNews(
+            status=turn.status,
+            attempt=turn.attempt,
+            lease_expires_at=moment(turn.lease_until),
+            is_expired=turn.is_expired,
+            draft_tail=turn.draft[draft_offset if turn.attempt == attempt else 0 :],
+        )
 
     @_verb
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:

@@ -125,6 +125,7 @@ FUNCTIONS = {
     "list_users_to_index": BACKEND,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
+    "watch_turn": BACKEND,
     "load_history": OF_THE_OWNER,
     "load_unsummarised": BACKEND,
     "write_summary": BACKEND,
@@ -254,6 +255,12 @@ ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
         "lease_seconds": 60,
     },
     "load_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
+    "watch_turn": lambda tenants, user_id: {
+        "user_id": user_id,
+        "turn_id": tenants.turn,
+        "attempt": 1,
+        "draft_offset": 0,
+    },
     "load_history": lambda tenants, user_id: {
         "user_id": user_id,
         "conversation_id": tenants.conversation,

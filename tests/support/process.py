@@ -76,12 +76,12 @@ async def functions_process(
         await process.wait()
 
 
-async def begin_and_leave(process: FunctionsProcess, user: User) -> str:
+async def begin_and_leave(process: FunctionsProcess, user: User, request: str = "Go") -> str:
     """Begin a turn as a stream, hang up once it is accepted, and return its id."""
     events = {"accept": "text/event-stream"}
     async with (
         process.client(user.token) as client,
-        client.stream("POST", "/mega-mind", json={"request": "Go"}, headers=events) as answer,
+        client.stream("POST", "/mega-mind", json={"request": request}, headers=events) as answer,
     ):
         async for line in answer.aiter_lines():
             if line.startswith("data:"):

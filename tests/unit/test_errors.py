@@ -48,6 +48,7 @@ CODES = {
     "schema_not_served": 503,
     "store_unavailable": 503,
     "too_many_turns": 429,
+    "too_many_requests": 429,
     "too_many_tokens": 429,
     "too_many_bytes": 429,
     "turn_in_progress": 409,
@@ -55,7 +56,7 @@ CODES = {
     "unauthorized": 401,
     "unavailable": 503,
     "unsupported_media_type": 415,
-    "upload_too_slow": 408,
+    "request_too_slow": 408,
     "user_not_found": 404,
 }
 

@@ -1,10 +1,13 @@
-"""The metric of broken invariants: asked for often, looked at seldom."""
+"""Deep health: asked for often, measured seldom."""
 
+import asyncio
 import uuid
 from typing import Any
 
+import pytest
+
 from shared.errors import StoreUnavailableError
-from shared.integrity import FRESH_SECONDS, IntegrityMonitor
+from shared.integrity import Measured, StoreHealth
 from shared.models.integrity import BrokenRow, InvariantStep
 
 
@@ -12,24 +15,59 @@ class FakeStore:
     """Counts how often it is asked, and fails where it should."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.pings = 0
+        self.looks = 0
         self.is_down = False
 
+    async def ping(self) -> None:
+        """Answer after a while."""
+        self.pings += 1
+        await asyncio.sleep(0)
+        if self.is_down:
+            raise StoreUnavailableError
+
     async def check_invariants(self, **_: Any) -> InvariantStep:
-        """Report one broken thing."""
-        self.asked += 1
+        """Report one broken thing, or fail."""
+        self.looks += 1
         if self.is_down:
             raise StoreUnavailableError
         broken = BrokenRow(name="seq_gap", user_id=uuid.uuid4(), id=uuid.uuid4())
-        return InvariantStep(checks=["seq_gap", "seq_tie"], broken=[broken], rows=1, next=None)
+        return InvariantStep(checks=["seq_gap"], broken=[broken], rows=1, next=None)
 
 
-async def test_however_often_it_is_read_the_store_is_asked_once_a_minute() -> None:
-    """Then again, with what it says by then; a store that is down leaves no counts."""
+async def test_all_who_ask_at_once_and_soon_after_share_one_measurement() -> None:
+    """Then it is taken again, once more for all."""
     store, now = FakeStore(), [0.0]
-    monitor = IntegrityMonitor(store, clock=lambda: now[0])  # type: ignore[arg-type]
-    assert [await monitor.read() for _ in range(5)] == [{"seq_gap": 1, "seq_tie": 0}] * 5
-    assert store.asked == 1
-    now[0], store.is_down = FRESH_SECONDS, True
-    assert await monitor.read() is None
-    assert store.asked == 2
+    measured = Measured(store.ping, seconds=1, clock=lambda: now[0])
+    await asyncio.gather(*(measured.read() for _ in range(300)))
+    now[0] = 0.9
+    await measured.read()
+    assert store.pings == 1
+    now[0], store.is_down = 1.0, True
+    answers = await asyncio.gather(*(measured.read() for _ in range(300)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {StoreUnavailableError}
+    assert store.pings == 2
+
+
+async def test_one_who_goes_away_takes_the_measurement_from_nobody() -> None:
+    """Not even the one who was first to ask."""
+    store = FakeStore()
+    measured = Measured(store.ping, seconds=1)
+    first, other = (asyncio.create_task(measured.read()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await other
+    assert store.pings == 1
+
+
+async def test_damage_is_looked_at_more_seldom_than_the_store_is_asked() -> None:
+    """It says what is broken; that it could not be had makes health no worse."""
+    store = FakeStore()
+    health = StoreHealth(store)  # type: ignore[arg-type]
+    assert [await health.read() for _ in range(5)] == [{"seq_gap": 1}] * 5
+    assert (store.pings, store.looks) == (1, 1)
+    store.is_down = True
+    blind = StoreHealth(store)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailableError):
+        await blind.read()
+    assert await blind._count_damage() is None

@@ -20,6 +20,7 @@ import structlog
 
 from shared.errors import InternalError, PdfBusyError, PdfNotInstalledError, PdfTooLargeError
 from shared.sandbox import ran_out_of_memory, running
+from shared.shares import Places
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 AT_A_TIME: Final = 2  # PDFs that one process has made at a time
-RETRY_SECONDS: Final = 10
 CHUNK_BYTES: Final = 256 * 1024
 _WORKER: Final = "shared.exports.pdf.typeset"
 # The packages of the extra `pdf`.
@@ -45,7 +45,7 @@ _NEEDED: Final = (
     "justmytype_intl_south_asia",
     "justmytype_intl_africa",
 )
-_places = asyncio.Semaphore(AT_A_TIME)
+_places = Places(AT_A_TIME, each=1, refusal=PdfBusyError)
 
 
 async def render_pdf(
@@ -62,9 +62,7 @@ async def render_pdf(
     """
     if not is_installed():
         raise PdfNotInstalledError
-    if _places.locked():
-        raise PdfBusyError(retry_after=RETRY_SECONDS)
-    async with _places:
+    async with _places.taken_by(conversation.user_id):
         # The folder goes away at once; what was opened in it can be read to its end.
         with TemporaryDirectory(prefix="pdf-") as folder:
             target = Path(folder) / "conversation.pdf"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from shared.errors import PayloadTooLargeError, UnsupportedMediaTypeError, UploadTooSlowError
-from shared.http import upload
+from shared.errors import PayloadTooLargeError, RequestTooSlowError, UnsupportedMediaTypeError
+from shared.http import request_body
 from shared.http.upload import received
 
 
@@ -93,8 +93,8 @@ async def test_a_file_that_comes_too_slowly_is_refused(
     monkeypatch: pytest.MonkeyPatch, chunks: list[bytes]
 ) -> None:
     """Each byte gives it a little more time, and no longer."""
-    monkeypatch.setattr(upload, "FIRST_SECONDS", 0.1)
-    with pytest.raises(UploadTooSlowError):
+    monkeypatch.setattr(request_body, "FIRST_SECONDS", 0.1)
+    with pytest.raises(RequestTooSlowError):
         async with received(request_of(chunks, pause=0.01), limit=100):
             pass
 
@@ -103,7 +103,7 @@ async def test_a_file_that_comes_steadily_may_take_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What came counts."""
-    monkeypatch.setattr(upload, "FIRST_SECONDS", 0.1)
-    monkeypatch.setattr(upload, "LEAST_BYTES_PER_SECOND", 10)
+    monkeypatch.setattr(request_body, "FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(request_body, "LEAST_BYTES_PER_SECOND", 10)
     async with received(request_of([b"abcdef"] * 5, pause=0.05), limit=100) as file:
         assert len(file.content.read()) == 30

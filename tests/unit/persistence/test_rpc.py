@@ -15,6 +15,7 @@ from shared.errors import AppError, InvalidRequestError, StoreUnavailableError
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
+from shared.shares import StorePlaces
 from tests.support.unit_settings import SECRET_KEY, URL, unit_settings
 
 USER = Caller(user_id=uuid.uuid4(), token="user-token")
@@ -27,7 +28,7 @@ async def store() -> AsyncIterator[Store]:
     """A store over the Data API that respx plays."""
     settings = unit_settings()
     async with create_pool(settings) as pool:
-        yield Store(Clients(settings, pool), timeout=0.2)
+        yield Store(Clients(settings, pool), timeout=0.2, places=StorePlaces(10))
 
 
 async def code_of(store: Store, caller: Caller | None) -> str:
@@ -69,7 +70,7 @@ async def test_a_call_names_the_schema_that_is_set(schema: str) -> None:
     """As the service and as a user: where the project has it under another name."""
     settings = unit_settings(database_schema=schema)
     async with create_pool(settings) as pool:
-        store = Store(Clients(settings, pool), timeout=0.2)
+        store = Store(Clients(settings, pool), timeout=0.2, places=StorePlaces(10))
         with respx.mock:
             route = respx.post(FUNCTION).respond(json={"a": 1})
             for caller in (None, USER):
@@ -82,14 +83,12 @@ async def test_a_call_names_the_schema_that_is_set(schema: str) -> None:
     ("status", "body", "as_user", "as_service"),
     [
         # Our functions' own words.
-        (404, {"code": "PT404", "details": "conversation_not_found"},
-         "conversation_not_found", ...),
-        (404, {"code": "PT404", "details": "message_not_found"}, "message_not_found", ...),
-        (422, {"code": "PT422", "details": "idempotency_key_reused"},
-         "idempotency_key_reused", ...),
-        # A word without our SQLSTATE, or an SQLSTATE without our word, is nobody's.
-        (400, {"code": "P0001", "details": "conversation_not_found"}, "internal_error", ...),
-        (404, {"code": "PT404", "details": "another word"}, "store_unavailable", ...),
+        (404, {"code": "PT404", "message": "Turn not found."}, "turn_not_found", ...),
+        (400, {"code": "PT400", "message": "q has no word."}, "invalid_request", ...),
+        (404, {"code": "PT404", "message": "Nothing of ours."}, "not_found", ...),
+        # A sentence without our SQLSTATE, or an SQLSTATE without our sentence, is nobody's.
+        (400, {"code": "P0001", "message": "Turn not found."}, "internal_error", ...),
+        (422, {"code": "PT422", "message": "Turn not found."}, "store_unavailable", ...),
         # The request's values.
         (400, {"code": "22P02"}, "invalid_request", ...),
         (400, {"code": "22P05"}, "invalid_request", ...),
@@ -147,11 +146,9 @@ async def test_a_call_names_the_schema_that_is_set(schema: str) -> None:
 async def test_every_failure_has_its_meaning(
     store: Store, status: int, body: Any, as_user: str, as_service: Any
 ) -> None:
-    """By our word, then SQLSTATE, then constraint; for the service, only where it differs."""
+    """By what we raised, then SQLSTATE, then constraint; for the service, where it differs."""
     if isinstance(body, dict):
-        is_ours = "details" in body
-        leaky = {"message": "internals", "details": "internals", "hint": "internals"}
-        body = {**leaky, **({"message": "Our own words."} if is_ours else {}), **body}
+        body = {"message": "internals", "details": "internals", "hint": "internals", **body}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     with respx.mock:
         respx.post(FUNCTION).respond(status, content=content)
@@ -161,28 +158,27 @@ async def test_every_failure_has_its_meaning(
 
 async def test_our_functions_own_message_is_shown(store: Store) -> None:
     """It was written to be."""
-    raised = {"code": "PT404", "message": "Gone.", "details": "conversation_not_found"}
+    raised = {"code": "PT409", "message": "Held."}
     with respx.mock:
-        respx.post(FUNCTION).respond(404, json=raised)
-        with pytest.raises(AppError, match=r"^Gone\.$"):
+        respx.post(FUNCTION).respond(409, json=raised)
+        with pytest.raises(AppError, match=r"^Held\.$"):
             await store.call("a_function", {}, caller=USER)
 
 
 @pytest.mark.parametrize(
-    ("word", "hint", "seconds"),
+    ("code", "message", "seconds"),
     [
-        ("too_many_turns", "Try again in 37 seconds.", "37"),
-        ("import_incomplete", None, "2"),
-        ("legal_hold", None, None),
+        ("PT429", "Too many turns. Try again in 37 seconds.", "37"),
+        ("PT503", "The import is gone.", "2"),
+        ("PT409", "A legal hold.", None),
     ],
 )
 async def test_when_to_ask_again_is_what_the_function_says_or_what_the_error_does(
-    store: Store, word: str, hint: str | None, seconds: str | None
+    store: Store, code: str, message: str, seconds: str | None
 ) -> None:
-    """A function without a hint takes nothing away from a 503."""
-    raised = {"code": "PT400", "message": "No.", "details": word, "hint": hint}
+    """A function that says nothing of it takes nothing away from a 503."""
     with respx.mock:
-        respx.post(FUNCTION).respond(400, json=raised)
+        respx.post(FUNCTION).respond(400, json={"code": code, "message": message})
         with pytest.raises(AppError) as caught:
             await store.call("a_function", {}, caller=USER)
     assert caught.value.headers().get("Retry-After") == seconds

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from shared.shares import Places
 from shared.turns.event_budget import MOST_DEBT, EventBudget
 from shared.turns.registry import TurnRegistry
 from tests.support.heart import begun_turn, until
@@ -11,7 +12,7 @@ from tests.support.heart import begun_turn, until
 
 async def budget_of(turns: int, *, in_project: int = 0, per_second: float = 20) -> EventBudget:
     """Return the budget of a process that runs so many of the project's turns."""
-    registry = TurnRegistry(limit=100)
+    registry = TurnRegistry(Places(each=100))
     registry.in_project = in_project
     for _ in range(turns):
         registry.add(await begun_turn(), asyncio.sleep(10_000))

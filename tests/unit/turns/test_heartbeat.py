@@ -15,6 +15,7 @@ from shared.models.turns import ExtendedTurn, ExtendedTurns, TurnExtension
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store
+from shared.shares import Places, StorePlaces
 from shared.turns import heartbeat
 from shared.turns.heartbeat import Heartbeat
 from shared.turns.registry import TurnRegistry
@@ -56,7 +57,7 @@ class LeaseStore:
 
 async def beating(*turns: RunningTurn, store: Any) -> TurnRegistry:
     """Start a heartbeat of one second for these turns."""
-    registry = TurnRegistry(limit=10)
+    registry = TurnRegistry(Places(each=10))
     for turn in turns:
         registry.add(turn, asyncio.sleep(10_000))
     Heartbeat(registry, store, lease_seconds=60, interval=1).start()
@@ -166,7 +167,7 @@ async def test_no_call_grows_without_bound(
 
 async def test_without_a_turn_there_is_no_heartbeat(store: LeaseStore) -> None:
     """It ends with the last turn, and begins with the next one again."""
-    registry = TurnRegistry(limit=10)
+    registry = TurnRegistry(Places(each=10))
     beating = Heartbeat(registry, store, lease_seconds=60, interval=1)  # type: ignore[arg-type]
     for _ in range(2):
         turn = await begun_turn()
@@ -191,7 +192,7 @@ async def test_leases_are_kept_while_everything_else_waits_for_a_connection() ->
             json={"turns": [], "running": 0}
         )
         async with create_pool(settings) as pool, asyncio.TaskGroup() as callers:
-            store = Store(Clients(settings, pool), timeout=10, at_once=2)
+            store = Store(Clients(settings, pool), timeout=10, places=StorePlaces(3))
             for _ in range(4):
                 callers.create_task(store.call("ping", {}, caller=None))
             await beating(await begun_turn(), store=Persistence(store))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.shares import Places
 from shared.turns.live_events import LiveEvents
 from shared.turns.live_reader import GATHER_SECONDS, MAX_DELTA, PIECE_SECONDS
 from shared.turns.registry import TurnRegistry
@@ -21,7 +22,7 @@ class Sending:
     def __init__(
         self, turns: Sequence[RunningTurn], *, events_per_second: float = ROOMY, **options: Any
     ) -> None:
-        self.registry = TurnRegistry(limit=1_000)
+        self.registry = TurnRegistry(Places(each=1_000))
         self.turns = turns
         self.broadcaster = RecordingBroadcaster()
         self.live = LiveEvents(
@@ -288,7 +289,7 @@ async def test_a_realtime_that_hangs_holds_up_no_turn_for_longer_than_its_bound(
 
 async def test_with_its_last_turn_the_sending_ends() -> None:
     """And begins with the next one again."""
-    registry = TurnRegistry(limit=10)
+    registry = TurnRegistry(Places(each=10))
     live = LiveEvents(registry, RecordingBroadcaster(), events_per_second=ROOMY)
     for _ in range(2):
         registry.add(await begun_turn(), asyncio.sleep(1))

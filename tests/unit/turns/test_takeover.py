@@ -8,7 +8,8 @@ import pytest
 from shared.auth.caller import Caller
 from shared.encoding.storable import unescape
 from shared.errors import TurnInProgressError, TurnNotFoundError, UnavailableError
-from shared.turns.follow import POLL_SECONDS, START, Place
+from shared.turns.follow import START, Place
+from shared.turns.watched import POLL_SECONDS
 from tests.support.engines import HangingEngine, ScriptedEngine, TypingEngine
 from tests.support.heart import USER, Process, begin, until
 from tests.support.in_memory_store import InMemoryStore

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pikepdf
 import psutil
@@ -384,7 +385,8 @@ async def test_no_more_than_two_are_made_at_a_time() -> None:
         for message in messages("A"):
             yield message
 
-    held = [asyncio.create_task(render_pdf(a_conversation(), waiting())) for _ in range(2)]
+    users = [a_conversation().model_copy(update={"user_id": uuid4()}) for _ in range(2)]
+    held = [asyncio.create_task(render_pdf(user, waiting())) for user in users]
     await until(lambda: len(children()) == 2)
     with pytest.raises(PdfBusyError) as error:
         await pdf_of("A")

@@ -1,0 +1,139 @@
+"""Turns that another process runs: each is read once for all who wait for it or follow it here."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from shared.auth.caller import Caller
+    from shared.models.turns import TurnRecord
+    from shared.turns.store import TurnStore
+
+POLL_SECONDS: Final = 0.25
+
+
+class WatchedTurn:
+    """A turn as it was last read, with its draft. Only what is new is read, until it is settled."""
+
+    def __init__(self, store: TurnStore, record: TurnRecord) -> None:
+        self.record = record
+        self._store = store
+        self._readers = 0
+        self._settling: TurnRecord | None = None
+        self._failure: Exception | None = None
+        self._read_again = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing reads it any more."""
+        return self._failure is not None
+
+    def enter(self) -> None:
+        """Read for one more."""
+        self._readers += 1
+        self._reading = self._reading or asyncio.create_task(self._keep_reading())
+
+    def leave(self) -> bool:
+        """Read for one less; return whether that was the last one."""
+        self._readers -= 1
+        if not self._readers and self._reading is not None:
+            self._reading.cancel()
+        return not self._readers
+
+    async def following(self) -> TurnRecord:
+        """Wait for the next reading and return it; raise what kept the turn from being read."""
+        if self.record.reply is None:
+            await self._read_again.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self.record
+
+    async def settle(self) -> None:
+        """Settle it as a turn without a worker: once, for all who saw that it is."""
+        if self._settling is not self.record:
+            self._settling = self.record
+            await self._store.settle_expired_turn(
+                self.record.turn.user_id, self.record.conversation.id
+            )
+
+    async def _keep_reading(self) -> None:
+        try:
+            while self.record.reply is None:
+                await asyncio.sleep(POLL_SECONDS)
+                self.record = await self._news()
+                self._notify()
+        except Exception as exc:  # noqa: BLE001 - raised by each who waits for a reading
+            self._failure = exc
+            self._notify()
+
+    def _notify(self) -> None:
+        happened, self._read_again = self._read_again, asyncio.Event()
+        happened.set()
+        if self._failure is not None:
+            self._read_again.set()  # nothing follows
+
+    async def _news(self) -> TurnRecord:
+        seen, turn = self.record, self.record.turn
+        news = await self._store.watch_turn(
+            turn.user_id, turn.id, attempt=turn.attempt, draft_offset=len(seen.draft)
+        )
+        if news.status != "running":
+            return await self._store.load_turn(turn.user_id, turn.id, caller=None)
+        seen_draft = seen.draft if news.attempt == turn.attempt else ""
+        row = {"attempt": news.attempt, "lease_expires_at": news.lease_expires_at}
+        return seen.model_copy(
+            update={
+                "turn": turn.model_copy(update=row),
+                "draft": seen_draft + news.draft_tail,
+                "is_expired": news.is_expired,
+            }
+        )
+
+
+class WatchedTurns:
+    """The turns that are followed in this process and run in others."""
+
+    def __init__(self, store: TurnStore) -> None:
+        self._store = store
+        self._watched: dict[UUID, WatchedTurn] = {}
+        self._loading: dict[tuple[UUID, UUID], asyncio.Task[TurnRecord]] = {}
+
+    async def load(self, user_id: UUID, turn_id: UUID, *, caller: Caller) -> TurnRecord:
+        """Return a turn of this verified user: as it is watched already, or read once for all.
+
+        Raises TurnNotFoundError where the user has none such.
+        """
+        watched = self._watched.get(turn_id)
+        if watched is not None and watched.record.turn.user_id == user_id:
+            return watched.record
+        key = (user_id, turn_id)
+        loading = self._loading.get(key)
+        if loading is None:
+            load = self._store.load_turn(user_id, turn_id, caller=caller)
+            loading = self._loading[key] = asyncio.create_task(load)
+            loading.add_done_callback(lambda task: self._loaded(key, task))
+        return await asyncio.shield(loading)
+
+    @asynccontextmanager
+    async def watching(self, record: TurnRecord) -> AsyncIterator[WatchedTurn]:
+        """Give the turn of this record, which is read for as long as somebody watches it."""
+        turn = self._watched.get(record.turn.id)
+        if turn is None or turn.has_failed:
+            turn = self._watched[record.turn.id] = WatchedTurn(self._store, record)
+        turn.enter()
+        try:
+            yield turn
+        finally:
+            if turn.leave() and self._watched.get(record.turn.id) is turn:
+                del self._watched[record.turn.id]
+
+    def _loaded(self, key: tuple[UUID, UUID], task: asyncio.Task[TurnRecord]) -> None:
+        del self._loading[key]
+        if not task.cancelled():
+            task.exception()  # seen: whoever asked may be gone

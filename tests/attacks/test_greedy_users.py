@@ -1,0 +1,190 @@
+"""One user, or a few strangers, take what they can: another user hardly notices.
+
+Attacker and victim are there at once. The attacker is a process of its own; what it is answered,
+and the victim's figures alone and beside it, are printed: `pytest -s`.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local.stack import Stack
+from tests.support.greedy import Ask, Greed, greedy
+from tests.support.process import FunctionsProcess, begin_and_leave, functions_process
+from tests.support.users import User
+from tests.support.victim import MOST_TIMES, Figures, Victim, assert_hardly_noticed
+
+ROUNDS_ALONE = 8
+ROUNDS_BESIDE = 16
+MOST_BYTES = 300_000_000
+MIB = 1024 * 1024
+EVENTS = {"accept": "text/event-stream"}
+
+# What a conversation of the attacker's holds: many messages that a search finds.
+FILLED = """
+with chat as (
+    insert into conversations (user_id, title) values (%(user)s, 'Full') returning id
+)
+insert into messages (conversation_id, user_id, role, content)
+select chat.id, %(user)s, 'user', repeat('many words of every kind ', 40) || n
+from chat, generate_series(1, %(count)s) as n
+returning conversation_id::text
+"""
+
+
+class Scene:
+    """An attacker and a victim on one process."""
+
+    def __init__(self, server: FunctionsProcess, attacker: User, victim: Victim) -> None:
+        self.server = server
+        self.attacker = attacker
+        self.victim = victim
+
+    async def attack(
+        self, *asks: Ask, at_once: int, rounds: int = ROUNDS_BESIDE, is_stranger: bool = False
+    ) -> tuple[Figures, Figures, Counter[str]]:
+        """Return the victim's figures alone and beside it, and what the attacker was answered."""
+        alone = await self.victim.go_on(ROUNDS_ALONE)
+        token = {} if is_stranger else {"authorization": f"Bearer {self.attacker.token}"}
+        url = f"{self.server.url}/functions/v1"
+        async with greedy(Greed(url, list(asks), at_once, token)) as answered:
+            beside = await self.victim.go_on(rounds)
+        print(f"\n  alone: {alone}\n beside: {beside}\n greedy: {dict(answered)}")  # noqa: T201
+        return alone, beside, answered
+
+
+@asynccontextmanager
+async def scene(
+    stack: Stack, folder: Path, attacker: User, other: User, **settings: str
+) -> AsyncIterator[Scene]:
+    """Have both settle in on a process of their own."""
+    async with AsyncExitStack() as on:
+        server = await on.enter_async_context(functions_process(stack, folder, **settings))
+        victim = Victim(server, other)
+        on.push_async_callback(victim.aclose)
+        await victim.settle_in()
+        yield Scene(server, attacker, victim)
+
+
+def filled_conversation(db: psycopg.Connection, user: User, count: int) -> str:
+    """Store many messages of a user's, and return their conversation."""
+    row = db.execute(FILLED.encode(), {"user": user.id, "count": count}).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+async def test_turns_that_wait_for_a_lock_of_ones_own(
+    stack: Stack, tmp_path: Path, user: User, other_user: User, db: psycopg.Connection
+) -> None:
+    """Sixty on a conversation that is locked, as by bulk inserts over the Data API."""
+    chat = filled_conversation(db, user, 1)
+    async with (
+        scene(stack, tmp_path, user, other_user) as on,
+        await psycopg.AsyncConnection.connect(stack.settings.db_url) as inserting,
+    ):
+        await inserting.execute("select 1 from conversations where id = %s for update", (chat,))
+        ask = Ask("POST", "/mega-mind", {"request": "Hello", "conversationId": chat})
+        alone, beside, answered = await on.attack(ask, at_once=60)
+        await inserting.rollback()
+    assert_hardly_noticed(alone, beside)
+    assert answered["200"] == 0
+
+
+@pytest.mark.parametrize("kind", ["unstored", "streams"])
+async def test_runs_of_the_ai_that_take_long(
+    stack: Stack, tmp_path: Path, user: User, other_user: User, kind: str
+) -> None:
+    """Hundreds at once: sixteen run, and the rest waits or is to come again."""
+    ask = Ask("POST", "/mega-mind", {"request": "Hello", "persistMessages": False})
+    if kind == "streams":
+        ask = Ask("POST", "/mega-mind", {"request": "Hello"}, headers=EVENTS)
+    async with scene(stack, tmp_path, user, other_user, OFFLINE_DELAY="0.02") as on:
+        alone, beside, answered = await on.attack(ask, at_once=256)
+    assert_hardly_noticed(alone, beside)
+    assert answered["200"] > 0
+    assert answered["429"] > 0
+
+
+@pytest.mark.parametrize("kind", ["searches", "exports"])
+async def test_what_reads_much(
+    stack: Stack, tmp_path: Path, user: User, other_user: User, db: psycopg.Connection, kind: str
+) -> None:
+    """Eighty searches at once, or as many exports."""
+    filled_conversation(db, user, 3_000)
+    ask = {
+        "searches": Ask("GET", "/search-messages?q=words%20kind%20-absent"),
+        "exports": Ask("GET", "/export-account"),
+    }[kind]
+    async with scene(stack, tmp_path, user, other_user) as on:
+        alone, beside, answered = await on.attack(ask, at_once=80)
+    assert_hardly_noticed(alone, beside)
+    assert answered["429"] > 0
+
+
+async def test_followers_of_a_turn_with_a_large_request(
+    stack: Stack, tmp_path: Path, user: User, other_user: User
+) -> None:
+    """Fifty, of one that runs in another process: it is read once for all."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    slow = {"OFFLINE_DELAY": "5", "DRAIN_SECONDS": "0.1"}
+    async with (
+        functions_process(stack, elsewhere, **slow) as running,
+        scene(stack, tmp_path, user, other_user) as on,
+    ):
+        turn = await begin_and_leave(running, user, "x" * 1_900_000)
+        ask = Ask("GET", f"/mega-mind?turnId={turn}")
+        alone, beside, _ = await on.attack(ask, at_once=50)
+    assert_hardly_noticed(alone, beside)
+    assert beside.worst < max(1, MOST_TIMES * alone.worst)
+    assert beside.most_bytes < MOST_BYTES
+
+
+async def test_strangers_who_ask_for_deep_health(
+    stack: Stack, tmp_path: Path, user: User, other_user: User
+) -> None:
+    """Three hundred connections, without a token."""
+    async with scene(stack, tmp_path, user, other_user) as on:
+        ask = Ask("GET", "/health?deep=1")
+        alone, beside, answered = await on.attack(ask, at_once=300, is_stranger=True)
+    assert_hardly_noticed(alone, beside)
+    assert answered["200"] > 0
+
+
+ENDPOINTS = (
+    "mega-mind", "cancel-turn", "load-conversation", "conversations", "export-conversation",
+    "export-account", "conversation-analytics", "erase-account", "search-messages",
+)  # fmt: skip
+BODIES = {
+    "lists": ("", "[[],", ""),
+    "objects": ("", '{"a":{},"b":', ""),
+    "one object": ("{", '"k":0,', '"z":0}'),
+    "strings": ("[", '"s",', '"s"]'),
+    "a deep one": ("", "[", ""),
+    "digits": ('{"request":', "1", "}"),
+    "escapes": ('{"projectId":"x","request":"', "\\u0041", '"}'),
+    "surrogates": ('{"projectId":"x","request":"', "\\ud83d\\ude00", '"}'),
+    "spaces": ('{"projectId":"x","request":"', " ", '"}'),
+    "words": ('{"projectId":"x","request":"', "word ", '"}'),
+}
+
+
+async def test_hostile_bodies(stack: Stack, tmp_path: Path, user: User, other_user: User) -> None:
+    """Seven MiB of each kind, to every endpoint that reads a body, several at a time."""
+    asks = [
+        Ask(
+            "POST", f"/{name}", before=before, piece=piece, times=7 * MIB // len(piece), after=after
+        )
+        for name in ENDPOINTS
+        for before, piece, after in BODIES.values()
+    ]
+    async with scene(stack, tmp_path, user, other_user) as on:
+        alone, beside, answered = await on.attack(*asks, at_once=8, rounds=3 * ROUNDS_BESIDE)
+    assert_hardly_noticed(alone, beside)
+    assert answered["400"] > 0
+    assert beside.worst < max(1, MOST_TIMES * alone.worst)
+    assert beside.most_bytes < MOST_BYTES
