@@ -64,7 +64,7 @@ def test_a_row_has_the_value_of_what_it_names(name: str, row: str) -> None:
     if value is None:
         assert "off by default" in row
         return
-    numbers = set(re.findall(r"(?<![\w,.])[\d,.]*\d(?: [KMG]iB)?(?![\w,])", row))
+    numbers = set(re.findall(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?: [KMG]iB)?(?!\w)", row))
     assert written(value) & numbers
 
 
