@@ -144,25 +144,37 @@ async def test_all_at_once_stays_within_the_pool_and_no_call_fails(
     assert counts_of(db, deleter.user) == counts_of(db, eraser.user) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("pool_wait_seconds", "store_timeout"),
+    [pytest.param(0.1, 8, id="refused"), pytest.param(60, 2, id="given up")],
+)
 async def test_a_pool_without_a_place_is_a_503_that_the_same_key_heals(
-    stack: Stack, user: User, db: psycopg.Connection
+    stack: Stack,
+    user: User,
+    db: psycopg.Connection,
+    pool_wait_seconds: float,
+    store_timeout: float,
 ) -> None:
-    """Others of the project hold all ten: nothing is stored then, nor later, but by the retry."""
+    """Others of the project hold all ten: of a call that is refused, and of one that goes on later.
+
+    Whatever became of it, the retry is one turn with it.
+    """
     key = {"idempotency-key": uuid.uuid4().hex}
-    async with hosted_gateway(stack, pool_wait_seconds=0.1) as gateway:
-        settings = settings_for(stack, supabase_url=gateway.url)
+    hello: dict[str, Any] = {"json": {"request": "Hello"}, "headers": key}
+    async with hosted_gateway(stack, pool_wait_seconds=pool_wait_seconds) as gateway:
+        settings = settings_for(stack, supabase_url=gateway.url, store_timeout=store_timeout)
         async with bundle(settings, token=user.token) as client:
             for _ in range(gateway.connections):
                 await gateway.pool.acquire()
-            refused = await client.post("/mega-mind", json={"request": "Hello"}, headers=key)
+            refused = await client.post("/mega-mind", **hello)
+            before = counts_of(db, user)
             for _ in range(gateway.connections):
                 gateway.pool.release()
-            before = counts_of(db, user)
-            answer = await client.post("/mega-mind", json={"request": "Hello"}, headers=key)
+            await Visitor(client, user).ask("POST", "/mega-mind", **hello)
+        await gateway.settle()
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
     assert int(refused.headers["retry-after"]) > 0
     assert before == (0, 0, 0)
-    assert answer.status_code == 200
     assert counts_of(db, user) == (1, 2, 1)
 
 
