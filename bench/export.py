@@ -9,20 +9,17 @@ account, against as many bare inserts in one transaction.
 import argparse
 import io
 import json
-import shutil
 import time
 import uuid
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import mkdtemp
 
 import httpx
 import psutil
 import psycopg
 
 from local.stack import Stack
-from tests.support.stack import settings_in
+from tests.support.stack import running_stack
 
 MEGABYTE = 1024 * 1024
 CHARS = 2000
@@ -55,15 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--messages", type=int, default=10_000)
     messages = parser.parse_args().messages
-    home = Path(mkdtemp(prefix="message-persistence-bench-"))
-    stack = Stack(settings_in(home), with_seed=False)
-    try:
-        stack.up()
-        with psycopg.connect(stack.settings.db_url, autocommit=True) as db:
-            measure(stack, db, messages)
-    finally:
-        stack.down()
-        shutil.rmtree(home, ignore_errors=True)
+    with running_stack() as stack, psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+        measure(stack, db, messages)
 
 
 def measure(stack: Stack, db: psycopg.Connection, messages: int) -> None:

@@ -1,8 +1,10 @@
 """Takes conversations in: our own JSON, a list of messages, or what other systems give out."""
 
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from shared.http.dependencies import CurrentCaller, CurrentContainer, GivenKey
 from shared.http.routing import EndpointRouter
@@ -10,18 +12,21 @@ from shared.http.sse import event_stream, wants_events
 from shared.http.upload import received
 from shared.imports.schema import REQUEST_BODY
 from shared.models.base import PlainUuid
-from shared.models.transfers import ImportReport
+from shared.models.transfers import ImportProgress, ImportReport
 
 router = EndpointRouter("import-conversation")
 
 Accept = Annotated[str | None, Header(include_in_schema=False)]
-STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}},
+    202: {"model": ImportProgress, "description": "It takes longer: send the same again."},
+}
 
 
 @router.post(
     "",
     response_model=ImportReport,
-    responses=STREAM,
+    responses=RESPONSES,
     openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def import_conversation(
@@ -31,20 +36,34 @@ async def import_conversation(
     key: GivenKey,
     user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None,
     accept: Accept = None,
-) -> ImportReport | Response:
-    """Take all that a file holds, or nothing, and say what was taken, has grown, or was skipped.
+) -> Response:
+    """Take what a file holds, and say what was taken, has grown, or was skipped.
 
     Importing a file again adds nothing: it is known by what it says it is, a plain list by its
-    Idempotency-Key or else by its content. As a stream: `progress {done, total}` in messages, then
-    `done` with the report, or `error`. A client that goes away before `done` may have imported
-    nothing: send the file again. A user sends one file at a time.
+    Idempotency-Key or else by its content. As a stream: `progress {done, total}` in messages, both
+    0 while the file is read, then `done` with the report, or `error`. As JSON: the report, or 202
+    with the progress where that takes longer than 45 seconds. The same file with the same key goes
+    on where it stopped, for an hour; with an Idempotency-Key its report comes again, too. A user
+    sends one file at a time.
     """
     owner = caller.acting_for(user_id)
-    async with (
-        container.shares.uploads.taken_by(owner),
-        received(request, limit=container.settings.max_import_bytes) as upload,
-    ):
-        job = await container.importer.read(
-            upload.content, is_zip=upload.is_zip, user_id=owner, caller=caller, key=key
+    importer = container.importer
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(container.shares.uploads.taken_by(owner))
+        upload = await held.enter_async_context(
+            received(request, limit=container.settings.max_import_bytes)
         )
-    return event_stream(job.events()) if wants_events(accept) else await job.run()
+        job = importer.begin(
+            upload.content,
+            is_zip=upload.is_zip,
+            user_id=owner,
+            caller=caller,
+            key=key,
+            until_read=held.pop_all(),
+        )
+    if wants_events(accept):
+        return event_stream(job.events())
+    last = await job.run()
+    if last.name == "done":
+        return Response(last.data, media_type="application/json")
+    return JSONResponse(last.data, status_code=202, headers={"Retry-After": "1"})

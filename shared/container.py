@@ -18,8 +18,6 @@ from shared.shares import Shares
 if TYPE_CHECKING:
     import asyncio
 
-    from httpx import AsyncClient
-
     from shared.ai.protocol import Engine, Summariser
     from shared.imports.importer import Importer
     from shared.turns.runner import TurnRunner
@@ -46,8 +44,13 @@ class Container:
         jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
         self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
         self.shares = Shares(settings)
-        self.persistence = self._persistence_over(self.http, settings)
-        self._patient_pools: list[AsyncClient] = []
+        self.persistence = Persistence(
+            Store(
+                Clients(settings, self.http),
+                timeout=settings.store_timeout,
+                places=self.shares.calls,
+            )
+        )
         self.health = StoreHealth(self.persistence)
 
     @cached_property
@@ -68,24 +71,10 @@ class Container:
 
     @cached_property
     def importer(self) -> Importer:
-        """The importer of files, whose calls to the store may take longer than others."""
+        """The importer of files."""
         from shared.imports.importer import Importer
 
-        return Importer(
-            self._persistence_within(self.settings.import_timeout),
-            max_bytes=self.settings.max_import_bytes,
-        )
-
-    def _persistence_within(self, timeout: float) -> Persistence:
-        patient = self.settings.model_copy(update={"store_timeout": timeout})
-        pool = create_pool(patient)
-        self._patient_pools.append(pool)
-        return self._persistence_over(pool, patient)
-
-    def _persistence_over(self, pool: AsyncClient, settings: Settings) -> Persistence:
-        """Return the store; whatever the deadline, a process has one count of calls to it."""
-        clients = Clients(settings, pool)
-        return Persistence(Store(clients, timeout=settings.store_timeout, places=self.shares.calls))
+        return Importer(self.persistence, max_bytes=self.settings.max_import_bytes)
 
     @cached_property
     def summaries(self) -> Summaries:
@@ -111,8 +100,7 @@ class Container:
             deadline = time.monotonic() + self.settings.drain_seconds
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
-        for pool in (*self._patient_pools, self.http):
-            await pool.aclose()
+        await self.http.aclose()
 
 
 def _configured_engine(settings: Settings) -> Engine:

@@ -17,6 +17,7 @@ AppError
 ├── RequestTooSlowError 408
 ├── TurnInProgressError 409
 ├── LegalHoldError 409
+├── ImportIncompleteError 409
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
@@ -30,7 +31,6 @@ AppError
 ├── PdfNotInstalledError 501
 └── UnavailableError 503
     ├── ImportBusyError
-    ├── ImportIncompleteError
     ├── PdfBusyError
     ├── SchemaBehindError
     ├── SchemaNotServedError
@@ -188,6 +188,13 @@ class LegalHoldError(AppError):
     status = 409
 
 
+class ImportIncompleteError(AppError):
+    """What was imported of the file so far has been removed meanwhile; nothing more is taken."""
+
+    code = "import_incomplete"
+    status = 409
+
+
 class PayloadTooLargeError(AppError):
     """The request body is too large."""
 
@@ -313,12 +320,6 @@ class ImportBusyError(UnavailableError):
 
     code = "import_busy"
     seconds = 10
-
-
-class ImportIncompleteError(UnavailableError):
-    """The import could not be completed, and nothing was imported; send the file again."""
-
-    code = "import_incomplete"
 
 
 class ReplyNotStoredError(UnavailableError):

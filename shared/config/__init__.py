@@ -184,9 +184,6 @@ class Settings(BaseSettings):
     max_import_bytes: int = Field(
         default=64 * 1024 * 1024, gt=0, description="Largest file that import-conversation takes."
     )
-    import_timeout: Seconds = Field(
-        default=120, description="Deadline of the call that commits an import."
-    )
     cors_origins: Listed = Field(
         default=("*",), description="Origins that browsers may call from, separated by commas."
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.exports.account import account_zip
+from shared.exports.account import account_zip, part_bytes
 from shared.exports.download import Download
 from shared.exports.filenames import conversation_name
 from shared.exports.json_document import json_document
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shared.models.transfers import ExportFormat
     from shared.persistence import Persistence
 
-__all__ = ["Download", "account_zip", "export_conversation"]
+__all__ = ["Download", "account_zip", "export_conversation", "part_bytes"]
 
 MEDIA_TYPES: dict[ExportFormat, str] = {
     "json": "application/json",

@@ -18,12 +18,20 @@ class Download:
     media_type: str
     name: str
     chunks: AsyncIterator[bytes]
+    following: str | None = None  # the query of the part that comes after this one
 
     @classmethod
-    async def begun(cls, chunks: AsyncIterator[bytes], *, media_type: str, name: str) -> Download:
+    async def begun(
+        cls,
+        chunks: AsyncIterator[bytes],
+        *,
+        media_type: str,
+        name: str,
+        following: str | None = None,
+    ) -> Download:
         """Return a download whose first bytes were made: what fails before them can be said."""
         first = await anext(chunks, b"")
-        return cls(media_type, name, _chain(first, chunks))
+        return cls(media_type, name, _chain(first, chunks), following)
 
 
 async def _chain(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -32,6 +32,11 @@ class Snapshot:
     caller: Caller
     tally: Tally = field(default_factory=Tally)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the first page has all of its messages."""
+        return len(self.first_page) >= self.conversation.last_seq
+
     async def messages(self) -> AsyncIterator[MessageExport]:
         """Yield each message in order; may be called more than once.
 

@@ -146,7 +146,7 @@ def _Cors(app: ASGIApp, settings: Callable[[], Settings]) -> CORSMiddleware:  # 
         allow_origins=settings().cors_origins,
         allow_methods=[*METHODS, "OPTIONS"],
         allow_headers=CORS_HEADERS,
-        expose_headers=["x-request-id", "retry-after", "content-disposition"],
+        expose_headers=["x-request-id", "retry-after", "content-disposition", "link"],
         max_age=600,
     )
 

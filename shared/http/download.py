@@ -17,11 +17,10 @@ HEADERS = {"X-Accel-Buffering": "no"}
 
 def file_response(download: Download) -> StreamingResponse:
     """Return the response that sends a file. Where making it fails, the transfer is broken off."""
-    return StreamingResponse(
-        download.chunks,
-        media_type=download.media_type,
-        headers={**HEADERS, "Content-Disposition": content_disposition(download.name)},
-    )
+    headers = {**HEADERS, "Content-Disposition": content_disposition(download.name)}
+    if download.following:
+        headers["Link"] = f'<?{download.following}>; rel="next"'
+    return StreamingResponse(download.chunks, media_type=download.media_type, headers=headers)
 
 
 def content_disposition(name: str) -> str:

@@ -32,8 +32,8 @@ class StreamEvent(Protocol):
         """Return the event's name."""
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Return what it says."""
+    def data(self) -> dict[str, Any] | str:
+        """Return what it says, or that as JSON."""
 
     @property
     def place(self) -> object:
@@ -72,7 +72,8 @@ async def _with_keepalive(events: AsyncIterator[StreamEvent]) -> AsyncIterator[b
         if event is None:
             return
         place = None if event.place is None else str(event.place)
-        encoded = format_sse_event(event=event.name, id=place, data_str=json.dumps(event.data))
+        data = event.data if isinstance(event.data, str) else json.dumps(event.data)
+        encoded = format_sse_event(event=event.name, id=place, data_str=data)
         for start in range(0, len(encoded), CHUNK_BYTES):  # as fast as the client reads it
             yield encoded[start : start + CHUNK_BYTES]
 

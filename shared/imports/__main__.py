@@ -7,6 +7,7 @@ Its standard error says in the end what was found, or what is wrong with the fil
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import threading
@@ -20,29 +21,23 @@ from shared.models.transfers import ImportFault, ReadFile, ReadingTask
 
 STACK_BYTES = 256 * 1024 * 1024  # LibreChat nests each message in the one before
 RECURSION = 30_000
-MAX_RESULT_BYTES = 16 * 1024 * 1024  # which the serving process holds, many times their size
 
 
 def read(task: ReadingTask) -> ReadFile:
     """Read the upload and say what it held."""
     reader = FileReader(limit=task.limit, now=datetime.now(UTC), user_id=task.user_id, key=task.key)
-    try:
-        reads = reader.read(sys.stdin.buffer, is_zip=task.is_zip)
-        found = write_parts(reads, sys.stdout.buffer, by=task.by)
-    except (InvalidImportError, ChecksumMismatchError) as exc:
-        return ReadFile(error=ImportFault(code=exc.code, message=exc.message, details=exc.details))
+    with open(sys.stdin.fileno(), "rb") as upload:  # noqa: PTH123 - it has no path
+        digest = hashlib.file_digest(upload, "sha256").hexdigest()
+        upload.seek(0)
+        try:
+            reads = reader.read(upload, is_zip=task.is_zip)
+            found = write_parts(reads, sys.stdout.buffer, by=task.by)
+        except (InvalidImportError, ChecksumMismatchError) as exc:
+            fault = ImportFault(code=exc.code, message=exc.message, details=exc.details)
+            return ReadFile(error=fault)
     sys.stdout.flush()
-    return ReadFile(conversations=found)
-
-
-def result_of(found: ReadFile) -> str:
-    """Return what was found as JSON, or that it is too much."""
-    result = found.model_dump_json(exclude_defaults=True)
-    if len(result.encode()) <= MAX_RESULT_BYTES:
-        return result
-    error = InvalidImportError("The file has more to report than one may. Send it in parts.")
-    fault = ImportFault(code=error.code, message=error.message)
-    return ReadFile(error=fault).model_dump_json(exclude_defaults=True)
+    found.digest = digest
+    return found
 
 
 def main() -> None:
@@ -54,7 +49,7 @@ def main() -> None:
     results: list[str] = []
 
     def work() -> None:
-        results.append(result_of(read(task)))
+        results.append(read(task).model_dump_json())
 
     threading.excepthook = lambda failed: sandbox.name_only(failed.exc_type)
     reading = threading.Thread(target=work)

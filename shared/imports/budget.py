@@ -7,7 +7,7 @@ from typing import IO, Final
 from shared.encoding.scan import JsonScan
 from shared.errors import InvalidImportError
 
-MAX_VALUES: Final = 12_000_000  # of a file; a conversation has about thirty for each message
+MAX_VALUES: Final = 24_000_000  # of a file: metadata may be nothing but small values
 MAX_DEPTH: Final = 4_000  # LibreChat nests each message in the one before
 CHUNK_BYTES: Final = 256 * 1024
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from shared.encoding.strict import JsonRules, decoder
+from shared.encoding.strict import STORED, JsonRules, decoder
 from shared.errors import InvalidImportError
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def _items(text: _Text) -> Iterator[Entry]:
             text.skip(1)
         if separator != "]":
             raise text.broken(-1)
-    if text.next_character():
-        raise text.broken(0)
+    yield from _lines(text)  # other lists, where each line is one
 
 
 def _lines(text: _Text) -> Iterator[Entry]:
@@ -134,10 +133,11 @@ class _Text:
             except RecursionError:
                 raise InvalidImportError("The file is nested too deep.") from None
             except json.JSONDecodeError as exc:
+                offset = exc.pos - self._at  # before more is read, which moves both
                 is_near_the_end = exc.pos >= len(self._text) - LONGEST_TOKEN
                 may_go_on = is_near_the_end or exc.msg.startswith("Unterminated")
                 if not may_go_on or not self._more():
-                    raise self.broken(exc.pos - self._at, exc.msg) from None
+                    raise self.broken(offset, exc.msg) from None
                 continue
             if end < len(self._text) or not self._more():
                 self._begun, self._at = self._at, end
@@ -177,7 +177,7 @@ class _Text:
 RULES: Final = JsonRules(
     subject="file",
     error=InvalidImportError,
-    max_digits=16_000,  # within what jsonb holds
+    max_digits=STORED.max_digits,  # whatever our own export has
     is_exact=True,
 )
 STRICT: Final = decoder(RULES)

@@ -1,15 +1,18 @@
-"""Writes what was read as parts of a bounded size, in the shape that the store takes."""
+"""Writes what was read as parts of a bounded size, each a line, in the shape that the store takes.
+
+A line holds the pieces of conversations that are taken by one call, and what the report will say of
+the conversations that end with it. One that fits in a part is one piece.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import IO, TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from shared.encoding.canonical import canonical
 from shared.errors import ChecksumMismatchError, InvalidImportError
 from shared.imports.reading import Rejected
-from shared.models.transfers import ReadConversation
+from shared.models.transfers import ReadConversation, ReadFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,33 +23,119 @@ if TYPE_CHECKING:
 
 MAX_CONVERSATIONS: Final = 50_000
 MAX_MESSAGES: Final = 500_000
+MAX_REPORT_CHARS: Final = 16 * 1024 * 1024  # which the serving process holds
+# What the store takes in well under a second on a quiet machine.
 PART_MESSAGES: Final = 1000
 PART_CHARS: Final = 1_000_000
+PART_CONVERSATIONS: Final = 250
+IDENTITY: Final = ("source", "id", "checksum", "conversationId")  # of `imported`
 
 
-def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str) -> list[ReadConversation]:
-    """Write each part as a line; return what became of each conversation.
+def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str) -> ReadFile:
+    """Write each part as a line; return what they hold in all.
 
     Raises InvalidImportError or ChecksumMismatchError where there is nothing to take.
     """
-    part = _Part(target)
-    found: list[ReadConversation] = []
+    writer = _Writer(target, by)
     first_error: InvalidImportError | ChecksumMismatchError | None = None
     for read in reads:
         if isinstance(read, Rejected):
             first_error = first_error or read.error
-            found.append(ReadConversation(title=read.title, reason=read.reason))
+            writer.add_read(ReadConversation(title=read.title, reason=read.reason))
         else:
-            found.append(_write(read, part, by))
-        _require_bounds(found, part.count)
-    if all(one.source is None for one in found):
+            writer.add(read)
+    if not writer.found.sources:
         raise first_error or InvalidImportError("There is no conversation in the file.")
-    part.end()
-    return found
+    writer.end()
+    return writer.found
 
 
-def _write(conversation: ParsedConversation, part: _Part, by: str) -> ReadConversation:
-    read = ReadConversation(
+class _Writer:
+    """The part that is being filled, and what all of them hold."""
+
+    def __init__(self, target: IO[bytes], by: str) -> None:
+        self.found = ReadFile()
+        self._target = target
+        self._by = by
+        self._conversations = 0
+        self._report_chars = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pieces: list[dict[str, Any]] = []
+        self._reads: list[dict[str, Any]] = []
+        self._messages = 0
+        self._chars = 0
+
+    def add(self, conversation: ParsedConversation) -> None:
+        """Write a conversation, whole in one part where it fits in one."""
+        self.found.sources = sorted({*self.found.sources, conversation.source})
+        read = _read_of(conversation)
+        if not conversation.messages and not conversation.is_exact:
+            read.reason = "empty"
+        else:
+            read.place = self._conversations
+            self._add_pieces(conversation)
+        self.add_read(read)
+
+    def _add_pieces(self, conversation: ParsedConversation) -> None:
+        header = _header(conversation, self._by)
+        rows = [row_of(message) for message in conversation.messages]
+        chars = len(header["metadata"]) + sum(map(_chars_in, rows))
+        if len(self._pieces) >= PART_CONVERSATIONS or not self._has_room(len(rows), chars):
+            self.end()
+        piece = self._piece(header, 1)
+        for seq, row in enumerate(rows, 1):
+            if piece["messages"] and not self._has_room(1, _chars_in(row)):
+                piece["is_last"] = False
+                self.end()
+                piece = self._piece(_identity_of(header), seq)
+            piece["messages"].append(row)
+            self._messages += 1
+            self._chars += _chars_in(row)
+        self.found.messages += len(rows)
+
+    def _has_room(self, messages: int, chars: int) -> bool:
+        return self._messages + messages <= PART_MESSAGES and self._chars + chars <= PART_CHARS
+
+    def _piece(self, header: dict[str, Any], first: int) -> dict[str, Any]:
+        piece = {
+            "place": self._conversations,
+            "first": first,
+            "is_last": True,
+            "conversation": header,
+            "messages": [],
+        }
+        self._pieces.append(piece)
+        self._chars += len(header["metadata"])
+        return piece
+
+    def add_read(self, read: ReadConversation) -> None:
+        """Note what the report will say of a conversation, with the part that it ends with."""
+        self._reads.append(read.model_dump(mode="json", exclude_defaults=True))
+        self._conversations += 1
+        self._report_chars += len(read.model_dump_json(exclude_defaults=True))
+        if self._conversations > MAX_CONVERSATIONS or self.found.messages > MAX_MESSAGES:
+            raise InvalidImportError(
+                f"The file holds more than {MAX_CONVERSATIONS} conversations"
+                f" or {MAX_MESSAGES} messages."
+            )
+        if self._report_chars > MAX_REPORT_CHARS:
+            raise InvalidImportError("The file has more to report than one may. Send it in parts.")
+        if len(self._reads) >= PART_MESSAGES:
+            self.end()
+
+    def end(self) -> None:
+        """Write the part, if anything is in it."""
+        if self._pieces or self._reads:
+            line = {"pieces": self._pieces, "reads": self._reads, "messages": self._messages}
+            self._target.write(json.dumps(line).encode() + b"\n")
+            self.found.parts += bool(self._pieces)
+        self._begin()
+
+
+def _read_of(conversation: ParsedConversation) -> ReadConversation:
+    return ReadConversation(
         source=conversation.source,
         source_id=conversation.source_id,
         original_id=conversation.provenance.get("conversationId"),
@@ -56,21 +145,12 @@ def _write(conversation: ParsedConversation, part: _Part, by: str) -> ReadConver
         left_out=dict(conversation.left_out.most_common(50)),
         kept=dict(conversation.kept.most_common(50)),
     )
-    if not conversation.messages and not conversation.is_exact:
-        read.reason = "empty"
-        return read
-    read.id = uuid4()
-    part.begin(_header(str(read.id), conversation, by))
-    for message in conversation.messages:
-        part.add(row_of(str(read.id), message))
-    return read
 
 
-def _header(conversation_id: str, conversation: ParsedConversation, by: str) -> dict[str, Any]:
+def _header(conversation: ParsedConversation, by: str) -> dict[str, Any]:
     messages = conversation.messages
     newest = messages[-1].at if messages else conversation.created_at
     return {
-        "id": conversation_id,
         "project_id": conversation.project_id and str(conversation.project_id),
         "title": conversation.title,
         "metadata": canonical(conversation.metadata),
@@ -87,10 +167,20 @@ def _header(conversation_id: str, conversation: ParsedConversation, by: str) -> 
     }
 
 
-def row_of(conversation_id: str, message: ParsedMessage) -> dict[str, Any]:
+def _identity_of(header: dict[str, Any]) -> dict[str, Any]:
+    """Return as much of a header as the pieces after the first need."""
+    imported = header["imported"]
+    return {
+        "metadata": "{}",
+        "last_seq": header["last_seq"],
+        "updated_at": header["updated_at"],
+        "imported": {name: imported[name] for name in IDENTITY if name in imported},
+    }
+
+
+def row_of(message: ParsedMessage) -> dict[str, Any]:
     """Return a message as the store takes it."""
     return {
-        "conversation_id": conversation_id,
         "role": message.role,
         "content": message.content,
         "generated_code": message.generated_code,
@@ -99,43 +189,9 @@ def row_of(conversation_id: str, message: ParsedMessage) -> dict[str, Any]:
     }
 
 
+def _chars_in(row: dict[str, Any]) -> int:
+    return len(row["content"]) + len(row["metadata"]) + len(row["generated_code"] or "")
+
+
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
-
-
-def _require_bounds(found: list[ReadConversation], messages: int) -> None:
-    if len(found) > MAX_CONVERSATIONS or messages > MAX_MESSAGES:
-        raise InvalidImportError(
-            f"The file holds more than {MAX_CONVERSATIONS} conversations"
-            f" or {MAX_MESSAGES} messages."
-        )
-
-
-class _Part:
-    """What goes to the store in one call; a conversation may go over several."""
-
-    def __init__(self, target: IO[bytes]) -> None:
-        self.count = 0
-        self._target = target
-        self._conversations: list[dict[str, Any]] = []
-        self._messages: list[dict[str, Any]] = []
-        self._chars = 0
-
-    def begin(self, header: dict[str, Any]) -> None:
-        if self._chars >= PART_CHARS:
-            self.end()
-        self._conversations.append(header)
-        self._chars += len(header["metadata"]) + len(header["title"])
-
-    def add(self, row: dict[str, Any]) -> None:
-        if len(self._messages) >= PART_MESSAGES or self._chars >= PART_CHARS:
-            self.end()
-        self._messages.append(row)
-        self._chars += len(row["content"]) + len(row["metadata"]) + len(row["generated_code"] or "")
-        self.count += 1
-
-    def end(self) -> None:
-        if self._conversations or self._messages:
-            part = {"conversations": self._conversations, "messages": self._messages}
-            self._target.write(json.dumps(part).encode() + b"\n")
-        self._conversations, self._messages, self._chars = [], [], 0

@@ -1,4 +1,4 @@
-"""Has a file read in a process of its own, and hands on what it wrote."""
+"""Has a file read in a process of its own, and hands on what it wrote, a part at a time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from shared.models.transfers import ReadFile
 from shared.sandbox import ran_out_of_memory, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
-    from shared.models.transfers import ReadConversation, ReadingTask
+    from shared.models.transfers import ReadingTask
 
 log = structlog.get_logger(__name__)
 
@@ -27,14 +27,14 @@ TOO_MUCH: Final = "The file takes more time or memory to read than an import may
 
 
 class ReadUpload:
-    """What a file held: each conversation by name, and their rows in parts, on disk."""
+    """What a file held: how much that is, and its parts, on disk."""
 
-    def __init__(self, conversations: list[ReadConversation], parts: IO[bytes]) -> None:
-        self.conversations = conversations
+    def __init__(self, found: ReadFile, parts: IO[bytes]) -> None:
+        self.found = found
         self._parts = parts
 
-    async def parts(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield the parts, each as stage_import takes it."""
+    async def parts(self) -> AsyncGenerator[dict[str, Any]]:
+        """Yield the parts, each with its pieces and what is to be reported."""
         with self._parts:
             self._parts.seek(0)
             while line := await asyncio.to_thread(self._parts.readline):
@@ -59,13 +59,13 @@ async def read_upload(upload: IO[bytes], task: ReadingTask) -> ReadUpload:
             ) as process,
         ):
             _, last_words = await process.communicate()
-        read = await asyncio.to_thread(_result, process.returncode or 0, last_words)
+        found = _result(process.returncode or 0, last_words)
     except BaseException as exc:
         parts.close()
         if isinstance(exc, TimeoutError):
             raise InvalidImportError(TOO_MUCH) from None
         raise
-    return ReadUpload(read.conversations, parts)
+    return ReadUpload(found, parts)
 
 
 def _result(status: int, last_words: bytes) -> ReadFile:

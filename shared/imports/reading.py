@@ -79,6 +79,8 @@ class FileReader:
                         budget.take(file)
                     readable.append(source)
                 except UnreadableEntryError as exc:
+                    if source.name is None:
+                        raise
                     yield Rejected(source.name or "", exc)
             for source in readable:
                 yield from self._file(source)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import zipfile
 import zlib
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
 from shared.errors import InvalidImportError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 MAX_ENTRIES: Final = 250_000  # our own zip of an account has two for each conversation
-MAX_RATIO: Final = 200  # text deflates to a tenth, or a fiftieth where it repeats itself
-SMALL: Final = 16 * 1024 * 1024  # for less than that no ratio is bad: a log may repeat one line
 ENTRY_MARK: Final = b"PK\x01\x02"
 WANTED: Final = re.compile(r"(?:.*/)?[^/.][^/]*\.(?:json|jsonl|ndjson|zip)", re.IGNORECASE)
 UNREADABLE: Final = (
@@ -50,9 +49,25 @@ def sources_in(upload: IO[bytes], *, is_zip: bool) -> Iterator[list[Source]]:
         raise InvalidImportError("The file is not a zip that can be read.") from None
 
 
-def _from_start(upload: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+@contextmanager
+def _from_start(upload: IO[bytes]) -> Iterator[IO[bytes]]:
     upload.seek(0)
-    return nullcontext(upload)
+    with _as_utf8(upload) as file:
+        yield file
+
+
+@contextmanager
+def _as_utf8(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Give a file whose mark says that it is UTF-16 as UTF-8."""
+    mark = file.read(len(codecs.BOM_UTF16))
+    file.seek(0)
+    if mark not in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        yield file
+        return
+    try:
+        yield cast("IO[bytes]", codecs.EncodedFile(file, "utf-8", "utf-16"))
+    except UnicodeError:
+        raise UnreadableEntryError("The file is not UTF-16, as its first bytes say.") from None
 
 
 def _require_few_entries(upload: IO[bytes]) -> None:
@@ -73,9 +88,6 @@ def _chosen(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     ]
     if not chosen:
         raise InvalidImportError("There is no JSON file in the zip.")
-    for entry in chosen:
-        if entry.file_size > max(SMALL, entry.compress_size * MAX_RATIO):
-            raise InvalidImportError("The zip inflates to far more than a file of text does.")
     return sorted(chosen, key=lambda entry: entry.filename)
 
 
@@ -88,8 +100,8 @@ def _opened(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[IO[byte
     if _path(entry).lower().endswith(".zip"):
         raise UnreadableEntryError("A zip in the zip is not read: send it by itself.")
     try:
-        with opened.open(entry) as file:
-            yield file
+        with opened.open(entry) as file, _as_utf8(file) as utf8:
+            yield utf8
     except UNREADABLE:
         raise UnreadableEntryError from None
 

@@ -60,11 +60,15 @@ class ExportConversationRequest(RequestBody):
 
 
 class ExportAccountRequest(RequestBody):
-    """Whose account: with a user's token their own, with the service key anyone's."""
+    """Whose account: with a user's token their own, with the service key anyone's.
+
+    `after` is the place that the part before names.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": {}})
 
     user_id: PlainUuid | None = None
+    after: PlainUuid | None = None
 
 
 class TurnExport(BaseModel):
@@ -95,10 +99,17 @@ class ExportPage(BaseModel):
     messages: list[MessageExport]
 
 
-class ConversationIds(BaseModel):
-    """What export_conversations answers."""
+class ConversationPages(BaseModel):
+    """What export_conversations answers: conversations, each with its first messages."""
 
-    ids: list[UUID]
+    conversations: list[ExportPage]
+
+
+class ExportPlan(BaseModel):
+    """What plan_export answers: the last conversation of a part, and whether others follow."""
+
+    until: UUID | None
+    more: bool | None
 
 
 class OurMessage(BaseModel):
@@ -195,10 +206,17 @@ class ImportReport(Envelope):
     skipped: list[SkippedConversation]
 
 
-class ReadConversation(BaseModel):
-    """What the process that reads files says of a conversation; one that has an id is staged."""
+class ImportProgress(Envelope):
+    """How much of a file is taken: messages, and how many it has in all, 0 while it is read."""
 
-    id: UUID | None = None
+    done: int
+    total: int
+
+
+class ReadConversation(BaseModel):
+    """What is to be reported of a conversation that was read; one that has a place is stored."""
+
+    place: int | None = None
     source: ImportSource | None = None
     source_id: str | None = None
     original_id: str | None = None
@@ -230,16 +248,13 @@ class ImportFault(BaseModel):
 
 
 class ReadFile(BaseModel):
-    """What the process that reads files says in the end: what it found, or what is wrong."""
+    """What the process that reads files says in the end: how much it found, or what is wrong."""
 
-    conversations: list[ReadConversation] = []
+    digest: str = ""
+    sources: list[ImportSource] = []
+    messages: int = 0
+    parts: int = 0  # that have something to be stored
     error: ImportFault | None = None
-
-
-class StagedPart(BaseModel):
-    """What stage_import answers."""
-
-    part: int
 
 
 class ImportLeftBehind(BaseModel):
@@ -256,21 +271,21 @@ class ImportsLeftBehind(BaseModel):
 
 
 class ImportOutcome(BaseModel):
-    """What became of one staged conversation.
+    """What became of a piece of a conversation.
 
-    Where it was known and has grown, `appended` messages were added to that one, and `changed`
-    ones differ.
+    Where that was known and has grown, `appended` messages were added to it, and `changed` differ.
     """
 
-    id: UUID
+    place: int
+    id: UUID | None
     is_taken: bool
     known_id: UUID | None
     is_same: bool
-    appended: int = 0
-    changed: int = 0
+    appended: int
+    changed: int
 
 
 class ImportOutcomes(BaseModel):
-    """What commit_import answers, in the order staged."""
+    """What take_import_part answers; null where the part wasn't taken yet."""
 
-    conversations: list[ImportOutcome]
+    outcome: list[ImportOutcome] | None

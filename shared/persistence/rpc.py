@@ -88,7 +88,6 @@ RAISED_BY_US_OTHERWISE: Mapping[str, type[AppError]] = {
     "PT404": NotFoundError,
     "PT409": LegalHoldError,
     "PT429": TooManyTurnsError,
-    "PT503": ImportIncompleteError,
 }
 
 # By SQLSTATE: what is wrong with the request itself.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.models.transfers import (
-    ConversationIds,
+    ConversationPages,
     ExportPage,
+    ExportPlan,
     ImportOutcomes,
     ImportsLeftBehind,
-    StagedPart,
 )
 from shared.persistence.calls import Calls
 
@@ -44,41 +44,50 @@ class TransferCalls(Calls):
         )
 
     async def export_conversations(
-        self, user_id: UUID, *, caller: Caller, after: UUID | None
-    ) -> ConversationIds:
-        """Read the next ids of a user's conversations."""
+        self, user_id: UUID, *, caller: Caller, after: UUID | None, until: UUID
+    ) -> ConversationPages:
+        """Read the next of a user's conversations, up to one, each with its first messages."""
         return await self._call_with_retries(
-            ConversationIds,
+            ConversationPages,
             "export_conversations",
+            caller,
+            is_heavy=True,
+            user_id=user_id,
+            after=after,
+            until=until,
+        )
+
+    async def plan_export(
+        self, user_id: UUID, *, caller: Caller, after: UUID | None, most_bytes: int
+    ) -> ExportPlan:
+        """Say how far the next part of an account's export goes."""
+        return await self._call_with_retries(
+            ExportPlan,
+            "plan_export",
             caller,
             user_id=user_id,
             after=after,
+            most_bytes=most_bytes,
         )
 
-    async def stage_import(
+    async def take_import_part(
         self,
         user_id: UUID,
         import_id: UUID,
         *,
         part: int,
-        conversations: list[dict[str, Any]],
-        messages: list[dict[str, Any]],
-    ) -> StagedPart:
-        """Keep a part of an import until it is committed."""
+        pieces: list[dict[str, Any]] | None,
+        is_over: bool = False,
+    ) -> ImportOutcomes:
+        """Take a part of a file, or say what came of it; taking it again does nothing more."""
         return await self._call_with_retries(
-            StagedPart,
-            "stage_import",
+            ImportOutcomes,
+            "take_import_part",
             user_id=user_id,
             import_id=import_id,
             part=part,
-            conversations=conversations,
-            messages=messages,
-        )
-
-    async def commit_import(self, user_id: UUID, import_id: UUID, *, parts: int) -> ImportOutcomes:
-        """Take all that was staged, or nothing."""
-        return await self._call(
-            ImportOutcomes, "commit_import", user_id=user_id, import_id=import_id, parts=parts
+            pieces=pieces,
+            is_over=is_over,
         )
 
     async def discard_import(
@@ -86,11 +95,11 @@ class TransferCalls(Calls):
         user_id: UUID,
         import_id: UUID,
     ) -> None:
-        """Forget what was staged."""
+        """Forget an import that nobody goes on with."""
         await self._store.call(
             "discard_import", {"user_id": str(user_id), "import_id": str(import_id)}, caller=None
         )
 
     async def list_imports_left_behind(self) -> ImportsLeftBehind:
-        """List what processes that died had staged, of all users, a hundred at most."""
+        """List imports that nobody went on with for an hour, of all users, a hundred at most."""
         return await self._call_with_retries(ImportsLeftBehind, "list_imports_left_behind")

@@ -128,7 +128,7 @@ comment on column public.conversations.last_seq is 'The seq of the newest messag
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
-comment on column public.conversations.deleting_since is 'Since when it is being deleted; nobody sees such a row, so it is null in every one that is seen. Written by the database.';
+comment on column public.conversations.deleting_since is 'Since when it is being deleted, or from when on it is to be: to come while an import has yet to add messages. Nobody sees such a row, so it is null in every one that is seen. Written by the database.';
 
 -- The conversations that are there. The row of a long one that is being deleted stays until it is
 -- empty: whatever reads conversations reads them here, but for what removes them.
@@ -3392,62 +3392,64 @@ comment on function public.search_messages is 'A page of hits in the caller''s o
 
 -- What an export reads, as the caller, under row-level security. A conversation is exported as of
 -- the last_seq that its first page named: messages are append-only and their seq has no gaps, so
--- 1 ... last_seq is a snapshot, however long the reading takes.
+-- 1 ... last_seq is a snapshot, however long the reading takes. Each call is bounded in rows and in
+-- bytes, and reads not much more than it answers: a row may have megabytes.
 
-create function public.export_messages(
+-- Goes through the messages one by one, and ends with the one that is too much. Metadata counts as
+-- it is sent: stored, it is compressed.
+create function private.measure_messages(
     user_id uuid,
     conversation_id uuid,
-    after bigint default 0,
-    until bigint default null,
-    page_size integer default 500,
-    page_bytes integer default 1000000
+    after bigint,
+    most bigint,
+    most_bytes bigint
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation private.conversations;
-    v_last bigint;
-    v_messages jsonb;
+    v_message record;
+    v_until bigint := after;
+    v_bytes bigint := 0;
 begin
-    perform private.require_self(export_messages.user_id);
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = export_messages.user_id and c.id = export_messages.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
-    v_last := least(
-        coalesce(until, v_conversation.last_seq), after + least(greatest(page_size, 1), 1000)
-    );
-
-    -- A page has a size in bytes too, so that long messages can't make it a large one: it ends
-    -- before the message that would take it over, unless that is its first. Metadata counts as it
-    -- is sent: stored, it is compressed.
-    with sized as (
-        select m.*,
-               sum(
-                   octet_length(m.content)
-                   + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text)
-               ) over (order by m.seq) as bytes_so_far,
-               row_number() over (order by m.seq) as place
+    for v_message in
+        select m.seq,
+               octet_length(m.content) + coalesce(octet_length(m.generated_code), 0)
+                   + octet_length(m.metadata::text) as bytes
         from public.messages as m
-        where m.user_id = export_messages.user_id
-          and m.conversation_id = export_messages.conversation_id
-          and m.seq > export_messages.after
-          and m.seq <= v_last
-    )
-    -- metadata as text: a number in it may have more digits than readers of JSON keep.
+        where m.user_id = measure_messages.user_id
+          and m.conversation_id = measure_messages.conversation_id
+          and m.seq > measure_messages.after
+        order by m.seq
+        limit greatest(most, 0)
+    loop
+        exit when v_bytes + v_message.bytes > most_bytes;
+        v_until := v_message.seq;
+        v_bytes := v_bytes + v_message.bytes;
+    end loop;
+    return jsonb_build_object('until', v_until, 'bytes', v_bytes);
+end;
+$$;
+
+revoke all on function private.measure_messages from public, anon, authenticated, service_role;
+grant execute on function private.measure_messages to authenticated, service_role;
+comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
+
+-- metadata as text: a number in it may have more digits than readers of JSON keep.
+create function private.exported_messages(
+    user_id uuid,
+    conversation_id uuid,
+    after bigint,
+    until bigint
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
     select coalesce(jsonb_agg(
-        to_jsonb(s) - 'bytes_so_far' - 'place'
+        to_jsonb(m)
         || jsonb_build_object(
-            'metadata', s.metadata::text,
+            'metadata', m.metadata::text,
             'turn', (
                 select jsonb_build_object(
                     'id', t.id,
@@ -3467,21 +3469,65 @@ begin
                     'cancel_requested_at', t.cancel_requested_at
                 )
                 from public.turns as t
-                where t.user_id = s.user_id and t.id = s.turn_id
-                  and s.role = 'user'
+                where t.user_id = exported_messages.user_id and t.id = m.turn_id
+                  and m.role = 'user'
             )
         )
-        order by s.seq
+        order by m.seq
     ), '[]')
-    into v_messages
-    from sized as s
-    where s.place = 1
-       or s.bytes_so_far <= page_bytes;
+    from public.messages as m
+    where m.user_id = exported_messages.user_id
+      and m.conversation_id = exported_messages.conversation_id
+      and m.seq > exported_messages.after
+      and m.seq <= exported_messages.until;
+$$;
+
+revoke all on function private.exported_messages from public, anon, authenticated, service_role;
+grant execute on function private.exported_messages to authenticated, service_role;
+comment on function private.exported_messages is 'Messages in order, each with the turn that it opened.';
+
+create function public.export_messages(
+    user_id uuid,
+    conversation_id uuid,
+    after bigint default 0,
+    until bigint default null,
+    page_size integer default 500,
+    page_bytes integer default 1000000
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+    v_last bigint;
+    v_measured jsonb;
+begin
+    perform private.require_self(export_messages.user_id);
+
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = export_messages.user_id
+      and c.id = export_messages.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    v_last := least(
+        coalesce(until, v_conversation.last_seq), after + least(greatest(page_size, 1), 1000)
+    );
+    v_measured := private.measure_messages(user_id, conversation_id, after, v_last - after, page_bytes);
 
     return jsonb_build_object(
         'conversation',
         to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text),
-        'messages', v_messages
+        'messages',
+        private.exported_messages(
+            user_id, conversation_id, after,
+            greatest((v_measured ->> 'until')::bigint, least(after + 1, v_last))
+        )
     );
 end;
 $$;
@@ -3490,56 +3536,468 @@ revoke all on function public.export_messages from public, anon, authenticated, 
 grant execute on function public.export_messages to authenticated, service_role;
 comment on function public.export_messages is 'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
+-- By id, which never changes: activity during an export moves nothing over a page's end.
 create function public.export_conversations(
     user_id uuid,
     after uuid default null,
-    page_size integer default 500
+    until uuid default null,
+    page_size integer default 1000,
+    page_bytes integer default 1000000
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
+#variable_conflict use_column
 declare
-    v_ids jsonb;
+    c_conversations constant integer := 500;
+    v_conversation record;
+    v_measured jsonb;
+    v_rows bigint := least(greatest(page_size, 1), 1000);
+    v_bytes bigint := page_bytes;
+    v_until bigint;
+    v_ids uuid[] := '{}';
+    v_untils bigint[] := '{}';
 begin
-    perform private.require_self(user_id);
+    perform private.require_self(export_conversations.user_id);
 
-    -- By id, which never changes: activity during an export moves nothing over a page's end.
-    select coalesce(jsonb_agg(page.id order by page.id), '[]')
-    into v_ids
-    from (
-        select c.id
+    for v_conversation in
+        select c.id, c.last_seq,
+               octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0) as bytes
         from private.conversations as c
         where c.user_id = export_conversations.user_id
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
+          and c.id <= coalesce(export_conversations.until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
         order by c.id
-        limit least(greatest(page_size, 1), 1000)
-    ) as page;
+        limit c_conversations
+    loop
+        v_bytes := v_bytes - v_conversation.bytes;
+        v_measured := private.measure_messages(
+            user_id, v_conversation.id, 0, least(v_conversation.last_seq, v_rows), v_bytes
+        );
+        v_until := (v_measured ->> 'until')::bigint;
 
-    return jsonb_build_object('ids', v_ids);
+        if v_ids = '{}' then
+            v_until := greatest(v_until, least(v_conversation.last_seq, 1));
+        elsif v_bytes < 0 or v_until = 0 and v_conversation.last_seq > 0 then
+            exit;
+        end if;
+
+        v_ids := v_ids || v_conversation.id;
+        v_untils := v_untils || v_until;
+        v_rows := v_rows - v_until;
+        v_bytes := v_bytes - (v_measured ->> 'bytes')::bigint;
+        exit when v_until < v_conversation.last_seq;
+    end loop;
+
+    return jsonb_build_object('conversations', (
+        select coalesce(jsonb_agg(
+            jsonb_build_object(
+                'conversation', to_jsonb(c) || jsonb_build_object('metadata', c.metadata::text),
+                'messages', private.exported_messages(
+                    export_conversations.user_id, c.id, 0, chosen.until
+                )
+            )
+            order by c.id
+        ), '[]')
+        from unnest(v_ids, v_untils) as chosen (id, until)
+        join private.conversations as c
+            on c.user_id = export_conversations.user_id and c.id = chosen.id
+    ));
 end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
-comment on function public.export_conversations is 'The ids of a user''s conversations, archived ones too, in pages by id.';
+comment on function public.export_conversations is 'The next of a user''s conversations by id, archived ones too, each with its messages: {conversations: [{conversation, messages}]}. At most page_size messages and, beyond the first, page_bytes; the last conversation may lack some, which export_messages has.';
 
--- Imports: a file is staged in parts and then taken by one call, so that all of it is there or
--- nothing is. What was imported, from where and when stands in conversations.imported, which nobody
--- but commit_import writes: an imported reply can't be passed off as one of ours.
+create function public.plan_export(
+    user_id uuid,
+    after uuid default null,
+    most_bytes bigint default 30000000,
+    most_messages bigint default 50000,
+    most_conversations integer default 5000
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation record;
+    v_until uuid;
+    v_measured jsonb;
+    v_messages bigint := most_messages;
+    v_bytes bigint := most_bytes;
+begin
+    perform private.require_self(plan_export.user_id);
+
+    for v_conversation in
+        select c.id, c.last_seq, octet_length(c.metadata::text) as bytes
+        from private.conversations as c
+        where c.user_id = plan_export.user_id
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
+        order by c.id
+        limit most_conversations
+    loop
+        v_messages := v_messages - v_conversation.last_seq;
+        exit when v_messages < 0 and v_until is not null;
+
+        v_bytes := v_bytes - v_conversation.bytes;
+        v_measured := private.measure_messages(
+            user_id, v_conversation.id, 0, least(v_conversation.last_seq, most_messages), v_bytes
+        );
+        v_bytes := v_bytes - (v_measured ->> 'bytes')::bigint;
+        exit when (v_measured ->> 'until')::bigint < v_conversation.last_seq and v_until is not null;
+
+        v_until := v_conversation.id;
+        exit when v_bytes <= 0 or (v_measured ->> 'until')::bigint < v_conversation.last_seq;
+    end loop;
+
+    return jsonb_build_object(
+        'until', v_until,
+        'more', exists (
+            select 1
+            from private.conversations as c
+            where c.user_id = plan_export.user_id
+              and c.id > v_until
+        )
+    );
+end;
+$$;
+
+revoke all on function public.plan_export from public, anon, authenticated, service_role;
+grant execute on function public.plan_export to authenticated, service_role;
+comment on function public.plan_export is 'How far a part of an account''s export goes, by the ids of conversations: {until, more}. Always one conversation, however large, and further ones within so many bytes and messages.';
+
+-- What take_import_part does with each piece of a conversation: {place, first, is_last, conversation,
+-- messages}. `first` is the seq of its first message in the file's conversation; a conversation that
+-- fits in one part is one piece.
+
+create function private.take_piece(user_id uuid, import_id uuid, piece jsonb)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_header constant jsonb := piece -> 'conversation';
+    v_imported constant jsonb := v_header -> 'imported';
+    v_first constant bigint := (piece ->> 'first')::bigint;
+    v_here public.conversations;
+    v_original public.conversations;
+begin
+    v_here := private.conversation_imported_as(user_id, v_imported);
+
+    -- A hidden one is this, begun with an earlier piece. Else it makes way: another import has left
+    -- it unfinished, or it is being deleted.
+    if v_here.deleting_since is not null
+        and (
+            v_first = 1
+            or v_here.imported ->> 'import' <> import_id::text
+            or v_here.deleting_since <= now()
+        )
+    then
+        update public.conversations as c
+        set imported = c.imported - 'id',
+            deleting_since = least(c.deleting_since, now())
+        where c.user_id = take_piece.user_id and c.id = v_here.id;
+        v_here := null;
+    end if;
+
+    if v_here.deleting_since is null and v_here.id is not null then
+        return private.outcome_of_known(user_id, import_id, piece, v_here);
+    end if;
+
+    if v_here.id is null then
+        select c.* into v_original
+        from public.conversations as c
+        where c.user_id = take_piece.user_id
+          and c.id = (v_imported ->> 'conversationId')::uuid
+          and c.deleting_since is null;
+
+        if v_original.last_seq >= (v_header ->> 'last_seq')::bigint then
+            return private.outcome_of_known(user_id, import_id, piece, v_original);
+        end if;
+
+        v_here := private.begin_imported(user_id, import_id, piece);
+        if v_here.id is null then -- somebody else was faster
+            return private.take_piece(user_id, import_id, piece);
+        end if;
+    end if;
+
+    perform private.add_imported(user_id, piece, v_here);
+    return jsonb_build_object(
+        'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
+        'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+    );
+end;
+$$;
+
+revoke all on function private.take_piece from public, anon, authenticated, service_role;
+comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
+
+create function private.conversation_imported_as(user_id uuid, imported jsonb)
+returns public.conversations
+language sql volatile security invoker set search_path = ''
+as $$
+    select c.*
+    from public.conversations as c
+    where c.user_id = conversation_imported_as.user_id
+      and c.imported ->> 'source' = conversation_imported_as.imported ->> 'source'
+      and c.imported ->> 'id' = conversation_imported_as.imported ->> 'id'
+    for update;
+$$;
+
+revoke all on function private.conversation_imported_as from public, anon, authenticated, service_role;
+comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
+
+create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
+returns public.conversations
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_header constant jsonb := piece -> 'conversation';
+    v_conversation public.conversations;
+begin
+    if (piece ->> 'first')::bigint > 1 then
+        raise exception 'What was imported of the file so far has been removed meanwhile; nothing more is taken.'
+            using errcode = 'PT409', detail = 'import_incomplete';
+    end if;
+
+    insert into public.conversations
+        (user_id, project_id, title, metadata, created_at, updated_at, archived_at, imported)
+    values (
+        begin_imported.user_id,
+        (v_header ->> 'project_id')::uuid,
+        v_header ->> 'title',
+        (v_header ->> 'metadata')::jsonb,
+        (v_header ->> 'created_at')::timestamptz,
+        (v_header ->> 'updated_at')::timestamptz,
+        (v_header ->> 'archived_at')::timestamptz,
+        v_header -> 'imported' || jsonb_build_object('import', begin_imported.import_id)
+    )
+    on conflict do nothing
+    returning * into v_conversation;
+    return v_conversation;
+end;
+$$;
+
+revoke all on function private.begin_imported from public, anon, authenticated, service_role;
+comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
+
+-- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
+create function private.add_imported(
+    user_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_is_last constant boolean := (piece ->> 'is_last')::boolean;
+    v_before constant bigint := (piece ->> 'first')::bigint - 1;
+    v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
+    v_is_whole boolean;
+begin
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+    select (add_imported.conversation).id,
+           add_imported.user_id,
+           v_before + place,
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           (message ->> 'created_at')::timestamptz
+    from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
+    order by place;
+
+    -- What the doctor checks: no gap, and times that grow with the places.
+    select (add_imported.conversation).last_seq = v_before
+           and coalesce(bool_and(o.is_later), true)
+           and (not c_is_last or (
+               v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
+               and coalesce(max(o.created_at), '-infinity')
+                   <= (piece -> 'conversation' ->> 'updated_at')::timestamptz
+           ))
+    into v_is_whole
+    from (
+        select m.created_at,
+               m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
+        from public.messages as m
+        where m.user_id = add_imported.user_id
+          and m.conversation_id = (add_imported.conversation).id
+          and m.seq >= v_before
+    ) as o;
+
+    if not v_is_whole then
+        raise exception 'The messages of an imported conversation have no right order.'
+            using errcode = 'PT400', detail = 'invalid_import';
+    end if;
+
+    update public.conversations as c
+    set last_seq = v_last,
+        updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
+        imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
+        deleting_since = case when not c_is_last then now() + interval '1 hour' end
+    where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+end;
+$$;
+
+revoke all on function private.add_imported from public, anon, authenticated, service_role;
+comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
+
+-- One that is known by its content or a key doesn't grow: what has is another one.
+create function private.outcome_of_known(
+    user_id uuid,
+    import_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_imported constant jsonb := piece -> 'conversation' -> 'imported';
+    v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
+begin
+    if not c_imported ? 'checksum' then
+        v_grown := private.append_grown(user_id, import_id, piece, conversation);
+    end if;
+    return v_grown || jsonb_build_object(
+        'place', piece -> 'place',
+        'id', null,
+        'is_taken', false,
+        'known_id', (conversation).id,
+        'is_same', (conversation).imported ->> 'checksum' is not distinct from c_imported ->> 'checksum'
+    );
+end;
+$$;
+
+revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
+comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
+
+-- A message is known by the id that it has where it is from. What says something else now, or is on
+-- no path of the file any more, has changed.
+create function private.append_grown(
+    user_id uuid,
+    import_id uuid,
+    piece jsonb,
+    conversation public.conversations
+)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_known jsonb;
+    v_newest_at timestamptz;
+    v_appended integer;
+    v_matched integer;
+    v_changed integer;
+begin
+    select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
+               where m.metadata -> 'imported' ->> 'id' is not null
+           ),
+           max(m.created_at)
+    into v_known, v_newest_at
+    from public.messages as m
+    where m.user_id = append_grown.user_id
+      and m.conversation_id = (append_grown.conversation).id;
+    v_known := coalesce(v_known, '{}');
+
+    with staged as (
+        select distinct on (key) key, place, message
+        from (
+            select (m.message ->> 'metadata')::jsonb -> 'imported' ->> 'id' as key,
+                   m.place, m.message
+            from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
+        ) as keyed
+        where key is not null
+        order by key, place
+    ),
+    new as (
+        select s.message, row_number() over (order by s.place) as nth
+        from staged as s
+        where not v_known ? s.key
+    ),
+    appended as (
+        insert into public.messages
+            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+        select (append_grown.conversation).id,
+               append_grown.user_id,
+               (append_grown.conversation).last_seq + n.nth,
+               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+               n.message ->> 'content',
+               n.message ->> 'generated_code',
+               (n.message ->> 'metadata')::jsonb,
+               greatest(
+                   v_newest_at,
+                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
+                       over (order by n.nth)
+               ) + n.nth * interval '1 microsecond'
+        from new as n
+        order by n.nth
+        returning created_at
+    )
+    select (select count(*) from appended),
+           count(*) filter (where v_known ? s.key),
+           count(*) filter (where v_known ->> s.key <> md5(s.message ->> 'content')),
+           coalesce((select max(a.created_at) from appended as a), v_newest_at)
+    into v_appended, v_matched, v_changed, v_newest_at
+    from staged as s;
+
+    if v_appended > 0 then
+        update public.conversations as c
+        set last_seq = c.last_seq + v_appended,
+            updated_at = greatest(c.updated_at, v_newest_at),
+            imported = c.imported || jsonb_build_object('at', now())
+                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
+                       then jsonb_build_object('lastSeq', c.last_seq + v_appended) else '{}' end
+        where c.user_id = append_grown.user_id and c.id = (append_grown.conversation).id;
+    end if;
+
+    -- With the last piece shows what the file has no more: all that was here but what was matched.
+    if (piece ->> 'is_last')::boolean then
+        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_known)) - v_matched - coalesce((
+            select sum((one ->> 'matched')::integer + (one ->> 'appended')::integer)
+            from private.import_parts as p
+            cross join lateral jsonb_array_elements(p.outcome) as o (one)
+            where p.user_id = append_grown.user_id
+              and p.import_id = append_grown.import_id
+              and one -> 'place' = piece -> 'place'
+        ), 0);
+    end if;
+
+    return jsonb_build_object(
+        'appended', v_appended, 'changed', greatest(v_changed, 0), 'matched', v_matched
+    );
+end;
+$$;
+
+revoke all on function private.append_grown from public, anon, authenticated, service_role;
+comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
+
+-- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
+-- repeated: what came of a part is written down with it. A conversation is there whole or not at
+-- all: one that needs several parts is hidden until its last one. What was imported, from where and
+-- when stands in conversations.imported, which nobody else writes: an imported reply can't be passed
+-- off as one of ours.
 
 create table private.import_parts (
     user_id uuid not null,
     import_id uuid not null,
     part integer not null,
-    conversations jsonb not null default '[]',
-    messages jsonb not null default '[]',
-    staged_at timestamptz not null default now(),
+    outcome jsonb, -- null while it is being taken
+    is_over boolean not null default false, -- the last part; the same file is another import then
+    taken_at timestamptz not null default now(),
 
     constraint import_parts_pkey primary key (user_id, import_id, part),
     constraint import_parts_user_id_fkey foreign key (user_id)
         references auth.users (id) on delete cascade,
-    constraint import_parts_conversations_array check (jsonb_typeof(conversations) = 'array'),
-    constraint import_parts_messages_array check (jsonb_typeof(messages) = 'array')
+    constraint import_parts_outcome_array check (jsonb_typeof(outcome) = 'array')
 );
 
 alter table private.import_parts enable row level security;
@@ -3547,38 +4005,162 @@ alter table private.import_parts enable row level security;
 -- Written out, so that it isn't taken for one that was forgotten.
 create policy withheld on private.import_parts for select to authenticated using (false);
 
--- Withheld from clients: everything. Withheld from the service: update.
+-- Withheld from clients: everything. Withheld from the service: insert, update; take_import_part,
+-- which runs as its owner, alone writes them.
 revoke all on table private.import_parts from public, anon, authenticated, service_role;
-grant select, insert, delete on table private.import_parts to service_role;
+grant select, delete on table private.import_parts to service_role;
 
-comment on table private.import_parts is 'Parts of files that are being imported; gone when the import is. No policy for select, insert, update, delete: the backend alone stages them.';
+comment on table private.import_parts is 'What came of the parts of files that are being imported: ids and counts, nothing of their content; gone an hour after the last of them. No policy for select, insert, update, delete: take_import_part alone writes them.';
 
-create function public.stage_import(
+-- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
+-- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
+-- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
+create function public.take_import_part(
     user_id uuid,
     import_id uuid,
     part integer,
-    conversations jsonb,
-    messages jsonb
+    pieces jsonb default null,
+    is_over boolean default false
 )
 returns jsonb
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security definer set search_path = ''
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
+declare
+    v_outcome jsonb;
 begin
-    insert into private.import_parts (import_id, part, user_id, conversations, messages)
-    values (
-        stage_import.import_id, stage_import.part, stage_import.user_id,
-        stage_import.conversations, stage_import.messages
-    )
+    if part = 0 then
+        perform private.forget_import_that_is_over(user_id, import_id);
+    end if;
+
+    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    if v_outcome is not null or pieces is null then
+        return jsonb_build_object('outcome', v_outcome);
+    end if;
+
+    -- Calls of one import queue here, and behind them whoever erases the account.
+    insert into private.import_parts (user_id, import_id, part)
+    values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
     on conflict on constraint import_parts_pkey do nothing;
 
-    return jsonb_build_object('part', stage_import.part);
+    perform 1
+    from private.import_parts as p
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part in (0, take_import_part.part)
+    order by p.part
+    for update;
+
+    v_outcome := private.outcome_of_part(user_id, import_id, part);
+    if v_outcome is not null then
+        return jsonb_build_object('outcome', v_outcome);
+    end if;
+
+    -- An erasure removes the parts, and what follows of the file is not taken any more.
+    if (
+        select count(*)
+        from private.import_parts as p
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and p.part < take_import_part.part
+    ) < part then
+        raise exception 'What was imported of the file so far has been removed meanwhile; nothing more is taken.'
+            using errcode = 'PT409', detail = 'import_incomplete';
+    end if;
+
+    perform set_config('message_persistence.importing', 'on', true);
+    select coalesce(jsonb_agg(
+        private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
+        order by place
+    ), '[]')
+    into v_outcome
+    from jsonb_array_elements(pieces) with ordinality as p (piece, place);
+    perform set_config('message_persistence.importing', '', true);
+
+    update private.import_parts as p
+    set outcome = v_outcome,
+        is_over = take_import_part.is_over,
+        taken_at = clock_timestamp()
+    where p.user_id = take_import_part.user_id
+      and p.import_id = take_import_part.import_id
+      and p.part = take_import_part.part;
+    return jsonb_build_object('outcome', v_outcome);
 end;
 $$;
 
-revoke all on function public.stage_import from public, anon, authenticated, service_role;
-grant execute on function public.stage_import to service_role;
-comment on function public.stage_import is 'Keeps a part of an import until it is committed; staging one again changes nothing. A conversation lists its messages in order, over as many parts as they need.';
+revoke all on function public.take_import_part from public, anon, authenticated, service_role;
+grant execute on function public.take_import_part to service_role;
+comment on function public.take_import_part is 'Takes a part of a file, after those before it: {outcome: [{place, id, is_taken, known_id, is_same, appended, changed}]}, one for each piece of a conversation. Taking it again does nothing and answers the same; without pieces it only says what came of it, null for nothing yet. Raises PT400, PT409.';
+
+create function private.outcome_of_part(user_id uuid, import_id uuid, part integer)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select p.outcome
+    from private.import_parts as p
+    where p.user_id = outcome_of_part.user_id
+      and p.import_id = outcome_of_part.import_id
+      and p.part = outcome_of_part.part
+      and not exists (
+          select 1
+          from jsonb_array_elements(p.outcome) as o (one)
+          where (one ->> 'is_taken')::boolean
+            and not exists (
+                select 1
+                from public.conversations as c
+                where c.user_id = outcome_of_part.user_id
+                  and c.id = (one ->> 'id')::uuid
+            )
+      );
+$$;
+
+revoke all on function private.outcome_of_part from public, anon, authenticated, service_role;
+comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
+
+create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
+returns void
+language sql volatile security invoker set search_path = ''
+as $$
+    delete from private.import_parts as p
+    where p.user_id = forget_import_that_is_over.user_id
+      and p.import_id = forget_import_that_is_over.import_id
+      and exists (
+          select 1
+          from private.import_parts as o
+          where o.user_id = forget_import_that_is_over.user_id
+            and o.import_id = forget_import_that_is_over.import_id
+            and o.is_over
+      );
+$$;
+
+revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
+comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
+
+-- Runs as its owner, because the service may not say since when a conversation is to be removed.
+create function private.end_imports(user_id uuid)
+returns bigint
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_count bigint;
+begin
+    delete from private.import_parts as p
+    where p.user_id = end_imports.user_id;
+    get diagnostics v_count = row_count;
+
+    update public.conversations as c
+    set deleting_since = now()
+    where c.user_id = end_imports.user_id
+      and c.deleting_since > now();
+    return v_count;
+end;
+$$;
+
+revoke all on function private.end_imports from public, anon, authenticated, service_role;
+grant execute on function private.end_imports to service_role;
+comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
 
 create function public.discard_import(user_id uuid, import_id uuid)
 returns jsonb
@@ -3599,7 +4181,7 @@ $$;
 
 revoke all on function public.discard_import from public, anon, authenticated, service_role;
 grant execute on function public.discard_import to service_role;
-comment on function public.discard_import is 'Forgets the parts of an import that is not to be.';
+comment on function public.discard_import is 'Forgets what came of the parts of an import: it can''t be gone on with any more.';
 
 -- A listing: it reads over all users, and discard_import then writes for one.
 create function public.list_imports_left_behind(most integer default 100)
@@ -3610,319 +4192,15 @@ as $$
     from (
         select p.user_id, p.import_id
         from private.import_parts as p
-        where p.staged_at < now() - interval '1 hour'
         group by p.user_id, p.import_id
+        having max(p.taken_at) < now() - interval '1 hour'
         limit list_imports_left_behind.most
     ) as behind;
 $$;
 
 revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
 grant execute on function public.list_imports_left_behind to service_role;
-comment on function public.list_imports_left_behind is 'What processes that died had staged, an hour ago or longer: {imports: [{user_id, import_id}]}.';
-
--- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
--- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
--- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
-create function public.commit_import(user_id uuid, import_id uuid, parts integer)
-returns jsonb
-language plpgsql volatile security definer set search_path = ''
-set lock_timeout = '2s'
-set statement_timeout = '10min'
-as $$
-#variable_conflict use_column
-declare
-    v_taken uuid[];
-    v_grown jsonb;
-    v_outcome jsonb;
-begin
-    -- Two commits of one import queue here.
-    perform 1
-    from private.import_parts as p
-    where p.user_id = commit_import.user_id
-      and p.import_id = commit_import.import_id
-    for update;
-
-    if (
-        select count(*)
-        from private.import_parts as p
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) is distinct from commit_import.parts then
-        raise exception 'The import is not complete any more; import the file again.'
-            using errcode = 'PT503', detail = 'import_incomplete';
-    end if;
-
-    -- Not those that are here already: as themselves, whole, or by an import of the same thing.
-    with headers as (
-        select p.part, h.place, h.header
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.conversations)
-            with ordinality as h (header, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ),
-    taken as (
-        insert into public.conversations
-            (id, user_id, project_id, title, metadata, last_seq, created_at, updated_at,
-             archived_at, imported)
-        select (header ->> 'id')::uuid,
-               commit_import.user_id,
-               (header ->> 'project_id')::uuid,
-               header ->> 'title',
-               (header ->> 'metadata')::jsonb,
-               (header ->> 'last_seq')::bigint,
-               (header ->> 'created_at')::timestamptz,
-               (header ->> 'updated_at')::timestamptz,
-               (header ->> 'archived_at')::timestamptz,
-               header -> 'imported' || jsonb_build_object(
-                   'at', now(), 'import', commit_import.import_id, 'lastSeq', header -> 'last_seq'
-               )
-        from headers
-        where not exists (
-            select 1
-            from private.conversations as c
-            where c.user_id = commit_import.user_id
-              and c.id = (header -> 'imported' ->> 'conversationId')::uuid
-              and c.last_seq >= (header ->> 'last_seq')::bigint
-        )
-        order by part, place
-        on conflict do nothing
-        returning id
-    )
-    select coalesce(array_agg(id), '{}') into v_taken from taken;
-
-    perform set_config('message_persistence.importing', 'on', true);
-
-    insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
-    select (message ->> 'conversation_id')::uuid,
-           commit_import.user_id,
-           row_number() over (
-               partition by message ->> 'conversation_id' order by part, place
-           ),
-           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-           message ->> 'content',
-           message ->> 'generated_code',
-           (message ->> 'metadata')::jsonb,
-           (message ->> 'created_at')::timestamptz
-    from (
-        select p.part, m.place, m.message
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) as staged
-    where (message ->> 'conversation_id')::uuid = any (v_taken)
-    order by part, place;
-
-    v_grown := private.append_grown(commit_import.user_id, commit_import.import_id, v_taken);
-
-    perform set_config('message_persistence.importing', '', true);
-    perform private.require_whole(commit_import.user_id, v_taken);
-
-    select coalesce(jsonb_agg(
-        jsonb_build_object(
-            'id', header -> 'id',
-            'is_taken', (header ->> 'id')::uuid = any (v_taken),
-            'known_id', coalesce(copy.id, original.id),
-            'is_same',
-            copy.imported ->> 'checksum' is not distinct from header -> 'imported' ->> 'checksum',
-            'appended', coalesce((v_grown -> (header ->> 'id') ->> 'appended')::integer, 0),
-            'changed', coalesce((v_grown -> (header ->> 'id') ->> 'changed')::integer, 0)
-        )
-        order by part, place
-    ), '[]')
-    into v_outcome
-    from (
-        select p.part, h.place, h.header
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.conversations)
-            with ordinality as h (header, place)
-        where p.user_id = commit_import.user_id
-          and p.import_id = commit_import.import_id
-    ) as headers
-    left join private.conversations as original
-        on original.user_id = commit_import.user_id
-        and original.id = (header -> 'imported' ->> 'conversationId')::uuid
-    left join private.conversations as copy
-        on copy.user_id = commit_import.user_id
-        and copy.imported ->> 'source' = header -> 'imported' ->> 'source'
-        and copy.imported ->> 'id' = header -> 'imported' ->> 'id';
-
-    delete from private.import_parts as p
-    where p.user_id = commit_import.user_id
-      and p.import_id = commit_import.import_id;
-    return jsonb_build_object('conversations', v_outcome);
-end;
-$$;
-
-revoke all on function public.commit_import from public, anon, authenticated, service_role;
-grant execute on function public.commit_import to service_role;
-comment on function public.commit_import is 'Takes a staged import, all or nothing: {conversations: [{id, is_taken, known_id, is_same, appended, changed}]} in the order staged. One that is here already is not taken; what its file has more is appended to it. Raises PT400, PT503.';
-
-create function private.require_whole(user_id uuid, conversation_ids uuid[])
-returns void
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-    if exists (
-        select 1
-        from private.conversations as c
-        left join lateral (
-            select count(*) as messages,
-                   min(m.seq) as first_seq,
-                   max(m.seq) as newest_seq,
-                   max(m.created_at) as newest_at,
-                   bool_or(not m.is_later) as is_out_of_order
-            from (
-                select o.seq,
-                       o.created_at,
-                       o.created_at > lag(o.created_at, 1, '-infinity') over (order by o.seq)
-                           as is_later
-                from public.messages as o
-                where o.user_id = require_whole.user_id and o.conversation_id = c.id
-            ) as m
-        ) as found on true
-        where c.user_id = require_whole.user_id
-          and c.id = any (conversation_ids)
-          and (
-              found.messages <> c.last_seq
-              or coalesce(found.first_seq, 1) <> 1
-              or coalesce(found.newest_seq, 0) <> c.last_seq
-              or coalesce(found.is_out_of_order, false)
-              or coalesce(found.newest_at, c.updated_at) > c.updated_at
-          )
-    ) then
-        raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
-            using errcode = 'PT400', detail = 'invalid_import';
-    end if;
-end;
-$$;
-
-revoke all on function private.require_whole from public, anon, authenticated, service_role;
-comment on function private.require_whole is 'Raises PT400 where one of these conversations breaks what the doctor checks: seq 1 ... last_seq, created_at growing with it.';
-
--- For commit_import: a message is known by the id that it has where it is from.
-create function private.append_grown(user_id uuid, import_id uuid, taken uuid[])
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_here jsonb; -- by the id that was staged: the conversation that is here, and where it ends
-    v_grown jsonb;
-begin
-    -- In one order, so that two imports don't wait for each other.
-    perform 1
-    from private.conversations as c
-    join private.import_parts as p
-        on p.user_id = append_grown.user_id and p.import_id = append_grown.import_id
-    cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    where c.user_id = append_grown.user_id
-      and c.imported ->> 'source' = header -> 'imported' ->> 'source'
-      and c.imported ->> 'id' = header -> 'imported' ->> 'id'
-    order by c.id
-    for update of c;
-
-    select jsonb_object_agg(header ->> 'id', jsonb_build_object(
-        'id', c.id,
-        'last_seq', c.last_seq,
-        'newest_at', (select max(m.created_at) from public.messages as m
-                      where m.user_id = append_grown.user_id and m.conversation_id = c.id)
-    ))
-    into v_here
-    from private.import_parts as p
-    cross join lateral jsonb_array_elements(p.conversations) as h (header)
-    join private.conversations as c
-        on c.user_id = append_grown.user_id
-        and c.imported ->> 'source' = header -> 'imported' ->> 'source'
-        and c.imported ->> 'id' = header -> 'imported' ->> 'id'
-    where p.user_id = append_grown.user_id
-      and p.import_id = append_grown.import_id
-      and (header ->> 'id')::uuid <> all (append_grown.taken)
-      -- Those are known by their content or a key: what has grown is another one.
-      and not header -> 'imported' ? 'checksum';
-
-    with staged as (
-        select m.message ->> 'conversation_id' as staged_id, p.part, m.place, m.message,
-               (m.message ->> 'metadata')::jsonb -> 'imported' ->> 'id' as key
-        from private.import_parts as p
-        cross join lateral jsonb_array_elements(p.messages) with ordinality as m (message, place)
-        where p.user_id = append_grown.user_id
-          and p.import_id = append_grown.import_id
-          and v_here ? (m.message ->> 'conversation_id')
-    ),
-    known as (
-        select here.staged_id, m.content, m.metadata -> 'imported' ->> 'id' as key
-        from jsonb_each(v_here) as here (staged_id, place)
-        join public.messages as m
-            on m.user_id = append_grown.user_id and m.conversation_id = (here.place ->> 'id')::uuid
-        where m.metadata -> 'imported' ->> 'id' is not null
-    ),
-    -- A full join is never a loop within a loop, whatever the planner takes these for.
-    compared as (
-        select coalesce(s.staged_id, k.staged_id) as staged_id, s.key, s.part, s.place, s.message,
-               v_here -> s.staged_id as here, s.key is not null and k.key is null as is_new,
-               -- What says something else now, or is on no path of the file any more.
-               k.key is not null and s.message ->> 'content' is distinct from k.content as is_changed
-        from staged as s
-        full join known as k on k.staged_id = s.staged_id and k.key = s.key
-    ),
-    new as (
-        select d.*, row_number() over (partition by d.here order by d.part, d.place) as nth
-        from (
-            -- A file may have a conversation twice: as it was, and as it has grown.
-            select distinct on (c.here, c.key) c.*
-            from compared as c where c.is_new
-            order by c.here, c.key, c.part, c.place
-        ) as d
-    ),
-    appended as (
-        insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
-        select (n.here ->> 'id')::uuid,
-               append_grown.user_id,
-               (n.here ->> 'last_seq')::bigint + n.nth,
-               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-               n.message ->> 'content',
-               n.message ->> 'generated_code',
-               (n.message ->> 'metadata')::jsonb,
-               greatest(
-                   (n.here ->> 'newest_at')::timestamptz,
-                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
-                       over (partition by n.here order by n.nth)
-               ) + n.nth * interval '1 microsecond'
-        from new as n
-        order by 1, n.nth
-        returning conversation_id, seq, created_at
-    ),
-    moved as (
-        update private.conversations as c
-        set last_seq = a.last_seq,
-            updated_at = greatest(c.updated_at, a.newest_at),
-            imported = c.imported || jsonb_build_object('at', now())
-                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
-                       then jsonb_build_object('lastSeq', a.last_seq) else '{}' end
-        from (
-            select conversation_id, max(seq) as last_seq, max(created_at) as newest_at
-            from appended group by conversation_id) as a
-        where c.user_id = append_grown.user_id and c.id = a.conversation_id
-    )
-    select jsonb_object_agg(counted.staged_id, to_jsonb(counted) - 'staged_id')
-    into v_grown
-    from (
-        select c.staged_id, count(n.nth) as appended,
-               count(*) filter (where c.is_changed) as changed
-        from compared as c
-        full join new as n on n.staged_id = c.staged_id and n.part = c.part and n.place = c.place
-        group by c.staged_id
-    ) as counted;
-    return v_grown;
-end;
-$$;
-
-revoke all on function private.append_grown from public, anon, authenticated, service_role;
-comment on function private.append_grown is 'Appends to conversations that an earlier import made what their file has more by now: {staged id: {appended, changed}}. A message is known by the id that it has where it is from.';
+comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';
 
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
 -- here, where both end, and not with who calls. It is off unless the bundle was started with one.
@@ -5075,7 +5353,7 @@ grant update (conversations, messages, turns, summaries, import_parts, held, era
 
 comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
 comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were imported within the last hour.';
 comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
 comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 
@@ -5120,10 +5398,9 @@ begin
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
 
-    -- First, since this waits for an import that is being committed: what it made is found below.
-    -- One that has yet to be committed finds its parts gone.
-    delete from private.import_parts as p where p.user_id = erase_account.user_id;
-    get diagnostics v_parts = row_count;
+    -- First, since this waits for a part that is being taken: what it made is found below. The next
+    -- part finds those before it gone.
+    v_parts := private.end_imports(user_id);
 
     select coalesce(array_agg(w.id), '{}')
     into v_chosen
@@ -5292,7 +5569,7 @@ begin
         select c.id into v_id
         from public.conversations as c
         where c.user_id = remove_step.user_id
-          and c.deleting_since is not null
+          and c.deleting_since <= clock_timestamp()
         order by c.id
         limit 1
         for update skip locked;
@@ -5350,7 +5627,12 @@ begin
         exit when clock_timestamp() > until;
     end loop;
 
-    return cardinality(private.being_deleted(user_id)) > 0;
+    return exists (
+        select 1
+        from public.conversations as c
+        where c.user_id = remove_step.user_id
+          and c.deleting_since <= clock_timestamp()
+    );
 end;
 $$;
 
@@ -5402,7 +5684,7 @@ as $$
     from (
         select c.user_id
         from public.conversations as c
-        where c.deleting_since is not null
+        where c.deleting_since <= clock_timestamp()
         union
         select r.user_id
         from private.erasure_receipts as r
@@ -5774,9 +6056,10 @@ begin
         ))
         into v_found
         from (
-            select distinct p.user_id, p.import_id
+            select p.user_id, p.import_id
             from private.import_parts as p
-            where p.staged_at < now() - interval '1 hour'
+            group by p.user_id, p.import_id
+            having max(p.taken_at) < now() - interval '1 hour'
             limit c_rows
         ) as i;
     end if;
@@ -6299,7 +6582,7 @@ begin
             delete from private.import_parts as p
             where p.user_id = repair_broken.user_id
               and p.import_id = repair_broken.broken_id
-              and p.staged_at < now() - interval '1 hour';
+              and p.taken_at < now() - interval '1 hour';
 
         when 'summary_of_no_message' then
             delete from public.summaries as s

@@ -39,7 +39,7 @@ grant update (conversations, messages, turns, summaries, import_parts, held, era
 
 comment on table private.erasure_receipts is 'What an erasure removed: counts and times, nothing of the content. No policy for select, insert, update, delete: they are the service''s.';
 comment on column private.erasure_receipts.summaries is 'How many of the messages were summaries.';
-comment on column private.erasure_receipts.import_parts is 'Parts of files that were being imported.';
+comment on column private.erasure_receipts.import_parts is 'Parts of files that were imported within the last hour.';
 comment on column private.erasure_receipts.held is 'Conversations that a legal hold kept.';
 comment on column private.erasure_receipts.erased_at is 'When all of it was done; null while some is left.';
 
@@ -84,10 +84,9 @@ begin
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
 
-    -- First, since this waits for an import that is being committed: what it made is found below.
-    -- One that has yet to be committed finds its parts gone.
-    delete from private.import_parts as p where p.user_id = erase_account.user_id;
-    get diagnostics v_parts = row_count;
+    -- First, since this waits for a part that is being taken: what it made is found below. The next
+    -- part finds those before it gone.
+    v_parts := private.end_imports(user_id);
 
     select coalesce(array_agg(w.id), '{}')
     into v_chosen

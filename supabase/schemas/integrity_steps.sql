@@ -118,9 +118,10 @@ begin
         ))
         into v_found
         from (
-            select distinct p.user_id, p.import_id
+            select p.user_id, p.import_id
             from private.import_parts as p
-            where p.staged_at < now() - interval '1 hour'
+            group by p.user_id, p.import_id
+            having max(p.taken_at) < now() - interval '1 hour'
             limit c_rows
         ) as i;
     end if;

@@ -75,7 +75,7 @@ begin
         select c.id into v_id
         from public.conversations as c
         where c.user_id = remove_step.user_id
-          and c.deleting_since is not null
+          and c.deleting_since <= clock_timestamp()
         order by c.id
         limit 1
         for update skip locked;
@@ -133,7 +133,12 @@ begin
         exit when clock_timestamp() > until;
     end loop;
 
-    return cardinality(private.being_deleted(user_id)) > 0;
+    return exists (
+        select 1
+        from public.conversations as c
+        where c.user_id = remove_step.user_id
+          and c.deleting_since <= clock_timestamp()
+    );
 end;
 $$;
 
@@ -185,7 +190,7 @@ as $$
     from (
         select c.user_id
         from public.conversations as c
-        where c.deleting_since is not null
+        where c.deleting_since <= clock_timestamp()
         union
         select r.user_id
         from private.erasure_receipts as r

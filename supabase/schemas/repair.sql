@@ -58,7 +58,7 @@ begin
             delete from private.import_parts as p
             where p.user_id = repair_broken.user_id
               and p.import_id = repair_broken.broken_id
-              and p.staged_at < now() - interval '1 hour';
+              and p.taken_at < now() - interval '1 hour';
 
         when 'summary_of_no_message' then
             delete from public.summaries as s

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,27 +10,13 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.ai import AnalysisReady, EngineEvent, EngineResult, Finished, HistoryMessage
 from shared.ai.protocol import Usage
 from tests.support.bundle import bundle, settings_for
-from tests.support.engines import ANALYSIS, FailingEngine, ScriptedEngine
+from tests.support.engines import FailingEngine, ScriptedEngine
 from tests.support.users import User, functions_client
 
 PATH = "/conversation-analytics"
-
-
-class MeteredEngine:
-    """Answers, and says what that took."""
-
-    name = "metered"
-
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
-        """Yield the analysis and a result of 1,000 and 200 tokens."""
-        yield AnalysisReady(ANALYSIS)
-        usage = Usage(input_tokens=1000, output_tokens=200, requests=2)
-        yield Finished(EngineResult(success=True, message="Done.", usage=usage, engine=self.name))
+USAGE = Usage(input_tokens=1000, output_tokens=200, requests=2)
 
 
 def around_now(**more: Any) -> dict[str, Any]:
@@ -53,8 +38,8 @@ async def test_turns_are_counted_with_their_tokens_and_their_price(
     stack: Stack, user: User
 ) -> None:
     """Two good ones, one failed, three repeated requests: all of it shows, in all and by hour."""
-    settings = settings_for(stack, model_prices='{"metered": {"input": 1.25, "output": 10}}')
-    async with bundle(settings, token=user.token, engine=MeteredEngine()) as client:
+    settings = settings_for(stack, model_prices='{"scripted": {"input": 1.25, "output": 10}}')
+    async with bundle(settings, token=user.token, engine=ScriptedEngine(usage=USAGE)) as client:
         for key in ("one", "two", "one", "one", "two"):
             sent = {"request": "Hi"}
             await client.post("/mega-mind", json=sent, headers={"Idempotency-Key": key})
@@ -68,7 +53,7 @@ async def test_turns_are_counted_with_their_tokens_and_their_price(
     assert figures["usage"] == {
         "turns": 2, "inputTokens": 2000, "outputTokens": 400, "cost": 0.0065,
     }  # fmt: skip
-    assert answer["models"][0]["name"] == "metered"
+    assert answer["models"][0]["name"] == "scripted"
     assert answer["intents"] == [{"name": "explain", "turns": 2}]
     assert figures["persistence"]["replaysDeduplicated"] == 3
     assert figures["persistence"]["timeToFirstPersist"]["measured"] == 3

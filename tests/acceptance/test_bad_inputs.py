@@ -34,41 +34,14 @@ def body(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
-# Bodies that no endpoint takes, whatever its fields are called. {} stands for a good field.
+# Bodies that no endpoint takes, whatever its fields are called. All that the reader of JSON refuses
+# is in tests/unit/encoding/test_strict.py: these show that each endpoint reads with it.
 NO_JSON: dict[str, bytes] = {
     "empty": b"",
-    "blank": b"  ",
     "cut off": b'{"request": "x"',
-    "two documents": b"{}{}",
-    "a comment": b"{} // x",
-    "a trailing comma": b'{"request": "x",}',
-    "single quotes": b"{'request': 'x'}",
-    "a raw newline in text": b'{"request": "a\nb"}',
-    "not UTF-8": b'{"request": "\xff\xfe"}',
-    "a surrogate in UTF-8": b'{"request": "\xed\xa0\x80"}',
-    "UTF-16": '{"request": "x"}'.encode("utf-16"),
-    "a byte order mark": b'\xef\xbb\xbf{"request": "x"}',
     "NUL as an escape": b'{"request": "a\\u0000b", "title": "a\\u0000b"}',
-    "NUL as a byte": b'{"request": "a\x00b"}',
-    "NUL in a name": b'{"request": "x", "metadata": {"a\\u0000": 1}}',
-    "NUL in metadata": b'{"request": "x", "metadata": {"a": ["\\u0000"]}}',
-    "a lone high surrogate": b'{"request": "\\ud83d", "title": "\\ud83d"}',
-    "a lone low surrogate": b'{"request": "\\ude00x"}',
-    "surrogates the wrong way round": b'{"request": "\\ude00\\ud83d"}',
-    "a lone surrogate in a name": b'{"request": "x", "metadata": {"\\ud800": 1}}',
-    "NaN": b'{"request": "x", "metadata": {"a": NaN}}',
-    "Infinity": b'{"request": "x", "metadata": {"a": Infinity}}',
-    "-Infinity": b'{"request": "x", "metadata": {"a": [-Infinity]}}',
-    "1e400": b'{"request": "x", "metadata": {"a": 1e400}}',
-    "an integer of 5,000 digits": b'{"request": "x", "metadata": {"a": ' + b"9" * 5000 + b"}}",
     "a million values": b'{"request": "x", "metadata": {"a": [' + b"1," * 1_000_000 + b"1]}}",
     "a name twice": b'{"request": "x", "request": "x"}',
-    "a name twice, deep down": b'{"request": "x", "metadata": {"a": {"b": 1, "b": 2}}}',
-    "a name twice, escaped": b'{"request": "x", "requ\\u0065st": "y"}',
-    "depth 10,000 of lists": b'{"request": "x", "metadata": {"a": ' + b"[" * 10_000
-    + b"]" * 10_000 + b"}}",
-    "depth 10,000 of objects": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
-    "depth 100,000, never closed": b"[" * 100_000,
     "depth 65": b'{"request": "x", "metadata": {"a": ' + b"[" * 63 + b"]" * 63 + b"}}",
 }  # fmt: skip
 NO_OBJECT = {name: name.encode() for name in ('"text"', "[]", "null", "true", "5", "[{}]")}
@@ -326,15 +299,8 @@ async def test_a_body_that_is_not_plain_json_is_a_415(user: User, db: psycopg.Co
     packed = gzip.compress(b'{"request": "x"}')
     tries: dict[str, tuple[bytes, dict[str, str]]] = {
         "none": (body(request="x"), {}),
-        "text": (body(request="x"), {"content-type": "text/plain"}),
         "a form": (b"request=x", {"content-type": "application/x-www-form-urlencoded"}),
-        "multipart": (b"--x--", {"content-type": "multipart/form-data; boundary=x"}),
-        "close to json": (body(request="x"), {"content-type": "application/jsonp"}),
-        "a list of types": (body(request="x"), {"content-type": "application/json, text/plain"}),
         "gzip": (packed, {**JSON, "content-encoding": "gzip"}),
-        "gzip that is none": (body(request="x"), {**JSON, "content-encoding": "gzip"}),
-        "br": (b"x", {**JSON, "content-encoding": "br"}),
-        "gzip twice": (packed, {**JSON, "content-encoding": "gzip, gzip"}),
     }
     wrong = {}
     for name, (content, headers) in tries.items():
@@ -433,24 +399,6 @@ async def test_paths_work_with_and_without_the_prefix(
     assert refused.status_code == 400
 
 
-async def test_a_browsers_preflight_is_answered(stack: Stack) -> None:
-    """With what supabase-js sends along; no token is asked for, and none is looked at."""
-    asked = "authorization, x-client-info, apikey, content-type, idempotency-key"
-    headers = {
-        "origin": "https://app.example",
-        "access-control-request-method": "POST",
-        "access-control-request-headers": asked.replace(" ", ""),
-    }
-    async with functions_client(stack.settings.url) as client:
-        for path in ("/mega-mind", "/load-conversation", "/conversations"):
-            answer = await client.options(path, headers=headers)
-            allowed = answer.headers["access-control-allow-headers"].lower()
-            assert answer.status_code == 200
-            assert answer.headers["access-control-allow-origin"] == "*"
-            assert "POST" in answer.headers["access-control-allow-methods"]
-            assert set(asked.split(", ")) <= set(allowed.split(", "))
-
-
 async def test_a_browser_may_read_answers_and_errors(stack: Stack, user: User) -> None:
     """Errors too carry what lets a page read them, with the request id and Retry-After exposed."""
     origin = {"origin": "https://app.example"}
@@ -468,19 +416,3 @@ async def test_a_browser_may_read_answers_and_errors(stack: Stack, user: User) -
         exposed = answer.headers["access-control-expose-headers"].lower()
         assert {"x-request-id", "retry-after"} <= set(exposed.split(", "))
         assert "access-control-allow-credentials" not in answer.headers
-
-
-async def test_only_the_configured_origins_are_allowed(stack: Stack, user: User) -> None:
-    """With CORS_ORIGINS set, another page's requests get no permission."""
-    settings = settings_for(stack, cors_origins="https://app.example, https://b.example")
-    allowed = {}
-    async with bundle(settings, token=user.token) as client:
-        for origin in ("https://app.example", "https://b.example", "https://evil.example", "null"):
-            answer = await client.get("/conversations", headers={"origin": origin})
-            allowed[origin] = answer.headers.get("access-control-allow-origin")
-    assert allowed == {
-        "https://app.example": "https://app.example",
-        "https://b.example": "https://b.example",
-        "https://evil.example": None,
-        "null": None,
-    }

@@ -114,25 +114,14 @@ BAD_TOKENS: dict[str, Callable[[Forger], str]] = {
     "not valid yet": lambda f: f.token(nbf=int(time.time()) + 600),
     "another aud": lambda f: f.token(aud="admin"),
     "no aud": lambda f: f.token(aud=None),
-    "another iss": lambda f: f.token(iss="https://elsewhere.example/auth/v1"),
-    "empty iss": lambda f: f.token(iss=""),
     "no sub": lambda f: f.token(sub=None),
-    "empty sub": lambda f: f.token(sub=""),
     "sub is no uuid": lambda f: f.token(sub="1 or 1=1"),
-    "sub is a number": lambda f: by_hand(
-        {"alg": "HS256"}, claims_for(f.user.id, sub=5), b"unsigned"
-    ),
-    "sub without hyphens": lambda f: f.token(sub=f.user.id.replace("-", "")),
-    "sub in braces": lambda f: f.token(sub=f"{{{f.user.id}}}"),
-    "sub as a urn": lambda f: f.token(sub=f"urn:uuid:{f.user.id}"),
-    "sub with a space": lambda f: f.token(sub=f" {f.user.id}"),
     "role service_role": lambda f: f.token(role="service_role"),
     "role anon": lambda f: f.token(role="anon"),
     "no role": lambda f: f.token(role=None),
     "role is a list": lambda f: f.token(role=["authenticated"]),
     "a publishable key": lambda f: f.publishable_key,
     "a secret key": lambda f: f.secret_key,
-    "9 kB": lambda f: f.token(padding="x" * 9 * 1024),
     "deeply nested claims": lambda f: jwt.api_jws.encode(
         b'{"a":' * 1000 + b"1" + b"}" * 1000, f.secret, algorithm="HS256"
     ),
@@ -143,9 +132,6 @@ BAD_HEADERS: dict[str, Callable[[Forger], Headers]] = {
     "nothing": lambda f: [],
     "a publishable apikey alone": lambda f: [("apikey", f.publishable_key)],
     "a wrong secret apikey": lambda f: [("apikey", f.secret_key + "x")],
-    "an empty apikey": lambda f: [("apikey", "")],
-    "empty": lambda f: [("authorization", "")],
-    "bearer without a token": lambda f: [("authorization", "Bearer")],
     "another scheme": lambda f: [("authorization", f"Basic {f.token()}")],
     "no scheme": lambda f: [("authorization", f.token())],
     "a comma and a second": lambda f: [("authorization", f"Bearer {f.token()}, Bearer x")],
@@ -156,10 +142,6 @@ BAD_HEADERS: dict[str, Callable[[Forger], Headers]] = {
     "expired token beside a good secret key": lambda f: [
         ("apikey", f.secret_key),
         ("authorization", f"Bearer {f.token(exp=1)}"),
-    ],
-    "secret key as bearer beside a publishable key": lambda f: [
-        ("apikey", f.publishable_key),
-        ("authorization", f"Bearer {f.secret_key}"),
     ],
     "publishable key twice": lambda f: [
         ("apikey", f.publishable_key),

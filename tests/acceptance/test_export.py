@@ -152,21 +152,6 @@ async def test_only_the_owner_and_the_service_can_export(
     assert SECRET in served.text
 
 
-@pytest.mark.promise("exports")
-async def test_a_file_has_a_name_that_is_safe_in_any_place(user: User) -> None:
-    """Quotes, slashes, line ends and other scripts of a title don't break the header."""
-    title = 'a/../b"; filename="x\r\n日本語 é'
-    made = await user.functions.post("/conversations", json={"title": title})
-    row = made.json()["conversation"]
-    answer = await export(user, row["id"], format="markdown")
-    day = row["created_at"][:10]
-    assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
-    assert answer.headers["content-disposition"] == (
-        f'attachment; filename="{day}-a-b-filename-x-e.md"; '
-        f"filename*=UTF-8''{day}-a-b-filename-x-%E6%97%A5%E6%9C%AC%E8%AA%9E-%C3%A9.md"
-    )
-
-
 async def test_pdf_holds_what_was_said_for_its_owner_alone(
     stack: Stack, user: User, other_user: User
 ) -> None:
@@ -195,22 +180,6 @@ async def test_pdf_holds_what_was_said_for_its_owner_alone(
     assert (foreign.status_code, foreign.json()) == (missing.status_code, missing.json())
     assert (foreign.status_code, anon.status_code) == (404, 401)
     assert SECRET not in foreign.text + anon.text
-
-
-async def test_pdf_says_where_it_can_not_be_had(
-    user: User, monkeypatch: pytest.MonkeyPatch, stack: Stack
-) -> None:
-    """Without the packages it needs: a 501 that says so, after the conversation was found."""
-    monkeypatch.setattr("shared.exports.pdf.render.is_installed", lambda: False)
-    conversation = await conversation_of(user, "Hi")
-    async with bundle(settings_for(stack), token=user.token) as client:
-        query = {"conversationId": conversation, "format": "pdf"}
-        answer = await client.get("/export-conversation", params=query)
-        missing = await client.get(
-            "/export-conversation", params={**query, "conversationId": str(uuid.uuid4())}
-        )
-    assert (answer.status_code, answer.json()["code"]) == (501, "pdf_not_installed")
-    assert missing.status_code == 404
 
 
 @pytest.mark.promise("exports")

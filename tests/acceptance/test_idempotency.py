@@ -1,7 +1,6 @@
 """One key, one effect: however often a request is sent, at once or again, it happens once."""
 
 import asyncio
-import uuid
 from typing import Any
 
 import httpx
@@ -36,35 +35,6 @@ def outcome_of(answer: httpx.Response) -> dict[str, Any]:
     """Return an answer without the word that it is a repetition."""
     body: dict[str, Any] = answer.json()
     return {name: value for name, value in body.items() if name != "replayed"}
-
-
-@pytest.mark.promise("one key, one effect")
-@pytest.mark.parametrize("in_conversation", [False, True], ids=["new", "existing"])
-async def test_24_callers_with_one_key_are_one_turn(
-    stack: Stack, user: User, db: psycopg.Connection, in_conversation: bool
-) -> None:
-    """All arrive while the AI works, and all are answered with its one reply."""
-    engine = ScriptedEngine("Just once.", hold=True)
-    created = await user.functions.post("/conversations", json={})
-    own = {"conversationId": created.json()["conversation"]["id"]}
-    body = own if in_conversation else {}
-    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
-        callers = [asyncio.create_task(ask(client, "k", **body)) for _ in range(CALLERS)]
-        await asyncio.wait_for(engine.started.wait(), timeout=60)
-        engine.release.set()
-        answers = await asyncio.gather(*callers)
-        again = [await ask(client, "k", **body) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [200] * CALLERS
-    assert [answer.json()["replayed"] for answer in answers].count(False) == 1
-    assert [(answer.status_code, answer.json()["replayed"]) for answer in again] == [
-        (200, True)
-    ] * 2
-    assert [outcome_of(answer) for answer in (*answers, *again)] == [outcome_of(answers[0])] * (
-        CALLERS + 2
-    )
-    assert again[0].content == again[1].content
-    assert engine.requests == ["Once"]
-    assert rows_of(db, user) == (1, ["user", "assistant"])
 
 
 @pytest.mark.promise("one key, one effect", red="the first one is taken")
@@ -119,53 +89,6 @@ async def test_a_replay_gives_what_is_stored(user: User) -> None:
     assert outcome_of(replayed) == outcome_of(first)
     assert loaded["messages"][:2] == [replayed.json()["userMessage"], replayed.json()["message"]]
     assert loaded["lastSeq"] == 4
-
-
-@pytest.mark.promise("one key, one effect", red="`begin_turn` does not compare the request")
-async def test_one_key_for_another_request_is_refused(user: User, db: psycopg.Connection) -> None:
-    """Another text, project, conversation or metadata: 422, nothing stored, the first one stays."""
-    first = await user.send("Original", key="k")
-    other = {
-        "text": {"request": "Something else"},
-        "project": {"projectId": str(uuid.uuid4())},
-        "conversation": {"conversationId": first.json()["conversationId"]},
-        "metadata": {"metadata": {"a": 1}},
-    }
-    answers = {
-        name: await ask(user.functions, "k", **{"request": "Original", **body})
-        for name, body in other.items()
-    }
-    assert {name: (a.status_code, a.json()["code"]) for name, a in answers.items()} == (
-        dict.fromkeys(other, (422, "idempotency_key_reused"))
-    )
-    assert outcome_of(await user.send("Original", key="k")) == outcome_of(first)
-    assert rows_of(db, user) == (1, ["user", "assistant"])
-
-
-async def test_naming_oneself_or_the_defaults_is_the_same_request(user: User) -> None:
-    """What means the same is the same: own userId, null for nothing, defaults written out."""
-    first = await user.send("Same", key="k", metadata={"a": 1, "b": 2})
-    spelled = await user.send(
-        "Same", key="k", userId=user.id, conversationId=None, persistMessages=True,
-        metadata={"b": 2, "a": 1},
-    )  # fmt: skip
-    assert spelled.json()["replayed"] is True
-    assert outcome_of(spelled) == outcome_of(first)
-
-
-@pytest.mark.promise("private keys", red="`begin_turn` looks a key up without the user")
-async def test_one_users_key_is_not_anothers(
-    user: User, other_user: User, db: psycopg.Connection
-) -> None:
-    """The same key for two users is two turns, whether their requests agree or not."""
-    mine = await user.send("Mine", key="shared")
-    same = await other_user.send("Mine", key="shared")
-    repeated = await user.send("Mine", key="shared")
-    assert [a.json()["replayed"] for a in (mine, same, repeated)] == [False, False, True]
-    assert same.json()["conversationId"] != mine.json()["conversationId"]
-    assert same.json()["userMessage"]["user_id"] == other_user.id
-    assert outcome_of(repeated) == outcome_of(mine)
-    assert rows_of(db, other_user) == (1, ["user", "assistant"])
 
 
 async def test_repeating_a_failed_turn_replays_the_failure(

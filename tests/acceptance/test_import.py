@@ -235,7 +235,10 @@ async def test_a_plain_list_keeps_its_order_and_its_times(
 async def test_a_plain_list_is_named_by_its_key_or_its_content(
     user: User, other_user: User, db: psycopg.Connection
 ) -> None:
-    """The same list again adds nothing; under another key it is another; a key is used once."""
+    """The same list again adds nothing; under another key it is another; a key is used once.
+
+    With a key the same list is a retry, which is answered the same.
+    """
     answers = [
         await send(user, LIST),
         await send(user, {"messages": LIST}),
@@ -245,7 +248,8 @@ async def test_a_plain_list_is_named_by_its_key_or_its_content(
         await send(other_user, LIST, {"idempotency-key": "one"}),
     ]
     counts = [len(a.json().get("taken", [])) for a in answers]
-    assert counts == [1, 0, 1, 0, 0, 1]
+    assert counts == [1, 0, 1, 1, 0, 1]
+    assert answers[3].json() == answers[2].json()
     assert (answers[4].status_code, answers[4].json()["code"]) == (422, "idempotency_key_reused")
     assert count_of(db, user) == (2, 6, 0)
 
@@ -258,7 +262,7 @@ async def test_a_long_import_says_how_far_it_is(user: User, db: psycopg.Connecti
         "POST", "/import-conversation", content=as_bytes(rows), headers=headers
     ) as answer:
         events = [event async for event in read_events(answer)]
-    assert [(e.name, e.data) for e in events[:-1]] == [
+    assert [(e.name, e.data) for e in events[:-1] if e.data["total"]] == [
         ("progress", {"done": done, "total": 2500}) for done in (1000, 2000, 2500)
     ]
     assert (events[-1].name, events[-1].data["messages"]) == ("done", 2500)

@@ -1,17 +1,18 @@
 """Files that are not taken: a clear error each, and nothing of them is left."""
 
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.imports.reader import ReadUpload
+from shared.errors import StoreUnavailableError
+from shared.persistence import Persistence
 from tests.support.bundle import bundle, settings_for
-from tests.support.importing import JSON, LIST, ZIP, count_of, send
-from tests.support.provider_files import as_bytes, claude_sample, zipped
+from tests.support.importing import JSON, LIST, ZIP, broken, count_of, said_in, send
+from tests.support.provider_files import as_bytes, zipped
+from tests.support.sse import read_events
 from tests.support.users import User
 
 BAD: dict[str, bytes] = {
@@ -37,59 +38,47 @@ BAD: dict[str, bytes] = {
 async def test_a_bad_file_is_a_clear_error_and_leaves_nothing(
     user: User, db: psycopg.Connection
 ) -> None:
-    """400 in the shape of every error, where a stream was asked for too."""
+    """400 in the shape of every error; where a stream was asked for, its last event."""
+    headers = {**JSON, "accept": "text/event-stream"}
+    async with user.functions.stream(
+        "POST", "/import-conversation", content=BAD["cut off"], headers=headers
+    ) as streamed:
+        *_, last = [event async for event in read_events(streamed)]
+    assert (last.name, last.data["code"]) == ("error", "invalid_import")
     for name, content in BAD.items():
-        answer = await send(user, content, {"accept": "text/event-stream"})
+        answer = await send(user, content)
         assert answer.status_code == 400, (name, answer.text)
         assert answer.json()["code"] == "invalid_import", name
         assert len(answer.json()["message"]) < 300, name
     assert count_of(db, user) == (0, 0, 0)
 
 
-@pytest.mark.promise("imports", red="`require_whole` not called")
-async def test_a_file_whose_last_conversation_is_refused_by_the_store_leaves_nothing(
+@pytest.mark.promise("imports", red="parts numbered anew in each call")
+async def test_a_store_that_fails_halfway_leaves_whole_conversations_and_is_gone_on_with(
     stack: Stack, user: User, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever goes wrong in a conversation: the ones before it aren't there either."""
-    parts_of = ReadUpload.parts
+    """What needs more parts than were taken is nowhere to be seen; the same file ends it."""
+    take = Persistence.take_import_part
 
-    async def same_times(upload: ReadUpload) -> AsyncIterator[dict[str, Any]]:
-        async for part in parts_of(upload):
-            for row in part["messages"][-2:]:
-                row["created_at"] = "2026-01-01T00:00:00Z"
-            yield part
-
-    monkeypatch.setattr(ReadUpload, "parts", same_times)
-    async with bundle(settings_for(stack), token=user.token) as client:
-        answer = await client.post("/import-conversation", json=claude_sample())
-    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_import")
-    assert count_of(db, user) == (0, 0, 0)
-
-
-@pytest.mark.promise("imports", red="parts not discarded")
-async def test_a_store_that_fails_halfway_leaves_nothing(
-    stack: Stack, user: User, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Parts that were staged are discarded, and the same file is taken afterwards."""
-    from shared.errors import StoreUnavailableError
-    from shared.persistence import Persistence
-
-    stage = Persistence.stage_import
-
-    async def fail_second(self: Any, *ids: Any, **more: Any) -> Any:
-        if more["part"]:
+    async def fail_late(self: Any, *ids: Any, **more: Any) -> Any:
+        if more["part"] == 2:
             raise StoreUnavailableError
-        return await stage(self, *ids, **more)
+        return await take(self, *ids, **more)
 
-    rows = [{"role": "user", "content": str(n)} for n in range(1500)]
+    long = [{"role": "user", "content": str(n)} for n in range(1500)]
+    file = [{"messages": LIST}, {"messages": long}]
     async with bundle(settings_for(stack), token=user.token) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(Persistence, "stage_import", fail_second)
-            failed = await client.post("/import-conversation", json=rows)
-        after = count_of(db, user)
-        healed = await client.post("/import-conversation", json=rows)
-    assert (failed.status_code, after) == (503, (0, 0, 0))
-    assert healed.json()["messages"] == 1500
+            patched.setattr(Persistence, "take_import_part", fail_late)
+            failed = await client.post("/import-conversation", json=file)
+        seen = (await user.functions.get("/conversations")).json()["conversations"]
+        healed = (await client.post("/import-conversation", json=file)).json()
+    short, whole = (row["conversationId"] for row in healed["taken"])
+    assert (failed.status_code, failed.json()["code"]) == (503, "store_unavailable")
+    assert [row["id"] for row in seen] == [short]
+    assert (healed["messages"], healed["skipped"]) == (1503, [])
+    assert len(await said_in(user, whole)) == 50
+    assert broken(db, [short, whole]) == []
 
 
 async def test_zips_that_are_none_or_burst_are_refused(

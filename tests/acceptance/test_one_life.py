@@ -107,7 +107,7 @@ async def test_an_imported_chat_is_a_chat_like_any_other(
     erased = await user.functions.post("/erase-account", json={"confirm": "erase"})
     assert erased.json()["removed"] == {
         "conversations": 1, "messages": IMPORTED + 4 + summaries, "turns": 2,
-        "summaries": summaries, "importParts": 0,
+        "summaries": summaries, "importParts": 1,
     }  # fmt: skip
     left = db.execute("select count(*) from search.documents where user_id = %s", (user.id,))
     assert left.fetchone() == (0,)

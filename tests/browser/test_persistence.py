@@ -11,7 +11,6 @@ from playwright.async_api import Browser, expect
 
 from local.stack import Stack
 from tests.support.browser import (
-    composer,
     messages_of,
     page_stack,
     replies,
@@ -74,21 +73,6 @@ async def test_a_reply_goes_on_through_a_reload_and_all_is_there_after_a_crash(
         assert len(await replies(page, 2)) == 2
     assert visit.problems == []
     assert [role for role, _ in stored(slow_stack, reader)] == ["user", "assistant"] * 2
-
-
-async def test_a_browser_that_was_closed_finds_everything(
-    slow_stack: Stack, browser: Browser, reader: User
-) -> None:
-    """Another browser, another day: signed in, the conversation is in the list and whole."""
-    async with visitor(browser, slow_stack) as visit:
-        page = await visit.sign_in(reader)
-        await send(page, "Remember the number 4711")
-        (reply,) = await replies(page)
-    async with visitor(browser, slow_stack) as visit:
-        page = await visit.sign_in(reader)
-        await page.get_by_role("link", name="Remember the number 4711").click()
-        assert await replies(page) == [reply]
-        await expect(messages_of(page)).to_have_text(["Remember the number 4711"])
 
 
 async def test_two_tabs_stay_the_same_and_another_user_sees_nothing(
@@ -171,37 +155,6 @@ async def test_an_answer_that_is_lost_on_the_way_doubles_nothing(
         await expect(messages_of(page)).to_have_text(["Only once"])
     assert len(set(keys)) == 1 < len(keys)
     assert [role for role, _ in stored(slow_stack, reader)] == ["user", "assistant"]
-
-
-async def test_a_refused_message_is_kept_and_can_be_discarded(
-    slow_stack: Stack, browser: Browser, reader: User
-) -> None:
-    """What the server will never take is shown as that, and nothing is lost of it."""
-    async with visitor(browser, slow_stack) as visit:
-        page = await visit.sign_in(reader)
-        await send(page, "Not\0storable")
-        failed = page.locator('.uci-message-pending[data-state="failed"]')
-        await expect(failed).to_contain_text("storable")
-        await page.reload()
-        await page.goto(slow_stack.settings.url)
-        assert stored(slow_stack, reader) == []
-        await expect(composer(page)).to_be_visible()
-
-
-async def test_a_reply_can_be_stopped_and_says_so(
-    slow_stack: Stack, browser: Browser, reader: User
-) -> None:
-    """What was written until then is stored, and shown after a reload."""
-    async with visitor(browser, slow_stack) as visit:
-        page = await visit.sign_in(reader)
-        await send(page, "Explain something at length")
-        await page.locator(".uci-message-draft .uci-markdown").wait_for()
-        await page.get_by_role("button", name="Stop").click()
-        await expect(page.locator(".uci-message-failure")).to_contain_text("Stopped")
-        (partial,) = await replies(page)
-        await page.reload()
-        assert await replies(page) == [partial]
-        await expect(page.locator(".uci-message-failure")).to_contain_text("Stopped")
 
 
 async def test_without_realtime_everything_still_arrives(

@@ -28,9 +28,6 @@ field => {
   field.after(plain);
 }
 """
-REFUSE_TO_KEEP = """
-Storage.prototype.setItem = () => { throw new DOMException("Full.", "QuotaExceededError"); };
-"""
 IN_NO_ZONE = """
 const real = Intl.DateTimeFormat.prototype.resolvedOptions;
 Intl.DateTimeFormat.prototype.resolvedOptions = function () {
@@ -109,20 +106,6 @@ async def test_who_is_signed_out_sees_it_and_loses_nothing(
         await page.locator(".uci-conversation a").click()
         await replies(page)
         await expect(messages_of(page)).to_have_text("Still mine")
-
-
-async def test_a_browser_that_keeps_nothing_signs_in_all_the_same(
-    site: Stack, browser: Browser, visiting_user: User
-) -> None:
-    """Its storage is full: one is signed in for as long as the page is open."""
-    async with visitor(browser, site) as visit:
-        await visit.context.add_init_script(REFUSE_TO_KEEP)
-        page = await visit.sign_in(visiting_user)
-        await send(page, "Hello")
-        await replies(page)
-        await page.get_by_role("button", name="Dark theme").click()
-        await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    assert visit.problems == []
 
 
 @pytest.mark.parametrize("zone", ["Etc/Unknown", "GMT", "EST5EDT"])

@@ -137,6 +137,7 @@ async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
         await user.functions.aclose()
 
 
+@pytest.mark.promise("one reply", red="the store takes a settled turn")
 async def test_a_turn_is_begun_and_completed_once(road: Road) -> None:
     """Its two messages follow each other; a known key gives back what is stored."""
     record = await road.begin(idempotency_key="k")
@@ -158,11 +159,14 @@ async def test_a_turn_is_begun_and_completed_once(road: Road) -> None:
     assert (await road.load(record)).reply == done.reply
 
 
+@pytest.mark.promise("private keys")
 async def test_a_key_belongs_to_one_request_of_one_user(road: Road) -> None:
-    """Another request is refused; another user's turn is another turn."""
+    """Another request is refused, then and later; another user's turn is another turn."""
     record = await road.begin(idempotency_key="k")
-    with pytest.raises(IdempotencyKeyReusedError):
-        await road.begin(idempotency_key="k", request_hash="other")
+    for _ in range(2):
+        with pytest.raises(IdempotencyKeyReusedError):
+            await road.begin(idempotency_key="k", request_hash="other")
+        await road.complete(record)
     theirs = await road.begin(idempotency_key="k", user_id=road.stranger.user_id)
     assert theirs.turn.id != record.turn.id
 
@@ -199,6 +203,7 @@ async def test_a_conversation_runs_one_turn_at_a_time(road: Road) -> None:
             await road.begin(**wrong)
 
 
+@pytest.mark.promise("fencing", red="the store lets every attempt complete")
 async def test_a_turn_whose_lease_is_over_is_taken_over_by_its_key(road: Road) -> None:
     """As the next attempt, with an empty draft; what the older one writes is refused."""
     first = await road.begin(idempotency_key="k")
@@ -211,7 +216,9 @@ async def test_a_turn_whose_lease_is_over_is_taken_over_by_its_key(road: Road) -
     assert not (await road.extend(first, 0, "Late")).is_ours
     superseded = await road.complete(first)
     assert (superseded.outcome, superseded.reply) == ("superseded", None)
-    assert (await road.complete(second)).outcome == "completed"
+    done = await road.complete(second)
+    late = await road.complete(first, content="Late.")
+    assert (done.outcome, late.outcome, late.reply) == ("completed", "superseded", done.reply)
     assert not (await road.extend(second)).is_ours
 
 
@@ -221,6 +228,7 @@ async def test_another_request_settles_a_turn_whose_lease_is_over(road: Road) ->
     await road.extend(lost, 0, "Half", lease_seconds=0)
     following = await road.begin(conversation_id=lost.conversation.id)
     assert (following.outcome, following.user_message.seq) == ("started", 3)
+    assert [row["content"] for row in following.history] == ["Hello", "Half"]
     settled = await road.load(lost)
     assert settled.turn.status == "interrupted"
     assert settled.reply is not None
@@ -228,6 +236,7 @@ async def test_another_request_settles_a_turn_whose_lease_is_over(road: Road) ->
     assert settled.reply.metadata["error"]["type"] == "interrupted"
 
 
+@pytest.mark.promise("fencing", red="every heartbeat's draft written as it comes")
 async def test_a_heartbeat_renews_the_lease_and_never_shortens_the_draft(road: Road) -> None:
     """Nor leaves a hole in it; offsets count characters."""
     record = await road.begin(lease_seconds=0)
@@ -334,6 +343,7 @@ async def test_a_turn_is_asked_to_stop_and_learns_so_at_its_heartbeat(road: Road
     assert (again.outcome, again.turn.status, again.reply) == ("replayed", "cancelled", done.reply)
 
 
+@pytest.mark.promise("take-over", red="stopped turns are taken over")
 @pytest.mark.parametrize("first", ["cancel", "lease"])
 async def test_a_turn_that_was_to_stop_is_never_taken_over(road: Road, first: str) -> None:
     """Whether its lease was over before or after: what it had written is its reply."""

@@ -100,20 +100,6 @@ def test_whatever_an_event_cannot_hold_is_refused_by_us(function: dict[str, Any]
         assert limit * 4 // 3 < 6 * 1024 * 1024
 
 
-def test_lambda_is_recognised_without_the_setting() -> None:
-    """By the variable that it sets itself."""
-    project = {
-        "supabase_url": "https://project.example",
-        "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x",
-        "SUPABASE_SECRET_KEY": "sb_secret_x",
-    }
-    here, there = (
-        load_settings(_env_file=None, **project, **more)
-        for more in ({}, {"aws_lambda_function_name": "bundle"})
-    )
-    assert (here.is_frozen_between_requests, there.is_frozen_between_requests) == (False, True)
-
-
 @pytest.mark.promise("shutdown", red="the answer is not held back")
 @pytest.mark.parametrize(
     ("host", "left"), [(ON_LAMBDA, "completed"), ({}, "running")], ids=["lambda", "anywhere else"]

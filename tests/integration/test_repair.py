@@ -167,7 +167,7 @@ DAMAGES = [
     Damage(
         {"import_left_behind": 1},
         (
-            "insert into private.import_parts (user_id, import_id, part, staged_at)"
+            "insert into private.import_parts (user_id, import_id, part, taken_at)"
             " values (%(other)s, gen_random_uuid(), 0, now() - interval '2 hours')",
         ),
     ),

@@ -10,17 +10,14 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from local.stack import Stack
-from tests.support.sql_calls import Caller, act_as, make_account, make_conversation
+from tests.support import sql_fixtures
+from tests.support.sql_calls import Caller, act_as, make_conversation
+
+owner = sql_fixtures.owner
 
 pytestmark = pytest.mark.promise("costs")
 
 LIMIT = 10_000
-
-
-@pytest.fixture
-def owner(db: psycopg.Connection) -> str:
-    """A user's id."""
-    return make_account(db)
 
 
 @pytest.fixture

@@ -2,25 +2,19 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from local.stack import Stack
-from tests.support.sql_calls import Caller, as_service, make_account
+from tests.support import sql_fixtures
+from tests.support.sql_calls import Caller, make_account
+
+service = sql_fixtures.service
 
 CANARY = "zebrafinch"
 OURS = ("public", "private", "search")
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend."""
-    with as_service(stack.settings.db_url) as caller:
-        yield caller
 
 
 def tables_that_say(db: psycopg.Connection, text: str) -> set[str]:

@@ -21,8 +21,8 @@ from tests.support.sql_calls import (
     expire,
     make_account,
     make_conversation,
+    make_long_conversation,
 )
-from tests.support.users import User
 
 SIZES = (0, 1, 3, 50, 51, 205)
 LIMITS = (1, 2, 50, 200)
@@ -153,56 +153,6 @@ def test_a_message_of_another_conversation_is_not_found(
     assert said == {("PT404", "Message not found.", "message_not_found")}
 
 
-@pytest.mark.promise("whole pages")
-def test_walking_back_while_others_write_shows_each_message_once(
-    stack: Stack, db: psycopg.Connection
-) -> None:
-    """From the newest page to the first: all that was there at the start, nothing twice."""
-    owner = make_account(db)
-    conversation = make_conversation(db, owner, messages=205)
-    with as_user(stack.settings.db_url, owner) as user:
-        page = _page(user, conversation, page_size=20)
-        walked = page["seqs"]
-        while page["has_older"]:
-            _write(db, conversation, owner, count=3)
-            page = _page(user, conversation, page_size=20, before=walked[0])
-            walked = page["seqs"] + walked
-    assert walked == list(range(1, 206))
-
-
-@pytest.mark.promise("whole pages")
-def test_walking_on_while_others_write_reaches_the_end_without_a_gap(
-    stack: Stack, db: psycopg.Connection
-) -> None:
-    """A reader that pages `after` catches up with those who write."""
-    owner = make_account(db)
-    conversation = make_conversation(db, owner, messages=100)
-    walked: list[int] = []
-    with as_user(stack.settings.db_url, owner) as user:
-        has_newer = True
-        while has_newer:
-            page = _page(user, conversation, page_size=20, after=walked[-1] if walked else 0)
-            walked += page["seqs"]
-            has_newer = page["has_newer"]
-            if len(walked) < 200:
-                _write(db, conversation, owner, count=3)
-    assert walked == list(range(1, len(walked) + 1))
-    assert len(walked) > 100
-
-
-@pytest.mark.promise("whole pages")
-async def test_1001_messages_are_not_cut_to_1000(db: psycopg.Connection, user: User) -> None:
-    """Over HTTP, page by page, every one of 1,001 messages arrives, once, in order."""
-    conversation = make_conversation(db, user.id, messages=1001)
-    walked: list[str] = []
-    page: dict[str, Any] = {"hasNewer": True, "newestSeq": 0}
-    while page["hasNewer"]:
-        answer = await user.load(conversation, limit=200, after=page["newestSeq"])
-        walked += [row["content"] for row in answer.json()["messages"]]
-        page = answer.json()["page"]
-    assert walked == [str(number) for number in range(1, 1002)]
-
-
 def test_the_list_of_conversations_pages_without_loss_or_repeat(
     stack: Stack, db: psycopg.Connection
 ) -> None:
@@ -284,7 +234,7 @@ def test_paging_through_a_long_conversation_while_three_append_gives_exactly_the
 ) -> None:
     """Back from the newest page and then on from the start: no message twice, none left out."""
     owner = make_account(db)
-    conversation = _make_long_conversation(db, owner, MESSAGES)
+    conversation = make_long_conversation(db, owner, messages=MESSAGES)
     done = threading.Event()
 
     def append() -> int:
@@ -323,25 +273,6 @@ def _pages(user: Caller, **arguments: Any) -> Iterator[list[dict[str, Any]]]:
     while page["next"]:
         page = user.call("list_conversations", **arguments, **page["next"])
         yield page["conversations"]
-
-
-def _make_long_conversation(db: psycopg.Connection, owner: str, size: int) -> str:
-    """Insert messages past the triggers, as they would have placed them."""
-    conversation = make_conversation(db, owner)
-    with db.transaction():
-        db.execute("set local session_replication_role = replica")
-        db.execute(
-            "insert into messages (conversation_id, user_id, role, content, seq, created_at)"
-            " select %s, %s, 'user', n::text, n, now() + n * interval '1 microsecond'"
-            " from generate_series(1, %s) as n",
-            (conversation, owner, size),
-        )
-        db.execute(
-            "update conversations set last_seq = %s,"
-            " updated_at = now() + %s * interval '1 microsecond' where id = %s",
-            (size, size, conversation),
-        )
-    return conversation
 
 
 def _write(db: psycopg.Connection, conversation: str, owner: str, *, count: int) -> None:

@@ -206,20 +206,6 @@ async def test_a_users_own_message_is_stored_in_its_place(
     assert (stored["is_summary"], stored["turn_id"]) == (False, None)
 
 
-async def test_several_messages_in_one_insert_take_their_places_in_order(tenants: Tenants) -> None:
-    """A batch gets consecutive places in the order given, and no two created_at are equal."""
-    rows = [
-        {"conversation_id": tenants.conversation, "role": "user", "content": str(n)}
-        for n in range(20)
-    ]
-    stored = (await tenants.call("owner", "POST", "messages", json=rows)).json()
-    in_order = sorted(stored, key=lambda row: row["seq"])
-    assert [row["content"] for row in in_order] == [str(n) for n in range(20)]
-    assert [row["seq"] for row in in_order] == list(range(3, 23))
-    moments = [row["created_at"] for row in in_order]
-    assert moments == sorted(set(moments))
-
-
 @pytest.mark.promise("own rows", red="`role = 'user'` taken out of the insert policy")
 @pytest.mark.parametrize(
     ("change", "expected"),
@@ -275,24 +261,6 @@ async def test_an_upsert_can_not_change_a_message(tenants: Tenants, db: psycopg.
         )
         assert outcome(answer) == "denied", (actor, answer.text)
     assert _owned(db, tenants) == before
-
-
-async def test_the_service_can_repeat_an_insert_without_leaving_a_gap(
-    tenants: Tenants, db: psycopg.Connection
-) -> None:
-    """An insert that ignores duplicates stores nothing the second time and uses up no place."""
-    row = NEW_ROW["messages"](tenants) | {"id": str(uuid.uuid4()), "role": "system"}
-    for _ in range(2):
-        answer = await tenants.call(
-            "service", "POST", "messages", json=row, prefer="resolution=ignore-duplicates"
-        )
-        assert answer.is_success, answer.text
-    seqs = db.execute(
-        "select array_agg(m.seq order by m.seq), max(c.last_seq) from messages as m"
-        " join conversations as c on c.id = m.conversation_id where c.id = %s",
-        (tenants.conversation,),
-    ).fetchone()
-    assert seqs == ([1, 2, 3], 3)
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,23 @@
 """A message's place and moment, whoever writes it, and the live events of what is committed."""
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.support import partitions
+from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import (
     Caller,
     as_service,
     assert_whole,
-    make_account,
     make_conversation,
     places,
 )
 
 stack = partitions.stack  # as it is, and in partitions
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend."""
-    with as_service(stack.settings.db_url) as caller:
-        yield caller
-
-
-@pytest.fixture
-def owner(db: psycopg.Connection) -> str:
-    """A user's id."""
-    return make_account(db)
+service, owner = sql_fixtures.service, sql_fixtures.owner
 
 
 @pytest.mark.promise("wrong clock")

@@ -25,6 +25,13 @@ READ_THE_TABLE = {
     "apply_retention(uuid,boolean,integer,uuid)",  # deletes
     "erase_account(uuid,text,text,integer)",  # deletes
     "private.listen_policy()",  # under row-level security
+    # An import's, which hides what is not whole, and finds it again.
+    "private.add_imported(uuid,jsonb,conversations)",
+    "private.append_grown(uuid,uuid,jsonb,conversations)",
+    "private.conversation_imported_as(uuid,jsonb)",
+    "private.end_imports(uuid)",
+    "private.outcome_of_part(uuid,uuid,integer)",
+    "private.take_piece(uuid,uuid,jsonb)",
     # The doctor's.
     "private.find_broken_messages(uuid[])",
     "private.find_broken_turns(uuid[],timestamp with time zone)",

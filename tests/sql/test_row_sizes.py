@@ -16,13 +16,14 @@ from shared.encoding.sizes import (
     MAX_METADATA_BYTES,
     MAX_TEXT_BYTES,
 )
+from tests.support import sql_fixtures
 from tests.support.sql_calls import (
     Caller,
-    as_service,
     as_user,
-    make_account,
     make_conversation,
 )
+
+service, owner = sql_fixtures.service, sql_fixtures.owner
 
 pytestmark = pytest.mark.promise("row sizes")
 
@@ -35,19 +36,6 @@ BOUNDED_OTHERWISE = {
     "import_parts.conversations": "shared/imports/parts.py; nobody reads it over an API",
     "import_parts.messages": "shared/imports/parts.py; nobody reads it over an API",
 }
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend."""
-    with as_service(stack.settings.db_url) as caller:
-        yield caller
-
-
-@pytest.fixture
-def owner(db: psycopg.Connection) -> str:
-    """A user's id."""
-    return make_account(db)
 
 
 @pytest.fixture

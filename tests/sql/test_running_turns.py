@@ -2,7 +2,6 @@
 
 import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -10,31 +9,18 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from local.stack import Stack
-from tests.support import partitions
+from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import (
     Caller,
     as_service,
     as_user,
-    assert_whole,
     expire,
     make_account,
     make_conversation,
 )
 
 stack = partitions.stack  # as it is, and in partitions
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend's role."""
-    with as_service(stack.settings.db_url) as caller:
-        yield caller
-
-
-@pytest.fixture
-def account(db: psycopg.Connection) -> str:
-    """A user without a password."""
-    return make_account(db)
+service, account = sql_fixtures.service, sql_fixtures.owner
 
 
 def extension_of(begun: dict[str, Any], **changed: Any) -> dict[str, Any]:
@@ -60,63 +46,6 @@ def draft(db: psycopg.Connection, begun: dict[str, Any]) -> str:
     row = db.execute("select draft from turns where id = %s", (begun["turn"]["id"],)).fetchone()
     assert row is not None
     return str(row[0])
-
-
-def test_a_heartbeat_writes_the_draft_from_an_offset_in_characters(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """Growing, repeated, and empty; offsets count characters of any width."""
-    begun = service.begin(account)
-    answers = [extend(service, begun, draft_tail="é🎉")]
-    answers.append(extend(service, begun, draft_offset=2, draft_tail="四"))
-    answers.append(extend(service, begun, draft_offset=2, draft_tail="四五"))
-    answers.append(extend(service, begun, draft_offset=4))
-    assert draft(db, begun) == "é🎉四五"
-    assert answers == [{"is_ours": True, "cancel_requested": False}] * 4
-
-
-@pytest.mark.promise("fencing", red="every heartbeat's draft written as it comes")
-def test_a_heartbeat_that_comes_late_takes_nothing_back(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """A draft only grows: neither an older one nor one beyond a gap changes it."""
-    begun = service.begin(account)
-    extend(service, begun, draft_tail="abcdef")
-    extend(service, begun, draft_offset=6, draft_tail="ghij")
-    for late in ({"draft_tail": "abc"}, {"draft_offset": 12, "draft_tail": "mn"}):
-        assert extend(service, begun, **late)["is_ours"] is True
-        assert draft(db, begun) == "abcdefghij"
-    extend(service, begun, draft_offset=10, draft_tail="kl")
-    assert draft(db, begun) == "abcdefghijkl"
-
-
-def test_a_heartbeat_renews_the_lease(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """Also one that is over, while nobody has taken the turn."""
-    begun = service.begin(account, lease_seconds=1)
-    expire(db, begun)
-    assert extend(service, begun)["is_ours"] is True
-    row = db.execute(
-        "select lease_expires_at > now() + interval '50 seconds' from turns where id = %s",
-        (begun["turn"]["id"],),
-    ).fetchone()
-    assert row == (True,)
-
-
-def test_a_heartbeat_of_an_older_attempt_or_a_settled_turn_changes_nothing(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """It learns that the turn is no longer its own."""
-    begun = service.begin(account, idempotency_key="k")
-    expire(db, begun)
-    taken = service.begin(account, idempotency_key="k")
-    late = extend(service, begun, draft_tail="late")
-    service.complete(taken)
-    after = extend(service, taken, draft_tail="after")
-    assert (taken["outcome"], taken["turn"]["attempt"]) == ("taken_over", 2)
-    assert late == after == {"is_ours": False, "cancel_requested": False}
-    assert draft(db, begun) == ""
 
 
 def test_one_call_is_the_heartbeat_of_many_turns(
@@ -156,102 +85,6 @@ def test_a_turn_that_somebody_holds_holds_up_no_other(
     assert answers == {free["turn"]["id"]: {"is_ours": True, "cancel_requested": False}}
     assert [draft(db, turn) for turn in (held, free)] == ["", "y"]
     assert extend(service, held, draft_tail="x")["is_ours"] is True
-
-
-def test_the_same_call_again_goes_on_as_if_its_answer_had_arrived(
-    service: Caller, account: str
-) -> None:
-    """begin_turn with the same message id is `started` once more, until it is taken over."""
-    names = {"idempotency_key": "k", "message_id": str(uuid.uuid4())}
-    answers = [service.begin(account, **names) for _ in range(2)]
-    other = service.begin(account, idempotency_key="k")
-    assert [answer["outcome"] for answer in answers] == ["started", "started"]
-    assert answers[0]["turn"] == answers[1]["turn"]
-    assert other["outcome"] == "in_progress"
-
-
-def test_a_running_turn_that_is_stopped_learns_of_it_at_its_next_heartbeat(
-    service: Caller, account: str
-) -> None:
-    """Asked for twice it is still one request; the turn runs until its worker has seen it."""
-    begun = service.begin(account)
-    asked = [
-        service.call("cancel_turn", turn_id=begun["turn"]["id"], user_id=account) for _ in range(2)
-    ]
-    assert [answer["turn"]["status"] for answer in asked] == ["running", "running"]
-    assert asked[0]["turn"]["cancel_requested_at"] == asked[1]["turn"]["cancel_requested_at"]
-    assert extend(service, begun)["cancel_requested"] is True
-
-
-def test_stopping_a_turn_without_a_worker_settles_it(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """With the text it had, as cancelled."""
-    begun = service.begin(account)
-    extend(service, begun, draft_tail="Half")
-    expire(db, begun)
-    stopped = service.call("cancel_turn", turn_id=begun["turn"]["id"], user_id=account)
-    assert (stopped["outcome"], stopped["turn"]["status"]) == ("replayed", "cancelled")
-    assert stopped["reply"]["content"] == "Half"
-    assert stopped["reply"]["metadata"]["error"]["type"] == "cancelled"
-
-
-@pytest.mark.promise("take-over", red="stopped turns are taken over")
-def test_a_stopped_turn_is_not_taken_over(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """Its worker was gone before it knew: the retry gets what there is, for good."""
-    key = uuid.uuid4().hex
-    begun = service.begin(account, idempotency_key=key)
-    extend(service, begun, draft_tail="Half")
-    service.call("cancel_turn", turn_id=begun["turn"]["id"], user_id=account)
-    expire(db, begun)
-    retried, again = (service.begin(account, idempotency_key=key) for _ in range(2))
-    assert (retried["outcome"], retried["turn"]["status"]) == ("replayed", "cancelled")
-    assert retried["reply"]["content"] == "Half"
-    assert again["reply"] == retried["reply"]
-    assert (retried["turn"]["attempt"], again["turn"]["replays"]) == (1, 2)
-    assert service.complete(begun)["outcome"] == "superseded"
-
-
-def test_a_settled_turn_can_not_be_stopped(service: Caller, account: str) -> None:
-    """It stays as it is."""
-    begun = service.begin(account)
-    done = service.complete(begun)
-    stopped = service.call("cancel_turn", turn_id=begun["turn"]["id"], user_id=account)
-    assert stopped["turn"] == done["turn"]
-
-
-def test_another_users_turn_and_none_are_the_same_answer(
-    stack: Stack, service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """For stopping and for reading."""
-    turn_id = service.begin(account)["turn"]["id"]
-    stranger = make_account(db)
-    seen = set()
-    with as_user(stack.settings.db_url, stranger) as reading:
-        for wanted in (turn_id, str(uuid.uuid4())):
-            for caller, function, more in (
-                (service, "cancel_turn", {"user_id": stranger}),
-                (reading, "load_turn", {"user_id": stranger}),
-            ):
-                with pytest.raises(psycopg.Error) as refused:
-                    caller.call(function, turn_id=wanted, **more)
-                seen.add((refused.value.sqlstate, refused.value.diag.message_primary))
-    assert seen == {("PT404", "Turn not found.")}
-
-
-def test_settling_leaves_a_living_turn_alone(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """Only once its lease is over, and only once."""
-    begun = service.begin(account)
-    settle = {"user_id": account, "conversation_id": begun["conversation"]["id"]}
-    answers = [service.call("settle_expired_turn", **settle)]
-    expire(db, begun)
-    answers += [service.call("settle_expired_turn", **settle) for _ in range(2)]
-    assert answers == [{"settled": 0}, {"settled": 1}, {"settled": 0}]
-    assert assert_whole(db, begun["conversation"]["id"]) == 2
 
 
 @pytest.mark.promise("Postgres away")
@@ -409,25 +242,6 @@ def test_of_a_deleted_account_no_turn_is_remembered(
     db.execute("delete from auth.users where id = %s", (account,))
     left = db.execute("select count(*) from private.turn_usage where user_id = %s", (account,))
     assert left.fetchone() == (0,)
-
-
-def test_a_limit_of_nothing_lets_nothing_begin(service: Caller, account: str) -> None:
-    """Zero is a limit, null is none."""
-    with pytest.raises(psycopg.Error):
-        service.begin(account, turns_per_minute=0)
-    assert service.begin(account, turns_per_minute=None)["outcome"] == "started"
-
-
-def test_a_turn_that_has_left_the_period_makes_room(
-    service: Caller, db: psycopg.Connection, account: str
-) -> None:
-    """The oldest was begun more than a minute ago."""
-    service.complete(service.begin(account, turns_per_minute=1))
-    db.execute(
-        "update turns set started_at = now() - interval '61 seconds' where user_id = %s",
-        (account,),
-    )
-    assert service.begin(account, turns_per_minute=1)["outcome"] == "started"
 
 
 @pytest.mark.promise("limits")

@@ -37,6 +37,8 @@ ALLOWED = {
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
+        "private.exported_messages(uuid,uuid,bigint,bigint)",
+        "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
@@ -57,7 +59,9 @@ ALLOWED = {
     },
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
-        "commit_import(uuid,uuid,integer)",  # the service may not write places, times or origins
+        "private.end_imports(uuid)",  # the service may not say what is to be removed
+        # the service may not write places, times or origins
+        "take_import_part(uuid,uuid,integer,jsonb,boolean)",
         "check_invariants(integer,timestamp with time zone,jsonb)",  # reads the search index too
         "repair_invariants(uuid,jsonb)",  # the service may not change messages, except for this
         "private.being_deleted(uuid)",  # the policies hide what is being deleted

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
+from tests.support import sql_fixtures
 from tests.support.sql_calls import (
     Caller,
     act_as,
@@ -18,6 +19,8 @@ from tests.support.sql_calls import (
     make_conversation,
 )
 
+service, owner = sql_fixtures.service, sql_fixtures.owner
+
 SAY = (
     "insert into public.messages (conversation_id, user_id, role, content)"
     " values (%s, %s, 'user', %s)"
@@ -25,22 +28,9 @@ SAY = (
 
 
 @pytest.fixture
-def owner(db: psycopg.Connection) -> str:
-    """A user of the test's own."""
-    return make_account(db)
-
-
-@pytest.fixture
 def user(stack: Stack, owner: str) -> Iterator[Caller]:
     """The same, signed in."""
     with as_user(stack.settings.db_url, owner) as caller:
-        yield caller
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend."""
-    with as_service(stack.settings.db_url) as caller:
         yield caller
 
 

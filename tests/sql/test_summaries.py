@@ -1,10 +1,8 @@
 """load_history, load_unsummarised and write_summary, in SQL, as the backend's role."""
 
 import json
-import os
 import random
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,33 +13,16 @@ from local.stack import Stack
 from shared.ai.tokens import estimate_tokens
 from shared.models.context import History
 from shared.turns.context import given_context
-from tests.support import partitions
+from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import (
     Caller,
     as_service,
-    as_user,
     assert_whole,
-    make_account,
     make_conversation,
-    make_long_conversation,
 )
 
-MESSAGES = int(os.environ.get("CONTEXT_MESSAGES", "5000"))
-
 stack = partitions.stack  # as it is, and in partitions
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend's role."""
-    with as_service(stack.settings.db_url) as caller:
-        yield caller
-
-
-@pytest.fixture
-def owner(db: psycopg.Connection) -> str:
-    """A new user."""
-    return make_account(db)
+service, owner = sql_fixtures.service, sql_fixtures.owner
 
 
 def say(db: psycopg.Connection, conversation: str, *contents: str, **columns: Any) -> None:
@@ -141,20 +122,6 @@ def test_beyond_the_budget_the_newest_summary_stands_for_what_it_covers(
     assert fitted.context is not None
     assert (fitted.context.covers_to, fitted.context.omitted) == (30, 0)
     assert fitted.context.is_whole
-
-
-def test_what_came_since_may_be_too_long_as_well(
-    service: Caller, owner: str, db: psycopg.Connection
-) -> None:
-    """The newest that fit are given beside the summary, and the gap is counted."""
-    conversation = make_conversation(db, owner, messages=40)
-    summarise(service, conversation, 10)
-    history = load(service, conversation, 60)
-    assert history.context is not None
-    given = seqs(history)
-    assert given == list(range(given[0], 41))
-    assert history.context.covers_to == 10
-    assert history.context.omitted == given[0] - 11 > 0
 
 
 def test_one_long_message_does_not_push_out_the_others(
@@ -357,54 +324,3 @@ def test_a_message_of_any_size_is_summarised_in_time(
     )
     assert [row["seq"] for row in part["messages"]] == [1, 2]
     assert all(len(row["content"]) < 1_000 for row in part["messages"])
-
-
-def test_nobody_but_the_owner_reads_a_history(
-    stack: Stack, service: Caller, owner: str, db: psycopg.Connection
-) -> None:
-    """As the caller, under row-level security: the owner's is whole, for others there is none."""
-    conversation = make_conversation(db, owner, messages=50)
-    summarise(service, conversation, 40)
-    with as_user(stack.settings.db_url, owner) as user:
-        mine = load(user, conversation, 100)
-    assert mine == load(service, conversation, 100)
-    with (
-        as_user(stack.settings.db_url, make_account(db)) as stranger,
-        pytest.raises(psycopg.Error, match="Conversation not found"),
-    ):
-        load(stranger, conversation, 100)
-
-
-def test_a_summary_goes_with_its_conversation(
-    service: Caller, owner: str, db: psycopg.Connection
-) -> None:
-    """Nothing of it is left behind, and the messages it covers could always be read."""
-    conversation = make_conversation(db, owner, messages=3)
-    summarise(service, conversation, 2)
-    assert assert_whole(db, conversation) == 4
-    service.call("delete_conversation", user_id=owner, conversation_id=conversation)
-    left = db.execute(
-        "select count(*) from summaries where conversation_id = %s", (conversation,)
-    ).fetchone()
-    assert left == (0,)
-
-
-def test_a_long_conversation_is_read_no_further_than_the_budget_reaches(
-    service: Caller, owner: str, db: psycopg.Connection
-) -> None:
-    """Of five thousand messages a turn reads the pages of a few, by the index."""
-    conversation = make_long_conversation(db, owner, messages=MESSAGES)
-    db.execute("analyze messages")
-    summarise(service, conversation, MESSAGES - 20)
-
-    def pages(tokens: int) -> int:
-        row = service.connection.execute(
-            "explain (analyze, buffers, format json) select public.load_history(%s, %s, %s)",
-            (owner, conversation, tokens),
-        ).fetchone()
-        assert row is not None
-        plan = row[0][0]["Plan"]
-        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-
-    pages(200)  # the catalog's own pages, once
-    assert pages(200) * 3 < pages(1_000_000)

@@ -1,7 +1,7 @@
 """Many callers of begin_turn and complete_turn at once, and a deletion among them."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -9,19 +9,19 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.support import partitions
+from tests.support import partitions, sql_fixtures
 from tests.support.sql_calls import (
     Caller,
     as_service,
     as_user,
     assert_whole,
     expire,
-    make_account,
     make_conversation,
     places,
 )
 
 stack = partitions.stack  # as it is, and in partitions
+service, owner = sql_fixtures.service, sql_fixtures.owner
 
 THREADS = 24
 ROUNDS = 5
@@ -30,19 +30,6 @@ PATIENCE_SECONDS = 60
 KEY: dict[str, Any] = {"idempotency_key": "my-key"}
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def service(stack: Stack) -> Iterator[Caller]:
-    """The backend."""
-    with as_service(stack.settings.db_url) as caller:
-        yield caller
-
-
-@pytest.fixture
-def owner(db: psycopg.Connection) -> str:
-    """A user's id."""
-    return make_account(db)
 
 
 @pytest.mark.promise("one key, one effect", red="`begin_turn` without `on conflict do nothing`")

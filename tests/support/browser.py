@@ -4,7 +4,6 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -105,9 +104,7 @@ class Visitor:
 
 
 @asynccontextmanager
-async def visitor(
-    browser: Browser, stack: Stack, *, profile: Path | None = None, **options: object
-) -> AsyncIterator[Visitor]:
+async def visitor(browser: Browser, stack: Stack, **options: object) -> AsyncIterator[Visitor]:
     """Give somebody a browser profile of their own."""
     context = await browser.new_context(**options)  # type: ignore[arg-type]
     context.set_default_timeout(60_000)

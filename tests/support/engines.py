@@ -15,6 +15,7 @@ from shared.ai import (
     Intent,
     TextDelta,
 )
+from shared.ai.protocol import Usage
 
 ANALYSIS = Analysis(intent=Intent.EXPLAIN, complexity=Complexity.SIMPLE, strategy="direct_answer")
 
@@ -27,8 +28,11 @@ class ScriptedEngine:
 
     name = "scripted"
 
-    def __init__(self, message: str = "Done.", *, hold: bool = False) -> None:
+    def __init__(
+        self, message: str = "Done.", *, hold: bool = False, usage: Usage | None = None
+    ) -> None:
         self.message = message
+        self.usage = usage
         self.requests: list[str] = []
         self.histories: list[list[HistoryMessage]] = []
         self.started = asyncio.Event()
@@ -46,7 +50,10 @@ class ScriptedEngine:
         await self.release.wait()
         yield AnalysisReady(ANALYSIS)
         yield TextDelta(self.message)
-        yield Finished(EngineResult(success=True, message=self.message, engine=self.name))
+        result = EngineResult(
+            success=True, message=self.message, engine=self.name, usage=self.usage
+        )
+        yield Finished(result)
 
 
 class FailingEngine:

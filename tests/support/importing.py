@@ -61,10 +61,11 @@ def broken(db: psycopg.Connection, conversations: list[str]) -> list[str]:
 
 
 def count_of(db: psycopg.Connection, user: User) -> tuple[Any, ...] | None:
-    """Return how many conversations, messages and staged parts a user has."""
+    """Return how many conversations and messages a user has, and how many of them are hidden."""
     return db.execute(
         "select (select count(*) from conversations where user_id = %(id)s),"
         " (select count(*) from messages where user_id = %(id)s),"
-        " (select count(*) from private.import_parts where user_id = %(id)s)",
+        " (select count(*) from conversations where user_id = %(id)s"
+        "  and deleting_since is not null)",
         {"id": user.id},
     ).fetchone()

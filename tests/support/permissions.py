@@ -98,11 +98,11 @@ OF_ANY_USER = {"anon": "denied", "owner": "done", "other": "done", "service": "d
 FUNCTIONS = {
     "begin_turn": BACKEND,
     "cancel_turn": BACKEND,
-    "commit_import": BACKEND,
     "discard_import": BACKEND,
     "export_conversations": OF_ANY_USER,
     "export_messages": OF_THE_OWNER,
-    "stage_import": BACKEND,
+    "plan_export": OF_ANY_USER,
+    "take_import_part": BACKEND,
     "check_invariants": BACKEND,
     "complete_turn": BACKEND,
     "extend_turns": BACKEND,
@@ -155,6 +155,8 @@ PRIVATE_FUNCTIONS = {
         "being_deleted",
         "bucket_bounds",
         "describe_turn",
+        "exported_messages",
+        "measure_messages",
         "remove_step",
         "require_self",
     },
@@ -163,8 +165,11 @@ PRIVATE_FUNCTIONS = {
         "broadcast_status",
         "bucket_bounds",
         "describe_turn",
+        "end_imports",
+        "exported_messages",
         "interrupt_turn",
         "is_held",
+        "measure_messages",
         "refuse_used_key",
         "remove_step",
         "require_self",
@@ -178,166 +183,106 @@ PRIVATE_FUNCTIONS = {
     },
 }
 PRIVATE_TABLES = {
-    ("service_role", "erasure_receipts", "insert"),
-    ("service_role", "erasure_receipts", "select"),
-    ("service_role", "erasure_receipts", "update"),
-    ("service_role", "import_parts", "delete"),
-    ("service_role", "import_parts", "insert"),
-    ("service_role", "import_parts", "select"),
-    ("service_role", "legal_holds", "insert"),
-    ("service_role", "legal_holds", "select"),
-    ("service_role", "legal_holds", "update"),
-    ("service_role", "limits", "insert"),
-    ("service_role", "limits", "select"),
-    ("service_role", "limits", "update"),
-    ("service_role", "retention_policies", "delete"),
-    ("service_role", "retention_policies", "insert"),
-    ("service_role", "retention_policies", "select"),
-    ("service_role", "retention_policies", "update"),
-    ("service_role", "turn_limits", "insert"),
-    ("service_role", "turn_limits", "select"),
-    ("service_role", "turn_limits", "update"),
-    ("service_role", "turn_usage", "select"),
+    ("service_role", table, command)
+    for table, commands in {
+        "erasure_receipts": ("select", "insert", "update"),
+        "import_parts": ("select", "delete"),
+        "legal_holds": ("select", "insert", "update"),
+        "limits": ("select", "insert", "update"),
+        "retention_policies": ("select", "insert", "update", "delete"),
+        "turn_limits": ("select", "insert", "update"),
+        "turn_usage": ("select",),
+    }.items()
+    for command in commands
 }
 
+
+Arguments = Callable[[Tenants, str], dict[str, Any]]
+
+
+def about(**more: Any) -> Arguments:
+    """Name the user, and this."""
+    return lambda tenants, user_id: {"user_id": user_id, **more}
+
+
+def about_the_chat(**more: Any) -> Arguments:
+    """Name the user and the owner's conversation, and this."""
+    return lambda tenants, user_id: {
+        "user_id": user_id, "conversation_id": tenants.conversation, **more,
+    }  # fmt: skip
+
+
 # What each is called with: ids of the owner's rows, under the user that is named.
-ARGUMENTS: dict[str, Callable[[Tenants, str], dict[str, Any]]] = {
+NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
+ARGUMENTS: dict[str, Arguments] = {
+    "add_tokens": lambda tenants, user_id: {
+        "user_id": user_id, "turn_id": tenants.turn, "tokens": 1,
+    },
+    "apply_retention": about(dry_run=False),
     "begin_turn": lambda tenants, user_id: tenants.turn_arguments(user_id=user_id),
     "cancel_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
     # On a stack that others use: nothing there is old enough to be found.
     "check_invariants": lambda tenants, user_id: {"grace_seconds": 1_000_000},
-    "commit_import": lambda tenants, user_id: {
-        "import_id": tenants.import_id,
-        "user_id": user_id,
-        "parts": 1,
-    },
-    "discard_import": lambda tenants, user_id: {
-        "user_id": user_id,
-        "import_id": tenants.import_id,
-    },
-    "export_conversations": lambda tenants, user_id: {"user_id": user_id},
-    "export_messages": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-    },
-    "stage_import": lambda tenants, user_id: {
-        "import_id": str(uuid.uuid4()),
-        "part": 0,
-        "user_id": user_id,
-        "conversations": [],
-        "messages": [],
-    },
-    "repair_invariants": lambda tenants, user_id: {
-        "user_id": user_id,
-        "broken": [],
-    },
-    "list_expired_turns": lambda tenants, user_id: {"most": 0},
-    "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
-    "list_removals": lambda tenants, user_id: {"most": 0},
-    "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
     "check_platform": lambda tenants, user_id: {},
-    "continue_removal": lambda tenants, user_id: {"user_id": user_id},
-    "project_usage": lambda tenants, user_id: {
-        "starts_at": "2026-01-01T00:00:00Z",
-        "ends_at": "2027-01-01T00:00:00Z",
-        "most": 0,
+    "complete_turn": lambda tenants, user_id: {
+        "user_id": user_id, "turn_id": tenants.turn, "attempt": 1,
+        "message_id": str(uuid.uuid4()), "status": "completed", "content": "Done.",
     },
+    "continue_removal": about(),
+    "conversation_analytics": about(**NOVEMBER),
+    "count_unstored_turn": about(
+        turns_per_minute=100, turns_per_day=100, tokens_per_day=100_000
+    ),
+    "create_conversation": about(title="Mine"),
+    "delete_conversation": about_the_chat(),
+    "delete_retention_policy": lambda tenants, user_id: {"policy_id": tenants.message},
+    "discard_import": lambda tenants, user_id: {
+        "user_id": user_id, "import_id": tenants.import_id,
+    },
+    "erase_account": about(idempotency_key="key"),
+    "export_conversations": about(),
+    "export_messages": about_the_chat(),
     "extend_turns": lambda tenants, user_id: {
-        "extensions": [
-            {
-                "user_id": user_id,
-                "turn_id": tenants.turn,
-                "attempt": 1,
-                "draft_offset": 0,
-                "draft_tail": "",
-            }
-        ],
+        "extensions": [{"user_id": user_id, "turn_id": tenants.turn, "attempt": 1,
+                        "draft_offset": 0, "draft_tail": ""}],
         "lease_seconds": 60,
     },
+    "get_conversation": about_the_chat(),
+    "index_messages": about(most=0),
+    "list_conversations": about(),
+    "list_expired_turns": lambda tenants, user_id: {"most": 0},
+    "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
+    "list_legal_holds": about(),
+    "list_removals": lambda tenants, user_id: {"most": 0},
+    "list_retention_policies": about(),
+    "list_users_due_for_retention": lambda tenants, user_id: {"most": 0},
+    "list_users_to_index": lambda tenants, user_id: {"most": 0},
+    "load_conversation": about_the_chat(),
+    "load_history": about_the_chat(),
     "load_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
+    "load_unsummarised": about_the_chat(history_tokens=100),
+    "plan_export": about(),
+    "ping": lambda tenants, user_id: {},
+    "place_legal_hold": about(reason="case"),
+    "project_usage": lambda tenants, user_id: NOVEMBER | {"most": 0},
+    "release_legal_hold": lambda tenants, user_id: {"user_id": user_id, "hold_id": tenants.message},
+    "repair_invariants": about(broken=[]),
+    "search_messages": about(q=SECRET_TEXT),
+    "set_limits": lambda tenants, user_id: {},
+    "set_retention_policy": about(archive_after_days=30),
+    "settle_expired_turn": about_the_chat(),
+    "take_import_part": lambda tenants, user_id: {
+        "user_id": user_id, "import_id": tenants.import_id, "part": 0,
+    },
+    "update_conversation": about_the_chat(title="Changed"),
     "watch_turn": lambda tenants, user_id: {
-        "user_id": user_id,
-        "turn_id": tenants.turn,
-        "attempt": 1,
-        "draft_offset": 0,
-    },
-    "load_history": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-    },
-    "load_unsummarised": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-        "history_tokens": 100,
+        "user_id": user_id, "turn_id": tenants.turn, "attempt": 1, "draft_offset": 0,
     },
     "write_summary": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-        "message_id": str(uuid.uuid4()),
-        "covers_to": 1,
-        "content": "So far.",
+        "user_id": user_id, "conversation_id": tenants.conversation,
+        "message_id": str(uuid.uuid4()), "covers_to": 1, "content": "So far.",
     },
-    "index_messages": lambda tenants, user_id: {"user_id": user_id, "most": 0},
-    "list_users_to_index": lambda tenants, user_id: {"most": 0},
-    "search_messages": lambda tenants, user_id: {"user_id": user_id, "q": SECRET_TEXT},
-    "set_limits": lambda tenants, user_id: {},
-    "add_tokens": lambda tenants, user_id: {
-        "user_id": user_id,
-        "turn_id": tenants.turn,
-        "tokens": 1,
-    },
-    "count_unstored_turn": lambda tenants, user_id: {
-        "user_id": user_id,
-        "turns_per_minute": 100,
-        "turns_per_day": 100,
-        "tokens_per_day": 100_000,
-    },
-    "settle_expired_turn": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-    },
-    "complete_turn": lambda tenants, user_id: {
-        "user_id": user_id,
-        "turn_id": tenants.turn,
-        "attempt": 1,
-        "message_id": str(uuid.uuid4()),
-        "status": "completed",
-        "content": "Done.",
-    },
-    "ping": lambda tenants, user_id: {},
-    "create_conversation": lambda tenants, user_id: {"user_id": user_id, "title": "Mine"},
-    "list_conversations": lambda tenants, user_id: {"user_id": user_id},
-    "delete_conversation": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-    },
-    "get_conversation": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-    },
-    "load_conversation": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-    },
-    "update_conversation": lambda tenants, user_id: {
-        "user_id": user_id,
-        "conversation_id": tenants.conversation,
-        "title": "Changed",
-    },
-}
-
-NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
-ARGUMENTS |= {
-    "conversation_analytics": lambda tenants, user_id: NOVEMBER | {"user_id": user_id},
-    "apply_retention": lambda tenants, user_id: {"dry_run": False, "user_id": user_id},
-    "delete_retention_policy": lambda tenants, user_id: {"policy_id": tenants.message},
-    "erase_account": lambda tenants, user_id: {"user_id": user_id, "idempotency_key": "key"},
-    "list_legal_holds": lambda tenants, user_id: {"user_id": user_id},
-    "list_retention_policies": lambda tenants, user_id: {"user_id": user_id},
-    "place_legal_hold": lambda tenants, user_id: {"user_id": user_id, "reason": "case"},
-    "release_legal_hold": lambda tenants, user_id: {"user_id": user_id, "hold_id": tenants.message},
-    "set_retention_policy": lambda tenants, user_id: {"user_id": user_id, "archive_after_days": 30},
-}
+}  # fmt: skip
 
 # A value of its type for each column, to be refused for the column alone.
 SAMPLES: dict[str, Any] = {

@@ -103,19 +103,6 @@ def cut_after(seconds: float, cut: list[str]) -> Behaviour:
     return behave
 
 
-def answers_after(done: asyncio.Event, may_answer: asyncio.Event) -> Behaviour:
-    """Return what lets the stack do its work, says so, and answers once it may."""
-
-    async def behave(exchange: Exchange) -> None:
-        answer = await exchange.forward()
-        done.set()
-        await may_answer.wait()
-        headers = answer.headers.multi_items()
-        await exchange.send(_answer(answer.status_code, headers, answer.content))
-
-    return behave
-
-
 async def resets_mid_body(exchange: Exchange) -> None:
     """Send half of the stack's answer, then break the connection."""
     answer = await exchange.forward()

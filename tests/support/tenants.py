@@ -93,8 +93,8 @@ async def make_tenants(stack: Stack) -> Tenants:
     tenants.free_message = (await tenants.call("owner", "POST", "messages", json=row)).json()[0][
         "id"
     ]
-    part = {"import_id": tenants.import_id, "part": 0, "user_id": owner.id}
-    await tenants.rpc("service", "stage_import", part | {"conversations": [], "messages": []})
+    part = {"import_id": tenants.import_id, "part": 0, "user_id": owner.id, "pieces": []}
+    await tenants.rpc("service", "take_import_part", part)
     summary = {
         "id": tenants.free_message,
         "conversation_id": tenants.conversation,

@@ -28,7 +28,7 @@ CODES = {
     "forbidden": 403,
     "idempotency_key_reused": 422,
     "import_busy": 503,
-    "import_incomplete": 503,
+    "import_incomplete": 409,
     "search_too_broad": 422,
     "internal_error": 500,
     "invalid_import": 400,

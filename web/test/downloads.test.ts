@@ -7,7 +7,10 @@ afterEach(() => vi.unstubAllGlobals());
 test("a file is saved whole, also where a browser can't iterate over a stream", async () => {
   const body = new Response("Half and half").body as ReadableStream;
   Object.defineProperty(body, Symbol.asyncIterator, { value: undefined });
-  const headers = { "content-disposition": 'attachment; filename="chat.md"' };
+  const headers = {
+    "content-disposition": 'attachment; filename="chat.md"',
+    link: '<?after=6f1c>; rel="next"',
+  };
   const response = { ok: true, body, headers: new Headers(headers) };
   const link = { click: vi.fn(), href: "", download: "" };
   vi.stubGlobal("fetch", async () => response);
@@ -19,7 +22,9 @@ test("a file is saved whole, also where a browser can't iterate over a stream", 
   });
   const supabase = { auth: { getSession: async () => ({ data: { session: null } }) } };
   const progress = vi.fn();
-  await download({ supabase } as unknown as ChatClient, "export-account", progress);
+  const client = { supabase } as unknown as ChatClient;
+  const next = await download(client, "export-account", progress);
+  expect(next).toBe("export-account?after=6f1c");
   expect(await blobs[0]?.text()).toBe("Half and half");
   expect(link).toMatchObject({ download: "chat.md", href: "blob:it" });
   expect(progress).toHaveBeenLastCalledWith(13);

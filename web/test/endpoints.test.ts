@@ -166,3 +166,42 @@ test.each([
   await endpoints.import(new File(["x"], name, { type }), () => undefined);
   expect(types).toEqual([sent]);
 });
+
+test("a file whose import is cut off is sent again under its key, and goes on", async () => {
+  vi.useFakeTimers();
+  const keys: (string | null)[] = [];
+  const { endpoints } = endpointsOf(({ headers }) => {
+    keys.push(headers.get("idempotency-key"));
+    const done = keys.length * 2;
+    const end = done === 6 ? 'event: done\ndata: {"messages": 6}\n\n' : "";
+    const progress = `event: progress\ndata: {"done": ${done}, "total": 6}\n\n`;
+    return streamOf(new TextEncoder().encode(progress + end));
+  });
+  const progress: number[] = [];
+  const report = endpoints.import(new File(["x"], "a.json"), (done) => progress.push(done));
+  await vi.runAllTimersAsync();
+  expect(await report).toEqual({ messages: 6 });
+  expect(progress).toEqual([2, 4, 6]);
+  expect(new Set(keys).size).toBe(1);
+  expect(keys[0]).toBeTruthy();
+});
+
+test.each([
+  ["store_unavailable", 4],
+  ["invalid_import", 1],
+  ["import_incomplete", 1],
+])("an import that ends with %s is tried %i times", async (code, times) => {
+  vi.useFakeTimers();
+  let sent = 0;
+  const { endpoints } = endpointsOf(() => {
+    sent += 1;
+    const data = JSON.stringify({ code, message: "No." });
+    return streamOf(new TextEncoder().encode(`event: error\ndata: ${data}\n\n`));
+  });
+  const failed = expect(
+    endpoints.import(new File(["x"], "a.json"), () => undefined),
+  ).rejects.toMatchObject({ code });
+  await vi.runAllTimersAsync();
+  await failed;
+  expect(sent).toBe(times);
+});

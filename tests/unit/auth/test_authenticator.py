@@ -178,7 +178,9 @@ def jwt_of(claims: dict[str, object]) -> str:
     return jwt.api_jws.encode(json.dumps(claims).encode(), JWT_SECRET, algorithm="HS256")
 
 
-@pytest.mark.parametrize("sub", [None, 5, [], "", "x", True, ME.hex, f"{{{ME}}}", f"urn:uuid:{ME}"])
+@pytest.mark.parametrize(
+    "sub", [None, 5, [], "", "x", True, ME.hex, f"{{{ME}}}", f"urn:uuid:{ME}", f" {ME}"]
+)
 async def test_a_subject_that_is_no_plain_uuid_is_refused(
     pool: httpx.AsyncClient, sub: object
 ) -> None:

@@ -41,15 +41,11 @@ def test_the_recipe_is_copied_to_where_the_override_looks_for_it(tmp_path: Path)
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_names_is_there(page: Path) -> None:
-    """Files of the repository, targets of make, settings."""
+    """Targets of make and settings; tests/deploy/test_docs.py looks at files and links."""
     text = page.read_text()
-    files = re.findall(r"(?:tests|supabase|deploy)/[\w/.-]+\.\w+", text)
-    links = re.findall(r"\]\((\.\./[^)#]+)\)", text)
     targets = re.findall(r"`make ([a-z-]+)`", text)
     known = (ROOT / "supabase" / "functions" / "_shared" / "forward.ts").read_text()
     settings = {*re.findall(r"`((?:FORWARD|CORS|SUPABASE)_[A-Z_]+)[`=]", text)}
-    assert [name for name in files if not (ROOT / name).exists()] == []
-    assert [name for name in links if not (page.parent / name).exists()] == []
     assert [name for name in targets if f"\n{name}:" not in (ROOT / "Makefile").read_text()] == []
     assert [
         name

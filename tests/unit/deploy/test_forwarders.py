@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from functions.app import ENDPOINTS, app
 from local.settings import ROOT
 from shared.http.application import CORS_HEADERS
-from tests.support.edge import DENO, FUNCTIONS, environment, function_names
+from tests.support.edge import DENO, FUNCTIONS, environment
 
 pytestmark = pytest.mark.promise(
     "forwarders", red="an endpoint renamed; `idempotency-key` left out"
@@ -42,24 +41,6 @@ def test_every_module_with_routes_is_in_the_table_and_serves_its_own_address() -
     }
     assert modules | {"health"} == {*ENDPOINTS}
     assert {path.split("/")[3] for path in app.openapi()["paths"]} == {*ENDPOINTS}
-
-
-def test_every_endpoint_has_its_forwarder_and_no_other_has() -> None:
-    """A folder of supabase/functions for each."""
-    assert {*function_names()} == {*ENDPOINTS}
-
-
-@pytest.mark.parametrize("name", function_names())
-def test_a_forwarder_is_one_line(name: str) -> None:
-    """It names the endpoint that its folder is named after."""
-    source = (FUNCTIONS / name / "index.ts").read_text()
-    assert source == f'import {{ serve }} from "../_shared/forward.ts";\n\nserve("{name}");\n'
-
-
-def test_the_platform_verifies_no_token_for_any_of_them() -> None:
-    """The service does: it also serves preflights, service keys and `health`."""
-    config = tomllib.loads((ROOT / "supabase" / "config.toml").read_text())
-    assert config["functions"] == {name: {"verify_jwt": False} for name in ENDPOINTS}
 
 
 def test_every_header_that_an_endpoint_reads_goes_on() -> None:

@@ -210,16 +210,6 @@ def test_a_compose_file_takes_every_setting_from_a_file() -> None:
     assert [{*service["environment"]} for service in services] == [{"PORT"}, OF_THE_STACK]
 
 
-def test_the_example_has_every_setting() -> None:
-    """It is what such a file is copied from."""
-    named = {*re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)}
-    wanted = {name.upper() for name in Settings.model_fields.keys() - NOT_GIVEN}
-    assert wanted - named == {"SUPABASE_SECRET_KEYS"}
-    assert {
-        name.lower() for name in named - {"SUPABASE_SECRET_KEY"}
-    } <= Settings.model_fields.keys()
-
-
 def test_lambdas_template_takes_every_setting() -> None:
     """As a parameter, or set for what Lambda is."""
     text = LAMBDA.read_text()

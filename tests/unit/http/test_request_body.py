@@ -75,9 +75,11 @@ async def test_a_declared_length_over_the_limit_is_refused_unread(length: str) -
         ({}, False),
         ({"content_type": ""}, False),
         ({"content_type": "text/json"}, False),
+        ({"content_type": "multipart/form-data; boundary=x"}, False),
         ({"content_type": "application/json+x"}, False),
         ({"content_type": "application/json, text/plain"}, False),
         ({"content_type": "application/json", "content_encoding": "gzip"}, False),
+        ({"content_type": "application/json", "content_encoding": "gzip, gzip"}, False),
         ({"content_type": "application/json", "content_encoding": "identity, br"}, False),
     ],
 )

@@ -21,7 +21,7 @@ from shared.http.signed_forwarding import (
 
 pytestmark = pytest.mark.promise(
     "forwarders",
-    red="an unsigned request let in; a window of ten minutes",
+    red="an unsigned request let in; a window of ten minutes; the path not signed",
 )
 
 OLD, NEW, UNKNOWN = (SecretStr(name * 8) for name in ("old-", "new-", "none"))

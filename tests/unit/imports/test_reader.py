@@ -9,15 +9,17 @@ import zipfile
 from collections.abc import Iterator
 from tempfile import TemporaryFile
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.imports import reader
-from shared.imports.__main__ import result_of
+from shared.imports import parts, reader
+from shared.imports.parsed import ParsedConversation, ParsedMessage
+from shared.imports.parts import write_parts
 from shared.imports.reader import ReadUpload, read_upload
-from shared.models.transfers import ReadConversation, ReadFile, ReadingTask
+from shared.imports.reading import Rejected
+from shared.models.transfers import ReadingTask
 from tests.support.provider_files import gpt_sample, zipped
 
 MEGABYTES = 1
@@ -33,19 +35,40 @@ async def read(content: Any, *, is_zip: bool = False, **more: Any) -> ReadUpload
         return await read_upload(file, ReadingTask(is_zip=is_zip, **{**values, **more}))
 
 
+async def reports_of(upload: ReadUpload) -> list[dict[str, Any]]:
+    """Return what is to be reported of each conversation that was read."""
+    return [read async for part in upload.parts() for read in part["reads"]]
+
+
 async def test_a_file_comes_back_in_parts_with_a_summary() -> None:
-    """Each as stage_import takes it."""
+    """Each as take_import_part takes it: a conversation is whole where it fits in one."""
     rows = [{"role": "user", "content": str(n)} for n in range(1500)]
     upload = await read([{"hello": [1]}, *gpt_sample(), *rows])
+    again = await read([{"hello": [1]}, *gpt_sample(), *rows])
     parts = [part async for part in upload.parts()]
-    gpt, plain, odd = upload.conversations
-    assert [len(part["messages"]) for part in parts] == [1000, 504]
-    assert [UUID(header["id"]) for part in parts for header in part["conversations"]] == [
-        gpt.id, plain.id,
-    ]  # fmt: skip
-    assert (gpt.source, gpt.messages, plain.messages) == ("chatgpt", 4, 1500)
-    assert (odd.id, odd.reason) == (None, "unreadable")
-    assert json.loads(parts[0]["messages"][0]["metadata"])["imported"]["source"] == "chatgpt"
+    pieces = [
+        (piece["place"], piece["first"], piece["is_last"], len(piece["messages"]))
+        for part in parts
+        for piece in part["pieces"]
+    ]
+    assert pieces == [(0, 1, True, 4), (1, 1, False, 1000), (1, 1001, True, 500)]
+    gpt, plain, odd = (read for part in parts for read in part["reads"])
+    assert (odd.get("place"), odd["reason"]) == (None, "unreadable")
+    assert (gpt["source"], gpt["messages"], plain["messages"]) == ("chatgpt", 4, 1500)
+    found = upload.found
+    assert (found.messages, found.parts, found.sources) == (1504, 3, ["chatgpt", "list"])
+    assert found == again.found
+    first = parts[0]["pieces"][0]["messages"][0]
+    assert json.loads(first["metadata"])["imported"]["source"] == "chatgpt"
+
+
+async def test_parts_are_bounded_by_conversations_and_characters_too() -> None:
+    """Many small ones, and few large ones; a message is never cut for it."""
+    many = [{"messages": [{"role": "user", "content": str(n)}]} for n in range(600)]
+    large = [{"role": "user", "content": "x" * 600_000} for _ in range(3)]
+    parts = [part async for part in (await read([*many, {"messages": large}])).parts()]
+    assert [len(part["pieces"]) for part in parts] == [250, 250, 100, 1, 1, 1]
+    assert [part["messages"] for part in parts] == [250, 250, 100, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +105,8 @@ async def test_a_tree_as_deep_as_a_long_conversation_is_read() -> None:
     text = '{"conversationId": "c", "messages": ['
     nested = '{"messageId": "%d", "isCreatedByUser": true, "text": "x", "children": ['
     content = text + "".join(nested % n for n in range(1500)) + "]}" * 1500 + "]}"
-    (conversation,) = (await read(content.encode())).conversations
-    assert conversation.messages == 1500
+    (conversation,) = await reports_of(await read(content.encode()))
+    assert conversation["messages"] == 1500
 
 
 async def test_a_file_that_takes_too_much_memory_or_time_is_refused(
@@ -135,7 +158,8 @@ async def test_hostile_files_cost_the_serving_process_nothing() -> None:
         file = zipped(conversations___json=content) if packed else content
         measuring = asyncio.create_task(measure())
         try:
-            outcomes[name] = (await read(file, is_zip=packed)).conversations[0].messages
+            first, *_ = await reports_of(await read(file, is_zip=packed))
+            outcomes[name] = first.get("messages", 0)
         except InvalidImportError as exc:
             outcomes[name] = len(exc.message) < 300
         measuring.cancel()
@@ -145,25 +169,22 @@ async def test_hostile_files_cost_the_serving_process_nothing() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
-def test_a_file_whose_report_would_be_too_large_is_refused() -> None:
+def test_a_file_whose_report_would_be_too_large_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The serving process holds the report, and a small zip of long names would fill it."""
-    few, many = (
-        ReadFile.model_validate_json(
-            result_of(ReadFile(conversations=[ReadConversation(title="\U0001f600" * 200)] * count))
-        )
-        for count in (100, 25_000)
-    )
-    assert (len(few.conversations), few.error) == (100, None)
-    assert many.error is not None
-    assert "in parts" in many.error.message
+    monkeypatch.setattr(parts, "MAX_REPORT_CHARS", 10_000)
+    odd = InvalidImportError("Odd")
+    few, many = ([Rejected("\U0001f600" * 200, odd)] * count for count in (10, 50))
+    taken = ParsedConversation("list", "id", "T", [ParsedMessage("user", "x", None)])
+    assert write_parts([taken, *few], io.BytesIO(), by="user").messages == 1
+    with pytest.raises(InvalidImportError, match="in parts"):
+        write_parts([taken, *many], io.BytesIO(), by="user")
 
 
 async def test_a_zip_that_bursts_is_refused() -> None:
-    """By its ratio, by what it inflates to in all, by how many entries it has."""
-    spaces = b" " * 20_000_000
-    with pytest.raises(InvalidImportError, match="far more than a file of text"):
-        await read(zipped(a___json=spaces), is_zip=True)
-    many = {f"f{n}___json": spaces[:1_000_000] for n in range(5)}
+    """By what it inflates to in all, by how many entries it has."""
+    many = {f"f{n}___json": b" " * 1_000_000 for n in range(5)}
     with pytest.raises(InvalidImportError, match="inflates to more"):
         await read(zipped(**many), is_zip=True, limit=1_000_000)
     with pytest.raises(InvalidImportError, match="250000 entries"):
@@ -171,6 +192,14 @@ async def test_a_zip_that_bursts_is_refused() -> None:
     for data in (b"PK", b"[]", zipped(a___json=b"[]")[:-9]):
         with pytest.raises(InvalidImportError, match="not a zip"):
             await read(data, is_zip=True)
+
+
+@pytest.mark.promise("imports", red="entries of a zip may inflate to 200 times their size")
+async def test_text_that_deflates_to_a_thousandth_is_text() -> None:
+    """As in an export of ours: someone has pasted one letter twenty million times."""
+    rows = [{"role": "user", "content": "x" * 1_000_000} for _ in range(20)]
+    upload = await read(zipped(a___json=json.dumps(rows).encode()), is_zip=True)
+    assert upload.found.messages == 20
 
 
 async def test_a_damaged_entry_of_a_zip_is_an_error() -> None:

@@ -312,3 +312,32 @@ def test_an_entry_that_is_not_taken_is_called_what_it_is_called() -> None:
     _, rejected = everything_in([{"title": "A plan", "id": "z"}, claude_message("n", "human", "x")])
     assert [one.title for one in rejected] == ["A plan"]
     assert isinstance(rejected[0], Rejected)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_a_file_with_a_mark_is_of_the_encoding_that_it_says(encoding: str, is_zip: bool) -> None:
+    """As some programs on Windows write it; bytes of its letters are quotes and brackets."""
+    said = [{"role": "user", "content": "\u2200\u5b22\u5d5b" * 200_000}]
+    text = json.dumps(said, ensure_ascii=False)
+    data = ("\ufeff" * (encoding == "utf-16-be") + text).encode(encoding)
+    content = zipped(a___json=data) if is_zip else data
+    (conversation,) = conversations_in(content, is_zip=is_zip)
+    assert [message.content for message in conversation.messages] == [said[0]["content"]]
+
+
+def test_a_file_that_is_not_what_its_mark_says_is_an_error() -> None:
+    """Half of a pair in the middle."""
+    half = "\ud83d".encode("utf-16-le", "surrogatepass")
+    with pytest.raises(InvalidImportError, match="UTF-16"):
+        everything_in("[".encode("utf-16-le").join([b"\xff\xfe", half + "x]".encode("utf-16-le")]))
+
+
+def test_lines_that_are_lists_are_conversations() -> None:
+    """One each; what follows a list and is none is an error."""
+    lines = b"\n".join(json.dumps([MESSAGE | {"content": str(n)}]).encode() for n in range(3))
+    assert [words_of(one) for one in conversations_in(lines)] == [
+        [(MESSAGE["role"], str(n))] for n in range(3)
+    ]
+    with pytest.raises(InvalidImportError, match="not valid JSON"):
+        everything_in(json.dumps([MESSAGE]).encode() + b" x")

@@ -169,7 +169,7 @@ async def test_our_functions_own_message_is_shown(store: Store) -> None:
     ("code", "message", "seconds"),
     [
         ("PT429", "Too many turns. Try again in 37 seconds.", "37"),
-        ("PT503", "The import is gone.", "2"),
+        ("PT409", "The import is gone.", None),
         ("PT409", "A legal hold.", None),
     ],
 )

@@ -7,7 +7,8 @@ import {
   type SupabaseClient,
 } from "@supabase/supabase-js";
 import { EventSourceParserStream } from "eventsource-parser/stream";
-import { chatErrorFrom, errorOfEvent, networkError, signedOut } from "./errors";
+import { v4 as newId } from "uuid"; // the browser's own is missing on plain HTTP
+import { ChatError, chatErrorFrom, errorOfEvent, networkError, signedOut } from "./errors";
 import type {
   Analytics,
   ConversationChange,
@@ -37,7 +38,10 @@ export interface ListPlace {
 const EVENT_STREAM = { accept: "text/event-stream" };
 /** Milliseconds: the server says something every fifteen seconds, so this is a road that is dead. */
 const SILENCE = 45_000;
+const UPLOAD = 1_800_000; // milliseconds that a file may take on its way up
 const DEADLINE = 20_000; // milliseconds for a response that is short; the AI's and files take longer
+const IMPORT_PAUSE = 1_000; // milliseconds before a file is sent again
+const MOST_IN_VAIN = 3; // times in a row that a file is sent again without getting further
 const REFRESH_PAUSE = 30_000; // milliseconds before another refused token is worth a refresh
 
 export class Endpoints {
@@ -103,23 +107,35 @@ export class Endpoints {
     return this.call<Analytics>("conversation-analytics", { method: "POST", body: range });
   }
 
-  /** Import a file's conversations, with word of how far it is. */
+  /**
+   * Import a file's conversations, with word of how far it is. Where the connection ends first, the
+   * same file is sent again under the same key, and goes on where it stopped.
+   */
   async import(
     file: File,
     onProgress: (done: number, total: number) => void,
   ): Promise<ImportReport> {
     const isZip = /\.zip$/i.test(file.name) || file.type.includes("zip");
     const type = isZip ? "application/zip" : "application/json";
-    const events = this.events<ImportEvent>("import-conversation", {
-      method: "POST",
-      body: file,
-      headers: { ...EVENT_STREAM, "content-type": type },
-    });
-    for await (const event of events) {
-      if (event.name === "done") return event.data;
-      if (event.name === "progress") onProgress(event.data.done, event.data.total);
+    const headers = { ...EVENT_STREAM, "content-type": type, "idempotency-key": newId() };
+    const options: FunctionInvokeOptions = { method: "POST", body: file, headers };
+    let furthest = 0;
+    for (let inVain = 0; ; inVain += 1) {
+      const events = this.stream<ImportEvent>("import-conversation", options, UPLOAD);
+      try {
+        for await (const event of events) {
+          if (event.name === "done") return event.data;
+          if (event.name !== "progress") continue;
+          if (event.data.done > furthest) inVain = -1;
+          furthest = Math.max(furthest, event.data.done);
+          onProgress(furthest, event.data.total);
+        }
+      } catch (error) {
+        const mayGoOn = error instanceof ChatError && error.isPassing && inVain < MOST_IN_VAIN;
+        if (!mayGoOn) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, IMPORT_PAUSE));
     }
-    throw networkError();
   }
 
   /** Call a function and return its JSON, which is soon there or never. Throws a ChatError. */
@@ -161,22 +177,23 @@ export class Endpoints {
     return data.session !== null;
   }
 
-  /** Read a stream of a turn; where no byte comes for long, it is broken. */
-  private async *stream(path: string, options: FunctionInvokeOptions): AsyncGenerator<StreamEvent> {
+  /** Read a stream; where no byte comes for long, it is broken. */
+  private async *stream<E extends { name: string } = StreamEvent>(
+    path: string,
+    options: FunctionInvokeOptions,
+    firstByte = SILENCE,
+  ): AsyncGenerator<E> {
     const silence = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const onBytes = () => {
+    const wait = (time: number) => {
       clearTimeout(timer);
-      timer = setTimeout(() => silence.abort(), SILENCE);
+      timer = setTimeout(() => silence.abort(), time);
     };
     const signals = [silence.signal, ...(options.signal ? [options.signal] : [])];
-    onBytes();
+    wait(firstByte);
     try {
-      yield* this.events<StreamEvent>(
-        path,
-        { ...options, signal: AbortSignal.any(signals) },
-        onBytes,
-      );
+      const signal = AbortSignal.any(signals);
+      yield* this.events<E>(path, { ...options, signal }, () => wait(SILENCE));
     } finally {
       clearTimeout(timer);
     }

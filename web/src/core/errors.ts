@@ -50,7 +50,16 @@ export function signedOut(): ChatError {
 
 /** The codes that say of something stored that it was deleted since. */
 export const GONE = new Set(["conversation_not_found", "turn_not_found"]);
-const REFUSED = new Set(["invalid_request", "forbidden", "not_found", ...GONE]);
+const REFUSED = new Set([
+  "invalid_request",
+  "forbidden",
+  "not_found",
+  "invalid_import",
+  "checksum_mismatch",
+  "import_incomplete",
+  "idempotency_key_reused",
+  ...GONE,
+]);
 
 /** The error that ends a stream: its status is gone by then, its code says as much. */
 export function errorOfEvent(body: ErrorBody): ChatError {

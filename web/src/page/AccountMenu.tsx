@@ -30,14 +30,21 @@ export function AccountMenu({ client, email, onNavigate }: AccountMenuProps) {
   const exportAll = () =>
     busy(async () => {
       setState("Exporting");
-      await download(client, "export-account", (bytes) => setState(`Exporting, ${size(bytes)}`));
+      let bytes = 0;
+      for (let path: string | null = "export-account"; path;) {
+        const before = bytes;
+        path = await download(client, path, (more) => {
+          bytes = before + more;
+          setState(`Exporting, ${size(bytes)}`);
+        });
+      }
       return "";
     });
   const importFile = (chosen: File) =>
     busy(async () => {
-      setState("Importing");
+      setState("Sending the file");
       const report = await client.endpoints.import(chosen, (done, total) =>
-        setState(`Importing, ${done} of ${total} messages`),
+        setState(total ? `Importing, ${done} of ${total} messages` : "Reading the file"),
       );
       client.listChanges.notify();
       return inWords(report);

@@ -5,12 +5,15 @@ import { save } from "../components/Files";
 import { ChatError } from "../core/errors";
 import { projectUrl } from "./supabase";
 
-/** Download a file and let the browser keep it. Throws a ChatError; never saves half a file. */
+/**
+ * Download a file and let the browser keep it. Throws a ChatError; never saves half a file.
+ * Returns the path of the part that comes after it, if there is one.
+ */
 export async function download(
   client: ChatClient,
   path: string,
   onProgress: (bytes: number) => void,
-): Promise<void> {
+): Promise<string | null> {
   const { data } = await client.supabase.auth.getSession();
   const response = await fetch(`${projectUrl()}/functions/v1/${path}`, {
     headers: { authorization: `Bearer ${data.session?.access_token ?? ""}` },
@@ -28,6 +31,8 @@ export async function download(
     onProgress(bytes);
   }
   save(nameOf(response), new Blob(chunks));
+  const query = /<(\?[^>]+)>; *rel="next"/.exec(response.headers.get("link") ?? "")?.[1];
+  return query ? path.replace(/\?.*|$/, query) : null;
 }
 
 function nameOf(response: Response): string {

@@ -23,17 +23,15 @@ from pydantic_ai.exceptions import (
     UserError,
 )
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import DeltaThinkingPart, FunctionModel
+from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
 from shared.ai import (
     Complexity,
-    GeneratedFile,
     TextDelta,
     closing,
     guarded,
-    with_reply_limit,
     with_time_limit,
 )
 from shared.ai.model.analysis import ANALYSIS_CHARS
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
 
     from pydantic_ai.messages import ModelMessage
     from pydantic_ai.models import Model
-    from pydantic_ai.models.function import AgentInfo, DeltaThinkingCalls
+    from pydantic_ai.models.function import AgentInfo
 
 PLAN = {"intent": "create_function", "complexity": "moderate", "strategy": "generate_code"}
 SECRET = "sk-canary-1234"
@@ -78,14 +76,6 @@ def engine_of(model: Model) -> ModelEngine:
     return ModelEngine(model, name="test:model")
 
 
-async def test_the_analysis_comes_as_the_model_gave_it() -> None:
-    """The structured call decides intent, complexity and strategy."""
-    analysis = (await record(engine_of(talking("Hi")))).analysis
-    assert analysis.intent == "create_function"
-    assert analysis.complexity is Complexity.MODERATE
-    assert analysis.strategy == "generate_code"
-
-
 async def test_the_reply_is_streamed_piece_by_piece() -> None:
     """The deltas are the provider's, and make up the message."""
     recording = await record(engine_of(talking("Hel", "lo ", "世界")))
@@ -93,13 +83,6 @@ async def test_the_reply_is_streamed_piece_by_piece() -> None:
     assert pieces == [TextDelta("Hel"), TextDelta("lo "), TextDelta("世界")]
     assert recording.result.message == "Hello 世界"
     assert (recording.result.success, recording.result.engine) == (True, "test:model")
-
-
-async def test_code_blocks_with_a_path_become_files() -> None:
-    """Files cut over several pieces are put together."""
-    model = talking("Here:\n```python pa", "th=src/add.py\nx =", " 1\n```\n```sh\nmake\n```")
-    result = (await record(engine_of(model))).result
-    assert result.files == [GeneratedFile(path="src/add.py", language="python", content="x = 1\n")]
 
 
 async def test_usage_is_the_sum_of_both_calls() -> None:
@@ -116,36 +99,6 @@ async def test_pydantic_ais_own_test_model_is_answered() -> None:
     recording = await record(engine_of(TestModel(custom_output_text="Fine.")))
     assert (recording.result.success, recording.result.message) == (True, "Fine.")
     assert recording.analysis.complexity in set(Complexity)
-
-
-async def test_thinking_is_not_part_of_the_reply() -> None:
-    """Only text is streamed; what the provider marks as reasoning stands beside it."""
-
-    async def stream(
-        _: list[ModelMessage], __: AgentInfo
-    ) -> AsyncIterator[str | DeltaThinkingCalls]:
-        yield {0: DeltaThinkingPart(content="Hmm")}
-        yield "Answer"
-
-    model = FunctionModel(plan, stream_function=stream)
-    recording = await record(engine_of(model))
-    assert (recording.text, recording.result.reasoning) == ("Answer", "Hmm")
-
-
-async def test_the_history_reaches_the_model_in_its_roles() -> None:
-    """The stored conversation, then the request, under our instructions."""
-    seen: list[list[ModelMessage]] = []
-
-    async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        seen.append(messages)
-        assert info.instructions == INSTRUCTIONS
-        yield "ok"
-
-    history = rows(("user", "Hi"), ("assistant", "Hello"))
-    model = FunctionModel(plan, stream_function=stream)
-    await record(engine_of(model), "Go on", history)
-    contents = [(message.kind, message.parts[0].content) for message in seen[0]]  # type: ignore[union-attr]
-    assert contents == [("request", "Hi"), ("response", "Hello"), ("request", "Go on")]
 
 
 async def test_the_analysis_sees_little_of_a_long_conversation() -> None:
@@ -293,29 +246,6 @@ async def test_a_model_that_hangs_is_timed_out_with_its_text_kept() -> None:
     recording = await record(guarded(with_time_limit(engine_of(model), 0.5)))
     assert (recording.error_type, recording.result.message) == ("timeout", "So far")
     assert is_closed.is_set()
-
-
-@pytest.mark.promise("model fails")
-async def test_ten_megabytes_are_cut_at_the_limit() -> None:
-    """The provider's stream is left as soon as the reply is long enough."""
-    sent: list[int] = []
-
-    async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
-        for number in range(10):
-            sent.append(number)
-            yield "x" * 1_000_000
-
-    model = FunctionModel(plan, stream_function=stream)
-    result = (await record(with_reply_limit(engine_of(model), 2_000_000))).result
-    assert (len(result.message), result.finish_reason) == (2_000_000, "length")
-    assert len(sent) < 10
-
-
-@pytest.mark.parametrize("odd", ["a\x00b", "a\ud83db", "a\u202eb", "👩‍👩‍👧"])
-async def test_odd_text_passes_as_it_came(odd: str) -> None:
-    """What Postgres can't store is escaped later, in one place, and not lost here."""
-    recording = await record(engine_of(talking(odd, "!")))
-    assert recording.text == recording.result.message == f"{odd}!"
 
 
 async def test_the_latest_request_carries_the_instructions() -> None:

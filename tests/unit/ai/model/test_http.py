@@ -117,14 +117,6 @@ async def test_a_provider_that_is_away_for_a_moment_is_asked_once_more(
     assert (await record(engine_for(provider))).result.message == "Back."
 
 
-async def test_a_tag_that_a_reply_only_mentions_is_text(provider: FakeProvider) -> None:
-    """The library would take all that follows such a piece for reasoning."""
-    pieces = ["The tag ", "<think>", " opens, and ", "</think>", " closes."]
-    provider.answer = streaming(*pieces)
-    result = (await record(engine_for(provider))).result
-    assert (result.message, result.reasoning) == ("".join(pieces), None)
-
-
 async def test_reasoning_in_tags_or_in_a_field_is_kept_apart(provider: FakeProvider) -> None:
     """Servers differ in how they mark it."""
     provider.answer = streaming("<think>\n", "Hm.", "\n</think>", "\n\nSouth.")
@@ -177,27 +169,6 @@ async def test_an_answer_at_the_token_limit_is_flagged(provider: FakeProvider) -
     provider.answer = streaming("Half", finish_reason="length")
     result = (await record(engine_for(provider))).result
     assert (result.success, result.finish_reason) == (True, "length")
-
-
-@pytest.mark.promise("model fails")
-async def test_an_empty_answer_is_a_failure(provider: FakeProvider) -> None:
-    """A stream of nothing is no reply."""
-    provider.answer = streaming()
-    assert (await record(engine_for(provider))).error_type == "empty_reply"
-
-
-@pytest.mark.promise("model fails")
-async def test_a_provider_that_hangs_is_timed_out(provider: FakeProvider) -> None:
-    """The total limit holds on a real socket."""
-
-    def answer(handler: Handler) -> None:
-        handler.begin_stream()
-        handler.send_piece("Half")
-        handler.server.may_go_on.wait()
-
-    provider.answer = answer
-    recording = await record(engine_for(provider, time_limit=1.0))
-    assert (recording.error_type, recording.result.message) == ("timeout", "Half")
 
 
 async def test_odd_characters_survive_the_wire(provider: FakeProvider) -> None:
