@@ -137,7 +137,7 @@ class Places:
 
 
 class Shares:
-    """The places of one process. Nobody counts what the service does, except at the store."""
+    """The places of one process; what the service does counts for whom it is about, or not at all."""
 
     def __init__(self, settings: Settings) -> None:
         self.requests = Places(each=REQUESTS_EACH)

@@ -9,6 +9,7 @@ import pytest
 
 from local.settings import ROOT
 from shared.config import Settings
+from shared.encoding.strict import REQUEST
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
 MODULES = [
@@ -66,6 +67,16 @@ def test_a_row_has_the_value_of_what_it_names(name: str, row: str) -> None:
         return
     numbers = set(re.findall(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?: [KMG]iB)?(?!\w)", row))
     assert written(value) & numbers
+
+
+def test_what_a_body_may_hold_and_a_page_has_is_in_the_table() -> None:
+    """Limits whose names are not in capitals: of strict JSON, and of the SQL of pages."""
+    (body,) = [row for row in rows() if "`max_values`" in row]
+    (page,) = [row for row in rows() if "`c_page_bytes`" in row]
+    sql = "".join(path.read_text() for path in (ROOT / "supabase" / "schemas").glob("*.sql"))
+    (bytes_a_page,) = set(re.findall(r"c_page_bytes constant integer := (\d+)", sql))
+    assert f"{REQUEST.max_values:,} values, {REQUEST.max_depth} levels" in body
+    assert f"{int(bytes_a_page):,} bytes" in page
 
 
 def test_every_limit_is_in_the_table() -> None:
