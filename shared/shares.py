@@ -137,7 +137,7 @@ class Places:
 
 
 class Shares:
-    """The places of one process; what the service does counts for whom it is about, or not at all."""
+    """The places of one process. What the service does counts for its user, or not at all."""
 
     def __init__(self, settings: Settings) -> None:
         self.requests = Places(each=REQUESTS_EACH)
