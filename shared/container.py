@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shared.auth.authenticator import Authenticator
 from shared.auth.jwks import JwksCache
 from shared.config import ConfigurationError, Settings
-from shared.integrity import StoreHealth
+from shared.integrity.health import StoreHealth
 from shared.persistence import Persistence
 from shared.persistence.clients import Clients, create_pool
 from shared.persistence.rpc import Store

@@ -22,8 +22,8 @@ from shared.errors import (
     SchemaNotServedError,
     StoreUnavailableError,
 )
-from shared.examination import check_everything, repair_everything
-from shared.integrity import GRACE_SECONDS
+from shared.integrity.examination import check_everything, repair_everything
+from shared.integrity.health import GRACE_SECONDS
 from shared.models.integrity import InvariantCheck
 from shared.observability.logs import configure_logging
 from shared.persistence.integrity import SCHEMA_VERSION
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.config import Settings
-    from shared.examination import Findings
+    from shared.integrity.examination import Findings
     from shared.models.integrity import MissingPart
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3

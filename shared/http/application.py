@@ -19,9 +19,9 @@ from shared.config import Settings, load_settings
 from shared.container import Container
 from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
 from shared.http.api_docs import serve_api_docs
+from shared.http.limits import limits_in_force
 from shared.http.middleware import CatchAll, RequestContext, TurnsBeforeEnd
 from shared.http.signed_forwarding import ForwardedOnly
-from shared.limits import limits_in_force
 from shared.models.base import ErrorResponse
 from shared.observability import telemetry
 from shared.observability.logs import configure_logging

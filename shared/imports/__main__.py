@@ -31,7 +31,7 @@ def read(task: ReadingTask) -> ReadFile:
         upload.seek(0)
         try:
             reads = reader.read(upload, is_zip=task.is_zip)
-            found = write_parts(reads, sys.stdout.buffer, by=task.by)
+            found = write_parts(reads, sys.stdout.buffer, by=task.by, key=task.key)
         except (InvalidImportError, ChecksumMismatchError) as exc:
             fault = ImportFault(code=exc.code, message=exc.message, details=exc.details)
             return ReadFile(error=fault)

@@ -7,6 +7,7 @@ the conversations that end with it. One that fits in a part is one piece.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from shared.encoding.canonical import canonical
@@ -31,12 +32,14 @@ PART_CONVERSATIONS: Final = 250
 IDENTITY: Final = ("source", "id", "checksum", "conversationId")  # of `imported`
 
 
-def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str) -> ReadFile:
+def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str, key: str | None) -> ReadFile:
     """Write each part as a line; return what they hold in all.
+
+    `key` is the request's Idempotency-Key, under which each conversation is taken once.
 
     Raises InvalidImportError or ChecksumMismatchError where there is nothing to take.
     """
-    writer = _Writer(target, by)
+    writer = _Writer(target, by, key)
     first_error: InvalidImportError | ChecksumMismatchError | None = None
     for read in reads:
         if isinstance(read, Rejected):
@@ -53,10 +56,11 @@ def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str) -> ReadFil
 class _Writer:
     """The part that is being filled, and what all of them hold."""
 
-    def __init__(self, target: IO[bytes], by: str) -> None:
+    def __init__(self, target: IO[bytes], by: str, key: str | None) -> None:
         self.found = ReadFile()
         self._target = target
         self._by = by
+        self._key = key
         self._conversations = 0
         self._report_chars = 0
         self._begin()
@@ -79,7 +83,7 @@ class _Writer:
         self.add_read(read)
 
     def _add_pieces(self, conversation: ParsedConversation) -> None:
-        header = _header(conversation, self._by)
+        header = _header(conversation, self._by) | {"key_hash": _key_hash(self._key, conversation)}
         rows = [row_of(message) for message in conversation.messages]
         chars = len(header["metadata"]) + sum(map(_chars_in, rows))
         if len(self._pieces) >= PART_CONVERSATIONS or not self._has_room(len(rows), chars):
@@ -172,10 +176,16 @@ def _identity_of(header: dict[str, Any]) -> dict[str, Any]:
     imported = header["imported"]
     return {
         "metadata": "{}",
+        "key_hash": header["key_hash"],
         "last_seq": header["last_seq"],
         "updated_at": header["updated_at"],
         "imported": {name: imported[name] for name in IDENTITY if name in imported},
     }
+
+
+def _key_hash(key: str | None, conversation: ParsedConversation) -> str | None:
+    known_by = [key, conversation.source, conversation.source_id]
+    return None if key is None else sha256(json.dumps(known_by).encode()).hexdigest()
 
 
 def row_of(message: ParsedMessage) -> dict[str, Any]:

@@ -76,12 +76,15 @@ class Report:
             self._skip_known(read, outcome)
 
     def _skip_known(self, read: ReadConversation, outcome: ImportOutcome) -> None:
-        """Add one that is there already."""
+        """Add one that is there already, or was."""
+        if outcome.known_id is None:
+            self._skip(read, None, "deleted")
+            return
         if read.is_list and not outcome.is_same:
             self._has_reused_key = True
             self._skip(read, outcome.known_id, "key_reused")
             return
-        is_here = outcome.known_id is not None and str(outcome.known_id) == read.original_id
+        is_here = str(outcome.known_id) == read.original_id
         self._skip(read, outcome.known_id, "already_here" if is_here else "already_imported")
 
     def _skip(self, read: ReadConversation, known_id: UUID | None, reason: SkipReason) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.encoding.sizes import (
@@ -18,10 +19,12 @@ from shared.errors import InvalidImportError
 from shared.imports.parsed import ParsedMessage, set_times
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from shared.imports.parsed import ParsedConversation
 
+EMPTY_SIZE: Final = len("{}")
 ORIGIN_ROOM: Final = 10_000  # for what each origin has beside its provenance
 
 
@@ -93,36 +96,42 @@ def _fitted(
     metadata: dict[str, Any], room: int, conversation: ParsedConversation
 ) -> dict[str, Any]:
     """Leave out of metadata what makes it larger than a row may have, largest first."""
-    while (size := stored_size(metadata)) > room:
-        imported = metadata.get("imported")
-        holder = imported if isinstance(imported, dict) and imported else metadata
-        holder = max((holder, metadata), key=lambda one: max(map(_own_size, one.items())))
-        name, value = max(holder.items(), key=_own_size)
-        over = size - room
-        if isinstance(value, list) and len(value) > 1:
-            kept = _kept_items(value, stored_size(value) - over)
-            conversation.left_out["too_large"] += len(value) - len(kept)
+    over = stored_size(metadata) - room
+    if over <= 0:
+        return metadata
+    for size, holder, name in sorted(_members(metadata), key=itemgetter(0), reverse=True):
+        if over <= 0:
+            break
+        value = holder[name]
+        kept = _kept_items(value, over) if isinstance(value, list) else []
+        if kept:
             holder[name] = kept
+            over -= stored_size(value) - stored_size(kept)
         else:
             del holder[name]
-            conversation.left_out["too_large"] += 1
+            over -= size if holder else size - EMPTY_SIZE
+        is_list = isinstance(value, list) and value
+        conversation.left_out["too_large"] += len(value) - len(kept) if is_list else 1
     return metadata
 
 
-def _own_size(member: tuple[str, Any]) -> int:
-    name, value = member
-    return 0 if name == "imported" else stored_size(name) + stored_size(value)
+def _members(metadata: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any], str]]:
+    """Yield what may be left out, each with its size and what it stands in."""
+    imported = metadata.get("imported")
+    for holder in (metadata, imported):
+        if isinstance(holder, dict):
+            for name, value in holder.items():
+                if not (value is imported and isinstance(value, dict)):
+                    yield stored_size({name: value}), holder, name
 
 
-def _kept_items(values: list[Any], room: int) -> list[Any]:
-    """Return the first items that fit, without the last of all."""
-    kept = []
-    for value in values[:-1]:
-        room -= stored_size(value)
-        if room < 0:
-            break
-        kept.append(value)
-    return kept
+def _kept_items(values: list[Any], over: int) -> list[Any]:
+    """Return as many of the first items as make a list so much smaller, or none."""
+    for count in range(len(values) - 1, 0, -1):
+        over -= stored_size(values[count : count + 1])
+        if over <= 0:
+            return values[:count]
+    return []
 
 
 def _require_storable(conversation: ParsedConversation) -> None:

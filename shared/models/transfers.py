@@ -27,6 +27,7 @@ ImportSource = Literal[
 SkipReason = Literal[
     "already_here",  # the conversation itself is still there, with all that the file has
     "already_imported",  # the same thing was taken before
+    "deleted",  # taken before under the same Idempotency-Key, and deleted since
     "key_reused",  # its Idempotency-Key named another list; where nothing is taken, the error
     "empty",  # nothing in it that a user or an assistant said
     "checksum_mismatch",  # our own JSON, changed since it was exported

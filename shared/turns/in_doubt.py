@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID, uuid4
+
+from shared.encoding.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from uuid import UUID
 
 MOST = 10_000
 
@@ -37,7 +39,7 @@ class InDoubtBegins:
         known = self._begins.pop(key, None)
         if known is not None and not self._is_over(known):
             return known
-        return Begin(uuid4(), now)
+        return Begin(new_id(), now)
 
     def _is_over(self, begin: Begin) -> bool:
         return _now() - begin.sent_at >= self._seconds

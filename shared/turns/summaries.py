@@ -12,18 +12,20 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from uuid import UUID, uuid4
 
 import structlog
 
 from shared.ai.protocol import HistoryMessage
 from shared.ai.tokens import cut_to_tokens, estimate_tokens
+from shared.encoding.ids import new_id
 from shared.encoding.sizes import MAX_TEXT_BYTES, cut_to_size
 from shared.encoding.storable import escape_unstorable
 from shared.errors import AppError
 from shared.turns.context import fitted
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from shared.ai.protocol import Summariser, SummaryText
     from shared.models.context import Unsummarised
     from shared.models.rows import TurnRow
@@ -165,7 +167,7 @@ class Summaries:
             "truncated": content != storable,
         }
         metadata |= {name: value for name, value in optional.items() if value}
-        return Summary(uuid4(), content, covers_to, metadata)
+        return Summary(new_id(), content, covers_to, metadata)
 
     async def _write(self, user_id: UUID, conversation_id: UUID, summary: Summary) -> None:
         written = await self._store.write_summary(

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import stamina
 import structlog
 
+from shared.encoding.ids import new_id
 from shared.encoding.storable import escape_unstorable
 from shared.errors import ConversationNotFoundError, StoreUnavailableError, UnavailableError
 from shared.observability import telemetry
@@ -97,7 +97,7 @@ class TurnWorker:
         Raises TurnLostError where another worker has the turn, StoreUnavailableError where the
         store stayed away too long: then the lease runs out and a retry starts over.
         """
-        message_id = uuid4()
+        message_id = new_id()
         saving = log.bind(
             message_id=str(message_id),
             role="assistant",

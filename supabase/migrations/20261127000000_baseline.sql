@@ -73,8 +73,7 @@ create table public.conversations (
     constraint conversations_title_length check (char_length(title) between 1 and 200),
     constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
     constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object'),
-    constraint conversations_imported_size check (octet_length(imported::text) <= 250000)
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
 );
 
 create index idx_conversations_user_id
@@ -194,6 +193,12 @@ create trigger conversations_metadata_size
     when (octet_length(new.metadata::text) > 500000)
     execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
 
+create trigger conversations_imported_size
+    before insert or update of imported on public.conversations
+    for each row
+    when (octet_length(new.imported::text) > 250000)
+    execute function private.refuse_metadata('of an import is larger than 250000 bytes');
+
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()
 returns trigger
@@ -267,7 +272,9 @@ create table public.turns (
         check (char_length(idempotency_key) between 1 and 255),
     constraint turns_attempt_positive check (attempt >= 1),
     constraint turns_request_hash_length check (char_length(request_hash) <= 255),
-    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_draft_size check (
+        octet_length(draft) <= 333333 or octet_length(to_json(draft)::text) <= 2000002
+    ),
     constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 
@@ -332,10 +339,15 @@ create table public.messages (
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
     constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
     -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py.
-    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
-    constraint messages_generated_code_size
-        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
+    -- as JSON to be measured.
+    constraint messages_content_size check (
+        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
+    ),
+    constraint messages_generated_code_size check (
+        octet_length(generated_code) <= 333333
+        or octet_length(to_json(generated_code)::text) <= 2000002
+    ),
     constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 
@@ -417,17 +429,23 @@ begin
         new.conversation_id := gen_random_uuid();
     end if;
 
-    if v_last_seq is null
-        or v_is_leaving
-        or exists (
-            select 1
-            from public.messages as m
-            where m.user_id = new.user_id and m.id = new.id
-        )
-    then
+    new.seq := v_last_seq + 1;
+    new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
+
+    -- Under the lock: of a row that is there already `on conflict do nothing` uses up no place.
+    update public.conversations as c
+    set last_seq = new.seq,
+        updated_at = new.created_at
+    where c.user_id = new.user_id and c.id = new.conversation_id
+      and not exists (
+          select 1
+          from public.messages as m
+          where m.user_id = new.user_id and m.id = new.id
+      );
+
+    if not found then
         -- No such conversation, or someone else's: the foreign key refuses the row, with one and
-        -- the same answer for both cases. Or a row that is there already, which
-        -- `on conflict do nothing` must not use up a place for.
+        -- the same answer for both cases. Or the row is there already, and its key refuses it.
         new.seq := 0;
         new.created_at := now();
         return new;
@@ -440,14 +458,6 @@ begin
             v_bytes_per_day
         );
     end if;
-
-    new.seq := v_last_seq + 1;
-    new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
-
-    update public.conversations as c
-    set last_seq = new.seq,
-        updated_at = new.created_at
-    where c.user_id = new.user_id and c.id = new.conversation_id;
 
     return new;
 end;
@@ -499,6 +509,8 @@ create trigger messages_broadcast
     when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
     execute function private.broadcast_message();
 
+-- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
+-- time that another role calls it, and a turn's commit calls it for both.
 create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
@@ -506,7 +518,7 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql volatile security invoker set search_path = ''
+language sql volatile security definer set search_path = ''
 as $$
     select realtime.send(
         jsonb_strip_nulls(jsonb_build_object(
@@ -1113,6 +1125,7 @@ declare
     v_short bigint := 0;
     v_since bigint := 0;
     v_first bigint;
+    v_omitted bigint;
     v_is_whole boolean := false;
     v_messages jsonb;
 begin
@@ -1229,22 +1242,25 @@ begin
         )) || v_messages;
     end if;
 
+    v_omitted := v_first - 1 - v_covered;
+    if v_omitted > 0 and cardinality(v_ours) > 0 then
+        select v_omitted - count(*) into v_omitted
+        from unnest(v_ours) as ours (id)
+        cross join lateral (
+            select seq
+            from public.messages
+            where messages.user_id = load_history.user_id and messages.id = ours.id
+            offset 0
+        ) as m
+        where m.seq > v_covered
+          and m.seq < v_first;
+    end if;
+
     return jsonb_build_object(
         'history', v_messages,
         'context', jsonb_build_object(
             'covers_to', v_covered,
-            'omitted', v_first - 1 - v_covered - (
-                select count(*)
-                from unnest(v_ours) as ours (id)
-                cross join lateral (
-                    select seq
-                    from public.messages
-                    where messages.user_id = load_history.user_id and messages.id = ours.id
-                    offset 0
-                ) as m
-                where m.seq > v_covered
-                  and m.seq < v_first
-            ),
+            'omitted', v_omitted,
             'longest', v_longest,
             'is_whole', v_is_whole,
             'since_tokens', v_since
@@ -1256,6 +1272,49 @@ $$;
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
 comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+
+-- From rows that are in hand: whoever has just written them need not read them again. The
+-- conversation is read, since each message moves it.
+create function private.describe_rows(
+    user_id uuid,
+    turn public.turns,
+    user_message public.messages,
+    reply public.messages,
+    outcome text,
+    history_tokens integer default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = describe_rows.user_id and c.id = turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    return jsonb_build_object(
+        'outcome', outcome,
+        'turn', to_jsonb(turn) - 'request_hash' - 'draft',
+        'conversation', v_conversation,
+        'user_message', user_message,
+        'reply', case when reply.id is not null then to_jsonb(reply) end
+    ) || case
+        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
+        else public.load_history(user_id, v_conversation.id, history_tokens, user_message.seq)
+    end;
+end;
+$$;
+
+revoke all on function private.describe_rows from public, anon, authenticated, service_role;
+grant execute on function private.describe_rows to authenticated, service_role;
+comment on function private.describe_rows is 'A turn and its messages, as they are given, with its conversation; with history_tokens also what load_history gives of what came before them.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -1270,22 +1329,12 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_conversation private.conversations;
     v_request public.messages;
     v_reply public.messages;
 begin
     select t.* into v_turn
     from public.turns as t
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -1299,16 +1348,7 @@ begin
           and m.role = 'assistant';
     end if;
 
-    return jsonb_build_object(
-        'outcome', outcome,
-        'turn', to_jsonb(v_turn) - 'request_hash' - 'draft',
-        'conversation', v_conversation,
-        'user_message', v_request,
-        'reply', case when v_reply.id is not null then to_jsonb(v_reply) end
-    ) || case
-        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(user_id, v_conversation.id, history_tokens, v_request.seq)
-    end;
+    return private.describe_rows(user_id, v_turn, v_request, v_reply, outcome, history_tokens);
 end;
 $$;
 
@@ -1322,20 +1362,20 @@ comment on function private.describe_turn is 'A turn with its conversation and i
 create function private.settle_turn(
     user_id uuid,
     turn_id uuid,
+    attempt integer,
     status text,
     message_id uuid,
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
     error jsonb default null,
-    tokens bigint default null
+    tokens bigint default null,
+    out turn public.turns,
+    out reply public.messages
 )
-returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_conversation_id uuid;
 begin
     update public.turns as t
     set status = settle_turn.status,
@@ -1344,17 +1384,24 @@ begin
         tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
-    returning t.conversation_id into v_conversation_id;
+      and t.attempt = settle_turn.attempt
+      and t.status = 'running'
+    returning t.* into turn;
 
-    insert into public.messages
+    if not found then
+        return;
+    end if;
+
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
     values
-        (settle_turn.message_id, v_conversation_id, settle_turn.user_id, 'assistant',
+        (settle_turn.message_id, turn.conversation_id, settle_turn.user_id, 'assistant',
          settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
-         settle_turn.turn_id);
+         settle_turn.turn_id)
+    returning m.* into reply;
 
     perform private.broadcast_status(
-        v_conversation_id,
+        turn.conversation_id,
         turn_id,
         case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
         settle_turn.error ->> 'message'
@@ -1364,7 +1411,7 @@ $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status, if this attempt holds it; else it answers nothing. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -1384,7 +1431,8 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_turn public.turns;
+    v_settled record;
+    v_message public.messages;
 begin
     perform 1
     from private.conversations as c
@@ -1396,32 +1444,39 @@ begin
       )
     for update;
 
-    select t.* into v_turn
-    from public.turns as t
-    where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
-    for update;
+    v_settled := private.settle_turn(
+        complete_turn.user_id, complete_turn.turn_id, complete_turn.attempt,
+        complete_turn.status, complete_turn.message_id, complete_turn.content,
+        complete_turn.generated_code, complete_turn.metadata, complete_turn.error,
+        complete_turn.tokens
+    );
 
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    elsif v_turn.status = 'running' and v_turn.attempt = complete_turn.attempt then
-        perform private.settle_turn(
-            complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
-            complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
-            complete_turn.metadata, complete_turn.error, complete_turn.tokens
-        );
-    elsif not exists (
-        select 1
+    if (v_settled.turn).id is not null then
+        select m.* into v_message
         from public.messages as m
         where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
-          and m.role = 'assistant'
-          and m.id = complete_turn.message_id
-    ) then
-        return private.describe_turn(user_id, turn_id, 'superseded');
+          and m.role = 'user';
+
+        return private.describe_rows(
+            user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
+        );
     end if;
 
-    -- Also where the same write came before, and its answer was lost on the way.
-    return private.describe_turn(user_id, turn_id, 'completed');
+    -- The same write came before, and its answer was lost on the way; or another's did.
+    return private.describe_turn(
+        user_id,
+        turn_id,
+        case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
+                  and m.role = 'assistant'
+                  and m.id = complete_turn.message_id
+            ) then 'completed'
+            else 'superseded'
+        end
+    );
 end;
 $$;
 
@@ -1454,6 +1509,7 @@ begin
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
         turn_id => interrupt_turn.turn_id,
+        attempt => v_turn.attempt,
         status => v_status,
         message_id => gen_random_uuid(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
@@ -1517,6 +1573,7 @@ as $$
 declare
     v_conversation_id uuid := gen_random_uuid();
     v_turn public.turns;
+    v_message public.messages;
 begin
     if conversation_id is not null then
         select c.id into v_conversation_id
@@ -1582,16 +1639,21 @@ begin
     end if;
 
     perform private.refuse_used_key(user_id, idempotency_key);
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
+    if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
+        perform private.require_turns_left(
+            user_id, turns_per_minute, turns_per_day, tokens_per_day
+        );
+    end if;
 
-    insert into public.messages
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, metadata, turn_id)
     values
         (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, v_turn.id);
+         begin_turn.request, begin_turn.metadata, v_turn.id)
+    returning m.* into v_message;
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
+    return private.describe_rows(user_id, v_turn, v_message, null, 'started', history_tokens);
 end;
 $$;
 
@@ -1725,8 +1787,9 @@ as $$
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
                     then t.draft
-                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
-                    > 2000002
+                when octet_length(t.draft) + octet_length(a.draft_tail) > 333333
+                    and octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                        > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end
@@ -3717,12 +3780,21 @@ begin
             return private.outcome_of_known(user_id, import_id, piece, v_original);
         end if;
 
+        -- It came under the same key before, and was deleted since.
+        if private.is_import_key_used(user_id, piece) then
+            return jsonb_build_object(
+                'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null,
+                'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+            );
+        end if;
+
         v_here := private.begin_imported(user_id, import_id, piece);
         if v_here.id is null then -- somebody else was faster
             return private.take_piece(user_id, import_id, piece);
         end if;
     end if;
 
+    perform private.keep_import_key(user_id, piece);
     perform private.add_imported(user_id, piece, v_here);
     return jsonb_build_object(
         'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
@@ -3863,6 +3935,7 @@ declare
     c_imported constant jsonb := piece -> 'conversation' -> 'imported';
     v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
 begin
+    perform private.keep_import_key(user_id, piece);
     if not c_imported ? 'checksum' then
         v_grown := private.append_grown(user_id, import_id, piece, conversation);
     end if;
@@ -4069,6 +4142,7 @@ begin
             using errcode = 'PT409', detail = 'import_incomplete';
     end if;
 
+    perform private.count_import_bytes(user_id, pieces);
     perform set_config('message_persistence.importing', 'on', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
@@ -4202,6 +4276,56 @@ revoke all on function public.list_imports_left_behind from public, anon, authen
 grant execute on function public.list_imports_left_behind to service_role;
 comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';
 
+-- Under which idempotency keys something was imported: a request that is sent again after its
+-- conversations were deleted brings none of them back.
+create table private.import_keys (
+    user_id uuid not null,
+    key_hash bytea not null,
+
+    constraint import_keys_pkey primary key (user_id, key_hash),
+    constraint import_keys_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.import_keys enable row level security;
+
+create policy withheld on private.import_keys for select to authenticated using (false);
+
+-- Withheld: everything, from everybody.
+revoke all on table private.import_keys from public, anon, authenticated, service_role;
+
+comment on table private.import_keys is 'What was imported under a key, for as long as the account exists. No policy for select, insert, update, delete: take_import_part alone uses it.';
+comment on column private.import_keys.key_hash is 'SHA-256 of a key and of what one conversation is known by where it is from.';
+
+create function private.keep_import_key(user_id uuid, piece jsonb)
+returns void
+language sql volatile security invoker set search_path = ''
+as $$
+    insert into private.import_keys (user_id, key_hash)
+    select keep_import_key.user_id, decode(piece -> 'conversation' ->> 'key_hash', 'hex')
+    where (piece ->> 'is_last')::boolean
+      and piece -> 'conversation' ->> 'key_hash' is not null
+    on conflict do nothing;
+$$;
+
+revoke all on function private.keep_import_key from public, anon, authenticated, service_role;
+comment on function private.keep_import_key is 'Keeps the key under which a conversation was imported, with its last piece: one that was never whole may come again.';
+
+create function private.is_import_key_used(user_id uuid, piece jsonb)
+returns boolean
+language sql volatile security invoker set search_path = ''
+as $$
+    select exists (
+        select 1
+        from private.import_keys as k
+        where k.user_id = is_import_key_used.user_id
+          and k.key_hash = decode(piece -> 'conversation' ->> 'key_hash', 'hex')
+    );
+$$;
+
+revoke all on function private.is_import_key_used from public, anon, authenticated, service_role;
+comment on function private.is_import_key_used is 'Whether a conversation came under this key before.';
+
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
 -- here, where both end, and not with who calls. It is off unless the bundle was started with one.
 
@@ -4331,32 +4455,21 @@ create trigger conversations_count_bytes
     when (current_user = 'authenticated')
     execute function private.count_conversation_bytes();
 
--- Runs as its owner, for the same reason.
-create function private.count_import_bytes()
-returns trigger
-language plpgsql security definer set search_path = ''
+create function private.count_import_bytes(user_id uuid, pieces jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
     v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
 begin
     if v_bytes_per_day is not null then
-        perform private.count_bytes(
-            new.user_id,
-            octet_length(new.conversations::text) + octet_length(new.messages::text),
-            v_bytes_per_day
-        );
+        perform private.count_bytes(user_id, octet_length(pieces::text), v_bytes_per_day);
     end if;
-    return null;
 end;
 $$;
 
 revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
 comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
-
-create trigger import_parts_count_bytes
-    after insert on private.import_parts
-    for each row
-    execute function private.count_import_bytes();
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
 -- they were kept. idx_turns_user_id (user_id, started_at) finds the turns of a time.

@@ -38,6 +38,7 @@ as $$
 declare
     v_conversation_id uuid := gen_random_uuid();
     v_turn public.turns;
+    v_message public.messages;
 begin
     if conversation_id is not null then
         select c.id into v_conversation_id
@@ -103,16 +104,21 @@ begin
     end if;
 
     perform private.refuse_used_key(user_id, idempotency_key);
-    perform private.require_turns_left(user_id, turns_per_minute, turns_per_day, tokens_per_day);
+    if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
+        perform private.require_turns_left(
+            user_id, turns_per_minute, turns_per_day, tokens_per_day
+        );
+    end if;
 
-    insert into public.messages
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, metadata, turn_id)
     values
         (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, v_turn.id);
+         begin_turn.request, begin_turn.metadata, v_turn.id)
+    returning m.* into v_message;
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_turn(user_id, v_turn.id, 'started', history_tokens);
+    return private.describe_rows(user_id, v_turn, v_message, null, 'started', history_tokens);
 end;
 $$;
 

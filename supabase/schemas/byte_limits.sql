@@ -127,29 +127,18 @@ create trigger conversations_count_bytes
     when (current_user = 'authenticated')
     execute function private.count_conversation_bytes();
 
--- Runs as its owner, for the same reason.
-create function private.count_import_bytes()
-returns trigger
-language plpgsql security definer set search_path = ''
+create function private.count_import_bytes(user_id uuid, pieces jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
     v_bytes_per_day constant bigint := (select l.bytes_per_day from private.limits as l);
 begin
     if v_bytes_per_day is not null then
-        perform private.count_bytes(
-            new.user_id,
-            octet_length(new.conversations::text) + octet_length(new.messages::text),
-            v_bytes_per_day
-        );
+        perform private.count_bytes(user_id, octet_length(pieces::text), v_bytes_per_day);
     end if;
-    return null;
 end;
 $$;
 
 revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
 comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
-
-create trigger import_parts_count_bytes
-    after insert on private.import_parts
-    for each row
-    execute function private.count_import_bytes();

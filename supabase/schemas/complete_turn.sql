@@ -4,20 +4,20 @@
 create function private.settle_turn(
     user_id uuid,
     turn_id uuid,
+    attempt integer,
     status text,
     message_id uuid,
     content text,
     generated_code text default null,
     metadata jsonb default '{}',
     error jsonb default null,
-    tokens bigint default null
+    tokens bigint default null,
+    out turn public.turns,
+    out reply public.messages
 )
-returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-    v_conversation_id uuid;
 begin
     update public.turns as t
     set status = settle_turn.status,
@@ -26,17 +26,24 @@ begin
         tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
-    returning t.conversation_id into v_conversation_id;
+      and t.attempt = settle_turn.attempt
+      and t.status = 'running'
+    returning t.* into turn;
 
-    insert into public.messages
+    if not found then
+        return;
+    end if;
+
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
     values
-        (settle_turn.message_id, v_conversation_id, settle_turn.user_id, 'assistant',
+        (settle_turn.message_id, turn.conversation_id, settle_turn.user_id, 'assistant',
          settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
-         settle_turn.turn_id);
+         settle_turn.turn_id)
+    returning m.* into reply;
 
     perform private.broadcast_status(
-        v_conversation_id,
+        turn.conversation_id,
         turn_id,
         case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
         settle_turn.error ->> 'message'
@@ -46,7 +53,7 @@ $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status, if this attempt holds it; else it answers nothing. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -66,7 +73,8 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_turn public.turns;
+    v_settled record;
+    v_message public.messages;
 begin
     perform 1
     from private.conversations as c
@@ -78,32 +86,39 @@ begin
       )
     for update;
 
-    select t.* into v_turn
-    from public.turns as t
-    where t.user_id = complete_turn.user_id and t.id = complete_turn.turn_id
-    for update;
+    v_settled := private.settle_turn(
+        complete_turn.user_id, complete_turn.turn_id, complete_turn.attempt,
+        complete_turn.status, complete_turn.message_id, complete_turn.content,
+        complete_turn.generated_code, complete_turn.metadata, complete_turn.error,
+        complete_turn.tokens
+    );
 
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    elsif v_turn.status = 'running' and v_turn.attempt = complete_turn.attempt then
-        perform private.settle_turn(
-            complete_turn.user_id, complete_turn.turn_id, complete_turn.status,
-            complete_turn.message_id, complete_turn.content, complete_turn.generated_code,
-            complete_turn.metadata, complete_turn.error, complete_turn.tokens
-        );
-    elsif not exists (
-        select 1
+    if (v_settled.turn).id is not null then
+        select m.* into v_message
         from public.messages as m
         where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
-          and m.role = 'assistant'
-          and m.id = complete_turn.message_id
-    ) then
-        return private.describe_turn(user_id, turn_id, 'superseded');
+          and m.role = 'user';
+
+        return private.describe_rows(
+            user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
+        );
     end if;
 
-    -- Also where the same write came before, and its answer was lost on the way.
-    return private.describe_turn(user_id, turn_id, 'completed');
+    -- The same write came before, and its answer was lost on the way; or another's did.
+    return private.describe_turn(
+        user_id,
+        turn_id,
+        case
+            when exists (
+                select 1
+                from public.messages as m
+                where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
+                  and m.role = 'assistant'
+                  and m.id = complete_turn.message_id
+            ) then 'completed'
+            else 'superseded'
+        end
+    );
 end;
 $$;
 
@@ -136,6 +151,7 @@ begin
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
         turn_id => interrupt_turn.turn_id,
+        attempt => v_turn.attempt,
         status => v_status,
         message_id => gen_random_uuid(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),

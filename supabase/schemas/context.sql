@@ -31,6 +31,7 @@ declare
     v_short bigint := 0;
     v_since bigint := 0;
     v_first bigint;
+    v_omitted bigint;
     v_is_whole boolean := false;
     v_messages jsonb;
 begin
@@ -147,22 +148,25 @@ begin
         )) || v_messages;
     end if;
 
+    v_omitted := v_first - 1 - v_covered;
+    if v_omitted > 0 and cardinality(v_ours) > 0 then
+        select v_omitted - count(*) into v_omitted
+        from unnest(v_ours) as ours (id)
+        cross join lateral (
+            select seq
+            from public.messages
+            where messages.user_id = load_history.user_id and messages.id = ours.id
+            offset 0
+        ) as m
+        where m.seq > v_covered
+          and m.seq < v_first;
+    end if;
+
     return jsonb_build_object(
         'history', v_messages,
         'context', jsonb_build_object(
             'covers_to', v_covered,
-            'omitted', v_first - 1 - v_covered - (
-                select count(*)
-                from unnest(v_ours) as ours (id)
-                cross join lateral (
-                    select seq
-                    from public.messages
-                    where messages.user_id = load_history.user_id and messages.id = ours.id
-                    offset 0
-                ) as m
-                where m.seq > v_covered
-                  and m.seq < v_first
-            ),
+            'omitted', v_omitted,
             'longest', v_longest,
             'is_whole', v_is_whole,
             'since_tokens', v_since
@@ -174,6 +178,49 @@ $$;
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
 comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+
+-- From rows that are in hand: whoever has just written them need not read them again. The
+-- conversation is read, since each message moves it.
+create function private.describe_rows(
+    user_id uuid,
+    turn public.turns,
+    user_message public.messages,
+    reply public.messages,
+    outcome text,
+    history_tokens integer default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_conversation private.conversations;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = describe_rows.user_id and c.id = turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    return jsonb_build_object(
+        'outcome', outcome,
+        'turn', to_jsonb(turn) - 'request_hash' - 'draft',
+        'conversation', v_conversation,
+        'user_message', user_message,
+        'reply', case when reply.id is not null then to_jsonb(reply) end
+    ) || case
+        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
+        else public.load_history(user_id, v_conversation.id, history_tokens, user_message.seq)
+    end;
+end;
+$$;
+
+revoke all on function private.describe_rows from public, anon, authenticated, service_role;
+grant execute on function private.describe_rows to authenticated, service_role;
+comment on function private.describe_rows is 'A turn and its messages, as they are given, with its conversation; with history_tokens also what load_history gives of what came before them.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -188,22 +235,12 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_conversation private.conversations;
     v_request public.messages;
     v_reply public.messages;
 begin
     select t.* into v_turn
     from public.turns as t
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -217,16 +254,7 @@ begin
           and m.role = 'assistant';
     end if;
 
-    return jsonb_build_object(
-        'outcome', outcome,
-        'turn', to_jsonb(v_turn) - 'request_hash' - 'draft',
-        'conversation', v_conversation,
-        'user_message', v_request,
-        'reply', case when v_reply.id is not null then to_jsonb(v_reply) end
-    ) || case
-        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(user_id, v_conversation.id, history_tokens, v_request.seq)
-    end;
+    return private.describe_rows(user_id, v_turn, v_request, v_reply, outcome, history_tokens);
 end;
 $$;
 

@@ -21,8 +21,7 @@ create table public.conversations (
     constraint conversations_title_length check (char_length(title) between 1 and 200),
     constraint conversations_metadata_object check (jsonb_typeof(metadata) = 'object'),
     constraint conversations_last_seq_positive check (last_seq >= 0),
-    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object'),
-    constraint conversations_imported_size check (octet_length(imported::text) <= 250000)
+    constraint conversations_imported_object check (jsonb_typeof(imported) = 'object')
 );
 
 create index idx_conversations_user_id
@@ -141,6 +140,12 @@ create trigger conversations_metadata_size
     for each row
     when (octet_length(new.metadata::text) > 500000)
     execute function private.refuse_metadata('of a conversation is larger than 500000 bytes');
+
+create trigger conversations_imported_size
+    before insert or update of imported on public.conversations
+    for each row
+    when (octet_length(new.imported::text) > 250000)
+    execute function private.refuse_metadata('of an import is larger than 250000 bytes');
 
 -- Restoring is no activity: the place in the list stays, but retention counts idle days from then.
 create function private.note_restore()

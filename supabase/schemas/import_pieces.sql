@@ -47,12 +47,21 @@ begin
             return private.outcome_of_known(user_id, import_id, piece, v_original);
         end if;
 
+        -- It came under the same key before, and was deleted since.
+        if private.is_import_key_used(user_id, piece) then
+            return jsonb_build_object(
+                'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null,
+                'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+            );
+        end if;
+
         v_here := private.begin_imported(user_id, import_id, piece);
         if v_here.id is null then -- somebody else was faster
             return private.take_piece(user_id, import_id, piece);
         end if;
     end if;
 
+    perform private.keep_import_key(user_id, piece);
     perform private.add_imported(user_id, piece, v_here);
     return jsonb_build_object(
         'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
@@ -193,6 +202,7 @@ declare
     c_imported constant jsonb := piece -> 'conversation' -> 'imported';
     v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
 begin
+    perform private.keep_import_key(user_id, piece);
     if not c_imported ? 'checksum' then
         v_grown := private.append_grown(user_id, import_id, piece, conversation);
     end if;

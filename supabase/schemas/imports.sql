@@ -87,6 +87,7 @@ begin
             using errcode = 'PT409', detail = 'import_incomplete';
     end if;
 
+    perform private.count_import_bytes(user_id, pieces);
     perform set_config('message_persistence.importing', 'on', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)

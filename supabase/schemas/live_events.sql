@@ -32,6 +32,8 @@ create trigger messages_broadcast
     when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
     execute function private.broadcast_message();
 
+-- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
+-- time that another role calls it, and a turn's commit calls it for both.
 create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
@@ -39,7 +41,7 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql volatile security invoker set search_path = ''
+language sql volatile security definer set search_path = ''
 as $$
     select realtime.send(
         jsonb_strip_nulls(jsonb_build_object(

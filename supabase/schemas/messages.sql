@@ -24,10 +24,15 @@ create table public.messages (
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
     constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
     -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py.
-    constraint messages_content_size check (octet_length(to_json(content)::text) <= 2000002),
-    constraint messages_generated_code_size
-        check (octet_length(to_json(generated_code)::text) <= 2000002),
+    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
+    -- as JSON to be measured.
+    constraint messages_content_size check (
+        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
+    ),
+    constraint messages_generated_code_size check (
+        octet_length(generated_code) <= 333333
+        or octet_length(to_json(generated_code)::text) <= 2000002
+    ),
     constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
 );
 
@@ -109,17 +114,23 @@ begin
         new.conversation_id := gen_random_uuid();
     end if;
 
-    if v_last_seq is null
-        or v_is_leaving
-        or exists (
-            select 1
-            from public.messages as m
-            where m.user_id = new.user_id and m.id = new.id
-        )
-    then
+    new.seq := v_last_seq + 1;
+    new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
+
+    -- Under the lock: of a row that is there already `on conflict do nothing` uses up no place.
+    update public.conversations as c
+    set last_seq = new.seq,
+        updated_at = new.created_at
+    where c.user_id = new.user_id and c.id = new.conversation_id
+      and not exists (
+          select 1
+          from public.messages as m
+          where m.user_id = new.user_id and m.id = new.id
+      );
+
+    if not found then
         -- No such conversation, or someone else's: the foreign key refuses the row, with one and
-        -- the same answer for both cases. Or a row that is there already, which
-        -- `on conflict do nothing` must not use up a place for.
+        -- the same answer for both cases. Or the row is there already, and its key refuses it.
         new.seq := 0;
         new.created_at := now();
         return new;
@@ -132,14 +143,6 @@ begin
             v_bytes_per_day
         );
     end if;
-
-    new.seq := v_last_seq + 1;
-    new.created_at := greatest(clock_timestamp(), v_updated_at + interval '1 microsecond');
-
-    update public.conversations as c
-    set last_seq = new.seq,
-        updated_at = new.created_at
-    where c.user_id = new.user_id and c.id = new.conversation_id;
 
     return new;
 end;

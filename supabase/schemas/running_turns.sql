@@ -39,8 +39,9 @@ as $$
                 when char_length(t.draft)
                     not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
                     then t.draft
-                when octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
-                    > 2000002
+                when octet_length(t.draft) + octet_length(a.draft_tail) > 333333
+                    and octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
+                        > 2000002
                     then t.draft
                 else left(t.draft, a.draft_offset) || a.draft_tail
             end

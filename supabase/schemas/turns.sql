@@ -30,7 +30,9 @@ create table public.turns (
         check (char_length(idempotency_key) between 1 and 255),
     constraint turns_attempt_positive check (attempt >= 1),
     constraint turns_request_hash_length check (char_length(request_hash) <= 255),
-    constraint turns_draft_size check (octet_length(to_json(draft)::text) <= 2000002),
+    constraint turns_draft_size check (
+        octet_length(draft) <= 333333 or octet_length(to_json(draft)::text) <= 2000002
+    ),
     constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
 

@@ -145,15 +145,16 @@ async def test_bytes_are_limited_over_both_doors(limited: Stack) -> None:
 
 
 async def test_a_file_that_is_too_large_for_the_day_leaves_nothing(limited: Stack) -> None:
-    """Although its first parts were stored: all of it or nothing."""
+    """Although its first parts were stored: nobody sees a conversation that isn't whole."""
     user = await make_user(limited)
     rows: list[dict[str, Any]] = [{"role": "user", "content": "z" * 400_000}] * 12
     answer = await user.functions.post("/import-conversation", json=rows)
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many_bytes")
     with psycopg.connect(limited.settings.db_url) as db:
         left = db.execute(
-            "select (select count(*) from private.import_parts where user_id = %(id)s),"
-            " (select count(*) from public.conversations where user_id = %(id)s)",
+            "select (select count(*) from private.conversations where user_id = %(id)s),"
+            " (select count(*) from public.conversations where user_id = %(id)s"
+            " and deleting_since is null)",
             {"id": user.id},
         ).fetchone()
     assert left == (0, 0)

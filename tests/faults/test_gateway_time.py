@@ -13,7 +13,7 @@ import pytest
 
 from local.stack import Stack
 from shared.conversations.removal import sweep_removals
-from shared.examination import check_everything
+from shared.integrity.examination import check_everything
 from tests.support.bundle import bundle, container_of, settings_for
 from tests.support.proxy import Proxy, cut_after
 from tests.support.sql_calls import make_conversation

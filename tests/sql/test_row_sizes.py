@@ -14,6 +14,7 @@ from shared.encoding.sizes import (
     MAX_ERROR_BYTES,
     MAX_GIVEN_METADATA_BYTES,
     MAX_METADATA_BYTES,
+    MAX_ORIGIN_BYTES,
     MAX_TEXT_BYTES,
 )
 from tests.support import sql_fixtures
@@ -33,8 +34,8 @@ LETTERS = {"plain": "x", "wide": "漢", "escaped": "\n", "control": "\x01"}
 # Text and jsonb that no check bounds by itself, and what does.
 BOUNDED_OTHERWISE = {
     "conversations.metadata": "a trigger, which isn't asked when a message moves the row",
-    "import_parts.conversations": "shared/imports/parts.py; nobody reads it over an API",
-    "import_parts.messages": "shared/imports/parts.py; nobody reads it over an API",
+    "conversations.imported": "a trigger, for the same reason",
+    "import_parts.outcome": "ids and counts, of as many pieces as shared/imports/parts.py makes",
 }
 
 
@@ -106,6 +107,17 @@ def test_a_conversations_metadata_has_a_size(
     assert refused.value.diag.constraint_name == "conversations_metadata_size"
 
 
+def test_what_says_where_a_conversation_is_from_has_a_size(
+    db: psycopg.Connection, owner: str
+) -> None:
+    """Whoever writes it."""
+    conversation = make_conversation(db, owner)
+    update = "update conversations set imported = %s where id = %s"
+    db.execute(update, (metadata_of(MAX_ORIGIN_BYTES), conversation))
+    with pytest.raises(psycopg.errors.CheckViolation, match="larger than 250000 bytes"):
+        db.execute(update, (metadata_of(MAX_ORIGIN_BYTES + 1), conversation))
+
+
 def test_a_reply_has_a_size(service: Caller, owner: str) -> None:
     """Its text, its code, its metadata and its error, each by a constraint that says so."""
     begun = service.begin(owner)
@@ -154,7 +166,7 @@ def test_a_page_is_eight_megabytes_whatever_is_in_it(
         "update conversations set metadata = %s, imported = %s where id = %s",
         (metadata_of(MAX_GIVEN_METADATA_BYTES), metadata_of(249_000), conversation),
     )
-    for size in (MAX_TEXT_BYTES, MAX_TEXT_BYTES, 10, 100_000, 10):
+    for size in (MAX_TEXT_BYTES, MAX_TEXT_BYTES, 10, 200_000, 10):
         part = of_size(size, letter)
         db.execute(
             "insert into messages (conversation_id, user_id, role, content, generated_code,"
@@ -164,7 +176,15 @@ def test_a_page_is_eight_megabytes_whatever_is_in_it(
     begun = service.begin(owner, conversation_id=conversation, request=text)
     db.execute("update turns set draft = %s where id = %s", (text, begun["turn"]["id"]))
     around = {"around": begun["user_message"]["id"]}
-    for asked in ({}, {"page_size": 1}, {"after": 0}, {"before": 3}, {"page_size": 200}, around):
+    for asked in (
+        {},
+        {"page_size": 1},
+        {"after": 0},
+        {"after": 1},
+        {"before": 3},
+        {"page_size": 200},
+        around,
+    ):
         page = service.call(
             "load_conversation", user_id=owner, conversation_id=conversation, **asked
         )

@@ -24,6 +24,7 @@ ALLOWED = {
     # Tables of the backend's own: nobody's rows are anybody's to see.
     "policy that does not name the caller": {
         "private.erasure_receipts.withheld",
+        "private.import_keys.withheld",
         "private.import_parts.withheld",
         "private.legal_holds.withheld",
         "private.retention_policies.withheld",
@@ -36,6 +37,7 @@ ALLOWED = {
     "helper granted to signed-in users": {
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "private.describe_rows(uuid,turns,messages,messages,text,integer)",  # likewise
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
@@ -71,7 +73,6 @@ ALLOWED = {
         "add_tokens(uuid,uuid,bigint)",  # the service may not write what limits count
         "count_unstored_turn(uuid,integer,integer,bigint)",  # likewise
         "private.count_conversation_bytes()",  # nobody may write what limits count
-        "private.count_import_bytes()",  # likewise
         "private.note_turn_usage()",  # whoever deletes may not write what their limits count
         "private.forget_events()",  # no policy lets a client change live events
         "private.refuse_held_removal()",  # whoever deletes may not see the legal holds
@@ -81,6 +82,7 @@ ALLOWED = {
         "search.forget_words()",  # nor may who repairs a message
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
         "private.broadcast_message()",  # a client may not send to a topic
+        "private.broadcast_status(uuid,uuid,text,text)",  # as the one above, in the same commit
     },
 }
 
@@ -269,6 +271,15 @@ def test_no_function_has_a_second_form(db: psycopg.Connection) -> None:
 
 
 @pytest.mark.promise("schema gate")
+def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) -> None:
+    """A commit sends several: the statements of the sender would be planned again for each role."""
+    senders = db.execute(
+        "select p.proname::text, p.prosecdef from pg_proc as p"
+        " where p.prosrc like '%realtime.send(%' and p.pronamespace <> 'realtime'::regnamespace"
+    )
+    assert dict(senders) == {"broadcast_message": True, "broadcast_status": True}
+
+
 def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:
     """A new table that users may insert into fails here until REFUSED_ROWS has its row."""
     tables = db.execute(

@@ -154,6 +154,7 @@ PRIVATE_FUNCTIONS = {
     "authenticated": {
         "being_deleted",
         "bucket_bounds",
+        "describe_rows",
         "describe_turn",
         "exported_messages",
         "measure_messages",
@@ -164,6 +165,7 @@ PRIVATE_FUNCTIONS = {
         "being_deleted",
         "broadcast_status",
         "bucket_bounds",
+        "describe_rows",
         "describe_turn",
         "end_imports",
         "exported_messages",

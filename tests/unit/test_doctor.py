@@ -16,7 +16,7 @@ from shared.doctor import (
     main,
     table_of,
 )
-from shared.examination import Findings, check_everything, repair_everything
+from shared.integrity.examination import Findings, check_everything, repair_everything
 from shared.models.integrity import (
     BrokenRow,
     InvariantCheck,

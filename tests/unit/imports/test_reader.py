@@ -177,9 +177,9 @@ def test_a_file_whose_report_would_be_too_large_is_refused(
     odd = InvalidImportError("Odd")
     few, many = ([Rejected("\U0001f600" * 200, odd)] * count for count in (10, 50))
     taken = ParsedConversation("list", "id", "T", [ParsedMessage("user", "x", None)])
-    assert write_parts([taken, *few], io.BytesIO(), by="user").messages == 1
+    assert write_parts([taken, *few], io.BytesIO(), by="user", key=None).messages == 1
     with pytest.raises(InvalidImportError, match="in parts"):
-        write_parts([taken, *many], io.BytesIO(), by="user")
+        write_parts([taken, *many], io.BytesIO(), by="user", key=None)
 
 
 async def test_a_zip_that_bursts_is_refused() -> None:

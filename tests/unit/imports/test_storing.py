@@ -89,6 +89,36 @@ def test_one_thing_that_is_too_large_is_left_out() -> None:
     assert conversation.left_out == {"too_large": 1}
 
 
+def test_of_many_small_things_only_as_many_go_as_have_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is measured a few times, however many there are: not all again for each that goes."""
+    measured: list[Any] = []
+
+    def measure(value: Any) -> int:
+        measured.append(value)
+        return stored_size(value)
+
+    monkeypatch.setattr(storing, "stored_size", measure)
+    many = {f"{number:0>4}": "x" * 8 for number in range(3_000)}
+    metadata = {**many, "own": {}, "imported": {**many, "steps": ["s" * 96] * 3_000}}
+    conversation = conversation_of(ParsedMessage("user", "x", NOW, metadata))
+    make_ready(conversation, NOW)
+    kept = conversation.messages[0].metadata
+    assert 970 < stored_size(kept) <= 1000
+    assert len(kept) + len(kept["imported"]) > 45
+    assert conversation.left_out["too_large"] == 9_002 - len(kept) - len(kept["imported"])
+    assert len(measured) < 30_000
+
+
+@pytest.mark.parametrize("imported", ["i" * 2000, ["i" * 300] * 9, {"imported": {"a": "i" * 2000}}])
+def test_what_is_called_imported_and_is_not_ours_goes_too(imported: Any) -> None:
+    """Metadata is whatever a file says."""
+    conversation = conversation_of(ParsedMessage("user", "x", NOW, {"imported": imported}))
+    make_ready(conversation, NOW)
+    assert stored_size(conversation.messages[0].metadata) <= 1000
+
+
 @pytest.mark.parametrize(
     "message",
     [

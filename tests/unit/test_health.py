@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.errors import StoreUnavailableError
-from shared.integrity import Measured, StoreHealth
+from shared.integrity.health import Measured, StoreHealth
 from shared.models.integrity import BrokenRow, InvariantStep
 
 
