@@ -17,7 +17,7 @@ MODULES = [
     for name in (
         "shared.encoding.sizes", "shared.exports.account", "shared.exports.pdf.render",
         "shared.http.request_body", "shared.http.routing", "shared.imports.importer",
-        "shared.integrity", "shared.models.base", "shared.shares", "shared.turns.watched",
+        "shared.integrity.health", "shared.models.base", "shared.shares", "shared.turns.watched",
     )
 ]  # fmt: skip
 NAME = r"`([A-Z][A-Z_]+[A-Z])`"
