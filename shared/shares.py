@@ -137,7 +137,7 @@ class Places:
 
 
 class Shares:
-    """The places of one process. Nobody counts what the service does, except at the store."""
+    """The places of one process. What the service does counts for its user, or not at all."""
 
     def __init__(self, settings: Settings) -> None:
         self.requests = Places(each=REQUESTS_EACH)

@@ -171,7 +171,7 @@ begin
     ) as o;
 
     if not v_is_whole then
-        raise exception 'The messages of an imported conversation have no right order.'
+        raise exception 'The file can''t be imported; nothing was: its messages have no right order.'
             using errcode = 'PT400', detail = 'invalid_import';
     end if;
 

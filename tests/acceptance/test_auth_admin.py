@@ -4,11 +4,12 @@ import uuid
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from supabase import AsyncClient, AuthApiError, acreate_client
 
 from local.stack import Stack
-from tests.support.users import User, functions_client
+from tests.support.users import User, functions_client, sign_up
 
 PASSWORD = "correct-horse-battery"
 
@@ -44,6 +45,52 @@ async def test_the_secret_key_creates_lists_changes_bans_and_deletes_users(stack
     await admin.delete_user(made.id)
     with pytest.raises(AuthApiError, match="not found"):
         await admin.get_user_by_id(made.id)
+
+
+async def erase_as_service(service: httpx.AsyncClient, user: User) -> None:
+    """Erase a user under one key, until the receipt is finished."""
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    receipt: dict[str, Any] = {"erasedAt": None}
+    while not receipt["erasedAt"]:
+        body = {"userId": user.id, "confirm": "erase"}
+        receipt = (await service.post("/erase-account", json=body, headers=key)).json()
+
+
+def rows_of(db: psycopg.Connection, user: User) -> dict[str, int]:
+    """Return how many rows each table with users in it has of one."""
+    tables = db.execute(
+        "select format('%I.%I', n.nspname, c.relname) from pg_class as c"
+        " join pg_namespace as n on n.oid = c.relnamespace"
+        " join pg_attribute as a on a.attrelid = c.oid and a.attname = 'user_id'"
+        " where c.relkind = 'r' and n.nspname in ('public', 'private', 'search')"
+    ).fetchall()
+    counts = {}
+    for (table,) in tables:
+        query = f"select count(*) from {table} where user_id::text = %s"
+        counts[table] = (db.execute(query.encode(), (user.id,)).fetchone() or (0,))[0]
+    return {table: count for table, count in counts.items() if count}
+
+
+@pytest.mark.promise("erasure", red="a deleted account taken for an outage")
+async def test_somebody_is_removed_by_ban_erase_delete(
+    stack: Stack, db: psycopg.Connection, service: httpx.AsyncClient
+) -> None:
+    """No new token after the first, nothing but counts after the second, a receipt at the end."""
+    leaving = await sign_up(stack)
+    admin = (await client_with(stack, stack.settings.keys.secret)).auth.admin
+    await admin.update_user_by_id(leaving.id, {"ban_duration": "876000h"})
+    with pytest.raises(AuthApiError):
+        await leaving.supabase()
+    still = await leaving.send("With the token that is out")
+    await erase_as_service(service, leaving)
+    erased = rows_of(db, leaving)
+    await admin.delete_user(leaving.id)
+    late = [await leaving.send("After", persistMessages=stored) for stored in (True, False)]
+    await leaving.functions.aclose()
+    assert still.status_code == 200
+    assert set(erased) == {"private.erasure_receipts", "private.turn_usage"}
+    assert [answer.status_code for answer in late] == [401, 401]
+    assert rows_of(db, leaving) == {"private.erasure_receipts": 1}
 
 
 @pytest.mark.promise("isolation", red="admin calls answered for any key")

@@ -37,6 +37,11 @@ class Exchange:
             self.method, self.path, headers=headers, content=self.body
         )
 
+    async def answer(self, answer: httpx.Response) -> None:
+        """Give the caller the stack's answer."""
+        headers = answer.headers.multi_items()
+        await self.send(_answer(answer.status_code, headers, answer.content))
+
     async def send(self, raw: bytes) -> None:
         """Write bytes to the caller."""
         self.writer.write(raw)
@@ -59,8 +64,7 @@ def _answer(status: int, headers: list[tuple[str, str]], body: bytes) -> bytes:
 
 async def passes(exchange: Exchange) -> None:
     """Answer what the stack answers."""
-    answer = await exchange.forward()
-    await exchange.send(_answer(answer.status_code, answer.headers.multi_items(), answer.content))
+    await exchange.answer(await exchange.forward())
 
 
 async def refuses(exchange: Exchange) -> None:
