@@ -212,7 +212,8 @@ async def test_after_an_erasure_nothing_of_the_content_is_anywhere(
     assert left == {"private.turn_usage"}  # the turn's, beside when it began and what it took
     assert {"public.messages", "search.documents"} <= set(places_of(db, others))
     assert receipt["removed"] == {
-        "conversations": 4, "messages": 6, "turns": 1, "summaries": 1, "importParts": 2,
+        # What was still being imported counts by its parts.
+        "conversations": 3, "messages": 5, "turns": 1, "summaries": 1, "importParts": 2,
     }  # fmt: skip
     assert (receipt["userId"], receipt["remaining"], receipt["held"]) == (user.id, 0, 0)
     assert answers[1].json() == receipt
