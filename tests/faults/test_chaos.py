@@ -257,16 +257,16 @@ def left(db: psycopg.Connection, user: ChaosUser) -> int:
     ],
 )
 async def test_negative_control_the_judge_and_the_doctor_see_damage(
-    stack: Stack, damage: str
+    broken_stack: Stack, damage: str
 ) -> None:
     """Planted in one conversation, inside a transaction that is taken back."""
-    user = await make_user(stack)
+    user = await make_user(broken_stack)
     turn = (await user.send("Whole")).json()
     await user.functions.aclose()
     chat = ChaosUser(user.id, user.token, [], httpx.AsyncClient(), random.Random(0))  # noqa: S311
     rows = [turn["userMessage"], turn["message"]]
     chat.conversations = {turn["conversationId"]: {row["id"]: row["content"] for row in rows}}
-    with psycopg.connect(stack.settings.db_url) as db:
+    with psycopg.connect(broken_stack.settings.db_url) as db:
         before = judge(db, [chat]), broken_invariants(db)
         db.execute("set local session_replication_role = replica")
         column = "id" if damage.startswith("update conversations") else "conversation_id"
