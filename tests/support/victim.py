@@ -88,7 +88,7 @@ class Victim:
 
 
 def what_was_noticed(alone: Figures, beside: Figures) -> list[str]:
-    """Return what failed beside the attacker, and which median is beyond three times what it was."""
+    """Return what failed beside the attacker, and which median is over three times what it was."""
     slower = [
         f"{name}: {median(during):.2f} s after {median(before):.2f} s"
         for name, before, during in (
