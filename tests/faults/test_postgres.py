@@ -33,6 +33,8 @@ from tests.support.users import User, sign_up
 from tests.support.waiting import BOUND, until
 
 WAL_SEGMENT = 16 * 1024 * 1024  # written in full from the start, so it needs no more room
+LARGEST = 2_000_000  # bytes of a message
+ROWS = 2 * WAL_SEGMENT // LARGEST + 1
 LONG = "a" * 200_000  # more than the last page of a table may have left
 CUTS = 10
 CLIENTS = 4
@@ -104,11 +106,12 @@ def fill_messages(db: psycopg.Connection, user: User) -> None:
         db.execute("set local session_replication_role = replica")  # nothing is to read the text
         db.execute(
             "with chat as ("
-            "  insert into conversations (user_id, last_seq) values (%s, 1) returning id, user_id"
+            "  insert into conversations (user_id, last_seq) values (%s, %s) returning id, user_id"
             ")"
             " insert into messages (conversation_id, user_id, role, content, seq, created_at)"
-            " select id, user_id, 'user', repeat('x', %s), 1, now() from chat",
-            (user.id, 2 * WAL_SEGMENT),
+            " select id, user_id, 'user', repeat('x', %s), n, now() + n * interval '1 second'"
+            " from chat, generate_series(1, %s) as n",
+            (user.id, ROWS, LARGEST, ROWS),
         )
 
 

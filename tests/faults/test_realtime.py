@@ -67,7 +67,7 @@ async def test_a_realtime_that_drops_what_it_accepts_is_missed_by_nobody_who_loa
         first = {"conversationId": answer["conversationId"], "after": 0}
         loaded = (await client.get("/load-conversation", params=first)).json()
         later = (await client.get("/load-conversation", params={**first, "after": 1})).json()
-    assert proxy.calls.count("broadcast") > 1
+    assert proxy.calls.count("broadcast") > 0  # how many, the project's budget says
     assert [page["openTurn"]["turnId"] for page in shown] == [answer["turnId"]] * len(shown)
     assert answer["message"]["content"] == "".join(PIECES)
     assert loaded["messages"] == [answer["userMessage"], answer["message"]]
