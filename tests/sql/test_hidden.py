@@ -28,8 +28,8 @@ READS: dict[str, tuple[Callable[[Hidden], Any], Any]] = {
     "list": (lambda h: h.as_owner("list_conversations")["conversations"], []),
     "list by the service": (lambda h: h.as_service("list_conversations")["conversations"], []),
     "search": (lambda h: h.as_owner("search_messages", q="zebra")["hits"], []),
-    "export": (lambda h: h.as_owner("export_conversations")["ids"], []),
-    "export by the service": (lambda h: h.as_service("export_conversations")["ids"], []),
+    "export": (lambda h: h.as_owner("export_conversations")["conversations"], []),
+    "export by the service": (lambda h: h.as_service("export_conversations")["conversations"], []),
     "analytics": (
         lambda h: h.as_owner("conversation_analytics", **h.analytics())["totals"]["turns"],
         0,
