@@ -148,8 +148,8 @@ def _distinct_pairs() -> str:
 
 
 HUGE: dict[str, Maker] = {
-    "2 MB of different words": lambda: " ".join(f"w{n:x}q" for n in range(280_000)),
-    "one word of 3 MB": lambda: "x" * 3_000_000,
+    "2 MB of different words": lambda: " ".join(f"w{n:x}q" for n in range(220_000)),
+    "one word of 2 MB": lambda: "x" * 1_990_000,
     "words over 2 kB": lambda: " ".join(["y" * 5000] * 100),
     "different pairs of rare letters": _distinct_pairs,
     "what grows when it is taken apart": lambda: "ﷺ" * 70_000,
