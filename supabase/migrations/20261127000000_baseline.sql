@@ -6577,6 +6577,25 @@ begin
     limit 1;
 
     if not found then
+        -- Only a running turn can be interrupted, and a conversation has one of them: one that was
+        -- settled and lost its reply waits for that one, and runs for this moment.
+        if exists (
+            select 1
+            from public.turns as t
+            where t.user_id = settle_by_reply.user_id
+              and t.conversation_id = v_turn.conversation_id
+              and t.id <> settle_by_reply.turn_id
+              and t.status = 'running'
+        ) then
+            return false;
+        end if;
+
+        update public.turns as t
+        set status = 'running',
+            finished_at = null
+        where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
+          and t.status <> 'running';
+
         perform private.interrupt_turn(user_id, turn_id);
         return true;
     end if;
