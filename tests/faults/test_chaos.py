@@ -251,7 +251,7 @@ def left(db: psycopg.Connection, user: ChaosUser) -> int:
     "damage",
     [
         "delete from messages where role = 'assistant'",
-        "update messages set seq = seq + 1 where seq = (select max(seq) from messages)",
+        "update messages set seq = seq + 1 where seq = 2",
         "update conversations set last_seq = last_seq + 1",
         "update messages set created_at = created_at - interval '1 day' where seq = 2",
         "update turns set draft = 'left'",
