@@ -151,7 +151,7 @@ $$;
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
--- An imported row comes with the place and the time it had. Only commit_import sets the flag. It
+-- An imported row comes with the place and the time it had. Only take_import_part sets the flag. It
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
 -- there events: who is listening to a conversation that has grown sees a gap before the next one.
 create trigger messages_assign_place

@@ -202,7 +202,7 @@ def test_the_sweep_ends_what_a_dead_process_left(database_url: str) -> None:
     assert receipt["erased_at"] is not None
 
 
-@pytest.mark.promise("erasure", red="`commit_import` reads the table")
+@pytest.mark.promise("erasure", red="`take_import_part` reads the table")
 def test_every_function_reads_what_is_there(scratch: psycopg.Connection) -> None:
     """And not the table, but for those that remove: a new one is hidden from by itself."""
     assert readers_of_the_table(scratch) == READ_THE_TABLE

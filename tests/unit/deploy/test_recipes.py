@@ -216,6 +216,8 @@ def test_lambdas_template_takes_every_setting() -> None:
     given = {*re.findall(r"^ {10}([A-Z_]+):", text, re.MULTILINE)}
     wanted = {name.upper() for name in Settings.model_fields.keys() - NOT_GIVEN}
     assert wanted - given == {"SUPABASE_SECRET_KEYS"}
+    no_setting = {name for name in given - wanted if not name.startswith("AWS_LWA_")}
+    assert no_setting == {"SUPABASE_SECRET_KEY"}
     parameters = {*re.findall(r"^  ([A-Za-z]+): *(?:\{.*\})?$", text.split("Conditions:")[0], re.M)}
     assert {*re.findall(r"!Ref ([A-Za-z]+)", text)} - {"SweepRole"} <= parameters
 
