@@ -2163,11 +2163,15 @@ begin
 
     -- seq has no gaps, so a page is a range of it.
     if around is not null then
-        select m.seq into v_around
-        from public.messages as m
-        where m.user_id = load_conversation.user_id
-          and m.conversation_id = load_conversation.conversation_id
-          and m.id = load_conversation.around;
+        -- By its id alone, lest a conversation that is taken for short is read through for it.
+        select n.seq into v_around
+        from (
+            select m.seq, m.conversation_id
+            from public.messages as m
+            where m.user_id = load_conversation.user_id and m.id = load_conversation.around
+            offset 0
+        ) as n
+        where n.conversation_id = load_conversation.conversation_id;
 
         if not found then
             raise exception 'Message not found.'
