@@ -6,22 +6,22 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from shared.auth.authenticator import Authenticator
-from shared.auth.jwks import JwksCache
-from shared.config import ConfigurationError, Settings
-from shared.integrity.health import StoreHealth
-from shared.persistence import Persistence
-from shared.persistence.clients import Clients, create_pool
-from shared.persistence.rpc import Store
-from shared.shares import Shares
+from .auth.authenticator import Authenticator
+from .auth.jwks import JwksCache
+from .config import ConfigurationError, Settings
+from .integrity.health import StoreHealth
+from .persistence import Persistence
+from .persistence.clients import Clients, create_pool
+from .persistence.rpc import Store
+from .shares import Shares
 
 if TYPE_CHECKING:
     import asyncio
 
-    from shared.ai.protocol import Engine, Summariser
-    from shared.imports.importer import Importer
-    from shared.turns.runner import TurnRunner
-    from shared.turns.summaries import Summaries
+    from .ai.protocol import Engine, Summariser
+    from .imports.importer import Importer
+    from .turns.runner import TurnRunner
+    from .turns.summaries import Summaries
 
 
 class Container:
@@ -59,8 +59,8 @@ class Container:
 
         Raises ConfigurationError where the configured model can't be used.
         """
-        from shared.turns.broadcaster import Broadcaster
-        from shared.turns.wiring import build_runner
+        from .turns.broadcaster import Broadcaster
+        from .turns.wiring import build_runner
 
         settings = self.settings
         engine = self._engine or _configured_engine(settings)
@@ -72,14 +72,14 @@ class Container:
     @cached_property
     def importer(self) -> Importer:
         """The importer of files."""
-        from shared.imports.importer import Importer
+        from .imports.importer import Importer
 
         return Importer(self.persistence, max_bytes=self.settings.max_import_bytes)
 
     @cached_property
     def summaries(self) -> Summaries:
         """The keeper of summaries."""
-        from shared.turns.summaries import Summaries
+        from .turns.summaries import Summaries
 
         return Summaries(
             self.persistence,
@@ -104,7 +104,7 @@ class Container:
 
 
 def _configured_engine(settings: Settings) -> Engine:
-    from shared.ai import create_engine
+    from .ai import create_engine
 
     try:
         return create_engine(
@@ -120,7 +120,7 @@ def _configured_engine(settings: Settings) -> Engine:
 
 
 def _configured_summariser(settings: Settings) -> Summariser:
-    from shared.ai import create_summariser
+    from .ai import create_summariser
 
     try:
         return create_summariser(

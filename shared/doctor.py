@@ -14,27 +14,27 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.config import ConfigurationError, load_settings
-from shared.container import Container
-from shared.errors import (
+from .config import ConfigurationError, load_settings
+from .container import Container
+from .errors import (
     AppError,
     SchemaBehindError,
     SchemaNotServedError,
     StoreUnavailableError,
 )
-from shared.integrity.examination import check_everything, repair_everything
-from shared.integrity.health import GRACE_SECONDS
-from shared.models.integrity import InvariantCheck
-from shared.observability.logs import configure_logging
-from shared.persistence.integrity import SCHEMA_VERSION
+from .integrity.examination import check_everything, repair_everything
+from .integrity.health import GRACE_SECONDS
+from .models.integrity import InvariantCheck
+from .observability.logs import configure_logging
+from .persistence.integrity import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
-    from shared.config import Settings
-    from shared.integrity.examination import Findings
-    from shared.models.integrity import MissingPart
+    from .config import Settings
+    from .integrity.examination import Findings
+    from .models.integrity import MissingPart
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
 

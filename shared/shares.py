@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from shared.errors import AppError, ImportBusyError, TooManyRequestsError, UnavailableError
+from .errors import AppError, ImportBusyError, TooManyRequestsError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
-    from shared.config import Settings
+    from .config import Settings
 
 # Of one user, at a time, in one process.
 REQUESTS_EACH: Final = 32  # open ones, with streams, followers and what is being sent

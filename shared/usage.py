@@ -14,17 +14,17 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.config import ConfigurationError, load_settings
-from shared.container import Container
-from shared.errors import AppError
-from shared.models.analytics import ProjectUsageRequest
-from shared.observability.logs import configure_logging
+from .config import ConfigurationError, load_settings
+from .container import Container
+from .errors import AppError
+from .models.analytics import ProjectUsageRequest
+from .observability.logs import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.config import Settings
-    from shared.models.analytics import UserUsage
+    from .config import Settings
+    from .models.analytics import UserUsage
 
 DONE, MISCONFIGURED, UNREACHABLE = 0, 2, 3
 HEADINGS = (

@@ -18,10 +18,10 @@ try:
 except ImportError:  # pragma: no cover
     sys.exit("psycopg is needed: pip install --require-hashes -r requirements/database.txt")
 
-from shared.adoption.copying import Copier
-from shared.adoption.moving import what_hangs_on, write_migration
-from shared.adoption.plan import STEP_ROWS, make_plan
-from shared.adoption.report import (
+from .copying import Copier
+from .moving import what_hangs_on, write_migration
+from .plan import STEP_ROWS, make_plan
+from .report import (
     count,
     lines_of_changes,
     lines_of_comparison,
@@ -29,8 +29,8 @@ from shared.adoption.report import (
     lines_of_left_out,
     write_left_out,
 )
-from shared.adoption.rows import define_views
-from shared.adoption.tables import LEGACY, CannotAdoptError, Chats, read_chats, require_adoptable
+from .rows import define_views
+from .tables import LEGACY, CannotAdoptError, Chats, read_chats, require_adoptable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

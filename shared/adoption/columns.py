@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from shared.adoption.tables import MOMENTS, TEXTS
+from .tables import MOMENTS, TEXTS
 
 if TYPE_CHECKING:
     from psycopg.sql import Composable
 
-    from shared.adoption.tables import Table
+    from .tables import Table
 
 # Text that is no JSON is an error to a cast, and to nothing else before Postgres 16.
 JSON_OF: Final = """

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from psycopg import sql
 
-from shared.adoption.plan import LEDGER, STEP_ROWS
-from shared.adoption.rows import stored_metadata
-from shared.adoption.tables import LEGACY
+from .plan import LEDGER, STEP_ROWS
+from .rows import stored_metadata
+from .tables import LEGACY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from uuid import UUID
 
-    from shared.adoption.tables import Chats
+    from .tables import Chats
 
 TRIES: Final = 5
 BUSY: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from shared.adoption.tables import LEGACY, Chats, place_of
+from .tables import LEGACY, Chats, place_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, LiteralString, cast
 
 from psycopg import sql
 
-from shared.adoption.rows import stored_metadata
-from shared.adoption.tables import LEGACY
+from .rows import stored_metadata
+from .tables import LEGACY
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composable
 
-    from shared.adoption.tables import Chats, Table
+    from .tables import Chats, Table
 
 LEDGER: Final = sql.Identifier(LEGACY, "adopted")
 STEP_ROWS: Final = 5000  # messages in a transaction; a longer conversation has one by itself

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from shared.adoption.rows import left_behind
+from .rows import left_behind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import psycopg
 
-    from shared.adoption.tables import Chats
+    from .tables import Chats
 
 REASONS: Final = {
     "deleted_in_the_old_table": "marked as deleted there",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from shared.adoption import columns
-from shared.adoption.columns import ROLE, raw
-from shared.adoption.tables import MOMENTS
+from . import columns
+from .columns import ROLE, raw
+from .tables import MOMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composable, Composed
 
-    from shared.adoption.tables import Chats, Table
+    from .tables import Chats, Table
 
 # Made from other columns, and large: they can be made again.
 DERIVED: Final = frozenset({"tsvector", "vector", "halfvec", "sparsevec"})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.guards import guarded, with_reply_limit
-from shared.ai.offline.engine import OfflineEngine
-from shared.ai.offline.summariser import OfflineSummariser
-from shared.ai.protocol import (
+from ..encoding.files import GeneratedFile
+from .guards import guarded, with_reply_limit
+from .offline.engine import OfflineEngine
+from .offline.summariser import OfflineSummariser
+from .protocol import (
     Analysis,
     AnalysisReady,
     Complexity,
@@ -23,9 +24,8 @@ from shared.ai.protocol import (
     TextDelta,
     Usage,
 )
-from shared.ai.streams import closing
-from shared.ai.time_limit import with_time_limit
-from shared.encoding.files import GeneratedFile
+from .streams import closing
+from .time_limit import with_time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,15 +89,15 @@ def create_summariser(
     if model is None:
         return OfflineSummariser()
     with _extra_for(model):
-        from shared.ai.model.create import create_model
-        from shared.ai.model.summariser import ModelSummariser
+        from .model.create import create_model
+        from .model.summariser import ModelSummariser
     return ModelSummariser(create_model(model, base_url=base_url, api_key=api_key), name=model)
 
 
 def _model_engine(model: str, base_url: str | None, api_key: SecretStr | None) -> Engine:
     with _extra_for(model):
-        from shared.ai.model.create import create_model
-        from shared.ai.model.engine import ModelEngine
+        from .model.create import create_model
+        from .model.engine import ModelEngine
     return ModelEngine(create_model(model, base_url=base_url, api_key=api_key), name=model)
 
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.ai.protocol import AnalysisReady, EngineResult, Finished, TextDelta
-from shared.ai.results import engine_error, failed_result
-from shared.ai.streams import closing
-from shared.encoding.files import parse_files
-from shared.encoding.sizes import MAX_TEXT_BYTES, cut_to_size, text_size
+from ..encoding.files import parse_files
+from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size, text_size
+from .protocol import AnalysisReady, EngineResult, Finished, TextDelta
+from .results import engine_error, failed_result
+from .streams import closing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from shared.ai.protocol import Engine, EngineEvent, HistoryMessage
-    from shared.encoding.files import GeneratedFile
+    from ..encoding.files import GeneratedFile
+    from .protocol import Engine, EngineEvent, HistoryMessage
 
 _log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.protocol import HistoryMessage
+from .protocol import HistoryMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from shared.encoding.files import GeneratedFile
+from ..encoding.files import GeneratedFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

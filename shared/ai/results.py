@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.protocol import EngineError, EngineResult
+from .protocol import EngineError, EngineResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shared.ai.protocol import ErrorType, Usage
+    from .protocol import ErrorType, Usage
 
 SENTENCES: Final[Mapping[ErrorType, str]] = {
     "timeout": "The AI took too long to answer. Please try again.",

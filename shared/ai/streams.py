@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from shared.ai.protocol import EngineEvent
+    from .protocol import EngineEvent
 
 
 @asynccontextmanager

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.protocol import Finished, TextDelta
-from shared.ai.results import engine_error, failed_result
-from shared.ai.streams import closing
+from .protocol import Finished, TextDelta
+from .results import engine_error, failed_result
+from .streams import closing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from shared.ai.protocol import Engine, EngineEvent, EngineResult, HistoryMessage
+    from .protocol import Engine, EngineEvent, EngineResult, HistoryMessage
 
 CLOSE_SECONDS: Final = 2.0
 

@@ -12,14 +12,14 @@ from uuid import UUID
 import jwt
 import structlog
 
-from shared.auth.caller import Caller
-from shared.errors import UnauthorizedError
+from ..errors import UnauthorizedError
+from .caller import Caller
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
-    from shared.auth.jwks import JwksCache
-    from shared.config import Settings
+    from ..config import Settings
+    from .jwks import JwksCache
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.errors import ForbiddenError, InvalidRequestError
+from ..errors import ForbiddenError, InvalidRequestError
 
 if TYPE_CHECKING:
     from uuid import UUID

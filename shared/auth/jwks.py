@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import structlog
 
-from shared.errors import UnavailableError
+from ..errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

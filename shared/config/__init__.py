@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.config.types import (
+from .types import (
     FirstKey,
     HttpUrl,
     Keys,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shared.errors import InvalidRequestError
+from ..errors import InvalidRequestError
 
 PlaceT = TypeVar("PlaceT", bound=BaseModel)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.models.erasure import EraseAccountResponse, ErasedRows
+from ..models.erasure import EraseAccountResponse, ErasedRows
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.erasure import ErasureReceipt
-    from shared.persistence import Persistence
+    from ..auth.caller import Caller
+    from ..models.erasure import ErasureReceipt
+    from ..persistence import Persistence
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.conversations import LoadConversationRequest, LoadConversationResponse
-    from shared.persistence import Persistence
+    from ..auth.caller import Caller
+    from ..models.conversations import LoadConversationRequest, LoadConversationResponse
+    from ..persistence import Persistence
 
 
 async def read_conversation(

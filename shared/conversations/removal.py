@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.errors import AppError
+from ..errors import AppError
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.persistence import Persistence
+    from ..persistence import Persistence
 
 log = structlog.get_logger(__name__)
 

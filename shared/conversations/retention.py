@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.errors import AppError
-from shared.models.retention import ApplyRetentionResponse, RemovedRows, UsersDueForRetention
+from ..errors import AppError
+from ..models.retention import ApplyRetentionResponse, RemovedRows, UsersDueForRetention
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.models.retention import ApplyRetentionRequest
-    from shared.persistence import Persistence
+    from ..models.retention import ApplyRetentionRequest
+    from ..persistence import Persistence
 
 log = structlog.get_logger(__name__)
 

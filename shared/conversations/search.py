@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.conversations.cursor import decode_cursor, encode_cursor
-from shared.conversations.indexing import index_for_search
-from shared.models.search import SearchMessagesResponse, SearchPlace
+from ..models.search import SearchMessagesResponse, SearchPlace
+from .cursor import decode_cursor, encode_cursor
+from .indexing import index_for_search
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.search import SearchMessagesRequest
-    from shared.persistence import Persistence
+    from ..auth.caller import Caller
+    from ..models.search import SearchMessagesRequest
+    from ..persistence import Persistence
 
 
 async def find_messages(

@@ -12,7 +12,7 @@ from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any
 
-from shared.encoding.exact import ExactNumber
+from .exact import ExactNumber
 
 
 def canonical(value: Any) -> str:

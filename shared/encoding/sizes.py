@@ -9,7 +9,7 @@ from __future__ import annotations
 from json.encoder import encode_basestring
 from typing import Any, Final
 
-from shared.encoding.exact import ExactNumber
+from .exact import ExactNumber
 
 MAX_TEXT_BYTES: Final = 2_000_000  # of a message's content, its generated code, a draft
 MAX_METADATA_BYTES: Final = 1_000_000  # of a message: what was given with it, and as much of ours

@@ -10,13 +10,13 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from shared.encoding.exact import MAX_PLAIN_DIGITS, ExactNumber
-from shared.errors import InvalidRequestError
+from ..errors import InvalidRequestError
+from .exact import MAX_PLAIN_DIGITS, ExactNumber
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from shared.encoding.scan import JsonScan
+    from .scan import JsonScan
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.exports.account import account_zip, part_bytes
-from shared.exports.download import Download
-from shared.exports.filenames import conversation_name
-from shared.exports.json_document import json_document
-from shared.exports.markdown import markdown_document
-from shared.exports.snapshot import take_snapshot
+from .account import account_zip, part_bytes
+from .download import Download
+from .filenames import conversation_name
+from .json_document import json_document
+from .markdown import markdown_document
+from .snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.config import Settings
-    from shared.exports.snapshot import Snapshot
-    from shared.models.transfers import ExportFormat
-    from shared.persistence import Persistence
+    from ..auth.caller import Caller
+    from ..config import Settings
+    from ..models.transfers import ExportFormat
+    from ..persistence import Persistence
+    from .snapshot import Snapshot
 
 __all__ = ["Download", "account_zip", "export_conversation", "part_bytes"]
 
@@ -65,7 +65,7 @@ async def export_conversation(
 
 async def _pdf_document(snapshot: Snapshot, settings: Settings) -> AsyncIterator[bytes]:
     """Render as PDF, which needs packages that a deployment may do without."""
-    from shared.exports.pdf.render import render_pdf
+    from .pdf.render import render_pdf
 
     return await render_pdf(
         snapshot.conversation,

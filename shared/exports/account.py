@@ -18,19 +18,19 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from shared.exports.download import Download
-from shared.exports.filenames import conversation_name
-from shared.exports.json_document import json_document
-from shared.exports.markdown import markdown_document
-from shared.exports.snapshot import Snapshot
+from .download import Download
+from .filenames import conversation_name
+from .json_document import json_document
+from .markdown import markdown_document
+from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.transfers import ExportPlan
-    from shared.persistence import Persistence
+    from ..auth.caller import Caller
+    from ..models.transfers import ExportPlan
+    from ..persistence import Persistence
 
 FORMAT: Final = "message-persistence/account"
 VERSION: Final = 1

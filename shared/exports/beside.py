@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shared.encoding.files import parse_files
+from ..encoding.files import parse_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from shared.models.rows import ConversationRow, MessageRow
+    from ..models.rows import ConversationRow, MessageRow
 
 ROLES: Final = {"user": "User", "assistant": "Assistant", "system": "System"}
 _SOURCES: Final = {

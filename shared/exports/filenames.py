@@ -5,10 +5,10 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from shared.exports.json_document import in_utc
+from .json_document import in_utc
 
 if TYPE_CHECKING:
-    from shared.models.rows import ConversationRow
+    from ..models.rows import ConversationRow
 
 MAX_NAME_CHARS = 60
 MAX_NAME_BYTES = 180  # a folder takes 255, with the date, an id and the suffix

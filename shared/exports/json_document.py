@@ -23,14 +23,14 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.encoding.canonical import canonical
-from shared.exports.download import in_chunks
+from ..encoding.canonical import canonical
+from .download import in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from shared.exports.snapshot import Snapshot
-    from shared.models.transfers import ConversationExport, MessageExport
+    from ..models.transfers import ConversationExport, MessageExport
+    from .snapshot import Snapshot
 
 FORMAT = "message-persistence/conversation"
 VERSION = 1

@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared.exports.beside import (
+from .beside import (
     attachments_of,
     author_of,
     citations_of,
@@ -20,17 +20,17 @@ from shared.exports.beside import (
     reasoning_of,
     source_of,
 )
-from shared.exports.contained import contained, fenced
-from shared.exports.download import in_chunks
-from shared.exports.json_document import in_utc
+from .contained import contained, fenced
+from .download import in_chunks
+from .json_document import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from shared.exports.beside import Attachment, Citation, File
-    from shared.exports.snapshot import Snapshot
-    from shared.models.rows import ConversationRow
-    from shared.models.transfers import MessageExport
+    from ..models.rows import ConversationRow
+    from ..models.transfers import MessageExport
+    from .beside import Attachment, Citation, File
+    from .snapshot import Snapshot
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>~&#|$])")  # none of them begins a line
 LANGUAGE = re.compile(r"[\w+#.-]{1,30}")

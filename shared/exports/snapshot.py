@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.transfers import ConversationExport, MessageExport
-    from shared.persistence import Persistence
+    from ..auth.caller import Caller
+    from ..models.transfers import ConversationExport, MessageExport
+    from ..persistence import Persistence
 
 
 @dataclass(slots=True)

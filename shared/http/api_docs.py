@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from shared.errors import NotFoundError
+from ..errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

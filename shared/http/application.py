@@ -15,17 +15,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from shared.config import Settings, load_settings
-from shared.container import Container
-from shared.errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
-from shared.http.api_docs import serve_api_docs
-from shared.http.limits import limits_in_force
-from shared.http.middleware import CatchAll, RequestContext, TurnsBeforeEnd
-from shared.http.signed_forwarding import ForwardedOnly
-from shared.models.base import ErrorResponse
-from shared.observability import telemetry
-from shared.observability.logs import configure_logging
-from shared.turns.failpoints import arm
+from ..config import Settings, load_settings
+from ..container import Container
+from ..errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
+from ..models.base import ErrorResponse
+from ..observability import telemetry
+from ..observability.logs import configure_logging
+from ..turns.failpoints import arm
+from .api_docs import serve_api_docs
+from .limits import limits_in_force
+from .middleware import CatchAll, RequestContext, TurnsBeforeEnd
+from .signed_forwarding import ForwardedOnly
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 from fastapi import Depends, Header, Query, Request
 
-from shared.auth.caller import Caller
-from shared.container import Container
-from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
-from shared.models.base import PlainUuid
-from shared.shares import Places
+from ..auth.caller import Caller
+from ..container import Container
+from ..errors import ForbiddenError, InvalidRequestError, UnauthorizedError
+from ..models.base import PlainUuid
+from ..shares import Places
 
 
 def container_of(request: Request) -> Container:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from starlette.responses import StreamingResponse
 
 if TYPE_CHECKING:
-    from shared.exports.download import Download
+    from ..exports.download import Download
 
 HEADERS = {"X-Accel-Buffering": "no"}
 

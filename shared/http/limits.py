@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import stamina
 import structlog
 
-from shared.errors import AppError, UnavailableError
+from ..errors import AppError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from shared.config import Settings
-    from shared.persistence import Persistence
+    from ..config import Settings
+    from ..persistence import Persistence
 
 log = structlog.get_logger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from shared.encoding.scan import JsonScan
-from shared.encoding.strict import REQUEST
-from shared.errors import (
+from ..encoding.scan import JsonScan
+from ..encoding.strict import REQUEST
+from ..errors import (
     PayloadTooLargeError,
     RequestTooSlowError,
     UnsupportedMediaTypeError,

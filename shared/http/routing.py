@@ -16,19 +16,19 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import WrapValidator
 
-from shared.encoding.strict import parse_json
-from shared.errors import InvalidRequestError
-from shared.http.dependencies import container_of, own_place
-from shared.http.request_body import LARGE_BYTES, read_body, require_plain_json
-from shared.models.base import RequestBody
+from ..encoding.strict import parse_json
+from ..errors import InvalidRequestError
+from ..models.base import RequestBody
+from .dependencies import container_of, own_place
+from .request_body import LARGE_BYTES, read_body, require_plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from starlette.responses import Response
 
-    from shared.auth.caller import Caller
-    from shared.container import Container
+    from ..auth.caller import Caller
+    from ..container import Container
 
 # Only documents the scheme: verifying is the route's.
 BEARER = HTTPBearer(auto_error=False, description="The signed-in user's access token.")

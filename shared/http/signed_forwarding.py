@@ -18,7 +18,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
-from shared.errors import ForbiddenError
+from ..errors import ForbiddenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

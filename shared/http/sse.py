@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from shared.errors import AppError, InternalError
+from ..errors import AppError, InternalError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
-from shared.errors import UnsupportedMediaTypeError
-from shared.http.request_body import pieces_of
+from ..errors import UnsupportedMediaTypeError
+from .request_body import pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,11 +13,11 @@ import sys
 import threading
 from datetime import UTC, datetime
 
-from shared import sandbox
-from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.imports.parts import write_parts
-from shared.imports.reading import FileReader
-from shared.models.transfers import ImportFault, ReadFile, ReadingTask
+from .. import sandbox
+from ..errors import ChecksumMismatchError, InvalidImportError
+from ..models.transfers import ImportFault, ReadFile, ReadingTask
+from .parts import write_parts
+from .reading import FileReader
 
 STACK_BYTES = 256 * 1024 * 1024  # LibreChat nests each message in the one before
 RECURSION = 30_000

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from shared.imports.parsed import as_object, as_objects, as_text
-from shared.imports.said import fenced, media_kind, visible_texts
+from .parsed import as_object, as_objects, as_text
+from .said import fenced, media_kind, visible_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.imports.said import Said
+    from .said import Said
 
 QUIET: Final = frozenset({"step-start", "step-finish", "token_budget", "flag"})
 TOOL: Final = re.compile(r".*(tool|function)")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import IO, Final
 
-from shared.encoding.scan import JsonScan
-from shared.errors import InvalidImportError
+from ..encoding.scan import JsonScan
+from ..errors import InvalidImportError
 
 MAX_VALUES: Final = 24_000_000  # of a file: metadata may be nothing but small values
 MAX_DEPTH: Final = 4_000  # LibreChat nests each message in the one before

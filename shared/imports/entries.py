@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from shared.encoding.strict import STORED, JsonRules, decoder
-from shared.errors import InvalidImportError
+from ..encoding.strict import STORED, JsonRules, decoder
+from ..errors import InvalidImportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

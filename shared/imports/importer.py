@@ -15,19 +15,19 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from shared.errors import IdempotencyKeyReusedError, StoreUnavailableError
-from shared.imports.reader import read_upload
-from shared.imports.report import Report
-from shared.models.transfers import ImportProgress, ReadingTask
+from ..errors import IdempotencyKeyReusedError, StoreUnavailableError
+from ..models.transfers import ImportProgress, ReadingTask
+from .reader import read_upload
+from .report import Report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from contextlib import AsyncExitStack
 
-    from shared.auth.caller import Caller
-    from shared.imports.reader import ReadUpload
-    from shared.models.transfers import ImportOutcome
-    from shared.persistence import Persistence
+    from ..auth.caller import Caller
+    from ..models.transfers import ImportOutcome
+    from ..persistence import Persistence
+    from .reader import ReadUpload
 
 log = structlog.get_logger(__name__)
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.encoding.canonical import canonical
+from ..encoding.canonical import canonical
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.models.transfers import ImportSource
+    from ..models.transfers import ImportSource
 
 TICK = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,17 +10,17 @@ import json
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from shared.encoding.canonical import canonical
-from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.imports.reading import Rejected
-from shared.models.transfers import ReadConversation, ReadFile
+from ..encoding.canonical import canonical
+from ..errors import ChecksumMismatchError, InvalidImportError
+from ..models.transfers import ReadConversation, ReadFile
+from .reading import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from shared.imports.parsed import ParsedConversation, ParsedMessage
-    from shared.imports.reading import Read
+    from .parsed import ParsedConversation, ParsedMessage
+    from .reading import Read
 
 MAX_CONVERSATIONS: Final = 50_000
 MAX_MESSAGES: Final = 500_000

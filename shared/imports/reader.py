@@ -10,14 +10,14 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import structlog
 
-from shared.errors import ChecksumMismatchError, InternalError, InvalidImportError
-from shared.models.transfers import ReadFile
-from shared.sandbox import ran_out_of_memory, running
+from ..errors import ChecksumMismatchError, InternalError, InvalidImportError
+from ..models.transfers import ReadFile
+from ..sandbox import ran_out_of_memory, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from shared.models.transfers import ReadingTask
+    from ..models.transfers import ReadingTask
 
 log = structlog.get_logger(__name__)
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from shared.encoding.exact import ExactNumber
-from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.imports.budget import Budget
-from shared.imports.entries import MAX_UNREADABLE, entries_of
-from shared.imports.formats import format_of
-from shared.imports.formats.messages import is_message, messages_of, read_list
-from shared.imports.formats.ours import is_ours
-from shared.imports.parsed import Notes, fitting_title
-from shared.imports.storing import RowTooLargeError, make_ready
-from shared.imports.zip_files import UnreadableEntryError, sources_in
+from ..encoding.exact import ExactNumber
+from ..errors import ChecksumMismatchError, InvalidImportError
+from .budget import Budget
+from .entries import MAX_UNREADABLE, entries_of
+from .formats import format_of
+from .formats.messages import is_message, messages_of, read_list
+from .formats.ours import is_ours
+from .parsed import Notes, fitting_title
+from .storing import RowTooLargeError, make_ready
+from .zip_files import UnreadableEntryError, sources_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from typing import TypeAlias
     from uuid import UUID
 
-    from shared.imports.parsed import ParsedConversation
-    from shared.imports.zip_files import Source
-    from shared.models.transfers import SkipReason
+    from ..models.transfers import SkipReason
+    from .parsed import ParsedConversation
+    from .zip_files import Source
 
 MAX_INFLATION: Final = 4  # times the largest upload that is taken
 MAX_WRAPPERS: Final = 3  # lists and objects around conversations

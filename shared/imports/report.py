@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.models.transfers import (
+from ..models.transfers import (
     ReadConversation,
     SkippedConversation,
     TakenConversation,
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from shared.models.base import Envelope
-    from shared.models.transfers import ImportOutcome, ImportSource, SkipReason
+    from ..models.base import Envelope
+    from ..models.transfers import ImportOutcome, ImportSource, SkipReason
 
 
 class Report:

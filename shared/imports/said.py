@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.encoding.files import GeneratedFile, render_files
+from ..encoding.files import GeneratedFile, render_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

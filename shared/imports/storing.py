@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.encoding.sizes import (
+from ..encoding.sizes import (
     MAX_GIVEN_METADATA_BYTES,
     MAX_METADATA_BYTES,
     MAX_ORIGIN_BYTES,
@@ -14,15 +14,15 @@ from shared.encoding.sizes import (
     stored_size,
     text_size,
 )
-from shared.encoding.storable import escape_unstorable, map_texts
-from shared.errors import InvalidImportError
-from shared.imports.parsed import ParsedMessage, set_times
+from ..encoding.storable import escape_unstorable, map_texts
+from ..errors import InvalidImportError
+from .parsed import ParsedMessage, set_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from shared.imports.parsed import ParsedConversation
+    from .parsed import ParsedConversation
 
 EMPTY_SIZE: Final = len("{}")
 ORIGIN_ROOM: Final = 10_000  # for what each origin has beside its provenance

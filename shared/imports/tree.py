@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from shared.imports.parsed import ParsedMessage
-from shared.imports.said import Said
+from .parsed import ParsedMessage
+from .said import Said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.imports.parsed import Notes
+    from .parsed import Notes
 
 NO_ID: Final = "#"  # opens what stands for the id of a message that has none
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)

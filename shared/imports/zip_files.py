@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
-from shared.errors import InvalidImportError
+from ..errors import InvalidImportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,17 +13,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.install.database import Database, UnreachableError, look_at
-from shared.install.installing import plan_install
-from shared.install.migrations import State, read_state
-from shared.install.names import DEFAULT, Names, WrongNameError
-from shared.install.project import NoProjectError, Project
-from shared.install.removing import plan_removal
+from .database import Database, UnreachableError, look_at
+from .installing import plan_install
+from .migrations import State, read_state
+from .names import DEFAULT, Names, WrongNameError
+from .project import NoProjectError, Project
+from .removing import plan_removal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.install.changes import Plan
+    from .changes import Plan
 
 DONE, STOPPED, MISUSED, UNREACHABLE = 0, 1, 2, 3
 

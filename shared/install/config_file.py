@@ -11,7 +11,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from shared.install.blocks import content_of, with_block, without_block
+from .blocks import content_of, with_block, without_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.install import config_file, looking
-from shared.install.changes import Plan
-from shared.install.config_file import CannotEditError
-from shared.install.forwarders import forwarders_of, settings_example
-from shared.install.migrations import Migration, State, file_names, migrations_for
+from . import config_file, looking
+from .changes import Plan
+from .config_file import CannotEditError
+from .forwarders import forwarders_of, settings_example
+from .migrations import Migration, State, file_names, migrations_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shared.install.database import Database
-    from shared.install.names import Names
-    from shared.install.project import Project
+    from .database import Database
+    from .names import Names
+    from .project import Project
 
 NEEDED = ("SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SECRET_KEY")
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.install.names import JOB, POLICY
-from shared.install.statements import made_by
+from .names import JOB, POLICY
+from .statements import made_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.install.changes import Plan
-    from shared.install.database import Database
-    from shared.install.migrations import Migration
-    from shared.install.names import Names
+    from .changes import Plan
+    from .database import Database
+    from .migrations import Migration
+    from .names import Names
 
 TRIED = (15, 17, 18)
 OLDEST = 15

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.install.statements import bare, split
+from .statements import bare, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from shared.install.names import Names
+    from .names import Names
 
 HEADER = re.compile(
     r"-- message-persistence: (?:(?P<removed>removed (?:without|with) its data)|(?P<name>\w+))"

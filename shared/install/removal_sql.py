@@ -10,8 +10,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from shared.install.names import POLICY
-from shared.install.statements import Made, made_by
+from .names import POLICY
+from .statements import Made, made_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.install import config_file
-from shared.install.changes import Plan
-from shared.install.config_file import CannotEditError
-from shared.install.forwarders import forwarders_of, settings_example
-from shared.install.migrations import Written, versions_after
-from shared.install.names import DEFAULT
-from shared.install.removal_sql import removal_texts
+from . import config_file
+from .changes import Plan
+from .config_file import CannotEditError
+from .forwarders import forwarders_of, settings_example
+from .migrations import Written, versions_after
+from .names import DEFAULT
+from .removal_sql import removal_texts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shared.install.database import Database
-    from shared.install.migrations import State
-    from shared.install.project import Project
+    from .database import Database
+    from .migrations import State
+    from .project import Project
 
 
 def plan_removal(

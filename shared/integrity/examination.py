@@ -7,15 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import StoreUnavailableError
-from shared.models.integrity import BrokenRow
+from ..errors import StoreUnavailableError
+from ..models.integrity import BrokenRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from uuid import UUID
 
-    from shared.models.integrity import InvariantStep
-    from shared.persistence import Persistence
+    from ..models.integrity import InvariantStep
+    from ..persistence import Persistence
 
 ROUNDS = 5  # what one repair brings to light, the next one mends
 AT_ONCE = 20  # things that one call mends, so that it ends in time

@@ -8,12 +8,12 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from shared.errors import AppError
+from ..errors import AppError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from shared.persistence import Persistence
+    from ..persistence import Persistence
 
 GRACE_SECONDS: Final = 120
 LOOK_BACK: Final = timedelta(hours=1)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.models.base import Envelope, Limit, Moment, PlainUuid, RequestBody
+from .base import Envelope, Limit, Moment, PlainUuid, RequestBody
 
 Bucket = Literal["hour", "day", "week", "month"]
 

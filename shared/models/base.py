@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from shared.encoding.sizes import (
+from ..encoding.sizes import (
     MAX_GIVEN_METADATA_BYTES,
     MAX_TEXT_BYTES,
     stored_size,

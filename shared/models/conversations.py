@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.models.base import (
+from .base import (
     Cursor,
     Envelope,
     Limit,
@@ -24,7 +24,7 @@ from shared.models.base import (
     Seq,
     Title,
 )
-from shared.models.rows import ConversationRow, MessageRow, TurnStatus
+from .rows import ConversationRow, MessageRow, TurnStatus
 
 
 class LoadConversationRequest(RequestBody):

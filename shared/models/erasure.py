@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.models.base import Envelope, PlainUuid, RequestBody
-from shared.models.retention import RemovedRows
+from .base import Envelope, PlainUuid, RequestBody
+from .retention import RemovedRows
 
 
 class EraseAccountRequest(RequestBody):

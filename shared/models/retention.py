@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from shared.models.base import Envelope, PlainUuid, RequestBody, Row, _not_blank
+from .base import Envelope, PlainUuid, RequestBody, Row, _not_blank
 
 Days = Annotated[int, Field(ge=1, le=36500, strict=True)]
 Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_not_blank)]

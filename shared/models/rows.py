@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from shared.models.base import Row
+from .base import Row
 
 Role = Literal["user", "assistant", "system"]
 

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.models.base import (
+from .base import (
     Cursor,
     Envelope,
     Limit,
@@ -22,7 +22,7 @@ from shared.models.base import (
     PlainUuid,
     RequestBody,
 )
-from shared.models.rows import Role
+from .rows import Role
 
 
 class SearchMessagesRequest(RequestBody):

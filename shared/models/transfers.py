@@ -15,9 +15,9 @@ from pydantic import (
     StrictStr,
 )
 
-from shared.encoding.strict import STORED, parse_json
-from shared.models.base import Envelope, PlainUuid, RequestBody
-from shared.models.rows import ConversationRow, MessageRow
+from ..encoding.strict import STORED, parse_json
+from .base import Envelope, PlainUuid, RequestBody
+from .rows import ConversationRow, MessageRow
 
 ExportFormat = Literal["json", "markdown", "pdf"]
 ImportSource = Literal[

@@ -13,9 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from shared.models.base import Envelope, Metadata, PlainUuid, RequestBody, Text
-from shared.models.context import HistoryContext
-from shared.models.rows import ConversationRow, MessageRow, TurnRow, TurnStatus
+from .base import Envelope, Metadata, PlainUuid, RequestBody, Text
+from .context import HistoryContext
+from .rows import ConversationRow, MessageRow, TurnRow, TurnStatus
 
 # Keys of a reply's metadata that are ours; a caller's metadata keeps keys of its own.
 RESERVED_METADATA = frozenset(

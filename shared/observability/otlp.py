@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import Counter, Histogram
 
-    from shared.config import Settings
-    from shared.observability.signals import Attributes, CountName, MeasureName, SpanName
+    from ..config import Settings
+    from .signals import Attributes, CountName, MeasureName, SpanName
 
 ALLOWED = frozenset({"method", "route", "status", "function", "engine", "outcome", "error"})
 NAME = "message_persistence"

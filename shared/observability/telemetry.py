@@ -10,14 +10,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from shared.config import ConfigurationError
+from ..config import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from shared.config import Settings
-    from shared.observability.signals import Attributes, CountName, MeasureName, SpanName
+    from ..config import Settings
+    from .signals import Attributes, CountName, MeasureName, SpanName
 
 DURATIONS: dict[SpanName, MeasureName] = {
     "request": "request.duration",
@@ -56,7 +56,7 @@ def start(settings: Settings) -> None:
     if _backend is not None or settings.otel_exporter_otlp_endpoint is None:
         return
     try:
-        from shared.observability.otlp import OtlpBackend
+        from .otlp import OtlpBackend
     except ImportError as exc:
         raise ConfigurationError(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra `telemetry`: pip install '.[telemetry]'"

@@ -1,14 +1,14 @@
 """One method for each SQL function, by the same name. Knows arguments and answers, nothing else."""
 
-from shared.persistence.analytics import AnalyticsCalls
-from shared.persistence.conversations import ConversationCalls
-from shared.persistence.integrity import IntegrityCalls
-from shared.persistence.limits import LimitCalls
-from shared.persistence.retention import RetentionCalls
-from shared.persistence.search import SearchCalls
-from shared.persistence.summaries import SummaryCalls
-from shared.persistence.transfers import TransferCalls
-from shared.persistence.turns import TurnCalls
+from .analytics import AnalyticsCalls
+from .conversations import ConversationCalls
+from .integrity import IntegrityCalls
+from .limits import LimitCalls
+from .retention import RetentionCalls
+from .search import SearchCalls
+from .summaries import SummaryCalls
+from .transfers import TransferCalls
+from .turns import TurnCalls
 
 __all__ = ["Persistence"]
 

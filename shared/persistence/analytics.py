@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.models.analytics import (
+from ..models.analytics import (
     ConversationAnalyticsRequest,
     ConversationAnalyticsResponse,
     ProjectUsageRequest,
     ProjectUsageResponse,
 )
-from shared.persistence.calls import Calls
+from .calls import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.config.types import ModelPrice
+    from ..auth.caller import Caller
+    from ..config.types import ModelPrice
 
 
 class AnalyticsCalls(Calls):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from shared.errors import SchemaBehindError, SchemaNotServedError, StoreUnavailableError
+from ..errors import SchemaBehindError, SchemaNotServedError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from shared.auth.caller import Caller
-    from shared.persistence.rpc import Store
+    from ..auth.caller import Caller
+    from .rpc import Store
 
 log = structlog.get_logger(__name__)
 

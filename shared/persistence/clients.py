@@ -8,7 +8,7 @@ import httpx
 from supabase import AsyncClient, AsyncClientOptions
 
 if TYPE_CHECKING:
-    from shared.config import Settings
+    from ..config import Settings
 
 OTHER_CONNECTIONS = 20  # for what isn't the store: live events, keys
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.conversations import (
+from ..models.conversations import (
     ConversationList,
     ListPlace,
     LoadConversationRequest,
     LoadConversationResponse,
     RemovalStep,
 )
-from shared.models.rows import ConversationRow
-from shared.persistence.calls import Calls
+from ..models.rows import ConversationRow
+from .calls import Calls
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
+    from ..auth.caller import Caller
 
 
 class ConversationCalls(Calls):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.integrity import InvariantStep, PlatformReport, RepairReport
-from shared.persistence.calls import Calls
+from ..models.integrity import InvariantStep, PlatformReport, RepairReport
+from .calls import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from shared.models.integrity import BrokenRow
+    from ..models.integrity import BrokenRow
 
 SCHEMA_VERSION = "20261127000001"  # of the newest migration
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from shared.persistence.calls import Calls
+from .calls import Calls
 
 
 class Limits(BaseModel):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.models.conversations import RemovalStep
-from shared.models.erasure import ErasureReceipt
-from shared.models.retention import (
+from ..models.conversations import RemovalStep
+from ..models.erasure import ErasureReceipt
+from ..models.retention import (
     ApplyRetentionResponse,
     LegalHoldRow,
     LegalHoldsResponse,
@@ -20,7 +20,7 @@ from shared.models.retention import (
     UsersDueForRetention,
     UsersWithRemovals,
 )
-from shared.persistence.calls import Calls
+from .calls import Calls
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -15,7 +15,7 @@ import stamina
 import structlog
 from postgrest import APIError
 
-from shared.errors import (
+from ..errors import (
     AppError,
     ConversationNotFoundError,
     ForbiddenError,
@@ -40,16 +40,16 @@ from shared.errors import (
     UnauthorizedError,
     UserNotFoundError,
 )
-from shared.observability import telemetry
+from ..observability import telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from supabase import AsyncClient
 
-    from shared.auth.caller import Caller
-    from shared.persistence.clients import Clients
-    from shared.shares import StorePlaces
+    from ..auth.caller import Caller
+    from ..shares import StorePlaces
+    from .clients import Clients
 
 log = structlog.get_logger(__name__)
 

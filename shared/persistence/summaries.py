@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.context import History, Unsummarised, WrittenSummary
-from shared.persistence.calls import Calls
+from ..models.context import History, Unsummarised, WrittenSummary
+from .calls import Calls
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
+    from ..auth.caller import Caller
 
 
 class SummaryCalls(Calls):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.transfers import (
+from ..models.transfers import (
     ConversationPages,
     ExportPage,
     ExportPlan,
     ImportOutcomes,
     ImportsLeftBehind,
 )
-from shared.persistence.calls import Calls
+from .calls import Calls
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
+    from ..auth.caller import Caller
 
 
 class TransferCalls(Calls):

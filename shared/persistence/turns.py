@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.models.turns import (
+from ..models.turns import (
     CountedTokens,
     CountedTurn,
     ExpiredTurns,
@@ -13,13 +13,13 @@ from shared.models.turns import (
     TurnNews,
     TurnRecord,
 )
-from shared.persistence.calls import Calls
+from .calls import Calls
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.turns import TurnExtension
+    from ..auth.caller import Caller
+    from ..models.turns import TurnExtension
 
 
 class TurnCalls(Calls):

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from shared.errors import StoreUnavailableError
-from shared.observability import telemetry
-from shared.turns.failpoints import crash_point
-from shared.turns.in_doubt import InDoubtBegins
-from shared.turns.reply import user_metadata
-from shared.turns.response import turn_in_progress
-from shared.turns.running_turn import RunningTurn
+from ..errors import StoreUnavailableError
+from ..observability import telemetry
+from .failpoints import crash_point
+from .in_doubt import InDoubtBegins
+from .reply import user_metadata
+from .response import turn_in_progress
+from .running_turn import RunningTurn
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.config import Settings
-    from shared.models.turns import TurnRecord
-    from shared.turns.heartbeat import Heartbeat
-    from shared.turns.live_events import LiveEvents
-    from shared.turns.registry import TurnRegistry
-    from shared.turns.request import TurnRequest
-    from shared.turns.store import TurnStore
-    from shared.turns.worker import TurnWorker
+    from ..config import Settings
+    from ..models.turns import TurnRecord
+    from .heartbeat import Heartbeat
+    from .live_events import LiveEvents
+    from .registry import TurnRegistry
+    from .request import TurnRequest
+    from .store import TurnStore
+    from .worker import TurnWorker
 
 log = structlog.get_logger(__name__)
 

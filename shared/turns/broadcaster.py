@@ -11,7 +11,7 @@ import structlog
 if TYPE_CHECKING:
     import httpx
 
-    from shared.config import Settings
+    from ..config import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.ai.protocol import HistoryMessage
-from shared.ai.tokens import cut_to_tokens, estimate_tokens
+from ..ai.protocol import HistoryMessage
+from ..ai.tokens import cut_to_tokens, estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from shared.models.context import HistoryContext
+    from ..models.context import HistoryContext
 
 CUT: Final = "\n[Cut here: the stored message is longer.]"
 

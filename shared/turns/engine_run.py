@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from shared.ai.protocol import AnalysisReady, Finished, TextDelta
-from shared.ai.results import engine_error, failed_result
-from shared.ai.streams import closing
-from shared.ai.tokens import estimate_tokens
-from shared.turns.reply import compose_reply
+from ..ai.protocol import AnalysisReady, Finished, TextDelta
+from ..ai.results import engine_error, failed_result
+from ..ai.streams import closing
+from ..ai.tokens import estimate_tokens
+from .reply import compose_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.ai.protocol import Analysis, Engine, EngineResult
-    from shared.models.turns import MegaMindRequest
-    from shared.turns.context import Context
-    from shared.turns.reply import Reply
+    from ..ai.protocol import Analysis, Engine, EngineResult
+    from ..models.turns import MegaMindRequest
+    from .context import Context
+    from .reply import Reply
 
 
 class EngineRun:

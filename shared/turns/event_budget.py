@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shared.turns.registry import TurnRegistry
+    from .registry import TurnRegistry
 
 MOST_DEBT = 60.0  # seconds: Realtime's own limit is a mean of no more than a minute
 

@@ -11,17 +11,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import InvalidRequestError, UnavailableError
-from shared.turns.response import turn_in_progress
-from shared.turns.running_turn import StatusChange
+from ..errors import InvalidRequestError, UnavailableError
+from .response import turn_in_progress
+from .running_turn import StatusChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from shared.models.rows import MessageRow
-    from shared.models.turns import TurnRecord
-    from shared.turns.running_turn import RunningTurn
-    from shared.turns.watched import WatchedTurn, WatchedTurns
+    from ..models.rows import MessageRow
+    from ..models.turns import TurnRecord
+    from .running_turn import RunningTurn
+    from .watched import WatchedTurn, WatchedTurns
 
 # An attempt and an offset; the offset alone is an attempt's that isn't named.
 EVENT_ID = re.compile(r"(?:([0-9]{1,9})\.)?([0-9]{1,15})")

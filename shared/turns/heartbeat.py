@@ -9,15 +9,15 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from shared.models.turns import TurnExtension
-from shared.turns.failpoints import crash_point
+from ..models.turns import TurnExtension
+from .failpoints import crash_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shared.turns.registry import TurnRegistry
-    from shared.turns.running_turn import RunningTurn
-    from shared.turns.store import TurnStore
+    from .registry import TurnRegistry
+    from .running_turn import RunningTurn
+    from .store import TurnStore
 
 log = structlog.get_logger(__name__)
 

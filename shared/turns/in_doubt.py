@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.encoding.ids import new_id
+from ..encoding.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -10,14 +10,14 @@ import contextlib
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from shared.turns.event_budget import EventBudget
-from shared.turns.live_reader import GATHER_SECONDS, LiveReader
+from .event_budget import EventBudget
+from .live_reader import GATHER_SECONDS, LiveReader
 
 if TYPE_CHECKING:
-    from shared.config.types import LiveDeltas
-    from shared.turns.broadcaster import Broadcaster, Event
-    from shared.turns.registry import TurnRegistry
-    from shared.turns.running_turn import RunningTurn
+    from ..config.types import LiveDeltas
+    from .broadcaster import Broadcaster, Event
+    from .registry import TurnRegistry
+    from .running_turn import RunningTurn
 
 MOST_EVENTS = 100  # of one request; Realtime refuses it whole where it is over the limit with it
 COMMITTED_EVENTS = 2  # of a begin, and of a complete: a message and a status, which SQL sends

@@ -6,14 +6,14 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.turns.running_turn import Position, StatusChange, TextPiece
+from .running_turn import Position, StatusChange, TextPiece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from shared.turns.broadcaster import Event
-    from shared.turns.running_turn import RunningTurn
+    from .broadcaster import Event
+    from .running_turn import RunningTurn
 
 GATHER_SECONDS = 0.1
 PIECE_SECONDS = 0.5  # from the second piece of a text on, the least between two of them

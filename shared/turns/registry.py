@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
-    from shared.shares import Places
-    from shared.turns.running_turn import RunningTurn
+    from ..shares import Places
+    from .running_turn import RunningTurn
 
 log = structlog.get_logger(__name__)
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.encoding.files import render_files
-from shared.encoding.sizes import MAX_TEXT_BYTES, cut_to_size, stored_size, text_size
-from shared.encoding.storable import Escaper
-from shared.observability.logs import request_id
+from ..encoding.files import render_files
+from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size, stored_size, text_size
+from ..encoding.storable import Escaper
+from ..observability.logs import request_id
 
 if TYPE_CHECKING:
-    from shared.ai.protocol import Analysis, EngineResult
-    from shared.encoding.files import GeneratedFile
+    from ..ai.protocol import Analysis, EngineResult
+    from ..encoding.files import GeneratedFile
 
 # Of what metadata may hold, beside the caller's own.
 MAX_FILE_LIST_BYTES: Final = 250_000

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.turns import MegaMindRequest
+    from ..auth.caller import Caller
+    from ..models.turns import MegaMindRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import TurnInProgressError
-from shared.models.turns import (
+from ..errors import TurnInProgressError
+from ..models.turns import (
     AnalysisResponse,
     ComplexityLevel,
     ExecutionStrategy,
@@ -19,8 +19,8 @@ from shared.models.turns import (
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.models.turns import TurnRecord
-    from shared.turns.reply import Reply
+    from ..models.turns import TurnRecord
+    from .reply import Reply
 
 
 def stored_response(record: TurnRecord, *, replayed: bool) -> MegaMindResponse:

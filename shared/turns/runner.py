@@ -10,30 +10,30 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from shared.errors import ReplyNotStoredError
-from shared.turns.follow import (
+from ..errors import ReplyNotStoredError
+from .follow import (
     START,
     follow_running,
     follow_settled,
     follow_stored,
 )
-from shared.turns.response import stored_response, turn_in_progress, unstored_message
-from shared.turns.watched import WatchedTurn, WatchedTurns
+from .response import stored_response, turn_in_progress, unstored_message
+from .watched import WatchedTurn, WatchedTurns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.config import Settings
-    from shared.models.turns import MegaMindResponse, TurnRecord
-    from shared.turns.begin import TurnStarter
-    from shared.turns.follow import Place, TurnEvent
-    from shared.turns.registry import TurnRegistry
-    from shared.turns.request import TurnRequest
-    from shared.turns.running_turn import RunningTurn
-    from shared.turns.store import TurnStore
-    from shared.turns.unstored import UnstoredRuns
+    from ..auth.caller import Caller
+    from ..config import Settings
+    from ..models.turns import MegaMindResponse, TurnRecord
+    from .begin import TurnStarter
+    from .follow import Place, TurnEvent
+    from .registry import TurnRegistry
+    from .request import TurnRequest
+    from .running_turn import RunningTurn
+    from .store import TurnStore
+    from .unstored import UnstoredRuns
 
 
 class TurnRunner:

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from shared.ai.tokens import BYTES_PER_TOKEN
+from ..ai.tokens import BYTES_PER_TOKEN
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.models.turns import MegaMindRequest, TurnRecord
-    from shared.turns.reply import Reply
+    from ..models.turns import MegaMindRequest, TurnRecord
+    from .reply import Reply
 
 Status: TypeAlias = Literal["thinking", "generating", "saving"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.context import History, Unsummarised, WrittenSummary
-    from shared.models.turns import (
+    from ..auth.caller import Caller
+    from ..models.context import History, Unsummarised, WrittenSummary
+    from ..models.turns import (
         CountedTokens,
         CountedTurn,
         ExtendedTurns,

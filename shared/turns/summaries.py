@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-from shared.ai.protocol import HistoryMessage
-from shared.ai.tokens import cut_to_tokens, estimate_tokens
-from shared.encoding.ids import new_id
-from shared.encoding.sizes import MAX_TEXT_BYTES, cut_to_size
-from shared.encoding.storable import escape_unstorable
-from shared.errors import AppError
-from shared.turns.context import fitted
+from ..ai.protocol import HistoryMessage
+from ..ai.tokens import cut_to_tokens, estimate_tokens
+from ..encoding.ids import new_id
+from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size
+from ..encoding.storable import escape_unstorable
+from ..errors import AppError
+from .context import fitted
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.ai.protocol import Summariser, SummaryText
-    from shared.models.context import Unsummarised
-    from shared.models.rows import TurnRow
-    from shared.models.turns import TurnRecord
-    from shared.turns.store import SummaryStore
+    from ..ai.protocol import Summariser, SummaryText
+    from ..models.context import Unsummarised
+    from ..models.rows import TurnRow
+    from ..models.turns import TurnRecord
+    from .store import SummaryStore
 
 log = structlog.get_logger(__name__)
 

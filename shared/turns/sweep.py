@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.errors import AppError
+from ..errors import AppError
 
 if TYPE_CHECKING:
-    from shared.persistence import Persistence
+    from ..persistence import Persistence
 
 log = structlog.get_logger(__name__)
 

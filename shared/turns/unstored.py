@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shared.errors import AppError, UnauthorizedError
-from shared.turns.context import Context, given_context
-from shared.turns.engine_run import EngineRun
-from shared.turns.response import unstored_response
+from ..errors import AppError, UnauthorizedError
+from .context import Context, given_context
+from .engine_run import EngineRun
+from .response import unstored_response
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.ai.protocol import Engine
-    from shared.auth.caller import Caller
-    from shared.config import Settings
-    from shared.models.turns import CountedTurn, MegaMindRequest, MegaMindResponse
-    from shared.turns.registry import TurnRegistry
-    from shared.turns.store import TurnStore
+    from ..ai.protocol import Engine
+    from ..auth.caller import Caller
+    from ..config import Settings
+    from ..models.turns import CountedTurn, MegaMindRequest, MegaMindResponse
+    from .registry import TurnRegistry
+    from .store import TurnStore
 
 log = structlog.get_logger(__name__)
 

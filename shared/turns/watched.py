@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
-    from shared.auth.caller import Caller
-    from shared.models.turns import TurnRecord
-    from shared.turns.store import TurnStore
+    from ..auth.caller import Caller
+    from ..models.turns import TurnRecord
+    from .store import TurnStore
 
 POLL_SECONDS: Final = 0.25
 

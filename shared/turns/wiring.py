@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.turns.begin import TurnStarter
-from shared.turns.heartbeat import Heartbeat
-from shared.turns.live_events import LiveEvents
-from shared.turns.registry import TurnRegistry
-from shared.turns.runner import TurnRunner
-from shared.turns.unstored import UnstoredRuns
-from shared.turns.worker import TurnWorker
+from .begin import TurnStarter
+from .heartbeat import Heartbeat
+from .live_events import LiveEvents
+from .registry import TurnRegistry
+from .runner import TurnRunner
+from .unstored import UnstoredRuns
+from .worker import TurnWorker
 
 if TYPE_CHECKING:
-    from shared.ai.protocol import Engine
-    from shared.config import Settings
-    from shared.shares import Places
-    from shared.turns.broadcaster import Broadcaster
-    from shared.turns.store import TurnStore
-    from shared.turns.summaries import Summaries
+    from ..ai.protocol import Engine
+    from ..config import Settings
+    from ..shares import Places
+    from .broadcaster import Broadcaster
+    from .store import TurnStore
+    from .summaries import Summaries
 
 
 def build_runner(

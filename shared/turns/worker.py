@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 import stamina
 import structlog
 
-from shared.encoding.ids import new_id
-from shared.encoding.storable import escape_unstorable
-from shared.errors import ConversationNotFoundError, StoreUnavailableError, UnavailableError
-from shared.observability import telemetry
-from shared.turns.context import given_context
-from shared.turns.engine_run import EngineRun
-from shared.turns.failpoints import crash_point
+from ..encoding.ids import new_id
+from ..encoding.storable import escape_unstorable
+from ..errors import ConversationNotFoundError, StoreUnavailableError, UnavailableError
+from ..observability import telemetry
+from .context import given_context
+from .engine_run import EngineRun
+from .failpoints import crash_point
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shared.ai.protocol import Engine, EngineResult
-    from shared.models.turns import TurnRecord
-    from shared.turns.live_events import LiveEvents
-    from shared.turns.reply import Reply
-    from shared.turns.running_turn import RunningTurn
-    from shared.turns.store import TurnStore
-    from shared.turns.summaries import Summaries
+    from ..ai.protocol import Engine, EngineResult
+    from ..models.turns import TurnRecord
+    from .live_events import LiveEvents
+    from .reply import Reply
+    from .running_turn import RunningTurn
+    from .store import TurnStore
+    from .summaries import Summaries
 
 log = structlog.get_logger(__name__)
 

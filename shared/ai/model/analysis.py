@@ -13,9 +13,9 @@ import structlog
 from pydantic import BaseModel, Field
 from pydantic_ai import Agent
 
-from shared.ai.model.messages import as_messages
-from shared.ai.offline.rules import analyse
-from shared.ai.protocol import Analysis, AnalysisReady, Complexity, Intent, Strategy
+from ..offline.rules import analyse
+from ..protocol import Analysis, AnalysisReady, Complexity, Intent, Strategy
+from .messages import as_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
     from pydantic_ai.usage import RunUsage
 
-    from shared.ai.protocol import HistoryMessage
+    from ..protocol import HistoryMessage
 
 ANALYSIS_SECONDS: Final = 15.0
 LAST_SECONDS: Final = 2.0  # that a finished reply waits for its analysis

@@ -20,13 +20,13 @@ import structlog
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.usage import RequestUsage, RunUsage
 
-from shared.ai.model.analysis import ANALYSIS_SECONDS, LAST_SECONDS, AnalysisBeside, Analyst
-from shared.ai.model.errors import error_for, pause_before_asking_again
-from shared.ai.model.messages import as_conversation
-from shared.ai.model.reading import Reading
-from shared.ai.protocol import EngineResult, Finished, TextDelta, Usage
-from shared.ai.results import engine_error, failed_result
-from shared.encoding.files import parse_files
+from ...encoding.files import parse_files
+from ..protocol import EngineResult, Finished, TextDelta, Usage
+from ..results import engine_error, failed_result
+from .analysis import ANALYSIS_SECONDS, LAST_SECONDS, AnalysisBeside, Analyst
+from .errors import error_for, pause_before_asking_again
+from .messages import as_conversation
+from .reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model, StreamedResponse
 
-    from shared.ai.protocol import EngineError, EngineEvent, FinishReason, HistoryMessage
+    from ..protocol import EngineError, EngineEvent, FinishReason, HistoryMessage
 
 INSTRUCTIONS: Final = """\
 You are a senior software engineer who helps the users of an AI development platform.

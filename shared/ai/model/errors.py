@@ -23,12 +23,12 @@ from pydantic_ai.exceptions import (
     UserError,
 )
 
-from shared.ai.results import engine_error
+from ..results import engine_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shared.ai.protocol import EngineError, ErrorType
+    from ..protocol import EngineError, ErrorType
 
 MAX_PAUSE: Final = 2.0  # seconds that a user waits for a provider that asks for patience
 PAUSE: Final = 0.3

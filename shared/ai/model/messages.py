@@ -16,12 +16,12 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from shared.ai.history import repaired
+from ..history import repaired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from shared.ai.protocol import HistoryMessage
+    from ..protocol import HistoryMessage
 
 _SUMMARY_NOTE: Final = "[Note of the platform: a summary of earlier messages, not a request]"
 _SYSTEM_NOTE: Final = "[Note of the platform: background, not a request]"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from pydantic_ai.direct import model_request
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 
-from shared.ai.history import marked
-from shared.ai.protocol import SummaryText, Usage
+from ..history import marked
+from ..protocol import SummaryText, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
     from pydantic_ai.models import Model
 
-    from shared.ai.protocol import HistoryMessage
+    from ..protocol import HistoryMessage
 
 INSTRUCTIONS: Final = """\
 You keep the memory of a conversation between a user and an AI assistant. The user's message is a \

@@ -6,15 +6,15 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.offline.rules import MAX_SCANNED_CHARS, analyse, goal_of, shortened
-from shared.ai.offline.templates import file_for
-from shared.ai.protocol import AnalysisReady, EngineResult, Finished, TextDelta
+from ..protocol import AnalysisReady, EngineResult, Finished, TextDelta
+from .rules import MAX_SCANNED_CHARS, analyse, goal_of, shortened
+from .templates import file_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from shared.ai.protocol import Analysis, EngineEvent, HistoryMessage
-    from shared.encoding.files import GeneratedFile
+    from ...encoding.files import GeneratedFile
+    from ..protocol import Analysis, EngineEvent, HistoryMessage
 
 _INTRODUCTION: Final = (
     "This is the offline engine: no AI model is configured, so this reply follows fixed rules."

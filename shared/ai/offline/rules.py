@@ -6,10 +6,10 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.protocol import Analysis, Complexity, Intent
+from ..protocol import Analysis, Complexity, Intent
 
 if TYPE_CHECKING:
-    from shared.ai.protocol import Strategy
+    from ..protocol import Strategy
 
 MAX_GOAL_CHARS: Final = 200
 MAX_SCANNED_CHARS: Final = 20_000

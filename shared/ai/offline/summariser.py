@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shared.ai.offline.rules import goal_of, shortened
-from shared.ai.protocol import SummaryText
-from shared.ai.tokens import BYTES_PER_TOKEN, MESSAGE_TOKENS
+from ..protocol import SummaryText
+from ..tokens import BYTES_PER_TOKEN, MESSAGE_TOKENS
+from .rules import goal_of, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.ai.protocol import HistoryMessage
+    from ..protocol import HistoryMessage
 
 HEADING: Final = "Extract by fixed rules, no AI model is configured. First sentences, oldest first:"
 LEFT_OUT: Final = "- ..."

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from shared.encoding.files import GeneratedFile
+from ...encoding.files import GeneratedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,14 +18,14 @@ from typing import IO, TYPE_CHECKING, Final
 
 import structlog
 
-from shared.errors import InternalError, PdfBusyError, PdfNotInstalledError, PdfTooLargeError
-from shared.sandbox import ran_out_of_memory, running
-from shared.shares import Places
+from ...errors import InternalError, PdfBusyError, PdfNotInstalledError, PdfTooLargeError
+from ...sandbox import ran_out_of_memory, running
+from ...shares import Places
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from shared.models.rows import ConversationRow, MessageRow
+    from ...models.rows import ConversationRow, MessageRow
 
 log = structlog.get_logger(__name__)
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shared.imports.formats.chatgpt import is_chatgpt, read_chatgpt
-from shared.imports.formats.claude import is_claude, read_claude
-from shared.imports.formats.deepseek import is_deepseek, read_deepseek
-from shared.imports.formats.gemini import is_gemini, read_gemini
-from shared.imports.formats.librechat import is_librechat, read_librechat
-from shared.imports.formats.open_webui import is_open_webui, read_open_webui
-from shared.imports.formats.ours import is_ours, read_ours
+from .chatgpt import is_chatgpt, read_chatgpt
+from .claude import is_claude, read_claude
+from .deepseek import is_deepseek, read_deepseek
+from .gemini import is_gemini, read_gemini
+from .librechat import is_librechat, read_librechat
+from .open_webui import is_open_webui, read_open_webui
+from .ours import is_ours, read_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.imports.parsed import Notes, ParsedConversation
+    from ..parsed import Notes, ParsedConversation
 
 
 class Format(NamedTuple):

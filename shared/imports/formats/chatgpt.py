@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.formats.chatgpt_content import read_message
-from shared.imports.parsed import as_object, as_text, source_id
-from shared.imports.tree import Node, flatten
+from ..parsed import as_object, as_text, source_id
+from ..tree import Node, flatten
+from .chatgpt_content import read_message
 
 if TYPE_CHECKING:
-    from shared.imports.parsed import Notes, ParsedConversation
-    from shared.imports.said import Said
+    from ..parsed import Notes, ParsedConversation
+    from ..said import Said
 
 CONTEXT_TYPES: Final = frozenset({"user_editable_context", "model_editable_context"})
 CUT_STATUS: Final = frozenset({"in_progress", "finished_partial_completion"})

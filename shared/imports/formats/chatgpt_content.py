@@ -7,8 +7,8 @@ import re
 from itertools import chain
 from typing import Any, Final
 
-from shared.imports.parsed import as_object, as_objects, as_text
-from shared.imports.said import Said, fenced, media_kind, visible_texts
+from ..parsed import as_object, as_objects, as_text
+from ..said import Said, fenced, media_kind, visible_texts
 
 KNOWN_TYPES: Final = frozenset(
     {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.blocks import read_blocks
-from shared.imports.formats.claude_artifacts import Artifacts
-from shared.imports.parsed import as_object, as_objects, as_text, source_id
-from shared.imports.said import Said, fenced, media_kind
-from shared.imports.tree import TOP, Node, flatten
+from ..blocks import read_blocks
+from ..parsed import as_object, as_objects, as_text, source_id
+from ..said import Said, fenced, media_kind
+from ..tree import TOP, Node, flatten
+from .claude_artifacts import Artifacts
 
 if TYPE_CHECKING:
-    from shared.imports.parsed import Notes, ParsedConversation
+    from ..parsed import Notes, ParsedConversation
 
 ROLES: Final = {"human": "user", "user": "user", "assistant": "assistant"}
 ABOVE_THE_FIRST: Final = "00000000-0000-4000-8000-000000000000"

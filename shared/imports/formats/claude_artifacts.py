@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.parsed import as_object, as_objects, as_text
+from ..parsed import as_object, as_objects, as_text
 
 if TYPE_CHECKING:
-    from shared.imports.said import Said
+    from ..said import Said
 
 LANGUAGES: Final = {
     "text/html": "html", "text/markdown": "markdown", "image/svg+xml": "svg",

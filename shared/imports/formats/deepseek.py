@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.imports.blocks import add_citations
-from shared.imports.parsed import as_object, as_objects, as_text, source_id
-from shared.imports.said import Said, media_kind
-from shared.imports.tree import Node, flatten
+from ..blocks import add_citations
+from ..parsed import as_object, as_objects, as_text, source_id
+from ..said import Said, media_kind
+from ..tree import Node, flatten
 
 if TYPE_CHECKING:
-    from shared.imports.parsed import Notes, ParsedConversation
+    from ..parsed import Notes, ParsedConversation
 
 
 def is_deepseek(entry: dict[str, Any]) -> bool:

@@ -7,12 +7,12 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.parsed import as_objects, as_text, digest_of
-from shared.imports.said import Said, media_kind
-from shared.imports.tree import Node, chain
+from ..parsed import as_objects, as_text, digest_of
+from ..said import Said, media_kind
+from ..tree import Node, chain
 
 if TYPE_CHECKING:
-    from shared.imports.parsed import Notes, ParsedConversation
+    from ..parsed import Notes, ParsedConversation
 
 BLOCKS: Final = frozenset({"p", "div", "ul", "ol", "pre", "table", "tr", "blockquote", "h1", "h2",
                            "h3", "h4", "h5", "h6", "hr"})  # fmt: skip

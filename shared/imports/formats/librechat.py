@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.formats.messages import read_message
-from shared.imports.parsed import as_object, as_objects, as_text, source_id
-from shared.imports.tree import TOP, Node, flatten
+from ..parsed import as_object, as_objects, as_text, source_id
+from ..tree import TOP, Node, flatten
+from .messages import read_message
 
 if TYPE_CHECKING:
-    from shared.imports.parsed import Notes, ParsedConversation
+    from ..parsed import Notes, ParsedConversation
 
 ABOVE_THE_FIRST: Final = "00000000-0000-0000-0000-000000000000"
 TREE: Final = (

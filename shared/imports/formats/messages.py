@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.blocks import add_citations, read_blocks
-from shared.imports.parsed import as_object, as_objects, digest_of
-from shared.imports.said import media_kind, visible_texts
-from shared.imports.tree import Node, chain
+from ..blocks import add_citations, read_blocks
+from ..parsed import as_object, as_objects, digest_of
+from ..said import media_kind, visible_texts
+from ..tree import Node, chain
 
 if TYPE_CHECKING:
-    from shared.imports.parsed import Notes, ParsedConversation
-    from shared.models.transfers import ImportSource
+    from ...models.transfers import ImportSource
+    from ..parsed import Notes, ParsedConversation
 
 ROLES: Final = {
     "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.imports.formats.messages import read_message
-from shared.imports.parsed import as_object, as_text, source_id
-from shared.imports.tree import TOP, Node, chain, flatten
+from ..parsed import as_object, as_text, source_id
+from ..tree import TOP, Node, chain, flatten
+from .messages import read_message
 
 if TYPE_CHECKING:
-    from shared.imports.parsed import Notes, ParsedConversation, ParsedMessage
+    from ..parsed import Notes, ParsedConversation, ParsedMessage
 
 REASONING: Final = '<details type="reasoning"'
 SUMMARY: Final = re.compile(r"<summary>[^<]*</summary>")

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from shared.errors import ChecksumMismatchError, InvalidImportError
-from shared.exports.json_document import (
+from ...errors import ChecksumMismatchError, InvalidImportError
+from ...exports.json_document import (
     COVERED_OF_CONVERSATION,
     COVERED_OF_MESSAGE,
     FORMAT,
     VERSION,
     Checksum,
 )
-from shared.imports.parsed import EPOCH, ParsedConversation, ParsedMessage
-from shared.models.transfers import OurDocument
+from ...models.transfers import OurDocument
+from ..parsed import EPOCH, ParsedConversation, ParsedMessage
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from shared.imports.parsed import Notes
+    from ..parsed import Notes
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)
 

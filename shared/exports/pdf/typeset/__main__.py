@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from shared import sandbox
-from shared.exports.pdf.typeset.worker import typeset
+from .... import sandbox
+from .worker import typeset
 
 
 def main(target: str, memory: str) -> None:

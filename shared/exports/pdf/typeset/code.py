@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import Final, NamedTuple
 
-from shared.exports.pdf.typeset.text import is_joined
+from .text import is_joined
 
 COLUMNS: Final = 90  # that fit into the block's width
 LOOK_BACK: Final = 24  # columns in which to look for a good place

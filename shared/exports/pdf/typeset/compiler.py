@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typst
 
-from shared.exports.pdf.typeset.fonts import HAN, MONO, families, folders
+from .fonts import HAN, MONO, families, folders
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import pikepdf
 
-from shared.exports.pdf.typeset.fonts import SCRIPTS
+from .fonts import SCRIPTS
 
 MOST_GLYPHS: Final = 0x2000  # that a font of a script has
 _NESTED: Final = 8  # parentheses in a string that stand for themselves, one in another

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.exports.beside import (
+from ...beside import (
     ROLES,
     attachments_of,
     author_of,
@@ -17,20 +17,20 @@ from shared.exports.beside import (
     reasoning_of,
     source_of,
 )
-from shared.exports.pdf.typeset.inline import link_runs
-from shared.exports.pdf.typeset.markdown import (
+from .inline import link_runs
+from .markdown import (
     Block,
     code_blocks,
     fenced_blocks,
     markdown_blocks,
     plain_blocks,
 )
-from shared.exports.pdf.typeset.text import Characters, direction, first_words, han_variant
+from .text import Characters, direction, first_words, han_variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shared.models.rows import ConversationRow, MessageRow
+    from ....models.rows import ConversationRow, MessageRow
 
 _DASH: Final = "\u2013"
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from shared.exports.pdf.typeset.cmap import read_characters
+from .cmap import read_characters
 
 BODY: Final = "Noto Sans"
 MONO: Final = "Noto Sans Mono"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from shared.exports.pdf.typeset.mathematics import formula
+from .mathematics import formula
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from markdown_it.token import Token
 
-    from shared.exports.pdf.typeset.text import Characters, Run
+    from .text import Characters, Run
 
 _STYLES: Final = {"strong": "b", "em": "i", "s": "s", "sup": "u", "sub": "d"}
 _CLICKABLE: Final = re.compile(r"(?:https?://|mailto:)[^\s\x00-\x1f]+\Z", re.IGNORECASE)

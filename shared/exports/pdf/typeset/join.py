@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pikepdf
 
-from shared.exports.pdf.typeset.copyable_text import mend
+from .copyable_text import mend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

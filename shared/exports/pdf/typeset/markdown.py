@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markdown_it import MarkdownIt
 
-from shared.exports.pdf.typeset.code import wrap
-from shared.exports.pdf.typeset.inline import inline_runs
-from shared.exports.pdf.typeset.mathematics import formula
-from shared.exports.pdf.typeset.rules import extend
-from shared.exports.pdf.typeset.text import direction, normal
+from .code import wrap
+from .inline import inline_runs
+from .mathematics import formula
+from .rules import extend
+from .text import direction, normal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from markdown_it.token import Token
 
-    from shared.exports.pdf.typeset.text import Characters, Run
+    from .text import Characters, Run
 
 Block = list[Any]
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from ziamath.config import config
 from ziamath.zmath import Latex
 
-from shared.exports.pdf.typeset.fonts import characters
+from .fonts import characters
 
 SIZE: Final = 10  # points, as the text around it
 MAX_CHARS: Final = 2_000

@@ -16,7 +16,7 @@ import unicodedata
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shared.exports.pdf.typeset.fonts import BODY, SCRIPTS, characters, families
+from .fonts import BODY, SCRIPTS, characters, families
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,11 +5,11 @@ from __future__ import annotations
 import multiprocessing
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.exports.pdf.typeset.compiler import Typesetter
-from shared.exports.pdf.typeset.document import Summary, entry, head, timestamp
-from shared.exports.pdf.typeset.join import count_pages, finish, join
-from shared.exports.pdf.typeset.text import Characters, first_words
-from shared.models.rows import ConversationRow, MessageRow
+from ....models.rows import ConversationRow, MessageRow
+from .compiler import Typesetter
+from .document import Summary, entry, head, timestamp
+from .join import count_pages, finish, join
+from .text import Characters, first_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
