@@ -23,7 +23,7 @@ alter role service_role bypassrls;
 
 -- The role that applies migrations and owns what they make. As on hosted projects no superuser.
 alter role postgres inherit createrole createdb bypassrls;
-grant anon, authenticated, service_role to postgres;
+grant anon, authenticated, service_role to postgres with admin option;
 
 -- What functions log in as that call the store at Postgres itself (docs/operations.md).
 do $$
