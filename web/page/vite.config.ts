@@ -1,5 +1,5 @@
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defaultClientConditions, defineConfig } from "vite";
 
 // `make web` passes on to the local stack; the built page is served by it.
 const stack = process.env.SUPABASE_URL ?? "http://127.0.0.1:54321";
@@ -7,6 +7,8 @@ const passedOn = ["/auth/v1", "/rest/v1", "/functions/v1", "/realtime/v1", "/con
 
 export default defineConfig({
   plugins: [react()],
+  // The package as its sources are, not as it was built last.
+  resolve: { conditions: ["message-persistence-source", ...defaultClientConditions] },
   server: {
     proxy: Object.fromEntries(passedOn.map((path) => [path, { target: stack, ws: true }])),
   },
