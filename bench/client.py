@@ -1,4 +1,4 @@
-"""Callers over plain sockets: an HTTP library would take more of the machine than what is measured."""
+"""Callers over plain sockets: an HTTP library would take more of the machine than what it calls."""
 
 import asyncio
 import json
@@ -21,7 +21,8 @@ class Connection:
         """Write a mega-mind request."""
         content = json.dumps(body).encode()
         head = (
-            f"POST /mega-mind HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {self.user.token}\r\n"
+            "POST /mega-mind HTTP/1.1\r\nhost: bench\r\n"
+            f"authorization: Bearer {self.user.token}\r\n"
             f"accept: {accept}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(content)}\r\n\r\n"
         )

@@ -1,8 +1,8 @@
 """What a start costs: python -m bench.cold_start [--rounds 9].
 
 From a fresh process to its first answer: the bundle, some endpoints alone, and an empty app on the
-same HTTP layer with the same Supabase client. CPU time is given as well: it is what other work on the
-machine disturbs least. Bytecode is warm.
+same HTTP layer with the same Supabase client. CPU time is given as well: it is what other work on
+the machine disturbs least. Bytecode is warm.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A server with the schema, what benches store in it, and the floor: the least that could be done."""
+"""A server with the schema, what benches store in it, and the floor: the least to be done."""
 
 import json
 import uuid

@@ -1,9 +1,9 @@
-"""What every bench does alike: sides timed in turns, medians, their spread, ratios, the machine's load.
+"""What every bench does alike: sides timed in turns, medians, spread, ratios, the machine's load.
 
 A bench has sides. The first of them is the least that could be done, unless another is named: the
-others are said as multiples of it. All are called in turns, in another order each time, in three runs.
-A ratio is that of the medians of one run, so that a machine that is busy is so for both; printed are
-the middle one of the three and how far the others lie from it.
+others are said as multiples of it. All are called in turns, in another order each time, in three
+runs. A ratio is that of the medians of one run, so that a machine that is busy is so for both;
+printed are the middle one of the three and how far the others lie from it.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Many turns on few conversations: python -m bench.growth [--rounds 20000], turns in all.
 
-Eight clients take turns in eight conversations, as fast as they can, with Postgres cleaning up behind
-them as it does by itself. Printed are the bytes that a turn leaves on disk and in the write-ahead log,
-what is dead, and what turns cost at the end against the beginning.
+Eight clients take turns in eight conversations, as fast as they can, with Postgres cleaning up
+behind them as it does by itself. Printed are the bytes that a turn leaves on disk and in the
+write-ahead log, what is dead, and what turns cost at the end against the beginning.
 """
 
 import time
@@ -95,9 +95,7 @@ def index(db: psycopg.Connection, users: list[str]) -> None:
 def tell(db: psycopg.Connection) -> None:
     """Print what each table has come to."""
     db.execute("select pg_stat_force_next_flush()")
-    print(
-        f"\n  {'table':32} {'rows':>9} {'dead':>8} {'updates':>9} {'HOT':>6} {'vacuums':>8} {'MB':>8}"
-    )
+    print(f"\n  {'table':32} {'rows':>9} {'dead':>8} {'updates':>9}   HOT  vacuums       MB")
     for name, live, dead, updates, hot, vacuums, size in db.execute(TABLES.encode()).fetchall():
         share = f"{hot / updates:.0%}" if updates else ""
         print(f"  {name:32} {live:9} {dead:8} {updates:9} {share:>6} {vacuums:8} {size / 1e6:8.1f}")

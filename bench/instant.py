@@ -6,7 +6,7 @@ apart.
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from functions.__main__ import server_options
 from functions.app import make_app
-from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage, TextDelta
+from shared.ai import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
 from shared.config import Settings, load_settings
 from shared.container import Container
 
@@ -29,9 +29,7 @@ class InstantEngine:
     def __init__(self, pieces: int) -> None:
         self._pieces = pieces
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield the text and the result."""
         for number in range(self._pieces):
             await asyncio.sleep(PIECE_SECONDS)

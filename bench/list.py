@@ -9,14 +9,15 @@ from functools import partial
 import psycopg
 
 from bench.database import sign_in
-from bench.frame import Report, in_milliseconds, rounds_of, side_by_side
+from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
 from bench.stack import HttpUser, instant_stack
 from tests.support.sql_calls import make_account
 
 SIZES = (100, 10_000)
 CONVERSATIONS = """
 insert into public.conversations (user_id, title, updated_at)
-select %(user)s, 'Chat ' || n, now() - n * interval '1 minute' from generate_series(1, %(count)s) as n
+select %(user)s, 'Chat ' || n, now() - n * interval '1 minute'
+from generate_series(1, %(count)s) as n
 """
 FLOOR = "select * from public.conversations where user_id = %s order by updated_at desc limit 50"
 NEWEST = "select public.list_conversations(%s)"
@@ -41,8 +42,11 @@ def measure(
     """Time pages in SQL, as their owner, and over HTTP."""
     few = users[SIZES[0]]
     bare = partial(db.execute, FLOOR, (few.id,))
-    http = {"a bare select of 50": bare, "an empty call of the Data API": few.empty_call}
-    sql = {"a bare select of 50": bare}
+    http: dict[str, Work] = {
+        "a bare select of 50": bare,
+        "an empty call of the Data API": few.empty_calls,
+    }
+    sql: dict[str, Work] = {"a bare select of 50": bare}
     for size, user in users.items():
         http[f"of {size} conversations"] = partial(user.get, "/conversations")
         sql[f"newest of {size}"] = partial(_as_owner, db, user.id, NEWEST, (user.id,))

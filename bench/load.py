@@ -1,7 +1,8 @@
 """Opening a conversation: python -m bench.load [--rounds 150].
 
 Pages of fifty of conversations of each size, as their owner reads them, among a thousand other
-users: the newest in SQL and over HTTP, and those before a place in the middle, after it and around it.
+users: the newest in SQL and over HTTP, and those before a place in the middle, after it and around
+it.
 """
 
 from functools import partial
@@ -36,7 +37,7 @@ def over_http(
     user: HttpUser, floor: Floor, chats: dict[int, str], rounds: int, report: Report
 ) -> None:
     """Time the newest page."""
-    sides = {"floor: a select of 50": floor.page, "an empty call of the Data API": user.empty_call}
+    sides = {"floor: a select of 50": floor.page, "an empty call of the Data API": user.empty_calls}
     for size, chat in chats.items():
         sides[f"of {size} messages"] = partial(user.get, "/load-conversation", conversationId=chat)
     report.add("the newest page over HTTP", in_milliseconds(side_by_side(sides, rounds)))

@@ -19,14 +19,14 @@ HEAD = """\
 
 <!-- Written by `python -m bench.page` from bench/results. -->
 
-What each bench measured when it was last run to be kept here. The sides of a section took turns in one
-run. A ratio is to the section's first line, unless it says to what; beside it the lowest and the highest
-of three runs. "Middle half" is that of all calls. The machine ran everything: Postgres, the Data API,
-the functions and whoever called them.
+What each bench measured when it was last run to be kept here. The sides of a section took turns in
+one run. A ratio is to the section's first line; beside it the lowest and the highest of three runs.
+"Middle half" is that of all calls. The machine ran everything: Postgres, the Data API, the
+functions and whoever called them.
 
 <picture>
   <source media="(prefers-color-scheme: dark)" srcset="images/figures-dark.svg">
-  <img alt="What a turn costs, as multiples of two inserts and a select" src="images/figures-light.svg">
+  <img src="images/figures-light.svg" alt="What a turn costs, as multiples of a floor">
 </picture>
 """
 ORDER = (
@@ -53,7 +53,8 @@ def _bench(bench: dict[str, Any]) -> str:
     command = bench["bench"].replace("_", "-")
     lines = [
         f"\n## {bench['bench'].replace('_', ' ').capitalize()}\n\n",
-        f"`make bench-{command}`, {bench['at']}, {bench['cores']} cores, load {load} before and after.\n",
+        f"`make bench-{command}`, {bench['at']}, {bench['cores']} cores, "
+        f"load {load} before and after.\n",
     ]
     for section in bench["sections"]:
         title = section["title"] or "what is looked at"
@@ -100,7 +101,7 @@ def _picture(bars: list[tuple[str, float, bool]], colours: dict[str, str]) -> st
         drawn += [
             f'<text x="{label - 8}" y="{y + 15}" text-anchor="end" fill="{colours["text"]}">'
             f"{escape(name)}</text>",
-            f'<rect x="{label}" y="{y + 3}" width="{length:.0f}" height="16" rx="2" fill="{fill}"/>',
+            f'<rect x="{label}" y="{y + 3}" width="{length:.0f}" height="16" fill="{fill}"/>',
             f'<text x="{label + length + 6:.0f}" y="{y + 15}" fill="{colours["quiet"]}">'
             f"{ratio:.3g}</text>",
         ]

@@ -8,7 +8,7 @@ and most rare. Keys and indexes are made after the rows, as a restore does it.
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -16,6 +16,7 @@ import psycopg
 CONVERSATIONS_OF_EACH = 10
 MESSAGES_OF_EACH = 100  # in a conversation
 AT_A_TIME = 1000  # conversations
+TEXTS = 20_000
 FILLED = ["public.conversations", "public.turns", "public.messages", "search.documents"]
 
 TOOLS = """
@@ -42,7 +43,7 @@ $$;
 POOL = """
 create unlogged table bench.pool as
 select n as number, text.content, w.words
-from generate_series(0, 19999) as n
+from generate_series(0, %(texts)s - 1) as n
 cross join lateral (select bench.text_of(n) as content offset 0) as text
 cross join lateral search.read_words(text.content, null) as w
 """
@@ -105,7 +106,7 @@ select r.message_id, r.conversation_id, r.user_id,
            else '{"success": true, "duration": 20, "intent": "chat", "filesGenerated": 0}' end,
        r.seq, r.at, r.turn_id
 from bench.rows as r
-join bench.pool as p on p.number = abs(hashint8(r.n) %% 20000)
+join bench.pool as p on p.number = abs(hashint8(r.n) %% %(texts)s)
 """,
     "documents": """
 insert into search.documents
@@ -113,7 +114,7 @@ insert into search.documents
 select r.message_id, 0, r.user_id, r.conversation_id,
        case r.seq %% 2 when 1 then 'user' else 'assistant' end, r.at, p.words
 from bench.rows as r
-join bench.pool as p on p.number = abs(hashint8(r.n) %% 20000)
+join bench.pool as p on p.number = abs(hashint8(r.n) %% %(texts)s)
 """,
 }
 KEYS = """
@@ -131,6 +132,9 @@ where i.indrelid = any (%(tables)s::regclass[])
 """
 
 
+Say = Callable[..., None]
+
+
 def main() -> None:
     """Fill an empty database that has the schema."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -139,13 +143,17 @@ def main() -> None:
     options = parser.parse_args()
     with psycopg.connect(options.url, autocommit=True) as db:
         populate(db, options.messages, is_told=True)
+        db.execute("vacuum")
 
 
-def populate(db: psycopg.Connection, messages: int, *, is_told: bool = False) -> None:
+def populate(
+    db: psycopg.Connection, messages: int, *, texts: int = TEXTS, is_told: bool = False
+) -> None:
     """Write so many messages, a multiple of a thousand, of a tenth of a per mille as many users."""
     users = messages // (CONVERSATIONS_OF_EACH * MESSAGES_OF_EACH)
     sizes = {
         "messages": messages,
+        "texts": texts,
         "users": users,
         "chats": users * CONVERSATIONS_OF_EACH,
         "each": MESSAGES_OF_EACH,
@@ -160,13 +168,13 @@ def populate(db: psycopg.Connection, messages: int, *, is_told: bool = False) ->
         for name, statement in FILL.items():
             _timed(db, say, name, statement, sizes)
     db.execute("reset session_replication_role")
-    _timed(db, say, "vacuum", "vacuum analyze")
+    _timed(db, say, "analyze", "analyze")
     db.execute("drop schema bench cascade")
     db.execute("reset maintenance_work_mem; reset work_mem")
 
 
 @contextmanager
-def _keys_set_aside(db: psycopg.Connection, say: object) -> Iterator[None]:
+def _keys_set_aside(db: psycopg.Connection, say: Say) -> Iterator[None]:
     """Drop every key and index of what is filled, and make them again afterwards."""
     tables = {"tables": FILLED}
     keys = db.execute(KEYS.encode(), tables).fetchall()
@@ -183,7 +191,11 @@ def _keys_set_aside(db: psycopg.Connection, say: object) -> Iterator[None]:
 
 
 def _timed(
-    db: psycopg.Connection, say: object, name: str, statement: str, values: object = None
+    db: psycopg.Connection,
+    say: Say,
+    name: str,
+    statement: str,
+    values: dict[str, int] | None = None,
 ) -> None:
     started = time.perf_counter()
     db.execute(statement.encode(), values)

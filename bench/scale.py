@@ -1,12 +1,12 @@
-"""Many messages against few: python -m bench.scale [--messages 2000000] [--rounds 90] [--server URL].
+"""Many messages against few: python -m bench.scale [--messages 2000000] [--rounds 90] [--server U].
 
 Ten thousand messages of ten users, and as many more users as the other number makes, each with as
-much as theirs, on one server. What a user does must cost the same in both. Beside any user of the many
-stand ten of them alone: what those differ by is what isn't in memory, and no plan. Pages are those of
-Postgres, of 8 kB, that a call looks at, whatever else the machine does.
+much as theirs, on one server. What a user does must cost the same in both. Beside any user of the
+many stand ten of them alone: what those differ by is what isn't in memory, and no plan. Pages are
+those of Postgres, of 8 kB, that a call looks at, whatever else the machine does.
 
-Two million take about two minutes and 3 GB of disk, ten million ten minutes and 13 GB. A server with
-the databases `few` and `many`, made by bench.population, can be given instead.
+Two million take about two minutes and 3 GB of disk, ten million ten minutes and 13 GB. A server
+with the databases `few` and `many`, made by bench.population, can be given instead.
 """
 
 import argparse
@@ -33,7 +33,7 @@ TURNS = 100
 
 
 class Users:
-    """Some of a database's users with their conversations, and calls about one of them at a time."""
+    """Some of a database's users with their conversations, and calls about one of them each."""
 
     def __init__(self, db: psycopg.Connection, most: int) -> None:
         self.db = db
@@ -43,7 +43,7 @@ class Users:
             " where user_id in (select id from auth.users order by id limit %s) group by 1",
             (most,),
         )
-        self._chats = dict(rows.fetchall())
+        self._chats: dict[str, list[str]] = dict(rows.fetchall())
         self._ids = list(self._chats)
         self._words = [
             row[0].split()[0]
@@ -156,6 +156,7 @@ def filled_server(messages: int) -> Iterator[str]:
             database.migrate(server.url(name))
             with psycopg.connect(server.url(name), autocommit=True) as db:
                 populate(db, size)
+                db.execute("vacuum")
         yield server.url()
 
 

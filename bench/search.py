@@ -3,8 +3,9 @@
     python -m bench.search [--rounds 200]
     SEARCH_MESSAGES=1000000 python -m bench.search     # a thousand users
 
-"No policies" is the same call by a superuser, for whom row-level security is off: the difference is
-what it costs. The bare look-up is one plain statement, without reading the query, titles and snippets.
+"No policies" is the same call by a superuser, for whom row-level security is off: the difference
+is what it costs. The bare look-up is one plain statement, without reading the query, titles and
+snippets.
 """
 
 import os
@@ -40,6 +41,7 @@ def main() -> None:
         psycopg.connect(server.url(), autocommit=True) as as_user,
     ):
         populate(db, MESSAGES)
+        db.execute("vacuum")
         as_user.execute("set role authenticated")  # for good: a plan under policies is a role's own
         draw = drawer(db)
         sides = {

@@ -84,6 +84,7 @@ class HttpUser:
         """GET one of the functions."""
         self.functions.get(path, params=query).raise_for_status()
 
-    def empty_call(self) -> None:
+    def empty_calls(self, count: int = 1) -> None:
         """Call an SQL function that does nothing, over the Data API."""
-        self.http.post("/rest/v1/rpc/ping", headers=self.service, json={}).raise_for_status()
+        for _ in range(count):
+            self.http.post("/rest/v1/rpc/ping", headers=self.service, json={}).raise_for_status()

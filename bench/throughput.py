@@ -70,10 +70,8 @@ async def _rate(urls: list[str], users: list[User], turns: int) -> float:
 def in_sql(stack: Stack, turns: int) -> list[Figure]:
     """Let clients take turns, each in a process and a conversation of its own."""
     each = partial(_turns_per_second, stack.settings.db_url, turns // CLIENTS)
-    rates = []
     with ProcessPoolExecutor(CLIENTS) as pool:
-        for _ in range(RUNS + 1):
-            rates.append([sum(pool.map(each, range(CLIENTS)))])
+        rates = [[sum(pool.map(each, range(CLIENTS)))] for _ in range(RUNS + 1)]
     return [figure_of("eight clients", "turns/s", rates[1:])]
 
 

@@ -1,8 +1,8 @@
 """A turn against the least that could be done: python -m bench.turn [--rounds 300].
 
-In SQL: begin_turn and complete_turn against two inserts and a select of fifty, each its own commit.
-Over HTTP: one mega-mind turn with an instant engine, against the same and against two empty calls of
-the Data API; and the CPU time that the functions' process takes for one.
+In SQL: begin_turn and complete_turn against two inserts and a select of fifty, each its own
+commit. Over HTTP: one mega-mind turn with an instant engine, against the same and against two
+empty calls of the Data API; and the CPU time that the functions' process takes for one.
 """
 
 from functools import partial
@@ -11,13 +11,12 @@ import psutil
 import psycopg
 
 from bench.database import DEFAULT_HISTORY, Floor, conversation_of, take_turn
-from bench.frame import Report, figure_of, in_milliseconds, rounds_of, side_by_side
+from bench.frame import RUNS, Report, Work, figure_of, in_milliseconds, rounds_of, side_by_side
 from bench.stack import HttpUser, instant_stack
 from local.stack import Stack
 from tests.support.sql_calls import Caller
 
 SIZES = (10, 1_000, 10_000, 100_000)
-RUNS = 3
 
 
 def main() -> None:
@@ -58,8 +57,8 @@ def over_http(
     process = psutil.Process(stack.functions.process().pid)  # type: ignore[union-attr]
     grown = conversation_of(db, user.id, 1000)
     db.execute("vacuum analyze")
-    sides = {
-        "two empty calls of the Data API": lambda: (user.empty_call(), user.empty_call()),
+    sides: dict[str, Work] = {
+        "two empty calls of the Data API": partial(user.empty_calls, 2),
         "floor: two inserts, a select of 50": floor.turn,
         "turn over HTTP, a new conversation": user.take_turn,
         "turn over HTTP, 1000 messages": partial(user.take_turn, grown),
