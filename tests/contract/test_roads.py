@@ -105,12 +105,7 @@ async def test_a_number_keeps_all_its_digits(way: Way) -> None:
 )
 async def test_what_cannot_be_stored_is_refused(way: Way, changed: dict[str, Any]) -> None:
     """As a request that is wrong, by each road, before and in Postgres."""
-    arguments: dict[str, Any] = {
-        "user_id": way.user.id,
-        "title": "T",
-        "project_id": None,
-        "metadata": {},
-    }
+    arguments: dict[str, Any] = {"user_id": way.user.id, "title": "T", "metadata": {}}
     with pytest.raises(InvalidRequestError):
         await way.call("create_conversation", way.caller, **{**arguments, **changed})
 
@@ -118,6 +113,7 @@ async def test_what_cannot_be_stored_is_refused(way: Way, changed: dict[str, Any
 async def test_failures_have_one_meaning(way: Way) -> None:
     """A missing row, another's name, rights that one lacks, an account that is gone."""
     stranger = uuid4()
+    unlimited = {"turns_per_minute": None, "turns_per_day": None, "tokens_per_day": None}
     for error, calling in (
         (
             ConversationNotFoundError,
@@ -134,7 +130,7 @@ async def test_failures_have_one_meaning(way: Way) -> None:
         (ForbiddenError, way.call("list_expired_turns", way.caller)),
         (
             UnauthorizedError,
-            way.call("count_unstored_turn", None, user_id=str(stranger), turns_per_minute=5),
+            way.call("count_unstored_turn", None, user_id=str(stranger), **unlimited),
         ),
         (SchemaBehindError, way.call("no_such_function", None)),
     ):

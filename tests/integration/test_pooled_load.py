@@ -1,4 +1,4 @@
-"""Many users at once through a few of a pooler's connections, each for one transaction at a time."""
+"""Many users at once through a few of a pooler's connections, in transaction mode."""
 
 import asyncio
 import os
