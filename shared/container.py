@@ -6,10 +6,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .auth.authenticator import Authenticator
-from .auth.jwks import JwksCache
 from .config import ConfigurationError, Settings
-from .integrity.health import StoreHealth
 from .persistence import Persistence
 from .persistence.clients import Clients, create_pool
 from .persistence.rpc import Store
@@ -19,7 +16,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from .ai.protocol import Engine, Summariser
+    from .auth.authenticator import Authenticator
     from .imports.importer import Importer
+    from .integrity.health import StoreHealth
     from .turns.runner import TurnRunner
     from .turns.summaries import Summaries
 
@@ -41,8 +40,6 @@ class Container:
         self._engine = engine
         self._summariser = summariser
         self.http = create_pool(settings)
-        jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
-        self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
         self.shares = Shares(settings)
         self.persistence = Persistence(
             Store(
@@ -51,7 +48,22 @@ class Container:
                 places=self.shares.calls,
             )
         )
-        self.health = StoreHealth(self.persistence)
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """Who verifies tokens. Imported here, as what follows: not everybody needs all of it."""
+        from .auth.authenticator import Authenticator
+        from .auth.jwks import JwksCache
+
+        jwks_url = f"{self.settings.supabase_url}/auth/v1/.well-known/jwks.json"
+        return Authenticator(self.settings, JwksCache(self.http, jwks_url))
+
+    @cached_property
+    def health(self) -> StoreHealth:
+        """What is known of the store's health."""
+        from .integrity.health import StoreHealth
+
+        return StoreHealth(self.persistence)
 
     @cached_property
     def turns(self) -> TurnRunner:

@@ -26,6 +26,7 @@ ErrorType: TypeAlias = Literal[
     "empty_reply",
     "misconfigured",
     "cancelled",
+    "interrupted",
 ]
 FinishReason: TypeAlias = Literal["length", "unknown"]
 Classification: TypeAlias = Literal["model", "rules"]  # who says what a request is about
@@ -112,7 +113,7 @@ class Analysis(BaseModel):
 class EngineError(BaseModel):
     """Why a run failed: a stable word, and a sentence that is safe to show a user."""
 
-    type: ErrorType
+    type: str = Field(pattern="^[a-z][a-z0-9_]{0,63}$")
     message: str
 
 
@@ -136,7 +137,8 @@ class EngineResult(BaseModel):
     On success `message` is exactly the streamed text. On failure it is the text streamed so far,
     or the error's sentence where there was none. `finish_reason` is None for a whole reply; one
     that was cut by a limit of length says `length`, and one that ended with no reason `unknown`.
-    `reasoning` is what the AI thought before it answered, where the provider gives it.
+    `reasoning` is what the AI thought before it answered, where the provider gives it. `metadata`
+    goes into the reply's; of a key that is the turn's own, that one counts.
     """
 
     success: bool
@@ -147,6 +149,7 @@ class EngineResult(BaseModel):
     engine: str
     reasoning: str | None = None
     finish_reason: FinishReason | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

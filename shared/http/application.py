@@ -101,6 +101,7 @@ def create_app(
         arm(chosen.crash_point)
         container = Container(chosen)
         app.state.container = container
+        container.authenticator  # noqa: B018 - what it imports doesn't cost the first request
         app.state.prepare(container)
         log.info("started", engine=chosen.mega_mind_model or "offline")
         async with limits_in_force(container.persistence, chosen):
