@@ -24,7 +24,7 @@ class InstantEngine:
 def make_app() -> FastAPI:
     """Return the bundle, at its usual addresses."""
     settings = load_settings()
-    app = bundle.make_app(settings=settings)
+    app = bundle.create_app(settings=settings)
     start = app.router.lifespan_context
 
     @asynccontextmanager
