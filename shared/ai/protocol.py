@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, Field
 
 from ..encoding.files import GeneratedFile
+from ..encoding.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -35,6 +36,8 @@ class HistoryMessage(BaseModel, frozen=True):
 
     `is_summary` is true only for summaries that the platform wrote, `failure` set only for a reply
     that is not whole. `is_note` marks a row that is not stored: what the AI should know of others.
+    `parts` are as stored, none where the message is its content alone; a tool call in them may lack
+    its result (`shared.ai.history` closes it for a model). `native` is a framework's own form.
     """
 
     seq: int
@@ -43,6 +46,8 @@ class HistoryMessage(BaseModel, frozen=True):
     is_summary: bool = False
     failure: str | None = None
     is_note: bool = False
+    parts: list[Part] = Field(default_factory=list)
+    native: dict[str, Any] | None = None
 
 
 class Intent(StrEnum):
@@ -118,7 +123,8 @@ class EngineResult(BaseModel):
     On success `message` is exactly the streamed text. On failure it is the text streamed so far,
     or the error's sentence where there was none. `finish_reason` is None for a whole reply; one
     that was cut by a limit of length says `length`, and one that ended with no reason `unknown`.
-    `reasoning` is what the AI thought before it answered, where the provider gives it.
+    `reasoning` is what the AI thought before it answered, where the provider gives it. `native` is
+    the reply in a framework's own form, {framework, version, data}, stored beside it.
     """
 
     success: bool
@@ -129,6 +135,7 @@ class EngineResult(BaseModel):
     engine: str
     reasoning: str | None = None
     finish_reason: FinishReason | None = None
+    native: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +153,31 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of what the AI thinks: a reasoning part, a new one after any other part."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartReady:
+    """A part of the reply, in the shape of the AI SDK's UI message parts.
+
+    One of the same tool call (`toolCallId`), or of the same type and `id`, takes the place of the
+    former. Text that comes after a part is a text part of its own.
+    """
+
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The last event, exactly once."""
 
     result: EngineResult
 
 
-EngineEvent: TypeAlias = AnalysisReady | TextDelta | Finished
+EngineEvent: TypeAlias = AnalysisReady | TextDelta | ReasoningDelta | PartReady | Finished
 
 
 class SummaryText(BaseModel):
