@@ -5,7 +5,7 @@ Only data and the protocol live here; nothing heavy is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -15,7 +15,8 @@ from ..encoding.files import GeneratedFile
 from ..encoding.parts import Part
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from uuid import UUID
 
 ErrorType: TypeAlias = Literal[
     "timeout",
@@ -28,6 +29,7 @@ ErrorType: TypeAlias = Literal[
     "cancelled",
 ]
 FinishReason: TypeAlias = Literal["length", "unknown"]
+Classification: TypeAlias = Literal["model", "rules"]  # who says what a request is about
 Strategy: TypeAlias = Literal["direct_answer", "generate_code", "step_by_step", "clarify"]
 
 
@@ -48,6 +50,24 @@ class HistoryMessage(BaseModel, frozen=True):
     is_note: bool = False
     parts: list[Part] = Field(default_factory=list)
     native: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """What an engine is asked: the request's text, what was said before it, and by whom and where.
+
+    The ids are None where nothing is stored of the run; `metadata` is the caller's own. `parts` are
+    those of the request where it is more than its text, which is one of them then.
+    """
+
+    text: str
+    history: Sequence[HistoryMessage] = ()
+    user_id: UUID | None = None
+    conversation_id: UUID | None = None
+    project_id: UUID | None = None
+    turn_id: UUID | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    parts: Sequence[Part] = ()
 
 
 class Intent(StrEnum):
@@ -194,7 +214,7 @@ class Engine(Protocol):
     def name(self) -> str:
         """Return the word that replies carry in their metadata, e.g. `offline`."""
 
-    def run(self, *, request: str, history: Sequence[HistoryMessage]) -> AsyncIterator[EngineEvent]:
+    def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield text and at most one analysis, then exactly one `Finished`."""
 
 
