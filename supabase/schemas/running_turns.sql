@@ -106,7 +106,7 @@ begin
 
     return private.describe_turn(
         user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    ) || jsonb_build_object(
+    )::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
     );
@@ -157,7 +157,7 @@ grant execute on function public.watch_turn to service_role;
 comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters), or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
