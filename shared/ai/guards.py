@@ -16,10 +16,10 @@ from .results import engine_error, failed_result
 from .streams import closing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator
 
     from ..encoding.files import GeneratedFile
-    from .protocol import Engine, EngineEvent, HistoryMessage
+    from .protocol import Engine, EngineEvent, EngineRequest
 
 _log = structlog.get_logger(__name__)
 
@@ -52,14 +52,12 @@ class _Guarded:
         """Return the inner engine's name."""
         return self._inner.name
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on, and always end with a result."""
         text: list[str] = []
         has_analysis = has_finished = False
         try:
-            async with closing(self._inner.run(request=request, history=history)) as events:
+            async with closing(self._inner.run(asked)) as events:
                 async for event in events:
                     if isinstance(event, Finished):
                         has_finished = True
@@ -98,13 +96,11 @@ class _ReplyLimited:
         """Return the inner engine's name."""
         return self._inner.name
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on, up to the limit."""
         text: list[str] = []
         room, bytes_left = self._max, MAX_TEXT_BYTES
-        async with closing(self._inner.run(request=request, history=history)) as events:
+        async with closing(self._inner.run(asked)) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     yield Finished(self._fitted(event.result))

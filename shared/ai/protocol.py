@@ -5,16 +5,17 @@ Only data and the protocol live here; nothing heavy is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, Field
 
 from ..encoding.files import GeneratedFile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from uuid import UUID
 
 ErrorType: TypeAlias = Literal[
     "timeout",
@@ -27,6 +28,7 @@ ErrorType: TypeAlias = Literal[
     "cancelled",
 ]
 FinishReason: TypeAlias = Literal["length", "unknown"]
+Classification: TypeAlias = Literal["model", "rules"]  # who says what a request is about
 Strategy: TypeAlias = Literal["direct_answer", "generate_code", "step_by_step", "clarify"]
 
 
@@ -43,6 +45,22 @@ class HistoryMessage(BaseModel, frozen=True):
     is_summary: bool = False
     failure: str | None = None
     is_note: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """What an engine is asked: the request's text, what was said before it, and by whom and where.
+
+    The ids are None where nothing is stored of the run; `metadata` is the caller's own.
+    """
+
+    text: str
+    history: Sequence[HistoryMessage] = ()
+    user_id: UUID | None = None
+    conversation_id: UUID | None = None
+    project_id: UUID | None = None
+    turn_id: UUID | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Intent(StrEnum):
@@ -169,7 +187,7 @@ class Engine(Protocol):
     def name(self) -> str:
         """Return the word that replies carry in their metadata, e.g. `offline`."""
 
-    def run(self, *, request: str, history: Sequence[HistoryMessage]) -> AsyncIterator[EngineEvent]:
+    def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield text and at most one analysis, then exactly one `Finished`."""
 
 

@@ -11,19 +11,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ..ai.protocol import Engine
     from ..auth.caller import Caller
     from ..models.turns import MegaMindRequest
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """What begins a turn. `arrived_at` is when it came in, by the monotonic clock."""
+    """What begins a turn. `arrived_at` is when it came in, by the monotonic clock.
+
+    `engine` answers this one in the place of the process's own.
+    """
 
     user_id: UUID
     idempotency_key: str
     body: MegaMindRequest
     caller: Caller
     arrived_at: float = field(default_factory=time.monotonic)
+    engine: Engine | None = None
 
     def fingerprint(self) -> str:
         """Return the hash by which two requests under one key are distinguished."""
