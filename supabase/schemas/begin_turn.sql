@@ -24,6 +24,8 @@ create function public.begin_turn(
     conversation_id uuid default null,
     project_id uuid default null,
     metadata jsonb default '{}',
+    parts jsonb default '[]',
+    native jsonb default null,
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
@@ -115,8 +117,8 @@ begin
     end if;
 
     v_stored := private.add_message(
-        user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, 'accepted',
-        null
+        user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, parts, native,
+        'accepted', null
     );
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens, v_stored.seq
@@ -193,6 +195,7 @@ begin
             update public.turns as t
             set attempt = t.attempt + 1,
                 draft = '',
+                draft_parts = '[]',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 

@@ -12,6 +12,8 @@ create function private.add_message(
     content text,
     generated_code text,
     metadata jsonb,
+    parts jsonb,
+    native jsonb,
     status text,
     failure text,
     out seq bigint,
@@ -37,12 +39,13 @@ begin
 
     perform set_config('message_persistence.placed_by', 'turn', true);
     insert into public.messages
-        (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id, seq,
-         created_at)
+        (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
+         turn_id, seq, created_at)
     values
         (add_message.message_id, conversation.id, add_message.user_id, add_message.role,
          add_message.content, add_message.generated_code, add_message.metadata,
-         add_message.turn_id, conversation.last_seq, conversation.updated_at)
+         add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
+         conversation.updated_at)
     returning * into v_message;
     perform set_config('message_persistence.placed_by', '', true);
 
@@ -54,7 +57,11 @@ begin
         v_bytes_per_day := (select l.bytes_per_day from private.limits as l);
         if v_bytes_per_day is not null then
             perform private.count_bytes(
-                user_id, octet_length(content) + octet_length(metadata::text), v_bytes_per_day
+                user_id,
+                octet_length(content) + octet_length(metadata::text)
+                    + case parts when '[]' then 0 else octet_length(parts::text) end
+                    + coalesce(octet_length(native::text), 0),
+                v_bytes_per_day
             );
         end if;
     end if;
@@ -86,6 +93,8 @@ create function private.settle_turn(
     metadata jsonb default '{}',
     error jsonb default null,
     tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null,
     out turn public.turns,
     out reply jsonb
 )
@@ -99,6 +108,7 @@ begin
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        draft_parts = '[]',
         tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
@@ -112,6 +122,7 @@ begin
 
     v_stored := private.add_message(
         user_id, conversation, turn_id, message_id, 'assistant', content, generated_code, metadata,
+        parts, native,
         case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
         error ->> 'message'
     );
@@ -134,7 +145,9 @@ create function public.complete_turn(
     generated_code text default null,
     metadata jsonb default '{}',
     error jsonb default null,
-    tokens bigint default null
+    tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null
 )
 returns json
 language plpgsql volatile security invoker set search_path = ''
@@ -163,7 +176,7 @@ begin
 
     v_settled := private.settle_turn(
         user_id, v_conversation, turn_id, attempt, status, message_id, content, generated_code,
-        metadata, error, tokens
+        metadata, error, tokens, parts, native
     );
 
     if v_settled.reply is not null then
@@ -245,7 +258,8 @@ begin
             'timestamp', clock_timestamp(),
             'error', v_error
         ),
-        error => v_error
+        error => v_error,
+        parts => private.parts_of_draft(v_turn.draft, v_turn.draft_parts)
     );
 end;
 $$;

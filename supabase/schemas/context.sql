@@ -120,7 +120,8 @@ begin
                case
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure
+               end as failure,
+               m.parts, m.native
         from public.messages as m
         where m.user_id = read_history.user_id
           and m.conversation_id = read_history.conversation_id
@@ -214,7 +215,7 @@ as $$
 begin
     return json_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(turn) - 'request_hash' - 'draft',
+        'turn', to_jsonb(turn) - 'request_hash' - 'draft' - 'draft_parts',
         'conversation', conversation,
         'user_message', user_message,
         'reply', reply,

@@ -18,7 +18,7 @@ SEARCH = (
     "uuid,text,uuid,uuid,text,timestamp with time zone,timestamp with time zone,boolean,integer,"
     "jsonb"
 )
-ADDED = "uuid,private.conversations,uuid,uuid,text,text,text,jsonb,text,text"
+ADDED = "uuid,private.conversations,uuid,uuid,text,text,text,jsonb,jsonb,jsonb,text,text"
 
 # What is allowed all the same, by lint. Everything else that a lint finds is a failure.
 ALLOWED = {
@@ -36,6 +36,7 @@ ALLOWED = {
     },
     # They run as the caller, or answer nothing but what is the caller's own.
     "helper granted to signed-in users": {
+        "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         # of what it is given, and of what the caller can see
@@ -43,6 +44,7 @@ ALLOWED = {
         "private.describe_turn(uuid,uuid,text,integer)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
+        "private.parts_of_draft(text,jsonb)",  # likewise
         "private.read_history(uuid,uuid,integer,bigint)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
