@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .config import ConfigurationError, Settings
 from .persistence import Persistence
-from .persistence.clients import Clients, create_pool
+from .persistence.http_pool import create_pool
+from .persistence.roads import create_road
 from .persistence.rpc import Store
 from .shares import Shares
 
@@ -28,6 +29,8 @@ class Container:
     """Everything an endpoint may ask for, wired from the settings.
 
     `engine`, or an agent, and `summariser` take the places of those that the settings name.
+
+    Raises ConfigurationError where the settings' road to the store can't be taken.
     """
 
     def __init__(
@@ -42,12 +45,9 @@ class Container:
         self._summariser = summariser
         self.http = create_pool(settings)
         self.shares = Shares(settings)
+        self._road = create_road(settings, self.http)
         self.persistence = Persistence(
-            Store(
-                Clients(settings, self.http),
-                timeout=settings.store_timeout,
-                places=self.shares.calls,
-            )
+            Store(self._road, timeout=settings.store_timeout, places=self.shares.calls)
         )
 
     @cached_property
@@ -121,6 +121,7 @@ class Container:
             deadline = time.monotonic() + self.settings.drain_seconds
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
+        await self._road.aclose()
         await self.http.aclose()
 
 
