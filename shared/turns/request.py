@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """What begins a turn. `arrived_at` is when it came in, by the monotonic clock."""
+    """What begins a turn. `arrived_at` is when it came in, by the monotonic clock.
+
+    With `opens_conversation` the conversation that it names is begun where there is none.
+    """
 
     user_id: UUID
     idempotency_key: str
     body: MegaMindRequest
     caller: Caller
     arrived_at: float = field(default_factory=time.monotonic)
+    opens_conversation: bool = False
 
     def fingerprint(self) -> str:
         """Return the hash by which two requests under one key are distinguished."""
