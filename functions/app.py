@@ -15,6 +15,7 @@ from shared.http.application import create_app
 # needs to be reached is written from this table: `make forwarders`.
 ENDPOINTS = (
     "mega-mind",
+    "ui-messages",
     "cancel-turn",
     "load-conversation",
     "conversations",
@@ -40,7 +41,7 @@ def make_app(*names: str, settings: Settings | None = None) -> FastAPI:
     """
     served = dict.fromkeys((*names, "health")) if names else ENDPOINTS
     routers = [import_module(f"functions.{name.replace('-', '_')}").router for name in served]
-    needs_ai = "mega-mind" in served
+    needs_ai = not {"mega-mind", "ui-messages"}.isdisjoint(served)
     return create_app(
         *routers,
         settings=settings,

@@ -312,7 +312,8 @@ class InMemoryStore:
     ) -> ConversationRow:
         """Make a conversation."""
         row = ConversationRow(
-            id=conversation_id or uuid4(), user_id=user_id, project_id=project_id, title="New Chat", metadata={},
+            id=conversation_id or uuid4(), user_id=user_id, project_id=project_id,
+            title="New Chat", metadata={},
             last_seq=0, created_at=moment(now()), updated_at=moment(now()), archived_at=None,
         )  # fmt: skip
         self._conversations[row.id] = row
