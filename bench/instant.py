@@ -1,12 +1,12 @@
 """The bundle with an engine that answers at once, so that only our own work is measured."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from functions import app as bundle
-from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage
+from shared.ai import EngineEvent, EngineRequest, EngineResult, Finished
 from shared.config import load_settings
 from shared.container import Container
 
@@ -16,9 +16,7 @@ class InstantEngine:
 
     name = "instant"
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield the result."""
         yield Finished(EngineResult(success=True, message="Done.", engine=self.name))
 

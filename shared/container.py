@@ -119,6 +119,8 @@ def _configured_engine(settings: Settings) -> Engine:
             model=settings.mega_mind_model,
             base_url=settings.mega_mind_base_url,
             api_key=settings.mega_mind_api_key,
+            system_prompt=settings.mega_mind_system_prompt,
+            classification=settings.mega_mind_classification,
             offline_delay=settings.offline_delay,
             time_limit=settings.engine_timeout,
             max_reply_chars=settings.max_reply_chars,

@@ -12,14 +12,18 @@ from .offline.summariser import OfflineSummariser
 from .protocol import (
     Analysis,
     AnalysisReady,
+    Classification,
     Complexity,
     Engine,
     EngineError,
     EngineEvent,
+    EngineRequest,
     EngineResult,
     Finished,
     HistoryMessage,
     Intent,
+    PartReady,
+    ReasoningDelta,
     Summariser,
     TextDelta,
     Usage,
@@ -35,10 +39,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Analysis",
     "AnalysisReady",
+    "Classification",
     "Complexity",
     "Engine",
     "EngineError",
     "EngineEvent",
+    "EngineRequest",
     "EngineResult",
     "Finished",
     "GeneratedFile",
@@ -46,6 +52,8 @@ __all__ = [
     "Intent",
     "OfflineEngine",
     "OfflineSummariser",
+    "PartReady",
+    "ReasoningDelta",
     "Summariser",
     "TextDelta",
     "Usage",
@@ -55,6 +63,7 @@ __all__ = [
     "guarded",
     "with_reply_limit",
     "with_time_limit",
+    "within_limits",
 ]
 
 DEFAULT_TIME_LIMIT: Final = 120.0
@@ -66,6 +75,8 @@ def create_engine(
     model: str | None = None,
     base_url: str | None = None,
     api_key: SecretStr | None = None,
+    system_prompt: str | None = None,
+    classification: Classification = "model",
     offline_delay: float = 0.0,
     time_limit: float = DEFAULT_TIME_LIMIT,
     max_reply_chars: int = DEFAULT_MAX_REPLY_CHARS,
@@ -73,12 +84,26 @@ def create_engine(
     """Return the engine for these settings, with every promise of the protocol kept.
 
     No model means the offline engine, with a pause of `offline_delay` seconds before each word.
-    `time_limit` is in seconds, for the whole run. Raise
-    ValueError, in one line, where the model can't be used.
+    `system_prompt` is what the model is told it is, in the place of our own words; `classification`
+    says whether it is asked what a request is about. `time_limit` is in seconds, for the whole run.
+    Raise ValueError, in one line, where the model can't be used.
     """
-    engine: Engine = (
-        _model_engine(model, base_url, api_key) if model else OfflineEngine(delay=offline_delay)
-    )
+    engine: Engine = OfflineEngine(delay=offline_delay)
+    if model:
+        with _extra_for(model):
+            from .model.create import create_model
+            from .model.engine import ModelEngine
+        engine = ModelEngine(
+            create_model(model, base_url=base_url, api_key=api_key),
+            name=model,
+            system_prompt=system_prompt,
+            classification=classification,
+        )
+    return within_limits(engine, time_limit=time_limit, max_reply_chars=max_reply_chars)
+
+
+def within_limits(engine: Engine, *, time_limit: float, max_reply_chars: int) -> Engine:
+    """Return any engine with every promise of the protocol kept."""
     return guarded(with_time_limit(with_reply_limit(engine, max_reply_chars), time_limit))
 
 
@@ -92,13 +117,6 @@ def create_summariser(
         from .model.create import create_model
         from .model.summariser import ModelSummariser
     return ModelSummariser(create_model(model, base_url=base_url, api_key=api_key), name=model)
-
-
-def _model_engine(model: str, base_url: str | None, api_key: SecretStr | None) -> Engine:
-    with _extra_for(model):
-        from .model.create import create_model
-        from .model.engine import ModelEngine
-    return ModelEngine(create_model(model, base_url=base_url, api_key=api_key), name=model)
 
 
 @contextmanager

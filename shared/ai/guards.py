@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ..encoding.files import parse_files
+from ..encoding.parts import problem_of
 from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size, text_size
-from .protocol import AnalysisReady, EngineResult, Finished, TextDelta
+from .protocol import (
+    AnalysisReady,
+    EngineResult,
+    Finished,
+    PartReady,
+    ReasoningDelta,
+    TextDelta,
+)
 from .results import engine_error, failed_result
 from .streams import closing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator
 
     from ..encoding.files import GeneratedFile
-    from .protocol import Engine, EngineEvent, HistoryMessage
+    from ..encoding.parts import Part
+    from .protocol import Engine, EngineEvent, EngineRequest
 
 _log = structlog.get_logger(__name__)
 
@@ -52,14 +61,12 @@ class _Guarded:
         """Return the inner engine's name."""
         return self._inner.name
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on, and always end with a result."""
         text: list[str] = []
         has_analysis = has_finished = False
         try:
-            async with closing(self._inner.run(request=request, history=history)) as events:
+            async with closing(self._inner.run(asked)) as events:
                 async for event in events:
                     if isinstance(event, Finished):
                         has_finished = True
@@ -98,13 +105,11 @@ class _ReplyLimited:
         """Return the inner engine's name."""
         return self._inner.name
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on, up to the limit."""
         text: list[str] = []
         room, bytes_left = self._max, MAX_TEXT_BYTES
-        async with closing(self._inner.run(request=request, history=history)) as events:
+        async with closing(self._inner.run(asked)) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     yield Finished(self._fitted(event.result))
@@ -143,8 +148,20 @@ class _ReplyLimited:
 
 
 def _is_welcome(event: EngineEvent, *, has_analysis: bool) -> bool:
-    """Say no to empty text, and to a second analysis."""
-    return bool(event.text) if isinstance(event, TextDelta) else not has_analysis
+    """Say no to empty text, to a second analysis, and to a part that no row can hold."""
+    match event:
+        case TextDelta() | ReasoningDelta():
+            return bool(event.text)
+        case PartReady():
+            return _is_sound(event.part)
+    return not has_analysis
+
+
+def _is_sound(part: Part) -> bool:
+    problem = problem_of(part)
+    if problem is not None:
+        _log.warning("part_refused", problem=problem)
+    return problem is None
 
 
 def _settled(result: EngineResult, text: str) -> EngineResult:

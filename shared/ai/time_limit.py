@@ -10,9 +10,9 @@ from .results import engine_error, failed_result
 from .streams import closing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
-    from .protocol import Engine, EngineEvent, EngineResult, HistoryMessage
+    from .protocol import Engine, EngineEvent, EngineRequest, EngineResult
 
 CLOSE_SECONDS: Final = 2.0
 
@@ -44,13 +44,11 @@ class _TimeLimited:
         """Return the inner engine's name."""
         return self._inner.name
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on until time is up."""
         deadline = asyncio.get_running_loop().time() + self._seconds
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
-        events = self._inner.run(request=request, history=history)
+        events = self._inner.run(asked)
         reader = asyncio.create_task(_read(events, queue, deadline=deadline))
         reader.add_done_callback(lambda _: queue.put_nowait(None))
         text: list[str] = []

@@ -84,6 +84,16 @@ class Settings(BaseSettings):
         default=None, description="An OpenAI-compatible server, such as Ollama."
     )
     mega_mind_api_key: SecretStr | None = Field(default=None, description="The provider's key.")
+    mega_mind_system_prompt: str | None = Field(
+        default=None,
+        description="What the model is told before the conversation; unset: that it is a software"
+        " engineer on a development platform, who puts files into fenced blocks with a path.",
+    )
+    mega_mind_classification: Literal["model", "rules"] = Field(
+        default="model",
+        description="Who says what a request is about: the model, in one short call beside the"
+        " reply, or fixed rules without a call.",
+    )
     model_prices: Prices = Field(
         default_factory=dict, description="Prices of a million tokens, by the engine's name."
     )

@@ -141,6 +141,7 @@ class TurnStarter:
             persisted_after=time.monotonic() - request.arrived_at if is_new else None,
             # One that had lost the turn before this attempt was known here may have the reply.
             reply=older.reply if older is not None else None,
+            engine=request.engine,
         )
         if older is not None and older.reply is not None:
             running.earlier_tokens = older.earlier_tokens

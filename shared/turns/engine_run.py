@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..ai.protocol import AnalysisReady, Finished, TextDelta
+from ..ai.protocol import AnalysisReady, EngineRequest, Finished, TextDelta
 from ..ai.results import engine_error, failed_result
 from ..ai.streams import closing
 from ..ai.tokens import estimate_tokens
@@ -13,20 +13,37 @@ from .reply import compose_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from ..ai.protocol import Analysis, Engine, EngineResult
-    from ..models.turns import MegaMindRequest
+    from ..models.turns import MegaMindRequest, TurnRecord
     from .context import Context
     from .reply import Reply
 
 
 class EngineRun:
-    """Asks an engine once, about a request in its context."""
+    """Asks an engine once: a request in its context, of this user and turn where there is one."""
 
-    def __init__(self, engine: Engine, request: MegaMindRequest, context: Context) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        request: MegaMindRequest,
+        context: Context,
+        *,
+        user_id: UUID | None = None,
+        record: TurnRecord | None = None,
+    ) -> None:
         self._engine = engine
-        self._request = request
         self._context = context
+        self._asked = EngineRequest(
+            request.request,
+            context.history,
+            user_id=user_id,
+            conversation_id=record.conversation.id if record else request.conversation_id,
+            project_id=record.conversation.project_id if record else request.project_id,
+            turn_id=record.turn.id if record else None,
+            metadata=request.metadata,
+        )
         self._analysis: Analysis | None = None
         self._written: list[str] = []  # as the engine wrote it: a reply is escaped as a whole
         self._started = time.monotonic()
@@ -34,8 +51,7 @@ class EngineRun:
 
     async def result(self, on_text: Callable[[str], None] = lambda _: None) -> EngineResult:
         """Read the engine's events to the last one; return its result."""
-        run = self._engine.run(request=self._request.request, history=self._context.history)
-        async with closing(run) as events:
+        async with closing(self._engine.run(self._asked)) as events:
             async for event in events:
                 match event:
                     case AnalysisReady():
@@ -58,7 +74,7 @@ class EngineRun:
             result,
             analysis=self._analysis,
             duration=time.monotonic() - self._started,
-            own_metadata=self._request.metadata,
+            own_metadata=dict(self._asked.metadata),
             persisted_after=persisted_after,
             context=self._context.as_metadata(),
             tokens=self._tokens(result),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ..ai.protocol import Engine
     from ..auth.caller import Caller
     from ..models.turns import MegaMindRequest
 
@@ -20,6 +21,7 @@ class TurnRequest:
     """What begins a turn. `arrived_at` is when it came in, by the monotonic clock.
 
     With `opens_conversation` the conversation that it names is begun where there is none.
+    `engine` answers this one in the place of the process's own.
     """
 
     user_id: UUID
@@ -28,6 +30,7 @@ class TurnRequest:
     caller: Caller
     arrived_at: float = field(default_factory=time.monotonic)
     opens_conversation: bool = False
+    engine: Engine | None = None
 
     def fingerprint(self) -> str:
         """Return the hash by which two requests under one key are distinguished."""

@@ -12,6 +12,7 @@ from ..ai.tokens import BYTES_PER_TOKEN
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ..ai.protocol import Engine
     from ..models.turns import MegaMindRequest, TurnRecord
     from .reply import Reply
 
@@ -45,7 +46,8 @@ class RunningTurn:
     """The state of one turn, and the account of how it came about.
 
     Offsets and lengths count characters (code points). `persisted_after` is how many seconds the
-    request waited for its message to be stored; None where an earlier one's was.
+    request waited for its message to be stored; None where an earlier one's was. `engine` answers
+    this one turn in the place of the process's own.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class RunningTurn:
         *,
         persisted_after: float | None = None,
         reply: Reply | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.record = record  # as the attempt that runs was begun
         self.request = request
         self.persisted_after = persisted_after
+        self.engine = engine
         self.began_at = time.monotonic()
         self.is_streamed = False  # whoever asked for it reads it as a stream
         self.length = 0

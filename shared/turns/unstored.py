@@ -47,7 +47,7 @@ class UnstoredRuns:
         async with self._registry.admit(user_id):
             context = await self._context(request.conversation_id, user_id, caller)
             counted = await self._count(user_id)
-            run = EngineRun(self._engine, request, context)
+            run = EngineRun(self._engine, request, context, user_id=user_id)
             tokens = run.given_tokens
             try:
                 reply = run.reply(await run.result())

@@ -83,9 +83,12 @@ class TurnWorker:
     async def _ask_engine(self, running: RunningTurn) -> Reply:
         """Return the engine's reply, or what there is of it where the owner has stopped it."""
         context = given_context(running.record.history, running.record.context)
-        with telemetry.span("engine", engine=self._engine.name):
+        engine = running.engine or self._engine
+        with telemetry.span("engine", engine=engine.name):
             running.show("thinking")
-            run = EngineRun(self._engine, running.request, context)
+            run = EngineRun(
+                engine, running.request, context, user_id=running.user_id, record=running.record
+            )
             running.given_tokens = run.given_tokens
             result = await _result_or_stop(run, running)
             crash_point("after_model")

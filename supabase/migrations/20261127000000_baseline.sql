@@ -240,6 +240,96 @@ create trigger conversations_bound_archived_at
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
     execute function private.bound_archived_at();
 
+-- The parts of a message, in the shapes of the AI SDK's UI messages: text, reasoning, tool calls, files,
+-- sources, data. A message without parts is its content alone. Of a draft, where most is text and grows
+-- at its end, a text part has no text of its own: it is the draft's from the part's offset on, up to
+-- that of the next.
+
+create function private.are_parts(parts jsonb)
+returns boolean
+language sql immutable security invoker set search_path = ''
+as $$
+    -- Strict, so that an array in the place of a part isn't looked into; silent, so that what a part
+    -- lacks is no error, but one part fewer.
+    select jsonb_typeof(parts) = 'array'
+        and not jsonb_path_exists(parts, 'strict $.**{128}')
+        and jsonb_array_length(case jsonb_typeof(parts) when 'array' then parts else '[]' end)
+            = jsonb_array_length(jsonb_path_query_array(
+                parts,
+                'strict $[*] ? (
+                    (@.type == "text" || @.type == "reasoning") && @.text.type() == "string"
+                    || (@.type == "file" || @.type == "reasoning-file")
+                        && @.mediaType.type() == "string" && @.url.type() == "string"
+                    || @.type == "source-url"
+                        && @.sourceId.type() == "string" && @.url.type() == "string"
+                    || @.type == "source-document"
+                        && @.sourceId.type() == "string" && @.title.type() == "string"
+                    || @.type == "step-start"
+                    || @.type == "custom" && @.kind.type() == "string"
+                    || @.type == "steering-message" && @.parts.type() == "array"
+                    || @.type starts with "data-" && exists (@.data)
+                    || (@.type starts with "tool-" || @.type == "dynamic-tool")
+                        && @.toolCallId.type() == "string"
+                        && @.state like_regex "^(input-(streaming|available)|approval-(requested|responded)|output-(available|error|denied))$"
+                )',
+                '{}',
+                true
+            ));
+$$;
+
+revoke all on function private.are_parts from public, anon, authenticated, service_role;
+grant execute on function private.are_parts to authenticated, service_role;
+comment on function private.are_parts is 'Whether a value is an array of parts of known types, with what each of them can''t do without, nested less deep than 128.';
+
+-- Whichever heartbeat comes last, the newest version of each part stays.
+create function private.merge_draft_parts(stored jsonb, changed jsonb)
+returns jsonb
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(jsonb_agg(newest.entry order by newest.place), '[]')
+    from (
+        select distinct on (place) place, e.entry
+        from jsonb_array_elements(stored || changed) as e (entry)
+        cross join lateral (select (e.entry ->> 'index')::integer) as i (place)
+        order by place, (e.entry ->> 'version')::integer desc
+    ) as newest;
+$$;
+
+revoke all on function private.merge_draft_parts from public, anon, authenticated, service_role;
+grant execute on function private.merge_draft_parts to service_role;
+comment on function private.merge_draft_parts is 'The parts of a draft, [{index, offset, version, part}], with those that have changed.';
+
+create function private.parts_of_draft(draft text, draft_parts jsonb)
+returns jsonb
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(
+        jsonb_agg(
+            case p.part ->> 'type'
+                when 'text' then p.part || jsonb_build_object(
+                    'text', substr(draft, p.starts_at + 1, coalesce(p.next_at, p.ends_at) - p.starts_at)
+                )
+                else p.part
+            end
+            order by p.place
+        ),
+        '[]'
+    )
+    from (
+        select e.entry -> 'part' as part, i.*,
+               greatest(char_length(draft), i.starts_at) as ends_at,
+               lead(i.starts_at) over (order by i.place) as next_at
+        from jsonb_array_elements(draft_parts) as e (entry)
+        cross join lateral (
+            select (e.entry ->> 'index')::integer, (e.entry ->> 'offset')::integer
+        ) as i (place, starts_at)
+    ) as p;
+$$;
+
+revoke all on function private.parts_of_draft from public, anon, authenticated, service_role;
+grant execute on function private.parts_of_draft to authenticated, service_role;
+comment on function private.parts_of_draft is 'The parts of a draft as those of a message: each text part with its text.';
+
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
@@ -252,6 +342,7 @@ create table public.turns (
     attempt integer not null default 1,
     lease_expires_at timestamptz not null,
     draft text not null default '',
+    draft_parts jsonb not null default '[]',
     cancel_requested_at timestamptz,
     error jsonb,
     started_at timestamptz not null default now(),
@@ -273,7 +364,8 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1),
     constraint turns_request_hash_length check (char_length(request_hash) <= 255),
     constraint turns_draft_size check (
-        octet_length(draft) <= 333333 or octet_length(to_json(draft)::text) <= 2000002
+        draft_parts = '[]' and octet_length(draft) <= 333333
+        or octet_length(to_json(draft)::text) + octet_length(draft_parts::text) <= 2000004
     ),
     constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
@@ -309,6 +401,7 @@ comment on table public.turns is 'One accepted request and how it ended: running
 comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
+comment on column public.turns.draft_parts is 'The parts of the draft, [{index, offset, version, part}], where it is more than text: a text part''s text is the draft''s from its offset (in characters) up to that of the next part.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
 comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
@@ -326,6 +419,8 @@ create table public.messages (
     created_at timestamptz not null,
     seq bigint not null,
     turn_id uuid,
+    parts jsonb not null default '[]',
+    native jsonb,
 
     constraint messages_pkey primary key (id),
     constraint messages_user_id_id_key unique (user_id, id),
@@ -348,7 +443,28 @@ create table public.messages (
         octet_length(generated_code) <= 333333
         or octet_length(to_json(generated_code)::text) <= 2000002
     ),
-    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
+    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000),
+    constraint messages_parts_known check (parts = '[]' or private.are_parts(parts)),
+    constraint messages_parts_size check (octet_length(parts::text) <= 2000000),
+    constraint messages_native_object check (
+        native is null
+        or coalesce(
+            jsonb_typeof(native -> 'framework') = 'string'
+            and jsonb_typeof(native -> 'version') = 'string'
+            and native ? 'data',
+            false
+        )
+    ),
+    constraint messages_native_size check (octet_length(native::text) <= 2000000),
+    -- Each has its own limit, and together they have another: a page has room for any one row.
+    constraint messages_row_size check (
+        parts = '[]' and native is null
+        or octet_length(to_json(content)::text)
+            + coalesce(octet_length(to_json(generated_code)::text), 0)
+            + octet_length(metadata::text)
+            + octet_length(parts::text)
+            + coalesce(octet_length(native::text), 0) <= 5000000
+    )
 );
 
 create index idx_messages_conversation_id
@@ -386,7 +502,9 @@ create policy insert_own_user_row on public.messages
     );
 
 -- Withheld from clients: id, seq, created_at, is_summary, turn_id and generated_code are not
--- theirs to write; role and user_id can be named, but the policy leaves them one value each.
+-- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
+-- parts and native: that a message's parts say what its content says, and hold nothing that only an
+-- AI may have done, is checked by mega-mind and import-conversation.
 -- Nobody updates a message, and nobody deletes one by itself: it goes with its conversation.
 revoke all on table public.messages from public, anon, authenticated, service_role;
 grant select on table public.messages to authenticated;
@@ -397,6 +515,8 @@ comment on table public.messages is 'What was said, in order. Clients may read t
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
 comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
+comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
 create trigger messages_metadata_depth
@@ -454,7 +574,9 @@ begin
     if v_bytes_per_day is not null and new.role = 'user' then
         perform private.count_bytes(
             new.user_id,
-            octet_length(new.content) + octet_length(new.metadata::text),
+            octet_length(new.content) + octet_length(new.metadata::text)
+                + case new.parts when '[]' then 0 else octet_length(new.parts::text) end
+                + coalesce(octet_length(new.native::text), 0),
             v_bytes_per_day
         );
     end if;
@@ -487,7 +609,9 @@ declare
     c_row_limit constant integer := 32768;
     v_size integer := octet_length(new.content)
         + coalesce(octet_length(new.generated_code), 0)
-        + octet_length(new.metadata::text);
+        + octet_length(new.metadata::text)
+        + octet_length(new.parts::text)
+        + coalesce(octet_length(new.native::text), 0);
     v_event jsonb := jsonb_build_object(
         'id', new.id, 'seq', new.seq, 'role', new.role, 'turnId', new.turn_id
     );
@@ -1224,7 +1348,8 @@ begin
                case
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure
+               end as failure,
+               m.parts, m.native
         from public.messages as m
         where m.user_id = load_history.user_id
           and m.conversation_id = load_history.conversation_id
@@ -1301,7 +1426,7 @@ begin
 
     return jsonb_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(turn) - 'request_hash' - 'draft',
+        'turn', to_jsonb(turn) - 'request_hash' - 'draft' - 'draft_parts',
         'conversation', v_conversation,
         'user_message', user_message,
         'reply', case when reply.id is not null then to_jsonb(reply) end
@@ -1370,6 +1495,8 @@ create function private.settle_turn(
     metadata jsonb default '{}',
     error jsonb default null,
     tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null,
     out turn public.turns,
     out reply public.messages
 )
@@ -1381,6 +1508,7 @@ begin
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        draft_parts = '[]',
         tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
@@ -1393,11 +1521,12 @@ begin
     end if;
 
     insert into public.messages as m
-        (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
+        (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
+         turn_id)
     values
         (settle_turn.message_id, turn.conversation_id, settle_turn.user_id, 'assistant',
          settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
-         settle_turn.turn_id)
+         settle_turn.parts, settle_turn.native, settle_turn.turn_id)
     returning m.* into reply;
 
     perform private.broadcast_status(
@@ -1423,7 +1552,9 @@ create function public.complete_turn(
     generated_code text default null,
     metadata jsonb default '{}',
     error jsonb default null,
-    tokens bigint default null
+    tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -1448,7 +1579,7 @@ begin
         complete_turn.user_id, complete_turn.turn_id, complete_turn.attempt,
         complete_turn.status, complete_turn.message_id, complete_turn.content,
         complete_turn.generated_code, complete_turn.metadata, complete_turn.error,
-        complete_turn.tokens
+        complete_turn.tokens, complete_turn.parts, complete_turn.native
     );
 
     if (v_settled.turn).id is not null then
@@ -1524,7 +1655,8 @@ begin
             'timestamp', clock_timestamp(),
             'error', v_error
         ),
-        error => v_error
+        error => v_error,
+        parts => private.parts_of_draft(v_turn.draft, v_turn.draft_parts)
     );
 end;
 $$;
@@ -1559,6 +1691,8 @@ create function public.begin_turn(
     conversation_id uuid default null,
     project_id uuid default null,
     metadata jsonb default '{}',
+    parts jsonb default '[]',
+    native jsonb default null,
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
@@ -1655,10 +1789,10 @@ begin
     end if;
 
     insert into public.messages as m
-        (id, conversation_id, user_id, role, content, metadata, turn_id)
+        (id, conversation_id, user_id, role, content, metadata, parts, native, turn_id)
     values
         (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, v_turn.id)
+         begin_turn.request, begin_turn.metadata, begin_turn.parts, begin_turn.native, v_turn.id)
     returning m.* into v_message;
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
@@ -1731,6 +1865,7 @@ begin
             update public.turns as t
             set attempt = t.attempt + 1,
                 draft = '',
+                draft_parts = '[]',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
@@ -1771,20 +1906,38 @@ language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.tokens
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
             as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
-                  draft_tail text, tokens bigint)
+                  draft_tail text, draft_parts jsonb, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
     -- so that no other turn waits for it.
     free as (
-        select t.user_id, t.id
+        select t.user_id, t.id, t.attempt,
+               case
+                   when char_length(t.draft) between a.draft_offset
+                           and a.draft_offset + char_length(a.draft_tail) - 1
+                       then left(t.draft, a.draft_offset) || a.draft_tail
+                   else t.draft
+               end as draft,
+               case
+                   when a.draft_parts is null then t.draft_parts
+                   else private.merge_draft_parts(t.draft_parts, a.draft_parts)
+               end as draft_parts
         from public.turns as t
         join asked as a on a.user_id = t.user_id and a.turn_id = t.id
         order by t.id
         for update of t skip locked
+    ),
+
+    longer as (
+        select f.*,
+               f.draft_parts = '[]' and octet_length(f.draft) <= 333333
+               or octet_length(to_json(f.draft)::text) + octet_length(f.draft_parts::text)
+                   <= 2000004 as is_fitting
+        from free as f
     ),
 
     extended as (
@@ -1792,18 +1945,10 @@ as $$
         set lease_expires_at = clock_timestamp()
                 + make_interval(secs => extend_turns.lease_seconds),
             tokens = coalesce(a.tokens, t.tokens),
-            draft = case
-                when char_length(t.draft)
-                    not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
-                    then t.draft
-                when octet_length(t.draft) + octet_length(a.draft_tail) > 333333
-                    and octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
-                        > 2000002
-                    then t.draft
-                else left(t.draft, a.draft_offset) || a.draft_tail
-            end
+            draft = case when f.is_fitting then f.draft else t.draft end,
+            draft_parts = case when f.is_fitting then f.draft_parts else t.draft_parts end
         from asked as a
-        join free as f on f.user_id = a.user_id and f.id = a.turn_id
+        join longer as f on f.user_id = a.user_id and f.id = a.turn_id
         where t.user_id = a.user_id and t.id = a.turn_id
           and t.attempt = a.attempt
           and t.status = 'running'
@@ -1841,7 +1986,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, tokens}] renews the lease and writes the draft from an offset on (in characters), and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -1865,6 +2010,7 @@ begin
         user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
     ) || jsonb_build_object(
         'draft', v_turn.draft,
+        'draft_parts', v_turn.draft_parts,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
     );
 end;
@@ -1879,7 +2025,8 @@ create function public.watch_turn(
     user_id uuid,
     turn_id uuid,
     attempt integer,
-    draft_offset integer
+    draft_offset integer,
+    parts_version integer default 0
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -1904,6 +2051,17 @@ begin
         'draft_tail', case v_turn.attempt
             when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
             else v_turn.draft
+        end,
+        'draft_parts', case v_turn.draft_parts
+            when '[]' then '[]'
+            else jsonb_path_query_array(
+                v_turn.draft_parts,
+                '$[*] ? (@.version > $seen)',
+                jsonb_build_object('seen', case v_turn.attempt
+                    when watch_turn.attempt then watch_turn.parts_version
+                    else 0
+                end)
+            )
         end
     );
 end;
@@ -1911,7 +2069,7 @@ $$;
 
 revoke all on function public.watch_turn from public, anon, authenticated, service_role;
 grant execute on function public.watch_turn to service_role;
-comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters), or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail}. Raises PT404.';
+comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -2156,6 +2314,7 @@ begin
               and m.role = 'user'
         ),
         'draft', t.draft,
+        'draft_parts', private.parts_of_draft(t.draft, t.draft_parts),
         'offset', char_length(t.draft),
         'started_at', t.started_at,
         'lease_expires_at', t.lease_expires_at,
@@ -2204,7 +2363,7 @@ begin
     -- was asked for, and always that one, for which there is room in each page. All counts as it is
     -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
     with near as (
-        select m.seq, m.content, m.generated_code, m.metadata,
+        select m.seq, m.content, m.generated_code, m.metadata, m.parts, m.native,
                sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
                    over nearest_first as plain_bytes_so_far,
                row_number() over nearest_first as place
@@ -2221,6 +2380,8 @@ begin
                    octet_length(to_json(n.content)::text)
                    + coalesce(octet_length(to_json(n.generated_code)::text), 0)
                    + octet_length(n.metadata::text)
+                   + octet_length(n.parts::text)
+                   + coalesce(octet_length(n.native::text), 0)
                    + c_row_bytes
                ) over (order by n.place) as bytes_so_far
         from near as n
@@ -3492,7 +3653,8 @@ begin
     for v_message in
         select m.seq,
                octet_length(m.content) + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text) as bytes
+                   + octet_length(m.metadata::text) + octet_length(m.parts::text)
+                   + coalesce(octet_length(m.native::text), 0) as bytes
         from public.messages as m
         where m.user_id = measure_messages.user_id
           and m.conversation_id = measure_messages.conversation_id
@@ -3512,7 +3674,7 @@ revoke all on function private.measure_messages from public, anon, authenticated
 grant execute on function private.measure_messages to authenticated, service_role;
 comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
 
--- metadata as text: a number in it may have more digits than readers of JSON keep.
+-- metadata, parts and native as text: a number in them may have more digits than readers of JSON keep.
 create function private.exported_messages(
     user_id uuid,
     conversation_id uuid,
@@ -3526,6 +3688,8 @@ as $$
         to_jsonb(m)
         || jsonb_build_object(
             'metadata', m.metadata::text,
+            'parts', m.parts::text,
+            'native', m.native::text,
             'turn', (
                 select jsonb_build_object(
                     'id', t.id,
@@ -3539,6 +3703,7 @@ as $$
                           and r.role = 'assistant'
                     ),
                     'draft', t.draft,
+                    'draft_parts', t.draft_parts::text,
                     'error', t.error::text,
                     'started_at', t.started_at,
                     'finished_at', t.finished_at,
@@ -3886,7 +4051,8 @@ declare
     v_is_whole boolean;
 begin
     insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at)
     select (add_imported.conversation).id,
            add_imported.user_id,
            v_before + place,
@@ -3894,6 +4060,8 @@ begin
            message ->> 'content',
            message ->> 'generated_code',
            (message ->> 'metadata')::jsonb,
+           coalesce((message ->> 'parts')::jsonb, '[]'),
+           (message ->> 'native')::jsonb,
            (message ->> 'created_at')::timestamptz
     from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
     order by place;
@@ -4011,7 +4179,8 @@ begin
     ),
     appended as (
         insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+            (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at)
         select (append_grown.conversation).id,
                append_grown.user_id,
                (append_grown.conversation).last_seq + n.nth,
@@ -4019,6 +4188,8 @@ begin
                n.message ->> 'content',
                n.message ->> 'generated_code',
                (n.message ->> 'metadata')::jsonb,
+               coalesce((n.message ->> 'parts')::jsonb, '[]'),
+               (n.message ->> 'native')::jsonb,
                greatest(
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
@@ -6026,7 +6197,7 @@ as $$
     select 'draft_left_behind', s.user_id, s.id
     from seen as s
     where s.status <> 'running'
-      and s.draft <> ''
+      and (s.draft <> '' or s.draft_parts <> '[]')
     union
     select 'row_of_another_owner', s.owner_id, s.conversation_id
     from seen as s
@@ -6620,6 +6791,7 @@ begin
             else 'interrupted'
         end,
         draft = '',
+        draft_parts = '[]',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
     where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 
@@ -6719,7 +6891,8 @@ begin
 
         when 'draft_left_behind' then
             update public.turns as t
-            set draft = ''
+            set draft = '',
+                draft_parts = '[]'
             where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
               and t.status <> 'running';
 

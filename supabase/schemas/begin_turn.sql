@@ -24,6 +24,8 @@ create function public.begin_turn(
     conversation_id uuid default null,
     project_id uuid default null,
     metadata jsonb default '{}',
+    parts jsonb default '[]',
+    native jsonb default null,
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
@@ -120,10 +122,10 @@ begin
     end if;
 
     insert into public.messages as m
-        (id, conversation_id, user_id, role, content, metadata, turn_id)
+        (id, conversation_id, user_id, role, content, metadata, parts, native, turn_id)
     values
         (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, v_turn.id)
+         begin_turn.request, begin_turn.metadata, begin_turn.parts, begin_turn.native, v_turn.id)
     returning m.* into v_message;
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
@@ -196,6 +198,7 @@ begin
             update public.turns as t
             set attempt = t.attempt + 1,
                 draft = '',
+                draft_parts = '[]',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 

@@ -12,6 +12,8 @@ create function private.settle_turn(
     metadata jsonb default '{}',
     error jsonb default null,
     tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null,
     out turn public.turns,
     out reply public.messages
 )
@@ -23,6 +25,7 @@ begin
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        draft_parts = '[]',
         tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
@@ -35,11 +38,12 @@ begin
     end if;
 
     insert into public.messages as m
-        (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
+        (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
+         turn_id)
     values
         (settle_turn.message_id, turn.conversation_id, settle_turn.user_id, 'assistant',
          settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
-         settle_turn.turn_id)
+         settle_turn.parts, settle_turn.native, settle_turn.turn_id)
     returning m.* into reply;
 
     perform private.broadcast_status(
@@ -65,7 +69,9 @@ create function public.complete_turn(
     generated_code text default null,
     metadata jsonb default '{}',
     error jsonb default null,
-    tokens bigint default null
+    tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -90,7 +96,7 @@ begin
         complete_turn.user_id, complete_turn.turn_id, complete_turn.attempt,
         complete_turn.status, complete_turn.message_id, complete_turn.content,
         complete_turn.generated_code, complete_turn.metadata, complete_turn.error,
-        complete_turn.tokens
+        complete_turn.tokens, complete_turn.parts, complete_turn.native
     );
 
     if (v_settled.turn).id is not null then
@@ -166,7 +172,8 @@ begin
             'timestamp', clock_timestamp(),
             'error', v_error
         ),
-        error => v_error
+        error => v_error,
+        parts => private.parts_of_draft(v_turn.draft, v_turn.draft_parts)
     );
 end;
 $$;

@@ -130,7 +130,8 @@ begin
                case
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure
+               end as failure,
+               m.parts, m.native
         from public.messages as m
         where m.user_id = load_history.user_id
           and m.conversation_id = load_history.conversation_id
@@ -207,7 +208,7 @@ begin
 
     return jsonb_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(turn) - 'request_hash' - 'draft',
+        'turn', to_jsonb(turn) - 'request_hash' - 'draft' - 'draft_parts',
         'conversation', v_conversation,
         'user_message', user_message,
         'reply', case when reply.id is not null then to_jsonb(reply) end

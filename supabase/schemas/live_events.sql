@@ -10,7 +10,9 @@ declare
     c_row_limit constant integer := 32768;
     v_size integer := octet_length(new.content)
         + coalesce(octet_length(new.generated_code), 0)
-        + octet_length(new.metadata::text);
+        + octet_length(new.metadata::text)
+        + octet_length(new.parts::text)
+        + coalesce(octet_length(new.native::text), 0);
     v_event jsonb := jsonb_build_object(
         'id', new.id, 'seq', new.seq, 'role', new.role, 'turnId', new.turn_id
     );

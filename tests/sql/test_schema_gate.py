@@ -35,12 +35,14 @@ ALLOWED = {
     },
     # They run as the caller, or answer nothing but what is the caller's own.
     "helper granted to signed-in users": {
+        "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.describe_rows(uuid,turns,messages,messages,text,integer)",  # likewise
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
+        "private.parts_of_draft(text,jsonb)",  # likewise
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own

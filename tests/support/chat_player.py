@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ import psycopg
 from hypothesis.stateful import RuleBasedStateMachine, multiple
 
 from local.stack import Stack
-from shared.ai import EngineEvent, EngineResult, Finished, HistoryMessage, TextDelta
+from shared.ai import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
 from shared.ai.protocol import AnalysisReady
 from tests.support.bundle import settings_for
 from tests.support.chat_model import BEGUN, INTERRUPTED, Chat, Turn, reply_to
@@ -38,16 +38,14 @@ class GatedEngine:
         self._held[request] = asyncio.Event()
         return self._held[request]
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield a beginning, then, when it may, the rest."""
-        reply = reply_to(request, len(history))
-        gate = self._held.pop(request, None)
+        reply = reply_to(asked.text, len(asked.history))
+        gate = self._held.pop(asked.text, None)
         yield AnalysisReady(ANALYSIS)
         yield TextDelta(BEGUN)
         if gate is not None:
-            self.waiting[request].set()
+            self.waiting[asked.text].set()
             await gate.wait()
         yield TextDelta(reply.removeprefix(BEGUN))
         yield Finished(EngineResult(success=True, message=reply, engine=self.name))

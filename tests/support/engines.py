@@ -9,6 +9,7 @@ from shared.ai import (
     Complexity,
     EngineError,
     EngineEvent,
+    EngineRequest,
     EngineResult,
     Finished,
     HistoryMessage,
@@ -40,12 +41,10 @@ class ScriptedEngine:
         if not hold:
             self.release.set()
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield the analysis, the text and the result."""
-        self.requests.append(request)
-        self.histories.append(list(history))
+        self.requests.append(asked.text)
+        self.histories.append(list(asked.history))
         self.started.set()
         await self.release.wait()
         yield AnalysisReady(ANALYSIS)
@@ -67,9 +66,7 @@ class FailingEngine:
             {"type": error_type, "message": "The AI provider could not answer."}
         )
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield what was written, then the failure."""
         if self.written:
             yield TextDelta(self.written)
@@ -85,9 +82,7 @@ class HangingEngine:
 
     name = "hanging"
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield an analysis, then nothing more."""
         yield AnalysisReady(ANALYSIS)
         await asyncio.Event().wait()
@@ -108,9 +103,7 @@ class TypingEngine:
         for _ in range(count):
             self.permits.release()
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield the analysis, each piece as it is allowed, and the result."""
         self.runs += 1
         yield AnalysisReady(ANALYSIS)

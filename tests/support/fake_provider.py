@@ -13,16 +13,18 @@ PLAN = {"intent": "create_function", "complexity": "complex", "strategy": "step_
 
 
 class FakeProvider(ThreadingHTTPServer):
-    """Answers chat completions as `answer` says, and keeps what it was asked."""
+    """Answers chat completions as `answer` says, classifications as `plan` does, and keeps both."""
 
     daemon_threads = True
     answer: Callable[["Handler"], None]
+    plan: Callable[["Handler"], object]
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.may_go_on = threading.Event()
+        self.plan = Handler.send_plan
 
     def handle_error(self, *_: object) -> None:
         """Say nothing about connections that break."""
@@ -40,18 +42,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.asked = body
         self.server.asked.append(body)
         self.server.keys.append(self.headers["authorization"])
         if body.get("stream"):
             self.server.answer(self)
         else:
-            self.send_plan(body["tools"][0]["function"]["name"])
+            self.server.plan(self)
 
-    def send_plan(self, tool: str) -> None:
+    def send_plan(self) -> None:
+        tool = self.asked["tools"][0]["function"]["name"]
         call = {"name": tool, "arguments": json.dumps(PLAN)}
         calls = [{"id": "1", "type": "function", "function": call}]
-        message = {"role": "assistant", "content": None, "tool_calls": calls}
-        choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
+        self.send_message({"content": None, "tool_calls": calls}, "tool_calls")
+
+    def send_message(self, said: Mapping[str, Any], finish_reason: str = "stop") -> None:
+        message = {"role": "assistant", **said}
+        choice = {"index": 0, "finish_reason": finish_reason, "message": message}
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         head = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
         self.send_json(200, {**head, "choices": [choice], "usage": usage})
@@ -112,14 +119,18 @@ def running_provider() -> Iterator[FakeProvider]:
 
 
 def streaming(
-    *pieces: str, finish_reason: str | None = "stop", reasoning: str = ""
+    *pieces: str, finish_reason: str | None = "stop", reasoning: str = "", is_held: bool = False
 ) -> Callable[[Handler], None]:
+    """Return an answer of these pieces, whose end is held until the provider may go on."""
+
     def answer(handler: Handler) -> None:
         handler.begin_stream()
         if reasoning:
             handler.send_delta({"reasoning_content": reasoning})
         for piece in pieces:
             handler.send_piece(piece)
+        if is_held:
+            handler.server.may_go_on.wait()
         if finish_reason is not None:
             handler.send_piece(None, finish_reason)
         handler.end_stream()

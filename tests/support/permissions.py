@@ -152,16 +152,19 @@ ROLES = {"anon": "anon", "authenticated": "owner", "service_role": "service"}
 PRIVATE_FUNCTIONS = {
     "anon": set(),
     "authenticated": {
+        "are_parts",
         "being_deleted",
         "bucket_bounds",
         "describe_rows",
         "describe_turn",
         "exported_messages",
         "measure_messages",
+        "parts_of_draft",
         "remove_step",
         "require_self",
     },
     "service_role": {
+        "are_parts",
         "being_deleted",
         "broadcast_status",
         "bucket_bounds",
@@ -172,6 +175,8 @@ PRIVATE_FUNCTIONS = {
         "interrupt_turn",
         "is_held",
         "measure_messages",
+        "merge_draft_parts",
+        "parts_of_draft",
         "refuse_used_key",
         "remove_step",
         "require_self",

@@ -10,6 +10,7 @@ from shared.ai import (
     Complexity,
     Engine,
     EngineEvent,
+    EngineRequest,
     EngineResult,
     Finished,
     HistoryMessage,
@@ -41,10 +42,8 @@ class ScriptedEngine:
     asked: list[tuple[str, list[HistoryMessage]]] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
-        self.asked.append((request, list(history)))
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
+        self.asked.append((asked.text, list(asked.history)))
         try:
             for step in self.script:
                 if isinstance(step, BaseException):
@@ -95,7 +94,7 @@ class Recording:
 async def record(
     engine: Engine, request: str = "Hello", history: Sequence[HistoryMessage] = ()
 ) -> Recording:
-    async with closing(engine.run(request=request, history=history)) as events:
+    async with closing(engine.run(EngineRequest(request, history))) as events:
         return Recording([event async for event in events])
 
 

@@ -1,7 +1,7 @@
-"""The analysis of a request by the model, made beside the reply, which never waits for it.
+"""The analysis of a request by the model: one short call, for which the reply never waits.
 
 It sees little history, has a time limit of its own, and where it fails for any reason, or isn't
-there soon after the reply, the fixed rules stand in.
+there when the reply ends, the fixed rules stand in.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from ..protocol import Analysis, AnalysisReady, Complexity, Intent, Strategy
 from .messages import as_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pydantic_ai.models import Model
     from pydantic_ai.usage import RunUsage
 
-    from ..protocol import HistoryMessage
+    from ..protocol import EngineRequest
 
 ANALYSIS_SECONDS: Final = 15.0
-LAST_SECONDS: Final = 2.0  # that a finished reply waits for its analysis
 ANALYSIS_HISTORY: Final = 6
 ANALYSIS_CHARS: Final = 4_000
 
@@ -48,41 +47,38 @@ class _Plan(BaseModel):
 class Analyst:
     """Asks a model for analyses; `name` is the engine's, for the log."""
 
-    def __init__(self, model: Model, *, name: str, seconds: float = ANALYSIS_SECONDS) -> None:
+    def __init__(self, model: Model, *, name: str) -> None:
         self._name = name
-        self._seconds = seconds
         self._agent = Agent(
             model,
             output_type=_Plan,
             instructions=INSTRUCTIONS,
             model_settings={"max_retries": 0},
-            retries=1,
+            retries=0,  # a model that can't fill the form is not asked again: the rules can
         )
 
-    async def analyse(
-        self, request: str, history: Sequence[HistoryMessage], usage: RunUsage
-    ) -> Analysis:
+    async def analyse(self, asked: EngineRequest, usage: RunUsage) -> Analysis:
         """Return the model's analysis, or that of the rules; add what it took to `usage`."""
         recent = [
             row.model_copy(update={"content": row.content[:ANALYSIS_CHARS]})
-            for row in history[-ANALYSIS_HISTORY:]
+            for row in asked.history[-ANALYSIS_HISTORY:]
         ]
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(ANALYSIS_SECONDS):
                 run = await self._agent.run(
-                    request[:ANALYSIS_CHARS], message_history=as_messages(recent), usage=usage
+                    asked.text[:ANALYSIS_CHARS], message_history=as_messages(recent), usage=usage
                 )
         except Exception as exc:  # noqa: BLE001 - the rules stand in, whatever went wrong
             _log.info("analysis_by_rules", engine=self._name, error=type(exc).__name__)
-            return analyse(request)
+            return analyse(asked.text)
         return Analysis.model_validate(run.output.model_dump())
 
 
 class AnalysisBeside:
     """One analysis in a task of its own, given out once; leaving the block stops it."""
 
-    def __init__(self, request: str) -> None:
-        self._request = request
+    def __init__(self, asked: EngineRequest) -> None:
+        self._asked = asked
         self._task: asyncio.Task[Analysis] | None = None
         self._is_given = False
 
@@ -93,9 +89,10 @@ class AnalysisBeside:
         if self._task is not None:
             self._task.cancel()
 
-    def start(self, analyst: Analyst, history: Sequence[HistoryMessage], usage: RunUsage) -> None:
-        """Begin; until then, and where that never happens, there is nothing to wait for."""
-        self._task = asyncio.create_task(analyst.analyse(self._request, history, usage))
+    def start(self, analyst: Analyst | None, usage: RunUsage) -> None:
+        """Ask the analyst, if there is one."""
+        if analyst is not None:
+            self._task = asyncio.create_task(analyst.analyse(self._asked, usage))
 
     def ready(self) -> Iterator[AnalysisReady]:
         """Yield the analysis when it has come."""
@@ -103,10 +100,8 @@ class AnalysisBeside:
             self._is_given = True
             yield AnalysisReady(self._task.result())
 
-    async def last(self, *, seconds: float) -> list[AnalysisReady]:
-        """Return the analysis if it was not given yet; the rules make what isn't there in time."""
+    def last(self) -> list[AnalysisReady]:
+        """Return the analysis if it was not given yet; the rules make what isn't there by now."""
         if self._is_given:
             return []
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=seconds)
-        return list(self.ready()) or [AnalysisReady(analyse(self._request))]
+        return list(self.ready()) or [AnalysisReady(analyse(self._asked.text))]

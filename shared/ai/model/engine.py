@@ -1,10 +1,8 @@
 """The engine that asks a language model, through pydantic-ai: any provider it speaks to.
 
-Two calls for each request. One is streamed and yields the reply, whose fenced code blocks with a
-path are the files; a structured one beside it yields the analysis. One call with a tool for the
-plan and one for files would need as many requests (a tool call is a round trip of its own), send
-the whole history twice, keep files out of the stream, and rest on tool calling, which small local
-models lack. Here a provider only has to stream text.
+One call for each request is streamed and yields the reply, whose fenced code blocks with a path are
+the files. A short one beside it classifies the request, unless that is left to fixed rules: it is
+made once, and the reply never waits for it. A provider only has to stream text.
 
 Import this module only where a model is configured: it pulls in pydantic-ai.
 """
@@ -23,18 +21,24 @@ from pydantic_ai.usage import RequestUsage, RunUsage
 from ...encoding.files import parse_files
 from ..protocol import EngineResult, Finished, TextDelta, Usage
 from ..results import engine_error, failed_result
-from .analysis import ANALYSIS_SECONDS, LAST_SECONDS, AnalysisBeside, Analyst
+from .analysis import AnalysisBeside, Analyst
 from .errors import error_for, pause_before_asking_again
 from .messages import as_conversation
 from .reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model, StreamedResponse
 
-    from ..protocol import EngineError, EngineEvent, FinishReason, HistoryMessage
+    from ..protocol import (
+        Classification,
+        EngineError,
+        EngineEvent,
+        EngineRequest,
+        FinishReason,
+    )
 
 INSTRUCTIONS: Final = """\
 You are a senior software engineer who helps the users of an AI development platform.
@@ -52,23 +56,27 @@ class ModelEngine:
     """Answers with a pydantic-ai model; `name` is the model's id, e.g. `openai:<model>`."""
 
     def __init__(
-        self, model: Model, *, name: str, analysis_seconds: float = ANALYSIS_SECONDS
+        self,
+        model: Model,
+        *,
+        name: str,
+        system_prompt: str | None = None,
+        classification: Classification = "model",
     ) -> None:
         self.name: Final = name
         self._model = model
-        self._analyst = Analyst(model, name=name, seconds=analysis_seconds)
+        self._instructions = system_prompt or INSTRUCTIONS
+        self._analyst = Analyst(model, name=name) if classification == "model" else None
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield the reply as the provider streams it, the analysis beside it, and the result."""
         spent = RunUsage()
         reading = Reading()
         error: EngineError | None = None
-        with AnalysisBeside(request) as analysis:
+        with AnalysisBeside(asked) as analysis:
             try:
-                async with self._opened(request, history) as stream:
-                    analysis.start(self._analyst, history, spent)
+                async with self._opened(asked) as stream:
+                    analysis.start(self._analyst, spent)
                     async for event in stream:
                         if piece := reading.take(event):
                             yield TextDelta(piece)
@@ -79,17 +87,15 @@ class ModelEngine:
                 error = error_for(exc)
             if rest := reading.end():
                 yield TextDelta(rest)
-            for ready in await analysis.last(seconds=0 if error else LAST_SECONDS):
+            for ready in analysis.last():
                 yield ready
         failed = error and self._failed(error, reading, _usage_of(None, spent))
         yield Finished(failed or self._result(reading, stream.get(), spent))
 
     @asynccontextmanager
-    async def _opened(
-        self, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[StreamedResponse]:
+    async def _opened(self, asked: EngineRequest) -> AsyncIterator[StreamedResponse]:
         """Open the reply's stream; a provider that is away for a moment is asked once more."""
-        messages = as_conversation(request, history, instructions=INSTRUCTIONS)
+        messages = as_conversation(asked.text, asked.history, instructions=self._instructions)
         ask = partial(
             model_request_stream, self._model, messages, model_settings={"max_retries": 0}
         )

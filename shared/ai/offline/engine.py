@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from ...encoding.files import GeneratedFile
-    from ..protocol import Analysis, EngineEvent, HistoryMessage
+    from ..protocol import Analysis, EngineEvent, EngineRequest, HistoryMessage
 
 _INTRODUCTION: Final = (
     "This is the offline engine: no AI model is configured, so this reply follows fixed rules."
@@ -46,15 +46,13 @@ class OfflineEngine:
     def __init__(self, *, delay: float = 0.0) -> None:
         self._delay = delay
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield the analysis, the reply word by word, and the result."""
-        analysis = analyse(request)
+        analysis = analyse(asked.text)
         yield AnalysisReady(analysis)
-        goal = goal_of(request)
-        files = _files_for(request, goal, analysis)
-        message = _reply(goal, analysis, history, files)
+        goal = goal_of(asked.text)
+        files = _files_for(asked.text, goal, analysis)
+        message = _reply(goal, analysis, asked.history, files)
         for piece in _PIECE.findall(message):
             await asyncio.sleep(self._delay)
             yield TextDelta(piece)

@@ -10,6 +10,7 @@ import pytest
 from shared.ai import (
     AnalysisReady,
     EngineError,
+    EngineRequest,
     EngineResult,
     Finished,
     GeneratedFile,
@@ -97,7 +98,7 @@ async def test_an_exception_while_closing_adds_no_second_result() -> None:
     """A failed cleanup behind the result is not a second outcome."""
 
     class BadlyClosing(ScriptedEngine):
-        async def run(self, **_: object) -> AsyncIterator[EngineEvent]:
+        async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
             try:
                 yield done("a")
             finally:
@@ -132,7 +133,7 @@ async def test_a_cancellation_goes_through_and_cleans_up() -> None:
     started = asyncio.Event()
 
     async def consume() -> None:
-        async with closing(guarded(engine).run(request="", history=())) as events:
+        async with closing(guarded(engine).run(EngineRequest(""))) as events:
             async for _ in events:
                 started.set()
 
@@ -148,7 +149,7 @@ async def test_a_cancellation_goes_through_and_cleans_up() -> None:
 async def test_a_consumer_that_leaves_early_closes_the_engine() -> None:
     """Closing the outer stream closes the inner one."""
     engine = ScriptedEngine([READY, TextDelta("a"), done("a")])
-    async with closing(guarded(with_reply_limit(engine, 10)).run(request="", history=())) as events:
+    async with closing(guarded(with_reply_limit(engine, 10)).run(EngineRequest(""))) as events:
         await anext(events)
     assert engine.closed
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.ai import TextDelta, closing, guarded, with_time_limit
+from shared.ai import EngineRequest, TextDelta, closing, guarded, with_time_limit
 from tests.support.scripted_engine import (
     READY,
     HangError,
@@ -59,7 +59,7 @@ async def test_the_timeout_is_told_before_the_cleanup() -> None:
     """The caller hears of the failure at once, not when the engine has let go."""
     engine = ScriptedEngine([HangOnCloseError()])
     limited = with_time_limit(engine, SHORT, close_seconds=30)
-    async with asyncio.timeout(5), closing(limited.run(request="", history=())) as events:
+    async with asyncio.timeout(5), closing(limited.run(EngineRequest(""))) as events:
         await anext(events)
         engine.released.set()
 
@@ -69,13 +69,13 @@ async def test_an_engine_that_never_stops_talking_is_stopped(pauses: int) -> Non
     """Endless text does not outlive the limit, even where it is read more slowly than it comes."""
 
     class Endless(ScriptedEngine):
-        async def run(self, **_: object) -> AsyncIterator[EngineEvent]:
+        async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
             while True:
                 yield TextDelta("x")
 
     events: list[EngineEvent] = []
     limited = with_time_limit(Endless([]), SHORT)
-    async with asyncio.timeout(10), closing(limited.run(request="", history=())) as stream:
+    async with asyncio.timeout(10), closing(limited.run(EngineRequest(""))) as stream:
         async for event in stream:
             events.append(event)
             for _ in range(pauses):
@@ -88,16 +88,14 @@ async def test_an_engine_that_never_stops_talking_is_stopped(pauses: int) -> Non
 async def test_events_arrive_while_the_engine_goes_on() -> None:
     """The first piece is not held back until the last is there."""
     engine = ScriptedEngine([TextDelta("first"), HangError()])
-    async with closing(with_time_limit(engine, 30).run(request="", history=())) as events:
+    async with closing(with_time_limit(engine, 30).run(EngineRequest(""))) as events:
         assert await anext(events) == TextDelta("first")
     assert engine.closed
 
 
 async def test_an_exception_of_the_engine_comes_through() -> None:
     """The limit is not the guard: errors pass, after the events before them."""
-    events = with_time_limit(ScriptedEngine([READY, RuntimeError("x")]), 30).run(
-        request="", history=()
-    )
+    events = with_time_limit(ScriptedEngine([READY, RuntimeError("x")]), 30).run(EngineRequest(""))
     assert await anext(events) == READY
     with pytest.raises(RuntimeError):
         await anext(events)
@@ -121,7 +119,7 @@ async def test_cancelling_the_consumer_cancels_the_engine() -> None:
     started = asyncio.Event()
 
     async def consume() -> None:
-        async for _ in with_time_limit(engine, 30).run(request="", history=()):
+        async for _ in with_time_limit(engine, 30).run(EngineRequest("")):
             started.set()
 
     task = asyncio.create_task(consume())

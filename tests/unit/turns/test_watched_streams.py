@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +15,9 @@ from local.realtime.rate import Rate
 from shared.ai import (
     AnalysisReady,
     EngineEvent,
+    EngineRequest,
     EngineResult,
     Finished,
-    HistoryMessage,
     TextDelta,
 )
 from shared.models.turns import TurnRecord
@@ -37,13 +37,11 @@ class TalkingEngine:
 
     name = "talking"
 
-    async def run(
-        self, *, request: str, history: Sequence[HistoryMessage]
-    ) -> AsyncIterator[EngineEvent]:
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Yield the analysis, the words and the result."""
         yield AnalysisReady(ANALYSIS)
         words = 0
-        while words < int(request) * 5:
+        while words < int(asked.text) * 5:
             yield TextDelta("word ")
             words += 1
             await asyncio.sleep(0.2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pydantic_ai.models
 import pytest
@@ -29,12 +29,13 @@ from pydantic_ai.usage import RequestUsage
 
 from shared.ai import (
     Complexity,
+    EngineRequest,
     TextDelta,
     closing,
     guarded,
     with_time_limit,
 )
-from shared.ai.model.analysis import ANALYSIS_CHARS
+from shared.ai.model.analysis import ANALYSIS_CHARS, Analyst
 from shared.ai.model.engine import INSTRUCTIONS, ModelEngine
 from tests.support.scripted_engine import record, rows
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
     from pydantic_ai.models import Model
     from pydantic_ai.models.function import AgentInfo
+
+    from shared.ai import Analysis
 
 PLAN = {"intent": "create_function", "complexity": "moderate", "strategy": "generate_code"}
 SECRET = "sk-canary-1234"
@@ -85,9 +88,23 @@ async def test_the_reply_is_streamed_piece_by_piece() -> None:
     assert (recording.result.success, recording.result.engine) == (True, "test:model")
 
 
-async def test_usage_is_the_sum_of_both_calls() -> None:
+async def test_usage_is_the_sum_of_both_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """The analysis is paid for as well."""
-    usage = (await record(engine_of(talking("Hello there")))).result.usage
+    is_classified = asyncio.Event()
+    ask = Analyst.analyse
+
+    async def asked(*args: Any) -> Analysis:
+        analysis = await ask(*args)
+        is_classified.set()
+        return analysis
+
+    async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
+        yield "Hello there"
+        await is_classified.wait()
+
+    monkeypatch.setattr(Analyst, "analyse", asked)
+    model = FunctionModel(plan, stream_function=stream)
+    usage = (await record(engine_of(model))).result.usage
     assert usage is not None
     assert usage.input_tokens >= 10
     assert usage.output_tokens > 5
@@ -104,14 +121,17 @@ async def test_pydantic_ais_own_test_model_is_answered() -> None:
 async def test_the_analysis_sees_little_of_a_long_conversation() -> None:
     """The first call stays cheap, however long the chat and the request are."""
     sizes: list[int] = []
+    is_planned = asyncio.Event()
 
     def measuring(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         parts = [part for message in messages for part in message.parts]
         sizes.append(sum(len(str(getattr(part, "content", ""))) for part in parts))
+        is_planned.set()
         return plan(messages, info)
 
     async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
         yield "ok"
+        await is_planned.wait()
 
     history = rows(*[("user", "x" * 50_000), ("assistant", "y" * 50_000)] * 20)
     model = FunctionModel(measuring, stream_function=stream)
@@ -176,7 +196,7 @@ async def test_a_run_that_is_left_takes_its_analysis_along() -> None:
         await asyncio.Event().wait()
 
     model = FunctionModel(hang, stream_function=stream)
-    async with closing(engine_of(model).run(request="Hi", history=())) as events:
+    async with closing(engine_of(model).run(EngineRequest("Hi"))) as events:
         assert [await anext(events), await anext(events)] == [TextDelta("One"), TextDelta("Two")]
     await asyncio.wait_for(is_stopped.wait(), 1)
 

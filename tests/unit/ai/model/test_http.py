@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +10,16 @@ import pydantic_ai.models
 import pytest
 from pydantic import SecretStr
 
-from shared.ai import GeneratedFile, TextDelta, closing, create_engine
+from shared.ai import EngineRequest, GeneratedFile, TextDelta, closing, create_engine
+from shared.ai.model.analysis import Analyst
+from shared.ai.offline.rules import analyse
 from tests.support.fake_provider import PLAN, FakeProvider, Handler, running_provider, streaming
 from tests.support.scripted_engine import record, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shared.ai import Engine
+    from shared.ai import Analysis, Engine
 
 FILE = ["Sure:\n```py", "thon path=a.py\nx = 1\n``", "`\n"]
 
@@ -27,14 +30,28 @@ def provider() -> Iterator[FakeProvider]:
         yield server
 
 
+@pytest.fixture
+def held_until_classified(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that is held goes on once the request was classified."""
+    ask = Analyst.analyse
+
+    async def asked(*args: Any) -> Analysis:
+        analysis = await ask(*args)
+        provider.may_go_on.set()
+        return analysis
+
+    monkeypatch.setattr(Analyst, "analyse", asked)
+
+
 def engine_for(provider: FakeProvider, **settings: Any) -> Engine:
     key = SecretStr("sk-canary-1234")
     return create_engine(model="openai:m", base_url=provider.base_url, api_key=key, **settings)
 
 
+@pytest.mark.usefixtures("held_until_classified")
 async def test_a_request_goes_all_the_way_and_back(provider: FakeProvider) -> None:
     """Analysis, streamed text, the file in it, usage, history, model name and key."""
-    provider.answer = streaming(*FILE)
+    provider.answer = streaming(*FILE, is_held=True)
     history = rows(("user", "Hi"), ("assistant", "Hello"))
     recording = await record(engine_for(provider), "Add 1 and 1", history)
     assert recording.analysis.model_dump(mode="json") == PLAN
@@ -53,6 +70,44 @@ async def test_a_request_goes_all_the_way_and_back(provider: FakeProvider) -> No
     assert provider.keys == ["Bearer sk-canary-1234"] * 2
 
 
+async def test_hello_makes_two_calls_and_waits_for_one(provider: FakeProvider) -> None:
+    """A provider that never classifies anything costs the reply neither a call nor a moment."""
+    is_over = threading.Event()
+
+    def hang(_: Handler) -> None:
+        provider.may_go_on.set()
+        is_over.wait()
+
+    provider.plan = hang
+    provider.answer = streaming("Hello!", is_held=True)
+    recording = await record(engine_for(provider, time_limit=30), "hello")
+    assert (recording.result.success, recording.result.message) == (True, "Hello!")
+    is_over.set()
+    assert recording.analysis == analyse("hello")
+    assert [bool(body.get("stream")) for body in provider.asked] == [True, False]
+
+
+@pytest.mark.usefixtures("held_until_classified")
+async def test_a_classification_that_is_no_good_is_not_asked_for_again(
+    provider: FakeProvider,
+) -> None:
+    """A model that chats where it should fill a form is left alone: the rules can do it."""
+    provider.plan = lambda handler: handler.send_message({"content": "Hello to you too!"})
+    provider.answer = streaming("Hello!", is_held=True)
+    await record(engine_for(provider), "hello")
+    assert len(provider.asked) == 2
+
+
+async def test_without_classification_there_is_one_call(provider: FakeProvider) -> None:
+    """And the model is told what the setting says."""
+    provider.answer = streaming("Hello!")
+    engine = engine_for(provider, classification="rules", system_prompt="You are a pirate.")
+    recording = await record(engine, "Write a function")
+    (asked,) = provider.asked
+    assert asked["messages"][0] == {"role": "system", "content": "You are a pirate."}
+    assert recording.analysis.intent == "create_function"
+
+
 async def test_text_arrives_before_the_provider_has_finished(provider: FakeProvider) -> None:
     """Streaming is live: the server waits until the first piece was read here."""
 
@@ -64,7 +119,7 @@ async def test_text_arrives_before_the_provider_has_finished(provider: FakeProvi
         handler.end_stream()
 
     provider.answer = answer
-    async with closing(engine_for(provider).run(request="Hello there", history=())) as events:
+    async with closing(engine_for(provider).run(EngineRequest("Hello there"))) as events:
         assert await anext(events) == TextDelta("first ")
         provider.may_go_on.set()
         assert TextDelta("last") in [event async for event in events]
