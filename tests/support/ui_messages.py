@@ -8,6 +8,12 @@ from uuid import uuid4
 
 import httpx
 
+from local.stack import Stack
+from shared.ai.protocol import Engine
+from tests.support.bundle import settings_for
+from tests.support.server import served_bundle
+from tests.support.users import User
+
 Chunk = dict[str, Any]
 
 
@@ -83,3 +89,16 @@ async def load(client: httpx.AsyncClient, chat_id: str, **query: Any) -> dict[st
     assert answer.status_code == 200, answer.text
     loaded: dict[str, Any] = answer.json()
     return loaded
+
+
+@asynccontextmanager
+async def served_to(
+    user: User, stack: Stack, engine: Engine, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the bundle with an engine of its own, and give a client of this user's."""
+    headers = {"authorization": f"Bearer {user.token}"}
+    async with (
+        served_bundle(settings_for(stack, **settings), engine=engine) as url,
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
+    ):
+        yield client
