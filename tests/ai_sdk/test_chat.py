@@ -1,4 +1,4 @@
-"""The AI SDK's own chat and transport, unmodified, in Node: what a page of theirs does with ours."""
+"""The AI SDK's own chat and transport, unmodified, in Node, on our endpoint."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
