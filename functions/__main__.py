@@ -11,6 +11,7 @@ import uvicorn
 from functions.app import ENDPOINTS, make_app
 from shared.config import ConfigurationError, Settings, load_settings
 from shared.container import Container
+from shared.http.server import ProtocolWithHeadDeadline
 from shared.observability import telemetry
 
 
@@ -39,6 +40,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
     """Return how uvicorn serves: one worker, since a container or a host scales by instances."""
     return {
         "lifespan": "on",  # an application that can't start is an exit, not a server without it
+        "http": ProtocolWithHeadDeadline,
         "ws": "none",  # live events are Realtime's
         "access_log": False,  # one line a request is logged by the application itself
         "log_config": None,

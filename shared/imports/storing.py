@@ -16,7 +16,7 @@ from ..encoding.sizes import (
 )
 from ..encoding.storable import escape_unstorable, map_texts
 from ..errors import InvalidImportError
-from .parsed import ParsedMessage, set_times
+from .parsed import BY_CONTENT, ParsedMessage, set_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +44,24 @@ def make_ready(conversation: ParsedConversation, now: datetime) -> None:
     conversation.title = _storable(conversation.title)[:200]
     metadata = map_texts(conversation.metadata, _storable)
     conversation.metadata = _fitted(metadata, MAX_GIVEN_METADATA_BYTES, conversation)
+    _name_by_place(conversation)
     conversation.messages = [
         part for message in conversation.messages for part in _parts(message, conversation)
     ]
     set_times(conversation, now)
+
+
+def _name_by_place(conversation: ParsedConversation) -> None:
+    """Name messages without an id by their place, where the conversation has an id of its own.
+
+    When it has grown, what is new in it is known by that.
+    """
+    if conversation.source_id.startswith(BY_CONTENT) or "checksum" in conversation.provenance:
+        return
+    for place, message in enumerate(conversation.messages, 1):
+        imported = message.metadata.get("imported")
+        if isinstance(imported, dict) and not imported.get("id"):
+            imported["id"] = f"#{place}"
 
 
 def _storable(text: str) -> str:

@@ -174,3 +174,20 @@ async def test_the_export_of_a_month_later_adds_what_is_new(user: User) -> None:
     assert [text for _, text in await said_in(user, conversation)] == [
         "Part one?", "Part one.", "Part two?", "Part two.",
     ]  # fmt: skip
+
+
+@pytest.mark.promise("imports", red="messages without an id stay without one")
+async def test_messages_without_ids_are_known_by_their_place(user: User) -> None:
+    """In a conversation that has an id of its own."""
+    said = [{"isCreatedByUser": text in "ac", "text": text} for text in "abcd"]
+    months = [
+        [{"conversationId": "one", "messages": said[:2]}],
+        [{"conversationId": "one", "messages": said}],
+    ]
+    (conversation,) = await taken_from(user, as_bytes(months[0]))
+    second = (await send(user, as_bytes(months[1]))).json()
+    third = (await send(user, as_bytes(months[1]))).json()
+    (updated,) = second["updated"]
+    assert (updated["messages"], updated["changed"]) == (2, 0)
+    assert [row["reason"] for row in third["skipped"]] == ["already_imported"]
+    assert [text for _, text in await said_in(user, conversation)] == ["a", "b", "c", "d"]

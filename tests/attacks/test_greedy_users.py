@@ -4,6 +4,7 @@ Attacker and victim are there at once. The attacker is a process of its own; wha
 and the victim's figures alone and beside it, are printed: `pytest -s`.
 """
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -94,6 +95,7 @@ def filled_conversation(db: psycopg.Connection, user: User, count: int) -> str:
     return str(row[0])
 
 
+@pytest.mark.promise("shares", red="a share of the store's calls as large as all of them")
 async def test_turns_that_wait_for_a_lock_of_ones_own(
     stack: Stack, tmp_path: Path, user: User, other_user: User, db: psycopg.Connection
 ) -> None:
@@ -110,6 +112,29 @@ async def test_turns_that_wait_for_a_lock_of_ones_own(
     assert answered["200"] == 0
 
 
+@pytest.mark.promise("shares", red="a share of the store's calls as large as all of them")
+async def test_bulk_inserts_over_the_data_api(
+    stack: Stack, tmp_path: Path, user: User, other_user: User, db: psycopg.Connection
+) -> None:
+    """Thousands of rows a call, and sixty turns that wait for the same conversation."""
+    chat = filled_conversation(db, user, 1)
+    row = json.dumps({"conversation_id": chat, "user_id": user.id, "role": "user", "content": "x"})
+    insert = Ask(
+        "POST",
+        f"{user.environment['SUPABASE_URL']}/rest/v1/messages",
+        before="[",
+        piece=f"{row},",
+        times=2_000,
+        after=f"{row}]",
+        headers={"apikey": user.environment["SUPABASE_PUBLISHABLE_KEY"]},
+    )
+    turn = Ask("POST", "/mega-mind", {"request": "Hello", "conversationId": chat})
+    async with scene(stack, tmp_path, user, other_user) as on:
+        _, answered = await on.attack(insert, *[turn] * 15, at_once=64)
+    assert answered["201"] > 0
+
+
+@pytest.mark.promise("shares", red="a share of turns as large as all of them")
 @pytest.mark.parametrize("kind", ["unstored", "streams"])
 async def test_runs_of_the_ai_that_take_long(
     stack: Stack, tmp_path: Path, user: User, other_user: User, kind: str
@@ -124,6 +149,7 @@ async def test_runs_of_the_ai_that_take_long(
     assert answered["429"] > 0
 
 
+@pytest.mark.promise("shares", red="shares of heavy reads and exports as large as all of them")
 @pytest.mark.parametrize("kind", ["searches", "exports"])
 async def test_what_reads_much(
     stack: Stack, tmp_path: Path, user: User, other_user: User, db: psycopg.Connection, kind: str
@@ -139,6 +165,7 @@ async def test_what_reads_much(
     assert answered["429"] > 0
 
 
+@pytest.mark.promise("shares", red="each follower reads the turn for itself")
 async def test_followers_of_a_turn_with_a_large_request(
     stack: Stack, tmp_path: Path, user: User, other_user: User
 ) -> None:
@@ -156,6 +183,7 @@ async def test_followers_of_a_turn_with_a_large_request(
     assert beside.most_bytes < MOST_BYTES
 
 
+@pytest.mark.promise("shares", red="deep health is measured for each who asks")
 async def test_strangers_who_ask_for_deep_health(
     stack: Stack, tmp_path: Path, user: User, other_user: User
 ) -> None:
@@ -184,6 +212,7 @@ BODIES = {
 }
 
 
+@pytest.mark.promise("hostile input", red="bodies parsed before their values are counted")
 async def test_hostile_bodies(stack: Stack, tmp_path: Path, user: User, other_user: User) -> None:
     """Seven MiB of each kind, to every endpoint that reads a body, several at a time."""
     asks = [

@@ -61,6 +61,8 @@ SECTIONS = {
         "deadlines": "Calls outside have a deadline, and are repeated only where that is safe.",
     },
     "Sizes and costs": {
+        "shares": "What one user takes, another hardly notices.",
+        "hostile input": "What nobody may send is refused before it is parsed, or apart.",
         "row sizes": "What is stored has a size: it fits a page, and is exported and erased.",
         "costs": "What a user may cost in turns, tokens and bytes is limited by settings.",
     },

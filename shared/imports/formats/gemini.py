@@ -7,7 +7,7 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Final
 
-from ..parsed import as_objects, as_text, digest_of
+from ..parsed import BY_CONTENT, as_objects, as_text, digest_of
 from ..said import Said, media_kind
 from ..tree import Node, chain
 
@@ -45,7 +45,7 @@ def read_gemini(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
     nodes = [Node(f"#{role}", None, "message", role, words, at) for role, words in said if words]
     digest = digest_of([entry.get("time"), entry.get("title"), answer.texts])
     messages = chain(nodes, source="gemini", notes=notes)
-    return notes.conversation("gemini", f"sha256:{digest}", None, messages)
+    return notes.conversation("gemini", f"{BY_CONTENT}{digest}", None, messages)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..blocks import add_citations, read_blocks
-from ..parsed import as_object, as_objects, digest_of
+from ..parsed import BY_CONTENT, as_object, as_objects, digest_of
 from ..said import media_kind, visible_texts
 from ..tree import Node, chain
 
@@ -74,7 +74,7 @@ def read_list(
     more = {name: value for name, value in about.items() if name not in {"title", "system"}}
     conversation = notes.conversation(
         source,
-        key or f"sha256:{digest}",
+        key or f"{BY_CONTENT}{digest}",
         about.get("title"),
         chain(nodes, source=source, notes=notes),
         created_at=next((about[name] for name in TIMES if name in about), None),

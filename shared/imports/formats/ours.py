@@ -21,7 +21,7 @@ from ...exports.json_document import (
     Checksum,
 )
 from ...models.transfers import OurDocument
-from ..parsed import EPOCH, ParsedConversation, ParsedMessage
+from ..parsed import BY_CONTENT, EPOCH, ParsedConversation, ParsedMessage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -95,7 +95,7 @@ def _conversation(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
     }
     return ParsedConversation(
         source="message-persistence",
-        source_id=f"sha256:{ours.checksum.value}",
+        source_id=f"{BY_CONTENT}{ours.checksum.value}",
         title=ours.conversation.title,
         messages=[
             ParsedMessage(

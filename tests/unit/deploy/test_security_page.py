@@ -16,7 +16,8 @@ MODULES = [
     import_module(name)
     for name in (
         "shared.encoding.sizes", "shared.exports.account", "shared.exports.pdf.render",
-        "shared.http.request_body", "shared.http.routing", "shared.imports.importer",
+        "shared.http.request_body", "shared.http.routing", "shared.http.server",
+        "shared.imports.importer",
         "shared.integrity.health", "shared.models.base", "shared.shares", "shared.turns.watched",
     )
 ]  # fmt: skip
