@@ -588,38 +588,52 @@ $$;
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
--- An imported row comes with the place and the time it had. Only take_import_part sets the flag. It
+-- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
+-- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events: who is listening to a conversation that has grown sees a gap before the next one.
+-- there events of an import: who is listening to a conversation that has grown sees a gap before the
+-- next one.
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
     execute function private.assign_message_place();
 
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.broadcast_message()
-returns trigger
-language plpgsql security definer set search_path = ''
+create function private.describe_event(message public.messages, described jsonb)
+returns jsonb
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
-    v_size integer := octet_length(new.content)
-        + coalesce(octet_length(new.generated_code), 0)
-        + octet_length(new.metadata::text)
-        + octet_length(new.parts::text)
-        + coalesce(octet_length(new.native::text), 0);
-    v_event jsonb := jsonb_build_object(
-        'id', new.id, 'seq', new.seq, 'role', new.role, 'turnId', new.turn_id
+    v_event constant jsonb := jsonb_build_object(
+        'id', message.id, 'seq', message.seq, 'role', message.role, 'turnId', message.turn_id
     );
 begin
-    if v_size <= c_row_limit then
-        v_event := v_event || jsonb_build_object('row', to_jsonb(new));
+    if pg_column_size(described) > c_row_limit then
+        return v_event;
     end if;
-    perform realtime.send(v_event, 'message', 'conversation:' || new.conversation_id, true);
+    return v_event || jsonb_build_object('row', described);
+end;
+$$;
+
+revoke all on function private.describe_event from public, anon, authenticated, service_role;
+comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
+
+create function private.broadcast_message()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    perform realtime.send(
+        private.describe_event(new, to_jsonb(new)),
+        'message',
+        'conversation:' || new.conversation_id,
+        true
+    );
     return null;
 end;
 $$;
@@ -630,7 +644,7 @@ comment on function private.broadcast_message is 'Sends a message that this tran
 create trigger messages_broadcast
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
     execute function private.broadcast_message();
 
 -- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
@@ -642,9 +656,10 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
-    select realtime.send(
+begin
+    perform realtime.send(
         jsonb_strip_nulls(jsonb_build_object(
             'turnId', turn_id, 'status', status, 'message', message
         )),
@@ -652,6 +667,7 @@ as $$
         'conversation:' || conversation_id,
         true
     );
+end;
 $$;
 
 revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
@@ -1221,13 +1237,15 @@ comment on function public.write_summary is 'Adds a summary of everything up to 
 -- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
 -- without reading the text itself.
 
-create function public.load_history(
+-- Its messages as text: as jsonb each would be built, copied into the answer and written out again.
+create function private.read_history(
     user_id uuid,
     conversation_id uuid,
-    history_tokens integer default 100000,
-    before bigint default null
+    history_tokens integer,
+    before bigint,
+    out history json,
+    out context jsonb
 )
-returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
@@ -1236,7 +1254,7 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
-    v_before bigint;
+    v_before constant bigint := before;
     v_ours uuid[];
     v_summary record;
     v_covered bigint;
@@ -1251,22 +1269,10 @@ declare
     v_first bigint;
     v_omitted bigint;
     v_is_whole boolean := false;
-    v_messages jsonb;
 begin
-    perform private.require_self(user_id);
-
-    select least(before, c.last_seq + 1) into v_before
-    from private.conversations as c
-    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id;
+    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id;
 
     -- From the summaries to what they cover, by id: there are few of them. The fences keep the
     -- planner from starting at the messages, which it takes for few as well.
@@ -1286,7 +1292,7 @@ begin
         where messages.user_id = s.user_id and messages.id = s.through_message_id
         offset 0
     ) as through
-    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id
+    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
       and through.seq < v_before
@@ -1309,8 +1315,8 @@ begin
         for v_row in
             select m.seq, octet_length(m.content) as bytes
             from public.messages as m
-            where m.user_id = load_history.user_id
-              and m.conversation_id = load_history.conversation_id
+            where m.user_id = read_history.user_id
+              and m.conversation_id = read_history.conversation_id
               and m.seq >= v_from
               and m.seq < v_until
               and m.id <> all (v_ours)
@@ -1341,7 +1347,7 @@ begin
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
-    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
+    select coalesce(json_agg(h order by h.seq), '[]') into history
     from (
         select m.seq, m.role,
                case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
@@ -1351,20 +1357,20 @@ begin
                end as failure,
                m.parts, m.native
         from public.messages as m
-        where m.user_id = load_history.user_id
-          and m.conversation_id = load_history.conversation_id
+        where m.user_id = read_history.user_id
+          and m.conversation_id = read_history.conversation_id
           and m.seq >= v_first
           and m.seq < v_before
           and m.id <> all (v_ours)
     ) as h;
 
     if v_covered > 0 then
-        v_messages := jsonb_build_array(jsonb_build_object(
+        history := '[' || json_build_object(
             'seq', v_summary.seq,
             'role', 'system',
             'content', v_summary.content,
             'is_summary', true
-        )) || v_messages;
+        ) || case history::text when '[]' then ']' else ',' || substr(history::text, 2) end;
     end if;
 
     v_omitted := v_first - 1 - v_covered;
@@ -1374,23 +1380,52 @@ begin
         cross join lateral (
             select seq
             from public.messages
-            where messages.user_id = load_history.user_id and messages.id = ours.id
+            where messages.user_id = read_history.user_id and messages.id = ours.id
             offset 0
         ) as m
         where m.seq > v_covered
           and m.seq < v_first;
     end if;
 
-    return jsonb_build_object(
-        'history', v_messages,
-        'context', jsonb_build_object(
-            'covers_to', v_covered,
-            'omitted', v_omitted,
-            'longest', v_longest,
-            'is_whole', v_is_whole,
-            'since_tokens', v_since
-        )
+    context := jsonb_build_object(
+        'covers_to', v_covered,
+        'omitted', v_omitted,
+        'longest', v_longest,
+        'is_whole', v_is_whole,
+        'since_tokens', v_since
     );
+end;
+$$;
+
+revoke all on function private.read_history from public, anon, authenticated, service_role;
+grant execute on function private.read_history to authenticated, service_role;
+comment on function private.read_history is 'What load_history answers, of a conversation that is the user''s.';
+
+create function public.load_history(
+    user_id uuid,
+    conversation_id uuid,
+    history_tokens integer default 100000,
+    before bigint default null
+)
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_before bigint;
+begin
+    perform private.require_self(user_id);
+
+    select least(before, c.last_seq + 1) into v_before
+    from private.conversations as c
+    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_before));
 end;
 $$;
 
@@ -1398,48 +1433,35 @@ revoke all on function public.load_history from public, anon, authenticated, ser
 grant execute on function public.load_history to authenticated, service_role;
 comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
--- From rows that are in hand: whoever has just written them need not read them again. The
--- conversation is read, since each message moves it.
+-- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(
-    user_id uuid,
-    turn public.turns,
-    user_message public.messages,
-    reply public.messages,
     outcome text,
-    history_tokens integer default null
+    turn public.turns,
+    conversation private.conversations,
+    user_message jsonb,
+    reply jsonb,
+    history json default '[]',
+    context jsonb default null
 )
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_conversation private.conversations;
 begin
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = describe_rows.user_id and c.id = turn.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
-    return jsonb_build_object(
+    return json_build_object(
         'outcome', outcome,
         'turn', to_jsonb(turn) - 'request_hash' - 'draft' - 'draft_parts',
-        'conversation', v_conversation,
+        'conversation', conversation,
         'user_message', user_message,
-        'reply', case when reply.id is not null then to_jsonb(reply) end
-    ) || case
-        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(user_id, v_conversation.id, history_tokens, user_message.seq)
-    end;
+        'reply', reply,
+        'history', history,
+        'context', context
+    );
 end;
 $$;
 
 revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
-comment on function private.describe_rows is 'A turn and its messages, as they are given, with its conversation; with history_tokens also what load_history gives of what came before them.';
+comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -1448,18 +1470,29 @@ create function private.describe_turn(
     outcome text,
     history_tokens integer default null
 )
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
+    v_conversation private.conversations;
     v_request public.messages;
-    v_reply public.messages;
+    v_reply jsonb;
+    v_history record;
 begin
     select t.* into v_turn
     from public.turns as t
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
+
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -1467,13 +1500,23 @@ begin
       and m.role = 'user';
 
     if v_turn.status <> 'running' then
-        select m.* into v_reply
+        select to_jsonb(m) into v_reply
         from public.messages as m
         where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
           and m.role = 'assistant';
     end if;
 
-    return private.describe_rows(user_id, v_turn, v_request, v_reply, outcome, history_tokens);
+    if history_tokens is null then
+        return private.describe_rows(
+            outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply
+        );
+    end if;
+
+    v_history := private.read_history(user_id, v_conversation.id, history_tokens, v_request.seq);
+    return private.describe_rows(
+        outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
+        v_history.context
+    );
 end;
 $$;
 
@@ -1484,8 +1527,89 @@ comment on function private.describe_turn is 'A turn with its conversation and i
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip.
 
+-- A turn's message: for whoever holds the conversation's lock, all that triggers do for other writers.
+-- They would look up, once a row, what is known here. Runs as its owner, as they do.
+create function private.add_message(
+    user_id uuid,
+    inout conversation private.conversations,
+    turn_id uuid,
+    message_id uuid,
+    role text,
+    content text,
+    generated_code text,
+    metadata jsonb,
+    parts jsonb,
+    native jsonb,
+    status text,
+    failure text,
+    out seq bigint,
+    out described jsonb
+)
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message public.messages;
+    v_bytes_per_day bigint;
+begin
+    seq := conversation.last_seq + 1;
+    conversation.last_seq := seq;
+    conversation.updated_at := greatest(
+        clock_timestamp(), conversation.updated_at + interval '1 microsecond'
+    );
+
+    update public.conversations as c
+    set last_seq = conversation.last_seq,
+        updated_at = conversation.updated_at
+    where c.user_id = add_message.user_id and c.id = conversation.id;
+
+    perform set_config('message_persistence.placed_by', 'turn', true);
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
+         turn_id, seq, created_at)
+    values
+        (add_message.message_id, conversation.id, add_message.user_id, add_message.role,
+         add_message.content, add_message.generated_code, add_message.metadata,
+         add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
+         conversation.updated_at)
+    returning * into v_message;
+    perform set_config('message_persistence.placed_by', '', true);
+
+    insert into search.watermarks (user_id, conversation_id, indexed_seq)
+    values (add_message.user_id, conversation.id, conversation.last_seq - 1)
+    on conflict on constraint watermarks_pkey do nothing;
+
+    if role = 'user' then
+        v_bytes_per_day := (select l.bytes_per_day from private.limits as l);
+        if v_bytes_per_day is not null then
+            perform private.count_bytes(
+                user_id,
+                octet_length(content) + octet_length(metadata::text)
+                    + case parts when '[]' then 0 else octet_length(parts::text) end
+                    + coalesce(octet_length(native::text), 0),
+                v_bytes_per_day
+            );
+        end if;
+    end if;
+
+    described := to_jsonb(v_message);
+    perform realtime.send(
+        private.describe_event(v_message, described),
+        'message',
+        'conversation:' || conversation.id,
+        true
+    );
+    perform private.broadcast_status(conversation.id, turn_id, status, failure);
+end;
+$$;
+
+revoke all on function private.add_message from public, anon, authenticated, service_role;
+grant execute on function private.add_message to service_role;
+comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
+
 create function private.settle_turn(
     user_id uuid,
+    inout conversation private.conversations,
     turn_id uuid,
     attempt integer,
     status text,
@@ -1498,11 +1622,13 @@ create function private.settle_turn(
     parts jsonb default '[]',
     native jsonb default null,
     out turn public.turns,
-    out reply public.messages
+    out reply jsonb
 )
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_stored record;
 begin
     update public.turns as t
     set status = settle_turn.status,
@@ -1520,27 +1646,20 @@ begin
         return;
     end if;
 
-    insert into public.messages as m
-        (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
-         turn_id)
-    values
-        (settle_turn.message_id, turn.conversation_id, settle_turn.user_id, 'assistant',
-         settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
-         settle_turn.parts, settle_turn.native, settle_turn.turn_id)
-    returning m.* into reply;
-
-    perform private.broadcast_status(
-        turn.conversation_id,
-        turn_id,
+    v_stored := private.add_message(
+        user_id, conversation, turn_id, message_id, 'assistant', content, generated_code, metadata,
+        parts, native,
         case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
-        settle_turn.error ->> 'message'
+        error ->> 'message'
     );
+    conversation := v_stored.conversation;
+    reply := v_stored.described;
 end;
 $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status, if this attempt holds it; else it answers nothing. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -1556,16 +1675,17 @@ create function public.complete_turn(
     parts jsonb default '[]',
     native jsonb default null
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_conversation private.conversations;
     v_settled record;
     v_message public.messages;
 begin
-    perform 1
+    select c.* into v_conversation
     from private.conversations as c
     where c.user_id = complete_turn.user_id
       and c.id = (
@@ -1575,21 +1695,24 @@ begin
       )
     for update;
 
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
     v_settled := private.settle_turn(
-        complete_turn.user_id, complete_turn.turn_id, complete_turn.attempt,
-        complete_turn.status, complete_turn.message_id, complete_turn.content,
-        complete_turn.generated_code, complete_turn.metadata, complete_turn.error,
-        complete_turn.tokens, complete_turn.parts, complete_turn.native
+        user_id, v_conversation, turn_id, attempt, status, message_id, content, generated_code,
+        metadata, error, tokens, parts, native
     );
 
-    if (v_settled.turn).id is not null then
+    if v_settled.reply is not null then
         select m.* into v_message
         from public.messages as m
         where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
           and m.role = 'user';
 
         return private.describe_rows(
-            user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
+            'completed', v_settled.turn, v_settled.conversation, to_jsonb(v_message), v_settled.reply
         );
     end if;
 
@@ -1621,6 +1744,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_conversation private.conversations;
     v_turn public.turns;
     v_status text := 'interrupted';
     v_error jsonb := jsonb_build_object(
@@ -1632,6 +1756,10 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
+    select c.* into strict v_conversation
+    from private.conversations as c
+    where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
         v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
@@ -1639,6 +1767,7 @@ begin
 
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
+        conversation => v_conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -1700,15 +1829,16 @@ create function public.begin_turn(
     tokens_per_day bigint default null,
     opens_conversation boolean default false
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_conversation_id uuid := gen_random_uuid();
+    v_conversation private.conversations;
     v_turn public.turns;
-    v_message public.messages;
+    v_stored record;
+    v_history record;
 begin
     if opens_conversation then
         -- Nothing where the id is taken already: by this user's, which is then found, or not.
@@ -1718,31 +1848,54 @@ begin
         on conflict do nothing;
     end if;
 
-    if conversation_id is not null then
-        select c.id into v_conversation_id
-        from private.conversations as c
-        where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
-        for update;
-    end if;
+    loop
+        if conversation_id is null then
+            v_conversation.id := gen_random_uuid();
+        else
+            select c.* into v_conversation
+            from private.conversations as c
+            where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
+            for update;
+        end if;
 
-    -- Under the lock: whoever came before with this key has committed its turn.
-    if exists (
-        select 1
-        from public.turns as t
-        where t.user_id = begin_turn.user_id
-          and t.idempotency_key = begin_turn.idempotency_key
-    ) then
-        return private.resume_turn(
-            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
-        );
-    end if;
+        -- Of callers with one key at once, the index lets one open the turn, and with it the
+        -- conversation that is new; another index lets a conversation have one running turn.
+        with opened as (
+            insert into public.turns
+                (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+            select begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
+                   begin_turn.request_hash,
+                   clock_timestamp() + make_interval(secs => lease_seconds)
+            where v_conversation.id is not null
+            on conflict do nothing
+            returning *
+        ),
+        started as (
+            insert into public.conversations (id, user_id, project_id, title)
+            select o.conversation_id, o.user_id, begin_turn.project_id,
+                   private.title_from_request(request)
+            from opened as o
+            where begin_turn.conversation_id is null
+        )
+        select o.* into v_turn from opened as o;
 
-    if v_conversation_id is null then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+        exit when found;
 
-    if conversation_id is not null then
+        -- Under the lock: whoever came before with this key has committed its turn.
+        if exists (
+            select 1
+            from public.turns as t
+            where t.user_id = begin_turn.user_id
+              and t.idempotency_key = begin_turn.idempotency_key
+        ) then
+            return private.resume_turn(
+                user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+            );
+        elsif v_conversation.id is null then
+            raise exception 'Conversation not found.'
+                using errcode = 'PT404', detail = 'conversation_not_found';
+        end if;
+
         select t.* into v_turn
         from public.turns as t
         where t.user_id = begin_turn.user_id and t.conversation_id = begin_turn.conversation_id
@@ -1753,33 +1906,7 @@ begin
         elsif found then
             perform private.interrupt_turn(user_id, v_turn.id);
         end if;
-    end if;
-
-    -- Of callers with one key at once, the index lets one open the turn, and with it the
-    -- conversation that is new.
-    with opened as (
-        insert into public.turns
-            (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-        values
-            (begin_turn.user_id, v_conversation_id, begin_turn.idempotency_key,
-             begin_turn.request_hash, clock_timestamp() + make_interval(secs => lease_seconds))
-        on conflict (user_id, idempotency_key) do nothing
-        returning *
-    ),
-    started as (
-        insert into public.conversations (id, user_id, project_id, title)
-        select o.conversation_id, o.user_id, begin_turn.project_id,
-               private.title_from_request(request)
-        from opened as o
-        where begin_turn.conversation_id is null
-    )
-    select o.* into v_turn from opened as o;
-
-    if not found then
-        return private.resume_turn(
-            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
-        );
-    end if;
+    end loop;
 
     perform private.refuse_used_key(user_id, idempotency_key);
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
@@ -1788,15 +1915,23 @@ begin
         );
     end if;
 
-    insert into public.messages as m
-        (id, conversation_id, user_id, role, content, metadata, parts, native, turn_id)
-    values
-        (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, begin_turn.parts, begin_turn.native, v_turn.id)
-    returning m.* into v_message;
+    if conversation_id is null then
+        select c.* into v_conversation
+        from private.conversations as c
+        where c.user_id = begin_turn.user_id and c.id = v_turn.conversation_id;
+    end if;
 
-    perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_rows(user_id, v_turn, v_message, null, 'started', history_tokens);
+    v_stored := private.add_message(
+        user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, parts, native,
+        'accepted', null
+    );
+    v_history := private.read_history(
+        user_id, v_conversation.id, history_tokens, v_stored.seq
+    );
+    return private.describe_rows(
+        'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
+        v_history.context
+    );
 end;
 $$;
 
@@ -1813,7 +1948,7 @@ create function private.resume_turn(
     lease_seconds integer,
     history_tokens integer
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
@@ -2008,7 +2143,7 @@ begin
 
     return private.describe_turn(
         user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    ) || jsonb_build_object(
+    )::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
         'draft_parts', v_turn.draft_parts,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
@@ -2072,7 +2207,7 @@ grant execute on function public.watch_turn to service_role;
 comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
@@ -2850,6 +2985,7 @@ comment on function search.note_unindexed is 'Leaves a watermark below a message
 create trigger messages_note_unindexed
     after insert on public.messages
     for each row
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') <> 'turn')
     execute function search.note_unindexed();
 
 -- Runs as its owner, as the one above.
@@ -4327,14 +4463,14 @@ begin
     end if;
 
     perform private.count_import_bytes(user_id, pieces);
-    perform set_config('message_persistence.importing', 'on', true);
+    perform set_config('message_persistence.placed_by', 'import', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
         order by place
     ), '[]')
     into v_outcome
     from jsonb_array_elements(pieces) with ordinality as p (piece, place);
-    perform set_config('message_persistence.importing', '', true);
+    perform set_config('message_persistence.placed_by', '', true);
 
     update private.import_parts as p
     set outcome = v_outcome,

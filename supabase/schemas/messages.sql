@@ -180,11 +180,13 @@ $$;
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
--- An imported row comes with the place and the time it had. Only take_import_part sets the flag. It
+-- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
+-- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events: who is listening to a conversation that has grown sees a gap before the next one.
+-- there events of an import: who is listening to a conversation that has grown sees a gap before the
+-- next one.
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
     execute function private.assign_message_place();

@@ -116,7 +116,7 @@ begin
 
     return private.describe_turn(
         user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    ) || jsonb_build_object(
+    )::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
         'draft_parts', v_turn.draft_parts,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
@@ -180,7 +180,7 @@ grant execute on function public.watch_turn to service_role;
 comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
