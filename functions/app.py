@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # needs to be reached is written from this table: `make forwarders`.
 ENDPOINTS = (
     "mega-mind",
+    "ui-messages",
     "cancel-turn",
     "load-conversation",
     "conversations",
@@ -50,7 +51,7 @@ def create_app(
     """
     served = dict.fromkeys((*names, "health")) if names else ENDPOINTS
     routers = [import_module(f"functions.{name.replace('-', '_')}").router for name in served]
-    needs_ai = "mega-mind" in served
+    needs_ai = not {"mega-mind", "ui-messages"}.isdisjoint(served)
     return application.create_app(
         *routers,
         settings=settings,

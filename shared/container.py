@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .integrity.health import StoreHealth
     from .turns.runner import TurnRunner
     from .turns.summaries import Summaries
+    from .ui_stream.chats import UiChats
 
 
 class Container:
@@ -81,6 +82,13 @@ class Container:
         return build_runner(
             self.persistence, engine, broadcaster, self.summaries, settings, self.shares.turns
         )
+
+    @cached_property
+    def ui_chats(self) -> UiChats:
+        """Conversations as the AI SDK knows them."""
+        from .ui_stream.chats import UiChats
+
+        return UiChats(self.turns, self.persistence)
 
     @cached_property
     def importer(self) -> Importer:
