@@ -45,6 +45,8 @@ class TurnCalls(Calls):
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
         opens_conversation: bool = False,
+        known_from: int | None = None,
+        known_id: UUID | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
@@ -69,6 +71,8 @@ class TurnCalls(Calls):
             turns_per_day=turns_per_day,
             tokens_per_day=tokens_per_day,
             opens_conversation=opens_conversation,
+            known_from=known_from,
+            known_id=known_id,
         )
 
     async def count_unstored_turn(

@@ -11,6 +11,7 @@ import structlog
 from ..errors import StoreUnavailableError
 from ..observability import telemetry
 from .failpoints import crash_point
+from .histories import Histories
 from .in_doubt import InDoubtBegins
 from .reply import user_metadata
 from .response import turn_in_progress
@@ -58,6 +59,7 @@ class TurnStarter:
         self._settings = settings
         # A turn that is begun again this way still has its lease when its first heartbeat comes.
         spent = settings.store_timeout + settings.heartbeat_seconds
+        self._histories = Histories()
         self._in_doubt = InDoubtBegins(seconds=settings.lease_seconds - spent)
 
     async def begin(self, request: TurnRequest) -> Begun:
@@ -107,7 +109,8 @@ class TurnStarter:
 
     async def _ask_to_begin(self, request: TurnRequest, message_id: UUID) -> TurnRecord:
         body, settings = request.body, self._settings
-        return await self._store.begin_turn(
+        known = self._histories.known(request.user_id, body.conversation_id)
+        record = await self._store.begin_turn(
             user_id=request.user_id,
             idempotency_key=request.idempotency_key,
             request_hash=request.fingerprint(),
@@ -122,7 +125,10 @@ class TurnStarter:
             turns_per_day=settings.turns_per_day,
             tokens_per_day=settings.tokens_per_day,
             opens_conversation=request.opens_conversation,
+            known_from=known.first if known else None,
+            known_id=known.newest_id if known else None,
         )
+        return self._histories.completed(record, known)
 
     def _work_on(self, record: TurnRecord, request: TurnRequest) -> RunningTurn:
         """Let the worker that still has the turn here go on as this attempt, or set one to it.

@@ -43,6 +43,8 @@ class TurnStore(Protocol):
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
         opens_conversation: bool = False,
+        known_from: int | None = None,
+        known_id: UUID | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
 

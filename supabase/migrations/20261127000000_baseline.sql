@@ -1243,6 +1243,8 @@ create function private.read_history(
     conversation_id uuid,
     history_tokens integer,
     before bigint,
+    known_from bigint default null,
+    known_id uuid default null,
     out history json,
     out context jsonb
 )
@@ -1267,6 +1269,7 @@ declare
     v_short bigint := 0;
     v_since bigint := 0;
     v_first bigint;
+    v_known bigint := 0;
     v_omitted bigint;
     v_is_whole boolean := false;
 begin
@@ -1345,11 +1348,23 @@ begin
     end if;
     v_first := coalesce(v_first, v_before);
 
+    -- What the asker has need not be sent again: from a place to a message, found by its id. What is
+    -- before a message never changes, and no other conversation, whatever its id, has it.
+    if known_from <= v_first then
+        select m.seq into v_known
+        from public.messages as m
+        where m.user_id = read_history.user_id
+          and m.conversation_id = read_history.conversation_id
+          and m.id = read_history.known_id
+          and m.seq < v_before;
+        v_known := coalesce(v_known, 0);
+    end if;
+
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
     select coalesce(json_agg(h order by h.seq), '[]') into history
     from (
-        select m.seq, m.role,
+        select m.id, m.seq, m.role,
                case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
                case
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
@@ -1359,7 +1374,7 @@ begin
         from public.messages as m
         where m.user_id = read_history.user_id
           and m.conversation_id = read_history.conversation_id
-          and m.seq >= v_first
+          and m.seq >= greatest(v_first, v_known + 1)
           and m.seq < v_before
           and m.id <> all (v_ours)
     ) as h;
@@ -1389,6 +1404,8 @@ begin
 
     context := jsonb_build_object(
         'covers_to', v_covered,
+        'first', v_first,
+        'known', v_known,
         'omitted', v_omitted,
         'longest', v_longest,
         'is_whole', v_is_whole,
@@ -1399,7 +1416,7 @@ $$;
 
 revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
-comment on function private.read_history is 'What load_history answers, of a conversation that is the user''s.';
+comment on function private.read_history is 'What load_history answers, of a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it.';
 
 create function public.load_history(
     user_id uuid,
@@ -1431,7 +1448,7 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, first, known, omitted, longest, is_whole, since_tokens}}: what the summary covers, the seq of the first message beside it, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(
@@ -1827,7 +1844,9 @@ create function public.begin_turn(
     turns_per_minute integer default null,
     turns_per_day integer default null,
     tokens_per_day bigint default null,
-    opens_conversation boolean default false
+    opens_conversation boolean default false,
+    known_from bigint default null,
+    known_id uuid default null
 )
 returns json
 language plpgsql volatile security invoker set search_path = ''
@@ -1926,7 +1945,7 @@ begin
         'accepted', null
     );
     v_history := private.read_history(
-        user_id, v_conversation.id, history_tokens, v_stored.seq
+        user_id, v_conversation.id, history_tokens, v_stored.seq, known_from, known_id
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
@@ -1937,7 +1956,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that is started lacks the messages from known_from to that of known_id, if it would begin with them (context.known). With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(

@@ -31,7 +31,9 @@ create function public.begin_turn(
     turns_per_minute integer default null,
     turns_per_day integer default null,
     tokens_per_day bigint default null,
-    opens_conversation boolean default false
+    opens_conversation boolean default false,
+    known_from bigint default null,
+    known_id uuid default null
 )
 returns json
 language plpgsql volatile security invoker set search_path = ''
@@ -130,7 +132,7 @@ begin
         'accepted', null
     );
     v_history := private.read_history(
-        user_id, v_conversation.id, history_tokens, v_stored.seq
+        user_id, v_conversation.id, history_tokens, v_stored.seq, known_from, known_id
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
@@ -141,7 +143,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that is started lacks the messages from known_from to that of known_id, if it would begin with them (context.known). With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(

@@ -147,6 +147,8 @@ class InMemoryStore:
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
         opens_conversation: bool = False,
+        known_from: int | None = None,
+        known_id: UUID | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
         known = self._under_key(user_id, idempotency_key)
@@ -183,7 +185,25 @@ class InMemoryStore:
         self.turns[turn.id] = turn
         self._begun_at.setdefault(user_id, []).append(now())
         self._spent[turn.id] = (user_id, now(), 0)
-        return self._record(turn, "started", history_tokens)
+        return self._without_known(
+            self._record(turn, "started", history_tokens), known_from, known_id
+        )
+
+    @staticmethod
+    def _without_known(
+        record: TurnRecord, known_from: int | None, known_id: UUID | None
+    ) -> TurnRecord:
+        """Leave out what the asker has."""
+        context = record.context
+        places = [row["seq"] for row in record.history if row["id"] == known_id]
+        if context is None or not places or known_from is None or known_from > context.first:
+            return record
+        return record.model_copy(
+            update={
+                "history": [row for row in record.history if row["seq"] > places[0]],
+                "context": context.model_copy(update={"known": places[0]}),
+            }
+        )
 
     @_verb
     async def complete_turn(
@@ -493,6 +513,7 @@ class InMemoryStore:
         return History(
             history=[
                 {
+                    "id": row.id,
                     "seq": row.seq,
                     "role": row.role,
                     "content": row.content if is_whole else row.content[: longest * 3],
@@ -503,6 +524,7 @@ class InMemoryStore:
             ],
             context=HistoryContext(
                 covers_to=0,
+                first=given[0].seq if given else before,
                 omitted=len(rows) - len(given),
                 longest=longest,
                 is_whole=is_whole,
