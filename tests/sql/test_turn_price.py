@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -40,8 +41,8 @@ def take_turns(db: psycopg.Connection, owner: str, conversation: str, *, turns: 
     db.execute("set role service_role")
     caller = Caller(db)
     for _ in range(turns):
-        named = {"conversation_id": conversation, "history_tokens": HISTORY}
-        caller.complete(caller.begin(owner, **named))
+        begun = caller.begin(owner, conversation_id=conversation, history_tokens=HISTORY)
+        caller.complete(begun)
     db.execute("reset role")
 
 
@@ -145,7 +146,7 @@ def log_position(db: psycopg.Connection) -> int:
     return int(value_of(db, "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"))
 
 
-def value_of(db: psycopg.Connection, query: str) -> object:
+def value_of(db: psycopg.Connection, query: str) -> Any:
     """Return the one value of a query, after the counts of what came before are published."""
     db.execute("select pg_stat_force_next_flush()")
     row = db.execute(query.encode()).fetchone()
