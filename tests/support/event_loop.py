@@ -7,8 +7,8 @@ from collections.abc import Awaitable
 async def turns_of_others(work: Awaitable[object]) -> int:
     """Do the work; return how often the event loop came to others meanwhile.
 
-    A count, for on a busy machine any stretch of time may be long. Work in the loop itself leaves it
-    a turn or two; a thread gives way after each few milliseconds of its own.
+    A count, for on a busy machine any stretch of time may be long. Work in the loop itself leaves
+    it a turn or two; a thread gives way after each few milliseconds of its own.
     """
     turns = 0
 
