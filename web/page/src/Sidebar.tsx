@@ -1,10 +1,9 @@
 /** The conversations: newest first, found, begun, left. */
 
 import { ArchiveIcon, PlusIcon } from "@radix-ui/react-icons";
+import { type ChatClient, ConversationList } from "message-persistence-web";
 import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
-import { ConversationList } from "../components/ConversationList";
-import type { ChatClient } from "../core/client";
 import { AccountMenu } from "./AccountMenu";
 import { ConversationItem } from "./ConversationItem";
 import { SearchResults } from "./SearchResults";

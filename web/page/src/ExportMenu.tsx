@@ -1,9 +1,9 @@
 /** The conversation as a file. */
 
 import { DownloadIcon } from "@radix-ui/react-icons";
+import type { ChatClient } from "message-persistence-web";
 import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
-import type { ChatClient } from "../core/client";
 import { download } from "./downloads";
 
 const FORMATS = [

@@ -1,8 +1,6 @@
 /** Files that the functions give out, byte for byte, with word of how far they are. */
 
-import type { ChatClient } from "../core/client";
-import { save } from "../components/Files";
-import { ChatError } from "../core/errors";
+import { type ChatClient, ChatError, saveFile } from "message-persistence-web";
 import { projectUrl } from "./supabase";
 
 /**
@@ -30,7 +28,7 @@ export async function download(
     bytes += read.value.length;
     onProgress(bytes);
   }
-  save(nameOf(response), new Blob(chunks));
+  saveFile(nameOf(response), new Blob(chunks));
   const query = /<(\?[^>]+)>; *rel="next"/.exec(response.headers.get("link") ?? "")?.[1];
   return query ? path.replace(/\?.*|$/, query) : null;
 }

@@ -1,12 +1,10 @@
 /** The page of somebody who is signed in: the conversations on one side, one of them on the other. */
 
 import { Cross1Icon, HamburgerMenuIcon } from "@radix-ui/react-icons";
+import { type ChatClient, ErrorBoundary, UniversalChatInterface } from "message-persistence-web";
 import { lazy, Suspense, useCallback, useState } from "react";
 import { Router, useLocation, useRoute } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
-import { ErrorBoundary } from "../components/ErrorBoundary";
-import { UniversalChatInterface } from "../components/UniversalChatInterface";
-import type { ChatClient } from "../core/client";
 import { ChatHeader } from "./ChatHeader";
 import { Sidebar } from "./Sidebar";
 import { Unavailable } from "./Unavailable";

@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
-import type { ChatClient } from "../src/core/client";
-import { download } from "../src/page/downloads";
+import type { ChatClient } from "message-persistence-web";
+import { download } from "../src/downloads";
 
 afterEach(() => vi.unstubAllGlobals());
 

@@ -1,11 +1,8 @@
 /** What a search has found; each hit opens its place. */
 
+import { type ChatClient, type SearchHit, TEXTS, timeOf, titleOf } from "message-persistence-web";
 import type { ReactNode } from "react";
 import { Link } from "wouter";
-import { timeOf } from "../components/time";
-import { TEXTS, titleOf } from "../components/texts";
-import type { ChatClient } from "../core/client";
-import type { SearchHit } from "../core/types";
 import { useSearch } from "./queries";
 
 const UNFINISHED = "Not all that was stored lately could be searched yet; try again soon.";

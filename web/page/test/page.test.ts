@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { storage } from "../src/page/storage";
-import { createPageClient } from "../src/page/supabase";
+import { storage } from "../src/storage";
+import { createPageClient } from "../src/supabase";
 
 afterEach(() => {
   vi.unstubAllGlobals();

@@ -7,13 +7,16 @@ import {
   ResetIcon,
   TrashIcon,
 } from "@radix-ui/react-icons";
+import {
+  type ChatClient,
+  type ConversationRow,
+  TEXTS,
+  timeOf,
+  titleOf,
+} from "message-persistence-web";
 import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
-import { timeOf } from "../components/time";
-import { TEXTS, titleOf } from "../components/texts";
-import type { ChatClient } from "../core/client";
-import type { ConversationRow } from "../core/types";
 import { ConfirmDialog, PromptDialog } from "./Dialogs";
 
 interface ConversationItemProps {

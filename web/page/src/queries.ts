@@ -1,8 +1,6 @@
 /** What the page asks the functions. */
 
-import type { ChatClient } from "../core/client";
-import type { ChatError } from "../core/errors";
-import { usePages } from "../hook/usePages";
+import { type ChatClient, type ChatError, usePages } from "message-persistence-web";
 
 export function useSearch(client: ChatClient, q: string) {
   return usePages(q, (cursor) => client.endpoints.search(q, true, cursor));

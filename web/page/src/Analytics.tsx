@@ -1,8 +1,7 @@
 /** A user's own figures: what was asked, how it went, and how well it was kept. Loaded when asked for. */
 
+import type { Analytics as AnalyticsResponse, ChatClient, Figures } from "message-persistence-web";
 import { useState } from "react";
-import type { ChatClient } from "../core/client";
-import type { Analytics as AnalyticsResponse, Figures } from "../core/types";
 import { Chart } from "./Chart";
 import "../styles/analytics.css";
 import { useAnalytics } from "./queries";

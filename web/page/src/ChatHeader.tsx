@@ -1,8 +1,12 @@
 /** The title of the conversation that is open. */
 
-import { TEXTS, titleOf } from "../components/texts";
-import type { ChatClient } from "../core/client";
-import { useConversation, useSnapshot } from "../hook/useConversation";
+import {
+  type ChatClient,
+  TEXTS,
+  titleOf,
+  useConversation,
+  useSnapshot,
+} from "message-persistence-web";
 import { ExportMenu } from "./ExportMenu";
 import { useTitle } from "./title";
 

@@ -1,3 +1,5 @@
+import "@fontsource-variable/inter/wght.css";
+import "message-persistence-web/styles.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import "../styles/page.css";

@@ -2,13 +2,13 @@
 
 import type { Session, SupabaseClient } from "@supabase/supabase-js";
 import { type ReactNode, useEffect, useMemo, useState } from "react";
-import { ChatClient } from "../core/client";
-import { ChatContext } from "../hook/context";
-import { type ChatTexts, TEXTS, TextsContext } from "./texts";
+import { ChatClient } from "../core/client.js";
+import type { ChatTexts } from "../texts.js";
+import { ChatContext } from "./context.js";
 
 export interface ChatProviderProps {
-  /** The project's client: its signing in and out is followed. */
-  supabase: SupabaseClient;
+  /** The project's client, of any schema: its signing in and out is followed. */
+  supabase: SupabaseClient<any, any, any>;
   texts?: Partial<ChatTexts>;
   children: ReactNode;
 }
@@ -16,13 +16,8 @@ export interface ChatProviderProps {
 export function ChatProvider({ supabase, texts, children }: ChatProviderProps) {
   const session = useSession(supabase);
   const client = useClientOf(supabase, session?.user.id);
-  const chat = useMemo(() => ({ client, session }), [client, session]);
-  const allTexts = useMemo(() => ({ ...TEXTS, ...texts }), [texts]);
-  return (
-    <TextsContext value={allTexts}>
-      <ChatContext value={chat}>{children}</ChatContext>
-    </TextsContext>
-  );
+  const chat = useMemo(() => ({ client, session, texts }), [client, session, texts]);
+  return <ChatContext.Provider value={chat}>{children}</ChatContext.Provider>;
 }
 
 function useSession(supabase: SupabaseClient): Session | null | undefined {

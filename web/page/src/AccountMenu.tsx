@@ -1,11 +1,10 @@
 /** What a user can do with all they have: take it along, bring some in, leave. */
 
 import { PersonIcon } from "@radix-ui/react-icons";
+import type { ChatClient, ImportReport } from "message-persistence-web";
 import { DropdownMenu } from "radix-ui";
 import { useRef, useState } from "react";
 import { useLocation } from "wouter";
-import type { ChatClient } from "../core/client";
-import type { ImportReport } from "../core/types";
 import { download } from "./downloads";
 import { size } from "./ExportMenu";
 

@@ -1,10 +1,8 @@
 /** Who is signed in decides what there is to see. */
 
 import type { SupabaseClient } from "@supabase/supabase-js";
+import { ChatProvider, ErrorBoundary, useChatContext } from "message-persistence-web";
 import { lazy, Suspense, useEffect, useRef } from "react";
-import { ChatProvider } from "../components/ChatProvider";
-import { ErrorBoundary } from "../components/ErrorBoundary";
-import { useChatContext } from "../hook/context";
 import { SignIn } from "./SignIn";
 import { Unavailable } from "./Unavailable";
 
