@@ -12,6 +12,7 @@ from .config import ConfigurationError, Settings
 from .integrity.health import StoreHealth
 from .persistence import Persistence
 from .persistence.http_pool import create_pool
+from .persistence.replica import create_replica
 from .persistence.roads import create_road
 from .persistence.rpc import Store
 from .shares import Shares
@@ -48,8 +49,14 @@ class Container:
         self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
         self.shares = Shares(settings)
         self._road = create_road(settings, self.http)
+        self._replica = create_replica(settings)
         self.persistence = Persistence(
-            Store(self._road, timeout=settings.store_timeout, places=self.shares.calls)
+            Store(
+                self._road,
+                timeout=settings.store_timeout,
+                places=self.shares.calls,
+                replica=self._replica,
+            )
         )
         self.health = StoreHealth(self.persistence)
 
@@ -101,6 +108,8 @@ class Container:
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
         await self._road.aclose()
+        if self._replica is not None:
+            await self._replica.aclose()
         await self.http.aclose()
 
 
