@@ -44,10 +44,12 @@ class TurnCalls(Calls):
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
+        opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
-        `message_id` becomes the row's id where the row is new.
+        `message_id` becomes the row's id where the row is new. With `opens_conversation` so does
+        `conversation_id`, where nobody has it.
         """
         return await self._call_with_retries(
             TurnRecord,
@@ -66,6 +68,7 @@ class TurnCalls(Calls):
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
             tokens_per_day=tokens_per_day,
+            opens_conversation=opens_conversation,
         )
 
     async def count_unstored_turn(
