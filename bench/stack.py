@@ -32,7 +32,7 @@ def instant_stack(**environment: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def further_process(stack: Stack, *options: str) -> Iterator[str]:
+def further_process(stack: Stack, *options: str, **environment: str) -> Iterator[str]:
     """Run another process of the functions on a stack, and return its address."""
     port = free_ports(1)[0]
     part = dataclasses.replace(
@@ -41,6 +41,7 @@ def further_process(stack: Stack, *options: str) -> Iterator[str]:
         command=[sys.executable, "-m", "bench.instant", str(port), *options],
         port=port,
         is_ready=lambda: _answers(port),
+        environment={**stack.functions.environment, **environment},
     )
     part.begin()
     try:

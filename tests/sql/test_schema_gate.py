@@ -46,7 +46,7 @@ ALLOWED = {
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
         "private.new_id()",
         "private.parts_of_draft(text,jsonb)",  # likewise
-        "private.read_history(uuid,uuid,integer,bigint)",
+        "private.read_history(uuid,uuid,integer,bigint,bigint,uuid)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
