@@ -2,7 +2,8 @@
 
 The bundle's Python over the store: begin_turn, the context that an AI would be given and
 complete_turn, with a history of fifty messages and with one that fills the default budget, in a
-process that has it and in one that has not. Over HTTP, with an instant engine: a turn, and opening a conversation.
+process that has it and in one that has not. Over HTTP, with an instant engine: a turn, and opening
+a conversation.
 """
 
 import asyncio
