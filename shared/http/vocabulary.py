@@ -86,6 +86,7 @@ CONVERSATIONS: Final = {
     "export-account.after": Word("Where the part before this one ended: from its `Link` header.", ID),
     "project-usage.after": Word("The last user of the page before.", USER),
     "ProjectUsageRequest.after": Word("The last user of the page before.", USER),
+    "seen": Word("The last place that you know of: what answers has at least that one, a replica too.", 2),
     "around": Word("A message's id: the page around it.", ID),
     "messages": Word("The messages' rows, in order.", [ROW]),
     "page": Word("What there is beside this page.", {"hasOlder": False, "hasNewer": False}),
