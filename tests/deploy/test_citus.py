@@ -1,7 +1,7 @@
-"""The file that distributes the schema: it parses, runs, covers everything, and turns go on after it.
+"""The file that distributes the schema: it parses, runs, covers all, and turns go on after it.
 
-There is no Citus here. Stand-ins of its functions note what they are asked for; all else that the file
-does to keys, policies and functions is done on a real Postgres.
+There is no Citus here. Stand-ins of its functions note what they are asked for; all else that the
+file does to keys, policies and functions is done on a real Postgres.
 """
 
 import re
@@ -85,8 +85,8 @@ def test_every_function_about_a_user_is_called_where_the_user_is(
     functions = {
         row[0]
         for row in distributed.execute(
-            "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace"
-            " and proargnames[1] = 'user_id'"
+            "select oid::regprocedure::text from pg_proc"
+            " where pronamespace = 'public'::regnamespace and proargnames[1] = 'user_id'"
         )
     }
     assert functions == set(asked(distributed, "function"))
