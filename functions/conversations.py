@@ -73,9 +73,14 @@ async def update_conversation(
     caller: CurrentCaller,
     container: CurrentContainer,
 ) -> ConversationResponse:
-    """Rename a conversation, archive it, or restore it."""
+    """Rename a conversation, archive or restore it, or choose its branch."""
     row = await container.persistence.update_conversation(
-        user_id, conversation_id, caller=caller, title=request.title, archived=request.archived
+        user_id,
+        conversation_id,
+        caller=caller,
+        title=request.title,
+        archived=request.archived,
+        active_branch=request.active_branch,
     )
     return ConversationResponse(conversation=row)
 

@@ -27,6 +27,8 @@ class ConversationRow(Row):
     title: str
     metadata: dict[str, Any]
     last_seq: int
+    active_branch: int = 0
+    last_branch: int = 0
     created_at: str
     updated_at: str
     archived_at: str | None
@@ -48,6 +50,7 @@ class MessageRow(Row):
     created_at: str
     seq: int
     turn_id: UUID | None
+    branch: int = 0
 
 
 class TurnRow(Row):
@@ -60,3 +63,4 @@ class TurnRow(Row):
     attempt: int
     lease_expires_at: str
     tokens: int = 0
+    answers: UUID | None = None

@@ -17,6 +17,7 @@ from postgrest import APIError
 
 from ..errors import (
     AppError,
+    BranchNotFoundError,
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
@@ -26,6 +27,7 @@ from ..errors import (
     InvalidRequestError,
     LegalHoldError,
     LegalHoldNotFoundError,
+    MessageNotEditableError,
     MessageNotFoundError,
     NotFoundError,
     RetentionPolicyNotFoundError,
@@ -36,6 +38,7 @@ from ..errors import (
     TooManyBytesError,
     TooManyTokensError,
     TooManyTurnsError,
+    TurnInProgressError,
     TurnNotFoundError,
     UnauthorizedError,
     UserNotFoundError,
@@ -64,6 +67,7 @@ RAISED_BY_US: tuple[tuple[str, str, type[AppError]], ...] = tuple(
     for error in (
         ConversationNotFoundError,
         MessageNotFoundError,
+        BranchNotFoundError,
         TurnNotFoundError,
         UserNotFoundError,
         ForbiddenError,
@@ -71,7 +75,9 @@ RAISED_BY_US: tuple[tuple[str, str, type[AppError]], ...] = tuple(
         LegalHoldNotFoundError,
         LegalHoldError,
         InvalidRequestError,
+        TurnInProgressError,
         IdempotencyKeyReusedError,
+        MessageNotEditableError,
         SearchTooBroadError,
         TooManyTurnsError,
         TooManyTokensError,

@@ -28,7 +28,9 @@ create function public.begin_turn(
     history_tokens integer default 100000,
     turns_per_minute integer default null,
     turns_per_day integer default null,
-    tokens_per_day bigint default null
+    tokens_per_day bigint default null,
+    edits uuid default null,
+    regenerates uuid default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -77,14 +79,20 @@ begin
         end if;
     end if;
 
+    if regenerates is not null then
+        v_message := private.find_answered(user_id, v_conversation_id, regenerates);
+    end if;
+
     -- Of callers with one key at once, the index lets one open the turn, and with it the
     -- conversation that is new.
     with opened as (
         insert into public.turns
-            (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+            (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at, answers)
         values
-            (begin_turn.user_id, v_conversation_id, begin_turn.idempotency_key,
-             begin_turn.request_hash, clock_timestamp() + make_interval(secs => lease_seconds))
+            (case when regenerates is null then gen_random_uuid() else message_id end,
+             begin_turn.user_id, v_conversation_id, begin_turn.idempotency_key,
+             begin_turn.request_hash, clock_timestamp() + make_interval(secs => lease_seconds),
+             v_message.id)
         on conflict (user_id, idempotency_key) do nothing
         returning *
     ),
@@ -110,12 +118,18 @@ begin
         );
     end if;
 
-    insert into public.messages as m
-        (id, conversation_id, user_id, role, content, metadata, turn_id)
-    values
-        (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, v_turn.id)
-    returning m.* into v_message;
+    if num_nonnulls(edits, regenerates) > 0 then
+        perform private.fork_conversation(user_id, v_conversation_id, edits, regenerates);
+    end if;
+
+    if regenerates is null then
+        insert into public.messages as m
+            (id, conversation_id, user_id, role, content, metadata, turn_id)
+        values
+            (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
+             begin_turn.request, begin_turn.metadata, v_turn.id)
+        returning m.* into v_message;
+    end if;
 
     perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
     return private.describe_rows(user_id, v_turn, v_message, null, 'started', history_tokens);
@@ -124,7 +138,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -170,12 +184,15 @@ begin
 
     if v_turn.status = 'running'
         and v_turn.attempt = 1
-        and exists (
-            select 1
-            from public.messages as m
-            where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
-              and m.role = 'user'
-              and m.id = resume_turn.message_id
+        and (
+            v_turn.id = resume_turn.message_id
+            or exists (
+                select 1
+                from public.messages as m
+                where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
+                  and m.role = 'user'
+                  and m.id = resume_turn.message_id
+            )
         )
     then
         -- The same call again: its answer was lost on the way, so nobody works on it yet.

@@ -74,7 +74,6 @@ as $$
 #variable_conflict use_column
 declare
     v_settled record;
-    v_message public.messages;
 begin
     perform 1
     from private.conversations as c
@@ -94,13 +93,9 @@ begin
     );
 
     if (v_settled.turn).id is not null then
-        select m.* into v_message
-        from public.messages as m
-        where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
-          and m.role = 'user';
-
         return private.describe_rows(
-            user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
+            user_id, v_settled.turn, private.message_of_turn(user_id, v_settled.turn),
+            v_settled.reply, 'completed'
         );
     end if;
 

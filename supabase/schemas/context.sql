@@ -1,5 +1,5 @@
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
--- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
+-- the newest summary and everything since, all of it along one path. Tokens are estimated as a third of the bytes in UTF-8,
 -- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
 -- without reading the text itself.
 
@@ -18,13 +18,14 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
-    v_before bigint;
+    v_here record;
+    v_path int8multirange;
+    v_rest int8multirange;
+    v_part int8multirange;
     v_ours uuid[];
     v_summary record;
     v_covered bigint;
     v_room bigint;
-    v_from bigint;
-    v_until bigint;
     v_row record;
     v_tokens bigint;
     v_whole bigint := 0;
@@ -37,7 +38,7 @@ declare
 begin
     perform private.require_self(user_id);
 
-    select least(before, c.last_seq + 1) into v_before
+    select least(before, c.last_seq + 1) as before, c.active_branch, c.last_branch into v_here
     from private.conversations as c
     where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
@@ -46,12 +47,20 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
+    if v_here.last_branch = 0 then
+        v_path := int8multirange(int8range(1, greatest(v_here.before, 1)));
+    elsif before is null then
+        v_path := private.path_to(user_id, conversation_id, v_here.active_branch);
+    else
+        v_path := private.path_before(user_id, conversation_id, v_here.before);
+    end if;
+
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
     where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id;
 
-    -- From the summaries to what they cover, by id: there are few of them. The fences keep the
-    -- planner from starting at the messages, which it takes for few as well.
+    -- A summary is of a path: of this one if the newest message that it covers is on it. From the
+    -- summaries to what they cover, by id: there are few of them. The fences keep the planner from starting at the messages, which it takes for few as well.
     select m.seq, through.seq as covers_to, left(m.content, v_longest * 3) as content,
            (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
     into v_summary
@@ -71,7 +80,7 @@ begin
     where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
-      and through.seq < v_before
+      and through.seq <@ v_path
     order by through.seq desc
     limit 1;
 
@@ -83,19 +92,24 @@ begin
     end if;
 
     -- From the newest back, a hundred at a time, and no further than the budget reaches.
-    v_from := v_before;
+    v_rest := v_path;
     <<back>>
-    while v_from > 1 loop
-        v_until := v_from;
-        v_from := v_from - 100;
+    while not isempty(v_rest) loop
+        v_part := private.newest_of(v_rest, 100);
+        v_rest := v_rest - v_part;
         for v_row in
             select m.seq, octet_length(m.content) as bytes
-            from public.messages as m
-            where m.user_id = load_history.user_id
-              and m.conversation_id = load_history.conversation_id
-              and m.seq >= v_from
-              and m.seq < v_until
-              and m.id <> all (v_ours)
+            from unnest(v_part) as part
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = load_history.user_id
+                  and messages.conversation_id = load_history.conversation_id
+                  and messages.seq >= lower(part)
+                  and messages.seq < upper(part)
+                offset 0
+            ) as m
+            where m.id <> all (v_ours)
             order by m.seq desc
         loop
             v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
@@ -119,7 +133,7 @@ begin
         v_is_whole := true;
         v_first := v_covered + 1;
     end if;
-    v_first := coalesce(v_first, v_before);
+    v_first := coalesce(v_first, v_here.before);
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
@@ -131,12 +145,17 @@ begin
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
-        from public.messages as m
-        where m.user_id = load_history.user_id
-          and m.conversation_id = load_history.conversation_id
-          and m.seq >= v_first
-          and m.seq < v_before
-          and m.id <> all (v_ours)
+        from unnest(v_path * int8multirange(int8range(v_first, null))) as part
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = load_history.user_id
+              and messages.conversation_id = load_history.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            offset 0
+        ) as m
+        where m.id <> all (v_ours)
     ) as h;
 
     if v_covered > 0 then
@@ -148,7 +167,8 @@ begin
         )) || v_messages;
     end if;
 
-    v_omitted := v_first - 1 - v_covered;
+    v_rest := v_path * int8multirange(int8range(v_covered + 1, v_first));
+    v_omitted := private.length_of(v_rest);
     if v_omitted > 0 and cardinality(v_ours) > 0 then
         select v_omitted - count(*) into v_omitted
         from unnest(v_ours) as ours (id)
@@ -158,8 +178,7 @@ begin
             where messages.user_id = load_history.user_id and messages.id = ours.id
             offset 0
         ) as m
-        where m.seq > v_covered
-          and m.seq < v_first;
+        where m.seq <@ v_rest;
     end if;
 
     return jsonb_build_object(
@@ -177,7 +196,7 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- From rows that are in hand: whoever has just written them need not read them again. The
 -- conversation is read, since each message moves it.
@@ -222,6 +241,32 @@ revoke all on function private.describe_rows from public, anon, authenticated, s
 grant execute on function private.describe_rows to authenticated, service_role;
 comment on function private.describe_rows is 'A turn and its messages, as they are given, with its conversation; with history_tokens also what load_history gives of what came before them.';
 
+create function private.message_of_turn(user_id uuid, turn public.turns)
+returns public.messages
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message public.messages;
+begin
+    if turn.answers is null then
+        select m.* into v_message
+        from public.messages as m
+        where m.user_id = message_of_turn.user_id and m.turn_id = message_of_turn.turn.id
+          and m.role = 'user';
+    else
+        select m.* into v_message
+        from public.messages as m
+        where m.user_id = message_of_turn.user_id and m.id = message_of_turn.turn.answers;
+    end if;
+    return v_message;
+end;
+$$;
+
+revoke all on function private.message_of_turn from public, anon, authenticated, service_role;
+grant execute on function private.message_of_turn to authenticated, service_role;
+comment on function private.message_of_turn is 'The message that a turn answers: its own, or the one that it answers once more.';
+
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
     user_id uuid,
@@ -242,10 +287,7 @@ begin
     from public.turns as t
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
 
-    select m.* into v_request
-    from public.messages as m
-    where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
-      and m.role = 'user';
+    v_request := private.message_of_turn(user_id, v_turn);
 
     if v_turn.status <> 'running' then
         select m.* into v_reply

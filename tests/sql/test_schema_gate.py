@@ -37,10 +37,20 @@ ALLOWED = {
     "helper granted to signed-in users": {
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
         "private.describe_rows(uuid,turns,messages,messages,text,integer)",  # likewise
         "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
+        "private.end_of_branch(uuid,uuid,integer)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
+        "private.find_siblings(uuid,uuid,int8multirange,integer,bigint)",
+        "private.length_of(int8multirange)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
+        "private.message_of_turn(uuid,turns)",
+        "private.newest_of(int8multirange,bigint)",
+        "private.oldest_of(int8multirange,bigint)",
+        "private.path_before(uuid,uuid,bigint)",
+        "private.path_end(uuid,uuid,integer,bigint)",
+        "private.path_to(uuid,uuid,integer)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
@@ -61,6 +71,8 @@ ALLOWED = {
     },
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
+        "private.choose_branch(uuid,uuid,integer)",  # nor which branch is active
+        "private.fork_conversation(uuid,uuid,uuid,uuid)",  # nor may the service
         "private.end_imports(uuid)",  # the service may not say what is to be removed
         # the service may not write places, times or origins
         "take_import_part(uuid,uuid,integer,jsonb,boolean)",
@@ -81,6 +93,7 @@ ALLOWED = {
         "search.note_unindexed()",  # a client may not write the watermarks, its messages move them
         "search.forget_words()",  # nor may who repairs a message
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
+        "private.broadcast_branch(uuid,integer)",  # as the next one
         "private.broadcast_message()",  # a client may not send to a topic
         "private.broadcast_status(uuid,uuid,text,text)",  # as the one above, in the same commit
     },
@@ -277,7 +290,9 @@ def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) 
         "select p.proname::text, p.prosecdef from pg_proc as p"
         " where p.prosrc like '%realtime.send(%' and p.pronamespace <> 'realtime'::regnamespace"
     )
-    assert dict(senders) == {"broadcast_message": True, "broadcast_status": True}
+    assert dict(senders) == {
+        "broadcast_branch": True, "broadcast_message": True, "broadcast_status": True,
+    }  # fmt: skip
 
 
 def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:
