@@ -10,7 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install-into dev up down reset status demo doctor usage serve web test quick mutations test-faults test-steps check format schema forwarders lint types imports lock docs bench bench-paging bench-search
+.PHONY: help setup install-into dev up down reset status demo doctor usage serve web test quick mutations test-faults test-steps check format schema forwarders lint types imports lock docs bench figures
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -107,11 +107,12 @@ docs: $(READY) ## write the tables of settings and of promises from where they s
 	@$(RUN)/python docs/configuration_page.py
 	@$(RUN)/python -m tests.support.promises
 
-bench: $(READY) ## what a turn costs, as ratios
-	@$(RUN)/python -m bench.turn
+BENCHES := turn load list search stream throughput growth cold-start
 
-bench-paging: $(READY) ## a page of a long conversation against one of a short one
-	@$(RUN)/python -m bench.paging
+bench: $(addprefix bench-,$(BENCHES)) figures ## what it costs; one alone: make bench-turn
 
-bench-search: $(READY) ## a search against the bare look-up (SEARCH_MESSAGES=1000000)
-	@$(RUN)/python -m bench.search
+bench-%: $(READY)
+	@$(RUN)/python -m bench.$(subst -,_,$*)
+
+figures: $(READY) ## write docs/figures.md from what the benches have kept
+	@$(RUN)/python -m bench.page

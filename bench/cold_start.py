@@ -1,21 +1,19 @@
-"""What a start costs: python -m bench.cold_start [--rounds 7] [names].
+"""What a start costs: python -m bench.cold_start [--rounds 9].
 
-From a fresh process to its first answer: the bundle, each endpoint alone, and an empty app on the
-same HTTP layer with the same Supabase client. The sides take turns; the figures are medians. CPU
-time is given as well: it is what other work on the machine disturbs least. Bytecode is warm.
+From a fresh process to its first answer: the bundle, some endpoints alone, and an empty app on the
+same HTTP layer with the same Supabase client. CPU time is given as well: it is what other work on
+the machine disturbs least. Bytecode is warm.
 """
 
-import argparse
 import os
 import resource
 import socket
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from functools import partial
 
-from functions.app import ENDPOINTS
+from bench.frame import WARM_UP, Report, in_milliseconds, in_runs, rounds_of, side_by_side
 from local.settings import ROOT
 
 EMPTY = """
@@ -35,7 +33,12 @@ async def health() -> dict[str, str]:
 
 uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False)
 """
-EMPTY_APP = "empty app"
+SIDES = {
+    "an empty app": ["-c", EMPTY],
+    "the bundle": ["-m", "functions", "--port"],
+    "mega-mind alone": ["-m", "functions", "mega-mind", "--port"],
+    "load-conversation alone": ["-m", "functions", "load-conversation", "--port"],
+}
 SETTINGS = {
     "SUPABASE_URL": "http://127.0.0.1:9",
     "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x",
@@ -47,46 +50,31 @@ SETTINGS = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("names", nargs="*", help="what to start beside the empty app")
-    options = parser.parse_args()
-    rounds, wanted = options.rounds, {EMPTY_APP, *options.names}
-    commands = {n: c for n, c in sides() if n in wanted or not options.names}
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-    for number in range(rounds + 1):  # the first one warms the disk up
-        for name, command in commands.items():
-            measured = start(command)
-            taken[name] += [measured] if number else []
-    report(taken)
+    rounds, report = rounds_of(__doc__, 9), Report("cold_start")
+    cpu: dict[str, list[float]] = {name: [] for name in SIDES}
+    sides = {name: partial(start, command, cpu[name]) for name, command in SIDES.items()}
+    report.add("until the first answer", in_milliseconds(side_by_side(sides, rounds)))
+    spent = {name: in_runs(values[WARM_UP:]) for name, values in cpu.items()}
+    report.add("CPU until then", in_milliseconds(spent))
+    report.keep()
 
 
-def sides() -> Iterator[tuple[str, list[str]]]:
-    """Yield what is started, by name."""
-    yield EMPTY_APP, ["-c", EMPTY]
-    yield "the bundle", ["-m", "functions", "--port"]
-    for endpoint in ENDPOINTS:
-        yield endpoint, ["-m", "functions", endpoint, "--port"]
-
-
-def start(command: list[str]) -> tuple[float, float]:
-    """Start a process, wait for its first answer, end it; return seconds, and of CPU."""
+def start(command: list[str], cpu: list[float]) -> None:
+    """Start a process, wait for its first answer, end it; note its CPU seconds."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command, str(port)], env=SETTINGS, cwd="/", stdout=subprocess.DEVNULL
     )
     while not answers(port):
         assert process.poll() is None, "it did not start"
         time.sleep(0.005)
-    taken = time.perf_counter() - began
     process.kill()
     process.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def answers(port: int) -> bool:
@@ -97,21 +85,6 @@ def answers(port: int) -> bool:
             return connection.recv(12) == b"HTTP/1.1 200"
     except ConnectionError:
         return False
-
-
-def report(taken: dict[str, list[tuple[float, float]]]) -> None:
-    """Print medians, and their ratios to the empty app."""
-    medians = {
-        name: [statistics.median(values) for values in zip(*times, strict=True)]
-        for name, times in taken.items()
-    }
-    wall, cpu = medians[EMPTY_APP]
-    print(f"{'':20} {'first answer':>14} {'ratio':>6} {'CPU':>9} {'ratio':>6}")
-    for name, (seconds, of_cpu) in medians.items():
-        print(
-            f"{name:20} {seconds * 1000:11.0f} ms {seconds / wall:6.2f}"
-            f" {of_cpu * 1000:6.0f} ms {of_cpu / cpu:6.2f}"
-        )
 
 
 if __name__ == "__main__":

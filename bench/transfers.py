@@ -11,23 +11,21 @@ import io
 import json
 import os
 import re
-import shutil
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import psutil
 import psycopg
 
-from bench.export import MEGABYTE, Account, functions_process, sign_up
+from bench.stack import HttpUser
 from local.stack import Stack
-from tests.support.stack import settings_in
+from tests.support.stack import running_stack
 
+MEGABYTE = 1024 * 1024
 ZIP = {"content-type": "application/zip"}
 SAID = "A question about the weather, and an answer that says something about it. "
 MESSAGES = int(os.environ.get("TRANSFER_MESSAGES", "20000"))
@@ -40,20 +38,14 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=CONVERSATIONS)
     parser.add_argument("--messages", type=int, default=MESSAGES)
     sizes = parser.parse_args()
-    home = Path(mkdtemp(prefix="message-persistence-bench-"))
-    stack = Stack(settings_in(home), with_seed=False)
-    try:
-        stack.up()
+    with running_stack() as stack:
         measure(stack, sizes.conversations, sizes.messages)
-    finally:
-        stack.down()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def measure(stack: Stack, conversations: int, messages: int) -> None:
     """Import, export, and import again."""
-    owner, other = sign_up(stack), sign_up(stack)
-    functions = functions_process(stack)
+    owner, other = HttpUser(stack), HttpUser(stack)
+    functions = psutil.Process(stack.functions.process().pid)  # type: ignore[union-attr]
     with watched(functions, f"import of {conversations} conversations"):
         send(owner, zipped(many(conversations)))
     with watched(functions, f"import of one conversation of {messages} messages"):
@@ -67,7 +59,7 @@ def measure(stack: Stack, conversations: int, messages: int) -> None:
             send(other, part)
     with psycopg.connect(stack.settings.db_url) as db:
         count = "select count(*), count(distinct conversation_id) from messages where user_id = %s"
-        sides = [db.execute(count, (account.id,)).fetchone() for account in (owner, other)]
+        sides = [db.execute(count, (user.id,)).fetchone() for user in (owner, other)]
     print(f"  messages and conversations: {sides[0]} here, {sides[1]} in the copy")
 
 
@@ -99,10 +91,10 @@ def zipped(conversations: Any) -> bytes:
     return written.getvalue()
 
 
-def send(account: Account, file: bytes) -> None:
+def send(user: HttpUser, file: bytes) -> None:
     """Import a file: ask again as long as it still runs."""
     while True:
-        answer = account.http.post("/import-conversation", content=file, headers=ZIP)
+        answer = user.functions.post("/import-conversation", content=file, headers=ZIP)
         if answer.status_code != 202:
             break
         print(f"  202 {answer.json()}")
@@ -112,11 +104,11 @@ def send(account: Account, file: bytes) -> None:
     print(f"  {len(report['taken'])} taken, {report['messages']} messages")
 
 
-def exported(account: Account) -> Iterator[bytes]:
+def exported(user: HttpUser) -> Iterator[bytes]:
     """Yield each part of an account's export."""
     query = ""
     while True:
-        answer = account.http.get(f"/export-account?{query}")
+        answer = user.functions.get(f"/export-account?{query}")
         answer.raise_for_status()
         yield answer.content
         following = re.match(r"<\?(.*)>", answer.headers.get("link", ""))

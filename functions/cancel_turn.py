@@ -1,13 +1,15 @@
 """Stops a running turn; what it has written so far is kept as the reply."""
 
+from shared.errors import TurnNotFoundError
 from shared.http.dependencies import CurrentCaller, CurrentContainer
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.models.turns import CancelTurnRequest, CancelTurnResponse
 
 router = EndpointRouter("cancel-turn")
 
 
-@router.post("")
+@router.post("", responses=error_responses(TurnNotFoundError))
 async def cancel_turn(
     body: CancelTurnRequest, caller: CurrentCaller, container: CurrentContainer
 ) -> CancelTurnResponse:

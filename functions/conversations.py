@@ -1,7 +1,9 @@
 """A user's conversations as a list, and each by itself."""
 
 from shared.conversations.cursor import decode_cursor, encode_cursor
+from shared.errors import ConversationNotFoundError, LegalHoldError
 from shared.http.dependencies import CurrentCaller, CurrentContainer, SignedInUser, UserInQuery
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.models.base import PlainUuid
 from shared.models.conversations import (
@@ -53,7 +55,7 @@ async def create_conversation(
     return ConversationResponse(conversation=row)
 
 
-@router.get("/{conversation_id}")
+@router.get("/{conversation_id}", responses=error_responses(ConversationNotFoundError))
 async def get_conversation(
     conversation_id: PlainUuid,
     user_id: UserInQuery,
@@ -65,7 +67,7 @@ async def get_conversation(
     return ConversationResponse(conversation=row)
 
 
-@router.patch("/{conversation_id}")
+@router.patch("/{conversation_id}", responses=error_responses(ConversationNotFoundError))
 async def update_conversation(
     conversation_id: PlainUuid,
     user_id: UserInQuery,
@@ -85,7 +87,9 @@ async def update_conversation(
     return ConversationResponse(conversation=row)
 
 
-@router.delete("/{conversation_id}")
+@router.delete(
+    "/{conversation_id}", responses=error_responses(ConversationNotFoundError, LegalHoldError)
+)
 async def delete_conversation(
     conversation_id: PlainUuid,
     user_id: UserInQuery,

@@ -4,9 +4,16 @@ from typing import Any
 
 from fastapi import Response
 
+from shared.errors import (
+    ConversationNotFoundError,
+    PdfBusyError,
+    PdfNotInstalledError,
+    PdfTooLargeError,
+)
 from shared.exports import export_conversation as export
 from shared.http.dependencies import CurrentCaller, CurrentContainer, ExportPlace
 from shared.http.download import file_response
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.models.transfers import ExportConversationRequest
 
@@ -24,7 +31,12 @@ FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.api_route("", methods=["GET", "POST"], response_class=Response, responses=FILE)
+MAY_FAIL = error_responses(
+    ConversationNotFoundError, PdfTooLargeError, PdfNotInstalledError, PdfBusyError
+)
+
+
+@router.api_route("", methods=["GET", "POST"], response_class=Response, responses=MAY_FAIL | FILE)
 async def export_conversation(
     request: ExportConversationRequest,
     caller: CurrentCaller,

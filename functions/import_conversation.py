@@ -6,7 +6,16 @@ from typing import Annotated, Any
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from shared.errors import (
+    ChecksumMismatchError,
+    IdempotencyKeyReusedError,
+    ImportBusyError,
+    ImportIncompleteError,
+    InvalidImportError,
+    TooManyBytesError,
+)
 from shared.http.dependencies import CurrentCaller, CurrentContainer, GivenKey
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
 from shared.http.upload import received
@@ -17,6 +26,10 @@ from shared.models.transfers import ImportProgress, ImportReport
 router = EndpointRouter("import-conversation")
 
 Accept = Annotated[str | None, Header(include_in_schema=False)]
+MAY_FAIL = error_responses(
+    InvalidImportError, ChecksumMismatchError, ImportIncompleteError, ImportBusyError,
+    IdempotencyKeyReusedError, TooManyBytesError,
+)  # fmt: skip
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}},
     202: {"model": ImportProgress, "description": "It takes longer: send the same again."},
@@ -26,7 +39,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 @router.post(
     "",
     response_model=ImportReport,
-    responses=RESPONSES,
+    responses=MAY_FAIL | RESPONSES,
     openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def import_conversation(

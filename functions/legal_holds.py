@@ -1,6 +1,8 @@
 """Legal holds: what nobody can remove until they are released. For the service."""
 
+from shared.errors import ConversationNotFoundError, LegalHoldNotFoundError, UserNotFoundError
 from shared.http.dependencies import CurrentContainer, ServiceCaller, UserInQuery
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.models.base import PlainUuid
 from shared.models.retention import (
@@ -21,7 +23,9 @@ async def list_legal_holds(
     return await container.persistence.list_legal_holds(request)
 
 
-@router.post("", status_code=201)
+@router.post(
+    "", status_code=201, responses=error_responses(UserNotFoundError, ConversationNotFoundError)
+)
 async def place_legal_hold(
     request: PlaceLegalHoldRequest, caller: ServiceCaller, container: CurrentContainer
 ) -> LegalHoldResponse:
@@ -30,7 +34,7 @@ async def place_legal_hold(
     return LegalHoldResponse(hold=await container.persistence.place_legal_hold(user_id, request))
 
 
-@router.delete("/{hold_id}")
+@router.delete("/{hold_id}", responses=error_responses(LegalHoldNotFoundError))
 async def release_legal_hold(
     hold_id: PlainUuid, user_id: UserInQuery, _: ServiceCaller, container: CurrentContainer
 ) -> LegalHoldResponse:

@@ -1,14 +1,19 @@
 """Gives a conversation back, in order, a page at a time."""
 
 from shared.conversations.pages import read_conversation
+from shared.errors import ConversationNotFoundError, MessageNotFoundError
 from shared.http.dependencies import CurrentCaller, CurrentContainer
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.models.conversations import LoadConversationRequest, LoadConversationResponse
 
 router = EndpointRouter("load-conversation")
 
 
-@router.api_route("", methods=["GET", "POST"])
+MAY_FAIL = error_responses(ConversationNotFoundError, MessageNotFoundError)
+
+
+@router.api_route("", methods=["GET", "POST"], responses=MAY_FAIL)
 async def load_conversation(
     request: LoadConversationRequest, caller: CurrentCaller, container: CurrentContainer
 ) -> LoadConversationResponse:

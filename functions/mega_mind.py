@@ -4,7 +4,18 @@ from typing import Annotated, Any
 
 from fastapi import Header, Query, Response
 
-from shared.errors import InvalidRequestError, UnauthorizedError
+from shared.errors import (
+    ConversationNotFoundError,
+    IdempotencyKeyReusedError,
+    InvalidRequestError,
+    ReplyNotStoredError,
+    TooManyBytesError,
+    TooManyTokensError,
+    TooManyTurnsError,
+    TurnInProgressError,
+    TurnNotFoundError,
+    UnauthorizedError,
+)
 from shared.http.dependencies import (
     ArrivedAt,
     CallerOrStranger,
@@ -13,6 +24,7 @@ from shared.http.dependencies import (
     IdempotencyKey,
     UserInQuery,
 )
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
 from shared.models.base import PlainUuid
@@ -24,10 +36,14 @@ router = EndpointRouter("mega-mind")
 
 # OpenAPI says it by the responses' media types, and ignores a parameter of this name.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
+MAY_FAIL = error_responses(
+    ConversationNotFoundError, TurnInProgressError, IdempotencyKeyReusedError,
+    TooManyTurnsError, TooManyTokensError, TooManyBytesError, ReplyNotStoredError,
+)  # fmt: skip
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-@router.post("", response_model=MegaMindResponse, responses=STREAM)
+@router.post("", response_model=MegaMindResponse, responses=MAY_FAIL | STREAM)
 async def mega_mind(
     body: MegaMindRequest,
     caller: CallerOrStranger,
@@ -52,7 +68,7 @@ async def mega_mind(
     return await container.turns.run(request)
 
 
-@router.get("", response_class=Response, responses=STREAM)
+@router.get("", response_class=Response, responses=error_responses(TurnNotFoundError) | STREAM)
 async def follow_turn(
     turn_id: Annotated[PlainUuid, Query(alias="turnId")],
     user_id: UserInQuery,

@@ -1,6 +1,8 @@
 """How long conversations are kept: of a user, of a project, of everyone. For the service."""
 
+from shared.errors import RetentionPolicyNotFoundError, UserNotFoundError
 from shared.http.dependencies import CurrentContainer, ServiceCaller
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.models.base import PlainUuid
 from shared.models.conversations import DeletedResponse
@@ -24,7 +26,7 @@ async def list_retention_policies(
     return await container.persistence.list_retention_policies(request)
 
 
-@router.put("")
+@router.put("", responses=error_responses(UserNotFoundError))
 async def set_retention_policy(
     request: SetRetentionPolicyRequest, _: ServiceCaller, container: CurrentContainer
 ) -> RetentionPolicyResponse:
@@ -32,7 +34,7 @@ async def set_retention_policy(
     return RetentionPolicyResponse(policy=await container.persistence.set_retention_policy(request))
 
 
-@router.delete("/{policy_id}")
+@router.delete("/{policy_id}", responses=error_responses(RetentionPolicyNotFoundError))
 async def delete_retention_policy(
     policy_id: PlainUuid, _: ServiceCaller, container: CurrentContainer
 ) -> DeletedResponse:

@@ -1,14 +1,16 @@
 """Finds the signed-in user's own messages again."""
 
 from shared.conversations.search import find_messages
+from shared.errors import SearchTooBroadError
 from shared.http.dependencies import CurrentContainer, HeavyReadPlace, SignedInUser
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.models.search import SearchMessagesRequest, SearchMessagesResponse
 
 router = EndpointRouter("search-messages")
 
 
-@router.api_route("", methods=["GET", "POST"])
+@router.api_route("", methods=["GET", "POST"], responses=error_responses(SearchTooBroadError))
 async def search_messages(
     request: SearchMessagesRequest,
     user: SignedInUser,

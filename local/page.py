@@ -12,9 +12,10 @@ from local.node import NODE, install_packages
 from local.settings import ROOT
 
 WEB = ROOT / "web"
-DIST = WEB / "dist"
+DIST = WEB / "page" / "dist"
 VITE = WEB / "node_modules" / "vite" / "bin" / "vite.js"
-SOURCES = ("src", "public", "index.html", "package-lock.json", "vite.config.ts")
+SOURCES = ("src", *(f"page/{name}" for name in ("src", "styles", "public", "index.html")))
+SETTINGS = ("package.json", "package-lock.json", "page/vite.config.ts")
 
 
 def build_page() -> bool:
@@ -27,8 +28,8 @@ def build_page() -> bool:
     with FileLock(WEB / ".build.lock"):
         if stamp.exists() and stamp.read_text() == wanted:
             return False
-        install_packages(WEB, "ci", "--omit=dev")
-        _run_vite("build", "--logLevel", "error")
+        install_packages(WEB, "ci")
+        _run_vite("build", "page", "--logLevel", "error")
         stamp.write_text(wanted)
     return True
 
@@ -45,7 +46,7 @@ def serve_hot(url: str) -> None:
     """Serve the page with hot reload until interrupted; it talks to the stack at this address."""
     install_packages(WEB, "ci")
     environment = {**os.environ, "SUPABASE_URL": url}
-    subprocess.run([str(NODE), str(VITE)], cwd=WEB, env=environment, check=False)
+    subprocess.run([str(NODE), str(VITE), "page"], cwd=WEB, env=environment, check=False)
 
 
 def _run_vite(*arguments: str) -> None:
@@ -59,7 +60,7 @@ def _run_vite(*arguments: str) -> None:
 def _fingerprint() -> str:
     """Return a hash of everything that the page is made of."""
     digest = hashlib.sha256()
-    files = [path for name in SOURCES for path in [WEB / name, *(WEB / name).rglob("*")]]
+    files = [path for name in SOURCES + SETTINGS for path in [WEB / name, *(WEB / name).rglob("*")]]
     for path in sorted(path for path in files if path.is_file()):
         digest.update(f"{path.relative_to(WEB)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

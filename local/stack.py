@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from local import database, node, postgres
 from local.errors import PartFailedError
+from local.page import DIST
 from local.ports import require_free_port
 from local.processes import POLL_SECONDS, RECOVERY_SECONDS, Part
 from local.settings import ROOT, LocalSettings
@@ -159,10 +160,11 @@ class Stack:
                 "DATABASE_SCHEMA": "public",  # whatever an .env says of a project elsewhere
                 **self.settings.environment(),
                 **self.environment,
+                "LOCAL_DB_URL": self.settings.db_url,
                 "API_PORT": str(ports.api),
                 "FUNCTIONS_URL": f"http://127.0.0.1:{ports.functions}",
                 "REALTIME_URL": f"http://127.0.0.1:{ports.realtime}",
-                "WEB_DIST": str(ROOT / "web" / "dist"),
+                "WEB_DIST": str(DIST),
                 "DO_NOT_TRACK": "1",
                 "PYTHONUNBUFFERED": "1",
             },

@@ -11,7 +11,8 @@ from .auth.jwks import JwksCache
 from .config import ConfigurationError, Settings
 from .integrity.health import StoreHealth
 from .persistence import Persistence
-from .persistence.clients import Clients, create_pool
+from .persistence.http_pool import create_pool
+from .persistence.roads import create_road
 from .persistence.rpc import Store
 from .shares import Shares
 
@@ -28,6 +29,8 @@ class Container:
     """Everything an endpoint may ask for, wired from the settings.
 
     `engine` and `summariser` take the places of those that the settings name.
+
+    Raises ConfigurationError where the settings' road to the store can't be taken.
     """
 
     def __init__(
@@ -44,12 +47,9 @@ class Container:
         jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
         self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
         self.shares = Shares(settings)
+        self._road = create_road(settings, self.http)
         self.persistence = Persistence(
-            Store(
-                Clients(settings, self.http),
-                timeout=settings.store_timeout,
-                places=self.shares.calls,
-            )
+            Store(self._road, timeout=settings.store_timeout, places=self.shares.calls)
         )
         self.health = StoreHealth(self.persistence)
 
@@ -100,6 +100,7 @@ class Container:
             deadline = time.monotonic() + self.settings.drain_seconds
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
+        await self._road.aclose()
         await self.http.aclose()
 
 

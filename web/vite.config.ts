@@ -1,19 +1,36 @@
-import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+/**
+ * Builds dist/styles.css: all styles of the package in one file, the fonts of formulas beside it.
+ * Scripts are as the compiler writes them. The tests, and those of the page, run with this too.
+ */
 
-// `make web` passes on to the local stack; the built page is served by it.
-const stack = process.env.SUPABASE_URL ?? "http://127.0.0.1:54321";
-const passedOn = ["/auth/v1", "/rest/v1", "/functions/v1", "/realtime/v1", "/config.json"];
+import { defaultServerConditions, defineConfig } from "vite";
+
+/** Every browser that runs the package reads woff2: the older formats stay out. */
+const woff2Only = {
+  postcssPlugin: "woff2-only",
+  Declaration: { src: (each: { value: string }) => void (each.value = woff2Of(each.value)) },
+};
+
+function woff2Of(sources: string): string {
+  return sources.replace(/,\s*url\([^)]+\.(?:woff|ttf)\)\s*format\("\w+"\)/g, "");
+}
 
 export default defineConfig({
-  plugins: [react()],
-  server: {
-    proxy: Object.fromEntries(passedOn.map((path) => [path, { target: stack, ws: true }])),
-  },
+  base: "./",
+  ssr: { resolve: { conditions: ["message-persistence-source", ...defaultServerConditions] } },
+  publicDir: false,
+  css: { postcss: { plugins: [woff2Only] } },
   build: {
-    target: "es2023",
-    // A file of its own for each asset: a strict Content-Security-Policy allows no data: fonts.
+    emptyOutDir: false,
     assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
+    // light-dark() stays: what older browsers need instead is written where color-scheme is said.
+    cssTarget: "esnext",
+    rolldownOptions: {
+      input: { styles: "src/styles/chat.css" },
+      output: {
+        assetFileNames: ({ names }) =>
+          names[0]?.endsWith(".css") ? "styles.css" : "fonts/[name][extname]",
+      },
+    },
   },
 });

@@ -24,6 +24,7 @@ from .types import (
     Listed,
     LiveDeltas,
     LongSecrets,
+    PostgresUrl,
     Prices,
     Seconds,
 )
@@ -61,6 +62,11 @@ class Settings(BaseSettings):
         default="public",
         pattern="^[a-z_][a-z0-9_]*$",
         description="The schema that `python -m shared.install` was given, if not `public`.",
+    )
+    supabase_db_url: PostgresUrl = Field(
+        default=None,
+        description="The project's Postgres, or a pooler in front of it: the store is called there"
+        " instead of over the Data API, with the extra `database`. Unset or `off`: not.",
     )
     supabase_jwt_secret: SecretStr | None = Field(
         default=None,
@@ -122,8 +128,9 @@ class Settings(BaseSettings):
         default=10,
         ge=3,
         le=1000,
-        description="Calls to the store that one process makes at a time. PostgREST's pool, which"
-        " has ten connections by default, serves the whole project.",
+        description="Calls to the store that one process makes at a time; with SUPABASE_DB_URL its"
+        " connections to Postgres. PostgREST's pool, which has ten by default, serves the whole"
+        " project.",
     )
     realtime_timeout: Seconds = Field(
         default=0.5, description="The most that live events may delay a turn."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
-from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -18,18 +19,22 @@ from starlette.routing import Match
 from ..config import Settings, load_settings
 from ..container import Container
 from ..errors import AppError, InvalidRequestError, MethodNotAllowedError, NotFoundError
-from ..models.base import ErrorResponse
 from ..observability import telemetry
 from ..observability.logs import configure_logging
 from ..turns.failpoints import arm
 from .api_docs import serve_api_docs
+from .error_responses import error_responses
+from .hints import hint_for
 from .limits import limits_in_force
 from .middleware import CatchAll, RequestContext, TurnsBeforeEnd
+from .openapi import DocumentedApp
 from .signed_forwarding import ForwardedOnly
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from fastapi import APIRouter, FastAPI
+    from fastapi.routing import APIRoute
     from fastapi.telemetry import TelemetryConfig
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -41,29 +46,6 @@ DESCRIPTION = """\
 Stores every conversation between a user and an AI. Send the signed-in user's access token as
 `Authorization: Bearer ...`. Errors have one shape everywhere: `code`, `message`, `details`, `hint`.
 """
-TEXT = {"schema": {"type": "string"}}
-RETRY_AFTER = {
-    "description": "When to ask again, in seconds, where that can be said.",
-    "schema": {"type": "integer", "minimum": 1},
-}
-REQUEST_ID = {"description": "The request's id in the log.", "required": True, **TEXT}
-ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "model": ErrorResponse,
-        "description": "The request can't be served as it is.",
-        "headers": {
-            "x-request-id": REQUEST_ID,
-            "Retry-After": RETRY_AFTER,
-            "WWW-Authenticate": {"description": "Beside a 401.", **TEXT},
-            "Allow": {"description": "Beside a 405.", **TEXT},
-        },
-    },
-    "5XX": {
-        "model": ErrorResponse,
-        "description": "The service or its store is not well; retry.",
-        "headers": {"x-request-id": REQUEST_ID, "Retry-After": RETRY_AFTER},
-    },
-}
 # FastAPI's own would export queries, and what was wrong with a body. Ours is shared.observability.
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
@@ -108,7 +90,7 @@ def create_app(
         await container.aclose()
         telemetry.stop()
 
-    app = FastAPI(
+    app = DocumentedApp(
         title="Message persistence",
         version="1",
         description=DESCRIPTION,
@@ -134,7 +116,7 @@ def create_app(
     app.state.prepare = prepare or (lambda _: None)
     serve_api_docs(app, prefix=PREFIX, is_on=lambda: chosen_settings().api_docs)
     for router in routers:
-        app.include_router(router, prefix=PREFIX, responses=ERRORS)
+        app.include_router(router, prefix=PREFIX, responses=error_responses())
         app.include_router(router, include_in_schema=False)
     return app
 
@@ -164,7 +146,21 @@ async def _answer_invalid_request(request: Request, exc: Exception) -> JSONRespo
         {"field": ".".join(str(part) for part in error["loc"][1:]), "problem": error["msg"]}
         for error in exc.errors()[:20]
     ]
-    return await _answer_app_error(request, InvalidRequestError(details=problems))
+    hint = hint_for(exc.errors()[:20], _fields_of(request))
+    return await _answer_app_error(request, InvalidRequestError(details=problems, hint=hint))
+
+
+def _fields_of(request: Request) -> set[str]:
+    """Return the fields that the request's body or query may have."""
+    route: APIRoute = request.scope["route"]
+    fields = [route.body_field] if route.body_field else route.dependant.query_params
+    models = [field.field_info.annotation for field in fields]
+    return {
+        info.alias or name
+        for model in models
+        if inspect.isclass(model) and issubclass(model, BaseModel)
+        for name, info in model.model_fields.items()
+    }
 
 
 async def _answer_http_exception(request: Request, exc: Exception) -> JSONResponse:

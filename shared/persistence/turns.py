@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ..auth.caller import Caller
+    from ..encoding.parts import Part
     from ..models.turns import TurnExtension
 
 
@@ -36,6 +37,8 @@ class TurnCalls(Calls):
         conversation_id: UUID | None,
         project_id: UUID | None,
         metadata: dict[str, Any],
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
         lease_seconds: int,
         history_tokens: int,
         turns_per_minute: int | None = None,
@@ -60,6 +63,7 @@ class TurnCalls(Calls):
             conversation_id=conversation_id,
             project_id=project_id,
             metadata=metadata,
+            **_beyond_text(parts, native),
             lease_seconds=lease_seconds,
             history_tokens=history_tokens,
             turns_per_minute=turns_per_minute,
@@ -107,7 +111,7 @@ class TurnCalls(Calls):
             ExtendedTurns,
             "extend_turns",
             is_urgent=True,  # or turns would lose their leases to a load that is none of theirs
-            extensions=[extension.model_dump(mode="json") for extension in extensions],
+            extensions=[extension.as_argument() for extension in extensions],
             lease_seconds=lease_seconds,
         )
 
@@ -118,9 +122,15 @@ class TurnCalls(Calls):
         )
 
     async def watch_turn(
-        self, user_id: UUID, turn_id: UUID, *, attempt: int, draft_offset: int
+        self,
+        user_id: UUID,
+        turn_id: UUID,
+        *,
+        attempt: int,
+        draft_offset: int,
+        parts_version: int = 0,
     ) -> TurnNews:
-        """Read how a turn stands, and its draft from an offset on: all, if another attempt's."""
+        """Read how a turn stands, and what is new of its draft: all, if another attempt's."""
         return await self._call_with_retries(
             TurnNews,
             "watch_turn",
@@ -128,6 +138,7 @@ class TurnCalls(Calls):
             turn_id=turn_id,
             attempt=attempt,
             draft_offset=draft_offset,
+            parts_version=parts_version,
         )
 
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
@@ -162,6 +173,8 @@ class TurnCalls(Calls):
         metadata: dict[str, Any],
         error: dict[str, Any] | None,
         tokens: int,
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
     ) -> TurnRecord:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
         return await self._call(
@@ -178,4 +191,11 @@ class TurnCalls(Calls):
             metadata=metadata,
             error=error,
             tokens=tokens,
+            **_beyond_text(parts, native),
         )
+
+
+def _beyond_text(parts: list[Part] | None, native: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments that a message has where it is more than text."""
+    given = {"parts": parts or None, "native": native}
+    return {name: value for name, value in given.items() if value is not None}

@@ -30,29 +30,40 @@ grant execute on function private.end_of_branch to authenticated, service_role;
 comment on function private.end_of_branch is 'The seq with which a branch ends.';
 
 -- A branch's parent has a lower number: one look at each, from the highest down.
-create function private.path_to(user_id uuid, conversation_id uuid, branch integer)
+create function private.path_to(
+    user_id uuid,
+    conversation private.conversations,
+    branch integer
+)
 returns int8multirange
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_branch integer := path_to.branch;
-    v_until bigint := private.end_of_branch(user_id, conversation_id, path_to.branch);
+    v_until bigint := conversation.last_seq;
     v_ranges int8range[] := '{}';
     v_row record;
 begin
+    if conversation.last_branch = 0 then
+        return int8multirange(int8range(1, conversation.last_seq + 1));
+    end if;
+
     for v_row in
         select b.branch, b.parent, b.fork_seq, b.first_seq
         from public.branches as b
-        where b.user_id = path_to.user_id and b.conversation_id = path_to.conversation_id
-          and b.branch <= path_to.branch
+        where b.user_id = path_to.user_id and b.conversation_id = path_to.conversation.id
+          and b.branch <= path_to.branch + 1
         order by b.branch desc
     loop
-        continue when v_row.branch <> v_branch;
-        v_ranges := v_ranges
-            || int8range(v_row.first_seq, greatest(v_until + 1, v_row.first_seq));
-        v_branch := v_row.parent;
-        v_until := v_row.fork_seq;
+        if v_row.branch > path_to.branch then
+            v_until := v_row.first_seq - 1;
+        elsif v_row.branch = v_branch then
+            v_ranges := v_ranges
+                || int8range(v_row.first_seq, greatest(v_until + 1, v_row.first_seq));
+            v_branch := v_row.parent;
+            v_until := v_row.fork_seq;
+        end if;
     end loop;
     return int8multirange(variadic v_ranges || int8range(1, v_until + 1));
 end;
@@ -62,7 +73,11 @@ revoke all on function private.path_to from public, anon, authenticated, service
 grant execute on function private.path_to to authenticated, service_role;
 comment on function private.path_to is 'The seqs of the path that ends with a branch.';
 
-create function private.path_before(user_id uuid, conversation_id uuid, seq bigint)
+create function private.path_before(
+    user_id uuid,
+    conversation private.conversations,
+    seq bigint
+)
 returns int8multirange
 language plpgsql stable security invoker set search_path = ''
 as $$
@@ -70,14 +85,20 @@ as $$
 declare
     v_branch integer;
 begin
+    if conversation.last_branch = 0 then
+        return int8multirange(
+            int8range(1, greatest(least(path_before.seq, conversation.last_seq + 1), 1))
+        );
+    end if;
+
     select b.branch into v_branch
     from public.branches as b
-    where b.user_id = path_before.user_id and b.conversation_id = path_before.conversation_id
+    where b.user_id = path_before.user_id and b.conversation_id = path_before.conversation.id
       and b.first_seq <= path_before.seq
     order by b.branch desc
     limit 1;
 
-    return private.path_to(user_id, conversation_id, coalesce(v_branch, 0))
+    return private.path_to(user_id, conversation, coalesce(v_branch, 0))
         * int8multirange(int8range(null, path_before.seq));
 end;
 $$;

@@ -168,13 +168,17 @@ revoke all on function private.find_forked from public, anon, authenticated, ser
 grant execute on function private.find_forked to service_role;
 comment on function private.find_forked is 'A message of this conversation that was a user''s or a reply. Raises PT404, PT422.';
 
-create function private.find_answered(user_id uuid, conversation_id uuid, message_id uuid)
+create function private.find_answered(
+    user_id uuid,
+    conversation private.conversations,
+    message_id uuid
+)
 returns public.messages
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_message public.messages := private.find_forked(user_id, conversation_id, message_id);
+    v_message public.messages := private.find_forked(user_id, conversation.id, message_id);
     v_answered uuid;
     v_path int8multirange;
 begin
@@ -190,12 +194,12 @@ begin
     where t.user_id = find_answered.user_id and t.id = v_message.turn_id;
 
     if v_answered is null then
-        v_path := private.path_before(user_id, conversation_id, v_message.seq);
+        v_path := private.path_before(user_id, conversation, v_message.seq);
 
         select m.id into v_answered
         from public.messages as m
         where m.user_id = find_answered.user_id
-          and m.conversation_id = find_answered.conversation_id
+          and m.conversation_id = find_answered.conversation.id
           and m.seq < v_message.seq
           and m.seq <@ v_path
           and m.role = 'user'
@@ -207,7 +211,7 @@ begin
         raise exception 'This message can''t be edited or regenerated.'
             using errcode = 'PT422', detail = 'message_not_editable';
     end if;
-    return private.find_forked(user_id, conversation_id, v_answered);
+    return private.find_forked(user_id, conversation.id, v_answered);
 end;
 $$;
 
@@ -218,21 +222,20 @@ comment on function private.find_answered is 'The user''s message that a reply a
 -- Runs as its owner, because the service may write neither branches nor which is active.
 create function private.fork_conversation(
     user_id uuid,
-    conversation_id uuid,
+    conversation private.conversations,
     edits uuid,
     regenerates uuid
 )
-returns void
+returns private.conversations
 language plpgsql volatile security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_beside constant public.messages := private.find_forked(
-        user_id, conversation_id, coalesce(edits, regenerates)
+        user_id, conversation.id, coalesce(edits, regenerates)
     );
-    v_here private.conversations;
     v_fork_seq bigint := v_beside.seq - 1;
-    v_branch integer;
+    v_before constant integer := conversation.active_branch;
 begin
     if edits is not null and v_beside.role <> 'user' then
         raise exception 'This message can''t be edited or regenerated.'
@@ -241,31 +244,28 @@ begin
         v_fork_seq := v_beside.seq;
     end if;
 
-    select c.* into v_here
-    from private.conversations as c
-    where c.user_id = fork_conversation.user_id and c.id = fork_conversation.conversation_id;
-
     -- A message that nothing follows is answered where it stands.
-    v_branch := v_here.last_branch;
-    if v_fork_seq < v_here.last_seq then
-        v_branch := private.begin_branch(
-            user_id, conversation_id, v_beside.branch, v_fork_seq, v_here.last_seq + 1
+    if v_fork_seq < conversation.last_seq then
+        conversation.last_branch := private.begin_branch(
+            user_id, conversation.id, v_beside.branch, v_fork_seq, conversation.last_seq + 1
         );
     end if;
+    conversation.active_branch := conversation.last_branch;
 
-    if v_branch <> v_here.active_branch then
+    if conversation.active_branch <> v_before then
         update private.conversations as c
-        set active_branch = v_branch
-        where c.user_id = fork_conversation.user_id and c.id = fork_conversation.conversation_id;
+        set active_branch = conversation.active_branch
+        where c.user_id = fork_conversation.user_id and c.id = conversation.id;
 
-        perform private.broadcast_branch(conversation_id, v_branch);
+        perform private.broadcast_branch(conversation.id, conversation.active_branch);
     end if;
+    return conversation;
 end;
 $$;
 
 revoke all on function private.fork_conversation from public, anon, authenticated, service_role;
 grant execute on function private.fork_conversation to service_role;
-comment on function private.fork_conversation is 'Begins the branch of an edit or of a reply that is made once more, beside what is there, and makes it active. The caller holds the conversation''s lock. Raises PT404, PT422.';
+comment on function private.fork_conversation is 'Begins the branch of an edit or of a reply that is made once more, beside what is there, and makes it active. The caller holds the conversation, and is given it as it is then. Raises PT404, PT422.';
 
 -- Runs as its owner, as the one above. A turn's reply goes to the branch that is active: it stays so
 -- while the turn runs.

@@ -58,6 +58,7 @@ begin
               and m.role = 'user'
         )),
         'draft', t.draft,
+        'draft_parts', private.parts_of_draft(t.draft, t.draft_parts),
         'offset', char_length(t.draft),
         'started_at', t.started_at,
         'lease_expires_at', t.lease_expires_at,
@@ -96,12 +97,12 @@ begin
             v_branch := private.path_end(user_id, conversation_id, branch);
         end if;
         if v_conversation.last_branch > 0 then
-            v_path := private.path_to(user_id, conversation_id, v_branch);
+            v_path := private.path_to(user_id, v_conversation, v_branch);
             if branch is null and not v_around <@ v_path then
                 v_branch := private.path_end(
                     user_id, conversation_id, v_around_branch, v_around
                 );
-                v_path := private.path_to(user_id, conversation_id, v_branch);
+                v_path := private.path_to(user_id, v_conversation, v_branch);
             end if;
         end if;
     end if;
@@ -139,7 +140,7 @@ begin
     -- was asked for, and always that one, for which there is room in each page. All counts as it is
     -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
     with near as (
-        select m.seq, m.content, m.generated_code, m.metadata,
+        select m.seq, m.content, m.generated_code, m.metadata, m.parts, m.native,
                sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
                    over nearest_first as plain_bytes_so_far,
                row_number() over nearest_first as place
@@ -161,6 +162,8 @@ begin
                    octet_length(to_json(n.content)::text)
                    + coalesce(octet_length(to_json(n.generated_code)::text), 0)
                    + octet_length(n.metadata::text)
+                   + octet_length(n.parts::text)
+                   + coalesce(octet_length(n.native::text), 0)
                    + c_row_bytes
                ) over (order by n.place) as bytes_so_far
         from near as n

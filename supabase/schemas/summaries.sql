@@ -65,13 +65,13 @@ declare
     v_tokens bigint := 0;
     v_through bigint := 0;
     v_last bigint;
-    v_last_branch integer;
+    v_conversation private.conversations;
     v_path int8multirange;
     v_rest int8multirange;
     v_part int8multirange;
     v_messages jsonb;
 begin
-    select c.last_branch into v_last_branch
+    select c.* into v_conversation
     from private.conversations as c
     where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
@@ -81,7 +81,7 @@ begin
     end if;
 
     -- Of the path that was written to last: the reply that made this due is on it.
-    v_path := private.path_to(user_id, conversation_id, v_last_branch);
+    v_path := private.path_to(user_id, v_conversation, v_conversation.last_branch);
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -217,12 +217,12 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_here record;
+    v_here private.conversations;
     v_path int8multirange;
     v_through_id uuid;
     v_message jsonb;
 begin
-    select c.active_branch, c.last_branch into v_here
+    select c.* into v_here
     from private.conversations as c
     where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
@@ -242,7 +242,7 @@ begin
             using errcode = 'PT404', detail = 'message_not_found';
     end if;
 
-    v_path := private.path_to(user_id, conversation_id, v_here.last_branch);
+    v_path := private.path_to(user_id, v_here, v_here.last_branch);
 
     if not covers_to <@ v_path then
         -- Somebody has gone on with another path, which has no use for it.

@@ -1,18 +1,17 @@
 """The package in somebody else's app: the specification's own lines, inside one provider."""
 
 import mimetypes
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
-from local.node import NODE
-from local.page import VITE, WEB
+from local.page import WEB
 from local.stack import Stack
-from tests.support.browser import visitor
+from tests.support.browser import replies, send, visitor
 from tests.support.chats import Said, write_chat
+from tests.support.packed import PEERS, App, app_with_package, readme_files
+from tests.support.stack import shared_among_workers
 from tests.support.users import PASSWORD, User
 
 pytestmark = pytest.mark.timeout(300)
@@ -29,17 +28,44 @@ STYLES = """
 UNTOUCHED = ["rgb(255, 0, 0)", "3px", "block", "normal", "rgb(247, 245, 240)"]
 
 
+HOST = WEB / "test" / "host"
+
+
 @pytest.fixture(scope="module")
-def host(site: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The app, built for development: React says what it would warn of."""
-    folder = tmp_path_factory.mktemp("host")
-    arguments = ["build", "test/host", "--config", "vite.config.ts", "--mode", "development"]
-    subprocess.run(
-        [NODE, VITE, *arguments, "--base", "/host/", "--outDir", folder, "--logLevel", "error"],
-        cwd=WEB,
-        env={**os.environ, "NODE_ENV": "development"},
-        check=True,
-    )
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this test run."""
+    return shared_among_workers(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def host(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app of the tests, built for development: React says what it would warn of."""
+    app = app_with_package(shared, "newest")
+    for file in HOST.iterdir():
+        app.write(f"host/{file.name}", file.read_text())
+    return built(app, tmp_path_factory, "host", "--mode", "development")
+
+
+@pytest.fixture(scope="module", params=PEERS)
+def readme_app(
+    request: pytest.FixtureRequest,
+    site: Stack,
+    shared: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The app of the package's README, with each age of its peers."""
+    app = app_with_package(shared, request.param)
+    for path, text in readme_files().items():
+        app.write(path, text)
+    url, key = site.settings.url, site.settings.keys.publishable
+    app.write(".env", f"VITE_SUPABASE_URL={url}\nVITE_SUPABASE_PUBLISHABLE_KEY={key}\n")
+    return built(app, tmp_path_factory)
+
+
+def built(app: App, factory: pytest.TempPathFactory, *arguments: str) -> Path:
+    """Build an app for its place beside the stack's own page."""
+    folder = factory.mktemp("built")
+    app.build(*arguments, "--base", "/host/", "--outDir", str(folder), "--emptyOutDir")
     return folder
 
 
@@ -110,3 +136,25 @@ async def test_a_new_conversation_begins_with_the_hosts_own_examples(
         await expect(page.locator(".uci-message-assistant:not(.uci-message-draft)")).to_have_count(
             1
         )
+
+
+async def test_the_readmes_app_runs_as_it_stands(
+    site: Stack, browser: Browser, visiting_user: User, readme_app: Path
+) -> None:
+    """Signed in on its own form, a message is sent, answered, and there after a reload."""
+    async with visitor(browser, site, color_scheme="dark") as visit:
+        await serve(visit.context, readme_app)
+        page = await visit.open("/host/")
+        await page.get_by_label("E-mail").fill(visiting_user.email)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        await send(page, "List the planets, one a line")
+        stored = await replies(page)
+        await expect(page.get_by_label("Your message")).to_be_in_viewport()
+        background = "getComputedStyle(document.querySelector('.uci')).backgroundColor"
+        assert await page.evaluate(background) == "rgb(21, 22, 20)"  # dark, as the template is
+        await page.reload()
+        await page.locator(".uci-conversation button").click()
+        assert await replies(page) == stored
+    assert visit.problems == []

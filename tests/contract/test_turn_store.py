@@ -21,13 +21,9 @@ from shared.errors import (
     TurnNotFoundError,
 )
 from shared.models.turns import ExtendedTurn, TurnExtension, TurnRecord
-from shared.persistence import Persistence
-from shared.persistence.clients import Clients, create_pool
-from shared.persistence.rpc import Store
-from shared.shares import StorePlaces
 from shared.turns.store import TurnStore
-from tests.support.bundle import settings_for
 from tests.support.in_memory_store import InMemoryStore
+from tests.support.roads import ROADS, store_by
 from tests.support.users import make_user
 
 BUDGET = 1_000
@@ -113,7 +109,7 @@ class Road:
         return await self.store.load_turn(self.user_id, record.turn.id, caller=self.owner)
 
 
-@pytest.fixture(params=["memory", pytest.param("data_api", marks=pytest.mark.stack)])
+@pytest.fixture(params=["memory", *ROADS])
 async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
     """Each road in turn."""
     if request.param == "memory":
@@ -126,9 +122,7 @@ async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
         return
     stack: Stack = request.getfixturevalue("stack")
     owner, stranger = [await make_user(stack) for _ in range(2)]
-    settings = settings_for(stack)
-    async with create_pool(settings) as pool:
-        store = Persistence(Store(Clients(settings, pool), timeout=30, places=StorePlaces(10)))
+    async with store_by(request.param, stack) as store:
         caller = Caller(UUID(owner.id), owner.token)
 
         async def delete(conversation_id: UUID) -> None:

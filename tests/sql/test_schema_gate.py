@@ -18,6 +18,7 @@ SEARCH = (
     "uuid,text,uuid,uuid,text,timestamp with time zone,timestamp with time zone,boolean,integer,"
     "jsonb"
 )
+ADDED = "uuid,private.conversations,uuid,uuid,text,text,text,jsonb,jsonb,jsonb,text,text"
 
 # What is allowed all the same, by lint. Everything else that a lint finds is a failure.
 ALLOWED = {
@@ -35,11 +36,13 @@ ALLOWED = {
     },
     # They run as the caller, or answer nothing but what is the caller's own.
     "helper granted to signed-in users": {
+        "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
-        "private.describe_rows(uuid,turns,messages,messages,text,integer)",  # likewise
-        "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
+        # of what it is given, and of what the caller can see
+        "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,jsonb)",
+        "private.describe_turn(uuid,uuid,text,integer)",
         "private.end_of_branch(uuid,uuid,integer)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.find_siblings(uuid,uuid,int8multirange,integer,bigint)",
@@ -48,9 +51,11 @@ ALLOWED = {
         "private.message_of_turn(uuid,turns)",
         "private.newest_of(int8multirange,bigint)",
         "private.oldest_of(int8multirange,bigint)",
-        "private.path_before(uuid,uuid,bigint)",
+        "private.path_before(uuid,private.conversations,bigint)",
         "private.path_end(uuid,uuid,integer,bigint)",
-        "private.path_to(uuid,uuid,integer)",
+        "private.path_to(uuid,private.conversations,integer)",
+        "private.parts_of_draft(text,jsonb)",  # likewise
+        "private.read_history(uuid,uuid,integer,int8multirange)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
@@ -72,7 +77,9 @@ ALLOWED = {
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
         "private.choose_branch(uuid,uuid,integer)",  # nor which branch is active
-        "private.fork_conversation(uuid,uuid,uuid,uuid)",  # nor may the service
+        "private.fork_conversation(uuid,private.conversations,uuid,uuid)",  # nor may the service
+        # nor may the service, whose turns do without that trigger
+        f"private.add_message({ADDED})",
         "private.end_imports(uuid)",  # the service may not say what is to be removed
         # the service may not write places, times or origins
         "take_import_part(uuid,uuid,integer,jsonb,boolean)",
@@ -291,8 +298,11 @@ def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) 
         " where p.prosrc like '%realtime.send(%' and p.pronamespace <> 'realtime'::regnamespace"
     )
     assert dict(senders) == {
-        "broadcast_branch": True, "broadcast_message": True, "broadcast_status": True,
-    }  # fmt: skip
+        "add_message": True,
+        "broadcast_branch": True,
+        "broadcast_message": True,
+        "broadcast_status": True,
+    }
 
 
 def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:

@@ -13,7 +13,7 @@ const imports = new Map(
 function importsOf(path: string): string[] {
   const text = readFileSync(join(SRC, path), "utf8");
   return [...text.matchAll(/(?:from |import\(?)"([^"]+)"/g)].map(([, name = ""]) =>
-    name.startsWith(".") ? join(dirname(path), name) : name,
+    name.startsWith(".") ? join(dirname(path), name.replace(/\.js$/, "")) : name,
   );
 }
 
@@ -33,6 +33,13 @@ test("no import leads back to where it began", () => {
 test("the core knows nothing of React, nor of what shows it", () => {
   const core = [...imports].filter(([path]) => path.startsWith("core/"));
   const outside = core.flatMap(([, names]) => names).filter((name) => !name.startsWith("core/"));
-  expect(outside.filter((name) => /react|\.\.|^(page|hook|components)\//.test(name))).toEqual([]);
+  expect(outside.filter((name) => /react|\.\.|^(hook|components|texts)/.test(name))).toEqual([]);
   expect(core.length).toBeGreaterThan(10);
+});
+
+test("the page is an app like any other: it knows the package by its entries alone", () => {
+  const page = join(import.meta.dirname, "../page/src");
+  const texts = readdirSync(page).map((name) => readFileSync(join(page, name), "utf8"));
+  expect(texts.some((text) => text.includes('from "message-persistence-web"'))).toBe(true);
+  expect(texts.filter((text) => /"\.\.\/(?!styles)/.test(text))).toEqual([]);
 });

@@ -1,8 +1,8 @@
 /** Code as it is, coloured once the highlighter has come, and copied whole. */
 
 import { memo, type ReactNode, useEffect, useState } from "react";
-import { CopyButton } from "./CopyButton";
-import { useTexts } from "./texts";
+import { CopyButton } from "./CopyButton.js";
+import { useTexts } from "./texts.js";
 
 interface CodeBlockProps {
   code: string;
@@ -55,7 +55,7 @@ function useColored(code: string, language: string): ReactNode {
   useEffect(() => {
     if (!language || code.length > MOST) return;
     let isCurrent = true;
-    void import("./highlight").then(({ highlight }) => {
+    void import("./highlight.js").then(({ highlight }) => {
       const nodes = highlight(code, language);
       if (isCurrent && nodes) setColored({ code, nodes });
     });

@@ -2,8 +2,8 @@
 
 import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
-import { directionOf, isBlank } from "../core/text";
-import { useTexts } from "./texts";
+import { directionOf, isBlank } from "../core/text.js";
+import { useTexts } from "./texts.js";
 
 /** Whether the field grows with its text by itself, or by its rows. */
 const GROWS = globalThis.CSS?.supports("field-sizing", "content") ?? true;

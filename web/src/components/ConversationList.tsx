@@ -1,11 +1,11 @@
 /** A user's conversations, the newest first. */
 
 import type { ReactNode } from "react";
-import type { ChatClient } from "../core/client";
-import type { ConversationRow } from "../core/types";
-import { useChatContext } from "../hook/context";
-import { useConversations } from "../hook/useConversations";
-import { errorText, titleOf, useTexts } from "./texts";
+import type { ChatClient } from "../core/client.js";
+import type { ConversationRow } from "../core/types.js";
+import { useChatContext } from "../hook/context.js";
+import { useConversations } from "../hook/useConversations.js";
+import { errorText, titleOf, useTexts } from "./texts.js";
 
 export interface ConversationListProps {
   /** Those that were put into the archive, instead of the others. */

@@ -1,6 +1,6 @@
 import { CheckIcon, CopyIcon } from "@radix-ui/react-icons";
 import { useEffect, useState } from "react";
-import { useTexts } from "./texts";
+import { useTexts } from "./texts.js";
 
 export function CopyButton({ text, label }: { text: string; label: string }) {
   const texts = useTexts();

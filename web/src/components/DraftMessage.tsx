@@ -2,10 +2,10 @@
 
 import { useDeferredValue } from "react";
 import remend from "remend";
-import type { TurnState } from "../core/state";
-import { lastPart } from "../core/text";
-import { Markdown } from "./Markdown";
-import { useTexts } from "./texts";
+import type { TurnState } from "../core/state.js";
+import { lastPart } from "../core/text.js";
+import { Markdown } from "./Markdown.js";
+import { useTexts } from "./texts.js";
 
 const LONG = 60_000;
 const COMPLETE = { linkMode: "text-only", htmlTags: false, comparisonOperators: false } as const;

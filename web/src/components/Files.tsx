@@ -1,9 +1,9 @@
 /** The files that a reply has brought, each to be kept. */
 
 import { DownloadIcon, FileTextIcon } from "@radix-ui/react-icons";
-import { filesOf } from "../core/metadata";
-import type { MessageMetadata } from "../core/types";
-import { useTexts } from "./texts";
+import { filesOf } from "../core/metadata.js";
+import type { MessageMetadata } from "../core/types.js";
+import { useTexts } from "./texts.js";
 
 interface FilesProps {
   metadata: MessageMetadata;

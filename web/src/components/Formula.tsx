@@ -16,7 +16,7 @@ export function Formula({ source, formula, isBlock }: FormulaProps) {
   useEffect(() => {
     if (formula.length > LONGEST) return;
     let isCurrent = true;
-    import("./katex")
+    import("./katex.js")
       .then(({ setFormula }) => {
         if (!isCurrent || !element.current) return;
         setFormula(formula, element.current, isBlock);

@@ -1,8 +1,8 @@
 /** Text too long to be laid out at once: its beginning, and the rest on request. */
 
 import { useState } from "react";
-import { firstPart } from "../core/text";
-import { useTexts } from "./texts";
+import { firstPart } from "../core/text.js";
+import { useTexts } from "./texts.js";
 
 const FIRST = 12_000;
 const MORE = 200_000;

@@ -7,14 +7,14 @@ import remarkCjkFriendly from "remark-cjk-friendly";
 import remarkCjkStrikethrough from "remark-cjk-friendly-gfm-strikethrough";
 import remarkGfm from "remark-gfm";
 import type { Processor } from "unified";
-import { CodeBlock } from "./CodeBlock";
-import { ErrorBoundary } from "./ErrorBoundary";
-import { Formula } from "./Formula";
-import { LongText } from "./LongText";
-import { isWithinLimits } from "./markdownLimits";
-import { formulaOf, MATH, mathFromMarkdown, mathSyntax, withMathFences } from "./mathSyntax";
-import { SAFE, visibleSource } from "./visibleSource";
-import { useTexts } from "./texts";
+import { CodeBlock } from "./CodeBlock.js";
+import { ErrorBoundary } from "./ErrorBoundary.js";
+import { Formula } from "./Formula.js";
+import { LongText } from "./LongText.js";
+import { isWithinLimits } from "./markdownLimits.js";
+import { formulaOf, MATH, mathFromMarkdown, mathSyntax, withMathFences } from "./mathSyntax.js";
+import { SAFE, visibleSource } from "./visibleSource.js";
+import { useTexts } from "./texts.js";
 
 const components: Components = {
   a({ href, title, children }) {

@@ -1,15 +1,16 @@
 /** One stored message, as the row says it. */
 
 import { memo } from "react";
-import { engineOf, failureOf, isCut } from "../core/metadata";
-import { isBlank } from "../core/text";
-import type { MessageRow } from "../core/types";
-import { CopyButton } from "./CopyButton";
-import { Files } from "./Files";
-import { LongText } from "./LongText";
-import { Markdown } from "./Markdown";
-import { timeOf } from "./time";
-import { type ChatTexts, useTexts } from "./texts";
+import { engineOf, failureOf, isCut } from "../core/metadata.js";
+import { isBlank } from "../core/text.js";
+import type { MessageRow } from "../core/types.js";
+import { CopyButton } from "./CopyButton.js";
+import { Files } from "./Files.js";
+import { LongText } from "./LongText.js";
+import { Markdown } from "./Markdown.js";
+import { timeOf } from "./time.js";
+import type { ChatTexts } from "../texts.js";
+import { useTexts } from "./texts.js";
 
 interface MessageProps {
   message: MessageRow;

@@ -3,14 +3,14 @@
 import { ArrowDownIcon } from "@radix-ui/react-icons";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
-import { ChatError } from "../core/errors";
-import type { TurnState } from "../core/state";
-import type { MessageRow, OutboxEntry } from "../core/types";
-import type { UniversalAIChat } from "../hook/chat";
-import { DraftMessage } from "./DraftMessage";
-import { Message } from "./Message";
-import { PendingMessage } from "./PendingMessage";
-import { useTexts } from "./texts";
+import { ChatError } from "../core/errors.js";
+import type { TurnState } from "../core/state.js";
+import type { MessageRow, OutboxEntry } from "../core/types.js";
+import type { UniversalAIChat } from "../hook/chat.js";
+import { DraftMessage } from "./DraftMessage.js";
+import { Message } from "./Message.js";
+import { PendingMessage } from "./PendingMessage.js";
+import { useTexts } from "./texts.js";
 
 type Item =
   | { kind: "message"; key: string; message: MessageRow }

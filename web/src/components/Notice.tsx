@@ -1,7 +1,7 @@
 /** What the reader should know: no network, no live updates, or that loading has failed. */
 
-import type { UniversalAIChat } from "../hook/chat";
-import { errorText, useTexts } from "./texts";
+import type { UniversalAIChat } from "../hook/chat.js";
+import { errorText, useTexts } from "./texts.js";
 
 export function Notice({ chat }: { chat: UniversalAIChat }) {
   const texts = useTexts();

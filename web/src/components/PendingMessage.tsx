@@ -1,11 +1,11 @@
 /** A message on its way: where it is, and what can be done about it. */
 
 import { ClockIcon, ExclamationTriangleIcon, UploadIcon } from "@radix-ui/react-icons";
-import { firstPart } from "../core/text";
-import type { OutboxEntry } from "../core/types";
-import type { UniversalAIChat } from "../hook/chat";
-import { timeOf } from "./time";
-import { errorText, useTexts } from "./texts";
+import { firstPart } from "../core/text.js";
+import type { OutboxEntry } from "../core/types.js";
+import type { UniversalAIChat } from "../hook/chat.js";
+import { timeOf } from "./time.js";
+import { errorText, useTexts } from "./texts.js";
 
 interface PendingMessageProps {
   entry: OutboxEntry;

@@ -1,9 +1,10 @@
 /** What is going on, in words: for eyes and for screen readers. How it ended, for the latter. */
 
 import { useState } from "react";
-import { failureOf } from "../core/metadata";
-import type { ChatStatus, UniversalAIChat } from "../hook/chat";
-import { type ChatTexts, errorText, useTexts } from "./texts";
+import { failureOf } from "../core/metadata.js";
+import type { ChatStatus, UniversalAIChat } from "../hook/chat.js";
+import type { ChatTexts } from "../texts.js";
+import { errorText, useTexts } from "./texts.js";
 
 export function StatusLine({ chat }: { chat: UniversalAIChat }) {
   const texts = useTexts();

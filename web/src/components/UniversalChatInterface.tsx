@@ -1,16 +1,16 @@
 /** A chat that shows the messages the database holds. Everything it knows comes from the hook. */
 
 import { useCallback, useRef, useState } from "react";
-import type { UniversalAIChat, UniversalAIChatOptions } from "../hook/chat";
-import { useChatContext } from "../hook/context";
-import type { UnsentTexts } from "../core/unsent";
-import { useUniversalAIChat } from "../hook/useUniversalAIChat";
-import { Composer } from "./Composer";
-import { MessageList } from "./MessageList";
-import { Notice } from "./Notice";
-import { StatusLine } from "./StatusLine";
-import { Welcome } from "./Welcome";
-import { useTexts } from "./texts";
+import type { UniversalAIChat, UniversalAIChatOptions } from "../hook/chat.js";
+import { useChatContext } from "../hook/context.js";
+import type { UnsentTexts } from "../core/unsent.js";
+import { useUniversalAIChat } from "../hook/useUniversalAIChat.js";
+import { Composer } from "./Composer.js";
+import { MessageList } from "./MessageList.js";
+import { Notice } from "./Notice.js";
+import { StatusLine } from "./StatusLine.js";
+import { Welcome } from "./Welcome.js";
+import { useTexts } from "./texts.js";
 
 export interface UniversalChatInterfaceProps extends UniversalAIChatOptions {
   /** A message to open the conversation at, such as a hit of a search. */

@@ -1,6 +1,6 @@
 /** An empty conversation: what this is, and a few ways to begin. */
 
-import { useTexts } from "./texts";
+import { useTexts } from "./texts.js";
 
 export function Welcome({ onPick }: { onPick: (text: string) => Promise<void> }) {
   const texts = useTexts();

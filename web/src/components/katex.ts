@@ -1,8 +1,7 @@
-/** Sets mathematics. Loaded with its styles and fonts when there is some. */
+/** Sets mathematics. Loaded when there is some; its styles are in styles.css. */
 
 import katex from "katex";
 import "katex/contrib/copy-tex"; // what is copied out of a text is the source
-import "katex/dist/katex.min.css";
 
 /** Set a formula into an element; throws where it can't be read, or asks for more than to be set. */
 export function setFormula(formula: string, element: HTMLElement, displayMode: boolean): void {

@@ -5,14 +5,14 @@
 
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { v4 as newId } from "uuid"; // the browser's own is missing on plain HTTP
-import { Delivery } from "./delivery";
-import { Endpoints } from "./endpoints";
-import { Listeners } from "./listeners";
-import { OpenConversations } from "./openConversations";
-import { Outbox } from "./outbox";
-import { isOrphan, Threads } from "./threads";
-import { UnsentTexts } from "./unsent";
-import type { ConversationChange, OutboxEntry, SendBody } from "./types";
+import { Delivery } from "./delivery.js";
+import { Endpoints } from "./endpoints.js";
+import { Listeners } from "./listeners.js";
+import { OpenConversations } from "./openConversations.js";
+import { Outbox } from "./outbox.js";
+import { isOrphan, Threads } from "./threads.js";
+import { UnsentTexts } from "./unsent.js";
+import type { ConversationChange, OutboxEntry, SendBody } from "./types.js";
 
 export class ChatClient {
   readonly endpoints: Endpoints;

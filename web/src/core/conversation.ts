@@ -5,10 +5,10 @@
  */
 
 import type { SupabaseClient } from "@supabase/supabase-js";
-import type { Endpoints, LoadPlace } from "./endpoints";
-import { type ChatError, chatErrorFrom } from "./errors";
-import { Listeners } from "./listeners";
-import { listen } from "./live";
+import type { Endpoints, LoadPlace } from "./endpoints.js";
+import { type ChatError, chatErrorFrom } from "./errors.js";
+import { Listeners } from "./listeners.js";
+import { listen } from "./live.js";
 import {
   type Action,
   actionsOf,
@@ -18,9 +18,9 @@ import {
   oldestSeq,
   type Part,
   reduce,
-} from "./state";
-import type { ConversationRow, LiveEvent, StreamEvent } from "./types";
-import { pauseAfter, retrying, wait } from "./waiting";
+} from "./state.js";
+import type { ConversationRow, LiveEvent, StreamEvent } from "./types.js";
+import { pauseAfter, retrying, wait } from "./waiting.js";
 
 export const PAGE = 50;
 const POLL = 5_000;

@@ -4,15 +4,15 @@
  */
 
 import type { SupabaseClient } from "@supabase/supabase-js";
-import type { Conversation } from "./conversation";
-import type { Endpoints } from "./endpoints";
-import { type ChatError, chatErrorFrom, GONE, SIGNED_OUT } from "./errors";
-import type { Listeners } from "./listeners";
-import type { OpenConversations } from "./openConversations";
-import type { Outbox } from "./outbox";
-import type { Threads } from "./threads";
-import type { MessageRow, OutboxEntry } from "./types";
-import { pauseAfter, untilOnline, wait } from "./waiting";
+import type { Conversation } from "./conversation.js";
+import type { Endpoints } from "./endpoints.js";
+import { type ChatError, chatErrorFrom, GONE, SIGNED_OUT } from "./errors.js";
+import type { Listeners } from "./listeners.js";
+import type { OpenConversations } from "./openConversations.js";
+import type { Outbox } from "./outbox.js";
+import type { Threads } from "./threads.js";
+import type { MessageRow, OutboxEntry } from "./types.js";
+import { pauseAfter, untilOnline, wait } from "./waiting.js";
 
 const PAUSE_AFTER_A_BREAKDOWN = 5_000; // milliseconds
 const NOT_MINE = new Set(["forbidden", SIGNED_OUT]);

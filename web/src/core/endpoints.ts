@@ -8,7 +8,7 @@ import {
 } from "@supabase/supabase-js";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { v4 as newId } from "uuid"; // the browser's own is missing on plain HTTP
-import { ChatError, chatErrorFrom, errorOfEvent, networkError, signedOut } from "./errors";
+import { ChatError, chatErrorFrom, errorOfEvent, networkError, signedOut } from "./errors.js";
 import type {
   Analytics,
   ConversationChange,
@@ -19,7 +19,7 @@ import type {
   SearchPage,
   SendBody,
   StreamEvent,
-} from "./types";
+} from "./types.js";
 
 export interface LoadPlace {
   before?: number;

@@ -5,7 +5,7 @@ import {
   FunctionsHttpError,
   FunctionsRelayError,
 } from "@supabase/supabase-js";
-import type { ErrorBody } from "./types";
+import type { ErrorBody } from "./types.js";
 
 export const SIGNED_OUT = "signed_out";
 const WORTH_ANOTHER_TRY = new Set([401, 408, 409, 425, 429, 500, 502, 503, 504]);

@@ -1,8 +1,8 @@
 /** The private Realtime topic of one conversation: joined with the user's token, and kept joined. */
 
 import type { RealtimeChannel, SupabaseClient } from "@supabase/supabase-js";
-import type { LiveEvent } from "./types";
-import { pauseAfter, wait } from "./waiting";
+import type { LiveEvent } from "./types.js";
+import { pauseAfter, wait } from "./waiting.js";
 
 export interface LiveListener {
   onEvent(event: LiveEvent): void;

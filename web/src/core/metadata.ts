@@ -1,6 +1,6 @@
 /** What a message's metadata says. Any writer may have put anything there: only what fits is read. */
 
-import type { GeneratedFile, MessageMetadata, ReplyError } from "./types";
+import type { GeneratedFile, MessageMetadata, ReplyError } from "./types.js";
 
 /** Why a reply failed, in words; null where it did not. */
 export function failureOf(metadata: MessageMetadata): ReplyError | null {

@@ -1,9 +1,9 @@
 /** The conversations that are open in this tab, each once, however many parts of the page show it. */
 
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { Conversation } from "./conversation";
-import type { Endpoints } from "./endpoints";
-import { newestSeq } from "./state";
+import { Conversation } from "./conversation.js";
+import type { Endpoints } from "./endpoints.js";
+import { newestSeq } from "./state.js";
 
 export class OpenConversations {
   private readonly open = new Map<string, { conversation: Conversation; users: number }>();

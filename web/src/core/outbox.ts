@@ -6,9 +6,9 @@
  */
 
 import { createStore, del, promisifyRequest, set, type UseStore, values } from "idb-keyval";
-import { Listeners } from "./listeners";
-import type { OutboxEntry } from "./types";
-import { pauseAfter } from "./waiting";
+import { Listeners } from "./listeners.js";
+import type { OutboxEntry } from "./types.js";
+import { pauseAfter } from "./waiting.js";
 
 const stores = new Map<string, UseStore>();
 

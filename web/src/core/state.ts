@@ -12,7 +12,7 @@ import type {
   OutboxEntry,
   StreamEvent,
   TurnStatus,
-} from "./types";
+} from "./types.js";
 
 /** The turn that runs, and its text so far. `length` counts code points, as offsets do. */
 export interface TurnState {

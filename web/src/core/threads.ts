@@ -4,10 +4,10 @@
  */
 
 import { v4 as newId } from "uuid"; // the browser's own is missing on plain HTTP
-import { GONE } from "./errors";
-import { Listeners } from "./listeners";
-import type { Outbox } from "./outbox";
-import type { OutboxEntry } from "./types";
+import { GONE } from "./errors.js";
+import { Listeners } from "./listeners.js";
+import type { Outbox } from "./outbox.js";
+import type { OutboxEntry } from "./types.js";
 
 const NEW = "new:";
 

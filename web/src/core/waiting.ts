@@ -1,6 +1,6 @@
 /** Pauses between attempts: growing, spread, and over early when there is a reason to hope. */
 
-import { ChatError } from "./errors";
+import { ChatError } from "./errors.js";
 
 const FIRST = 500;
 const LONGEST = 15_000;

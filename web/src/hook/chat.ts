@@ -1,9 +1,9 @@
 /** What a chat is to the components that show it, whether its messages are stored or not. */
 
-import type { Connection } from "../core/conversation";
-import type { ChatError } from "../core/errors";
-import type { TurnState } from "../core/state";
-import type { ConversationRow, ErrorBody, MessageRow, OutboxEntry } from "../core/types";
+import type { Connection } from "../core/conversation.js";
+import type { ChatError } from "../core/errors.js";
+import type { TurnState } from "../core/state.js";
+import type { ConversationRow, ErrorBody, MessageRow, OutboxEntry } from "../core/types.js";
 
 export interface UniversalAIChatOptions {
   /** The conversation to show; without one, the first message starts one. */

@@ -1,8 +1,8 @@
 /** A conversation that is open in this tab, as React state. */
 
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
-import type { ChatClient } from "../core/client";
-import { CLOSED, type Conversation, type ConversationSnapshot } from "../core/conversation";
+import type { ChatClient } from "../core/client.js";
+import { CLOSED, type Conversation, type ConversationSnapshot } from "../core/conversation.js";
 
 /** Open a conversation for as long as it is shown; null until it is open. */
 export function useConversation(client: ChatClient | null, id: string | null): Conversation | null {
@@ -21,5 +21,6 @@ export function useSnapshot(open: Conversation | null): ConversationSnapshot {
     (onChange: () => void) => open?.subscribe(onChange) ?? (() => undefined),
     [open],
   );
-  return useSyncExternalStore(subscribe, () => open?.getSnapshot() ?? CLOSED);
+  const snapshot = () => open?.getSnapshot() ?? CLOSED;
+  return useSyncExternalStore(subscribe, snapshot, snapshot);
 }

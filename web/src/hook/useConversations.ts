@@ -1,9 +1,9 @@
 /** The list of a user's conversations, as React state that keeps up with what happens. */
 
 import { useEffect } from "react";
-import type { ChatClient } from "../core/client";
-import type { ConversationRow } from "../core/types";
-import { usePages } from "./usePages";
+import type { ChatClient } from "../core/client.js";
+import type { ConversationRow } from "../core/types.js";
+import { usePages } from "./usePages.js";
 
 const POLL = 60_000; // milliseconds after which the list is read again in any case
 const RETURNS = ["online", "focus"]; // of the network, and of the reader

@@ -1,8 +1,8 @@
 /** What a function gives out page by page, as React state. */
 
 import { useEffect, useRef, useState } from "react";
-import { type ChatError, chatErrorFrom } from "../core/errors";
-import { retrying } from "../core/waiting";
+import { type ChatError, chatErrorFrom } from "../core/errors.js";
+import { retrying } from "../core/waiting.js";
 
 interface Page {
   nextCursor: string | null;

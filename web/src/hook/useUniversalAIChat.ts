@@ -1,21 +1,21 @@
 /** A conversation with the AI, as React state: loaded on mount, persisted unless switched off. */
 
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import type { ChatClient } from "../core/client";
-import type { ConversationSnapshot } from "../core/conversation";
-import { signedOut } from "../core/errors";
-import { unseen } from "../core/state";
-import { belongs, newThread } from "../core/threads";
-import type { OutboxEntry } from "../core/types";
+import type { ChatClient } from "../core/client.js";
+import type { ConversationSnapshot } from "../core/conversation.js";
+import { signedOut } from "../core/errors.js";
+import { unseen } from "../core/state.js";
+import { belongs, newThread } from "../core/threads.js";
+import type { OutboxEntry } from "../core/types.js";
 import {
   type ChatStatus,
   nothing,
   type UniversalAIChat,
   type UniversalAIChatOptions,
-} from "./chat";
-import { useChatContext } from "./context";
-import { useConversation, useSnapshot } from "./useConversation";
-import { useUnstored } from "./useUnstored";
+} from "./chat.js";
+import { useChatContext } from "./context.js";
+import { useConversation, useSnapshot } from "./useConversation.js";
+import { useUnstored } from "./useUnstored.js";
 
 export function useUniversalAIChat({
   conversationId: given,
@@ -104,10 +104,8 @@ function useSettled(
   shown: string | undefined,
   onConversation?: (conversationId: string) => void,
 ): string | null {
-  const id = useSyncExternalStore(
-    client?.threads.changes.add ?? never,
-    () => client?.threads.conversationOf(thread) ?? null,
-  );
+  const settled = () => client?.threads.conversationOf(thread) ?? null;
+  const id = useSyncExternalStore(client?.threads.changes.add ?? never, settled, settled);
   useEffect(() => {
     if (id && id !== shown) onConversation?.(id);
   }, [id, shown, onConversation]);
@@ -115,10 +113,8 @@ function useSettled(
 }
 
 function useOutbox(client: ChatClient | null): OutboxEntry[] {
-  return useSyncExternalStore(
-    client?.outbox.changes.add ?? never,
-    () => client?.outbox.entries ?? NO_ENTRIES,
-  );
+  const entries = () => client?.outbox.entries ?? NO_ENTRIES;
+  return useSyncExternalStore(client?.outbox.changes.add ?? never, entries, entries);
 }
 
 const NO_ENTRIES: OutboxEntry[] = [];

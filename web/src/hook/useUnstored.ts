@@ -1,10 +1,10 @@
 /** A chat that is kept nowhere: for `persistMessages={false}`. Gone with the page. */
 
 import { useCallback, useMemo, useState } from "react";
-import type { ChatClient } from "../core/client";
-import { type ChatError, chatErrorFrom, signedOut } from "../core/errors";
-import type { MessageRow, Role } from "../core/types";
-import { nothing, type UniversalAIChat } from "./chat";
+import type { ChatClient } from "../core/client.js";
+import { type ChatError, chatErrorFrom, signedOut } from "../core/errors.js";
+import type { MessageRow, Role } from "../core/types.js";
+import { nothing, type UniversalAIChat } from "./chat.js";
 
 interface Question {
   request: string;

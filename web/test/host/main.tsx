@@ -8,9 +8,9 @@ import {
   ConversationList,
   UniversalChatInterface,
   useUniversalAIChat,
-} from "../../src";
+} from "message-persistence-web";
+import "message-persistence-web/styles.css";
 import "./host.css";
-import "../../src/styles/chat.css";
 
 const id = new URLSearchParams(location.search).get("id") ?? undefined;
 const TEXTS = { writeMessage: "Schreib etwas", examples: ["Hallo"], ai: "KI" };

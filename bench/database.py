@@ -1,0 +1,112 @@
+"""A server with the schema, what benches store in it, and the floor: the least to be done."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from local import database
+from tests.support.postgres import Server, running_server
+from tests.support.sql_calls import Caller
+
+PAGE = 50
+TEXT = "A message of the length that most have: about a hundred bytes, some words, an end to them."
+# So many tokens are a history of fifty such messages, by the estimate that begin_turn goes by.
+HISTORY_OF_50 = PAGE * (len(TEXT) // 3 + 4)
+DEFAULT_HISTORY = 100_000
+
+FLOOR = """
+create schema floor;
+create table floor.messages (
+    id uuid primary key default gen_random_uuid(),
+    conversation_id uuid not null,
+    role text not null,
+    content text not null,
+    metadata jsonb default '{}',
+    created_at timestamptz default now()
+);
+create index on floor.messages (conversation_id, created_at);
+"""
+FLOOR_ROWS = """
+insert into floor.messages (conversation_id, role, content, created_at)
+select %s, 'user', %s, now() + n * interval '1 millisecond' from generate_series(1, 1000) as n
+"""
+FLOOR_INSERT = "insert into floor.messages (conversation_id, role, content) values (%s, %s, %s)"
+FLOOR_SELECT = (
+    "select * from floor.messages where conversation_id = %s order by created_at desc limit 50"
+)
+CONVERSATION = """
+insert into public.conversations (id, user_id, last_seq, updated_at)
+values (%(id)s, %(user)s, %(count)s, now())
+"""
+MESSAGES = """
+insert into public.messages (conversation_id, user_id, role, content, seq, created_at)
+select %(id)s, %(user)s, (array['assistant', 'user'])[1 + n %% 2], %(text)s, n,
+       now() - (%(count)s - n) * interval '1 second'
+from generate_series(1, %(count)s) as n
+"""
+
+
+class Floor:
+    """What a chat that keeps nothing but its messages does, in a table of its own."""
+
+    def __init__(self, db: psycopg.Connection) -> None:
+        self._db = db
+        self._conversation = uuid.uuid4()
+        db.execute(FLOOR.encode())
+        db.execute(FLOOR_ROWS, (self._conversation, TEXT))
+        db.execute("vacuum analyze floor.messages")
+
+    def turn(self) -> None:
+        """Insert a message, read fifty, insert a reply: each its own commit."""
+        self._db.execute(FLOOR_INSERT, (self._conversation, "user", TEXT))
+        self.page()
+        self._db.execute(FLOOR_INSERT, (self._conversation, "assistant", TEXT))
+
+    def page(self) -> None:
+        """Read the newest fifty messages."""
+        self._db.execute(FLOOR_SELECT, (self._conversation,)).fetchall()
+
+
+@contextmanager
+def server_with_schema() -> Iterator[Server]:
+    """Run a server of its own that has the schema, and nothing else."""
+    with running_server() as server:
+        database.shape(server.url())
+        database.migrate(server.url())
+        yield server
+
+
+@contextmanager
+def connection_to_schema() -> Iterator[psycopg.Connection]:
+    """Run such a server, and connect to it as its superuser."""
+    with server_with_schema() as server, psycopg.connect(server.url(), autocommit=True) as db:
+        yield db
+
+
+def conversation_of(db: psycopg.Connection, user_id: str, messages: int) -> str:
+    """Make a conversation of so many messages, in one go."""
+    values = {"id": str(uuid.uuid4()), "user": user_id, "count": messages, "text": TEXT}
+    db.execute("set session_replication_role = replica")
+    db.execute(CONVERSATION, values)
+    db.execute(MESSAGES, values)
+    db.execute("reset session_replication_role")
+    return values["id"]  # type: ignore[return-value]
+
+
+def take_turn(
+    caller: Caller, user_id: str, conversation_id: str | None, history_tokens: int = HISTORY_OF_50
+) -> None:
+    """Begin a turn and complete it, as the bundle does around the AI."""
+    begun = caller.begin(
+        user_id, TEXT, conversation_id=conversation_id, history_tokens=history_tokens
+    )
+    caller.complete(begun, content=TEXT, metadata={"success": True})
+
+
+def sign_in(db: psycopg.Connection, user_id: str) -> None:
+    """Let auth.uid() be this user."""
+    claims = json.dumps({"sub": str(user_id), "role": "authenticated"})
+    db.execute("select set_config('request.jwt.claims', %s, false)", (claims,))

@@ -1,0 +1,76 @@
+"""The list of conversations: python -m bench.list [--rounds 150].
+
+Pages of fifty, the newest and a deep one, of a user who has a hundred and of one who has ten
+thousand, among others; against a select of as many rows.
+"""
+
+from functools import partial
+
+import psycopg
+
+from bench.database import sign_in
+from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
+from bench.stack import HttpUser, instant_stack
+from tests.support.sql_calls import make_account
+
+SIZES = (100, 10_000)
+CONVERSATIONS = """
+insert into public.conversations (user_id, title, updated_at)
+select %(user)s, 'Chat ' || n, now() - n * interval '1 minute'
+from generate_series(1, %(count)s) as n
+"""
+FLOOR = "select * from public.conversations where user_id = %s order by updated_at desc limit 50"
+NEWEST = "select public.list_conversations(%s)"
+
+
+def main() -> None:
+    """Start a stack of its own, measure, stop it."""
+    rounds, report = rounds_of(__doc__, 150), Report("list")
+    with instant_stack() as stack, psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+        users = {size: HttpUser(stack) for size in SIZES}
+        for size, user in users.items():
+            db.execute(CONVERSATIONS, {"user": user.id, "count": size})
+        db.execute(CONVERSATIONS, {"user": make_account(db), "count": 20_000})
+        db.execute("vacuum analyze")
+        measure(db, users, rounds, report)
+    report.keep()
+
+
+def measure(
+    db: psycopg.Connection, users: dict[int, HttpUser], rounds: int, report: Report
+) -> None:
+    """Time pages in SQL, as their owner, and over HTTP."""
+    few = users[SIZES[0]]
+    bare = partial(db.execute, FLOOR, (few.id,))
+    http: dict[str, Work] = {
+        "a bare select of 50": bare,
+        "an empty call of the Data API": few.empty_calls,
+    }
+    sql: dict[str, Work] = {"a bare select of 50": bare}
+    for size, user in users.items():
+        http[f"of {size} conversations"] = partial(user.get, "/conversations")
+        sql[f"newest of {size}"] = partial(_as_owner, db, user.id, NEWEST, (user.id,))
+    deep = {"user": users[SIZES[1]].id, "deep": SIZES[1] - 100}
+    place = db.execute(
+        "select id, updated_at from public.conversations where user_id = %(user)s"
+        " order by updated_at desc offset %(deep)s limit 1",
+        deep,
+    ).fetchone()
+    assert place is not None
+    page = "select public.list_conversations(%s, before_id => %s, before_updated_at => %s)"
+    sql[f"a deep page of {SIZES[1]}"] = partial(
+        _as_owner, db, users[SIZES[1]].id, page, (users[SIZES[1]].id, *place)
+    )
+    report.add("a page over HTTP", in_milliseconds(side_by_side(http, rounds)))
+    report.add("a page in SQL", in_milliseconds(side_by_side(sql, rounds)))
+
+
+def _as_owner(db: psycopg.Connection, user_id: str, query: str, values: tuple[object, ...]) -> None:
+    sign_in(db, user_id)
+    db.execute("set role authenticated")
+    db.execute(query.encode(), values).fetchone()
+    db.execute("reset role")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Opening a conversation: python -m bench.load [--rounds 150].
+
+Pages of fifty of conversations of each size, as their owner reads them, among a thousand other
+users: the newest in SQL and over HTTP, and those before a place in the middle, after it and around
+it.
+"""
+
+from functools import partial
+
+import psycopg
+
+from bench.database import Floor, conversation_of, sign_in
+from bench.frame import Report, in_milliseconds, rounds_of, side_by_side
+from bench.stack import HttpUser, instant_stack
+from tests.support.sql_calls import make_account
+
+SIZES = (100, 1_000, 100_000)
+OTHERS = 1000
+PAGE = "select public.load_conversation(%s, %s, 50, %s, %s, %s)"
+
+
+def main() -> None:
+    """Start a stack of its own, measure, stop it."""
+    rounds, report = rounds_of(__doc__, 150), Report("load")
+    with instant_stack() as stack, psycopg.connect(stack.settings.db_url, autocommit=True) as db:
+        user, floor = HttpUser(stack), Floor(db)
+        for _ in range(OTHERS):
+            conversation_of(db, make_account(db), 20)
+        chats = {size: conversation_of(db, user.id, size) for size in SIZES}
+        db.execute("vacuum analyze")
+        over_http(user, floor, chats, rounds, report)
+        in_sql(db, user.id, floor, chats, rounds, report)
+    report.keep()
+
+
+def over_http(
+    user: HttpUser, floor: Floor, chats: dict[int, str], rounds: int, report: Report
+) -> None:
+    """Time the newest page."""
+    sides = {"floor: a select of 50": floor.page, "an empty call of the Data API": user.empty_calls}
+    for size, chat in chats.items():
+        sides[f"of {size} messages"] = partial(user.get, "/load-conversation", conversationId=chat)
+    report.add("the newest page over HTTP", in_milliseconds(side_by_side(sides, rounds)))
+
+
+def in_sql(
+    db: psycopg.Connection,
+    user_id: str,
+    floor: Floor,
+    chats: dict[int, str],
+    rounds: int,
+    report: Report,
+) -> None:
+    """Time each way into a page, under row-level security."""
+    sign_in(db, user_id)
+    ways = {way: {} for way in ("newest", "before", "after", "around")}  # type: ignore[var-annotated]
+    for size, chat in chats.items():
+        row = db.execute(
+            "select id from public.messages where conversation_id = %s and seq = %s",
+            (chat, size // 2),
+        ).fetchone()
+        assert row is not None
+        # All but the newest lie in the middle, and are full.
+        places = {"before": size // 2 + 26, "after": size // 2 - 25, "around": row[0]}
+        for way, sides in ways.items():
+            place = [places[name] if name == way else None for name in places]
+            sides[f"of {size} messages"] = partial(db.execute, PAGE, (user_id, chat, *place))
+    report.add("a bare select", in_milliseconds(side_by_side({"floor": floor.page}, rounds)))
+    sides = {"floor: a select of 50": floor.page, **ways["newest"]}
+    report.add("the newest page in SQL", in_milliseconds(side_by_side(sides, rounds)))
+    db.execute("set role authenticated")
+    for way, sides in ways.items():
+        report.add(f"{way}, as the owner", in_milliseconds(side_by_side(sides, rounds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""A stack with an engine that answers at once, and a user of it over HTTP."""
+
+import dataclasses
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+import httpx
+
+from local.stack import Stack
+from tests.support.stack import WITHOUT_LIMITS, free_ports, settings_in
+
+
+@contextmanager
+def instant_stack(**environment: str) -> Iterator[Stack]:
+    """Run a stack whose functions do only what is ours."""
+    home = Path(mkdtemp(prefix="message-persistence-bench-"))
+    settings = settings_in(home)
+    stack = Stack(settings, with_seed=False, environment={**WITHOUT_LIMITS, **environment})
+    command = [sys.executable, "-m", "bench.instant", str(settings.ports.functions)]
+    stack.__dict__["functions"] = dataclasses.replace(stack.functions, command=command)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def further_process(stack: Stack, *options: str) -> Iterator[str]:
+    """Run another process of the functions on a stack, and return its address."""
+    port = free_ports(1)[0]
+    part = dataclasses.replace(
+        stack.functions,
+        name="further-functions",
+        command=[sys.executable, "-m", "bench.instant", str(port), *options],
+        port=port,
+        is_ready=lambda: _answers(port),
+    )
+    part.begin()
+    try:
+        part.wait_until_ready()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        part.stop()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+class HttpUser:
+    """A signed-up user, who asks the functions and the Data API."""
+
+    def __init__(self, stack: Stack) -> None:
+        environment = stack.settings.environment()
+        self.public = {"apikey": environment["SUPABASE_PUBLISHABLE_KEY"]}
+        self.service = {"apikey": environment["SUPABASE_SECRET_KEY"]}
+        self.http = httpx.Client(base_url=stack.settings.url, timeout=120)
+        account = {"email": f"{uuid.uuid4().hex}@example.com", "password": uuid.uuid4().hex}
+        session = self.http.post("/auth/v1/signup", headers=self.public, json=account).json()
+        self.id: str = session["user"]["id"]
+        self.headers = {"authorization": f"Bearer {session['access_token']}"}
+        self.functions = httpx.Client(
+            base_url=f"http://127.0.0.1:{stack.settings.ports.functions}",
+            headers=self.headers,
+            timeout=120,
+        )
+
+    def take_turn(self, conversation_id: str | None = None) -> None:
+        """POST mega-mind, without a gateway in front."""
+        body = {"request": "Hello", "conversationId": conversation_id}
+        self.functions.post("/mega-mind", json=body).raise_for_status()
+
+    def get(self, path: str, **query: str) -> None:
+        """GET one of the functions."""
+        self.functions.get(path, params=query).raise_for_status()
+
+    def empty_calls(self, count: int = 1) -> None:
+        """Call an SQL function that does nothing, over the Data API."""
+        for _ in range(count):
+            self.http.post("/rest/v1/rpc/ping", headers=self.service, json={}).raise_for_status()

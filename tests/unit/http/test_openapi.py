@@ -1,0 +1,93 @@
+"""The OpenAPI document: every name is described, every error is said, and nothing is left over."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from functions.app import app
+from local.settings import ROOT
+from shared import errors
+from shared.http.vocabulary import WORDS
+
+DOCUMENT = app.openapi()
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+SCALARS = {"string", "integer", "number", "boolean", "null"}
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each operation with the name of its endpoint."""
+    for path, methods in DOCUMENT["paths"].items():
+        for operation in methods.values():
+            yield path.split("/")[3], operation
+
+
+def names() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield each property and parameter, with the model or the endpoint that it is of."""
+    for model, schema in SCHEMAS.items():
+        for name, its in schema.get("properties", {}).items():
+            yield model, name, its
+    for operation, what in operations():
+        for parameter in what.get("parameters", ()):
+            yield operation, parameter["name"], parameter
+
+
+def types_of(schema: dict[str, Any]) -> set[str]:
+    """Return the types that a value may have."""
+    return {one.get("type", "object") for one in schema.get("anyOf", schema.get("oneOf", [schema]))}
+
+
+@pytest.mark.promise("documentation", red="a word less in shared/http/vocabulary.py")
+def test_every_name_has_a_description_and_an_example() -> None:
+    """Those of the rows, too."""
+    missing = [
+        f"{where}: {name}"
+        for where, name, its in names()
+        if not its.get("description")
+        or not {"example", "examples", "const", "enum", "default"} & {*its, *its.get("schema", {})}
+    ]
+    assert missing == []
+
+
+def test_an_example_is_one() -> None:
+    """It is of the type, and within the bounds, that its property has."""
+    wrong = []
+    for where, name, its in names():
+        schema = its.get("schema", its)
+        example = its["example"] if "example" in its else its.get("examples", [None])[0]
+        if {"example", "examples"} & its.keys() and types_of(schema) <= SCALARS:
+            found = jsonschema_rs.validator_for(schema).iter_errors(example)
+            wrong += [f"{where}: {name}: {error.message}" for error in found]
+    assert wrong == []
+
+
+def test_every_word_is_of_the_api() -> None:
+    """None is left of a property that is gone."""
+    used = {name for _, name, _ in names()} | {f"{model}.{name}" for model, name, _ in names()}
+    assert WORDS.keys() - used == set()
+
+
+def all_errors(base: type[errors.AppError] = errors.AppError) -> Iterator[type[errors.AppError]]:
+    """Yield each class of error that is answered."""
+    for error in base.__subclasses__():
+        yield error
+        yield from all_errors(error)
+
+
+@pytest.mark.promise("documentation", red="an endpoint's own error isn't named at it")
+def test_every_error_stands_at_an_operation_with_its_status() -> None:
+    """By its code, with the sentence that is answered."""
+    said = {
+        (int(status), code)
+        for _, operation in operations()
+        for status, answer in operation["responses"].items()
+        for code in answer["content"].get("application/json", {}).get("examples", {})
+    }
+    assert said >= {(error.status, error.code) for error in all_errors()}
+
+
+def test_the_page_of_errors_has_each_code() -> None:
+    """And says what to do about it."""
+    page = (ROOT / "docs" / "errors.md").read_text()
+    assert [error.code for error in all_errors() if f"`{error.code}`" not in page] == []
