@@ -175,6 +175,7 @@ def _settled(result: EngineResult, text: str) -> EngineResult:
         partial=text,
         usage=result.usage,
         reasoning=result.reasoning,
+        metadata=result.metadata,
     )
 
 

@@ -46,11 +46,13 @@ class TurnCalls(Calls):
         tokens_per_day: int | None = None,
         edits: UUID | None = None,
         regenerates: UUID | None = None,
+        opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
         `message_id` becomes the row's id where the row is new. A turn that `regenerates` has no
-        row of its own: then it is the turn's.
+        row of its own: then it is the turn's. With `opens_conversation` `conversation_id` becomes
+        the conversation's, where nobody has it.
         """
         return await self._call_with_retries(
             TurnRecord,
@@ -71,6 +73,7 @@ class TurnCalls(Calls):
             tokens_per_day=tokens_per_day,
             edits=edits,
             regenerates=regenerates,
+            opens_conversation=opens_conversation,
         )
 
     async def count_unstored_turn(

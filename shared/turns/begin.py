@@ -130,6 +130,7 @@ class TurnStarter:
             tokens_per_day=settings.tokens_per_day,
             edits=body.edits,
             regenerates=body.regenerates,
+            opens_conversation=request.opens_conversation,
         )
 
     def _work_on(self, record: TurnRecord, request: TurnRequest) -> RunningTurn:

@@ -44,6 +44,7 @@ class TurnStore(Protocol):
         tokens_per_day: int | None = None,
         edits: UUID | None = None,
         regenerates: UUID | None = None,
+        opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
 

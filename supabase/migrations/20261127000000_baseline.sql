@@ -2603,7 +2603,8 @@ create function public.begin_turn(
     turns_per_day integer default null,
     tokens_per_day bigint default null,
     edits uuid default null,
-    regenerates uuid default null
+    regenerates uuid default null,
+    opens_conversation boolean default false
 )
 returns json
 language plpgsql volatile security invoker set search_path = ''
@@ -2616,6 +2617,14 @@ declare
     v_stored record;
     v_history record;
 begin
+    if opens_conversation then
+        -- Nothing where the id is taken already: by this user's, which is then found, or not.
+        insert into public.conversations (id, user_id, project_id, title)
+        values (begin_turn.conversation_id, begin_turn.user_id, begin_turn.project_id,
+                private.title_from_request(request))
+        on conflict do nothing;
+    end if;
+
     loop
         if conversation_id is null then
             v_conversation.id := gen_random_uuid();
@@ -2716,7 +2725,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 create function private.begin_answering(
     user_id uuid,
@@ -6675,7 +6684,7 @@ create function public.erase_account(
     user_id uuid,
     idempotency_key text,
     requested_by text default 'service',
-    most integer default 5000
+    most integer default 2000
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''

@@ -200,6 +200,29 @@ async def test_a_conversation_runs_one_turn_at_a_time(road: Road) -> None:
 
 
 @pytest.mark.promise("fencing", red="the store lets every attempt complete")
+async def test_a_turn_may_open_the_conversation_that_it_names(road: Road) -> None:
+    """Under that id, once, and never in the place of somebody else's or of one that is gone."""
+    chat: dict[str, Any] = {"conversation_id": uuid4(), "opens_conversation": True}
+    first = await road.begin(idempotency_key="one", **chat)
+    assert (first.outcome, first.conversation.id) == ("started", chat["conversation_id"])
+    assert (await road.begin(idempotency_key="one", **chat)).turn.id == first.turn.id
+    await road.complete(first)
+    assert (await road.begin(idempotency_key="two", **chat)).user_message.seq == 3
+    with pytest.raises(ConversationNotFoundError):
+        await road.begin(**chat, user_id=road.stranger.user_id)
+    await road.delete(first.conversation.id)
+    with pytest.raises(ConversationNotFoundError):
+        await road.begin(idempotency_key="one", **chat)
+    assert (await road.begin(idempotency_key="three", **chat)).user_message.seq == 1
+
+
+async def test_of_many_at_once_in_a_new_conversation_one_opens_it(road: Road) -> None:
+    """The others' turns have to wait for the first one's."""
+    chat: dict[str, Any] = {"conversation_id": uuid4(), "opens_conversation": True}
+    records = await asyncio.gather(*(road.begin(**chat) for _ in range(8)))
+    assert sorted(record.outcome for record in records) == ["in_progress"] * 7 + ["started"]
+
+
 async def test_a_turn_whose_lease_is_over_is_taken_over_by_its_key(road: Road) -> None:
     """As the next attempt, with an empty draft; what the older one writes is refused."""
     first = await road.begin(idempotency_key="k")

@@ -153,6 +153,7 @@ class InMemoryStore:
         tokens_per_day: int | None = None,
         edits: UUID | None = None,
         regenerates: UUID | None = None,
+        opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
         known = self._under_key(user_id, idempotency_key)
@@ -162,7 +163,8 @@ class InMemoryStore:
             is_repeated = message_id in {known.user_message.id, known.id} and known.attempt == 1
             return self._resume(known, lease_seconds, history_tokens, is_repeated=is_repeated)
         expired = []
-        if conversation_id is not None:
+        is_new = opens_conversation and conversation_id not in self._conversations
+        if conversation_id is not None and not is_new:
             expired = self._running_in(self._conversation(user_id, conversation_id).id)
             if any(not turn.is_expired for turn in expired):
                 return self._record(expired[0], "in_progress")
@@ -172,8 +174,8 @@ class InMemoryStore:
         self._require_tokens_left(user_id, tokens_per_day)
         for turn in expired:
             self._interrupt(turn)
-        if conversation_id is None:
-            conversation_id = self.add_conversation(user_id, project_id).id
+        if conversation_id is None or is_new:
+            conversation_id = self.add_conversation(user_id, project_id, conversation_id).id
         answered = self._fork(conversation_id, edits, regenerates)
         turn = StoredTurn(
             user_id,
@@ -349,10 +351,13 @@ class InMemoryStore:
         self._conversation(user_id, conversation_id)
         return self._history(self._path_to(self._tips[conversation_id]), history_tokens)
 
-    def add_conversation(self, user_id: UUID, project_id: UUID | None = None) -> ConversationRow:
+    def add_conversation(
+        self, user_id: UUID, project_id: UUID | None = None, conversation_id: UUID | None = None
+    ) -> ConversationRow:
         """Make a conversation."""
         row = ConversationRow(
-            id=uuid4(), user_id=user_id, project_id=project_id, title="New Chat", metadata={},
+            id=conversation_id or uuid4(), user_id=user_id, project_id=project_id,
+            title="New Chat", metadata={},
             last_seq=0, created_at=moment(now()), updated_at=moment(now()), archived_at=None,
         )  # fmt: skip
         self._conversations[row.id] = row
