@@ -112,6 +112,9 @@ begin
             return private.describe_turn(user_id, v_turn.id, 'in_progress');
         elsif found then
             perform private.interrupt_turn(user_id, v_turn.id);
+        elsif regenerates is not null then
+            raise exception 'This idempotency key was used for another request.'
+                using errcode = 'PT422', detail = 'idempotency_key_reused'; -- by the turn's id
         end if;
     end loop;
 
