@@ -100,6 +100,7 @@ CONVERSATIONS: Final = {
     "Siblings.messages": Word("The siblings, of many the nearest, in the order of writing.", [{"id": ID, "branch": 1}]),
     "edits": Word("A message of the user's that this one is to stand beside; the path goes on from before it.", ID),
     "regenerates": Word("A reply that is to be made once more, or a message that is to be answered once more. `request` is left out.", ID),
+    "seen": Word("The last place that you know of: what answers has at least that one, a replica too.", 2),
     "around": Word("A message's id: the page around it.", ID),
     "messages": Word("The messages' rows, in order.", [ROW]),
     "page": Word("What there is beside this page.", {"hasOlder": False, "hasNewer": False}),

@@ -56,7 +56,7 @@ begin
 
     loop
         if conversation_id is null then
-            v_conversation.id := gen_random_uuid();
+            v_conversation.id := private.new_id();
         else
             select c.* into v_conversation
             from private.conversations as c

@@ -249,7 +249,7 @@ begin
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
-        message_id => gen_random_uuid(),
+        message_id => private.new_id(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
         metadata => jsonb_build_object(
             'success', false,

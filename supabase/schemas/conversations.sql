@@ -1,7 +1,7 @@
 -- A conversation is the unit of ownership and of order: everything below hangs on it,
 -- and its row lock is what makes a message's place in it certain.
 create table public.conversations (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     user_id uuid not null default auth.uid(),
     project_id uuid,
     title text not null default 'New Chat',

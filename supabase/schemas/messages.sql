@@ -1,6 +1,6 @@
 -- Messages are the record: append-only, in one total order for each conversation.
 create table public.messages (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     conversation_id uuid not null,
     role text not null,
     content text not null,

@@ -1,7 +1,7 @@
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     conversation_id uuid not null,
     user_id uuid not null,
     idempotency_key text not null,

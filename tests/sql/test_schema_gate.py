@@ -54,6 +54,7 @@ ALLOWED = {
         "private.path_before(uuid,private.conversations,bigint)",
         "private.path_end(uuid,uuid,integer,bigint)",
         "private.path_to(uuid,private.conversations,integer)",
+        "private.new_id()",
         "private.parts_of_draft(text,jsonb)",  # likewise
         "private.read_history(uuid,uuid,integer,int8multirange)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
