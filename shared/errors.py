@@ -9,6 +9,7 @@ AppError
 ├── NotFoundError 404
 │   ├── ConversationNotFoundError
 │   ├── MessageNotFoundError
+│   ├── BranchNotFoundError
 │   ├── TurnNotFoundError
 │   ├── UserNotFoundError
 │   ├── RetentionPolicyNotFoundError
@@ -22,6 +23,7 @@ AppError
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
+├── MessageNotEditableError 422
 ├── SearchTooBroadError 422
 ├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
@@ -137,6 +139,12 @@ class MessageNotFoundError(NotFoundError):
     code = "message_not_found"
 
 
+class BranchNotFoundError(NotFoundError):
+    """Branch not found."""
+
+    code = "branch_not_found"
+
+
 class TurnNotFoundError(NotFoundError):
     """Turn not found."""
 
@@ -221,6 +229,13 @@ class IdempotencyKeyReusedError(AppError):
     """This idempotency key was used for another request."""
 
     code = "idempotency_key_reused"
+    status = 422
+
+
+class MessageNotEditableError(AppError):
+    """This message can't be edited or regenerated."""
+
+    code = "message_not_editable"
     status = 422
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ..config import Settings
-    from ..models.turns import TurnRecord
+    from ..models.turns import MegaMindRequest, TurnRecord
     from .heartbeat import Heartbeat
     from .live_events import LiveEvents
     from .registry import TurnRegistry
@@ -36,6 +36,13 @@ class Begun(NamedTuple):
 
     record: TurnRecord
     running: RunningTurn | None
+
+
+def asked_of(body: MegaMindRequest, record: TurnRecord) -> MegaMindRequest:
+    """Return what the AI is asked: a turn that regenerates asks what was asked before."""
+    if body.regenerates is None:
+        return body
+    return body.model_copy(update={"request": record.user_message.content})
 
 
 class TurnStarter:
@@ -128,6 +135,8 @@ class TurnStarter:
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,
             tokens_per_day=settings.tokens_per_day,
+            edits=body.edits,
+            regenerates=body.regenerates,
             opens_conversation=request.opens_conversation,
         )
 
@@ -144,7 +153,7 @@ class TurnStarter:
         is_new = record.outcome == "started"
         running = RunningTurn(
             record,
-            request.body,
+            asked_of(request.body, record),
             persisted_after=time.monotonic() - request.arrived_at if is_new else None,
             # One that had lost the turn before this attempt was known here may have the reply.
             reply=older.reply if older is not None else None,
