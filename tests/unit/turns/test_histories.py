@@ -1,6 +1,7 @@
 """Histories that a process keeps: what the AI is given is what the store would have sent."""
 
 import random
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -25,7 +26,11 @@ class Process:
         self.sent = 0
 
     async def turn(
-        self, conversation_id: UUID | None, request: str = "Hello", reply: str = "Done."
+        self,
+        conversation_id: UUID | None,
+        request: str = "Hello",
+        reply: str = "Done.",
+        **of: Any,
     ) -> TurnRecord:
         """Take a turn; return it with its whole history."""
         known = self.histories.known(USER, conversation_id)
@@ -33,7 +38,7 @@ class Process:
             user_id=USER, idempotency_key=uuid4().hex, request_hash="hash", request=request,
             message_id=uuid4(), conversation_id=conversation_id, project_id=None, metadata={},
             lease_seconds=60, history_tokens=BUDGET, known_from=known.first if known else None,
-            known_id=known.newest_id if known else None,
+            known_id=known.newest_id if known else None, **of,
         )  # fmt: skip
         self.sent = len(record.history)
         whole = self.histories.completed(record, known)
@@ -52,7 +57,8 @@ def given(record: TurnRecord) -> list[HistoryMessage]:
 
 async def stored(store: InMemoryStore, record: TurnRecord) -> list[HistoryMessage]:
     """Return what the AI would be given of what is stored."""
-    context = store._history(record.conversation.id, BUDGET, before=record.user_message.seq)
+    path = store._path_to(store._parents[record.user_message.id])
+    context = store._history(path, BUDGET)
     return given_context(context.history, context.context).history
 
 
@@ -72,7 +78,7 @@ async def test_a_second_turn_is_sent_what_came_since() -> None:
 @pytest.mark.promise("context", red="a message that was cut is kept as if it were whole")
 @pytest.mark.parametrize("seed", range(20))
 async def test_what_is_kept_and_sent_is_what_is_stored(seed: int) -> None:
-    """Long messages, other writers, a budget that is passed, deletions, a process that forgets."""
+    """Long messages, other writers, a budget that is passed, deletions, branches, forgetting."""
     rng = random.Random(seed)  # noqa: S311
     store = InMemoryStore()
     processes = [Process(store), Process(store, most_bytes=40_000)]
@@ -88,7 +94,11 @@ async def test_what_is_kept_and_sent_is_what_is_stored(seed: int) -> None:
             store.delete_conversation(chat)
             continue
         sizes = [10, 10, 50, 1_500]
-        record = await process.turn(chat, "x" * rng.choice(sizes), "y" * rng.choice(sizes))
+        of = {}
+        if rng.random() < 0.2:
+            rows = [row for row in store.messages[chat] if row.role == "user"]
+            of[rng.choice(["edits", "regenerates"])] = rng.choice(rows).id
+        record = await process.turn(chat, "x" * rng.choice(sizes), "y" * rng.choice(sizes), **of)
         assert given(record) == await stored(store, record)
 
 
