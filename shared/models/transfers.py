@@ -87,8 +87,8 @@ class MessageExport(MessageRow):
     """A row of `messages`, with the turn that it opened; numbers keep every digit."""
 
     metadata: JsonText
-    parts: JsonParts
-    native: JsonText | None
+    parts: JsonParts = Field(default_factory=list)
+    native: JsonText | None = None
     turn: TurnExport | None
 
 
