@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from shared.ai import PartReady, ReasoningDelta
+from shared.ai import EngineEvent, PartReady, ReasoningDelta
 from tests.acceptance.test_streaming import client_of, streaming
 from tests.support.bundle import settings_for
 from tests.support.engines import TypingEngine
@@ -27,7 +27,13 @@ FILE = {
     "url": "data:image/png;base64,AA==", "providerMetadata": {"any": {"id": 1}},
 }  # fmt: skip
 NATIVE = {"framework": "any", "version": "1.0", "data": [{"kind": "request", "n": 1.50}]}
-STEPS = [ReasoningDelta("Hm."), "Let me look.", PartReady(CALL), PartReady(DONE), "Cold."]
+STEPS: list[str | EngineEvent] = [
+    ReasoningDelta("Hm."),
+    "Let me look.",
+    PartReady(CALL),
+    PartReady(DONE),
+    "Cold.",
+]
 REPLY = [
     {"type": "reasoning", "text": "Hm."},
     {"type": "text", "text": "Let me look."},
@@ -75,16 +81,18 @@ async def test_a_turn_with_parts_goes_all_the_way_and_back(stack: Stack, user: U
 
 
 async def _comes_back_as_it_was(user: User, query: dict[str, str]) -> None:
-    document = (await user.functions.get("/export-conversation", params=query)).json()
-    await user.functions.request("DELETE", f"/conversations/{query['conversationId']}")
-    answer = await user.functions.post("/import-conversation", json=document)
+    exported = await user.functions.get("/export-conversation", params=query)
+    await user.functions.delete(f"/conversations/{query['conversationId']}")
+    answer = await user.functions.post(
+        "/import-conversation",
+        content=exported.content,
+        headers={"content-type": "application/json"},
+    )
     assert answer.status_code == 200, answer.text
     (taken,) = answer.json()["taken"]
-    again = (
-        await user.functions.get(
-            "/export-conversation", params={"conversationId": taken["conversationId"]}
-        )
-    ).json()
+    copy = {"conversationId": taken["conversationId"]}
+    again = (await user.functions.get("/export-conversation", params=copy)).json()
+    document = exported.json()
     assert again["checksum"] == document["checksum"]
     assert [row["parts"] for row in again["messages"]] == [
         row["parts"] for row in document["messages"]
