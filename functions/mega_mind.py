@@ -1,6 +1,6 @@
 """One request to the AI, and its reply, both stored: as one response or as a stream."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Header, Query, Response
 
@@ -8,6 +8,8 @@ from shared.errors import (
     ConversationNotFoundError,
     IdempotencyKeyReusedError,
     InvalidRequestError,
+    MessageNotEditableError,
+    MessageNotFoundError,
     ReplyNotStoredError,
     TooManyBytesError,
     TooManyTokensError,
@@ -27,6 +29,7 @@ from shared.http.dependencies import (
 from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
+from shared.http.stream_schema import ROW, stream_of
 from shared.models.base import PlainUuid
 from shared.models.turns import MegaMindRequest, MegaMindResponse
 from shared.turns.follow import Place, place_from
@@ -37,10 +40,17 @@ router = EndpointRouter("mega-mind")
 # OpenAPI says it by the responses' media types, and ignores a parameter of this name.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 MAY_FAIL = error_responses(
-    ConversationNotFoundError, TurnInProgressError, IdempotencyKeyReusedError,
+    ConversationNotFoundError, MessageNotFoundError, TurnInProgressError,
+    IdempotencyKeyReusedError, MessageNotEditableError,
     TooManyTurnsError, TooManyTokensError, TooManyBytesError, ReplyNotStoredError,
 )  # fmt: skip
-STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+STREAM = stream_of(
+    accepted=("turnId", "conversationId", "attempt", "offset", "userMessage"),
+    status=("turnId", "status"),
+    delta=("turnId", "offset", "text"),
+    message=ROW,
+    done=("success", "conversationId", "turnId", "replayed"),
+)
 
 
 @router.post("", response_model=MegaMindResponse, responses=MAY_FAIL | STREAM)

@@ -14,6 +14,8 @@ from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
+    MessageNotEditableError,
+    MessageNotFoundError,
     TooManyTokensError,
     TooManyTurnsError,
     TurnNotFoundError,
@@ -198,6 +200,29 @@ async def test_a_conversation_runs_one_turn_at_a_time(road: Road) -> None:
 
 
 @pytest.mark.promise("fencing", red="the store lets every attempt complete")
+async def test_a_turn_may_open_the_conversation_that_it_names(road: Road) -> None:
+    """Under that id, once, and never in the place of somebody else's or of one that is gone."""
+    chat: dict[str, Any] = {"conversation_id": uuid4(), "opens_conversation": True}
+    first = await road.begin(idempotency_key="one", **chat)
+    assert (first.outcome, first.conversation.id) == ("started", chat["conversation_id"])
+    assert (await road.begin(idempotency_key="one", **chat)).turn.id == first.turn.id
+    await road.complete(first)
+    assert (await road.begin(idempotency_key="two", **chat)).user_message.seq == 3
+    with pytest.raises(ConversationNotFoundError):
+        await road.begin(**chat, user_id=road.stranger.user_id)
+    await road.delete(first.conversation.id)
+    with pytest.raises(ConversationNotFoundError):
+        await road.begin(idempotency_key="one", **chat)
+    assert (await road.begin(idempotency_key="three", **chat)).user_message.seq == 1
+
+
+async def test_of_many_at_once_in_a_new_conversation_one_opens_it(road: Road) -> None:
+    """The others' turns have to wait for the first one's."""
+    chat: dict[str, Any] = {"conversation_id": uuid4(), "opens_conversation": True}
+    records = await asyncio.gather(*(road.begin(**chat) for _ in range(8)))
+    assert sorted(record.outcome for record in records) == ["in_progress"] * 7 + ["started"]
+
+
 async def test_a_turn_whose_lease_is_over_is_taken_over_by_its_key(road: Road) -> None:
     """As the next attempt, with an empty draft; what the older one writes is refused."""
     first = await road.begin(idempotency_key="k")
@@ -485,3 +510,36 @@ async def test_a_key_outlives_its_conversation(road: Road) -> None:
     assert (await road.complete(kept)).outcome == "completed"
     theirs = await road.begin(idempotency_key="k", user_id=road.stranger.user_id)
     assert theirs.outcome == "started"
+
+
+async def test_an_edit_and_a_regeneration_go_on_from_their_place(road: Road) -> None:
+    """Each with the history of its own path; a regenerating turn answers an old message."""
+    first = await road.begin("One")
+    done = await road.complete(first)
+    assert done.reply is not None
+    here = {"conversation_id": first.conversation.id}
+    edited = await road.begin("Two", **here, edits=first.user_message.id)
+    assert (edited.history, edited.user_message.branch, edited.turn.answers) == ([], 1, None)
+    await road.complete(edited)
+    again = {**here, "regenerates": done.reply.id, "message_id": uuid4(), "idempotency_key": "k"}
+    begun = [await road.begin("", **again) for _ in range(2)]
+    assert [record.outcome for record in begun] == ["started", "started"]
+    assert begun[1].turn.id == begun[0].turn.id
+    assert begun[0].turn.answers == begun[0].user_message.id == first.user_message.id
+    other = await road.complete(begun[0])
+    assert other.reply is not None
+    assert (other.user_message, other.reply.seq, other.reply.branch) == (first.user_message, 5, 2)
+    more = await road.begin("More", **here)
+    assert [row["seq"] for row in more.history] == [1, 5]
+
+
+async def test_what_is_not_there_or_not_a_users_is_not_edited(road: Road) -> None:
+    """Nothing is begun, and the key is free."""
+    done = await road.complete(await road.begin())
+    assert done.reply is not None
+    here: dict[str, Any] = {"conversation_id": done.conversation.id, "idempotency_key": "k"}
+    with pytest.raises(MessageNotEditableError):
+        await road.begin(**here, edits=done.reply.id)
+    with pytest.raises(MessageNotFoundError):
+        await road.begin(**here, regenerates=uuid4())
+    assert (await road.begin(**here)).outcome == "started"
