@@ -84,9 +84,7 @@ class Histories:
         key = (record.turn.user_id, record.conversation.id)
         self._drop(key)
         size = sum(map(_size_of, messages))
-        # What may have been cut for this budget is not what a whole history would hold.
-        is_cut = any(len(row.content) >= 3 * context.longest for row in messages)
-        if newest_id is None or is_cut or size > self._most_bytes // 4:
+        if newest_id is None or not context.is_complete or size > self._most_bytes // 4:
             return
         newest = newest_id if isinstance(newest_id, UUID) else UUID(newest_id)
         self._kept[key] = KnownHistory(context.first, newest, messages, size, self._clock())

@@ -19,6 +19,7 @@ as $$
 #variable_conflict use_column
 declare
     c_message_tokens constant integer := 4;
+    c_beside constant bigint := 4000000; -- bytes of parts; older messages are given as their text
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
@@ -35,8 +36,12 @@ declare
     v_since bigint := 0;
     v_first bigint;
     v_known bigint := 0;
+    v_widest bigint := 0;
+    v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
+    v_beside bigint := 0;
+    v_parts_from bigint;
 begin
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -80,7 +85,14 @@ begin
         v_part := private.newest_of(v_rest, 100);
         v_rest := v_rest - v_part;
         for v_row in
-            select m.seq, octet_length(m.content) as bytes
+            select m.seq,
+                   octet_length(m.content)
+                       + case m.parts when '[]' then 0 else private.bytes_beside_text(m.role, m.parts) end
+                       as bytes,
+                   case
+                       when m.parts = '[]' and m.native is null then 0
+                       else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
+                   end as beside
             from unnest(v_part) as part
             cross join lateral (
                 select *
@@ -96,6 +108,11 @@ begin
         loop
             v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
             v_whole := v_whole + v_tokens;
+            v_widest := greatest(v_widest, v_tokens);
+            v_beside := v_beside + v_row.beside;
+            if v_beside <= c_beside then
+                v_parts_from := v_row.seq;
+            end if;
             v_short := v_short + least(v_tokens, v_longest);
             if v_row.seq > v_covered then
                 v_since := v_whole;
@@ -119,7 +136,10 @@ begin
 
     -- What the asker has need not be sent again: from a place to a message, found by its id. What is
     -- before a message never changes, and no other path or conversation, whatever its id, has it.
-    if known_from <= v_first then
+    -- But only if nothing is cut or left out of any message, which would not be so each time.
+    v_is_complete := coalesce(v_parts_from <= v_first, true)
+        and (v_is_whole or v_widest <= v_longest);
+    if v_is_complete and known_from <= v_first then
         select m.seq into v_known
         from public.messages as m
         where m.user_id = read_history.user_id
@@ -139,7 +159,8 @@ begin
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure,
-               m.parts, m.native
+               case when g.is_given then m.parts else '[]' end as parts,
+               case when g.is_given then m.native end as native
         from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
         cross join lateral (
             select *
@@ -150,6 +171,15 @@ begin
               and messages.seq < upper(part)
             offset 0
         ) as m
+        cross join lateral (
+            select m.seq >= v_parts_from
+                and (
+                    v_is_whole
+                    or m.parts = '[]'
+                    or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
+                        + c_message_tokens <= v_longest
+                ) as is_given
+        ) as g
         where m.id <> all (v_ours)
     ) as h;
 
@@ -180,6 +210,7 @@ begin
         'covers_to', v_covered,
         'first', v_first,
         'known', v_known,
+        'is_complete', v_is_complete,
         'omitted', v_omitted,
         'longest', v_longest,
         'is_whole', v_is_whole,
@@ -228,7 +259,7 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, first, known, omitted, longest, is_whole, since_tokens}}: what the summary covers, the seq from which on messages are given, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, first, known, is_complete, omitted, longest, is_whole, since_tokens}}: what the summary covers, the seq from which on messages are given, whether all of these are as they are stored, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(

@@ -39,7 +39,7 @@ from shared.models.turns import (
     TurnNews,
     TurnRecord,
 )
-from shared.turns.draft import parts_of_draft
+from shared.turns.draft import merged, parts_of_draft
 from tests.support.store_faults import Fault, works
 
 P = ParamSpec("P")
@@ -87,12 +87,6 @@ def now() -> float:
 def moment(at: float) -> str:
     """Return a time as a row has it."""
     return (EPOCH + timedelta(seconds=at)).isoformat()
-
-
-def merged(stored: list[DraftPart], changed: list[DraftPart]) -> list[DraftPart]:
-    """Return the parts of a draft, the newest version of each."""
-    newest = {entry.index: entry for entry in sorted(stored + changed, key=lambda e: e.version)}
-    return [newest[index] for index in sorted(newest)]
 
 
 def _require_self(user_id: UUID, caller: Caller | None) -> None:
@@ -204,7 +198,9 @@ class InMemoryStore:
         """Leave out what the asker has."""
         context = record.context
         places = [row["seq"] for row in record.history if row["id"] == known_id]
-        if context is None or not places or known_from is None or known_from > context.first:
+        if context is None or known_from is None or not places:
+            return record
+        if not context.is_complete or known_from > context.first:
             return record
         return record.model_copy(
             update={
@@ -574,6 +570,7 @@ class InMemoryStore:
             context=HistoryContext(
                 covers_to=0,
                 first=1 if is_whole else given[0].seq if given else rows[-1].seq + 1,
+                is_complete=is_whole or max(sizes[first:], default=0) <= longest,
                 omitted=len(rows) - len(given),
                 longest=longest,
                 is_whole=is_whole,
