@@ -6,8 +6,8 @@ import { isBlank } from "../core/text.js";
 import type { MessageRow } from "../core/types.js";
 import { CopyButton } from "./CopyButton.js";
 import { Files } from "./Files.js";
-import { LongText } from "./LongText.js";
-import { Markdown } from "./Markdown.js";
+import { MessageText } from "./MessageText.js";
+import { Parts } from "./Parts.js";
 import { timeOf } from "./time.js";
 import type { ChatTexts } from "../texts.js";
 import { useTexts } from "./texts.js";
@@ -18,8 +18,6 @@ interface MessageProps {
   /** Ask the AI to go on, where this is the last message. */
   onContinue?: () => void;
 }
-
-const LONG = 60_000; // characters from which on a message is shown as plain text
 
 export const Message = memo(function Message({
   message,
@@ -36,15 +34,7 @@ export const Message = memo(function Message({
       <h3 className="uci-visually-hidden">{labelOf(message, texts)}</h3>
       {message.is_summary && <p className="uci-message-kind">{texts.summaryOfEarlier}</p>}
       <div className="uci-message-body" dir="auto">
-        {isBlank(content) ? (
-          <p className="uci-message-kind">{texts.empty}</p>
-        ) : content.length > LONG ? (
-          <LongText text={content} />
-        ) : role === "user" ? (
-          <p className="uci-plain">{content}</p>
-        ) : (
-          <Markdown text={content} />
-        )}
+        <Body message={message} />
       </div>
       {failure && (
         <p className="uci-message-failure">
@@ -72,6 +62,21 @@ export const Message = memo(function Message({
     </article>
   );
 });
+
+/** A message without parts is its content; so is what stands for a reply that has none of its own. */
+function Body({ message: { role, content, parts = [] } }: { message: MessageRow }) {
+  const texts = useTexts();
+  const hasText = parts.some(({ type, text }) => type === "text" && text);
+  if (parts.length === 0 && isBlank(content)) {
+    return <p className="uci-message-kind">{texts.empty}</p>;
+  }
+  return (
+    <>
+      {parts.length > 0 && <Parts parts={parts} role={role} />}
+      {!hasText && !isBlank(content) && <MessageText role={role} text={content} />}
+    </>
+  );
+}
 
 function labelOf({ role, is_summary }: MessageRow, texts: ChatTexts): string {
   if (is_summary) return texts.summary;

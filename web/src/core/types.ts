@@ -1,5 +1,7 @@
 /** Rows as the database has them, and what the functions respond around them. */
 
+import type { Part } from "./parts.js";
+
 export type Role = "user" | "assistant" | "system";
 
 export interface ConversationRow {
@@ -48,6 +50,8 @@ export interface MessageRow {
   created_at: string;
   seq: number;
   turn_id: string | null;
+  /** In the AI SDK's shapes; none where the message is its content alone. */
+  parts?: Part[];
 }
 
 export interface Page {
