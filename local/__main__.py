@@ -71,6 +71,7 @@ def up(stack: Stack) -> None:
     print(f"\nReady after {time.monotonic() - started:.1f} s: {url}")
     print(f"Chat       {url}/")
     print(f"API docs   {url}/functions/v1/docs")
+    print(f"Database   {stack.settings.db_url}")
     print(f"Keys       {stack.settings.env_file.name}")
     print(f"Logs       {stack.settings.home.name}/logs/")
     print("\nTry it: the first command signs a user up, the second sends a message.\n")

@@ -23,7 +23,17 @@ alter role service_role bypassrls;
 
 -- The role that applies migrations and owns what they make. As on hosted projects no superuser.
 alter role postgres inherit createrole createdb bypassrls;
-grant anon, authenticated, service_role to postgres;
+grant anon, authenticated, service_role to postgres with admin option;
+
+-- What functions log in as that call the store at Postgres itself (docs/operations.md).
+do $$
+begin
+    if not exists (select from pg_roles where rolname = 'message_persistence') then
+        create role message_persistence login noinherit password 'postgres';
+    end if;
+end;
+$$;
+grant authenticated, service_role to message_persistence;
 
 create schema if not exists auth;
 create schema if not exists extensions;

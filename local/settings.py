@@ -15,6 +15,7 @@ PORTS_FILE = HOME / "ports.json"
 
 # The superuser. The Supabase CLI takes the role of postgres where it is named supabase_admin.
 DB_USER = "admin"
+LOGIN_ROLE = "message_persistence"
 DB_PASSWORD = "postgres"  # noqa: S105 - the Supabase CLI's own, for a server on 127.0.0.1
 
 
@@ -89,6 +90,11 @@ class LocalSettings:
         """The database, as its superuser."""
         return f"postgresql://{DB_USER}:{DB_PASSWORD}@127.0.0.1:{self.ports.db}/postgres"
 
+    @property
+    def direct_url(self) -> str:
+        """The database, as the role that the functions log in as where they call it themselves."""
+        return self.db_url.replace(f"//{DB_USER}:", f"//{LOGIN_ROLE}:")
+
     @cached_property
     def keys(self) -> Keys:
         """The stack's keys: those that an earlier start kept, else new ones."""
@@ -101,7 +107,7 @@ class LocalSettings:
             "SUPABASE_PUBLISHABLE_KEY": self.keys.publishable,
             "SUPABASE_SECRET_KEY": self.keys.secret,
             "SUPABASE_JWT_SECRET": self.keys.jwt_secret,
-            "SUPABASE_DB_URL": self.db_url,
+            "SUPABASE_DB_URL": "off",  # whatever an .env says of a project elsewhere
         }
 
     def keep(self) -> None:
@@ -115,7 +121,11 @@ class LocalSettings:
 
     def _write_env_file(self) -> None:
         """Write the env file in one step, readable by its owner alone."""
-        lines = ["# Written by the local stack. Keys for this machine only."]
+        lines = [
+            "# Written by the local stack. Keys for this machine only.",
+            "# With this in place of `off` functions call the store at its database itself.",
+            f"#SUPABASE_DB_URL={self.direct_url}",
+        ]
         lines += [f"{name}={value}" for name, value in self.environment().items()]
         self.env_file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.env_file.with_name(f"{self.env_file.name}.new")

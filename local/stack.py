@@ -160,6 +160,7 @@ class Stack:
                 "DATABASE_SCHEMA": "public",  # whatever an .env says of a project elsewhere
                 **self.settings.environment(),
                 **self.environment,
+                "LOCAL_DB_URL": self.settings.db_url,
                 "API_PORT": str(ports.api),
                 "FUNCTIONS_URL": f"http://127.0.0.1:{ports.functions}",
                 "REALTIME_URL": f"http://127.0.0.1:{ports.realtime}",

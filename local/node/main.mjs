@@ -14,7 +14,7 @@ function setting(name) {
 }
 
 const dataApi = await createDataApi({
-  dbUrl: setting("SUPABASE_DB_URL"),
+  dbUrl: setting("LOCAL_DB_URL"),
   schema: process.env.DATABASE_SCHEMA || "public",
   jwtSecret: setting("SUPABASE_JWT_SECRET"),
   publishableKey: setting("SUPABASE_PUBLISHABLE_KEY"),
@@ -22,7 +22,7 @@ const dataApi = await createDataApi({
   siteUrl: setting("SUPABASE_URL"),
 });
 const auth = withAuthAdmin({
-  dbUrl: setting("SUPABASE_DB_URL"),
+  dbUrl: setting("LOCAL_DB_URL"),
   secretKey: setting("SUPABASE_SECRET_KEY"),
   serve: dataApi,
 });

@@ -28,7 +28,7 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings, or raise SettingsError with the name of the first missing one."""
         return cls(
-            db_url=_required(environ, "SUPABASE_DB_URL"),
+            db_url=_required(environ, "LOCAL_DB_URL"),
             jwt_secret=_required(environ, "SUPABASE_JWT_SECRET"),
             publishable_key=_required(environ, "SUPABASE_PUBLISHABLE_KEY"),
             secret_key=_required(environ, "SUPABASE_SECRET_KEY"),

@@ -36,7 +36,7 @@ create table if not exists {} (
 """
 
 # seq and created_at are given here, as the table's own trigger does for what is written later.
-_IMPORTING = "select set_config('message_persistence.importing', 'on', true)"
+_IMPORTING = "select set_config('message_persistence.placed_by', 'import', true)"
 
 _CONVERSATIONS = """
 with noted as (

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ..encoding.files import parse_files
+from ..encoding.parts import problem_of
 from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size, text_size
-from .protocol import AnalysisReady, EngineResult, Finished, TextDelta
+from .protocol import (
+    AnalysisReady,
+    EngineResult,
+    Finished,
+    PartReady,
+    ReasoningDelta,
+    TextDelta,
+)
 from .results import engine_error, failed_result
 from .streams import closing
 
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from ..encoding.files import GeneratedFile
+    from ..encoding.parts import Part
     from .protocol import Engine, EngineEvent, EngineRequest
 
 _log = structlog.get_logger(__name__)
@@ -139,8 +148,20 @@ class _ReplyLimited:
 
 
 def _is_welcome(event: EngineEvent, *, has_analysis: bool) -> bool:
-    """Say no to empty text, and to a second analysis."""
-    return bool(event.text) if isinstance(event, TextDelta) else not has_analysis
+    """Say no to empty text, to a second analysis, and to a part that no row can hold."""
+    match event:
+        case TextDelta() | ReasoningDelta():
+            return bool(event.text)
+        case PartReady():
+            return _is_sound(event.part)
+    return not has_analysis
+
+
+def _is_sound(part: Part) -> bool:
+    problem = problem_of(part)
+    if problem is not None:
+        _log.warning("part_refused", problem=problem)
+    return problem is None
 
 
 def _settled(result: EngineResult, text: str) -> EngineResult:
@@ -154,6 +175,7 @@ def _settled(result: EngineResult, text: str) -> EngineResult:
         partial=text,
         usage=result.usage,
         reasoning=result.reasoning,
+        metadata=result.metadata,
     )
 
 

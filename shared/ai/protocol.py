@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from pydantic import BaseModel, Field
 
 from ..encoding.files import GeneratedFile
+from ..encoding.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -26,6 +27,7 @@ ErrorType: TypeAlias = Literal[
     "empty_reply",
     "misconfigured",
     "cancelled",
+    "interrupted",
 ]
 FinishReason: TypeAlias = Literal["length", "unknown"]
 Classification: TypeAlias = Literal["model", "rules"]  # who says what a request is about
@@ -37,6 +39,8 @@ class HistoryMessage(BaseModel, frozen=True):
 
     `is_summary` is true only for summaries that the platform wrote, `failure` set only for a reply
     that is not whole. `is_note` marks a row that is not stored: what the AI should know of others.
+    `parts` are as stored, none where the message is its content alone; a tool call in them may lack
+    its result (`shared.ai.history` closes it for a model). `native` is a framework's own form.
     """
 
     seq: int
@@ -45,13 +49,16 @@ class HistoryMessage(BaseModel, frozen=True):
     is_summary: bool = False
     failure: str | None = None
     is_note: bool = False
+    parts: list[Part] = Field(default_factory=list)
+    native: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
     """What an engine is asked: the request's text, what was said before it, and by whom and where.
 
-    The ids are None where nothing is stored of the run; `metadata` is the caller's own.
+    The ids are None where nothing is stored of the run; `metadata` is the caller's own. `parts` are
+    those of the request where it is more than its text, which is one of them then.
     """
 
     text: str
@@ -61,6 +68,7 @@ class EngineRequest:
     project_id: UUID | None = None
     turn_id: UUID | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    parts: Sequence[Part] = ()
 
 
 class Intent(StrEnum):
@@ -112,7 +120,7 @@ class Analysis(BaseModel):
 class EngineError(BaseModel):
     """Why a run failed: a stable word, and a sentence that is safe to show a user."""
 
-    type: ErrorType
+    type: str = Field(pattern="^[a-z][a-z0-9_]{0,63}$")
     message: str
 
 
@@ -136,7 +144,9 @@ class EngineResult(BaseModel):
     On success `message` is exactly the streamed text. On failure it is the text streamed so far,
     or the error's sentence where there was none. `finish_reason` is None for a whole reply; one
     that was cut by a limit of length says `length`, and one that ended with no reason `unknown`.
-    `reasoning` is what the AI thought before it answered, where the provider gives it.
+    `reasoning` is what the AI thought before it answered, where the provider gives it. `native` is
+    the reply in a framework's own form, {framework, version, data}, stored beside it. `metadata`
+    goes into the reply's; of a key that is the turn's own, that one counts.
     """
 
     success: bool
@@ -147,6 +157,8 @@ class EngineResult(BaseModel):
     engine: str
     reasoning: str | None = None
     finish_reason: FinishReason | None = None
+    native: dict[str, Any] | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +176,31 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of what the AI thinks: a reasoning part, a new one after any other part."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartReady:
+    """A part of the reply, in the shape of the AI SDK's UI message parts.
+
+    One of the same tool call (`toolCallId`), or of the same type and `id`, takes the place of the
+    former. Text that comes after a part is a text part of its own.
+    """
+
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The last event, exactly once."""
 
     result: EngineResult
 
 
-EngineEvent: TypeAlias = AnalysisReady | TextDelta | Finished
+EngineEvent: TypeAlias = AnalysisReady | TextDelta | ReasoningDelta | PartReady | Finished
 
 
 class SummaryText(BaseModel):

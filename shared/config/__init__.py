@@ -24,6 +24,7 @@ from .types import (
     Listed,
     LiveDeltas,
     LongSecrets,
+    PostgresUrl,
     Prices,
     Seconds,
 )
@@ -62,6 +63,11 @@ class Settings(BaseSettings):
         pattern="^[a-z_][a-z0-9_]*$",
         description="The schema that `python -m shared.install` was given, if not `public`.",
     )
+    supabase_db_url: PostgresUrl = Field(
+        default=None,
+        description="The project's Postgres, or a pooler in front of it: the store is called there"
+        " instead of over the Data API, with the extra `database`. Unset or `off`: not.",
+    )
     supabase_jwt_secret: SecretStr | None = Field(
         default=None,
         min_length=32,
@@ -77,6 +83,9 @@ class Settings(BaseSettings):
         default=False, description="Let anyone ask the AI without storing anything."
     )
 
+    mega_mind_engine: str | None = Field(
+        default=None, description="An AI of your own, as `package.module:name`; unset: the model."
+    )
     mega_mind_model: str | None = Field(
         default=None, description="A model such as `openai:gpt-5`; unset means the offline engine."
     )
@@ -86,13 +95,13 @@ class Settings(BaseSettings):
     mega_mind_api_key: SecretStr | None = Field(default=None, description="The provider's key.")
     mega_mind_system_prompt: str | None = Field(
         default=None,
-        description="What the model is told before the conversation; unset: that it is a software"
-        " engineer on a development platform, who puts files into fenced blocks with a path.",
+        description="What the model is told before the conversation; unset: to be a software"
+        " engineer who puts files into fenced blocks with a path.",
     )
     mega_mind_classification: Literal["model", "rules"] = Field(
         default="model",
-        description="Who says what a request is about: the model, in one short call beside the"
-        " reply, or fixed rules without a call.",
+        description="Who says what a request is about: the model, in a short call beside the"
+        " reply, or fixed rules.",
     )
     model_prices: Prices = Field(
         default_factory=dict, description="Prices of a million tokens, by the engine's name."
@@ -122,8 +131,9 @@ class Settings(BaseSettings):
         default=10,
         ge=3,
         le=1000,
-        description="Calls to the store that one process makes at a time. PostgREST's pool, which"
-        " has ten connections by default, serves the whole project.",
+        description="Calls to the store that one process makes at a time; with SUPABASE_DB_URL its"
+        " connections to Postgres. PostgREST's pool, which has ten by default, serves the whole"
+        " project.",
     )
     realtime_timeout: Seconds = Field(
         default=0.5, description="The most that live events may delay a turn."

@@ -36,6 +36,15 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _postgres_url(value: Any) -> Any:
+    """Accept a URL of libpq's, whose password no error repeats, or the word for none."""
+    if isinstance(value, str) and not value.startswith(("postgres://", "postgresql://")):
+        if value == "off":
+            return None
+        raise ValueError("is not a postgresql:// URL")
+    return value
+
+
 def _keys_from(value: Any) -> tuple[Any, ...]:
     """Accept one key, or hosted functions' JSON object of named keys."""
     if not isinstance(value, str):
@@ -79,6 +88,7 @@ def _secrets_from(value: Any) -> Any:
 
 LiveDeltas = Literal["all", "others", "off"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+PostgresUrl = Annotated[SecretStr | None, BeforeValidator(_postgres_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 FirstKey = Annotated[SecretStr, BeforeValidator(_first_key)]

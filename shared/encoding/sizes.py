@@ -14,6 +14,9 @@ from .exact import ExactNumber
 MAX_TEXT_BYTES: Final = 2_000_000  # of a message's content, its generated code, a draft
 MAX_METADATA_BYTES: Final = 1_000_000  # of a message: what was given with it, and as much of ours
 MAX_GIVEN_METADATA_BYTES: Final = 500_000  # of a request, or of a conversation
+MAX_PARTS_BYTES: Final = 2_000_000  # of a message, its text in them included; also of a draft
+MAX_NATIVE_BYTES: Final = 2_000_000  # of a message in a framework's form
+MAX_ROW_BYTES: Final = 5_000_000  # of a message with parts or native: all of that together
 MAX_ORIGIN_BYTES: Final = 250_000  # of what says where a conversation was imported from
 MAX_ERROR_BYTES: Final = 20_000  # of a turn
 

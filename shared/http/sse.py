@@ -22,6 +22,8 @@ KEEPALIVE_SECONDS = 15.0
 CHUNK_BYTES = 64 * 1024
 WEIGHT = re.compile(r";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+UI_HEADERS = {**HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
+UI_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
 class StreamEvent(Protocol):
@@ -42,7 +44,12 @@ class StreamEvent(Protocol):
 
 def event_stream(events: AsyncIterator[StreamEvent]) -> EventSourceResponse:
     """Return the response that sends these events, each with its place in the stream as its id."""
-    return EventSourceResponse(_with_keepalive(events), headers=HEADERS)
+    return EventSourceResponse(_with_keepalive(_encoded(events)), headers=HEADERS)
+
+
+def ui_message_stream(chunks: AsyncIterator[dict[str, Any]]) -> EventSourceResponse:
+    """Return the response that sends these chunks of the AI SDK's protocol, and its end."""
+    return EventSourceResponse(_with_keepalive(_encoded_chunks(chunks)), headers=UI_HEADERS)
 
 
 def wants_events(accept: str | None) -> bool:
@@ -58,24 +65,37 @@ def _weighed(media_range: str) -> tuple[str, float]:
     return media_range.partition(";")[0].strip(), float(found[1]) if found else 1.0
 
 
-async def _with_keepalive(events: AsyncIterator[StreamEvent]) -> AsyncIterator[bytes]:
-    """Encode events; send a comment where nothing else was sent for a while."""
-    events = _ended_by_an_error(events)
+async def _with_keepalive(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Pass encoded events on; send a comment where nothing else was sent for a while."""
     while True:
         following = asyncio.ensure_future(anext(events, None))
         try:
             while not (await asyncio.wait({following}, timeout=KEEPALIVE_SECONDS))[0]:
                 yield KEEPALIVE_COMMENT
-            event = following.result()
+            encoded = following.result()
         finally:
             following.cancel()
-        if event is None:
+        if encoded is None:
             return
-        place = None if event.place is None else str(event.place)
-        data = event.data if isinstance(event.data, str) else json.dumps(event.data)
-        encoded = format_sse_event(event=event.name, id=place, data_str=data)
         for start in range(0, len(encoded), CHUNK_BYTES):  # as fast as the client reads it
             yield encoded[start : start + CHUNK_BYTES]
+
+
+async def _encoded(events: AsyncIterator[StreamEvent]) -> AsyncIterator[bytes]:
+    async for event in _ended_by_an_error(events):
+        place = None if event.place is None else str(event.place)
+        data = event.data if isinstance(event.data, str) else json.dumps(event.data)
+        yield format_sse_event(event=event.name, id=place, data_str=data)
+
+
+async def _encoded_chunks(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in chunks:
+            yield format_sse_event(data_str=json.dumps(chunk))
+    except Exception as exc:  # noqa: BLE001 - the response has begun
+        error = {"type": "error", "errorText": _app_error(exc).message}
+        yield format_sse_event(data_str=json.dumps(error))
+    yield format_sse_event(data_str="[DONE]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +116,13 @@ async def _ended_by_an_error(events: AsyncIterator[StreamEvent]) -> AsyncIterato
         async for event in events:
             place = event.place
             yield event
-    except AppError as exc:
-        yield _Error(exc.body(), place)
-    except Exception:
-        log.exception("stream_broke")
-        yield _Error(InternalError().body(), place)
+    except Exception as exc:  # noqa: BLE001 - the response has begun
+        yield _Error(_app_error(exc).body(), place)
+
+
+def _app_error(exc: Exception) -> AppError:
+    """Return what a client is shown of an exception; one that nobody expected is logged."""
+    if isinstance(exc, AppError):
+        return exc
+    log.error("stream_broke", exc_info=exc)
+    return InternalError()

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..encoding.parts import Part
 from .base import (
     Cursor,
     Envelope,
@@ -70,6 +71,7 @@ class OpenTurn(Envelope):
     attempt: int
     user_message_id: UUID
     draft: str
+    draft_parts: list[Part] = Field(default_factory=list)
     offset: int
     started_at: str
     lease_expires_at: str

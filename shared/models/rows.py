@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
+from ..encoding.parts import Part
 from .base import Row
 
 Role = Literal["user", "assistant", "system"]
@@ -48,6 +51,8 @@ class MessageRow(Row):
     created_at: str
     seq: int
     turn_id: UUID | None
+    parts: list[Part] = Field(default_factory=list)
+    native: dict[str, Any] | None = None
 
 
 class TurnRow(Row):

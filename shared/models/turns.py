@@ -142,6 +142,19 @@ class SweepTurnsResponse(Envelope):
     settled: int
 
 
+class DraftPart(BaseModel):
+    """A part of a draft; a text part has no text of its own.
+
+    Its text is the draft's from `offset` on (in characters), up to that of the next part. `version`
+    grows with each change of any part of the draft.
+    """
+
+    index: int
+    offset: int
+    version: int
+    part: dict[str, Any]
+
+
 class TurnRecord(BaseModel):
     """What begin_turn, complete_turn, load_turn and cancel_turn return."""
 
@@ -153,28 +166,39 @@ class TurnRecord(BaseModel):
     history: list[dict[str, Any]]
     context: HistoryContext | None = None
     draft: str = ""
+    draft_parts: list[DraftPart] = Field(default_factory=list)
     is_expired: bool = False
 
 
 class TurnNews(BaseModel):
-    """What watch_turn returns: how a turn stands, and the draft from where it was read up to."""
+    """What watch_turn returns: how a turn stands, and what is new of its draft."""
 
     status: TurnStatus
     attempt: int
     lease_expires_at: str
     is_expired: bool
     draft_tail: str
+    draft_parts: list[DraftPart] = Field(default_factory=list)
 
 
 class TurnExtension(BaseModel):
-    """What extend_turns takes of one turn: its draft from an offset on, in characters."""
+    """What extend_turns takes of one turn: its draft from an offset on, in characters.
+
+    Of its parts those that have changed; None where none has.
+    """
 
     user_id: UUID
     turn_id: UUID
     attempt: int
     draft_offset: int
     draft_tail: str
+    draft_parts: list[DraftPart] | None = None
     tokens: int = 0
+
+    def as_argument(self) -> dict[str, Any]:
+        """Return its JSON form, which says nothing of parts where there is no news of them."""
+        unchanged = {"draft_parts"} if self.draft_parts is None else set()
+        return self.model_dump(mode="json", exclude=unchanged)
 
 
 class ExtendedTurn(BaseModel):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ..auth.caller import Caller
+    from ..encoding.parts import Part
     from ..models.turns import TurnExtension
 
 
@@ -36,15 +37,19 @@ class TurnCalls(Calls):
         conversation_id: UUID | None,
         project_id: UUID | None,
         metadata: dict[str, Any],
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
         lease_seconds: int,
         history_tokens: int,
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
+        opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
-        `message_id` becomes the row's id where the row is new.
+        `message_id` becomes the row's id where the row is new. With `opens_conversation` so does
+        `conversation_id`, where nobody has it.
         """
         return await self._call_with_retries(
             TurnRecord,
@@ -57,11 +62,13 @@ class TurnCalls(Calls):
             conversation_id=conversation_id,
             project_id=project_id,
             metadata=metadata,
+            **_beyond_text(parts, native),
             lease_seconds=lease_seconds,
             history_tokens=history_tokens,
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
             tokens_per_day=tokens_per_day,
+            opens_conversation=opens_conversation,
         )
 
     async def count_unstored_turn(
@@ -102,7 +109,7 @@ class TurnCalls(Calls):
             ExtendedTurns,
             "extend_turns",
             is_urgent=True,  # or turns would lose their leases to a load that is none of theirs
-            extensions=[extension.model_dump(mode="json") for extension in extensions],
+            extensions=[extension.as_argument() for extension in extensions],
             lease_seconds=lease_seconds,
         )
 
@@ -113,9 +120,15 @@ class TurnCalls(Calls):
         )
 
     async def watch_turn(
-        self, user_id: UUID, turn_id: UUID, *, attempt: int, draft_offset: int
+        self,
+        user_id: UUID,
+        turn_id: UUID,
+        *,
+        attempt: int,
+        draft_offset: int,
+        parts_version: int = 0,
     ) -> TurnNews:
-        """Read how a turn stands, and its draft from an offset on: all, if another attempt's."""
+        """Read how a turn stands, and what is new of its draft: all, if another attempt's."""
         return await self._call_with_retries(
             TurnNews,
             "watch_turn",
@@ -123,6 +136,7 @@ class TurnCalls(Calls):
             turn_id=turn_id,
             attempt=attempt,
             draft_offset=draft_offset,
+            parts_version=parts_version,
         )
 
     async def cancel_turn(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
@@ -157,6 +171,8 @@ class TurnCalls(Calls):
         metadata: dict[str, Any],
         error: dict[str, Any] | None,
         tokens: int,
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
     ) -> TurnRecord:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
         return await self._call(
@@ -173,4 +189,11 @@ class TurnCalls(Calls):
             metadata=metadata,
             error=error,
             tokens=tokens,
+            **_beyond_text(parts, native),
         )
+
+
+def _beyond_text(parts: list[Part] | None, native: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments that a message has where it is more than text."""
+    given = {"parts": parts or None, "native": native}
+    return {name: value for name, value in given.items() if value is not None}

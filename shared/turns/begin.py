@@ -121,6 +121,7 @@ class TurnStarter:
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,
             tokens_per_day=settings.tokens_per_day,
+            opens_conversation=request.opens_conversation,
         )
 
     def _work_on(self, record: TurnRecord, request: TurnRequest) -> RunningTurn:

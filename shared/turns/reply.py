@@ -84,7 +84,7 @@ def compose_reply(
         status=_status(result),
         content=content,
         generated_code=escaper(render_files(files)),
-        metadata=escaper({**own_metadata, **fields}),
+        metadata=escaper({**own_metadata, **result.metadata, **fields}),
         error=escaper(error),
         tokens=tokens,
     )
@@ -125,7 +125,8 @@ def _within(text: str | None, room: int) -> str | None:
 def _status(result: EngineResult) -> str:
     if result.success:
         return "completed"
-    return "cancelled" if result.error and result.error.type == "cancelled" else "failed"
+    error_type = result.error.type if result.error else ""
+    return error_type if error_type in {"cancelled", "interrupted"} else "failed"
 
 
 def user_metadata(project_id: object | None, own_metadata: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class TurnRequest:
     """What begins a turn. `arrived_at` is when it came in, by the monotonic clock.
 
+    With `opens_conversation` the conversation that it names is begun where there is none.
     `engine` answers this one in the place of the process's own.
     """
 
@@ -28,6 +29,7 @@ class TurnRequest:
     body: MegaMindRequest
     caller: Caller
     arrived_at: float = field(default_factory=time.monotonic)
+    opens_conversation: bool = False
     engine: Engine | None = None
 
     def fingerprint(self) -> str:

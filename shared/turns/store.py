@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ..auth.caller import Caller
+    from ..encoding.parts import Part
     from ..models.context import History, Unsummarised, WrittenSummary
     from ..models.turns import (
         CountedTokens,
@@ -34,11 +35,14 @@ class TurnStore(Protocol):
         conversation_id: UUID | None,
         project_id: UUID | None,
         metadata: dict[str, Any],
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
         lease_seconds: int,
         history_tokens: int,
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
+        opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
 
@@ -55,6 +59,8 @@ class TurnStore(Protocol):
         metadata: dict[str, Any],
         error: dict[str, Any] | None,
         tokens: int,
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
     ) -> TurnRecord:
         """Commit the reply and close the turn."""
 
@@ -67,7 +73,13 @@ class TurnStore(Protocol):
         """Read a turn with its messages and its draft."""
 
     async def watch_turn(
-        self, user_id: UUID, turn_id: UUID, *, attempt: int, draft_offset: int
+        self,
+        user_id: UUID,
+        turn_id: UUID,
+        *,
+        attempt: int,
+        draft_offset: int,
+        parts_version: int = 0,
     ) -> TurnNews:
         """Read what is new of a turn."""
 

@@ -240,6 +240,96 @@ create trigger conversations_bound_archived_at
     when (new.archived_at > now() or new.archived_at < '0001-01-01 00:00:00+00')
     execute function private.bound_archived_at();
 
+-- The parts of a message, in the shapes of the AI SDK's UI messages: text, reasoning, tool calls, files,
+-- sources, data. A message without parts is its content alone. Of a draft, where most is text and grows
+-- at its end, a text part has no text of its own: it is the draft's from the part's offset on, up to
+-- that of the next.
+
+create function private.are_parts(parts jsonb)
+returns boolean
+language sql immutable security invoker set search_path = ''
+as $$
+    -- Strict, so that an array in the place of a part isn't looked into; silent, so that what a part
+    -- lacks is no error, but one part fewer.
+    select jsonb_typeof(parts) = 'array'
+        and not jsonb_path_exists(parts, 'strict $.**{128}')
+        and jsonb_array_length(case jsonb_typeof(parts) when 'array' then parts else '[]' end)
+            = jsonb_array_length(jsonb_path_query_array(
+                parts,
+                'strict $[*] ? (
+                    (@.type == "text" || @.type == "reasoning") && @.text.type() == "string"
+                    || (@.type == "file" || @.type == "reasoning-file")
+                        && @.mediaType.type() == "string" && @.url.type() == "string"
+                    || @.type == "source-url"
+                        && @.sourceId.type() == "string" && @.url.type() == "string"
+                    || @.type == "source-document"
+                        && @.sourceId.type() == "string" && @.title.type() == "string"
+                    || @.type == "step-start"
+                    || @.type == "custom" && @.kind.type() == "string"
+                    || @.type == "steering-message" && @.parts.type() == "array"
+                    || @.type starts with "data-" && exists (@.data)
+                    || (@.type starts with "tool-" || @.type == "dynamic-tool")
+                        && @.toolCallId.type() == "string"
+                        && @.state like_regex "^(input-(streaming|available)|approval-(requested|responded)|output-(available|error|denied))$"
+                )',
+                '{}',
+                true
+            ));
+$$;
+
+revoke all on function private.are_parts from public, anon, authenticated, service_role;
+grant execute on function private.are_parts to authenticated, service_role;
+comment on function private.are_parts is 'Whether a value is an array of parts of known types, with what each of them can''t do without, nested less deep than 128.';
+
+-- Whichever heartbeat comes last, the newest version of each part stays.
+create function private.merge_draft_parts(stored jsonb, changed jsonb)
+returns jsonb
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(jsonb_agg(newest.entry order by newest.place), '[]')
+    from (
+        select distinct on (place) place, e.entry
+        from jsonb_array_elements(stored || changed) as e (entry)
+        cross join lateral (select (e.entry ->> 'index')::integer) as i (place)
+        order by place, (e.entry ->> 'version')::integer desc
+    ) as newest;
+$$;
+
+revoke all on function private.merge_draft_parts from public, anon, authenticated, service_role;
+grant execute on function private.merge_draft_parts to service_role;
+comment on function private.merge_draft_parts is 'The parts of a draft, [{index, offset, version, part}], with those that have changed.';
+
+create function private.parts_of_draft(draft text, draft_parts jsonb)
+returns jsonb
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(
+        jsonb_agg(
+            case p.part ->> 'type'
+                when 'text' then p.part || jsonb_build_object(
+                    'text', substr(draft, p.starts_at + 1, coalesce(p.next_at, p.ends_at) - p.starts_at)
+                )
+                else p.part
+            end
+            order by p.place
+        ),
+        '[]'
+    )
+    from (
+        select e.entry -> 'part' as part, i.*,
+               greatest(char_length(draft), i.starts_at) as ends_at,
+               lead(i.starts_at) over (order by i.place) as next_at
+        from jsonb_array_elements(draft_parts) as e (entry)
+        cross join lateral (
+            select (e.entry ->> 'index')::integer, (e.entry ->> 'offset')::integer
+        ) as i (place, starts_at)
+    ) as p;
+$$;
+
+revoke all on function private.parts_of_draft from public, anon, authenticated, service_role;
+grant execute on function private.parts_of_draft to authenticated, service_role;
+comment on function private.parts_of_draft is 'The parts of a draft as those of a message: each text part with its text.';
+
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
@@ -252,6 +342,7 @@ create table public.turns (
     attempt integer not null default 1,
     lease_expires_at timestamptz not null,
     draft text not null default '',
+    draft_parts jsonb not null default '[]',
     cancel_requested_at timestamptz,
     error jsonb,
     started_at timestamptz not null default now(),
@@ -273,7 +364,8 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1),
     constraint turns_request_hash_length check (char_length(request_hash) <= 255),
     constraint turns_draft_size check (
-        octet_length(draft) <= 333333 or octet_length(to_json(draft)::text) <= 2000002
+        draft_parts = '[]' and octet_length(draft) <= 333333
+        or octet_length(to_json(draft)::text) + octet_length(draft_parts::text) <= 2000004
     ),
     constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
@@ -309,6 +401,7 @@ comment on table public.turns is 'One accepted request and how it ended: running
 comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
+comment on column public.turns.draft_parts is 'The parts of the draft, [{index, offset, version, part}], where it is more than text: a text part''s text is the draft''s from its offset (in characters) up to that of the next part.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
 comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
@@ -326,6 +419,8 @@ create table public.messages (
     created_at timestamptz not null,
     seq bigint not null,
     turn_id uuid,
+    parts jsonb not null default '[]',
+    native jsonb,
 
     constraint messages_pkey primary key (id),
     constraint messages_user_id_id_key unique (user_id, id),
@@ -348,7 +443,28 @@ create table public.messages (
         octet_length(generated_code) <= 333333
         or octet_length(to_json(generated_code)::text) <= 2000002
     ),
-    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
+    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000),
+    constraint messages_parts_known check (parts = '[]' or private.are_parts(parts)),
+    constraint messages_parts_size check (octet_length(parts::text) <= 2000000),
+    constraint messages_native_object check (
+        native is null
+        or coalesce(
+            jsonb_typeof(native -> 'framework') = 'string'
+            and jsonb_typeof(native -> 'version') = 'string'
+            and native ? 'data',
+            false
+        )
+    ),
+    constraint messages_native_size check (octet_length(native::text) <= 2000000),
+    -- Each has its own limit, and together they have another: a page has room for any one row.
+    constraint messages_row_size check (
+        parts = '[]' and native is null
+        or octet_length(to_json(content)::text)
+            + coalesce(octet_length(to_json(generated_code)::text), 0)
+            + octet_length(metadata::text)
+            + octet_length(parts::text)
+            + coalesce(octet_length(native::text), 0) <= 5000000
+    )
 );
 
 create index idx_messages_conversation_id
@@ -386,7 +502,9 @@ create policy insert_own_user_row on public.messages
     );
 
 -- Withheld from clients: id, seq, created_at, is_summary, turn_id and generated_code are not
--- theirs to write; role and user_id can be named, but the policy leaves them one value each.
+-- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
+-- parts and native: that a message's parts say what its content says, and hold nothing that only an
+-- AI may have done, is checked by mega-mind and import-conversation.
 -- Nobody updates a message, and nobody deletes one by itself: it goes with its conversation.
 revoke all on table public.messages from public, anon, authenticated, service_role;
 grant select on table public.messages to authenticated;
@@ -397,6 +515,8 @@ comment on table public.messages is 'What was said, in order. Clients may read t
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
 comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
+comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
 create trigger messages_metadata_depth
@@ -454,7 +574,9 @@ begin
     if v_bytes_per_day is not null and new.role = 'user' then
         perform private.count_bytes(
             new.user_id,
-            octet_length(new.content) + octet_length(new.metadata::text),
+            octet_length(new.content) + octet_length(new.metadata::text)
+                + case new.parts when '[]' then 0 else octet_length(new.parts::text) end
+                + coalesce(octet_length(new.native::text), 0),
             v_bytes_per_day
         );
     end if;
@@ -466,36 +588,52 @@ $$;
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
--- An imported row comes with the place and the time it had. Only take_import_part sets the flag. It
+-- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
+-- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events: who is listening to a conversation that has grown sees a gap before the next one.
+-- there events of an import: who is listening to a conversation that has grown sees a gap before the
+-- next one.
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
     execute function private.assign_message_place();
 
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.broadcast_message()
-returns trigger
-language plpgsql security definer set search_path = ''
+create function private.describe_event(message public.messages, described jsonb)
+returns jsonb
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
-    v_size integer := octet_length(new.content)
-        + coalesce(octet_length(new.generated_code), 0)
-        + octet_length(new.metadata::text);
-    v_event jsonb := jsonb_build_object(
-        'id', new.id, 'seq', new.seq, 'role', new.role, 'turnId', new.turn_id
+    v_event constant jsonb := jsonb_build_object(
+        'id', message.id, 'seq', message.seq, 'role', message.role, 'turnId', message.turn_id
     );
 begin
-    if v_size <= c_row_limit then
-        v_event := v_event || jsonb_build_object('row', to_jsonb(new));
+    if pg_column_size(described) > c_row_limit then
+        return v_event;
     end if;
-    perform realtime.send(v_event, 'message', 'conversation:' || new.conversation_id, true);
+    return v_event || jsonb_build_object('row', described);
+end;
+$$;
+
+revoke all on function private.describe_event from public, anon, authenticated, service_role;
+comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
+
+create function private.broadcast_message()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    perform realtime.send(
+        private.describe_event(new, to_jsonb(new)),
+        'message',
+        'conversation:' || new.conversation_id,
+        true
+    );
     return null;
 end;
 $$;
@@ -506,7 +644,7 @@ comment on function private.broadcast_message is 'Sends a message that this tran
 create trigger messages_broadcast
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
     execute function private.broadcast_message();
 
 -- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
@@ -518,9 +656,10 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
-    select realtime.send(
+begin
+    perform realtime.send(
         jsonb_strip_nulls(jsonb_build_object(
             'turnId', turn_id, 'status', status, 'message', message
         )),
@@ -528,6 +667,7 @@ as $$
         'conversation:' || conversation_id,
         true
     );
+end;
 $$;
 
 revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
@@ -1097,13 +1237,15 @@ comment on function public.write_summary is 'Adds a summary of everything up to 
 -- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
 -- without reading the text itself.
 
-create function public.load_history(
+-- Its messages as text: as jsonb each would be built, copied into the answer and written out again.
+create function private.read_history(
     user_id uuid,
     conversation_id uuid,
-    history_tokens integer default 100000,
-    before bigint default null
+    history_tokens integer,
+    before bigint,
+    out history json,
+    out context jsonb
 )
-returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
@@ -1112,7 +1254,7 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
-    v_before bigint;
+    v_before constant bigint := before;
     v_ours uuid[];
     v_summary record;
     v_covered bigint;
@@ -1127,22 +1269,10 @@ declare
     v_first bigint;
     v_omitted bigint;
     v_is_whole boolean := false;
-    v_messages jsonb;
 begin
-    perform private.require_self(user_id);
-
-    select least(before, c.last_seq + 1) into v_before
-    from private.conversations as c
-    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id;
+    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id;
 
     -- From the summaries to what they cover, by id: there are few of them. The fences keep the
     -- planner from starting at the messages, which it takes for few as well.
@@ -1162,7 +1292,7 @@ begin
         where messages.user_id = s.user_id and messages.id = s.through_message_id
         offset 0
     ) as through
-    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id
+    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
       and through.seq < v_before
@@ -1185,8 +1315,8 @@ begin
         for v_row in
             select m.seq, octet_length(m.content) as bytes
             from public.messages as m
-            where m.user_id = load_history.user_id
-              and m.conversation_id = load_history.conversation_id
+            where m.user_id = read_history.user_id
+              and m.conversation_id = read_history.conversation_id
               and m.seq >= v_from
               and m.seq < v_until
               and m.id <> all (v_ours)
@@ -1217,29 +1347,30 @@ begin
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
-    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
+    select coalesce(json_agg(h order by h.seq), '[]') into history
     from (
         select m.seq, m.role,
                case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
                case
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure
+               end as failure,
+               m.parts, m.native
         from public.messages as m
-        where m.user_id = load_history.user_id
-          and m.conversation_id = load_history.conversation_id
+        where m.user_id = read_history.user_id
+          and m.conversation_id = read_history.conversation_id
           and m.seq >= v_first
           and m.seq < v_before
           and m.id <> all (v_ours)
     ) as h;
 
     if v_covered > 0 then
-        v_messages := jsonb_build_array(jsonb_build_object(
+        history := '[' || json_build_object(
             'seq', v_summary.seq,
             'role', 'system',
             'content', v_summary.content,
             'is_summary', true
-        )) || v_messages;
+        ) || case history::text when '[]' then ']' else ',' || substr(history::text, 2) end;
     end if;
 
     v_omitted := v_first - 1 - v_covered;
@@ -1249,23 +1380,52 @@ begin
         cross join lateral (
             select seq
             from public.messages
-            where messages.user_id = load_history.user_id and messages.id = ours.id
+            where messages.user_id = read_history.user_id and messages.id = ours.id
             offset 0
         ) as m
         where m.seq > v_covered
           and m.seq < v_first;
     end if;
 
-    return jsonb_build_object(
-        'history', v_messages,
-        'context', jsonb_build_object(
-            'covers_to', v_covered,
-            'omitted', v_omitted,
-            'longest', v_longest,
-            'is_whole', v_is_whole,
-            'since_tokens', v_since
-        )
+    context := jsonb_build_object(
+        'covers_to', v_covered,
+        'omitted', v_omitted,
+        'longest', v_longest,
+        'is_whole', v_is_whole,
+        'since_tokens', v_since
     );
+end;
+$$;
+
+revoke all on function private.read_history from public, anon, authenticated, service_role;
+grant execute on function private.read_history to authenticated, service_role;
+comment on function private.read_history is 'What load_history answers, of a conversation that is the user''s.';
+
+create function public.load_history(
+    user_id uuid,
+    conversation_id uuid,
+    history_tokens integer default 100000,
+    before bigint default null
+)
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_before bigint;
+begin
+    perform private.require_self(user_id);
+
+    select least(before, c.last_seq + 1) into v_before
+    from private.conversations as c
+    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_before));
 end;
 $$;
 
@@ -1273,48 +1433,35 @@ revoke all on function public.load_history from public, anon, authenticated, ser
 grant execute on function public.load_history to authenticated, service_role;
 comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
--- From rows that are in hand: whoever has just written them need not read them again. The
--- conversation is read, since each message moves it.
+-- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(
-    user_id uuid,
-    turn public.turns,
-    user_message public.messages,
-    reply public.messages,
     outcome text,
-    history_tokens integer default null
+    turn public.turns,
+    conversation private.conversations,
+    user_message jsonb,
+    reply jsonb,
+    history json default '[]',
+    context jsonb default null
 )
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_conversation private.conversations;
 begin
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = describe_rows.user_id and c.id = turn.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
-    return jsonb_build_object(
+    return json_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(turn) - 'request_hash' - 'draft',
-        'conversation', v_conversation,
+        'turn', to_jsonb(turn) - 'request_hash' - 'draft' - 'draft_parts',
+        'conversation', conversation,
         'user_message', user_message,
-        'reply', case when reply.id is not null then to_jsonb(reply) end
-    ) || case
-        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(user_id, v_conversation.id, history_tokens, user_message.seq)
-    end;
+        'reply', reply,
+        'history', history,
+        'context', context
+    );
 end;
 $$;
 
 revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
-comment on function private.describe_rows is 'A turn and its messages, as they are given, with its conversation; with history_tokens also what load_history gives of what came before them.';
+comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -1323,18 +1470,29 @@ create function private.describe_turn(
     outcome text,
     history_tokens integer default null
 )
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
+    v_conversation private.conversations;
     v_request public.messages;
-    v_reply public.messages;
+    v_reply jsonb;
+    v_history record;
 begin
     select t.* into v_turn
     from public.turns as t
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
+
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -1342,13 +1500,23 @@ begin
       and m.role = 'user';
 
     if v_turn.status <> 'running' then
-        select m.* into v_reply
+        select to_jsonb(m) into v_reply
         from public.messages as m
         where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
           and m.role = 'assistant';
     end if;
 
-    return private.describe_rows(user_id, v_turn, v_request, v_reply, outcome, history_tokens);
+    if history_tokens is null then
+        return private.describe_rows(
+            outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply
+        );
+    end if;
+
+    v_history := private.read_history(user_id, v_conversation.id, history_tokens, v_request.seq);
+    return private.describe_rows(
+        outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
+        v_history.context
+    );
 end;
 $$;
 
@@ -1359,8 +1527,89 @@ comment on function private.describe_turn is 'A turn with its conversation and i
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip.
 
+-- A turn's message: for whoever holds the conversation's lock, all that triggers do for other writers.
+-- They would look up, once a row, what is known here. Runs as its owner, as they do.
+create function private.add_message(
+    user_id uuid,
+    inout conversation private.conversations,
+    turn_id uuid,
+    message_id uuid,
+    role text,
+    content text,
+    generated_code text,
+    metadata jsonb,
+    parts jsonb,
+    native jsonb,
+    status text,
+    failure text,
+    out seq bigint,
+    out described jsonb
+)
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message public.messages;
+    v_bytes_per_day bigint;
+begin
+    seq := conversation.last_seq + 1;
+    conversation.last_seq := seq;
+    conversation.updated_at := greatest(
+        clock_timestamp(), conversation.updated_at + interval '1 microsecond'
+    );
+
+    update public.conversations as c
+    set last_seq = conversation.last_seq,
+        updated_at = conversation.updated_at
+    where c.user_id = add_message.user_id and c.id = conversation.id;
+
+    perform set_config('message_persistence.placed_by', 'turn', true);
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
+         turn_id, seq, created_at)
+    values
+        (add_message.message_id, conversation.id, add_message.user_id, add_message.role,
+         add_message.content, add_message.generated_code, add_message.metadata,
+         add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
+         conversation.updated_at)
+    returning * into v_message;
+    perform set_config('message_persistence.placed_by', '', true);
+
+    insert into search.watermarks (user_id, conversation_id, indexed_seq)
+    values (add_message.user_id, conversation.id, conversation.last_seq - 1)
+    on conflict on constraint watermarks_pkey do nothing;
+
+    if role = 'user' then
+        v_bytes_per_day := (select l.bytes_per_day from private.limits as l);
+        if v_bytes_per_day is not null then
+            perform private.count_bytes(
+                user_id,
+                octet_length(content) + octet_length(metadata::text)
+                    + case parts when '[]' then 0 else octet_length(parts::text) end
+                    + coalesce(octet_length(native::text), 0),
+                v_bytes_per_day
+            );
+        end if;
+    end if;
+
+    described := to_jsonb(v_message);
+    perform realtime.send(
+        private.describe_event(v_message, described),
+        'message',
+        'conversation:' || conversation.id,
+        true
+    );
+    perform private.broadcast_status(conversation.id, turn_id, status, failure);
+end;
+$$;
+
+revoke all on function private.add_message from public, anon, authenticated, service_role;
+grant execute on function private.add_message to service_role;
+comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
+
 create function private.settle_turn(
     user_id uuid,
+    inout conversation private.conversations,
     turn_id uuid,
     attempt integer,
     status text,
@@ -1370,17 +1619,22 @@ create function private.settle_turn(
     metadata jsonb default '{}',
     error jsonb default null,
     tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null,
     out turn public.turns,
-    out reply public.messages
+    out reply jsonb
 )
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_stored record;
 begin
     update public.turns as t
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        draft_parts = '[]',
         tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
@@ -1392,26 +1646,20 @@ begin
         return;
     end if;
 
-    insert into public.messages as m
-        (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
-    values
-        (settle_turn.message_id, turn.conversation_id, settle_turn.user_id, 'assistant',
-         settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
-         settle_turn.turn_id)
-    returning m.* into reply;
-
-    perform private.broadcast_status(
-        turn.conversation_id,
-        turn_id,
+    v_stored := private.add_message(
+        user_id, conversation, turn_id, message_id, 'assistant', content, generated_code, metadata,
+        parts, native,
         case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
-        settle_turn.error ->> 'message'
+        error ->> 'message'
     );
+    conversation := v_stored.conversation;
+    reply := v_stored.described;
 end;
 $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status, if this attempt holds it; else it answers nothing. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -1423,18 +1671,21 @@ create function public.complete_turn(
     generated_code text default null,
     metadata jsonb default '{}',
     error jsonb default null,
-    tokens bigint default null
+    tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_conversation private.conversations;
     v_settled record;
     v_message public.messages;
 begin
-    perform 1
+    select c.* into v_conversation
     from private.conversations as c
     where c.user_id = complete_turn.user_id
       and c.id = (
@@ -1444,21 +1695,24 @@ begin
       )
     for update;
 
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
     v_settled := private.settle_turn(
-        complete_turn.user_id, complete_turn.turn_id, complete_turn.attempt,
-        complete_turn.status, complete_turn.message_id, complete_turn.content,
-        complete_turn.generated_code, complete_turn.metadata, complete_turn.error,
-        complete_turn.tokens
+        user_id, v_conversation, turn_id, attempt, status, message_id, content, generated_code,
+        metadata, error, tokens, parts, native
     );
 
-    if (v_settled.turn).id is not null then
+    if v_settled.reply is not null then
         select m.* into v_message
         from public.messages as m
         where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
           and m.role = 'user';
 
         return private.describe_rows(
-            user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
+            'completed', v_settled.turn, v_settled.conversation, to_jsonb(v_message), v_settled.reply
         );
     end if;
 
@@ -1490,6 +1744,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_conversation private.conversations;
     v_turn public.turns;
     v_status text := 'interrupted';
     v_error jsonb := jsonb_build_object(
@@ -1501,6 +1756,10 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
+    select c.* into strict v_conversation
+    from private.conversations as c
+    where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
         v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
@@ -1508,6 +1767,7 @@ begin
 
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
+        conversation => v_conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -1524,7 +1784,8 @@ begin
             'timestamp', clock_timestamp(),
             'error', v_error
         ),
-        error => v_error
+        error => v_error,
+        parts => private.parts_of_draft(v_turn.draft, v_turn.draft_parts)
     );
 end;
 $$;
@@ -1559,47 +1820,82 @@ create function public.begin_turn(
     conversation_id uuid default null,
     project_id uuid default null,
     metadata jsonb default '{}',
+    parts jsonb default '[]',
+    native jsonb default null,
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
     turns_per_day integer default null,
-    tokens_per_day bigint default null
+    tokens_per_day bigint default null,
+    opens_conversation boolean default false
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_conversation_id uuid := gen_random_uuid();
+    v_conversation private.conversations;
     v_turn public.turns;
-    v_message public.messages;
+    v_stored record;
+    v_history record;
 begin
-    if conversation_id is not null then
-        select c.id into v_conversation_id
-        from private.conversations as c
-        where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
-        for update;
+    if opens_conversation then
+        -- Nothing where the id is taken already: by this user's, which is then found, or not.
+        insert into public.conversations (id, user_id, project_id, title)
+        values (begin_turn.conversation_id, begin_turn.user_id, begin_turn.project_id,
+                private.title_from_request(request))
+        on conflict do nothing;
     end if;
 
-    -- Under the lock: whoever came before with this key has committed its turn.
-    if exists (
-        select 1
-        from public.turns as t
-        where t.user_id = begin_turn.user_id
-          and t.idempotency_key = begin_turn.idempotency_key
-    ) then
-        return private.resume_turn(
-            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
-        );
-    end if;
+    loop
+        if conversation_id is null then
+            v_conversation.id := gen_random_uuid();
+        else
+            select c.* into v_conversation
+            from private.conversations as c
+            where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
+            for update;
+        end if;
 
-    if v_conversation_id is null then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+        -- Of callers with one key at once, the index lets one open the turn, and with it the
+        -- conversation that is new; another index lets a conversation have one running turn.
+        with opened as (
+            insert into public.turns
+                (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+            select begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
+                   begin_turn.request_hash,
+                   clock_timestamp() + make_interval(secs => lease_seconds)
+            where v_conversation.id is not null
+            on conflict do nothing
+            returning *
+        ),
+        started as (
+            insert into public.conversations (id, user_id, project_id, title)
+            select o.conversation_id, o.user_id, begin_turn.project_id,
+                   private.title_from_request(request)
+            from opened as o
+            where begin_turn.conversation_id is null
+        )
+        select o.* into v_turn from opened as o;
 
-    if conversation_id is not null then
+        exit when found;
+
+        -- Under the lock: whoever came before with this key has committed its turn.
+        if exists (
+            select 1
+            from public.turns as t
+            where t.user_id = begin_turn.user_id
+              and t.idempotency_key = begin_turn.idempotency_key
+        ) then
+            return private.resume_turn(
+                user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+            );
+        elsif v_conversation.id is null then
+            raise exception 'Conversation not found.'
+                using errcode = 'PT404', detail = 'conversation_not_found';
+        end if;
+
         select t.* into v_turn
         from public.turns as t
         where t.user_id = begin_turn.user_id and t.conversation_id = begin_turn.conversation_id
@@ -1610,33 +1906,7 @@ begin
         elsif found then
             perform private.interrupt_turn(user_id, v_turn.id);
         end if;
-    end if;
-
-    -- Of callers with one key at once, the index lets one open the turn, and with it the
-    -- conversation that is new.
-    with opened as (
-        insert into public.turns
-            (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-        values
-            (begin_turn.user_id, v_conversation_id, begin_turn.idempotency_key,
-             begin_turn.request_hash, clock_timestamp() + make_interval(secs => lease_seconds))
-        on conflict (user_id, idempotency_key) do nothing
-        returning *
-    ),
-    started as (
-        insert into public.conversations (id, user_id, project_id, title)
-        select o.conversation_id, o.user_id, begin_turn.project_id,
-               private.title_from_request(request)
-        from opened as o
-        where begin_turn.conversation_id is null
-    )
-    select o.* into v_turn from opened as o;
-
-    if not found then
-        return private.resume_turn(
-            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
-        );
-    end if;
+    end loop;
 
     perform private.refuse_used_key(user_id, idempotency_key);
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
@@ -1645,21 +1915,29 @@ begin
         );
     end if;
 
-    insert into public.messages as m
-        (id, conversation_id, user_id, role, content, metadata, turn_id)
-    values
-        (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, v_turn.id)
-    returning m.* into v_message;
+    if conversation_id is null then
+        select c.* into v_conversation
+        from private.conversations as c
+        where c.user_id = begin_turn.user_id and c.id = v_turn.conversation_id;
+    end if;
 
-    perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_rows(user_id, v_turn, v_message, null, 'started', history_tokens);
+    v_stored := private.add_message(
+        user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, parts, native,
+        'accepted', null
+    );
+    v_history := private.read_history(
+        user_id, v_conversation.id, history_tokens, v_stored.seq
+    );
+    return private.describe_rows(
+        'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
+        v_history.context
+    );
 end;
 $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -1670,7 +1948,7 @@ create function private.resume_turn(
     lease_seconds integer,
     history_tokens integer
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
@@ -1722,6 +2000,7 @@ begin
             update public.turns as t
             set attempt = t.attempt + 1,
                 draft = '',
+                draft_parts = '[]',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 
@@ -1762,20 +2041,38 @@ language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.tokens
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
             as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
-                  draft_tail text, tokens bigint)
+                  draft_tail text, draft_parts jsonb, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
     -- so that no other turn waits for it.
     free as (
-        select t.user_id, t.id
+        select t.user_id, t.id, t.attempt,
+               case
+                   when char_length(t.draft) between a.draft_offset
+                           and a.draft_offset + char_length(a.draft_tail) - 1
+                       then left(t.draft, a.draft_offset) || a.draft_tail
+                   else t.draft
+               end as draft,
+               case
+                   when a.draft_parts is null then t.draft_parts
+                   else private.merge_draft_parts(t.draft_parts, a.draft_parts)
+               end as draft_parts
         from public.turns as t
         join asked as a on a.user_id = t.user_id and a.turn_id = t.id
         order by t.id
         for update of t skip locked
+    ),
+
+    longer as (
+        select f.*,
+               f.draft_parts = '[]' and octet_length(f.draft) <= 333333
+               or octet_length(to_json(f.draft)::text) + octet_length(f.draft_parts::text)
+                   <= 2000004 as is_fitting
+        from free as f
     ),
 
     extended as (
@@ -1783,18 +2080,10 @@ as $$
         set lease_expires_at = clock_timestamp()
                 + make_interval(secs => extend_turns.lease_seconds),
             tokens = coalesce(a.tokens, t.tokens),
-            draft = case
-                when char_length(t.draft)
-                    not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
-                    then t.draft
-                when octet_length(t.draft) + octet_length(a.draft_tail) > 333333
-                    and octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
-                        > 2000002
-                    then t.draft
-                else left(t.draft, a.draft_offset) || a.draft_tail
-            end
+            draft = case when f.is_fitting then f.draft else t.draft end,
+            draft_parts = case when f.is_fitting then f.draft_parts else t.draft_parts end
         from asked as a
-        join free as f on f.user_id = a.user_id and f.id = a.turn_id
+        join longer as f on f.user_id = a.user_id and f.id = a.turn_id
         where t.user_id = a.user_id and t.id = a.turn_id
           and t.attempt = a.attempt
           and t.status = 'running'
@@ -1832,7 +2121,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, tokens}] renews the lease and writes the draft from an offset on (in characters), and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -1854,8 +2143,9 @@ begin
 
     return private.describe_turn(
         user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    ) || jsonb_build_object(
+    )::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
+        'draft_parts', v_turn.draft_parts,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
     );
 end;
@@ -1870,7 +2160,8 @@ create function public.watch_turn(
     user_id uuid,
     turn_id uuid,
     attempt integer,
-    draft_offset integer
+    draft_offset integer,
+    parts_version integer default 0
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -1895,6 +2186,17 @@ begin
         'draft_tail', case v_turn.attempt
             when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
             else v_turn.draft
+        end,
+        'draft_parts', case v_turn.draft_parts
+            when '[]' then '[]'
+            else jsonb_path_query_array(
+                v_turn.draft_parts,
+                '$[*] ? (@.version > $seen)',
+                jsonb_build_object('seen', case v_turn.attempt
+                    when watch_turn.attempt then watch_turn.parts_version
+                    else 0
+                end)
+            )
         end
     );
 end;
@@ -1902,10 +2204,10 @@ $$;
 
 revoke all on function public.watch_turn from public, anon, authenticated, service_role;
 grant execute on function public.watch_turn to service_role;
-comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters), or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail}. Raises PT404.';
+comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
@@ -2147,6 +2449,7 @@ begin
               and m.role = 'user'
         ),
         'draft', t.draft,
+        'draft_parts', private.parts_of_draft(t.draft, t.draft_parts),
         'offset', char_length(t.draft),
         'started_at', t.started_at,
         'lease_expires_at', t.lease_expires_at,
@@ -2195,7 +2498,7 @@ begin
     -- was asked for, and always that one, for which there is room in each page. All counts as it is
     -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
     with near as (
-        select m.seq, m.content, m.generated_code, m.metadata,
+        select m.seq, m.content, m.generated_code, m.metadata, m.parts, m.native,
                sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
                    over nearest_first as plain_bytes_so_far,
                row_number() over nearest_first as place
@@ -2212,6 +2515,8 @@ begin
                    octet_length(to_json(n.content)::text)
                    + coalesce(octet_length(to_json(n.generated_code)::text), 0)
                    + octet_length(n.metadata::text)
+                   + octet_length(n.parts::text)
+                   + coalesce(octet_length(n.native::text), 0)
                    + c_row_bytes
                ) over (order by n.place) as bytes_so_far
         from near as n
@@ -2680,6 +2985,7 @@ comment on function search.note_unindexed is 'Leaves a watermark below a message
 create trigger messages_note_unindexed
     after insert on public.messages
     for each row
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') <> 'turn')
     execute function search.note_unindexed();
 
 -- Runs as its owner, as the one above.
@@ -3483,7 +3789,8 @@ begin
     for v_message in
         select m.seq,
                octet_length(m.content) + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text) as bytes
+                   + octet_length(m.metadata::text) + octet_length(m.parts::text)
+                   + coalesce(octet_length(m.native::text), 0) as bytes
         from public.messages as m
         where m.user_id = measure_messages.user_id
           and m.conversation_id = measure_messages.conversation_id
@@ -3503,7 +3810,7 @@ revoke all on function private.measure_messages from public, anon, authenticated
 grant execute on function private.measure_messages to authenticated, service_role;
 comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
 
--- metadata as text: a number in it may have more digits than readers of JSON keep.
+-- metadata, parts and native as text: a number in them may have more digits than readers of JSON keep.
 create function private.exported_messages(
     user_id uuid,
     conversation_id uuid,
@@ -3517,6 +3824,8 @@ as $$
         to_jsonb(m)
         || jsonb_build_object(
             'metadata', m.metadata::text,
+            'parts', m.parts::text,
+            'native', m.native::text,
             'turn', (
                 select jsonb_build_object(
                     'id', t.id,
@@ -3530,6 +3839,7 @@ as $$
                           and r.role = 'assistant'
                     ),
                     'draft', t.draft,
+                    'draft_parts', t.draft_parts::text,
                     'error', t.error::text,
                     'started_at', t.started_at,
                     'finished_at', t.finished_at,
@@ -3877,7 +4187,8 @@ declare
     v_is_whole boolean;
 begin
     insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at)
     select (add_imported.conversation).id,
            add_imported.user_id,
            v_before + place,
@@ -3885,6 +4196,8 @@ begin
            message ->> 'content',
            message ->> 'generated_code',
            (message ->> 'metadata')::jsonb,
+           coalesce((message ->> 'parts')::jsonb, '[]'),
+           (message ->> 'native')::jsonb,
            (message ->> 'created_at')::timestamptz
     from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
     order by place;
@@ -4002,7 +4315,8 @@ begin
     ),
     appended as (
         insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+            (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at)
         select (append_grown.conversation).id,
                append_grown.user_id,
                (append_grown.conversation).last_seq + n.nth,
@@ -4010,6 +4324,8 @@ begin
                n.message ->> 'content',
                n.message ->> 'generated_code',
                (n.message ->> 'metadata')::jsonb,
+               coalesce((n.message ->> 'parts')::jsonb, '[]'),
+               (n.message ->> 'native')::jsonb,
                greatest(
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
@@ -4147,14 +4463,14 @@ begin
     end if;
 
     perform private.count_import_bytes(user_id, pieces);
-    perform set_config('message_persistence.importing', 'on', true);
+    perform set_config('message_persistence.placed_by', 'import', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
         order by place
     ), '[]')
     into v_outcome
     from jsonb_array_elements(pieces) with ordinality as p (piece, place);
-    perform set_config('message_persistence.importing', '', true);
+    perform set_config('message_persistence.placed_by', '', true);
 
     update private.import_parts as p
     set outcome = v_outcome,
@@ -6017,7 +6333,7 @@ as $$
     select 'draft_left_behind', s.user_id, s.id
     from seen as s
     where s.status <> 'running'
-      and s.draft <> ''
+      and (s.draft <> '' or s.draft_parts <> '[]')
     union
     select 'row_of_another_owner', s.owner_id, s.conversation_id
     from seen as s
@@ -6611,6 +6927,7 @@ begin
             else 'interrupted'
         end,
         draft = '',
+        draft_parts = '[]',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
     where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 
@@ -6710,7 +7027,8 @@ begin
 
         when 'draft_left_behind' then
             update public.turns as t
-            set draft = ''
+            set draft = '',
+                draft_parts = '[]'
             where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
               and t.status <> 'running';
 

@@ -24,47 +24,82 @@ create function public.begin_turn(
     conversation_id uuid default null,
     project_id uuid default null,
     metadata jsonb default '{}',
+    parts jsonb default '[]',
+    native jsonb default null,
     lease_seconds integer default 120,
     history_tokens integer default 100000,
     turns_per_minute integer default null,
     turns_per_day integer default null,
-    tokens_per_day bigint default null
+    tokens_per_day bigint default null,
+    opens_conversation boolean default false
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
-    v_conversation_id uuid := gen_random_uuid();
+    v_conversation private.conversations;
     v_turn public.turns;
-    v_message public.messages;
+    v_stored record;
+    v_history record;
 begin
-    if conversation_id is not null then
-        select c.id into v_conversation_id
-        from private.conversations as c
-        where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
-        for update;
+    if opens_conversation then
+        -- Nothing where the id is taken already: by this user's, which is then found, or not.
+        insert into public.conversations (id, user_id, project_id, title)
+        values (begin_turn.conversation_id, begin_turn.user_id, begin_turn.project_id,
+                private.title_from_request(request))
+        on conflict do nothing;
     end if;
 
-    -- Under the lock: whoever came before with this key has committed its turn.
-    if exists (
-        select 1
-        from public.turns as t
-        where t.user_id = begin_turn.user_id
-          and t.idempotency_key = begin_turn.idempotency_key
-    ) then
-        return private.resume_turn(
-            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
-        );
-    end if;
+    loop
+        if conversation_id is null then
+            v_conversation.id := gen_random_uuid();
+        else
+            select c.* into v_conversation
+            from private.conversations as c
+            where c.user_id = begin_turn.user_id and c.id = begin_turn.conversation_id
+            for update;
+        end if;
 
-    if v_conversation_id is null then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
+        -- Of callers with one key at once, the index lets one open the turn, and with it the
+        -- conversation that is new; another index lets a conversation have one running turn.
+        with opened as (
+            insert into public.turns
+                (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+            select begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
+                   begin_turn.request_hash,
+                   clock_timestamp() + make_interval(secs => lease_seconds)
+            where v_conversation.id is not null
+            on conflict do nothing
+            returning *
+        ),
+        started as (
+            insert into public.conversations (id, user_id, project_id, title)
+            select o.conversation_id, o.user_id, begin_turn.project_id,
+                   private.title_from_request(request)
+            from opened as o
+            where begin_turn.conversation_id is null
+        )
+        select o.* into v_turn from opened as o;
 
-    if conversation_id is not null then
+        exit when found;
+
+        -- Under the lock: whoever came before with this key has committed its turn.
+        if exists (
+            select 1
+            from public.turns as t
+            where t.user_id = begin_turn.user_id
+              and t.idempotency_key = begin_turn.idempotency_key
+        ) then
+            return private.resume_turn(
+                user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
+            );
+        elsif v_conversation.id is null then
+            raise exception 'Conversation not found.'
+                using errcode = 'PT404', detail = 'conversation_not_found';
+        end if;
+
         select t.* into v_turn
         from public.turns as t
         where t.user_id = begin_turn.user_id and t.conversation_id = begin_turn.conversation_id
@@ -75,33 +110,7 @@ begin
         elsif found then
             perform private.interrupt_turn(user_id, v_turn.id);
         end if;
-    end if;
-
-    -- Of callers with one key at once, the index lets one open the turn, and with it the
-    -- conversation that is new.
-    with opened as (
-        insert into public.turns
-            (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-        values
-            (begin_turn.user_id, v_conversation_id, begin_turn.idempotency_key,
-             begin_turn.request_hash, clock_timestamp() + make_interval(secs => lease_seconds))
-        on conflict (user_id, idempotency_key) do nothing
-        returning *
-    ),
-    started as (
-        insert into public.conversations (id, user_id, project_id, title)
-        select o.conversation_id, o.user_id, begin_turn.project_id,
-               private.title_from_request(request)
-        from opened as o
-        where begin_turn.conversation_id is null
-    )
-    select o.* into v_turn from opened as o;
-
-    if not found then
-        return private.resume_turn(
-            user_id, idempotency_key, request_hash, message_id, lease_seconds, history_tokens
-        );
-    end if;
+    end loop;
 
     perform private.refuse_used_key(user_id, idempotency_key);
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
@@ -110,21 +119,29 @@ begin
         );
     end if;
 
-    insert into public.messages as m
-        (id, conversation_id, user_id, role, content, metadata, turn_id)
-    values
-        (begin_turn.message_id, v_conversation_id, begin_turn.user_id, 'user',
-         begin_turn.request, begin_turn.metadata, v_turn.id)
-    returning m.* into v_message;
+    if conversation_id is null then
+        select c.* into v_conversation
+        from private.conversations as c
+        where c.user_id = begin_turn.user_id and c.id = v_turn.conversation_id;
+    end if;
 
-    perform private.broadcast_status(v_conversation_id, v_turn.id, 'accepted');
-    return private.describe_rows(user_id, v_turn, v_message, null, 'started', history_tokens);
+    v_stored := private.add_message(
+        user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, parts, native,
+        'accepted', null
+    );
+    v_history := private.read_history(
+        user_id, v_conversation.id, history_tokens, v_stored.seq
+    );
+    return private.describe_rows(
+        'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
+        v_history.context
+    );
 end;
 $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -135,7 +152,7 @@ create function private.resume_turn(
     lease_seconds integer,
     history_tokens integer
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
@@ -187,6 +204,7 @@ begin
             update public.turns as t
             set attempt = t.attempt + 1,
                 draft = '',
+                draft_parts = '[]',
                 lease_expires_at = clock_timestamp() + make_interval(secs => lease_seconds)
             where t.user_id = resume_turn.user_id and t.id = v_turn.id;
 

@@ -1,8 +1,89 @@
 -- The second of the two atomic steps around the AI's work: the reply is committed and the turn is
 -- settled, in one round trip.
 
+-- A turn's message: for whoever holds the conversation's lock, all that triggers do for other writers.
+-- They would look up, once a row, what is known here. Runs as its owner, as they do.
+create function private.add_message(
+    user_id uuid,
+    inout conversation private.conversations,
+    turn_id uuid,
+    message_id uuid,
+    role text,
+    content text,
+    generated_code text,
+    metadata jsonb,
+    parts jsonb,
+    native jsonb,
+    status text,
+    failure text,
+    out seq bigint,
+    out described jsonb
+)
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message public.messages;
+    v_bytes_per_day bigint;
+begin
+    seq := conversation.last_seq + 1;
+    conversation.last_seq := seq;
+    conversation.updated_at := greatest(
+        clock_timestamp(), conversation.updated_at + interval '1 microsecond'
+    );
+
+    update public.conversations as c
+    set last_seq = conversation.last_seq,
+        updated_at = conversation.updated_at
+    where c.user_id = add_message.user_id and c.id = conversation.id;
+
+    perform set_config('message_persistence.placed_by', 'turn', true);
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
+         turn_id, seq, created_at)
+    values
+        (add_message.message_id, conversation.id, add_message.user_id, add_message.role,
+         add_message.content, add_message.generated_code, add_message.metadata,
+         add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
+         conversation.updated_at)
+    returning * into v_message;
+    perform set_config('message_persistence.placed_by', '', true);
+
+    insert into search.watermarks (user_id, conversation_id, indexed_seq)
+    values (add_message.user_id, conversation.id, conversation.last_seq - 1)
+    on conflict on constraint watermarks_pkey do nothing;
+
+    if role = 'user' then
+        v_bytes_per_day := (select l.bytes_per_day from private.limits as l);
+        if v_bytes_per_day is not null then
+            perform private.count_bytes(
+                user_id,
+                octet_length(content) + octet_length(metadata::text)
+                    + case parts when '[]' then 0 else octet_length(parts::text) end
+                    + coalesce(octet_length(native::text), 0),
+                v_bytes_per_day
+            );
+        end if;
+    end if;
+
+    described := to_jsonb(v_message);
+    perform realtime.send(
+        private.describe_event(v_message, described),
+        'message',
+        'conversation:' || conversation.id,
+        true
+    );
+    perform private.broadcast_status(conversation.id, turn_id, status, failure);
+end;
+$$;
+
+revoke all on function private.add_message from public, anon, authenticated, service_role;
+grant execute on function private.add_message to service_role;
+comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
+
 create function private.settle_turn(
     user_id uuid,
+    inout conversation private.conversations,
     turn_id uuid,
     attempt integer,
     status text,
@@ -12,17 +93,22 @@ create function private.settle_turn(
     metadata jsonb default '{}',
     error jsonb default null,
     tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null,
     out turn public.turns,
-    out reply public.messages
+    out reply jsonb
 )
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_stored record;
 begin
     update public.turns as t
     set status = settle_turn.status,
         error = settle_turn.error,
         draft = '',
+        draft_parts = '[]',
         tokens = coalesce(settle_turn.tokens, t.tokens),
         finished_at = clock_timestamp()
     where t.user_id = settle_turn.user_id and t.id = settle_turn.turn_id
@@ -34,26 +120,20 @@ begin
         return;
     end if;
 
-    insert into public.messages as m
-        (id, conversation_id, user_id, role, content, generated_code, metadata, turn_id)
-    values
-        (settle_turn.message_id, turn.conversation_id, settle_turn.user_id, 'assistant',
-         settle_turn.content, settle_turn.generated_code, settle_turn.metadata,
-         settle_turn.turn_id)
-    returning m.* into reply;
-
-    perform private.broadcast_status(
-        turn.conversation_id,
-        turn_id,
+    v_stored := private.add_message(
+        user_id, conversation, turn_id, message_id, 'assistant', content, generated_code, metadata,
+        parts, native,
         case when settle_turn.status in ('completed', 'cancelled') then 'idle' else 'error' end,
-        settle_turn.error ->> 'message'
+        error ->> 'message'
     );
+    conversation := v_stored.conversation;
+    reply := v_stored.described;
 end;
 $$;
 
 revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
-comment on function private.settle_turn is 'Closes a running turn with its one reply and sends its last status, if this attempt holds it; else it answers nothing. The caller holds the conversation''s lock.';
+comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
 create function public.complete_turn(
     user_id uuid,
@@ -65,18 +145,21 @@ create function public.complete_turn(
     generated_code text default null,
     metadata jsonb default '{}',
     error jsonb default null,
-    tokens bigint default null
+    tokens bigint default null,
+    parts jsonb default '[]',
+    native jsonb default null
 )
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_conversation private.conversations;
     v_settled record;
     v_message public.messages;
 begin
-    perform 1
+    select c.* into v_conversation
     from private.conversations as c
     where c.user_id = complete_turn.user_id
       and c.id = (
@@ -86,21 +169,24 @@ begin
       )
     for update;
 
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
     v_settled := private.settle_turn(
-        complete_turn.user_id, complete_turn.turn_id, complete_turn.attempt,
-        complete_turn.status, complete_turn.message_id, complete_turn.content,
-        complete_turn.generated_code, complete_turn.metadata, complete_turn.error,
-        complete_turn.tokens
+        user_id, v_conversation, turn_id, attempt, status, message_id, content, generated_code,
+        metadata, error, tokens, parts, native
     );
 
-    if (v_settled.turn).id is not null then
+    if v_settled.reply is not null then
         select m.* into v_message
         from public.messages as m
         where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
           and m.role = 'user';
 
         return private.describe_rows(
-            user_id, v_settled.turn, v_message, v_settled.reply, 'completed'
+            'completed', v_settled.turn, v_settled.conversation, to_jsonb(v_message), v_settled.reply
         );
     end if;
 
@@ -132,6 +218,7 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+    v_conversation private.conversations;
     v_turn public.turns;
     v_status text := 'interrupted';
     v_error jsonb := jsonb_build_object(
@@ -143,6 +230,10 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
+    select c.* into strict v_conversation
+    from private.conversations as c
+    where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
         v_error := jsonb_build_object('type', 'cancelled', 'message', 'The reply was stopped.');
@@ -150,6 +241,7 @@ begin
 
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
+        conversation => v_conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -166,7 +258,8 @@ begin
             'timestamp', clock_timestamp(),
             'error', v_error
         ),
-        error => v_error
+        error => v_error,
+        parts => private.parts_of_draft(v_turn.draft, v_turn.draft_parts)
     );
 end;
 $$;

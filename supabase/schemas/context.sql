@@ -3,13 +3,15 @@
 -- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
 -- without reading the text itself.
 
-create function public.load_history(
+-- Its messages as text: as jsonb each would be built, copied into the answer and written out again.
+create function private.read_history(
     user_id uuid,
     conversation_id uuid,
-    history_tokens integer default 100000,
-    before bigint default null
+    history_tokens integer,
+    before bigint,
+    out history json,
+    out context jsonb
 )
-returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
@@ -18,7 +20,7 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
-    v_before bigint;
+    v_before constant bigint := before;
     v_ours uuid[];
     v_summary record;
     v_covered bigint;
@@ -33,22 +35,10 @@ declare
     v_first bigint;
     v_omitted bigint;
     v_is_whole boolean := false;
-    v_messages jsonb;
 begin
-    perform private.require_self(user_id);
-
-    select least(before, c.last_seq + 1) into v_before
-    from private.conversations as c
-    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
-    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id;
+    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id;
 
     -- From the summaries to what they cover, by id: there are few of them. The fences keep the
     -- planner from starting at the messages, which it takes for few as well.
@@ -68,7 +58,7 @@ begin
         where messages.user_id = s.user_id and messages.id = s.through_message_id
         offset 0
     ) as through
-    where s.user_id = load_history.user_id and s.conversation_id = load_history.conversation_id
+    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
       and through.seq < v_before
@@ -91,8 +81,8 @@ begin
         for v_row in
             select m.seq, octet_length(m.content) as bytes
             from public.messages as m
-            where m.user_id = load_history.user_id
-              and m.conversation_id = load_history.conversation_id
+            where m.user_id = read_history.user_id
+              and m.conversation_id = read_history.conversation_id
               and m.seq >= v_from
               and m.seq < v_until
               and m.id <> all (v_ours)
@@ -123,29 +113,30 @@ begin
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
-    select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
+    select coalesce(json_agg(h order by h.seq), '[]') into history
     from (
         select m.seq, m.role,
                case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
                case
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure
+               end as failure,
+               m.parts, m.native
         from public.messages as m
-        where m.user_id = load_history.user_id
-          and m.conversation_id = load_history.conversation_id
+        where m.user_id = read_history.user_id
+          and m.conversation_id = read_history.conversation_id
           and m.seq >= v_first
           and m.seq < v_before
           and m.id <> all (v_ours)
     ) as h;
 
     if v_covered > 0 then
-        v_messages := jsonb_build_array(jsonb_build_object(
+        history := '[' || json_build_object(
             'seq', v_summary.seq,
             'role', 'system',
             'content', v_summary.content,
             'is_summary', true
-        )) || v_messages;
+        ) || case history::text when '[]' then ']' else ',' || substr(history::text, 2) end;
     end if;
 
     v_omitted := v_first - 1 - v_covered;
@@ -155,23 +146,52 @@ begin
         cross join lateral (
             select seq
             from public.messages
-            where messages.user_id = load_history.user_id and messages.id = ours.id
+            where messages.user_id = read_history.user_id and messages.id = ours.id
             offset 0
         ) as m
         where m.seq > v_covered
           and m.seq < v_first;
     end if;
 
-    return jsonb_build_object(
-        'history', v_messages,
-        'context', jsonb_build_object(
-            'covers_to', v_covered,
-            'omitted', v_omitted,
-            'longest', v_longest,
-            'is_whole', v_is_whole,
-            'since_tokens', v_since
-        )
+    context := jsonb_build_object(
+        'covers_to', v_covered,
+        'omitted', v_omitted,
+        'longest', v_longest,
+        'is_whole', v_is_whole,
+        'since_tokens', v_since
     );
+end;
+$$;
+
+revoke all on function private.read_history from public, anon, authenticated, service_role;
+grant execute on function private.read_history to authenticated, service_role;
+comment on function private.read_history is 'What load_history answers, of a conversation that is the user''s.';
+
+create function public.load_history(
+    user_id uuid,
+    conversation_id uuid,
+    history_tokens integer default 100000,
+    before bigint default null
+)
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_before bigint;
+begin
+    perform private.require_self(user_id);
+
+    select least(before, c.last_seq + 1) into v_before
+    from private.conversations as c
+    where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_before));
 end;
 $$;
 
@@ -179,48 +199,35 @@ revoke all on function public.load_history from public, anon, authenticated, ser
 grant execute on function public.load_history to authenticated, service_role;
 comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
--- From rows that are in hand: whoever has just written them need not read them again. The
--- conversation is read, since each message moves it.
+-- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(
-    user_id uuid,
-    turn public.turns,
-    user_message public.messages,
-    reply public.messages,
     outcome text,
-    history_tokens integer default null
+    turn public.turns,
+    conversation private.conversations,
+    user_message jsonb,
+    reply jsonb,
+    history json default '[]',
+    context jsonb default null
 )
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_conversation private.conversations;
 begin
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = describe_rows.user_id and c.id = turn.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
-    return jsonb_build_object(
+    return json_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(turn) - 'request_hash' - 'draft',
-        'conversation', v_conversation,
+        'turn', to_jsonb(turn) - 'request_hash' - 'draft' - 'draft_parts',
+        'conversation', conversation,
         'user_message', user_message,
-        'reply', case when reply.id is not null then to_jsonb(reply) end
-    ) || case
-        when history_tokens is null then jsonb_build_object('history', '[]'::jsonb)
-        else public.load_history(user_id, v_conversation.id, history_tokens, user_message.seq)
-    end;
+        'reply', reply,
+        'history', history,
+        'context', context
+    );
 end;
 $$;
 
 revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
-comment on function private.describe_rows is 'A turn and its messages, as they are given, with its conversation; with history_tokens also what load_history gives of what came before them.';
+comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -229,18 +236,29 @@ create function private.describe_turn(
     outcome text,
     history_tokens integer default null
 )
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
+    v_conversation private.conversations;
     v_request public.messages;
-    v_reply public.messages;
+    v_reply jsonb;
+    v_history record;
 begin
     select t.* into v_turn
     from public.turns as t
     where t.user_id = describe_turn.user_id and t.id = describe_turn.turn_id;
+
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = describe_turn.user_id and c.id = v_turn.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
 
     select m.* into v_request
     from public.messages as m
@@ -248,13 +266,23 @@ begin
       and m.role = 'user';
 
     if v_turn.status <> 'running' then
-        select m.* into v_reply
+        select to_jsonb(m) into v_reply
         from public.messages as m
         where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
           and m.role = 'assistant';
     end if;
 
-    return private.describe_rows(user_id, v_turn, v_request, v_reply, outcome, history_tokens);
+    if history_tokens is null then
+        return private.describe_rows(
+            outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply
+        );
+    end if;
+
+    v_history := private.read_history(user_id, v_conversation.id, history_tokens, v_request.seq);
+    return private.describe_rows(
+        outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
+        v_history.context
+    );
 end;
 $$;
 

@@ -105,6 +105,7 @@ begin
               and m.role = 'user'
         ),
         'draft', t.draft,
+        'draft_parts', private.parts_of_draft(t.draft, t.draft_parts),
         'offset', char_length(t.draft),
         'started_at', t.started_at,
         'lease_expires_at', t.lease_expires_at,
@@ -153,7 +154,7 @@ begin
     -- was asked for, and always that one, for which there is room in each page. All counts as it is
     -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
     with near as (
-        select m.seq, m.content, m.generated_code, m.metadata,
+        select m.seq, m.content, m.generated_code, m.metadata, m.parts, m.native,
                sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
                    over nearest_first as plain_bytes_so_far,
                row_number() over nearest_first as place
@@ -170,6 +171,8 @@ begin
                    octet_length(to_json(n.content)::text)
                    + coalesce(octet_length(to_json(n.generated_code)::text), 0)
                    + octet_length(n.metadata::text)
+                   + octet_length(n.parts::text)
+                   + coalesce(octet_length(n.native::text), 0)
                    + c_row_bytes
                ) over (order by n.place) as bytes_so_far
         from near as n

@@ -24,7 +24,8 @@ begin
     for v_message in
         select m.seq,
                octet_length(m.content) + coalesce(octet_length(m.generated_code), 0)
-                   + octet_length(m.metadata::text) as bytes
+                   + octet_length(m.metadata::text) + octet_length(m.parts::text)
+                   + coalesce(octet_length(m.native::text), 0) as bytes
         from public.messages as m
         where m.user_id = measure_messages.user_id
           and m.conversation_id = measure_messages.conversation_id
@@ -44,7 +45,7 @@ revoke all on function private.measure_messages from public, anon, authenticated
 grant execute on function private.measure_messages to authenticated, service_role;
 comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
 
--- metadata as text: a number in it may have more digits than readers of JSON keep.
+-- metadata, parts and native as text: a number in them may have more digits than readers of JSON keep.
 create function private.exported_messages(
     user_id uuid,
     conversation_id uuid,
@@ -58,6 +59,8 @@ as $$
         to_jsonb(m)
         || jsonb_build_object(
             'metadata', m.metadata::text,
+            'parts', m.parts::text,
+            'native', m.native::text,
             'turn', (
                 select jsonb_build_object(
                     'id', t.id,
@@ -71,6 +74,7 @@ as $$
                           and r.role = 'assistant'
                     ),
                     'draft', t.draft,
+                    'draft_parts', t.draft_parts::text,
                     'error', t.error::text,
                     'started_at', t.started_at,
                     'finished_at', t.finished_at,

@@ -140,7 +140,8 @@ declare
     v_is_whole boolean;
 begin
     insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at)
     select (add_imported.conversation).id,
            add_imported.user_id,
            v_before + place,
@@ -148,6 +149,8 @@ begin
            message ->> 'content',
            message ->> 'generated_code',
            (message ->> 'metadata')::jsonb,
+           coalesce((message ->> 'parts')::jsonb, '[]'),
+           (message ->> 'native')::jsonb,
            (message ->> 'created_at')::timestamptz
     from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
     order by place;
@@ -265,7 +268,8 @@ begin
     ),
     appended as (
         insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, created_at)
+            (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at)
         select (append_grown.conversation).id,
                append_grown.user_id,
                (append_grown.conversation).last_seq + n.nth,
@@ -273,6 +277,8 @@ begin
                n.message ->> 'content',
                n.message ->> 'generated_code',
                (n.message ->> 'metadata')::jsonb,
+               coalesce((n.message ->> 'parts')::jsonb, '[]'),
+               (n.message ->> 'native')::jsonb,
                greatest(
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')

@@ -170,7 +170,7 @@ as $$
     select 'draft_left_behind', s.user_id, s.id
     from seen as s
     where s.status <> 'running'
-      and s.draft <> ''
+      and (s.draft <> '' or s.draft_parts <> '[]')
     union
     select 'row_of_another_owner', s.owner_id, s.conversation_id
     from seen as s

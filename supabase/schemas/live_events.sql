@@ -1,24 +1,38 @@
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.broadcast_message()
-returns trigger
-language plpgsql security definer set search_path = ''
+create function private.describe_event(message public.messages, described jsonb)
+returns jsonb
+language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
-    v_size integer := octet_length(new.content)
-        + coalesce(octet_length(new.generated_code), 0)
-        + octet_length(new.metadata::text);
-    v_event jsonb := jsonb_build_object(
-        'id', new.id, 'seq', new.seq, 'role', new.role, 'turnId', new.turn_id
+    v_event constant jsonb := jsonb_build_object(
+        'id', message.id, 'seq', message.seq, 'role', message.role, 'turnId', message.turn_id
     );
 begin
-    if v_size <= c_row_limit then
-        v_event := v_event || jsonb_build_object('row', to_jsonb(new));
+    if pg_column_size(described) > c_row_limit then
+        return v_event;
     end if;
-    perform realtime.send(v_event, 'message', 'conversation:' || new.conversation_id, true);
+    return v_event || jsonb_build_object('row', described);
+end;
+$$;
+
+revoke all on function private.describe_event from public, anon, authenticated, service_role;
+comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
+
+create function private.broadcast_message()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    perform realtime.send(
+        private.describe_event(new, to_jsonb(new)),
+        'message',
+        'conversation:' || new.conversation_id,
+        true
+    );
     return null;
 end;
 $$;
@@ -29,7 +43,7 @@ comment on function private.broadcast_message is 'Sends a message that this tran
 create trigger messages_broadcast
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
     execute function private.broadcast_message();
 
 -- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
@@ -41,9 +55,10 @@ create function private.broadcast_status(
     message text default null
 )
 returns void
-language sql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
-    select realtime.send(
+begin
+    perform realtime.send(
         jsonb_strip_nulls(jsonb_build_object(
             'turnId', turn_id, 'status', status, 'message', message
         )),
@@ -51,6 +66,7 @@ as $$
         'conversation:' || conversation_id,
         true
     );
+end;
 $$;
 
 revoke all on function private.broadcast_status from public, anon, authenticated, service_role;

@@ -11,6 +11,8 @@ create table public.messages (
     created_at timestamptz not null,
     seq bigint not null,
     turn_id uuid,
+    parts jsonb not null default '[]',
+    native jsonb,
 
     constraint messages_pkey primary key (id),
     constraint messages_user_id_id_key unique (user_id, id),
@@ -33,7 +35,28 @@ create table public.messages (
         octet_length(generated_code) <= 333333
         or octet_length(to_json(generated_code)::text) <= 2000002
     ),
-    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000)
+    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000),
+    constraint messages_parts_known check (parts = '[]' or private.are_parts(parts)),
+    constraint messages_parts_size check (octet_length(parts::text) <= 2000000),
+    constraint messages_native_object check (
+        native is null
+        or coalesce(
+            jsonb_typeof(native -> 'framework') = 'string'
+            and jsonb_typeof(native -> 'version') = 'string'
+            and native ? 'data',
+            false
+        )
+    ),
+    constraint messages_native_size check (octet_length(native::text) <= 2000000),
+    -- Each has its own limit, and together they have another: a page has room for any one row.
+    constraint messages_row_size check (
+        parts = '[]' and native is null
+        or octet_length(to_json(content)::text)
+            + coalesce(octet_length(to_json(generated_code)::text), 0)
+            + octet_length(metadata::text)
+            + octet_length(parts::text)
+            + coalesce(octet_length(native::text), 0) <= 5000000
+    )
 );
 
 create index idx_messages_conversation_id
@@ -71,7 +94,9 @@ create policy insert_own_user_row on public.messages
     );
 
 -- Withheld from clients: id, seq, created_at, is_summary, turn_id and generated_code are not
--- theirs to write; role and user_id can be named, but the policy leaves them one value each.
+-- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
+-- parts and native: that a message's parts say what its content says, and hold nothing that only an
+-- AI may have done, is checked by mega-mind and import-conversation.
 -- Nobody updates a message, and nobody deletes one by itself: it goes with its conversation.
 revoke all on table public.messages from public, anon, authenticated, service_role;
 grant select on table public.messages to authenticated;
@@ -82,6 +107,8 @@ comment on table public.messages is 'What was said, in order. Clients may read t
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
 comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
+comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
 
 create trigger messages_metadata_depth
@@ -139,7 +166,9 @@ begin
     if v_bytes_per_day is not null and new.role = 'user' then
         perform private.count_bytes(
             new.user_id,
-            octet_length(new.content) + octet_length(new.metadata::text),
+            octet_length(new.content) + octet_length(new.metadata::text)
+                + case new.parts when '[]' then 0 else octet_length(new.parts::text) end
+                + coalesce(octet_length(new.native::text), 0),
             v_bytes_per_day
         );
     end if;
@@ -151,11 +180,13 @@ $$;
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
 
--- An imported row comes with the place and the time it had. Only take_import_part sets the flag. It
+-- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
+-- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
 -- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events: who is listening to a conversation that has grown sees a gap before the next one.
+-- there events of an import: who is listening to a conversation that has grown sees a gap before the
+-- next one.
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.importing', true), '') <> 'on')
+    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
     execute function private.assign_message_place();

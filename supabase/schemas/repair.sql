@@ -50,7 +50,8 @@ begin
 
         when 'draft_left_behind' then
             update public.turns as t
-            set draft = ''
+            set draft = '',
+                draft_parts = '[]'
             where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
               and t.status <> 'running';
 

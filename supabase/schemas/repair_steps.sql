@@ -294,6 +294,7 @@ begin
             else 'interrupted'
         end,
         draft = '',
+        draft_parts = '[]',
         finished_at = coalesce(t.finished_at, v_reply.created_at)
     where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
 

@@ -14,20 +14,38 @@ language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.tokens
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
             as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
-                  draft_tail text, tokens bigint)
+                  draft_tail text, draft_parts jsonb, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
     -- so that no other turn waits for it.
     free as (
-        select t.user_id, t.id
+        select t.user_id, t.id, t.attempt,
+               case
+                   when char_length(t.draft) between a.draft_offset
+                           and a.draft_offset + char_length(a.draft_tail) - 1
+                       then left(t.draft, a.draft_offset) || a.draft_tail
+                   else t.draft
+               end as draft,
+               case
+                   when a.draft_parts is null then t.draft_parts
+                   else private.merge_draft_parts(t.draft_parts, a.draft_parts)
+               end as draft_parts
         from public.turns as t
         join asked as a on a.user_id = t.user_id and a.turn_id = t.id
         order by t.id
         for update of t skip locked
+    ),
+
+    longer as (
+        select f.*,
+               f.draft_parts = '[]' and octet_length(f.draft) <= 333333
+               or octet_length(to_json(f.draft)::text) + octet_length(f.draft_parts::text)
+                   <= 2000004 as is_fitting
+        from free as f
     ),
 
     extended as (
@@ -35,18 +53,10 @@ as $$
         set lease_expires_at = clock_timestamp()
                 + make_interval(secs => extend_turns.lease_seconds),
             tokens = coalesce(a.tokens, t.tokens),
-            draft = case
-                when char_length(t.draft)
-                    not between a.draft_offset and a.draft_offset + char_length(a.draft_tail) - 1
-                    then t.draft
-                when octet_length(t.draft) + octet_length(a.draft_tail) > 333333
-                    and octet_length(to_json(left(t.draft, a.draft_offset) || a.draft_tail)::text)
-                        > 2000002
-                    then t.draft
-                else left(t.draft, a.draft_offset) || a.draft_tail
-            end
+            draft = case when f.is_fitting then f.draft else t.draft end,
+            draft_parts = case when f.is_fitting then f.draft_parts else t.draft_parts end
         from asked as a
-        join free as f on f.user_id = a.user_id and f.id = a.turn_id
+        join longer as f on f.user_id = a.user_id and f.id = a.turn_id
         where t.user_id = a.user_id and t.id = a.turn_id
           and t.attempt = a.attempt
           and t.status = 'running'
@@ -84,7 +94,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, tokens}] renews the lease and writes the draft from an offset on (in characters), and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -106,8 +116,9 @@ begin
 
     return private.describe_turn(
         user_id, turn_id, case v_turn.status when 'running' then 'in_progress' else 'replayed' end
-    ) || jsonb_build_object(
+    )::jsonb || jsonb_build_object(
         'draft', v_turn.draft,
+        'draft_parts', v_turn.draft_parts,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now()
     );
 end;
@@ -122,7 +133,8 @@ create function public.watch_turn(
     user_id uuid,
     turn_id uuid,
     attempt integer,
-    draft_offset integer
+    draft_offset integer,
+    parts_version integer default 0
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -147,6 +159,17 @@ begin
         'draft_tail', case v_turn.attempt
             when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
             else v_turn.draft
+        end,
+        'draft_parts', case v_turn.draft_parts
+            when '[]' then '[]'
+            else jsonb_path_query_array(
+                v_turn.draft_parts,
+                '$[*] ? (@.version > $seen)',
+                jsonb_build_object('seen', case v_turn.attempt
+                    when watch_turn.attempt then watch_turn.parts_version
+                    else 0
+                end)
+            )
         end
     );
 end;
@@ -154,10 +177,10 @@ $$;
 
 revoke all on function public.watch_turn from public, anon, authenticated, service_role;
 grant execute on function public.watch_turn to service_role;
-comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters), or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail}. Raises PT404.';
+comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
-returns jsonb
+returns json
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$

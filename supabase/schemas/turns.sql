@@ -10,6 +10,7 @@ create table public.turns (
     attempt integer not null default 1,
     lease_expires_at timestamptz not null,
     draft text not null default '',
+    draft_parts jsonb not null default '[]',
     cancel_requested_at timestamptz,
     error jsonb,
     started_at timestamptz not null default now(),
@@ -31,7 +32,8 @@ create table public.turns (
     constraint turns_attempt_positive check (attempt >= 1),
     constraint turns_request_hash_length check (char_length(request_hash) <= 255),
     constraint turns_draft_size check (
-        octet_length(draft) <= 333333 or octet_length(to_json(draft)::text) <= 2000002
+        draft_parts = '[]' and octet_length(draft) <= 333333
+        or octet_length(to_json(draft)::text) + octet_length(draft_parts::text) <= 2000004
     ),
     constraint turns_error_size check (octet_length(error::text) <= 20000)
 );
@@ -67,6 +69,7 @@ comment on table public.turns is 'One accepted request and how it ended: running
 comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
+comment on column public.turns.draft_parts is 'The parts of the draft, [{index, offset, version, part}], where it is more than text: a text part''s text is the draft''s from its offset (in characters) up to that of the next part.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
 comment on column public.turns.tokens is 'What it took of the AI so far, by every attempt and with the summary that its reply made due: as the provider reported it, else as estimated.';
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';

@@ -23,7 +23,7 @@ pytest_plugins = ["tests.support.scratch", "tests.support.supabase_cli_plugin"]
 
 # A turn's row is passed on without what only the store needs.
 STORES_OWN = {
-    "cancel_requested_at", "conversation_id", "draft", "error", "finished_at",
+    "cancel_requested_at", "conversation_id", "draft", "draft_parts", "error", "finished_at",
     "replays", "request_hash", "started_at",
 }  # fmt: skip
 ROWS = {

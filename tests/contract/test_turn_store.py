@@ -19,13 +19,9 @@ from shared.errors import (
     TurnNotFoundError,
 )
 from shared.models.turns import ExtendedTurn, TurnExtension, TurnRecord
-from shared.persistence import Persistence
-from shared.persistence.clients import Clients, create_pool
-from shared.persistence.rpc import Store
-from shared.shares import StorePlaces
 from shared.turns.store import TurnStore
-from tests.support.bundle import settings_for
 from tests.support.in_memory_store import InMemoryStore
+from tests.support.roads import ROADS, store_by
 from tests.support.users import make_user
 
 BUDGET = 1_000
@@ -111,7 +107,7 @@ class Road:
         return await self.store.load_turn(self.user_id, record.turn.id, caller=self.owner)
 
 
-@pytest.fixture(params=["memory", pytest.param("data_api", marks=pytest.mark.stack)])
+@pytest.fixture(params=["memory", *ROADS])
 async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
     """Each road in turn."""
     if request.param == "memory":
@@ -124,9 +120,7 @@ async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
         return
     stack: Stack = request.getfixturevalue("stack")
     owner, stranger = [await make_user(stack) for _ in range(2)]
-    settings = settings_for(stack)
-    async with create_pool(settings) as pool:
-        store = Persistence(Store(Clients(settings, pool), timeout=30, places=StorePlaces(10)))
+    async with store_by(request.param, stack) as store:
         caller = Caller(UUID(owner.id), owner.token)
 
         async def delete(conversation_id: UUID) -> None:
@@ -204,6 +198,29 @@ async def test_a_conversation_runs_one_turn_at_a_time(road: Road) -> None:
 
 
 @pytest.mark.promise("fencing", red="the store lets every attempt complete")
+async def test_a_turn_may_open_the_conversation_that_it_names(road: Road) -> None:
+    """Under that id, once, and never in the place of somebody else's or of one that is gone."""
+    chat: dict[str, Any] = {"conversation_id": uuid4(), "opens_conversation": True}
+    first = await road.begin(idempotency_key="one", **chat)
+    assert (first.outcome, first.conversation.id) == ("started", chat["conversation_id"])
+    assert (await road.begin(idempotency_key="one", **chat)).turn.id == first.turn.id
+    await road.complete(first)
+    assert (await road.begin(idempotency_key="two", **chat)).user_message.seq == 3
+    with pytest.raises(ConversationNotFoundError):
+        await road.begin(**chat, user_id=road.stranger.user_id)
+    await road.delete(first.conversation.id)
+    with pytest.raises(ConversationNotFoundError):
+        await road.begin(idempotency_key="one", **chat)
+    assert (await road.begin(idempotency_key="three", **chat)).user_message.seq == 1
+
+
+async def test_of_many_at_once_in_a_new_conversation_one_opens_it(road: Road) -> None:
+    """The others' turns have to wait for the first one's."""
+    chat: dict[str, Any] = {"conversation_id": uuid4(), "opens_conversation": True}
+    records = await asyncio.gather(*(road.begin(**chat) for _ in range(8)))
+    assert sorted(record.outcome for record in records) == ["in_progress"] * 7 + ["started"]
+
+
 async def test_a_turn_whose_lease_is_over_is_taken_over_by_its_key(road: Road) -> None:
     """As the next attempt, with an empty draft; what the older one writes is refused."""
     first = await road.begin(idempotency_key="k")

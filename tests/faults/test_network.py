@@ -190,7 +190,7 @@ async def test_the_road_behind_the_store_may_break_as_well(
     engine = ScriptedEngine("Done.")
     async with proxy_to(stack.settings.ports.db) as postgres:
         db_url = stack.settings.db_url.replace(f":{stack.settings.ports.db}/", f":{postgres.port}/")
-        async with second_gateway(stack, tmp_path, SUPABASE_DB_URL=db_url) as port:
+        async with second_gateway(stack, tmp_path, LOCAL_DB_URL=db_url) as port:
             url = f"http://127.0.0.1:{port}"
             settings = settings_for(
                 stack, supabase_url=url, **{**SHORT_LEASE, "store_timeout": 2, "lease_seconds": 5}

@@ -220,7 +220,7 @@ async def gateway_of_its_own(
     """Run a Data API whose connections have this name; give the settings that lead to it."""
     query = httpx.QueryParams({"application_name": name, **parameters})
     url = f"{stack.settings.db_url}?{query}"
-    async with second_gateway(stack, folder, SUPABASE_DB_URL=url) as port:
+    async with second_gateway(stack, folder, LOCAL_DB_URL=url) as port:
         yield {"supabase_url": f"http://127.0.0.1:{port}"}
 
 

@@ -233,7 +233,7 @@ def test_a_client_that_sets_the_flag_gains_nothing(
     assert row is not None
     scratch.execute("select set_config('request.jwt.claims', %s, true)",
                     (json.dumps({"sub": str(owner), "role": "authenticated"}),))  # fmt: skip
-    scratch.execute("select set_config('message_persistence.importing', 'on', true)")
+    scratch.execute("select set_config('message_persistence.placed_by', 'import', true)")
     scratch.execute("set local role authenticated")
     values = ", 5, '2020-01-01'" if columns else ""
     with pytest.raises((psycopg.errors.NotNullViolation, psycopg.errors.InsufficientPrivilege)):

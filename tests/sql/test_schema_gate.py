@@ -18,6 +18,7 @@ SEARCH = (
     "uuid,text,uuid,uuid,text,timestamp with time zone,timestamp with time zone,boolean,integer,"
     "jsonb"
 )
+ADDED = "uuid,private.conversations,uuid,uuid,text,text,text,jsonb,jsonb,jsonb,text,text"
 
 # What is allowed all the same, by lint. Everything else that a lint finds is a failure.
 ALLOWED = {
@@ -35,12 +36,16 @@ ALLOWED = {
     },
     # They run as the caller, or answer nothing but what is the caller's own.
     "helper granted to signed-in users": {
+        "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
-        "private.describe_rows(uuid,turns,messages,messages,text,integer)",  # likewise
-        "private.describe_turn(uuid,uuid,text,integer)",  # of what the caller can see
+        # of what it is given, and of what the caller can see
+        "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,jsonb)",
+        "private.describe_turn(uuid,uuid,text,integer)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
+        "private.parts_of_draft(text,jsonb)",  # likewise
+        "private.read_history(uuid,uuid,integer,bigint)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
@@ -61,6 +66,8 @@ ALLOWED = {
     },
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
+        # nor may the service, whose turns do without that trigger
+        f"private.add_message({ADDED})",
         "private.end_imports(uuid)",  # the service may not say what is to be removed
         # the service may not write places, times or origins
         "take_import_part(uuid,uuid,integer,jsonb,boolean)",
@@ -277,7 +284,11 @@ def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) 
         "select p.proname::text, p.prosecdef from pg_proc as p"
         " where p.prosrc like '%realtime.send(%' and p.pronamespace <> 'realtime'::regnamespace"
     )
-    assert dict(senders) == {"broadcast_message": True, "broadcast_status": True}
+    assert dict(senders) == {
+        "add_message": True,
+        "broadcast_message": True,
+        "broadcast_status": True,
+    }
 
 
 def test_each_insert_policy_has_its_attempts(db: psycopg.Connection) -> None:

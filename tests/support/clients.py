@@ -1,4 +1,4 @@
-"""What tests/clients/package.json brings: Supabase's clients and CLI, older Postgres servers."""
+"""What tests/clients/package.json brings: others' clients, and older Postgres servers."""
 
 from pathlib import Path
 

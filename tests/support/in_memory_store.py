@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from shared.ai.tokens import estimate_tokens
 from shared.auth.caller import Caller
+from shared.encoding.parts import Part
 from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
@@ -28,6 +29,7 @@ from shared.models.rows import ConversationRow, MessageRow, TurnRow
 from shared.models.turns import (
     CountedTokens,
     CountedTurn,
+    DraftPart,
     ExtendedTurn,
     ExtendedTurns,
     SettledTurns,
@@ -35,6 +37,7 @@ from shared.models.turns import (
     TurnNews,
     TurnRecord,
 )
+from shared.turns.draft import parts_of_draft
 from tests.support.store_faults import Fault, works
 
 P = ParamSpec("P")
@@ -63,6 +66,7 @@ class StoredTurn:
     status: str = "running"
     attempt: int = 1
     draft: str = ""
+    draft_parts: list[DraftPart] = field(default_factory=list)
     reply: MessageRow | None = None
     is_cancel_requested: bool = False
 
@@ -80,6 +84,12 @@ def now() -> float:
 def moment(at: float) -> str:
     """Return a time as a row has it."""
     return (EPOCH + timedelta(seconds=at)).isoformat()
+
+
+def merged(stored: list[DraftPart], changed: list[DraftPart]) -> list[DraftPart]:
+    """Return the parts of a draft, the newest version of each."""
+    newest = {entry.index: entry for entry in sorted(stored + changed, key=lambda e: e.version)}
+    return [newest[index] for index in sorted(newest)]
 
 
 def _require_self(user_id: UUID, caller: Caller | None) -> None:
@@ -129,11 +139,14 @@ class InMemoryStore:
         conversation_id: UUID | None,
         project_id: UUID | None,
         metadata: dict[str, Any],
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
         lease_seconds: int,
         history_tokens: int,
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
+        opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
         known = self._under_key(user_id, idempotency_key)
@@ -143,7 +156,8 @@ class InMemoryStore:
             is_repeated = known.user_message.id == message_id and known.attempt == 1
             return self._resume(known, lease_seconds, history_tokens, is_repeated=is_repeated)
         expired = []
-        if conversation_id is not None:
+        is_new = opens_conversation and conversation_id not in self._conversations
+        if conversation_id is not None and not is_new:
             expired = self._running_in(self._conversation(user_id, conversation_id).id)
             if any(not turn.is_expired for turn in expired):
                 return self._record(expired[0], "in_progress")
@@ -153,15 +167,17 @@ class InMemoryStore:
         self._require_tokens_left(user_id, tokens_per_day)
         for turn in expired:
             self._interrupt(turn)
-        if conversation_id is None:
-            conversation_id = self.add_conversation(user_id, project_id).id
+        if conversation_id is None or is_new:
+            conversation_id = self.add_conversation(user_id, project_id, conversation_id).id
         turn = StoredTurn(
             user_id,
             conversation_id,
             idempotency_key,
             request_hash,
             now() + lease_seconds,
-            self._add(conversation_id, message_id, "user", request, metadata),
+            self._add(
+                conversation_id, message_id, "user", request, metadata, parts=parts, native=native
+            ),
         )
         turn.user_message = self._of_turn(turn.user_message, turn.id)
         self.turns[turn.id] = turn
@@ -183,6 +199,8 @@ class InMemoryStore:
         metadata: dict[str, Any],
         error: dict[str, Any] | None,
         tokens: int,
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
     ) -> TurnRecord:
         """Commit the reply and close the turn; outcome `superseded` where another worker has it."""
         turn = self.turns.get(turn_id)
@@ -193,7 +211,9 @@ class InMemoryStore:
         if turn.status != "running" or turn.attempt != attempt:
             return self._record(turn, "superseded")
         self._spent[turn_id] = (turn.user_id, self._begun_of(turn_id), tokens)
-        self._settle(turn, status, message_id, content, metadata, generated_code)
+        self._settle(
+            turn, status, message_id, content, metadata, generated_code, parts=parts, native=native
+        )
         return self._record(turn, "completed")
 
     @_verb
@@ -215,6 +235,7 @@ class InMemoryStore:
                 if sent.draft_offset <= len(turn.draft):
                     longer = turn.draft[: sent.draft_offset] + sent.draft_tail
                     turn.draft = max(turn.draft, longer, key=len)
+                turn.draft_parts = merged(turn.draft_parts, sent.draft_parts or [])
             answers.append(
                 ExtendedTurn(
                     turn_id=sent.turn_id,
@@ -233,11 +254,23 @@ class InMemoryStore:
         _require_self(user_id, caller)
         turn = self._turn(user_id, turn_id)
         record = self._record(turn, "in_progress" if turn.status == "running" else "replayed")
-        return record.model_copy(update={"draft": turn.draft, "is_expired": turn.is_expired})
+        return record.model_copy(
+            update={
+                "draft": turn.draft,
+                "draft_parts": turn.draft_parts,
+                "is_expired": turn.is_expired,
+            }
+        )
 
     @_verb
     async def watch_turn(
-        self, user_id: UUID, turn_id: UUID, *, attempt: int, draft_offset: int
+        self,
+        user_id: UUID,
+        turn_id: UUID,
+        *,
+        attempt: int,
+        draft_offset: int,
+        parts_version: int = 0,
     ) -> TurnNews:
         """Read how a turn stands, and its draft from an offset on."""
         turn = self._turn(user_id, turn_id)
@@ -247,6 +280,11 @@ class InMemoryStore:
             lease_expires_at=moment(turn.lease_until),
             is_expired=turn.is_expired,
             draft_tail=turn.draft[draft_offset if turn.attempt == attempt else 0 :],
+            draft_parts=[
+                entry
+                for entry in turn.draft_parts
+                if entry.version > (parts_version if turn.attempt == attempt else 0)
+            ],
         )
 
     @_verb
@@ -305,10 +343,13 @@ class InMemoryStore:
         self._conversation(user_id, conversation_id)
         return self._history(conversation_id, history_tokens, before=2**53)
 
-    def add_conversation(self, user_id: UUID, project_id: UUID | None = None) -> ConversationRow:
+    def add_conversation(
+        self, user_id: UUID, project_id: UUID | None = None, conversation_id: UUID | None = None
+    ) -> ConversationRow:
         """Make a conversation."""
         row = ConversationRow(
-            id=uuid4(), user_id=user_id, project_id=project_id, title="New Chat", metadata={},
+            id=conversation_id or uuid4(), user_id=user_id, project_id=project_id,
+            title="New Chat", metadata={},
             last_seq=0, created_at=moment(now()), updated_at=moment(now()), archived_at=None,
         )  # fmt: skip
         self._conversations[row.id] = row
@@ -353,7 +394,7 @@ class InMemoryStore:
         if is_repeated and turn.status == "running":
             return self._record(turn, "started", history_tokens)
         if turn.is_expired and not turn.is_cancel_requested:
-            turn.attempt, turn.draft = turn.attempt + 1, ""
+            turn.attempt, turn.draft, turn.draft_parts = turn.attempt + 1, "", []
             turn.lease_until = now() + lease_seconds
             return self._record(turn, "taken_over", history_tokens)
         if turn.is_expired:
@@ -389,9 +430,9 @@ class InMemoryStore:
     def _interrupt(self, turn: StoredTurn) -> None:
         error = CANCELLED if turn.is_cancel_requested else INTERRUPTED
         content = turn.draft or error["message"]
-        self._settle(
-            turn, error["type"], uuid4(), content, {"success": False, "error": error}, None
-        )
+        metadata = {"success": False, "error": error}
+        parts = parts_of_draft(turn.draft, turn.draft_parts)
+        self._settle(turn, error["type"], uuid4(), content, metadata, None, parts=parts)
 
     def _settle(
         self,
@@ -401,12 +442,15 @@ class InMemoryStore:
         content: str,
         metadata: dict[str, Any],
         generated_code: str | None,
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
     ) -> None:
         row = self._add(
-            turn.conversation_id, message_id, "assistant", content, metadata, generated_code
-        )
+            turn.conversation_id, message_id, "assistant", content, metadata, generated_code,
+            parts=parts, native=native,
+        )  # fmt: skip
         turn.reply = self._of_turn(row, turn.id)
-        turn.status, turn.draft = status, ""
+        turn.status, turn.draft, turn.draft_parts = status, "", []
 
     def _add(
         self,
@@ -416,13 +460,16 @@ class InMemoryStore:
         content: str,
         metadata: dict[str, Any],
         generated_code: str | None = None,
+        parts: list[Part] | None = None,
+        native: dict[str, Any] | None = None,
     ) -> MessageRow:
         conversation = self._conversations[conversation_id]
         seq = conversation.last_seq + 1
         row = MessageRow(
             id=message_id, conversation_id=conversation_id, user_id=conversation.user_id, seq=seq,
             role=role, content=content, generated_code=generated_code, metadata=metadata,
-            is_summary=False, created_at=moment(now()), turn_id=None,
+            is_summary=False, created_at=moment(now()), turn_id=None, parts=parts or [],
+            native=native,
         )  # fmt: skip
         self.messages[conversation_id].append(row)
         self._conversations[conversation_id] = conversation.model_copy(update={"last_seq": seq})
@@ -449,6 +496,8 @@ class InMemoryStore:
                     "seq": row.seq,
                     "role": row.role,
                     "content": row.content if is_whole else row.content[: longest * 3],
+                    "parts": row.parts,
+                    "native": row.native,
                 }
                 for row in given
             ],

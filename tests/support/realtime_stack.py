@@ -70,7 +70,7 @@ class RealtimeStack:
         environment = {
             "LOCAL_REALTIME_EVENTS_PER_SECOND": str(events_per_second),
             "LOCAL_REALTIME_TICK_SECONDS": str(tick_seconds),
-            "SUPABASE_DB_URL": self.postgres.url(),
+            "LOCAL_DB_URL": self.postgres.url(),
             "SUPABASE_JWT_SECRET": SECRET,
             "SUPABASE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
             "SUPABASE_SECRET_KEY": SECRET_KEY,

@@ -16,7 +16,7 @@ from shared.auth.caller import Caller
 from shared.auth.jwks import JwksCache
 from shared.config import Settings
 from shared.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
-from shared.persistence.clients import create_pool
+from shared.persistence.http_pool import create_pool
 from tests.support.tokens import bearer, claims_for, headers_of, signed
 from tests.support.unit_settings import JWT_SECRET, SECRET_KEY, URL, unit_settings
 

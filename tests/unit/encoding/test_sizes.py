@@ -42,13 +42,18 @@ def test_the_constraints_name_the_same_numbers() -> None:
         ("metadata", sizes.MAX_GIVEN_METADATA_BYTES),
         ("imported", sizes.MAX_ORIGIN_BYTES),
         ("error", sizes.MAX_ERROR_BYTES),
+        ("parts", sizes.MAX_PARTS_BYTES),
+        ("native", sizes.MAX_NATIVE_BYTES),
+        ("draft_parts", sizes.MAX_PARTS_BYTES + 4),
     }
+    assert re.findall(r"native::text\), 0\) <= (\d+)", sql) == [str(sizes.MAX_ROW_BYTES)]
 
 
 def test_the_largest_row_has_room_in_a_page() -> None:
     """With its conversation, and the draft of the reply that is being written to it."""
     page = int(re.search(r"c_page_bytes constant integer := (\d+)", _api())[1])  # type: ignore[index]
     message = 2 * sizes.MAX_TEXT_BYTES + sizes.MAX_METADATA_BYTES
+    assert message == sizes.MAX_ROW_BYTES
     conversation = sizes.MAX_GIVEN_METADATA_BYTES + sizes.MAX_ORIGIN_BYTES
     assert message + conversation + sizes.MAX_TEXT_BYTES + 50_000 < page
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.app import make_app
+from functions.app import create_app
 from shared.http.application import CORS_HEADERS, PREFIX
 from tests.support.unit_settings import unit_settings
 
@@ -16,7 +16,7 @@ from tests.support.unit_settings import unit_settings
 @asynccontextmanager
 async def client_of(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the whole application in this process."""
-    app = make_app(settings=unit_settings(**settings))
+    app = create_app(settings=unit_settings(**settings))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

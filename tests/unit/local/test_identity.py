@@ -71,6 +71,6 @@ def test_check_fresh_fails_once_the_time_is_up() -> None:
 def test_settings_name_what_is_missing_and_hide_what_is_secret() -> None:
     """A start without a key says which; a printed setting shows none."""
     with pytest.raises(SettingsError, match="SUPABASE_JWT_SECRET"):
-        Settings.from_environment({"SUPABASE_DB_URL": "postgresql://"})
+        Settings.from_environment({"LOCAL_DB_URL": "postgresql://"})
     assert SECRET not in repr(SETTINGS)
     assert "sb_secret_b" not in repr(SETTINGS)

@@ -8,7 +8,8 @@ import pytest
 import respx
 
 from shared.errors import AppError, TooManyTurnsError
-from shared.persistence.clients import Clients, create_pool
+from shared.persistence.data_api import DataApi
+from shared.persistence.http_pool import create_pool
 from shared.persistence.rpc import Store
 from shared.shares import StorePlaces
 from tests.support.unit_settings import URL, unit_settings
@@ -51,7 +52,7 @@ async def test_an_error_is_understood_by_its_sqlstate_and_its_sentence(raised: R
     with respx.mock:
         respx.post(f"{URL}/rest/v1/rpc/a_function").respond(status, json=answer)
         async with create_pool(settings) as pool:
-            store = Store(Clients(settings, pool), timeout=5, places=StorePlaces(10))
+            store = Store(DataApi(settings, pool), timeout=5, places=StorePlaces(10))
             with pytest.raises(AppError) as caught:
                 await store.call("a_function", {}, caller=None)
     assert caught.value.code == (raised.word or "invalid_request")

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from shared.auth.caller import Caller
 from shared.errors import AppError, InvalidRequestError, StoreUnavailableError
 from shared.persistence import Persistence
-from shared.persistence.clients import Clients, create_pool
+from shared.persistence.data_api import DataApi
+from shared.persistence.http_pool import create_pool
 from shared.persistence.rpc import Store
 from shared.shares import StorePlaces
 from tests.support.unit_settings import SECRET_KEY, URL, unit_settings
@@ -28,7 +29,7 @@ async def store() -> AsyncIterator[Store]:
     """A store over the Data API that respx plays."""
     settings = unit_settings()
     async with create_pool(settings) as pool:
-        yield Store(Clients(settings, pool), timeout=0.2, places=StorePlaces(10))
+        yield Store(DataApi(settings, pool), timeout=0.2, places=StorePlaces(10))
 
 
 async def code_of(store: Store, caller: Caller | None) -> str:
@@ -70,7 +71,7 @@ async def test_a_call_names_the_schema_that_is_set(schema: str) -> None:
     """As the service and as a user: where the project has it under another name."""
     settings = unit_settings(database_schema=schema)
     async with create_pool(settings) as pool:
-        store = Store(Clients(settings, pool), timeout=0.2, places=StorePlaces(10))
+        store = Store(DataApi(settings, pool), timeout=0.2, places=StorePlaces(10))
         with respx.mock:
             route = respx.post(FUNCTION).respond(json={"a": 1})
             for caller in (None, USER):

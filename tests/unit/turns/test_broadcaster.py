@@ -8,7 +8,7 @@ import httpx
 import pytest
 import respx
 
-from shared.persistence.clients import create_pool
+from shared.persistence.http_pool import create_pool
 from shared.turns.broadcaster import SILENT_SECONDS, Broadcaster
 from tests.support.unit_settings import SECRET_KEY, URL, unit_settings
 

@@ -13,7 +13,8 @@ import respx
 from shared.errors import StoreUnavailableError
 from shared.models.turns import ExtendedTurn, ExtendedTurns, TurnExtension
 from shared.persistence import Persistence
-from shared.persistence.clients import Clients, create_pool
+from shared.persistence.data_api import DataApi
+from shared.persistence.http_pool import create_pool
 from shared.persistence.rpc import Store
 from shared.shares import Places, StorePlaces
 from shared.turns import heartbeat
@@ -192,7 +193,7 @@ async def test_leases_are_kept_while_everything_else_waits_for_a_connection() ->
             json={"turns": [], "running": 0}
         )
         async with create_pool(settings) as pool, asyncio.TaskGroup() as callers:
-            store = Store(Clients(settings, pool), timeout=10, places=StorePlaces(3))
+            store = Store(DataApi(settings, pool), timeout=10, places=StorePlaces(3))
             for _ in range(4):
                 callers.create_task(store.call("ping", {}, caller=None))
             await beating(await begun_turn(), store=Persistence(store))

@@ -1,0 +1,79 @@
+"""A conversation for the AI SDK's `useChat`: its requests and its UI message stream protocol."""
+
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Response
+
+from shared.http.dependencies import ArrivedAt, CurrentCaller, CurrentContainer, UserInQuery
+from shared.http.routing import EndpointRouter
+from shared.http.sse import UI_STREAM, ui_message_stream
+from shared.models.base import PlainUuid
+from shared.models.ui_messages import (
+    ChatId,
+    LoadUiMessagesRequest,
+    LoadUiMessagesResponse,
+    StopChatResponse,
+    UiMessagesRequest,
+)
+
+router = EndpointRouter("ui-messages")
+
+Chat = Annotated[ChatId, Path()]
+NOTHING_RUNS: dict[int | str, dict[str, Any]] = {204: {"description": "Nothing runs."}}
+
+
+@router.post("", response_class=Response, responses=UI_STREAM)
+async def send_message(
+    body: UiMessagesRequest,
+    caller: CurrentCaller,
+    container: CurrentContainer,
+    arrived_at: ArrivedAt,
+) -> Response:
+    """Answer the last message as a stream of chunks, as `DefaultChatTransport` asks for it.
+
+    The turn goes on to its end also where the client goes away: stopping is a call of its own.
+    """
+    user_id = caller.acting_for(body.user_id)
+    chunks = await container.ui_chats.send(user_id, body, caller=caller, arrived_at=arrived_at)
+    return ui_message_stream(chunks)
+
+
+@router.get("/{chat_id}")
+async def load_messages(
+    chat_id: Chat,
+    request: LoadUiMessagesRequest,
+    caller: CurrentCaller,
+    container: CurrentContainer,
+) -> LoadUiMessagesResponse:
+    """Return a page of the chat in the AI SDK's shape, for the `messages` of `useChat`."""
+    return await container.ui_chats.load(
+        caller.acting_for(request.user_id),
+        chat_id,
+        caller=caller,
+        limit=request.limit,
+        before=request.before,
+    )
+
+
+@router.get("/{chat_id}/stream", response_class=Response, responses={**UI_STREAM, **NOTHING_RUNS})
+async def resume_stream(
+    chat_id: Chat,
+    user_id: UserInQuery,
+    caller: CurrentCaller,
+    container: CurrentContainer,
+    turn_id: Annotated[PlainUuid | None, Query(alias="turnId")] = None,
+) -> Response:
+    """Stream the reply that is being written, from its start on.
+
+    With `turnId`, that turn's, also where it has ended since it was seen to run.
+    """
+    chunks = await container.ui_chats.resume(user_id, chat_id, caller=caller, turn_id=turn_id)
+    return Response(status_code=204) if chunks is None else ui_message_stream(chunks)
+
+
+@router.post("/{chat_id}/stop")
+async def stop_chat(
+    chat_id: Chat, user_id: UserInQuery, caller: CurrentCaller, container: CurrentContainer
+) -> StopChatResponse:
+    """Stop the turn that runs; what it has written is kept as the reply."""
+    return await container.ui_chats.stop(user_id, chat_id, caller=caller)

@@ -1,0 +1,55 @@
+"""The road to the SQL functions over the Data API.
+
+The only place that calls `.rpc()`, and the only one that knows PostgREST's errors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from postgrest import APIError
+
+from .clients import Clients
+from .failures import meaning, unavailable, unstorable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from supabase import AsyncClient
+
+    from ..auth.caller import Caller
+    from ..config import Settings
+
+
+class DataApi:
+    """Calls SQL functions over HTTP, with the caller's token or the service's key."""
+
+    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
+        self._clients = Clients(settings, http)
+
+    async def call(
+        self, function: str, arguments: Mapping[str, Any], *, caller: Caller | None
+    ) -> Any:
+        """Call a function once; return its value."""
+        try:
+            answer = await self._client_for(caller).rpc(function, dict(arguments)).execute()
+        except APIError as exc:
+            as_user = caller is not None and not caller.is_service
+            code, message = str(exc.code or ""), exc.message or ""
+            raise meaning(code, message, function, as_user=as_user) from exc
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+            raise unavailable(function, type(exc).__name__) from exc
+        except UnicodeEncodeError as exc:  # half of a surrogate pair in an argument
+            raise unstorable() from exc
+        except ValueError as exc:  # an answer that isn't the Data API's
+            raise unavailable(function, type(exc).__name__) from exc
+        return answer.data
+
+    async def aclose(self) -> None:
+        """Do nothing: the pool is its maker's."""
+
+    def _client_for(self, caller: Caller | None) -> AsyncClient:
+        if caller is None or caller.token is None:
+            return self._clients.service()
+        return self._clients.as_user(caller.token)

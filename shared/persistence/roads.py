@@ -1,0 +1,53 @@
+"""The roads to the SQL functions: over the Data API, or to Postgres itself where its URL is set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..config import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+    from ..auth.caller import Caller
+    from ..config import Settings
+
+
+class Road(Protocol):
+    """A way to call SQL functions, for as many callers at a time as there are places."""
+
+    async def call(
+        self, function: str, arguments: Mapping[str, Any], *, caller: Caller | None
+    ) -> Any:
+        """Call a function once, as this caller (None: as the service); return its value.
+
+        Raises the AppError that a failure stands for. Where it is cancelled, nothing of the call
+        is left on a connection that others use.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+
+
+def create_road(settings: Settings, http: httpx.AsyncClient) -> Road:
+    """Return the road that the settings name. Either library is imported only where it is used.
+
+    Raises ConfigurationError where the one to Postgres lacks its driver.
+    """
+    if settings.supabase_db_url is None:
+        from .data_api import DataApi
+
+        return DataApi(settings, http)
+    try:
+        from .postgres import Postgres
+    except ImportError as exc:
+        raise ConfigurationError(
+            "SUPABASE_DB_URL needs the driver of Postgres: install the extra `database`"
+        ) from exc
+    return Postgres(
+        settings.supabase_db_url.get_secret_value(),
+        schema=settings.database_schema,
+        timeout=settings.store_timeout,
+    )

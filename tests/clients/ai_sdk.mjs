@@ -1,0 +1,76 @@
+// A chat of the AI SDK, unmodified, driven by lines of JSON: [name, ...arguments] comes in, and what
+// the chat holds then goes out. Usage: node ai_sdk.mjs <package> <api> <token>
+
+import { createInterface } from "node:readline";
+
+const [name, api, token] = process.argv.slice(2);
+const {
+  AbstractChat,
+  DefaultChatTransport,
+  lastAssistantMessageIsCompleteWithApprovalResponses,
+  lastAssistantMessageIsCompleteWithToolCalls,
+} = await import(name);
+
+class State {
+  status = "ready";
+  error = undefined;
+  snapshot = structuredClone;
+  constructor(messages) {
+    this.messages = messages;
+  }
+  pushMessage = (message) => (this.messages = [...this.messages, message]);
+  popMessage = () => (this.messages = this.messages.slice(0, -1));
+  replaceMessage = (index, message) =>
+    (this.messages = this.messages.with(index, structuredClone(message)));
+}
+
+class Chat extends AbstractChat {
+  constructor({ messages, ...init }) {
+    super({ ...init, state: new State(messages) });
+  }
+}
+
+const headers = () => ({ authorization: `Bearer ${token}` });
+const transport = new DefaultChatTransport({ api, headers });
+let chat;
+const working = new Set();
+
+function begin(work) {
+  const done = work.catch(() => {}).finally(() => working.delete(done));
+  working.add(done);
+}
+
+async function until(isSo) {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+function sendAutomaticallyWhen(state) {
+  return (
+    lastAssistantMessageIsCompleteWithApprovalResponses(state) ||
+    lastAssistantMessageIsCompleteWithToolCalls(state)
+  );
+}
+
+const commands = {
+  async open(id) {
+    const answer = await fetch(`${api}/${encodeURIComponent(id)}`, { headers: headers() });
+    const { messages } = await answer.json();
+    chat = new Chat({ id, messages, transport, sendAutomaticallyWhen });
+  },
+  send: (message) => begin(chat.sendMessage(message)),
+  regenerate: (options) => begin(chat.regenerate(options)),
+  resume: () => begin(chat.resumeStream()),
+  stop: () => chat.stop(),
+  approve: (answer) => chat.addToolApprovalResponse(answer),
+  output: (answer) => chat.addToolOutput(answer),
+  until: (text) => until(() => JSON.stringify(chat.messages.at(-1)?.parts)?.includes(text)),
+  // What is sent automatically begins when something else has ended.
+  settled: () => until(() => !working.size && !["submitted", "streaming"].includes(chat.status)),
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [command, ...given] = JSON.parse(line);
+  await commands[command](...given);
+  const { messages, status, error } = chat;
+  console.log(JSON.stringify({ messages, status, error: error?.message ?? null }));
+}

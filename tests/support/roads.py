@@ -1,0 +1,50 @@
+"""The roads to a stack's store: over the Data API, to Postgres itself, and through a pooler."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from shared.config import Settings
+from shared.persistence import Persistence
+from shared.persistence.http_pool import create_pool
+from shared.persistence.roads import create_road
+from shared.persistence.rpc import Store
+from shared.shares import StorePlaces
+from tests.support.bundle import settings_for
+from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
+
+DIRECT = pytest.param("direct", marks=pytest.mark.stack)
+POOLED = pytest.param("pooled", marks=[pytest.mark.stack, needs_pgbouncer])
+ROADS = [pytest.param("data_api", marks=pytest.mark.stack), DIRECT, POOLED]
+
+
+@contextlib.contextmanager
+def url_of(road: str, stack: Stack) -> Iterator[str]:
+    """Give what SUPABASE_DB_URL is on this road."""
+    if road == "pooled":
+        with pgbouncer(stack.settings.direct_url) as url:
+            yield url
+    else:
+        yield stack.settings.direct_url if road == "direct" else "off"
+
+
+@contextlib.contextmanager
+def settings_by(road: str, stack: Stack, **overrides: Any) -> Iterator[Settings]:
+    """Give the bundle's settings for a stack by this road."""
+    with url_of(road, stack) as url:
+        yield settings_for(stack, supabase_db_url=url, **overrides)
+
+
+@contextlib.asynccontextmanager
+async def store_by(
+    road: str, stack: Stack, *, seconds: float = 30, places: int = 10
+) -> AsyncIterator[Persistence]:
+    """Give a store by this road."""
+    with settings_by(road, stack, store_timeout=seconds, lease_seconds=100) as settings:
+        async with create_pool(settings) as pool:
+            way = create_road(settings, pool)
+            yield Persistence(Store(way, timeout=seconds, places=StorePlaces(places)))
+            await way.aclose()
