@@ -21,6 +21,8 @@ import pytest
 
 from local import database
 from local.processes import as_user
+from shared.errors import StoreUnavailableError
+from shared.persistence.postgres import Postgres
 from tests.support.postgres import Server, running_server
 from tests.support.sql_calls import Caller, make_account
 from tests.support.stack import free_ports
@@ -101,6 +103,22 @@ def test_a_turn_waits_for_a_synchronous_standby_that_lags(primary: Server) -> No
             time.sleep(BLOCKED_FOR)
             assert not waiting.done()
         assert stored(standby, waiting.result(PATIENCE)) == waiting.result()
+
+
+async def test_a_process_finds_the_new_primary(primary: Server) -> None:
+    """Straight to Postgres, with both hosts in the URL: the first call after it is answered."""
+    with standby_of(primary) as standby:
+        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+        url = f"postgresql://admin@{hosts}/{DATABASE}?target_session_attrs=read-write"
+        way = Postgres(url, schema="public", timeout=8)
+        before = await way.call("ping", {}, caller=None)
+        primary.kill()
+        with pytest.raises(StoreUnavailableError):
+            await way.call("ping", {}, caller=None)
+        promote(standby)
+        after = await way.call("ping", {}, caller=None)
+        await way.aclose()
+    assert after == before
 
 
 def wait_for_standby(primary: Server) -> None:
