@@ -12,6 +12,7 @@ from local.settings import ROOT
 from local.stack import Stack
 from shared.ai.agents import load_engine
 from tests.support.bundle import settings_for
+from tests.support.fake_provider import running_provider, streaming
 from tests.support.process import functions_process
 from tests.support.users import User
 
@@ -47,6 +48,36 @@ async def test_the_documents_agent_answers_in_a_process(
     assert metadata["usage"]["output_tokens"] == 5
     tokens = db.execute("select tokens from turns where user_id = %s", (user.id,)).fetchall()
     assert tokens == [(17,), (17,)]
+
+
+@pytest.mark.promise("documentation", red="a name that the agent isn't given")
+async def test_the_readmes_agent_answers_with_a_provider(
+    stack: Stack, user: User, tmp_path: Path
+) -> None:
+    """By the provider's own client, with what was said before."""
+    page = (ROOT / "README.md").read_text()
+    agent, *_ = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "my_agent.py").write_text(agent)
+    with running_provider() as provider:
+        provider.answer = streaming("Hello, ", "you.")
+        settings = {
+            "MEGA_MIND_ENGINE": "my_agent:agent",
+            "PYTHONPATH": f"{ROOT}:{tmp_path}",
+            "OPENAI_BASE_URL": provider.base_url,
+            "OPENAI_API_KEY": "unused",
+        }
+        async with (
+            functions_process(stack, tmp_path, **settings) as process,
+            process.client(user.token) as client,
+        ):
+            answer = (await client.post("/mega-mind", json={"request": "Hi"})).json()
+            again = {"request": "More", "conversationId": answer["conversationId"]}
+            more = (await client.post("/mega-mind", json=again)).json()
+    assert answer["message"]["content"] == "Hello, you."
+    assert more["success"] is True
+    assert [said["content"] for said in provider.asked[-1]["messages"]] == [
+        "Hi", "Hello, you.", "More",
+    ]  # fmt: skip
 
 
 async def test_an_application_is_made_with_an_agent(
