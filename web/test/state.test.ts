@@ -107,6 +107,12 @@ describe("branches", () => {
     expect(state).toMatchObject({ isBehind: false, isElsewhere: false, branch: 1 });
   });
 
+  test("a reply that is made once more is there at once, and beside which others is loaded", () => {
+    const state = after(newest(1, [1], 4), { type: "stored", message: on(1, 5) });
+    expect(seqs(state)).toEqual([1, 5]);
+    expect(state.isElsewhere).toBe(true);
+  });
+
   test("what is written on another path is loaded with that path", () => {
     const state = after(newest(0, [1, 2, 3, 4]), { type: "stored", message: on(2, 7) });
     expect(seqs(state)).toEqual([1, 2, 3, 4]);

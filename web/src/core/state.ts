@@ -179,7 +179,11 @@ function withPage(state: ChatState, action: Action & { type: "loaded" }): ChatSt
 function behind(messages: MessageRow[], seq: number, branch: number): MessageRow[] {
   return messages
     .filter((row) => row.seq > seq)
-    .filter((row, index) => row.seq === seq + 1 + index && (row.branch ?? 0) === branch);
+    .filter((row, index) => row.seq === seq + 1 + index && branchOf(row) === branch);
+}
+
+function branchOf(message: MessageRow | undefined): number {
+  return message?.branch ?? 0;
 }
 
 function elsewhere(state: ChatState): ChatState {
@@ -203,8 +207,11 @@ function withMessage(state: ChatState, message: MessageRow): ChatState {
   if (state.hasNewer) return next;
   if (message.seq > state.lastSeq + 1) return { ...state, isBehind: true };
   const known = { ...next, lastSeq: message.seq };
-  if ((message.branch ?? 0) !== state.branch) return elsewhere(known);
-  return { ...known, messages: [...state.messages, message] };
+  if (branchOf(message) !== state.branch) return elsewhere(known);
+  const messages = [...state.messages, message];
+  // The first of its branch stands beside others: how many, only a load says.
+  const isFirst = state.branch > 0 && branchOf(state.messages.at(-1)) !== state.branch;
+  return isFirst ? elsewhere({ ...known, messages }) : { ...known, messages };
 }
 
 function replaced(state: ChatState, message: MessageRow): ChatState {
