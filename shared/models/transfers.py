@@ -15,6 +15,7 @@ from pydantic import (
     StrictStr,
 )
 
+from ..encoding.parts import Part
 from ..encoding.strict import STORED, parse_json
 from .base import Envelope, PlainUuid, RequestBody
 from .rows import ConversationRow, MessageRow
@@ -41,6 +42,7 @@ def _json_text(value: Any) -> Any:
 
 
 JsonText = Annotated[dict[str, Any], BeforeValidator(_json_text)]
+JsonParts = Annotated[list[Part], BeforeValidator(_json_text)]
 
 
 class ExportConversationRequest(RequestBody):
@@ -78,12 +80,15 @@ class TurnExport(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     error: JsonText | None
+    draft_parts: Annotated[list[dict[str, Any]], BeforeValidator(_json_text)] = []
 
 
 class MessageExport(MessageRow):
     """A row of `messages`, with the turn that it opened; numbers keep every digit."""
 
     metadata: JsonText
+    parts: JsonParts
+    native: JsonText | None
     turn: TurnExport | None
 
 
@@ -121,6 +126,8 @@ class OurMessage(BaseModel):
     content: StrictStr
     generated_code: StrictStr | None
     metadata: dict[str, Any]
+    parts: list[Part]
+    native: dict[str, Any] | None
     is_summary: Annotated[bool, Field(strict=True)]
     created_at: datetime
 

@@ -116,6 +116,7 @@ class TurnStarter:
             conversation_id=body.conversation_id,
             project_id=body.project_id,
             metadata=user_metadata(body.project_id, body.metadata),
+            parts=body.message_parts,
             lease_seconds=settings.lease_seconds,
             history_tokens=settings.history_tokens,
             turns_per_minute=settings.turns_per_minute,

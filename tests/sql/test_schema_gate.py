@@ -44,6 +44,7 @@ ALLOWED = {
         "private.describe_turn(uuid,uuid,text,integer)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
+        "private.bytes_beside_text(text,jsonb)",  # likewise
         "private.parts_of_draft(text,jsonb)",  # likewise
         "private.read_history(uuid,uuid,integer,bigint)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted

@@ -104,6 +104,8 @@ def _conversation(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
                 message.created_at,
                 message.metadata,
                 message.generated_code,
+                message.parts,
+                message.native,
             )
             for message in ours.messages
         ],
