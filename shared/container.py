@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from .ai.protocol import Engine, Summariser
+    from .auth.caller import Caller
     from .imports.importer import Importer
     from .turns.runner import TurnRunner
     from .turns.summaries import Summaries

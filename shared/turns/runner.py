@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..auth.caller import Caller
     from ..config import Settings
     from ..models.turns import MegaMindResponse, TurnRecord
-    from .begin import TurnStarter
+    from .begin import Begun, TurnStarter
     from .follow import Place, TurnEvent
     from .registry import TurnRegistry
     from .request import TurnRequest
@@ -79,7 +79,18 @@ class TurnRunner:
 
         What `run` would raise before the AI works is raised here, before there is a stream.
         """
-        record, running = await self._starter.begin(request)
+        return self.events(await self.begin(request), request)
+
+    async def begin(self, request: TurnRequest) -> Begun:
+        """Begin a turn, or find what its key led to, and leave it to run.
+
+        Raises what `run` would before the AI works.
+        """
+        return await self._starter.begin(request)
+
+    def events(self, begun: Begun, request: TurnRequest) -> AsyncIterator[TurnEvent]:
+        """Return the events of a turn that this request led to."""
+        record, running = begun
         if running is not None:
             running.is_streamed = True
             return follow_running(running)

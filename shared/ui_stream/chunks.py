@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..encoding.parts import is_text, is_tool, text_of
 from ..errors import UnavailableError
-from .messages import is_waiting, ui_metadata
+from .answers import is_waiting
+from .messages import STEP, ui_metadata
 from .parts import PartWriter
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from .parts import Chunk
 
 FINISH_REASONS: Final = {None: "stop", "length": "length"}
-STEP: Final[Part] = {"type": "step-start"}
 GROWING: Final = frozenset({"text", "reasoning"})
 
 

@@ -14,19 +14,15 @@ from .answers import answered, is_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from uuid import UUID
 
     from ..encoding.parts import Part
-    from ..models.conversations import Siblings
     from ..models.rows import MessageRow
 
 STEP: Final[Part] = {"type": "step-start"}
 GROWING: Final = frozenset({"text", "reasoning"})
 
 
-def ui_messages(
-    rows: Iterable[MessageRow], siblings: Mapping[UUID, Siblings] | None = None
-) -> list[UiMessage]:
+def ui_messages(rows: Iterable[MessageRow]) -> list[UiMessage]:
     """Return the messages of these rows, in order, without what only the AI is given."""
     messages: list[UiMessage] = []
     goes_on = False
@@ -41,24 +37,22 @@ def ui_messages(
             messages[-1] = _grown(last, row)
             goes_on = False
         else:
-            beside = (siblings or {}).get(row.id)
-            messages.append(_message(row, beside))
+            messages.append(_message(row))
             goes_on = False
     return messages
 
 
-def _message(row: MessageRow, siblings: Siblings | None) -> UiMessage:
+def _message(row: MessageRow) -> UiMessage:
     """Return a row as a message.
 
     A reply goes by its turn's id: its row has none yet when the stream of it begins.
     """
     is_reply = row.role == "assistant" and row.turn_id is not None
-    more = {"siblings": siblings.model_dump(mode="json", by_alias=True)} if siblings else {}
     return UiMessage(
         id=str(row.turn_id if is_reply else row.id),
         role=row.role,
         parts=_parts_of(row),
-        metadata={**ui_metadata(row.model_dump(mode="json")), **more},
+        metadata=ui_metadata(row.model_dump(mode="json")),
     )
 
 
@@ -67,7 +61,9 @@ def _grown(message: UiMessage, row: MessageRow) -> UiMessage:
     added = _parts_of(row)
     later = {part["toolCallId"]: part for part in added if is_tool(part)}
     known = {part["toolCallId"] for part in message.parts if is_tool(part)}
-    before = [later.get(part["toolCallId"], part) if is_tool(part) else part for part in message.parts]
+    before = [
+        later.get(part["toolCallId"], part) if is_tool(part) else part for part in message.parts
+    ]
     new = [part for part in added if not (is_tool(part) and part["toolCallId"] in known)]
     metadata = {**(message.metadata or {}), **ui_metadata(row.model_dump(mode="json"))}
     return message.model_copy(update={"parts": [*before, STEP, *new], "metadata": metadata})

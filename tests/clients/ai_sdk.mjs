@@ -63,6 +63,7 @@ const commands = {
   stop: () => chat.stop(),
   approve: (answer) => chat.addToolApprovalResponse(answer),
   output: (answer) => chat.addToolOutput(answer),
+  status: (wanted) => until(() => chat.status === wanted),
   until: (text) => until(() => JSON.stringify(chat.messages.at(-1)?.parts)?.includes(text)),
   // What is sent automatically begins when something else has ended.
   settled: () => until(() => !working.size && !["submitted", "streaming"].includes(chat.status)),
