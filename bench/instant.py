@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from functions.__main__ import server_options
-from functions.app import make_app
+from functions.app import create_app
 from shared.ai import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
 from shared.config import Settings, load_settings
 from shared.container import Container
@@ -51,7 +51,7 @@ def main() -> None:
 
 def bundle(settings: Settings, engine: InstantEngine) -> FastAPI:
     """Return the bundle with this engine in the place of the one that the settings name."""
-    app = make_app(settings=settings)
+    app = create_app(settings=settings)
     start = app.router.lifespan_context
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from functions.app import ENDPOINTS, make_app
+from functions.app import ENDPOINTS, create_app
 from shared.config import ConfigurationError, Settings, load_settings
 from shared.container import Container
 from shared.http.server import ProtocolWithHeadDeadline
@@ -27,7 +27,7 @@ def main() -> int:
     try:
         settings = load_settings()
         telemetry.start(settings)
-        app = make_app(*filter(None, [options.endpoint]))
+        app = create_app(*filter(None, [options.endpoint]))
         app.state.prepare(Container(settings))
     except ConfigurationError as exc:
         print(f"configuration error: {exc}", file=sys.stderr)  # noqa: T201 - before logging starts

@@ -18,6 +18,7 @@ from shared.http.dependencies import CurrentCaller, CurrentContainer, GivenKey
 from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
+from shared.http.stream_schema import stream_of
 from shared.http.upload import received
 from shared.imports.schema import REQUEST_BODY
 from shared.models.base import PlainUuid
@@ -31,7 +32,10 @@ MAY_FAIL = error_responses(
     IdempotencyKeyReusedError, TooManyBytesError,
 )  # fmt: skip
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}},
+    **stream_of(
+        progress={"$ref": "#/components/schemas/ImportProgress"},
+        done={"$ref": "#/components/schemas/ImportReport"},
+    ),
     202: {"model": ImportProgress, "description": "It takes longer: send the same again."},
 }
 

@@ -1,6 +1,6 @@
 """One request to the AI, and its reply, both stored: as one response or as a stream."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Header, Query, Response
 
@@ -27,6 +27,7 @@ from shared.http.dependencies import (
 from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
+from shared.http.stream_schema import ROW, stream_of
 from shared.models.base import PlainUuid
 from shared.models.turns import MegaMindRequest, MegaMindResponse
 from shared.turns.follow import Place, place_from
@@ -40,7 +41,13 @@ MAY_FAIL = error_responses(
     ConversationNotFoundError, TurnInProgressError, IdempotencyKeyReusedError,
     TooManyTurnsError, TooManyTokensError, TooManyBytesError, ReplyNotStoredError,
 )  # fmt: skip
-STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+STREAM = stream_of(
+    accepted=("turnId", "conversationId", "attempt", "offset", "userMessage"),
+    status=("turnId", "status"),
+    delta=("turnId", "offset", "text"),
+    message=ROW,
+    done=("success", "conversationId", "turnId", "replayed"),
+)
 
 
 @router.post("", response_model=MegaMindResponse, responses=MAY_FAIL | STREAM)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("database", "model", "pdf", "telemetry")
+EXTRAS = ("database", "model", "telemetry")
 COMPILE = (
     *(sys.executable, "-m", "uv", "pip", "compile", "--quiet"),
     *("--universal", "--python-version", "3.11", "--generate-hashes"),
@@ -23,7 +23,8 @@ if __name__ == "__main__":
     # The largest set first: what is shipped is a part of what was tested.
     compile_lock("pyproject.toml", "dev.txt", "--all-extras", "--group", "dev")
     tested = ("-c", "requirements/dev.txt")
-    compile_lock("pyproject.toml", "runtime.txt", *tested)
+    compile_lock("pyproject.toml", "runtime.txt", "--group", "service", *tested)
+    compile_lock("pyproject.toml", "pdf.txt", "--group", "pdf", *tested)
     for extra in EXTRAS:
         compile_lock("pyproject.toml", f"{extra}.txt", "--extra", extra, *tested)
     compile_lock("requirements/uv.in", "uv.txt", *tested)

@@ -6,12 +6,10 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .auth.authenticator import Authenticator
-from .auth.jwks import JwksCache
 from .config import ConfigurationError, Settings
-from .integrity.health import StoreHealth
 from .persistence import Persistence
 from .persistence.http_pool import create_pool
+from .persistence.replica import create_replica
 from .persistence.roads import create_road
 from .persistence.rpc import Store
 from .shares import Shares
@@ -20,9 +18,12 @@ if TYPE_CHECKING:
     import asyncio
     from uuid import UUID
 
+    from .ai.agents import Agent
     from .ai.protocol import Engine, Summariser
+    from .auth.authenticator import Authenticator
     from .auth.caller import Caller
     from .imports.importer import Importer
+    from .integrity.health import StoreHealth
     from .turns.runner import TurnRunner
     from .turns.summaries import Summaries
     from .ui_stream.chat import UiChat
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class Container:
     """Everything an endpoint may ask for, wired from the settings.
 
-    `engine` and `summariser` take the places of those that the settings name.
+    `engine`, or an agent, and `summariser` take the places of those that the settings name.
 
     Raises ConfigurationError where the settings' road to the store can't be taken.
     """
@@ -40,33 +41,52 @@ class Container:
         self,
         settings: Settings,
         *,
-        engine: Engine | None = None,
+        engine: Agent | Engine | None = None,
         summariser: Summariser | None = None,
     ) -> None:
         self.settings = settings
         self._engine = engine
         self._summariser = summariser
         self.http = create_pool(settings)
-        jwks_url = f"{settings.supabase_url}/auth/v1/.well-known/jwks.json"
-        self.authenticator = Authenticator(settings, JwksCache(self.http, jwks_url))
         self.shares = Shares(settings)
         self._road = create_road(settings, self.http)
+        self._replica = create_replica(settings)
         self.persistence = Persistence(
-            Store(self._road, timeout=settings.store_timeout, places=self.shares.calls)
+            Store(
+                self._road,
+                timeout=settings.store_timeout,
+                places=self.shares.calls,
+                replica=self._replica,
+            )
         )
-        self.health = StoreHealth(self.persistence)
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """Who verifies tokens. Imported here, as what follows: not everybody needs all of it."""
+        from .auth.authenticator import Authenticator
+        from .auth.jwks import JwksCache
+
+        jwks_url = f"{self.settings.supabase_url}/auth/v1/.well-known/jwks.json"
+        return Authenticator(self.settings, JwksCache(self.http, jwks_url))
+
+    @cached_property
+    def health(self) -> StoreHealth:
+        """What is known of the store's health."""
+        from .integrity.health import StoreHealth
+
+        return StoreHealth(self.persistence)
 
     @cached_property
     def turns(self) -> TurnRunner:
         """The runner of turns. Imported here, since most endpoints need no AI.
 
-        Raises ConfigurationError where the configured model can't be used.
+        Raises ConfigurationError where the configured model or engine can't be used.
         """
         from .turns.broadcaster import Broadcaster
         from .turns.wiring import build_runner
 
         settings = self.settings
-        engine = self._engine or _configured_engine(settings)
+        engine = _engine_for(settings, self._engine)
         broadcaster = Broadcaster(self.http, settings)
         return build_runner(
             self.persistence, engine, broadcaster, self.summaries, settings, self.shares.turns
@@ -100,6 +120,14 @@ class Container:
         )
 
     @property
+    def engine_name(self) -> str:
+        """Which engine answers, for the log."""
+        settings = self.settings
+        if self._engine is not None:
+            return str(getattr(self._engine, "name", getattr(self._engine, "__name__", "own")))
+        return settings.mega_mind_engine or settings.mega_mind_model or "offline"
+
+    @property
     def working(self) -> frozenset[asyncio.Task[Any]]:
         """The turns that begin or run in this process."""
         return self.turns.registry.working if "turns" in self.__dict__ else frozenset()
@@ -111,25 +139,35 @@ class Container:
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
         await self._road.aclose()
+        if self._replica is not None:
+            await self._replica.aclose()
         await self.http.aclose()
 
 
-def _configured_engine(settings: Settings) -> Engine:
-    from .ai import create_engine
+def _engine_for(settings: Settings, given: Agent | Engine | None) -> Engine:
+    """Return what answers, within its limits: what was given, or what the settings name."""
+    from .ai import create_engine, within_limits
+    from .ai.agents import as_engine, load_engine
 
     try:
-        return create_engine(
-            model=settings.mega_mind_model,
-            base_url=settings.mega_mind_base_url,
-            api_key=settings.mega_mind_api_key,
-            system_prompt=settings.mega_mind_system_prompt,
-            classification=settings.mega_mind_classification,
-            offline_delay=settings.offline_delay,
-            time_limit=settings.engine_timeout,
-            max_reply_chars=settings.max_reply_chars,
-        )
+        if given is not None:
+            engine = as_engine(given)
+        elif settings.mega_mind_engine:
+            engine = load_engine(settings.mega_mind_engine)
+        else:
+            engine = create_engine(
+                model=settings.mega_mind_model,
+                base_url=settings.mega_mind_base_url,
+                api_key=settings.mega_mind_api_key,
+                system_prompt=settings.mega_mind_system_prompt,
+                classification=settings.mega_mind_classification,
+                offline_delay=settings.offline_delay,
+            )
     except ValueError as exc:
         raise ConfigurationError(str(exc)) from exc
+    return within_limits(
+        engine, time_limit=settings.engine_timeout, max_reply_chars=settings.max_reply_chars
+    )
 
 
 def _configured_summariser(settings: Settings) -> Summariser:

@@ -78,32 +78,34 @@ def create_engine(
     system_prompt: str | None = None,
     classification: Classification = "model",
     offline_delay: float = 0.0,
-    time_limit: float = DEFAULT_TIME_LIMIT,
-    max_reply_chars: int = DEFAULT_MAX_REPLY_CHARS,
 ) -> Engine:
-    """Return the engine for these settings, with every promise of the protocol kept.
+    """Return the engine for these settings; `within_limits` makes it keep the protocol's promises.
 
     No model means the offline engine, with a pause of `offline_delay` seconds before each word.
     `system_prompt` is what the model is told it is, in the place of our own words; `classification`
-    says whether it is asked what a request is about. `time_limit` is in seconds, for the whole run.
-    Raise ValueError, in one line, where the model can't be used.
+    says whether it is asked what a request is about. Raise ValueError, in one line, where the model
+    can't be used.
     """
-    engine: Engine = OfflineEngine(delay=offline_delay)
-    if model:
-        with _extra_for(model):
-            from .model.create import create_model
-            from .model.engine import ModelEngine
-        engine = ModelEngine(
-            create_model(model, base_url=base_url, api_key=api_key),
-            name=model,
-            system_prompt=system_prompt,
-            classification=classification,
-        )
-    return within_limits(engine, time_limit=time_limit, max_reply_chars=max_reply_chars)
+    if not model:
+        return OfflineEngine(delay=offline_delay)
+    with _extra_for(model):
+        from .model.create import create_model
+        from .model.engine import ModelEngine
+    return ModelEngine(
+        create_model(model, base_url=base_url, api_key=api_key),
+        name=model,
+        system_prompt=system_prompt,
+        classification=classification,
+    )
 
 
-def within_limits(engine: Engine, *, time_limit: float, max_reply_chars: int) -> Engine:
-    """Return any engine with every promise of the protocol kept."""
+def within_limits(
+    engine: Engine,
+    *,
+    time_limit: float = DEFAULT_TIME_LIMIT,
+    max_reply_chars: int = DEFAULT_MAX_REPLY_CHARS,
+) -> Engine:
+    """Return any engine with every promise of the protocol kept. `time_limit` is in seconds."""
     return guarded(with_time_limit(with_reply_limit(engine, max_reply_chars), time_limit))
 
 

@@ -204,6 +204,7 @@ def _settled(result: EngineResult, text: str, *, has_parts: bool) -> EngineResul
         partial=text,
         usage=result.usage,
         reasoning=result.reasoning,
+        metadata=result.metadata,
     )
 
 

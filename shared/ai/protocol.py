@@ -27,6 +27,7 @@ ErrorType: TypeAlias = Literal[
     "empty_reply",
     "misconfigured",
     "cancelled",
+    "interrupted",
 ]
 FinishReason: TypeAlias = Literal["length", "unknown"]
 Classification: TypeAlias = Literal["model", "rules"]  # who says what a request is about
@@ -119,7 +120,7 @@ class Analysis(BaseModel):
 class EngineError(BaseModel):
     """Why a run failed: a stable word, and a sentence that is safe to show a user."""
 
-    type: ErrorType
+    type: str = Field(pattern="^[a-z][a-z0-9_]{0,63}$")
     message: str
 
 
@@ -144,7 +145,8 @@ class EngineResult(BaseModel):
     or the error's sentence where there was none. `finish_reason` is None for a whole reply; one
     that was cut by a limit of length says `length`, and one that ended with no reason `unknown`.
     `reasoning` is what the AI thought before it answered, where the provider gives it. `native` is
-    the reply in a framework's own form, {framework, version, data}, stored beside it.
+    the reply in a framework's own form, {framework, version, data}, stored beside it. `metadata`
+    goes into the reply's; of a key that is the turn's own, that one counts.
     """
 
     success: bool
@@ -156,6 +158,7 @@ class EngineResult(BaseModel):
     reasoning: str | None = None
     finish_reason: FinishReason | None = None
     native: dict[str, Any] | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .protocol import EngineError, EngineResult
 
@@ -19,6 +19,7 @@ SENTENCES: Final[Mapping[ErrorType, str]] = {
     "provider_error": "The AI could not finish its answer. Please try again.",
     "empty_reply": "The AI returned an empty answer. Please try again.",
     "cancelled": "The reply was stopped.",
+    "interrupted": "The reply was interrupted before it was complete.",
     "misconfigured": "The AI is not set up correctly on the server. Its operator has to fix this.",
 }
 
@@ -35,6 +36,7 @@ def failed_result(
     partial: str = "",
     usage: Usage | None = None,
     reasoning: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> EngineResult:
     """Return a failure that keeps the text streamed so far, or else says what went wrong."""
     message = partial if partial.strip() else error.message
@@ -45,4 +47,5 @@ def failed_result(
         usage=usage,
         engine=engine,
         reasoning=reasoning,
+        metadata=dict(metadata or {}),
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from .protocol import EngineEvent
+ItemT = TypeVar("ItemT")
 
 
 @asynccontextmanager
-async def closing(events: AsyncIterator[EngineEvent]) -> AsyncIterator[AsyncIterator[EngineEvent]]:
+async def closing(events: AsyncIterator[ItemT]) -> AsyncIterator[AsyncIterator[ItemT]]:
     """Close the stream on the way out, whether it was read to its end or left early."""
     try:
         yield events

@@ -31,6 +31,10 @@ def with_time_limit(
     return _TimeLimited(engine, seconds, close_seconds)
 
 
+class _TimeIsUpError(Exception):
+    """A run has taken as long as it may: no other timeout is meant by it."""
+
+
 class _TimeLimited:
     """Reads the inner stream in a task of its own, which can be left if it does not end."""
 
@@ -60,9 +64,7 @@ class _TimeLimited:
                 if isinstance(event, TextDelta):
                     text.append(event.text)
             _raise_its_error(reader)
-        except TimeoutError:
-            if asyncio.get_running_loop().time() < deadline:
-                raise
+        except _TimeIsUpError:
             reader.cancel()
             yield Finished(self._timed_out("".join(text)))
         finally:
@@ -73,8 +75,11 @@ class _TimeLimited:
 
 
 async def _next(queue: asyncio.Queue[EngineEvent | None], deadline: float) -> EngineEvent | None:
-    async with asyncio.timeout_at(deadline):
-        return await queue.get()
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await queue.get()
+    except TimeoutError:
+        raise _TimeIsUpError from None
 
 
 async def _read(
@@ -89,7 +94,7 @@ async def _read(
         async for event in events:
             queue.put_nowait(event)
             if loop.time() >= deadline:
-                raise TimeoutError
+                raise _TimeIsUpError
             await asyncio.sleep(0)
 
 

@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         description="The project's Postgres, or a pooler in front of it: the store is called there"
         " instead of over the Data API, with the extra `database`. Unset or `off`: not.",
     )
+    supabase_db_read_url: PostgresUrl = Field(
+        default=None,
+        description="A replica of it, which answers lists, searches, exports of a conversation,"
+        " and its pages if it has what the caller has `seen`; else the store is asked. Unset or"
+        " `off`: none.",
+    )
     supabase_jwt_secret: SecretStr | None = Field(
         default=None,
         min_length=32,
@@ -83,6 +89,9 @@ class Settings(BaseSettings):
         default=False, description="Let anyone ask the AI without storing anything."
     )
 
+    mega_mind_engine: str | None = Field(
+        default=None, description="An AI of your own, as `package.module:name`; unset: the model."
+    )
     mega_mind_model: str | None = Field(
         default=None, description="A model such as `openai:gpt-5`; unset means the offline engine."
     )
@@ -92,13 +101,13 @@ class Settings(BaseSettings):
     mega_mind_api_key: SecretStr | None = Field(default=None, description="The provider's key.")
     mega_mind_system_prompt: str | None = Field(
         default=None,
-        description="What the model is told before the conversation; unset: that it is a software"
-        " engineer on a development platform, who puts files into fenced blocks with a path.",
+        description="What the model is told before the conversation; unset: to be a software"
+        " engineer who puts files into fenced blocks with a path.",
     )
     mega_mind_classification: Literal["model", "rules"] = Field(
         default="model",
-        description="Who says what a request is about: the model, in one short call beside the"
-        " reply, or fixed rules without a call.",
+        description="Who says what a request is about: the model, in a short call beside the"
+        " reply, or fixed rules.",
     )
     model_prices: Prices = Field(
         default_factory=dict, description="Prices of a million tokens, by the engine's name."

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
+    from ..ai.protocol import Engine
+
 log = structlog.get_logger(__name__)
 
 PREFIX = "/functions/v1"
@@ -63,6 +65,7 @@ CORS_HEADERS += ["traceparent", "tracestate", "baggage"]  # supabase-js sends th
 def create_app(
     *routers: APIRouter,
     settings: Settings | None = None,
+    engine: Engine | None = None,
     prepare: Callable[[Container], object] | None = None,
 ) -> FastAPI:
     """Return an application that serves these routers under /functions/v1 and at the root.
@@ -81,10 +84,11 @@ def create_app(
         configure_logging(chosen.log_level)
         telemetry.start(chosen)
         arm(chosen.crash_point)
-        container = Container(chosen)
+        container = Container(chosen, engine=engine)
         app.state.container = container
+        container.authenticator  # noqa: B018 - what it imports doesn't cost the first request
         app.state.prepare(container)
-        log.info("started", engine=chosen.mega_mind_model or "offline")
+        log.info("started", engine=container.engine_name)
         async with limits_in_force(container.persistence, chosen):
             yield
         await container.aclose()

@@ -1,4 +1,7 @@
-"""What a handler may ask for, each by a name that says what it gets."""
+"""What a handler may ask for, each by a name that says what it gets.
+
+All of them are coroutines: FastAPI runs a plain function in a thread, at more than its own cost.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -20,27 +23,35 @@ def container_of(request: Request) -> Container:
     return container
 
 
-def _caller_or_stranger(request: Request) -> Caller | None:
+def _verified(request: Request) -> Caller:
     caller: Caller | None = request.state.caller
-    return caller
-
-
-def _verified_caller(request: Request) -> Caller:
-    caller = _caller_or_stranger(request)
     if caller is None:
         raise UnauthorizedError
     return caller
 
 
-def _signed_in_user(request: Request) -> Caller:
-    caller = _verified_caller(request)
+async def _container(request: Request) -> Container:
+    return container_of(request)
+
+
+async def _caller_or_stranger(request: Request) -> Caller | None:
+    caller: Caller | None = request.state.caller
+    return caller
+
+
+async def _verified_caller(request: Request) -> Caller:
+    return _verified(request)
+
+
+async def _signed_in_user(request: Request) -> Caller:
+    caller = _verified(request)
     if caller.is_service:
         raise ForbiddenError("Only a signed-in user can do that, not the service.")
     return caller
 
 
-def _the_service(request: Request) -> Caller:
-    caller = _verified_caller(request)
+async def _the_service(request: Request) -> Caller:
+    caller = _verified(request)
     if not caller.is_service:
         raise ForbiddenError("Only the service can do that.")
     return caller
@@ -48,7 +59,7 @@ def _the_service(request: Request) -> Caller:
 
 def own_place(request: Request, places: Places) -> AbstractAsyncContextManager[None]:
     """Hold a place of the caller's; strangers are one, and the service, which is trusted, none."""
-    caller = _caller_or_stranger(request)
+    caller: Caller | None = request.state.caller
     if caller is not None and caller.is_service:
         return nullcontext()
     return places.taken_by(caller and caller.user_id)
@@ -64,18 +75,18 @@ async def _export(request: Request) -> AsyncIterator[None]:
         yield
 
 
-def _user_in_query(
+async def _user_in_query(
     request: Request, user_id: Annotated[PlainUuid | None, Query(alias="userId")] = None
 ) -> UUID:
-    return _verified_caller(request).acting_for(user_id)
+    return _verified(request).acting_for(user_id)
 
 
-def _arrived_at(request: Request) -> float:
+async def _arrived_at(request: Request) -> float:
     arrived_at: float = request.state.arrived_at
     return arrived_at
 
 
-def _given_key(
+async def _given_key(
     request: Request,
     given: Annotated[
         str | None,
@@ -96,11 +107,11 @@ def _given_key(
 GivenKey = Annotated[str | None, Depends(_given_key)]
 
 
-def _given_or_new_key(given: GivenKey) -> str:
+async def _given_or_new_key(given: GivenKey) -> str:
     return given or uuid4().hex
 
 
-CurrentContainer = Annotated[Container, Depends(container_of)]
+CurrentContainer = Annotated[Container, Depends(_container)]
 CurrentCaller = Annotated[Caller, Depends(_verified_caller)]
 SignedInUser = Annotated[Caller, Depends(_signed_in_user)]
 ServiceCaller = Annotated[Caller, Depends(_the_service)]

@@ -62,5 +62,7 @@ def _complete(its: dict[str, Any], name: str, owner: str) -> None:
         return
     its.setdefault("description", word.description)
     is_parameter = "in" in its
+    for inner, schema in its.get("properties", {}).items():
+        _complete(schema, inner, name)
     if not {"const", "example", "examples"} & its.keys():
         its |= {"example": word.example} if is_parameter else {"examples": [word.example]}

@@ -42,7 +42,14 @@ class LoadConversationRequest(RequestBody):
     before: Seq | None = None
     after: Seq | None = None
     around: PlainUuid | None = None
+    seen: Seq | None = None
     user_id: PlainUuid | None = None
+
+    @property
+    def known_seq(self) -> int | None:
+        """The last place that whoever asks knows to be there, if they say one."""
+        known = (self.seen, self.after, None if self.before is None else self.before - 1)
+        return max((seq for seq in known if seq is not None), default=None)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

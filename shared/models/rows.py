@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from ..encoding.parts import Part
 from .base import Row
@@ -19,6 +19,33 @@ TurnStatus = Literal[
     "cancelled",
     "interrupted",
 ]
+
+
+def _nullable(kind: str) -> dict[str, Any]:
+    return {"anyOf": [{"type": kind}, {"type": "null"}]}
+
+
+# What the service writes; beside it stands what the request brought under keys of its own.
+MESSAGE_METADATA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": True,
+    "properties": {
+        "success": {"type": "boolean"},
+        "filesGenerated": {"type": "integer"},
+        "files": {"type": "array", "items": {"type": "object"}},
+        "duration": {"type": "number"},
+        "intent": _nullable("string"),
+        "complexity": _nullable("string"),
+        "strategy": _nullable("string"),
+        "error": {
+            "type": "object",
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        },
+        "timestamp": {"type": "string"},
+        "projectId": _nullable("string"),
+        "engine": {"type": "string"},
+    },
+}
 
 
 class ConversationRow(Row):
@@ -45,7 +72,7 @@ class MessageRow(Row):
     role: Role
     content: str
     generated_code: str | None
-    metadata: dict[str, Any]
+    metadata: Annotated[dict[str, Any], WithJsonSchema(MESSAGE_METADATA)]
     user_id: UUID
     is_summary: bool
     created_at: str

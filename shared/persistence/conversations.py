@@ -13,6 +13,7 @@ from ..models.conversations import (
 )
 from ..models.rows import ConversationRow
 from .calls import Calls
+from .replica import anything, has_seq
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -30,11 +31,13 @@ class ConversationCalls(Calls):
         *,
         caller: Caller,
     ) -> LoadConversationResponse:
-        """Read a page of a user's conversation."""
+        """Read a page of a user's conversation; from a replica if it has what the caller knows."""
+        seen = request.known_seq
         return await self._call_with_retries(
             LoadConversationResponse,
             "load_conversation",
             caller,
+            is_enough=None if seen is None else has_seq(seen),
             user_id=user_id,
             conversation_id=request.conversation_id,
             page_size=request.limit,
@@ -58,6 +61,7 @@ class ConversationCalls(Calls):
             ConversationList,
             "list_conversations",
             caller,
+            is_enough=anything,
             user_id=user_id,
             archived=archived,
             project_id=project_id,

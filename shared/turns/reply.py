@@ -87,7 +87,7 @@ def compose_reply(
         "persistedAfter": None if persisted_after is None else round(persisted_after, 4),
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
-    metadata = escaper({**own_metadata, **fields})
+    metadata = escaper({**own_metadata, **result.metadata, **fields})
     code = escaper(render_files(files))
     given = escaper([] if content != whole else parts_of(result, written, content=content))
     native = escaper(result.native)
@@ -138,7 +138,8 @@ def _within(text: str | None, room: int) -> str | None:
 def _status(result: EngineResult) -> str:
     if result.success:
         return "completed"
-    return "cancelled" if result.error and result.error.type == "cancelled" else "failed"
+    error_type = result.error.type if result.error else ""
+    return error_type if error_type in {"cancelled", "interrupted"} else "failed"
 
 
 def user_metadata(project_id: object | None, own_metadata: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..errors import ReplyNotStoredError
+from .begin import Begun
 from .follow import (
     START,
     follow_running,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ..auth.caller import Caller
     from ..config import Settings
     from ..models.turns import MegaMindResponse, TurnRecord
-    from .begin import Begun, TurnStarter
+    from .begin import TurnStarter
     from .follow import Place, TurnEvent
     from .registry import TurnRegistry
     from .request import TurnRequest
@@ -61,17 +62,27 @@ class TurnRunner:
         IdempotencyKeyReusedError, ConversationNotFoundError, TooManyTurnsError,
         StoreUnavailableError where nothing was stored, ReplyNotStoredError where the reply wasn't.
         """
+        begun, running = await self.begin(request)
+        if running is None:
+            return stored_response(begun, replayed=True)
+        record = await self.settled(running)
+        is_ours = record.turn.attempt == begun.turn.attempt
+        replayed = begun.outcome == "in_progress" or not is_ours
+        return stored_response(record, replayed=replayed)
+
+    async def begin(self, request: TurnRequest) -> Begun:
+        """Begin a turn, or find what its key led to: what runs here, or has ended elsewhere.
+
+        One that another process goes on with is waited for, until that has taken too long.
+        """
         deadline = asyncio.get_running_loop().time() + self._settings.retry_wait_seconds
         while True:
-            begun, running = await self._starter.begin(request)
-            if running is not None:
-                record = await self._settled(running)
-                is_ours = record.turn.attempt == begun.turn.attempt
-                replayed = begun.outcome == "in_progress" or not is_ours
-                return stored_response(record, replayed=replayed)
-            record = await self._settled_elsewhere(begun, deadline)
+            begun = await self._starter.begin(request)
+            if begun.running is not None:
+                return begun
+            record = await self._settled_elsewhere(begun.record, deadline)
             if not record.is_expired:
-                return stored_response(record, replayed=True)
+                return Begun(record, None)
             # Its worker is gone: begun again under the same key, the turn is taken over.
 
     async def stream(self, request: TurnRequest) -> AsyncIterator[TurnEvent]:
@@ -79,10 +90,10 @@ class TurnRunner:
 
         What `run` would raise before the AI works is raised here, before there is a stream.
         """
-        return self.events(await self.begin(request), request)
+        return self.events(await self.start(request), request)
 
-    async def begin(self, request: TurnRequest) -> Begun:
-        """Begin a turn, or find what its key led to, and leave it to run.
+    async def start(self, request: TurnRequest) -> Begun:
+        """Begin a turn, or find what its key led to, and wait for nothing.
 
         Raises what `run` would before the AI works.
         """
@@ -122,9 +133,9 @@ class TurnRunner:
         if running is None:
             return record
         running.stop.set()
-        return await self._settled(running)
+        return await self.settled(running)
 
-    async def _settled(self, running: RunningTurn) -> TurnRecord:
+    async def settled(self, running: RunningTurn) -> TurnRecord:
         """Wait for a turn of this process; raise ReplyNotStoredError where storing takes long."""
         while running.reply is None and not running.settled.done():
             await running.change.wait()

@@ -137,7 +137,7 @@ class UiChat:
             sending.arrived_at,
             opens_conversation=opens,
         )
-        begun = await self._turns.begin(turn)
+        begun = await self._turns.start(turn)
         return self._turns.events(begun, turn)
 
     async def _follow(self, turn_id: UUID) -> AsyncIterator[TurnEvent]:

@@ -47,7 +47,7 @@ create function public.erase_account(
     user_id uuid,
     idempotency_key text,
     requested_by text default 'service',
-    most integer default 5000
+    most integer default 2000
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -77,18 +78,34 @@ def test_supabase_js_of_another_user_is_refused_everywhere(javascript: dict[str,
 
 
 @pytest.mark.promise("whole pages", red="one page is read; a closed channel stays closed")
-def test_the_readmes_lines_read_all_and_come_back_to_a_closed_channel(
+def test_the_lines_for_live_events_read_all_and_come_back_to_a_closed_channel(
     stack: Stack, tmp_path: Path
 ) -> None:
     """Of a conversation of 1,202 messages, each once; what came while nobody listened, too."""
-    (lines,) = re.findall(r"^```js\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    page = (ROOT / "docs" / "live-events.md").read_text()
+    (lines,) = re.findall(r"^```js\n(.*?)^```", page, re.M | re.S)
     file = tmp_path / "lines.mjs"
     file.write_text(f"{lines}\nexport {{ conversationId, rows }};\n")
-    seen = seen_by(stack, "readme.mjs", str(file))
+    seen = seen_by(stack, "live_events.mjs", str(file))
     assert seen["first"] == ["user", "assistant"]
     assert seen["seqs"] == list(range(1, 1_203))
     assert seen["joins"] == 3
     assert "message" in seen["events"]
+
+
+def test_the_readmes_lines_stream_a_reply_and_read_what_is_stored(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Unmodified supabase-js."""
+    (lines,) = re.findall(
+        r"^ {3}```js\n(.*?)^ {3}```", (ROOT / "README.md").read_text(), re.M | re.S
+    )
+    file = tmp_path / "lines.mjs"
+    file.write_text(f"{dedent(lines)}\nexport {{ rows }};\n")
+    seen = seen_by(stack, "lines.mjs", str(file))
+    assert [row["role"] for row in seen["rows"]] == ["user", "assistant"]
+    for name in ("accepted", "delta", "done"):
+        assert f"event: {name}" in seen["logged"]
 
 
 async def test_supabase_py_gets_a_turn_with_its_events_and_reads_its_rows(user: User) -> None:

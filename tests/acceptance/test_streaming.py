@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import jsonschema_rs
 import psycopg
 
+from functions.app import app
 from local.stack import Stack
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine, TypingEngine
@@ -34,6 +36,19 @@ async def streaming(
         assert answer.status_code == 200, await answer.aread()
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield read_events(answer)
+
+
+async def test_a_stream_is_what_the_document_says(user: User) -> None:
+    """Each event is one of those, with all of its fields."""
+    document = app.openapi()
+    answers = document["paths"]["/functions/v1/mega-mind"]["post"]["responses"]
+    described = answers["200"]["content"]["text/event-stream"]["itemSchema"]["oneOf"]
+    schemas = {one["title"]: one["properties"]["data"]["contentSchema"] for one in described}
+    async with streaming(user.functions, request="Write a page") as stream:
+        events = [event async for event in stream]
+    for event in events:
+        schema = {**schemas[event.name], "components": document["components"]}
+        assert [*jsonschema_rs.validator_for(schema).iter_errors(event.data)] == [], event
 
 
 async def test_a_stream_tells_of_the_turn_from_accept_to_done(stack: Stack, user: User) -> None:

@@ -16,7 +16,9 @@ from tests.support.process import functions_process
 from tests.support.users import User
 
 TEXT = DOCKERFILE.read_text()
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+EXTRAS = {"pdf"} | tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+    "optional-dependencies"
+].keys()
 
 
 @pytest.fixture

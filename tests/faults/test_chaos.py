@@ -1,6 +1,7 @@
 """Many users do anything while every part is killed at random; SQL of its own judges the rest.
 
 CHAOS_OPERATIONS says how many operations: `CHAOS_OPERATIONS=6000` takes about three minutes.
+The processes take both roads to the store, each one of them, or that of FAULT_ROADS.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from tests.faults.test_kill_loop import QUICK, broken_invariants, running_turns,
 from tests.support.chaos_user import ChaosUser
 from tests.support.invariants import counts_of, found_broken
 from tests.support.process import FunctionsProcess, functions_process
+from tests.support.roads import fault_road
 from tests.support.stack import free_ports
 from tests.support.users import make_user
 
@@ -98,7 +100,8 @@ class Chaos:
         folder = self.folder / f"{port}-{self.killed['functions']}"
         folder.mkdir()
         self._lives[port] = AsyncExitStack()
-        starting = functions_process(self.stack, folder, PORT=str(port), **QUICK)
+        settings = {"PORT": str(port), **QUICK, **fault_road(self.ports.index(port), self.stack)}
+        starting = functions_process(self.stack, folder, **settings)
         self._servers[port] = await self._lives[port].enter_async_context(starting)
 
     async def stop(self) -> None:

@@ -1,6 +1,7 @@
 """Postgres and the functions are killed with -9 again and again; nothing is lost or doubled.
 
-FAULT_TURNS says how many turns the loop takes.
+FAULT_TURNS says how many turns the loop takes. The functions take another road to the store in each
+of their lives, or that of FAULT_ROADS.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from local.stack import Stack
 from tests.support.fault_history import Call, History, check, read_back
 from tests.support.invariants import counts_of, found_broken
 from tests.support.process import FunctionsProcess, functions_process
+from tests.support.roads import fault_road
 from tests.support.stack import free_ports
 from tests.support.users import User, sign_up
 from tests.support.waiting import until
@@ -63,7 +65,8 @@ class Run:
         folder = self.folder / f"life-{self._lives}"
         folder.mkdir()
         self._life = AsyncExitStack()
-        settings = {"PORT": str(self.port), **QUICK, **SLOW_AI}
+        road = fault_road(self._lives, self.stack)
+        settings = {"PORT": str(self.port), **QUICK, **SLOW_AI, **road}
         starting = functions_process(self.stack, folder, **settings)
         self._server = await self._life.enter_async_context(starting)
 

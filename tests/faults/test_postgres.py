@@ -16,6 +16,7 @@ import pytest
 
 from local.processes import as_user
 from local.stack import Stack
+from tests.faults.conftest import Road
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
 from tests.support.fault_turns import (
@@ -117,11 +118,11 @@ def fill_messages(db: psycopg.Connection, user: User) -> None:
 
 @pytest.mark.promise("Postgres away", red="a call to the store may take 60 s")
 async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
-    broken_stack: Stack, victim: User, broken_db: psycopg.Connection
+    broken_stack: Stack, victim: User, broken_db: psycopg.Connection, by_road: Road
 ) -> None:
     """SIGSTOP before the message is stored: whatever was on its way, the key has one effect."""
     engine = ScriptedEngine("Done.")
-    settings = settings_for(broken_stack, **SHORT_LEASE)
+    settings = settings_for(broken_stack, **{**SHORT_LEASE, **by_road(broken_stack)})
     async with bundle(settings, token=victim.token, engine=engine) as client:
         with stopped(broken_stack):
             refused = await asyncio.wait_for(ask(client), BOUND)
@@ -137,11 +138,11 @@ async def test_a_stopped_postgres_is_a_503_in_time_and_one_turn_once_it_goes_on(
 
 @pytest.mark.promise("Postgres away", red="a caller waits for its reply without a bound")
 async def test_a_reply_that_finds_postgres_stopped_is_given_away_and_stored_later(
-    broken_stack: Stack, victim: User, broken_db: psycopg.Connection
+    broken_stack: Stack, victim: User, broken_db: psycopg.Connection, by_road: Road
 ) -> None:
     """SIGSTOP while the AI works: a 503 with the reply; it is stored when Postgres goes on."""
     engine = ScriptedEngine("Done.", hold=True)
-    settings = settings_for(broken_stack, **LONG_LEASE)
+    settings = settings_for(broken_stack, **{**LONG_LEASE, **by_road(broken_stack)})
     async with bundle(settings, token=victim.token, engine=engine) as client:
         asking = asyncio.create_task(ask(client))
         await asyncio.wait_for(engine.started.wait(), timeout=20)
@@ -190,11 +191,11 @@ async def test_a_table_that_can_not_grow_is_a_503_that_heals_by_itself(
 @pytest.mark.promise("Postgres away", red="`synchronous_commit = off`")
 @needs_prlimit
 async def test_a_log_that_can_not_be_written_loses_nothing_acknowledged(
-    broken_stack: Stack, victim: User
+    broken_stack: Stack, victim: User, by_road: Road
 ) -> None:
     """Postgres ends at once and is a 503; started where there is room, it has every answer."""
     engine = ScriptedEngine("Done.")
-    settings = settings_for(broken_stack, **LONG_LEASE)
+    settings = settings_for(broken_stack, **{**LONG_LEASE, **by_road(broken_stack)})
     async with bundle(settings, token=victim.token, engine=engine) as client:
         before = [await ask(client, f"before {n}") for n in range(3)]
         with without_room(broken_stack, beyond=1):
@@ -214,19 +215,24 @@ async def test_a_log_that_can_not_be_written_loses_nothing_acknowledged(
 
 
 @asynccontextmanager
-async def gateway_of_its_own(
-    stack: Stack, folder: Path, name: str, **parameters: str
+async def road_of_its_own(
+    stack: Stack, folder: Path, name: str, *, is_direct: bool, **parameters: str
 ) -> AsyncIterator[dict[str, Any]]:
-    """Run a Data API whose connections have this name; give the settings that lead to it."""
+    """Give the settings of a road whose connections have this name: a Data API, or none."""
     query = httpx.QueryParams({"application_name": name, **parameters})
     url = f"{stack.settings.db_url}?{query}"
+    if is_direct:
+        options = "".join(f" -c {key}={value}" for key, value in parameters.items())
+        query = httpx.QueryParams({"application_name": name, "options": options})
+        yield {"supabase_db_url": f"{stack.settings.db_url}?{query}".replace("+", "%20")}
+        return
     async with second_gateway(stack, folder, LOCAL_DB_URL=url) as port:
         yield {"supabase_url": f"http://127.0.0.1:{port}"}
 
 
 @pytest.mark.promise("Postgres away", red="`begin_turn` does not look its key up")
 async def test_connections_that_are_ended_again_and_again_lose_and_double_nothing(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
+    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, by_road: Road
 ) -> None:
     """pg_terminate_backend in the middle of calls: good answers or 503s, and one turn a key."""
     name, engine, over = uuid.uuid4().hex, ScriptedEngine("Done."), asyncio.Event()
@@ -241,7 +247,7 @@ async def test_connections_that_are_ended_again_and_again_lose_and_double_nothin
             place = {"conversationId": answer.json()["conversationId"]}
             answered.release()
 
-    async with gateway_of_its_own(stack, tmp_path, name) as road:
+    async with road_of_its_own(stack, tmp_path, name, is_direct=bool(by_road(stack))) as road:
         settings = settings_for(stack, **{**SHORT_LEASE, **road})
         async with bundle(settings, token=user.token, engine=engine) as client:
             await until_answered(client, "first")
@@ -291,11 +297,11 @@ def locked(stack: Stack, conversation_id: str) -> Iterator[psycopg.Connection]:
 
 @pytest.mark.promise("Postgres away", red="a call to the store may take 60 s")
 async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
-    stack: Stack, user: User, db: psycopg.Connection
+    stack: Stack, user: User, db: psycopg.Connection, by_road: Road
 ) -> None:
     """A turn of it never hangs, reading it goes on, and without the lock the key is one turn."""
     engine = ScriptedEngine("Done.")
-    settings = settings_for(stack, **SHORT_LEASE)
+    settings = settings_for(stack, **{**SHORT_LEASE, **by_road(stack)})
     async with bundle(settings, token=user.token, engine=engine) as client:
         place = {"conversationId": (await ask(client, "first")).json()["conversationId"]}
         with locked(stack, place["conversationId"]):
@@ -314,7 +320,7 @@ async def test_a_conversation_that_is_locked_for_long_is_a_503_in_time(
 
 @pytest.mark.promise("Postgres away", red="`ATTEMPTS = 1`")
 async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
+    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, by_road: Road
 ) -> None:
     """Postgres ends the turn's transaction, the store is asked once more, the caller gets a 200."""
     name = uuid.uuid4().hex
@@ -322,7 +328,9 @@ async def test_a_turn_that_loses_a_deadlock_is_begun_again_unnoticed(
     async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
         place = {"conversationId": (await ask(client, "first")).json()["conversationId"]}
     before = deadlocks(db)
-    async with gateway_of_its_own(stack, tmp_path, name, deadlock_timeout="1s") as road:
+    async with road_of_its_own(
+        stack, tmp_path, name, is_direct=bool(by_road(stack)), deadlock_timeout="1s"
+    ) as road:
         settings = settings_for(stack, **road)
         async with bundle(settings, token=user.token, engine=ScriptedEngine()) as client:
             with psycopg.connect(stack.settings.db_url) as session:

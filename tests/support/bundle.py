@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from functions.app import make_app
+from functions.app import create_app
 from local.stack import Stack
 from shared.ai.protocol import Engine, Summariser
 from shared.config import Settings, load_settings
@@ -34,7 +34,7 @@ async def bundle(
     summariser: Summariser | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the bundle in this process to a client that carries this token."""
-    app = make_app(settings=settings)
+    app = create_app(settings=settings)
     app.state.container = Container(settings, engine=engine, summariser=summariser)
     transport = httpx.ASGITransport(app=app)
     headers = {"authorization": f"Bearer {token}"}

@@ -1,6 +1,10 @@
-"""The roads to a stack's store: over the Data API, to Postgres itself, and through a pooler."""
+"""The roads to a stack's store: over the Data API, to Postgres itself, and through a pooler.
+
+FAULT_ROADS says which of the first two the fault runs take, by turns: `direct` alone, for example.
+"""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -18,6 +22,7 @@ from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 
 DIRECT = pytest.param("direct", marks=pytest.mark.stack)
 POOLED = pytest.param("pooled", marks=[pytest.mark.stack, needs_pgbouncer])
+FAULT_ROADS = os.environ.get("FAULT_ROADS", "data_api,direct").split(",")
 ROADS = [pytest.param("data_api", marks=pytest.mark.stack), DIRECT, POOLED]
 
 
@@ -29,6 +34,12 @@ def url_of(road: str, stack: Stack) -> Iterator[str]:
             yield url
     else:
         yield stack.settings.direct_url if road == "direct" else "off"
+
+
+def fault_road(number: int, stack: Stack) -> dict[str, str]:
+    """Return the environment of a process that takes the next of the roads."""
+    is_direct = FAULT_ROADS[number % len(FAULT_ROADS)] == "direct"
+    return {"SUPABASE_DB_URL": stack.settings.direct_url} if is_direct else {}
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from functions.app import make_app
+from functions.app import create_app
 from shared.ai.protocol import Engine
 from shared.config import Settings
 from shared.container import Container
@@ -18,7 +18,7 @@ from tests.support.stack import free_ports
 @asynccontextmanager
 async def served_bundle(settings: Settings, *, engine: Engine | None = None) -> AsyncIterator[str]:
     """Serve the bundle and give its URL, with the prefix of the functions."""
-    app = make_app(settings=settings)
+    app = create_app(settings=settings)
     container = app.state.container = Container(settings, engine=engine)
     try:
         async with served_app(app) as url:

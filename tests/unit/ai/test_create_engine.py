@@ -7,7 +7,7 @@ import sys
 import pytest
 from pydantic import SecretStr
 
-from shared.ai import create_engine
+from shared.ai import create_engine, within_limits
 from shared.ai.model.create import create_model
 from tests.support.scripted_engine import record
 
@@ -24,7 +24,7 @@ def _no_keys_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_no_model_means_the_offline_engine() -> None:
     """The default needs no key, and keeps the limits."""
-    engine = create_engine(max_reply_chars=20)
+    engine = within_limits(create_engine(), max_reply_chars=20)
     result = (await record(engine)).result
     assert engine.name == result.engine == "offline"
     assert (len(result.message), result.finish_reason) == (20, "length")

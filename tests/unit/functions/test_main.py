@@ -55,6 +55,26 @@ def test_a_model_that_cannot_be_used_is_one_line_too(tmp_path: Path) -> None:
     assert "no-such-provider" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        ("my_agent", "'my_agent' is not of the form package.module:name."),
+        ("no_such_agent:agent", "'no_such_agent' can't be imported: ModuleNotFoundError"),
+        ("my_agent:other", "'my_agent' has no 'other'."),
+        ("my_agent:number", "3 is no agent"),
+    ],
+)
+def test_an_engine_that_cannot_be_used_is_one_line_too(
+    tmp_path: Path, engine: str, says: str
+) -> None:
+    """What is wrong with MEGA_MIND_ENGINE, at the start."""
+    (tmp_path / "my_agent.py").write_text("number = 3\n")
+    done = start(tmp_path, **GOOD, MEGA_MIND_ENGINE=engine)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"configuration error: {says}")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_port_that_is_none_is_no_traceback(tmp_path: Path) -> None:
     """PORT is the environment's too."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **GOOD, "PORT": "http"}

@@ -1,14 +1,17 @@
 """What surrounds every endpoint: private headers, preflights, the API's own documentation."""
 
+import inspect
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.dependencies.models import Dependant
 
-from functions.app import make_app
+from functions.app import ENDPOINTS, create_app
 from shared.http.application import CORS_HEADERS, PREFIX
 from tests.support.unit_settings import unit_settings
 
@@ -16,7 +19,7 @@ from tests.support.unit_settings import unit_settings
 @asynccontextmanager
 async def client_of(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the whole application in this process."""
-    app = make_app(settings=unit_settings(**settings))
+    app = create_app(settings=unit_settings(**settings))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -99,3 +102,24 @@ async def test_the_documentation_can_be_switched_off(path: str) -> None:
     async with client_of(api_docs=False) as client:
         response = await client.get(f"{PREFIX}/{path}")
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_nothing_that_a_handler_asks_for_runs_in_a_thread(endpoint: str) -> None:
+    """FastAPI gives each plain function a thread, at more than the function's own cost."""
+    router = import_module(f"functions.{endpoint.replace('-', '_')}").router
+    for route in router.routes:
+        asked = list(_dependencies(route.dependant))
+        assert asked
+        assert not [call for call in asked if not _is_coroutine(call)]
+
+
+def _dependencies(dependant: Dependant) -> Iterator[Any]:
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from _dependencies(dependency)
+
+
+def _is_coroutine(call: Any) -> bool:
+    called = call if inspect.isroutine(call) else call.__call__
+    return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)

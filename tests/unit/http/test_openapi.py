@@ -24,13 +24,28 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def names() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield each property and parameter, with the model or the endpoint that it is of."""
+    """Yield each property and parameter, with what it is of: a model, an endpoint, an event."""
     for model, schema in SCHEMAS.items():
-        for name, its in schema.get("properties", {}).items():
-            yield model, name, its
+        yield from properties(model, schema)
     for operation, what in operations():
         for parameter in what.get("parameters", ()):
             yield operation, parameter["name"], parameter
+        for event, data in events_of(what):
+            yield from (row for row in properties(event, data) if "$ref" not in row[2])
+
+
+def properties(owner: str, schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the properties of an object, and of those within it."""
+    for name, its in schema.get("properties", {}).items():
+        yield owner, name, its
+        yield from properties(name, its)
+
+
+def events_of(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the events of an operation's stream, each with its data's schema."""
+    content = operation["responses"].get("200", {}).get("content", {})
+    for event in content.get("text/event-stream", {}).get("itemSchema", {}).get("oneOf", ()):
+        yield event["title"], event["properties"]["data"]["contentSchema"]
 
 
 def types_of(schema: dict[str, Any]) -> set[str]:

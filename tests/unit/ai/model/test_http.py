@@ -10,7 +10,7 @@ import pydantic_ai.models
 import pytest
 from pydantic import SecretStr
 
-from shared.ai import EngineRequest, GeneratedFile, TextDelta, closing, create_engine
+from shared.ai import EngineRequest, GeneratedFile, TextDelta, closing, create_engine, within_limits
 from shared.ai.model.analysis import Analyst
 from shared.ai.offline.rules import analyse
 from tests.support.fake_provider import PLAN, FakeProvider, Handler, running_provider, streaming
@@ -45,7 +45,10 @@ def held_until_classified(provider: FakeProvider, monkeypatch: pytest.MonkeyPatc
 
 def engine_for(provider: FakeProvider, **settings: Any) -> Engine:
     key = SecretStr("sk-canary-1234")
-    return create_engine(model="openai:m", base_url=provider.base_url, api_key=key, **settings)
+    return within_limits(
+        create_engine(model="openai:m", base_url=provider.base_url, api_key=key, **settings),
+        time_limit=30,
+    )
 
 
 @pytest.mark.usefixtures("held_until_classified")
@@ -80,7 +83,7 @@ async def test_hello_makes_two_calls_and_waits_for_one(provider: FakeProvider) -
 
     provider.plan = hang
     provider.answer = streaming("Hello!", is_held=True)
-    recording = await record(engine_for(provider, time_limit=30), "hello")
+    recording = await record(engine_for(provider), "hello")
     assert (recording.result.success, recording.result.message) == (True, "Hello!")
     is_over.set()
     assert recording.analysis == analyse("hello")
@@ -155,7 +158,7 @@ async def test_a_provider_that_asks_for_patience_is_not_waited_for(
 ) -> None:
     """Half a minute is more than a user has: the reply says at once what is wrong."""
     provider.answer = lambda handler: handler.send_json(status, {}, {"retry-after": "30"})
-    recording = await record(engine_for(provider, time_limit=5.0))
+    recording = await record(engine_for(provider))
     assert (recording.error_type, len(provider.asked)) == (word, 1)
 
 

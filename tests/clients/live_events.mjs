@@ -1,6 +1,6 @@
-// The README's lines for supabase-js, as they stand, and then what an application meets: a long
+// The lines of docs/live-events.md for supabase-js, as they stand, and then what an application meets: a long
 // conversation, and a channel that the server closes. Prints what came of it as one JSON object.
-// Usage: node readme.mjs <url> <publishable key> <file with the lines and an export of `rows`>
+// Usage: node live_events.mjs <url> <publishable key> <file with the lines and an export of `rows`>
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
@@ -36,7 +36,7 @@ const supabase = createClient(url, key, {
   auth: { persistSession: false },
   realtime: { transport: WatchedSocket },
 });
-const email = `readme-${crypto.randomUUID()}@example.com`;
+const email = `live-${crypto.randomUUID()}@example.com`;
 const { data: account, error } = await supabase.auth.signUp({ email, password: "correct-horse" });
 if (error) throw error;
 globalThis.supabase = supabase;

@@ -1,0 +1,173 @@
+"""The store in somebody's own Python: turns that their AI writes, in their process.
+
+Whoever holds this acts as the service: it says whose data each call is about.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack
+from uuid import UUID, uuid4
+
+from .ai import within_limits
+from .ai.agents import as_engine
+from .auth.caller import Caller
+from .config import load_settings
+from .container import Container
+from .conversations.pages import read_conversation
+from .models.conversations import LoadConversationRequest
+from .models.turns import MegaMindRequest
+from .turns.context import given_context
+from .turns.follow import Place
+from .turns.own_turn import OwnTurn
+from .turns.request import TurnRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from .ai.agents import Agent
+    from .ai.protocol import Engine, HistoryMessage, Summariser
+    from .models.conversations import LoadConversationResponse
+    from .models.rows import MessageRow
+    from .models.turns import MegaMindResponse
+    from .turns.follow import TurnEvent
+
+Id = UUID | str
+
+KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+SERVICE = Caller(user_id=None, token=None)
+
+
+class TurnFields(TypedDict, total=False):
+    """What a turn is, beside its request. Without a `key` it is a new one each time."""
+
+    user_id: Required[Id]
+    conversation_id: Id | None
+    project_id: Id | None
+    key: str | None
+    metadata: dict[str, Any] | None
+
+
+class MessagePersistence:
+    """Conversations that are stored for good, in a Supabase project that has the schema.
+
+    What isn't given is read from the environment, as docs/configuration.md names it. Made once in a
+    process, used in one event loop, and closed at the end, by `aclose` or `async with`: turns that
+    are still written end first.
+    """
+
+    def __init__(
+        self,
+        supabase_url: str | None = None,
+        secret_key: str | None = None,
+        *,
+        summariser: Summariser | None = None,
+        **settings: Any,
+    ) -> None:
+        """Raise ConfigurationError, in one line, where a setting is missing or wrong."""
+        given = {
+            "supabase_url": supabase_url,
+            "SUPABASE_SECRET_KEY": secret_key,
+            "SUPABASE_PUBLISHABLE_KEY": "unused",  # users' own tokens are the service's business
+            **settings,
+        }
+        self.settings = load_settings(**{k: v for k, v in given.items() if v is not None})
+        self._container = Container(self.settings, summariser=summariser)
+
+    def turn(self, request: str, *, name: str = "own", **fields: Unpack[TurnFields]) -> OwnTurn:
+        """Return a turn to write in an `async with`; `name` is the engine's in the metadata.
+
+        Entering it commits the user's message, or finds what the key led to. Raises ValueError
+        for what can't be stored; on entering TurnInProgressError, IdempotencyKeyReusedError,
+        ConversationNotFoundError, TooManyTurnsError, TooManyTokensError, StoreUnavailableError;
+        on leaving ReplyNotStoredError where the store stays away: it is kept, and tried on.
+        """
+        return OwnTurn(
+            self._container.turns, _request_of(request, fields), name=name, settings=self.settings
+        )
+
+    async def run(
+        self, agent: Agent | Engine, request: str, **fields: Unpack[TurnFields]
+    ) -> MegaMindResponse:
+        """Let an agent answer, and return both stored messages. It goes on without its caller."""
+        turn = _request_of(request, fields, engine=self._engine(agent))
+        return await self._container.turns.run(turn)
+
+    async def stream(
+        self, agent: Agent | Engine, request: str, **fields: Unpack[TurnFields]
+    ) -> AsyncIterator[TurnEvent]:
+        """Let an agent answer, and return its turn's events. It goes on without its reader."""
+        turn = _request_of(request, fields, engine=self._engine(agent))
+        return await self._container.turns.stream(turn)
+
+    async def follow(
+        self, user_id: Id, turn_id: Id, *, offset: int = 0
+    ) -> AsyncIterator[TurnEvent]:
+        """Return the events of a turn that was begun before, wherever it is written."""
+        return await self._container.turns.follow(
+            _uuid(user_id), _uuid(turn_id), caller=SERVICE, place=Place(offset)
+        )
+
+    async def cancel(self, user_id: Id, turn_id: Id) -> MessageRow | None:
+        """Stop a turn for good; return its reply, or None until its writer knows."""
+        record = await self._container.turns.cancel(_uuid(user_id), _uuid(turn_id))
+        return record.reply
+
+    async def load(self, user_id: Id, conversation_id: Id, **page: Any) -> LoadConversationResponse:
+        """Return a page of a conversation, as load-conversation does: `limit`, `before`, `after`,
+        `around`.
+        """
+        request = LoadConversationRequest.model_validate(
+            {"conversationId": str(conversation_id), **page}
+        )
+        return await read_conversation(
+            self._container.persistence, _uuid(user_id), request, caller=SERVICE
+        )
+
+    async def history(self, user_id: Id, conversation_id: Id) -> Sequence[HistoryMessage]:
+        """Return what an AI is given of a conversation, within the budget of the context."""
+        stored = await self._container.persistence.load_history(
+            _uuid(user_id),
+            _uuid(conversation_id),
+            history_tokens=self.settings.history_tokens,
+            caller=SERVICE,
+        )
+        return given_context(stored.history, stored.context).history
+
+    async def aclose(self) -> None:
+        """Let running turns end, then close the connections."""
+        await self._container.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _engine(self, agent: Agent | Engine) -> Engine:
+        return within_limits(
+            as_engine(agent),
+            time_limit=self.settings.engine_timeout,
+            max_reply_chars=self.settings.max_reply_chars,
+        )
+
+
+def _uuid(value: Id) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def _request_of(request: str, fields: TurnFields, *, engine: Engine | None = None) -> TurnRequest:
+    body = {
+        "request": request,
+        "conversationId": fields.get("conversation_id"),
+        "projectId": fields.get("project_id"),
+        "metadata": fields.get("metadata") or {},
+    }
+    given = fields.get("key")
+    key = uuid4().hex if given is None else given
+    if not KEY.fullmatch(key):
+        raise ValueError("a key is 1 to 255 printable ASCII characters")
+    return TurnRequest(
+        _uuid(fields["user_id"]), key, MegaMindRequest.model_validate(body), SERVICE, engine=engine
+    )

@@ -1,0 +1,16 @@
+"""What holds for every unit test: the network's edge is httpx's own, where respx replaces it."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.persistence import http_pool
+
+
+@pytest.fixture(autouse=True)
+def _httpx_sends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def transport(**_: Any) -> httpx.AsyncBaseTransport:
+        return httpx.AsyncHTTPTransport()
+
+    monkeypatch.setattr(http_pool, "AiohttpTransport", transport)
