@@ -4,6 +4,15 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Response
 
+from shared.errors import (
+    ConversationNotFoundError,
+    IdempotencyKeyReusedError,
+    TooManyBytesError,
+    TooManyTokensError,
+    TooManyTurnsError,
+    TurnInProgressError,
+    TurnNotFoundError,
+)
 from shared.http.dependencies import (
     ArrivedAt,
     CurrentCaller,
@@ -11,6 +20,7 @@ from shared.http.dependencies import (
     GivenKey,
     UserInQuery,
 )
+from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.http.sse import UI_STREAM, ui_message_stream
 from shared.models.base import PlainUuid
@@ -26,10 +36,16 @@ from shared.ui_stream.requests import Sending
 router = EndpointRouter("ui-messages")
 
 Chat = Annotated[ChatId, Path()]
-NOTHING_RUNS: dict[int | str, dict[str, Any]] = {204: {"description": "Nothing runs."}}
+NOTHING_RUNS: dict[int | str, dict[str, Any]] = {
+    204: {"description": "Nothing runs.", "content": {}}
+}
+MAY_FAIL = error_responses(
+    ConversationNotFoundError, TurnInProgressError, IdempotencyKeyReusedError,
+    TooManyTurnsError, TooManyTokensError, TooManyBytesError,
+)  # fmt: skip
 
 
-@router.post("", response_class=Response, responses=UI_STREAM)
+@router.post("", response_class=Response, responses=MAY_FAIL | UI_STREAM)
 async def send_message(
     body: UiMessagesRequest,
     caller: CurrentCaller,
@@ -48,7 +64,7 @@ async def send_message(
     return ui_message_stream(await chat.send(Sending(body, idempotency_key, arrived_at)))
 
 
-@router.get("/{chat_id}")
+@router.get("/{chat_id}", responses=error_responses())
 async def load_messages(
     chat_id: Chat,
     request: LoadUiMessagesRequest,
@@ -61,7 +77,11 @@ async def load_messages(
     return await chat.load(limit=request.limit, before=request.before)
 
 
-@router.get("/{chat_id}/stream", response_class=Response, responses={**UI_STREAM, **NOTHING_RUNS})
+@router.get(
+    "/{chat_id}/stream",
+    response_class=Response,
+    responses=error_responses(TurnNotFoundError) | UI_STREAM | NOTHING_RUNS,
+)
 async def resume_stream(
     chat_id: Chat,
     user_id: UserInQuery,
@@ -77,7 +97,7 @@ async def resume_stream(
     return Response(status_code=204) if chunks is None else ui_message_stream(chunks)
 
 
-@router.post("/{chat_id}/stop")
+@router.post("/{chat_id}/stop", responses=error_responses())
 async def stop_chat(
     chat_id: Chat, user_id: UserInQuery, caller: CurrentCaller, container: CurrentContainer
 ) -> StopChatResponse:
