@@ -115,7 +115,7 @@ language sql immutable security invoker set search_path = ''
 as $$
     select case
         when s.said <> '' then s.said = regexp_replace(content, '\s', '', 'g')
-        else content = '' or content = metadata -> 'error' ->> 'message'
+        else content in ('', coalesce(metadata -> 'error' ->> 'message', ''))
     end
     from (
         select regexp_replace(
