@@ -44,6 +44,8 @@ class ConversationCalls(Calls):
             before=request.before,
             after=request.after,
             around=request.around,
+            view=request.view,
+            branch=request.branch,
         )
 
     async def list_conversations(
@@ -114,8 +116,9 @@ class ConversationCalls(Calls):
         caller: Caller,
         title: str | None,
         archived: bool | None,
+        active_branch: int | None = None,
     ) -> ConversationRow:
-        """Rename, archive or restore a conversation; None leaves as it is."""
+        """Rename, archive or restore a conversation, or choose its branch; None leaves as it is."""
         return await self._call(
             ConversationRow,
             "update_conversation",
@@ -124,6 +127,7 @@ class ConversationCalls(Calls):
             conversation_id=conversation_id,
             title=title,
             archived=archived,
+            active_branch=active_branch,
         )
 
     async def delete_conversation(

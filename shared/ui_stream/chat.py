@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidRequestError
+from ..errors import ConversationNotFoundError, InvalidRequestError, MessageNotFoundError
 from ..models.conversations import Page
 from ..models.rows import MessageRow
 from ..models.ui_messages import LoadUiMessagesResponse, StopChatResponse
@@ -12,7 +13,7 @@ from ..turns.follow import START
 from ..turns.request import TurnRequest
 from .answers import answered, answers_in, is_answer, words_of
 from .chunks import ui_chunks
-from .keys import answer_key, message_key
+from .keys import answer_key, as_uuid, edit_key, message_key, regenerate_key
 from .messages import ui_messages
 from .requests import asked, body_of
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
+    from ..models.turns import TurnRecord
     from ..turns.follow import TurnEvent
     from ..turns.runner import TurnRunner
     from .parts import Chunk
@@ -46,7 +48,7 @@ class UiChat:
             )
         return LoadUiMessagesResponse(
             conversation=page.conversation,
-            messages=ui_messages(page.messages),
+            messages=ui_messages(page.messages, page.siblings),
             page=page.page,
             open_turn=page.open_turn,
         )
@@ -77,13 +79,48 @@ class UiChat:
             return await self._answer(sending)
         if message.role == "system":
             raise InvalidRequestError("The last message is to be the user's.")
-        if request.trigger == "regenerate-message" or request.message_id is not None:
-            raise InvalidRequestError("Only a new message can be answered.")
-        return ui_chunks(await self._submit(sending))
+        if request.trigger == "regenerate-message":
+            begin = self._regenerate
+        else:
+            begin = self._submit if request.message_id is None else self._edit
+        try:
+            events = await begin(sending)
+        except (ConversationNotFoundError, MessageNotFoundError):
+            if begin == self._submit:
+                raise
+            events = await self._submit(sending)  # it never came here before
+        return ui_chunks(events)
 
     async def _submit(self, sending: Sending) -> AsyncIterator[TurnEvent]:
         key = message_key(self._stored.id, sending.message)
         return await self._begin(key, sending, opens=True, **asked(sending.message))
+
+    async def _edit(self, sending: Sending) -> AsyncIterator[TurnEvent]:
+        known = await self._stored.find(message_key(self._stored.id, sending.message))
+        edits = known.user_message.id if known else as_uuid(sending.message.id)
+        if edits is None:
+            raise MessageNotFoundError
+        key = edit_key(self._stored.id, sending.message)
+        return await self._begin(key, sending, edits=edits, **asked(sending.message))
+
+    async def _regenerate(self, sending: Sending) -> AsyncIterator[TurnEvent]:
+        message, named = sending.message, sending.request.message_id
+        reply_id = as_uuid(named) if named != message.id else None
+        if reply_id is not None:
+            reply_id = await self._stored.row_of(reply_id)
+            key = regenerate_key(self._stored.id, reply_id)
+            return await self._begin(key, sending, regenerates=reply_id)
+        known = await self._stored.find(
+            edit_key(self._stored.id, message), message_key(self._stored.id, message)
+        )
+        if known is not None and known.reply is None:
+            return await self._follow(known.turn.id)  # nobody has seen what is to be replaced
+        asked_id = known.user_message.id if known else as_uuid(message.id)
+        if asked_id is None:
+            raise MessageNotFoundError
+        conversation = known.conversation if known else await self._stored.conversation()
+        key = regenerate_key(self._stored.id, asked_id, conversation.last_branch)
+        return await self._begin(key, sending, regenerates=asked_id)
 
     async def _answer(self, sending: Sending) -> AsyncIterator[Chunk]:
         """Go on with the newest reply, whose tool calls the user has answered."""
@@ -95,15 +132,10 @@ class UiChat:
         answers = answers_in(base.parts, sending.message.parts)
         if not answers:
             return await self._answered_before(rows)
-        events = await self._begin(
-            answer_key(self._stored.id, rows[-1].id),
-            sending,
-            request=words_of(answers),
-            parts=answers,
-        )
-        return ui_chunks(
-            events, base=base.model_copy(update={"parts": answered(base.parts, answers)})
-        )
+        key = answer_key(self._stored.id, rows[-1].id)
+        events = await self._begin(key, sending, request=words_of(answers), parts=answers)
+        base = base.model_copy(update={"parts": answered(base.parts, answers)})
+        return ui_chunks(events, base=base)
 
     async def _answered_before(self, rows: list[MessageRow]) -> AsyncIterator[Chunk]:
         """Return what an answer led to that is sent again."""
@@ -127,7 +159,11 @@ class UiChat:
     async def _begin(
         self, key: str, sending: Sending, *, opens: bool = False, **body: Any
     ) -> AsyncIterator[TurnEvent]:
-        """Begin a turn, or find what its key led to."""
+        """Begin a turn, or find what its key led to.
+
+        An edit, and a reply that is made once more, is another one where its user has left the
+        branch of the first.
+        """
         project_id = sending.request.project_id
         turn = TurnRequest(
             self._stored.user_id,
@@ -138,6 +174,11 @@ class UiChat:
             opens_conversation=opens,
         )
         begun = await self._turns.start(turn)
+        is_beside = not {"edits", "regenerates"}.isdisjoint(body)
+        if is_beside and sending.key is None and _was_left(begun.record):
+            again = f"{key} {begun.record.conversation.last_branch}"
+            turn = replace(turn, idempotency_key=again)
+            begun = await self._turns.start(turn)
         return self._turns.events(begun, turn)
 
     async def _follow(self, turn_id: UUID) -> AsyncIterator[TurnEvent]:
@@ -150,3 +191,10 @@ async def _behind(first: TurnEvent, events: AsyncIterator[TurnEvent]) -> AsyncIt
     yield first
     async for event in events:
         yield event
+
+
+def _was_left(record: TurnRecord) -> bool:
+    """Whether a turn that a key led to is on another branch than the active one."""
+    if record.outcome != "replayed" or record.reply is None:
+        return False
+    return record.reply.branch != record.conversation.active_branch

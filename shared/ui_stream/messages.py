@@ -14,15 +14,19 @@ from .answers import answered, is_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from uuid import UUID
 
     from ..encoding.parts import Part
+    from ..models.conversations import Siblings
     from ..models.rows import MessageRow
 
 STEP: Final[Part] = {"type": "step-start"}
 GROWING: Final = frozenset({"text", "reasoning"})
 
 
-def ui_messages(rows: Iterable[MessageRow]) -> list[UiMessage]:
+def ui_messages(
+    rows: Iterable[MessageRow], siblings: Mapping[UUID, Siblings] | None = None
+) -> list[UiMessage]:
     """Return the messages of these rows, in order, without what only the AI is given."""
     messages: list[UiMessage] = []
     goes_on = False
@@ -37,34 +41,34 @@ def ui_messages(rows: Iterable[MessageRow]) -> list[UiMessage]:
             messages[-1] = _grown(last, row)
             goes_on = False
         else:
-            messages.append(_message(row))
+            beside = (siblings or {}).get(row.id)
+            messages.append(_message(row, beside))
             goes_on = False
     return messages
 
 
-def _message(row: MessageRow) -> UiMessage:
+def _message(row: MessageRow, siblings: Siblings | None) -> UiMessage:
     """Return a row as a message.
 
     A reply goes by its turn's id: its row has none yet when the stream of it begins.
     """
     is_reply = row.role == "assistant" and row.turn_id is not None
+    more = {"siblings": siblings.model_dump(mode="json", by_alias=True)} if siblings else {}
     return UiMessage(
         id=str(row.turn_id if is_reply else row.id),
         role=row.role,
         parts=_parts_of(row),
-        metadata=ui_metadata(row.model_dump(mode="json")),
+        metadata={**ui_metadata(row.model_dump(mode="json")), **more},
     )
 
 
 def _grown(message: UiMessage, row: MessageRow) -> UiMessage:
     """Return a message with what a later reply adds: a step, and the results of earlier calls."""
     added = _parts_of(row)
-    later = {part["toolCallId"]: part for part in added if is_tool(part)}
+    calls = {part["toolCallId"]: part for part in added if is_tool(part)}
     known = {part["toolCallId"] for part in message.parts if is_tool(part)}
-    before = [
-        later.get(part["toolCallId"], part) if is_tool(part) else part for part in message.parts
-    ]
-    new = [part for part in added if not (is_tool(part) and part["toolCallId"] in known)]
+    before = [calls.get(part.get("toolCallId"), part) for part in message.parts]
+    new = [part for part in added if part.get("toolCallId") not in known]
     metadata = {**(message.metadata or {}), **ui_metadata(row.model_dump(mode="json"))}
     return message.model_copy(update={"parts": [*before, STEP, *new], "metadata": metadata})
 
