@@ -4,6 +4,7 @@
 import { createInterface } from "node:readline";
 
 const [name, api, token] = process.argv.slice(2);
+let place = api;
 const {
   AbstractChat,
   DefaultChatTransport,
@@ -31,7 +32,11 @@ class Chat extends AbstractChat {
 }
 
 const headers = () => ({ authorization: `Bearer ${token}` });
-const transport = new DefaultChatTransport({ api, headers });
+const transport = new DefaultChatTransport({
+  api,
+  headers,
+  fetch: (url, options) => fetch(url.replace(api, place), options),
+});
 let chat;
 const working = new Set();
 
@@ -53,10 +58,12 @@ function sendAutomaticallyWhen(state) {
 
 const commands = {
   async open(id) {
-    const answer = await fetch(`${api}/${encodeURIComponent(id)}`, { headers: headers() });
-    const { messages } = await answer.json();
+    const address = `${place}/${encodeURIComponent(id)}`;
+    const answer = await fetch(address, { headers: headers() }).catch(() => null);
+    const { messages } = (await answer?.json()) ?? { messages: [] };
     chat = new Chat({ id, messages, transport, sendAutomaticallyWhen });
   },
+  use: (other) => (place = other),
   send: (message) => begin(chat.sendMessage(message)),
   regenerate: (options) => begin(chat.regenerate(options)),
   resume: () => begin(chat.resumeStream()),
