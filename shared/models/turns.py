@@ -71,8 +71,8 @@ class MegaMindRequest(RequestBody):
     def _one_thing(self) -> Self:
         if self.regenerates is None and not self.request:
             raise ValueError("request is required, but where regenerates is given")
-        if self.regenerates is not None and (self.request or self.edits):
-            raise ValueError("regenerates stands without request and edits")
+        if self.regenerates is not None and (self.request or self.edits or self.parts):
+            raise ValueError("regenerates stands without request, parts and edits")
         if (self.edits or self.regenerates) and not self.persist_messages:
             raise ValueError("what edits or regenerates is stored")
         if (self.edits or self.regenerates) and self.conversation_id is None:

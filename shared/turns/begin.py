@@ -42,7 +42,8 @@ def asked_of(body: MegaMindRequest, record: TurnRecord) -> MegaMindRequest:
     """Return what the AI is asked: a turn that regenerates asks what was asked before."""
     if body.regenerates is None:
         return body
-    return body.model_copy(update={"request": record.user_message.content})
+    asked = record.user_message
+    return body.model_copy(update={"request": asked.content, "parts": asked.parts})
 
 
 class TurnStarter:

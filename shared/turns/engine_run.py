@@ -91,7 +91,7 @@ class EngineRun:
         """Return the reply that is stored for a result of this run."""
         return compose_reply(
             result,
-            written=self._written,
+            parts=self._written.parts(),
             analysis=self._analysis,
             duration=time.monotonic() - self._started,
             own_metadata=dict(self._asked.metadata),

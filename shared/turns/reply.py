@@ -14,10 +14,11 @@ from ..observability.logs import request_id
 from .reply_parts import content_of, fitting, parts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..ai.protocol import Analysis, EngineResult
     from ..encoding.files import GeneratedFile
     from ..encoding.parts import Part
-    from .draft import Draft
 
 # Of what metadata may hold, beside the caller's own.
 MAX_FILE_LIST_BYTES: Final = 250_000
@@ -43,7 +44,7 @@ class Reply:
 def compose_reply(
     result: EngineResult,
     *,
-    written: Draft,
+    parts: Sequence[Part] = (),
     analysis: Analysis | None,
     duration: float,
     own_metadata: dict[str, Any],
@@ -53,14 +54,14 @@ def compose_reply(
 ) -> Reply:
     """Return the reply that is stored for this result; a failure is a reply too.
 
-    `written` is what the AI gave on the way, of which the reply's parts are made.
+    `parts` are those that the AI gave on the way, text among them; none where it is text alone.
     `persisted_after` is how many seconds the request's message took to be stored, `context` what
     the AI was given. `own_metadata` is the caller's and stays beside ours. Text that Postgres can't
     hold is escaped reversibly, and `escaped` says so. What a row has no room for is cut, and
     `truncated` says so.
     """
     escaper = Escaper()
-    whole = escaper(content_of(result, written))
+    whole = escaper(content_of(result, parts))
     content = cut_to_size(whole, MAX_TEXT_BYTES)
     files = _fitting(result.files)
     is_cut = content != whole or len(files) < len(result.files)
@@ -89,11 +90,11 @@ def compose_reply(
     fields |= {name: value for name, value in optional.items() if value is not None}
     metadata = escaper({**own_metadata, **result.metadata, **fields})
     code = escaper(render_files(files))
-    given = escaper([] if content != whole else parts_of(result, written, content=content))
+    given = escaper([] if content != whole else parts_of(result, parts, content=content))
     native = escaper(result.native)
     if escaper.has_escaped:
         metadata["escaped"] = True
-    parts, native = fitting(given, native, content=content, code=code, metadata=metadata)
+    kept, native = fitting(given, native, content=content, code=code, metadata=metadata)
     return Reply(
         status=_status(result),
         content=content,
@@ -101,7 +102,7 @@ def compose_reply(
         metadata=metadata,
         error=escaper(error),
         tokens=tokens,
-        parts=parts,
+        parts=kept,
         native=native,
     )
 

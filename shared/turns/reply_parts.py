@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 
+from ..encoding.parts import text_of
 from ..encoding.sizes import (
     MAX_NATIVE_BYTES,
     MAX_PARTS_BYTES,
@@ -14,10 +15,11 @@ from ..encoding.sizes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..ai.protocol import EngineResult
     from ..encoding.files import GeneratedFile
     from ..encoding.parts import Part
-    from .draft import Draft
 
 MAX_FILES_BYTES: Final = 500_000  # of files as parts; all of them are in generated_code
 MEDIA_TYPES: Final = {
@@ -32,16 +34,17 @@ MEDIA_TYPES: Final = {
 }
 
 
-def content_of(result: EngineResult, written: Draft) -> str:
+def content_of(result: EngineResult, parts: Sequence[Part]) -> str:
     """Return the text of a reply: that of its parts, or why there is none."""
-    return written.text if written.has_parts and written.text.strip() else result.message
+    text = text_of(parts)
+    return text if text.strip() else result.message
 
 
-def parts_of(result: EngineResult, written: Draft, *, content: str) -> list[Part]:
+def parts_of(result: EngineResult, parts: Sequence[Part], *, content: str) -> list[Part]:
     """Return the parts of a reply, its files behind them; none where it is text alone."""
-    parts, files = written.parts(), [file_part(file) for file in result.files]
+    files = [file_part(file) for file in result.files]
     if not files or stored_size(files) > MAX_FILES_BYTES:
-        return parts
+        return list(parts)
     return [*(parts or [{"type": "text", "text": content}]), *files]
 
 

@@ -133,7 +133,7 @@ def composed(written: Draft, **fields: Any) -> Reply:
     """Compose a good reply of this draft."""
     message = fields.pop("message", written.text)
     result = EngineResult(success=True, message=message, engine="unit", **fields)
-    return compose_reply(result, written=written, analysis=None, duration=0, own_metadata={})
+    return compose_reply(result, parts=written.parts(), analysis=None, duration=0, own_metadata={})
 
 
 def test_the_files_of_a_reply_are_parts_behind_its_text() -> None:

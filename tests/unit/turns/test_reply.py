@@ -11,7 +11,6 @@ from shared.encoding.files import render_files
 from shared.encoding.sizes import MAX_METADATA_BYTES, MAX_TEXT_BYTES, stored_size, text_size
 from shared.encoding.storable import unescape
 from shared.models.turns import RESERVED_METADATA
-from shared.turns.draft import Draft
 from shared.turns.reply import Reply, compose_reply, user_metadata
 
 ANALYSIS = Analysis(
@@ -29,14 +28,12 @@ def compose(
     own: dict[str, Any] | None = None,
     persisted_after: float | None = None,
     context: dict[str, Any] | None = None,
-    written: Draft | None = None,
     **fields: Any,
 ) -> Reply:
     """Compose a reply of a good result with these fields changed."""
     result = EngineResult(**{"success": True, "message": "Hi", "engine": "unit", **fields})
     return compose_reply(
         result,
-        written=written or Draft(),
         analysis=ANALYSIS,
         duration=1.23456,
         own_metadata=own or {},
@@ -74,7 +71,7 @@ def test_a_failure_is_a_reply_too() -> None:
     """With its reason in the metadata and beside the turn, and nulls where nothing was found."""
     error = EngineError(type="timeout", message="Too slow.")
     result = EngineResult(success=False, message="Too slow.", error=error, engine="unit")
-    reply = compose_reply(result, written=Draft(), analysis=None, duration=0, own_metadata={})
+    reply = compose_reply(result, analysis=None, duration=0, own_metadata={})
     assert reply.status == "failed"
     assert reply.error == {"type": "timeout", "message": "Too slow."} == reply.metadata["error"]
     assert reply.metadata["success"] is False
