@@ -108,11 +108,12 @@ def cpu_of(functions: httpx.Client, rounds: int) -> list[list[float]]:
 
 def listener(port: int | None) -> psutil.Process:
     """Return the process that listens on a port."""
-    return next(
-        psutil.Process(connection.pid)
+    listening = {
+        tuple(connection.laddr)[1:]: connection.pid
         for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port
-    )
+        if connection.status == psutil.CONN_LISTEN
+    }
+    return psutil.Process(listening[(port,)])
 
 
 if __name__ == "__main__":
