@@ -21,6 +21,7 @@ USER: Final = "0b7c5f0e-3f0b-4a52-8d0f-0d3b1f0a9c77"
 MOMENT: Final = "2026-11-22T10:00:00Z"
 STORED_AT: Final = "2026-11-22T10:00:00.123456+00:00"
 ROW: Final[dict[str, Any]] = {"id": ID}
+PARTS: Final = [{"type": "file", "mediaType": "image/png", "url": "https://example.com/a.png"}]
 FIGURES: Final[dict[str, Any]] = {"turns": 12, "completed": 11, "failed": 1}
 
 # Who, where, when.
@@ -112,6 +113,11 @@ CONVERSATIONS: Final = {
     "UnstoredMessage.role": Word("Who says it: a reply is the assistant's.", "assistant"),
     "content": Word("The message's text.", "Write a function that adds two numbers"),
     "generated_code": Word("The code of the reply, if it has some.", "def add(a, b):\n    return a + b"),
+    "MessageRow.parts": Word("Its parts, as the AI SDK's UI messages have them; empty where it is its text alone.", PARTS),
+    "MegaMindRequest.parts": Word("Files and data beside the request, as parts of the AI SDK's UI messages. Text among them is the request, in its place.", PARTS),
+    "UnstoredMessage.parts": Word("Its parts, as the AI SDK's UI messages have them; empty where it is its text alone.", PARTS),
+    "native": Word("The message in a framework's own form, if it came with one.", {"framework": "pydantic-ai", "version": "2", "data": []}),
+    "draftParts": Word("The parts of the reply so far; empty where it is text alone.", []),
     "is_summary": Word("Whether it is a summary that the service wrote for the AI.", False),
 }  # fmt: skip
 
@@ -149,6 +155,33 @@ TURNS: Final = {
     "draftParts": Word("The reply's parts so far, if it has others than text.", []),
     "delta.text": Word("The next piece of the reply.", "def add("),
     "status.status": Word("What is going on: `accepted`, `thinking`, `generating`, `saving`, `idle` or `error`.", "generating"),
+    "leaseSeconds": Word("For how many seconds the turn is the writer's from now on, without a write; LEASE_SECONDS of the service unless given.", 60),
+    "cancelRequested": Word("Whether the owner has stopped the turn: end it, as `cancelled`.", False),
+    "WriteTurnRequest.offset": Word("Where the text begins, in characters (code points) of the draft.", 12),
+    "WrittenTurnResponse.offset": Word("Where to go on: how many characters the draft has.", 24),
+    "BegunTurnResponse.message": Word("The stored reply, if replayed; null for a turn to write.", None),
+    "BegunTurnResponse.history": Word("What was said before, as an AI is given it, within HISTORY_TOKENS; empty if replayed.", []),
+    "HistoryRow.parts": Word("Its parts, in the shape of the AI SDK's UI message parts, if it is more than text.", []),
+    "HistoryRow.failure": Word("Why a reply is not whole; null if it is.", None),
+    "is_note": Word("Whether it is a note that isn't stored, such as how many messages are left out.", False),
+    "intent": Word("What the request was about: a label of a small vocabulary.", "create_function"),
+    "strategy": Word("How the AI went about it.", "direct_answer"),
+    "CompleteTurnRequest.complexity": Word("How much work it was.", "simple"),
+    "CompleteTurnRequest.content": Word("The whole reply; unless given, what was written of it.", "Two meetings."),
+    "FailTurnRequest.content": Word("The text so far; unless given, what was written of it.", "Two"),
+    "CompleteTurnRequest.engine": Word("Which AI it was, for the metadata and for prices.", "openai:gpt-5"),
+    "FailTurnRequest.engine": Word("Which AI it was, for the metadata and for prices.", "openai:gpt-5"),
+    "CompleteTurnRequest.usage": Word("What the AI took, as its provider counted; estimated unless given.", {"inputTokens": 250, "outputTokens": 12}),
+    "FailTurnRequest.usage": Word("What the AI took, as its provider counted; estimated unless given.", {"inputTokens": 250, "outputTokens": 12}),
+    "GivenUsage.inputTokens": Word("What the AI was given.", 250),
+    "GivenUsage.outputTokens": Word("What it wrote.", 12),
+    "GivenUsage.requests": Word("How many calls of a model that were.", 1),
+    "GivenFile.path": Word("Where it belongs, relative and below its root.", "add.py"),
+    "GivenFile.language": Word("What it is written in.", "python"),
+    "GivenFile.content": Word("All of it.", "def add(a, b): ..."),
+    "FailTurnRequest.error": Word("Why there is no whole reply.", {"type": "timeout", "message": "The AI took too long."}),
+    "TurnFailure.type": Word("A word of your own; `cancelled` and `interrupted` settle the turn as that.", "timeout"),
+    "TurnFailure.message": Word("A sentence that the user may read.", "The AI took too long."),
     "settled": Word("How many turns without a worker were settled.", 0),
     "Idempotency-Key": Word("One key is one effect: repeat a request under its key after any failure.", "3b0d8f6c"),
     "last-event-id": Word("The id of the last event that was read, where the stream goes on.", "1.8"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..models.turns import MegaMindResponse, TurnRecord
     from .begin import TurnStarter
     from .follow import Place, TurnEvent
+    from .outside import OutsideTurns
     from .registry import TurnRegistry
     from .request import TurnRequest
     from .running_turn import RunningTurn
@@ -46,10 +47,12 @@ class TurnRunner:
         registry: TurnRegistry,
         starter: TurnStarter,
         unstored: UnstoredRuns,
+        outside: OutsideTurns,
         settings: Settings,
     ) -> None:
         self.registry = registry
         self.unstored = unstored
+        self.outside = outside
         self._store = store
         self._starter = starter
         self._settings = settings
@@ -90,7 +93,18 @@ class TurnRunner:
 
         What `run` would raise before the AI works is raised here, before there is a stream.
         """
-        record, running = await self._starter.begin(request)
+        return self.events(await self.start(request), request)
+
+    async def start(self, request: TurnRequest) -> Begun:
+        """Begin a turn, or find what its key led to, and wait for nothing.
+
+        Raises what `run` would before the AI works.
+        """
+        return await self._starter.begin(request)
+
+    def events(self, begun: Begun, request: TurnRequest) -> AsyncIterator[TurnEvent]:
+        """Return the events of a turn that this request led to."""
+        record, running = begun
         if running is not None:
             running.is_streamed = True
             return follow_running(running)

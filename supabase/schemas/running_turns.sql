@@ -60,7 +60,8 @@ as $$
         where t.user_id = a.user_id and t.id = a.turn_id
           and t.attempt = a.attempt
           and t.status = 'running'
-        returning t.id, t.cancel_requested_at is not null as cancel_requested
+        returning t.id, t.cancel_requested_at is not null as cancel_requested,
+                  t.conversation_id, char_length(t.draft) as draft_length
     )
 
     select jsonb_build_object(
@@ -69,7 +70,9 @@ as $$
                 jsonb_build_object(
                     'turn_id', a.turn_id,
                     'is_ours', e.id is not null,
-                    'cancel_requested', coalesce(e.cancel_requested, false)
+                    'cancel_requested', coalesce(e.cancel_requested, false),
+                    'conversation_id', e.conversation_id,
+                    'draft_length', e.draft_length
                 )
             ),
             '[]'
@@ -94,7 +97,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -127,6 +130,33 @@ $$;
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
 comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
+
+create function public.find_turn(user_id uuid, idempotency_keys text[])
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn_id uuid;
+begin
+    perform private.require_self(user_id);
+
+    select t.id into v_turn_id
+    from public.turns as t
+    where t.user_id = find_turn.user_id and t.idempotency_key = any (find_turn.idempotency_keys)
+    order by array_position(find_turn.idempotency_keys, t.idempotency_key)
+    limit 1;
+
+    if not found then
+        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
+    end if;
+    return public.load_turn(user_id, v_turn_id);
+end;
+$$;
+
+revoke all on function public.find_turn from public, anon, authenticated, service_role;
+grant execute on function public.find_turn to authenticated, service_role;
+comment on function public.find_turn is 'The turn of the first of these keys that has one, as load_turn gives it. Raises PT403, PT404.';
 
 -- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
 create function public.watch_turn(

@@ -39,7 +39,7 @@ from shared.models.turns import (
     TurnNews,
     TurnRecord,
 )
-from shared.turns.draft import parts_of_draft
+from shared.turns.draft import merged, parts_of_draft
 from tests.support.store_faults import Fault, works
 
 P = ParamSpec("P")
@@ -87,12 +87,6 @@ def now() -> float:
 def moment(at: float) -> str:
     """Return a time as a row has it."""
     return (EPOCH + timedelta(seconds=at)).isoformat()
-
-
-def merged(stored: list[DraftPart], changed: list[DraftPart]) -> list[DraftPart]:
-    """Return the parts of a draft, the newest version of each."""
-    newest = {entry.index: entry for entry in sorted(stored + changed, key=lambda e: e.version)}
-    return [newest[index] for index in sorted(newest)]
 
 
 def _require_self(user_id: UUID, caller: Caller | None) -> None:
@@ -239,7 +233,8 @@ class InMemoryStore:
             )
             if turn is not None and is_ours:
                 turn.lease_until = now() + lease_seconds
-                self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
+                if sent.tokens is not None:
+                    self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
                 if sent.draft_offset <= len(turn.draft):
                     longer = turn.draft[: sent.draft_offset] + sent.draft_tail
                     turn.draft = max(turn.draft, longer, key=len)
@@ -249,6 +244,8 @@ class InMemoryStore:
                     turn_id=sent.turn_id,
                     is_ours=is_ours,
                     cancel_requested=turn is not None and is_ours and turn.is_cancel_requested,
+                    conversation_id=turn.conversation_id if turn and is_ours else None,
+                    draft_length=len(turn.draft) if turn and is_ours else None,
                 )
             )
         running = sum(
