@@ -2,22 +2,20 @@
 
 The bundle's Python over the store: begin_turn, the context that an AI would be given and
 complete_turn, with a history of fifty messages and with one that fills the default budget, in a
-process that has it and in one that has not. Over HTTP, with an instant engine: a turn, and opening
-a conversation.
+process that has it and in one that has not. Over HTTP both roads are in `bench.turn`.
 """
 
 import asyncio
 import uuid
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 
-import httpx
 import psycopg
 
-from bench.database import DEFAULT_HISTORY, HISTORY_OF_50, PAGE, TEXT, Floor, conversation_of
+from bench.database import DEFAULT_HISTORY, HISTORY_OF_50, TEXT, Floor, conversation_of
 from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
-from bench.stack import HttpUser, further_process, instant_stack
+from bench.stack import HttpUser, instant_stack
 from local.stack import Stack
 from shared.persistence import Persistence
 from shared.turns.context import given_context
@@ -35,7 +33,6 @@ def main() -> None:
         user, floor = HttpUser(stack), Floor(db)
         for road in ROADS:
             over_the_store(stack, db, user, floor, road, rounds, report)
-            over_http(stack, db, user, floor, road, rounds, report)
     report.keep()
 
 
@@ -109,41 +106,6 @@ async def take_turn(
         status="completed", content=TEXT, generated_code=None, metadata={"success": True},
         error=None, tokens=1,
     )  # fmt: skip
-
-
-def over_http(
-    stack: Stack,
-    db: psycopg.Connection,
-    user: HttpUser,
-    floor: Floor,
-    road: str,
-    rounds: int,
-    report: Report,
-) -> None:
-    """Time what a client of the functions asks, without a gateway in front."""
-    url = stack.settings.direct_url if road == "direct" else "off"
-    with ExitStack() as life:
-        address = life.enter_context(further_process(stack, SUPABASE_DB_URL=url))
-        client = life.enter_context(
-            httpx.Client(base_url=address, headers=user.headers, timeout=120)
-        )
-        chats = {name: conversation_of(db, user.id, 1_000) for name in ("turn", "page")}
-        db.execute("vacuum analyze")
-
-        def turn() -> None:
-            body = {"request": TEXT, "conversationId": chats["turn"]}
-            client.post("/mega-mind", json=body).raise_for_status()
-
-        def page() -> None:
-            query = {"conversationId": chats["page"], "limit": str(PAGE)}
-            client.get("/load-conversation", params=query).raise_for_status()
-
-        sides: dict[str, Work] = {
-            "floor: two inserts, a select of 50": floor.turn,
-            "turn over HTTP, 1000 messages": turn,
-            "opening the newest 50": page,
-        }
-        report.add(f"over HTTP, {ROADS[road]}", in_milliseconds(side_by_side(sides, rounds)))
 
 
 if __name__ == "__main__":

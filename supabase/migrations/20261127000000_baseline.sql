@@ -2059,6 +2059,8 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
+    -- One range, where nothing was edited or regenerated: then counting takes no look at a table.
+    v_is_straight constant boolean := path = int8multirange(range_merge(path));
     v_rest int8multirange := path;
     v_part int8multirange;
     v_ours uuid[];
@@ -2118,7 +2120,11 @@ begin
     -- From the newest back, a hundred at a time, and no further than the budget reaches.
     <<back>>
     while not isempty(v_rest) loop
-        v_part := private.newest_of(v_rest, 100);
+        v_part := case
+            when v_is_straight
+                then v_rest * int8multirange(int8range(upper(v_rest) - 100, null))
+            else private.newest_of(v_rest, 100)
+        end;
         v_rest := v_rest - v_part;
         for v_row in
             select m.seq,
@@ -2229,7 +2235,10 @@ begin
     end if;
 
     v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
-    v_omitted := private.length_of(v_rest);
+    v_omitted := case
+        when v_is_straight then coalesce(upper(v_rest) - lower(v_rest), 0)
+        else private.length_of(v_rest)
+    end;
     if v_omitted > 0 and cardinality(v_ours) > 0 then
         select v_omitted - count(*) into v_omitted
         from unnest(v_ours) as ours (id)
@@ -2761,7 +2770,7 @@ begin
         with opened as (
             insert into public.turns
                 (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-            select case when regenerates is null then gen_random_uuid() else message_id end,
+            select case when regenerates is null then private.new_id() else message_id end,
                    begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
                    begin_turn.request_hash,
                    clock_timestamp() + make_interval(secs => lease_seconds)
@@ -3099,6 +3108,33 @@ $$;
 revoke all on function public.load_turn from public, anon, authenticated, service_role;
 grant execute on function public.load_turn to authenticated, service_role;
 comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
+
+create function public.find_turn(user_id uuid, idempotency_keys text[])
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn_id uuid;
+begin
+    perform private.require_self(user_id);
+
+    select t.id into v_turn_id
+    from public.turns as t
+    where t.user_id = find_turn.user_id and t.idempotency_key = any (find_turn.idempotency_keys)
+    order by array_position(find_turn.idempotency_keys, t.idempotency_key)
+    limit 1;
+
+    if not found then
+        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
+    end if;
+    return public.load_turn(user_id, v_turn_id);
+end;
+$$;
+
+revoke all on function public.find_turn from public, anon, authenticated, service_role;
+grant execute on function public.find_turn to authenticated, service_role;
+comment on function public.find_turn is 'The turn of the first of these keys that has one, as load_turn gives it. Raises PT403, PT404.';
 
 -- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
 create function public.watch_turn(
