@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,13 @@ def rounds_of(doc: str | None, rounds: int) -> int:
 
 def side_by_side(sides: Mapping[str, Work], rounds: int) -> Times:
     """Call all sides in turns, after a warm-up; return the seconds of each call, by run."""
+    return side_by_side_timed(
+        {name: partial(_seconds_of, work) for name, work in sides.items()}, rounds
+    )
+
+
+def side_by_side_timed(sides: Mapping[str, Callable[[], float]], rounds: int) -> Times:
+    """Do the same with sides that say themselves how many seconds a call took."""
     for _ in range(WARM_UP):
         for work in sides.values():
             work()
@@ -74,10 +82,14 @@ def side_by_side(sides: Mapping[str, Work], rounds: int) -> Times:
     for _ in range(rounds):
         random.shuffle(order)
         for name, work in order:
-            started = time.perf_counter()
-            work()
-            times[name].append(time.perf_counter() - started)
+            times[name].append(work())
     return {name: in_runs(taken) for name, taken in times.items()}
+
+
+def _seconds_of(work: Work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def in_runs(values: Sequence[float]) -> list[list[float]]:

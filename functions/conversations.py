@@ -1,7 +1,12 @@
 """A user's conversations as a list, and each by itself."""
 
 from shared.conversations.cursor import decode_cursor, encode_cursor
-from shared.errors import ConversationNotFoundError, LegalHoldError
+from shared.errors import (
+    BranchNotFoundError,
+    ConversationNotFoundError,
+    LegalHoldError,
+    TurnInProgressError,
+)
 from shared.http.dependencies import CurrentCaller, CurrentContainer, SignedInUser, UserInQuery
 from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
@@ -17,6 +22,8 @@ from shared.models.conversations import (
 )
 
 router = EndpointRouter("conversations")
+
+MAY_FAIL = error_responses(ConversationNotFoundError, BranchNotFoundError, TurnInProgressError)
 
 
 @router.get("")
@@ -67,7 +74,7 @@ async def get_conversation(
     return ConversationResponse(conversation=row)
 
 
-@router.patch("/{conversation_id}", responses=error_responses(ConversationNotFoundError))
+@router.patch("/{conversation_id}", responses=MAY_FAIL)
 async def update_conversation(
     conversation_id: PlainUuid,
     user_id: UserInQuery,
@@ -75,9 +82,14 @@ async def update_conversation(
     caller: CurrentCaller,
     container: CurrentContainer,
 ) -> ConversationResponse:
-    """Rename a conversation, archive it, or restore it."""
+    """Rename a conversation, archive or restore it, or choose its branch."""
     row = await container.persistence.update_conversation(
-        user_id, conversation_id, caller=caller, title=request.title, archived=request.archived
+        user_id,
+        conversation_id,
+        caller=caller,
+        title=request.title,
+        archived=request.archived,
+        active_branch=request.active_branch,
     )
     return ConversationResponse(conversation=row)
 

@@ -1,7 +1,7 @@
 """Gives a conversation back, in order, a page at a time."""
 
 from shared.conversations.pages import read_conversation
-from shared.errors import ConversationNotFoundError, MessageNotFoundError
+from shared.errors import BranchNotFoundError, ConversationNotFoundError, MessageNotFoundError
 from shared.http.dependencies import CurrentCaller, CurrentContainer
 from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
@@ -10,7 +10,7 @@ from shared.models.conversations import LoadConversationRequest, LoadConversatio
 router = EndpointRouter("load-conversation")
 
 
-MAY_FAIL = error_responses(ConversationNotFoundError, MessageNotFoundError)
+MAY_FAIL = error_responses(ConversationNotFoundError, MessageNotFoundError, BranchNotFoundError)
 
 
 @router.api_route("", methods=["GET", "POST"], responses=MAY_FAIL)

@@ -8,6 +8,8 @@ from shared.errors import (
     ConversationNotFoundError,
     IdempotencyKeyReusedError,
     InvalidRequestError,
+    MessageNotEditableError,
+    MessageNotFoundError,
     ReplyNotStoredError,
     TooManyBytesError,
     TooManyTokensError,
@@ -38,7 +40,8 @@ router = EndpointRouter("mega-mind")
 # OpenAPI says it by the responses' media types, and ignores a parameter of this name.
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 MAY_FAIL = error_responses(
-    ConversationNotFoundError, TurnInProgressError, IdempotencyKeyReusedError,
+    ConversationNotFoundError, MessageNotFoundError, TurnInProgressError,
+    IdempotencyKeyReusedError, MessageNotEditableError,
     TooManyTurnsError, TooManyTokensError, TooManyBytesError, ReplyNotStoredError,
 )  # fmt: skip
 STREAM = stream_of(

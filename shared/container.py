@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .config import ConfigurationError, Settings
 from .persistence import Persistence
 from .persistence.http_pool import create_pool
+from .persistence.replica import create_replica
 from .persistence.roads import create_road
 from .persistence.rpc import Store
 from .shares import Shares
@@ -47,8 +48,14 @@ class Container:
         self.http = create_pool(settings)
         self.shares = Shares(settings)
         self._road = create_road(settings, self.http)
+        self._replica = create_replica(settings)
         self.persistence = Persistence(
-            Store(self._road, timeout=settings.store_timeout, places=self.shares.calls)
+            Store(
+                self._road,
+                timeout=settings.store_timeout,
+                places=self.shares.calls,
+                replica=self._replica,
+            )
         )
 
     @cached_property
@@ -130,6 +137,8 @@ class Container:
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
         await self._road.aclose()
+        if self._replica is not None:
+            await self._replica.aclose()
         await self.http.aclose()
 
 

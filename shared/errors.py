@@ -9,6 +9,7 @@ AppError
 ├── NotFoundError 404
 │   ├── ConversationNotFoundError
 │   ├── MessageNotFoundError
+│   ├── BranchNotFoundError
 │   ├── TurnNotFoundError
 │   ├── UserNotFoundError
 │   ├── RetentionPolicyNotFoundError
@@ -16,11 +17,13 @@ AppError
 ├── MethodNotAllowedError 405
 ├── RequestTooSlowError 408
 ├── TurnInProgressError 409
+├── TurnSupersededError 409
 ├── LegalHoldError 409
 ├── ImportIncompleteError 409
 ├── PayloadTooLargeError 413
 ├── UnsupportedMediaTypeError 415
 ├── IdempotencyKeyReusedError 422
+├── MessageNotEditableError 422
 ├── SearchTooBroadError 422
 ├── PdfTooLargeError 422
 ├── TooManyTurnsError 429
@@ -136,6 +139,12 @@ class MessageNotFoundError(NotFoundError):
     code = "message_not_found"
 
 
+class BranchNotFoundError(NotFoundError):
+    """Branch not found."""
+
+    code = "branch_not_found"
+
+
 class TurnNotFoundError(NotFoundError):
     """Turn not found."""
 
@@ -181,6 +190,13 @@ class TurnInProgressError(AppError):
     status = 409
 
 
+class TurnSupersededError(AppError):
+    """The turn has a later attempt, or has ended: nothing more of this one is stored."""
+
+    code = "turn_superseded"
+    status = 409
+
+
 class LegalHoldError(AppError):
     """A legal hold keeps this from being removed."""
 
@@ -213,6 +229,13 @@ class IdempotencyKeyReusedError(AppError):
     """This idempotency key was used for another request."""
 
     code = "idempotency_key_reused"
+    status = 422
+
+
+class MessageNotEditableError(AppError):
+    """This message can't be edited or regenerated."""
+
+    code = "message_not_editable"
     status = 422
 
 

@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         description="The project's Postgres, or a pooler in front of it: the store is called there"
         " instead of over the Data API, with the extra `database`. Unset or `off`: not.",
     )
+    supabase_db_read_url: PostgresUrl = Field(
+        default=None,
+        description="A replica of it, which answers lists, searches, exports of a conversation,"
+        " and its pages if it has what the caller has `seen`; else the store is asked. Unset or"
+        " `off`: none.",
+    )
     supabase_jwt_secret: SecretStr | None = Field(
         default=None,
         min_length=32,

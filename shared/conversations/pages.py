@@ -23,4 +23,5 @@ async def read_conversation(
     if page.open_turn is None or not page.open_turn.is_expired:
         return page
     await persistence.settle_expired_turn(user_id, page.conversation.id)
-    return await persistence.load_conversation(user_id, request, caller=caller)
+    settled = request.model_copy(update={"seen": page.last_seq + 1})  # no replica's older page
+    return await persistence.load_conversation(user_id, settled, caller=caller)

@@ -36,4 +36,4 @@ class Unsummarised(BaseModel):
 class WrittenSummary(BaseModel):
     """What write_summary answers."""
 
-    outcome: Literal["written", "known", "busy"]
+    outcome: Literal["written", "known", "busy", "elsewhere"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -27,9 +27,15 @@ from .base import (
 )
 from .rows import ConversationRow, MessageRow, TurnStatus
 
+Branch = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
+
 
 class LoadConversationRequest(RequestBody):
-    """Which page of which conversation: the newest, or before/after a seq, or around a message."""
+    """Which page of which conversation: the newest, or before/after a seq, or around a message.
+
+    Of the active path, or of that through a branch or the message; with the view `all`, of
+    everything in the order of writing.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -42,12 +48,23 @@ class LoadConversationRequest(RequestBody):
     before: Seq | None = None
     after: Seq | None = None
     around: PlainUuid | None = None
+    view: Literal["active", "all"] = "active"
+    branch: Branch | None = None
+    seen: Seq | None = None
     user_id: PlainUuid | None = None
+
+    @property
+    def known_seq(self) -> int | None:
+        """The last place that whoever asks knows to be there, if they say one."""
+        known = (self.seen, self.after, None if self.before is None else self.before - 1)
+        return max((seq for seq in known if seq is not None), default=None)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if sum(place is not None for place in (self.before, self.after, self.around)) > 1:
             raise ValueError("only one of before, after and around can be given")
+        if self.branch is not None and self.view == "all":
+            raise ValueError("the view of all is of no branch")
         return self
 
 
@@ -78,13 +95,36 @@ class OpenTurn(Envelope):
     is_expired: bool
 
 
+class Sibling(Envelope):
+    """A message that follows the same one; `branch` ends the path through it written to last."""
+
+    id: UUID
+    branch: int
+
+
+class Siblings(Envelope):
+    """The messages that follow the same one: how many, the nearest of them, and which of them,
+    from 1 on, the page's is.
+    """
+
+    position: int
+    count: int
+    messages: list[Sibling]
+
+
 class LoadConversationResponse(Envelope):
-    """A page of a conversation, oldest message first."""
+    """A page of a conversation, oldest message first.
+
+    `branch` is the one that its path ends with, null in the view of all. `siblings` are by
+    message id, and only of messages that have some.
+    """
 
     conversation: ConversationRow
     messages: list[MessageRow]
     page: Page
     last_seq: int
+    branch: int | None
+    siblings: dict[UUID, Siblings]
     open_turn: OpenTurn | None
 
 
@@ -115,17 +155,21 @@ class CreateConversationRequest(RequestBody):
 
 
 class UpdateConversationRequest(RequestBody):
-    """What to change; a field that is left out stays as it is."""
+    """What to change; a field that is left out stays as it is.
+
+    `activeBranch` chooses the path through that branch, up to where it was written to last.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": {"title": "Better plans"}})
 
     title: Title | None = None
     archived: StrictBool | None = None
+    active_branch: Branch | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.title is None and self.archived is None:
-            raise ValueError("give a title, or archived, or both")
+        if self.title is None and self.archived is None and self.active_branch is None:
+            raise ValueError("give a title, archived, or activeBranch")
         return self
 
 

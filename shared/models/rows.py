@@ -57,6 +57,8 @@ class ConversationRow(Row):
     title: str
     metadata: dict[str, Any]
     last_seq: int
+    active_branch: int = 0
+    last_branch: int = 0
     created_at: str
     updated_at: str
     archived_at: str | None
@@ -78,6 +80,7 @@ class MessageRow(Row):
     created_at: str
     seq: int
     turn_id: UUID | None
+    branch: int = 0
     parts: list[Part] = Field(default_factory=list)
     native: dict[str, Any] | None = None
 
@@ -92,3 +95,4 @@ class TurnRow(Row):
     attempt: int
     lease_expires_at: str
     tokens: int = 0
+    answers: UUID | None = None

@@ -72,6 +72,7 @@ class Hit(Envelope):
     project_id: UUID | None
     archived_at: str | None
     seq: int
+    branch: int
     role: Role
     created_at: str
     rank: float

@@ -44,18 +44,36 @@ RESERVED_METADATA = frozenset(
 
 
 class MegaMindRequest(RequestBody):
-    """One request to the AI."""
+    """One request to the AI.
+
+    `edits` names a user's message that this one is to stand beside, `regenerates` a message that
+    is to be answered once more, or its reply; the path goes on from there.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"request": "Write a Python function that adds two numbers"}}
     )
 
-    request: Text
+    request: Text = ""
     conversation_id: PlainUuid | None = None
     project_id: PlainUuid | None = None
     user_id: PlainUuid | None = None
     persist_messages: StrictBool = True
     metadata: Metadata = Field(default_factory=dict)
+    edits: PlainUuid | None = None
+    regenerates: PlainUuid | None = None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if self.regenerates is None and not self.request:
+            raise ValueError("request is required, but where regenerates is given")
+        if self.regenerates is not None and (self.request or self.edits):
+            raise ValueError("regenerates stands without request and edits")
+        if (self.edits or self.regenerates) and not self.persist_messages:
+            raise ValueError("what edits or regenerates is stored")
+        if (self.edits or self.regenerates) and self.conversation_id is None:
+            raise ValueError("conversationId is required with edits and regenerates")
+        return self
 
     @model_validator(mode="after")
     def _own_metadata_keys(self) -> Self:
@@ -193,7 +211,7 @@ class TurnExtension(BaseModel):
     draft_offset: int
     draft_tail: str
     draft_parts: list[DraftPart] | None = None
-    tokens: int = 0
+    tokens: int | None = 0  # None: as many as are stored
 
     def as_argument(self) -> dict[str, Any]:
         """Return its JSON form, which says nothing of parts where there is no news of them."""
@@ -202,11 +220,16 @@ class TurnExtension(BaseModel):
 
 
 class ExtendedTurn(BaseModel):
-    """What extend_turns returns of one turn: whether it is still this worker's, and is to go on."""
+    """What extend_turns returns of one turn: whether it is still this worker's, and is to go on.
+
+    Where it is, also how many characters its draft has now.
+    """
 
     turn_id: UUID
     is_ours: bool
     cancel_requested: bool
+    conversation_id: UUID | None = None
+    draft_length: int | None = None
 
 
 class ExtendedTurns(BaseModel):

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from ..errors import SchemaBehindError, SchemaNotServedError, StoreUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..auth.caller import Caller
     from .rpc import Store
 
@@ -37,13 +39,22 @@ class Calls:
         attempts: int = 1,
         is_urgent: bool = False,
         is_heavy: bool = False,
+        is_enough: Callable[[dict[str, Any]], bool] | None = None,
         **arguments: Any,
     ) -> ModelT:
-        """Call a function once, and read its answer; a heavy one beside the event loop."""
+        """Call a function once, and read its answer; a heavy one beside the event loop.
+
+        With `is_enough` a replica may answer, where it says so of what that has.
+        """
         plain = {name: _plain(value) for name, value in arguments.items()}
         try:
             answer = await self._store.call(
-                function, plain, caller=caller, attempts=attempts, is_urgent=is_urgent
+                function,
+                plain,
+                caller=caller,
+                attempts=attempts,
+                is_urgent=is_urgent,
+                is_enough=is_enough,
             )
         except (SchemaBehindError, SchemaNotServedError) as exc:
             log.warning(exc.code, function=function)

@@ -13,6 +13,7 @@ from ..models.conversations import (
 )
 from ..models.rows import ConversationRow
 from .calls import Calls
+from .replica import anything, has_seq
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -30,17 +31,21 @@ class ConversationCalls(Calls):
         *,
         caller: Caller,
     ) -> LoadConversationResponse:
-        """Read a page of a user's conversation."""
+        """Read a page of a user's conversation; from a replica if it has what the caller knows."""
+        seen = request.known_seq
         return await self._call_with_retries(
             LoadConversationResponse,
             "load_conversation",
             caller,
+            is_enough=None if seen is None else has_seq(seen),
             user_id=user_id,
             conversation_id=request.conversation_id,
             page_size=request.limit,
             before=request.before,
             after=request.after,
             around=request.around,
+            view=request.view,
+            branch=request.branch,
         )
 
     async def list_conversations(
@@ -58,6 +63,7 @@ class ConversationCalls(Calls):
             ConversationList,
             "list_conversations",
             caller,
+            is_enough=anything,
             user_id=user_id,
             archived=archived,
             project_id=project_id,
@@ -110,8 +116,9 @@ class ConversationCalls(Calls):
         caller: Caller,
         title: str | None,
         archived: bool | None,
+        active_branch: int | None = None,
     ) -> ConversationRow:
-        """Rename, archive or restore a conversation; None leaves as it is."""
+        """Rename, archive or restore a conversation, or choose its branch; None leaves as it is."""
         return await self._call(
             ConversationRow,
             "update_conversation",
@@ -120,6 +127,7 @@ class ConversationCalls(Calls):
             conversation_id=conversation_id,
             title=title,
             archived=archived,
+            active_branch=active_branch,
         )
 
     async def delete_conversation(

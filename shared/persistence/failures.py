@@ -12,6 +12,7 @@ import structlog
 
 from ..errors import (
     AppError,
+    BranchNotFoundError,
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
@@ -21,6 +22,7 @@ from ..errors import (
     InvalidRequestError,
     LegalHoldError,
     LegalHoldNotFoundError,
+    MessageNotEditableError,
     MessageNotFoundError,
     NotFoundError,
     RetentionPolicyNotFoundError,
@@ -31,6 +33,7 @@ from ..errors import (
     TooManyBytesError,
     TooManyTokensError,
     TooManyTurnsError,
+    TurnInProgressError,
     TurnNotFoundError,
     UnauthorizedError,
     UserNotFoundError,
@@ -48,6 +51,7 @@ RAISED_BY_US: tuple[tuple[str, str, type[AppError]], ...] = tuple(
     for error in (
         ConversationNotFoundError,
         MessageNotFoundError,
+        BranchNotFoundError,
         TurnNotFoundError,
         UserNotFoundError,
         ForbiddenError,
@@ -55,7 +59,9 @@ RAISED_BY_US: tuple[tuple[str, str, type[AppError]], ...] = tuple(
         LegalHoldNotFoundError,
         LegalHoldError,
         InvalidRequestError,
+        TurnInProgressError,
         IdempotencyKeyReusedError,
+        MessageNotEditableError,
         SearchTooBroadError,
         TooManyTurnsError,
         TooManyTokensError,

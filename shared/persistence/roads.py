@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import httpx
+    from pydantic import SecretStr
 
     from ..auth.caller import Caller
     from ..config import Settings
@@ -40,6 +41,14 @@ def create_road(settings: Settings, http: httpx.AsyncClient) -> Road:
         from .data_api import DataApi
 
         return DataApi(settings, http)
+    return create_postgres(settings.supabase_db_url, settings)
+
+
+def create_postgres(url: SecretStr, settings: Settings) -> Road:
+    """Return the road to the Postgres at this URL.
+
+    Raises ConfigurationError where its driver is missing.
+    """
     try:
         from .postgres import Postgres
     except ImportError as exc:
@@ -47,7 +56,7 @@ def create_road(settings: Settings, http: httpx.AsyncClient) -> Road:
             "SUPABASE_DB_URL needs the driver of Postgres: install the extra `database`"
         ) from exc
     return Postgres(
-        settings.supabase_db_url.get_secret_value(),
+        url.get_secret_value(),
         schema=settings.database_schema,
         timeout=settings.store_timeout,
     )

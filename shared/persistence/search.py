@@ -12,6 +12,7 @@ from ..models.search import (
     UsersToIndex,
 )
 from .calls import Calls
+from .replica import anything
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -35,6 +36,7 @@ class SearchCalls(Calls):
             FoundMessages,
             "search_messages",
             caller,
+            is_enough=anything,
             user_id=user_id,
             q=request.q,
             conversation_id=request.conversation_id,

@@ -60,7 +60,10 @@ class SummaryCalls(Calls):
         content: str,
         metadata: dict[str, Any],
     ) -> WrittenSummary:
-        """Add a summary of everything up to a seq; outcome `busy` while a turn runs."""
+        """Add a summary of everything up to a seq; outcome `busy` while a turn runs.
+
+        `elsewhere` where another path was gone on with, which has no use for it.
+        """
         return await self._call_with_retries(
             WrittenSummary,
             "write_summary",

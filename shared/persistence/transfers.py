@@ -12,6 +12,7 @@ from ..models.transfers import (
     ImportsLeftBehind,
 )
 from .calls import Calls
+from .replica import has_seq
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,6 +37,7 @@ class TransferCalls(Calls):
             ExportPage,
             "export_messages",
             caller,
+            is_enough=has_seq(until or 0),
             is_heavy=True,
             user_id=user_id,
             conversation_id=conversation_id,

@@ -44,12 +44,15 @@ class TurnCalls(Calls):
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
+        edits: UUID | None = None,
+        regenerates: UUID | None = None,
         opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
-        `message_id` becomes the row's id where the row is new. With `opens_conversation` so does
-        `conversation_id`, where nobody has it.
+        `message_id` becomes the row's id where the row is new. A turn that `regenerates` has no
+        row of its own: then it is the turn's. With `opens_conversation` `conversation_id` becomes
+        the conversation's, where nobody has it.
         """
         return await self._call_with_retries(
             TurnRecord,
@@ -68,6 +71,8 @@ class TurnCalls(Calls):
             turns_per_minute=turns_per_minute,
             turns_per_day=turns_per_day,
             tokens_per_day=tokens_per_day,
+            edits=edits,
+            regenerates=regenerates,
             opens_conversation=opens_conversation,
         )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ..config import Settings
-    from ..models.turns import TurnRecord
+    from ..models.turns import MegaMindRequest, TurnRecord
     from .heartbeat import Heartbeat
     from .live_events import LiveEvents
     from .registry import TurnRegistry
@@ -36,6 +36,13 @@ class Begun(NamedTuple):
 
     record: TurnRecord
     running: RunningTurn | None
+
+
+def asked_of(body: MegaMindRequest, record: TurnRecord) -> MegaMindRequest:
+    """Return what the AI is asked: a turn that regenerates asks what was asked before."""
+    if body.regenerates is None:
+        return body
+    return body.model_copy(update={"request": record.user_message.content})
 
 
 class TurnStarter:
@@ -79,20 +86,25 @@ class TurnStarter:
 
     async def _begin_and_work(self, request: TurnRequest) -> Begun:
         async with self._registry.admit(request.user_id):
-            record = await self._begin_stored(request)
+            record = await self.begin_stored(request)
             if record.outcome in {"started", "taken_over"}:
                 return Begun(record, self._work_on(record, request))
             is_open = record.reply is None
             return Begun(record, self._registry.find(record.turn.id) if is_open else None)
 
-    async def _begin_stored(self, request: TurnRequest) -> TurnRecord:
+    async def begin_stored(
+        self, request: TurnRequest, *, lease_seconds: int | None = None
+    ) -> TurnRecord:
+        """Commit the user's message, or find what the key led to; set nobody to work."""
         crash_point("before_begin")
         key = (request.user_id, request.idempotency_key)
         begin = self._in_doubt.take(key)
         saving = log.bind(message_id=str(begin.message_id), role="user")
         saving.info("message_saving")
         try:
-            record = await self._ask_to_begin(request, begin.message_id)
+            record = await self._ask_to_begin(
+                request, begin.message_id, lease_seconds or self._settings.lease_seconds
+            )
         except StoreUnavailableError:
             self._in_doubt.keep(key, begin)
             raise
@@ -105,7 +117,9 @@ class TurnStarter:
             log.info("turn_known", outcome=record.outcome, **ids)
         return record
 
-    async def _ask_to_begin(self, request: TurnRequest, message_id: UUID) -> TurnRecord:
+    async def _ask_to_begin(
+        self, request: TurnRequest, message_id: UUID, lease_seconds: int
+    ) -> TurnRecord:
         body, settings = request.body, self._settings
         return await self._store.begin_turn(
             user_id=request.user_id,
@@ -116,11 +130,13 @@ class TurnStarter:
             conversation_id=body.conversation_id,
             project_id=body.project_id,
             metadata=user_metadata(body.project_id, body.metadata),
-            lease_seconds=settings.lease_seconds,
+            lease_seconds=lease_seconds,
             history_tokens=settings.history_tokens,
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,
             tokens_per_day=settings.tokens_per_day,
+            edits=body.edits,
+            regenerates=body.regenerates,
             opens_conversation=request.opens_conversation,
         )
 
@@ -137,7 +153,7 @@ class TurnStarter:
         is_new = record.outcome == "started"
         running = RunningTurn(
             record,
-            request.body,
+            asked_of(request.body, record),
             persisted_after=time.monotonic() - request.arrived_at if is_new else None,
             # One that had lost the turn before this attempt was known here may have the reply.
             reply=older.reply if older is not None else None,

@@ -42,6 +42,8 @@ class TurnStore(Protocol):
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
+        edits: UUID | None = None,
+        regenerates: UUID | None = None,
         opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""

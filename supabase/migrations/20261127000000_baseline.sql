@@ -31,6 +31,36 @@ revoke all on function public.ping from public, anon, authenticated, service_rol
 grant execute on function public.ping to service_role;
 comment on function public.ping is 'Answers the version of the newest migration: what a deep health check asks, and the doctor compares.';
 
+-- Rows that are made one after another have ids side by side: with random ones each would be written
+-- to another page of an index, which goes into the log whole after each checkpoint.
+create function private.new_id()
+returns uuid
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+    return encode(
+        set_bit(
+            set_bit(
+                overlay(
+                    uuid_send(gen_random_uuid())
+                    placing substr(
+                        int8send((extract(epoch from clock_timestamp()) * 1000)::bigint), 3
+                    )
+                    from 1 for 6
+                ),
+                52, 1
+            ),
+            53, 1
+        ),
+        'hex'
+    )::uuid;
+end;
+$$;
+
+revoke all on function private.new_id from public, anon, authenticated, service_role;
+grant execute on function private.new_id to authenticated, service_role;
+comment on function private.new_id is 'A UUID of version 7: the milliseconds of now, then random bits.';
+
 -- A caller with a token passes his own id; the service passes that of the user it acts for.
 create function private.require_self(user_id uuid)
 returns void
@@ -53,12 +83,14 @@ comment on function private.require_self is 'Raises PT403 where a signed-in call
 -- A conversation is the unit of ownership and of order: everything below hangs on it,
 -- and its row lock is what makes a message's place in it certain.
 create table public.conversations (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     user_id uuid not null default auth.uid(),
     project_id uuid,
     title text not null default 'New Chat',
     metadata jsonb not null default '{}',
     last_seq bigint not null default 0,
+    active_branch integer not null default 0,
+    last_branch integer not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     archived_at timestamptz,
@@ -111,8 +143,8 @@ create policy delete_own on public.conversations
     for delete to authenticated
     using (user_id = (select auth.uid()) and deleting_since is null);
 
--- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
--- and the owner never changes.
+-- Withheld: last_seq, created_at, updated_at and the branches are the database's to write (and id,
+-- for clients), and the owner never changes.
 revoke all on table public.conversations from public, anon, authenticated, service_role;
 grant select, delete on table public.conversations to authenticated;
 grant insert (user_id, project_id, title, metadata) on table public.conversations to authenticated;
@@ -124,6 +156,8 @@ grant update (project_id, title, metadata, archived_at) on table public.conversa
 
 comment on table public.conversations is 'One conversation between a user and the AI. Owned by user_id alone.';
 comment on column public.conversations.last_seq is 'The seq of the newest message; 0 while there is none.';
+comment on column public.conversations.active_branch is 'The branch at which the path ends that is shown, given to the AI and written to; 0 while nothing was edited or regenerated. update_conversation chooses another.';
+comment on column public.conversations.last_branch is 'The branch with the highest number, which the newest message is on; 0 in a conversation that has only one path.';
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
@@ -134,8 +168,8 @@ comment on column public.conversations.deleting_since is 'Since when it is being
 create view private.conversations
 with (security_invoker = true)
 as
-select id, user_id, project_id, title, metadata, last_seq, created_at, updated_at, archived_at,
-       imported, restored_at
+select id, user_id, project_id, title, metadata, last_seq, active_branch, last_branch, created_at,
+       updated_at, archived_at, imported, restored_at
 from public.conversations
 where deleting_since is null;
 
@@ -333,7 +367,7 @@ comment on function private.parts_of_draft is 'The parts of a draft as those of 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     conversation_id uuid not null,
     user_id uuid not null,
     idempotency_key text not null,
@@ -349,6 +383,7 @@ create table public.turns (
     finished_at timestamptz,
     replays integer not null default 0,
     tokens bigint not null default 0,
+    answers uuid,
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
@@ -400,6 +435,7 @@ grant select, insert, update on table public.turns to service_role;
 comment on table public.turns is 'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
 comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
+comment on column public.turns.answers is 'The message that a regenerating turn answers once more, which an earlier turn or a client wrote; null for a turn that has a message of its own.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
 comment on column public.turns.draft_parts is 'The parts of the draft, [{index, offset, version, part}], where it is more than text: a text part''s text is the draft''s from its offset (in characters) up to that of the next part.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';
@@ -408,7 +444,7 @@ comment on column public.turns.replays is 'How many requests found this turn''s 
 
 -- Messages are the record: append-only, in one total order for each conversation.
 create table public.messages (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     conversation_id uuid not null,
     role text not null,
     content text not null,
@@ -419,6 +455,7 @@ create table public.messages (
     created_at timestamptz not null,
     seq bigint not null,
     turn_id uuid,
+    branch integer not null default 0,
     parts jsonb not null default '[]',
     native jsonb,
 
@@ -501,7 +538,7 @@ create policy insert_own_user_row on public.messages
         and turn_id is null
     );
 
--- Withheld from clients: id, seq, created_at, is_summary, turn_id and generated_code are not
+-- Withheld from clients: id, seq, branch, created_at, is_summary, turn_id and generated_code are not
 -- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
 -- parts and native: that a message's parts say what its content says, and hold nothing that only an
 -- AI may have done, is checked by mega-mind and import-conversation.
@@ -515,6 +552,7 @@ comment on table public.messages is 'What was said, in order. Clients may read t
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
 comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.branch is 'The stretch of the conversation that it was written on: 0, and one more each time that somebody went on elsewhere than at the end. public.branches says from where.';
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
@@ -535,10 +573,12 @@ declare
     v_updated_at timestamptz;
     v_is_leaving boolean;
     v_bytes_per_day bigint;
+    v_active_branch integer;
+    v_last_branch integer;
 begin
-    select c.last_seq, c.updated_at, c.deleting_since is not null,
+    select c.last_seq, c.updated_at, c.deleting_since is not null, c.active_branch, c.last_branch,
            (select l.bytes_per_day from private.limits as l)
-    into v_last_seq, v_updated_at, v_is_leaving, v_bytes_per_day
+    into v_last_seq, v_updated_at, v_is_leaving, v_active_branch, v_last_branch, v_bytes_per_day
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
@@ -571,6 +611,14 @@ begin
         return new;
     end if;
 
+    -- What was written last may be on another branch than the one that is active.
+    new.branch := v_active_branch;
+    if v_active_branch <> v_last_branch then
+        new.branch := private.continue_branch(
+            new.user_id, new.conversation_id, v_active_branch, new.seq
+        );
+    end if;
+
     if v_bytes_per_day is not null and new.role = 'user' then
         perform private.count_bytes(
             new.user_id,
@@ -586,7 +634,7 @@ end;
 $$;
 
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
-comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
+comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
 -- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
 -- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
@@ -598,6 +646,673 @@ create trigger messages_assign_place
     for each row
     when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
     execute function private.assign_message_place();
+
+-- A conversation is a tree, written down in one order. An edit, and a reply that is made once more,
+-- begin a branch; so does whatever is written while another path is active than the one that was
+-- written to last. A branch is therefore one stretch of seq: from its first_seq to the next branch's.
+-- Branch 0 begins at 1 and has no row, so that a conversation with one path costs nothing.
+create table public.branches (
+    user_id uuid not null,
+    conversation_id uuid not null,
+    branch integer not null,
+    parent integer not null,
+    fork_seq bigint not null,
+    first_seq bigint not null,
+    created_at timestamptz not null default now(),
+
+    constraint branches_pkey primary key (user_id, conversation_id, branch),
+    constraint branches_user_id_conversation_id_fkey foreign key (user_id, conversation_id)
+        references public.conversations (user_id, id) on delete cascade,
+    constraint branches_parent_is_earlier check (parent >= 0 and parent < branch),
+    constraint branches_fork_is_earlier check (fork_seq >= 0 and fork_seq < first_seq)
+);
+
+alter table public.branches enable row level security;
+
+create policy select_own on public.branches
+    for select to authenticated
+    using (
+        user_id = (select auth.uid())
+        and (
+            (select cardinality(private.being_deleted((select auth.uid()))) = 0)
+            or conversation_id <> all ((select private.being_deleted((select auth.uid())))::uuid[])
+        )
+    );
+
+-- Withheld from clients and the service: every write. A branch begins in the transaction that writes
+-- its first message or begins its turn.
+revoke all on table public.branches from public, anon, authenticated, service_role;
+grant select on table public.branches to authenticated, service_role;
+
+comment on table public.branches is 'From where each branch of a conversation goes on, but for branch 0. Clients may read their own. No policy for insert, update, delete: begin_turn and the trigger of messages write it.';
+comment on column public.branches.parent is 'The branch that it goes on from; its number is lower.';
+comment on column public.branches.fork_seq is 'The last seq that it has in common with its parent; 0 where it begins the conversation once more.';
+comment on column public.branches.first_seq is 'Its first message''s seq, or where that will be; it ends before the next branch''s.';
+
+-- Runs as its owner, as whatever sends live events does.
+create function private.broadcast_branch(conversation_id uuid, branch integer)
+returns void
+language sql volatile security definer set search_path = ''
+as $$
+    select realtime.send(
+        jsonb_build_object('activeBranch', branch),
+        'branch',
+        'conversation:' || conversation_id,
+        true
+    );
+$$;
+
+revoke all on function private.broadcast_branch from public, anon, authenticated, service_role;
+comment on function private.broadcast_branch is 'Says to a conversation''s topic which branch is active, as part of this transaction.';
+
+-- What begins at a branch's first message begins where that branch does, and is its sibling.
+create function private.begin_branch(
+    user_id uuid,
+    conversation_id uuid,
+    parent integer,
+    fork_seq bigint,
+    first_seq bigint
+)
+returns integer
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_parent integer := begin_branch.parent;
+    v_fork_seq bigint := begin_branch.fork_seq;
+    v_branch integer;
+    v_above public.branches;
+begin
+    loop
+        select b.* into v_above
+        from public.branches as b
+        where b.user_id = begin_branch.user_id
+          and b.conversation_id = begin_branch.conversation_id
+          and b.branch = v_parent;
+
+        exit when not found or v_fork_seq >= v_above.first_seq;
+        v_parent := v_above.parent;
+        v_fork_seq := v_above.fork_seq;
+    end loop;
+
+    update private.conversations as c
+    set last_branch = c.last_branch + 1
+    where c.user_id = begin_branch.user_id and c.id = begin_branch.conversation_id
+    returning c.last_branch into v_branch;
+
+    insert into public.branches (user_id, conversation_id, branch, parent, fork_seq, first_seq)
+    values (begin_branch.user_id, begin_branch.conversation_id, v_branch, v_parent, v_fork_seq,
+            begin_branch.first_seq);
+    return v_branch;
+end;
+$$;
+
+revoke all on function private.begin_branch from public, anon, authenticated, service_role;
+comment on function private.begin_branch is 'Begins a branch at a place, and returns its number. The caller holds the conversation''s lock.';
+
+create function private.continue_branch(
+    user_id uuid,
+    conversation_id uuid,
+    branch integer,
+    first_seq bigint
+)
+returns integer
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_branch integer;
+begin
+    v_branch := private.begin_branch(
+        continue_branch.user_id, continue_branch.conversation_id, continue_branch.branch,
+        private.end_of_branch(
+            continue_branch.user_id, continue_branch.conversation_id, continue_branch.branch
+        ),
+        continue_branch.first_seq
+    );
+
+    update private.conversations as c
+    set active_branch = v_branch
+    where c.user_id = continue_branch.user_id and c.id = continue_branch.conversation_id;
+    return v_branch;
+end;
+$$;
+
+revoke all on function private.continue_branch from public, anon, authenticated, service_role;
+comment on function private.continue_branch is 'Goes on at the end of a branch that was not the last to be written to: begins one there, makes it active, and returns its number.';
+
+-- Imported rows that were a system's are stored as a user's: nobody may speak in their place.
+create function private.find_forked(user_id uuid, conversation_id uuid, message_id uuid)
+returns public.messages
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message public.messages;
+begin
+    select m.* into v_message
+    from public.messages as m
+    where m.user_id = find_forked.user_id and m.id = find_forked.message_id;
+
+    if not found or v_message.conversation_id <> find_forked.conversation_id then
+        raise exception 'Message not found.'
+            using errcode = 'PT404', detail = 'message_not_found';
+    elsif v_message.role = 'system'
+        or exists (
+            select 1
+            from private.conversations as c
+            where c.user_id = find_forked.user_id and c.id = find_forked.conversation_id
+              and (c.imported -> 'system' @> to_jsonb(v_message.seq)
+                   or c.imported -> 'summaries' @> to_jsonb(v_message.seq))
+        )
+    then
+        raise exception 'This message can''t be edited or regenerated.'
+            using errcode = 'PT422', detail = 'message_not_editable';
+    end if;
+    return v_message;
+end;
+$$;
+
+revoke all on function private.find_forked from public, anon, authenticated, service_role;
+grant execute on function private.find_forked to service_role;
+comment on function private.find_forked is 'A message of this conversation that was a user''s or a reply. Raises PT404, PT422.';
+
+create function private.find_answered(
+    user_id uuid,
+    conversation private.conversations,
+    message_id uuid
+)
+returns public.messages
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message public.messages := private.find_forked(user_id, conversation.id, message_id);
+    v_answered uuid;
+    v_path int8multirange;
+begin
+    if v_message.role = 'user' then
+        return v_message;
+    end if;
+
+    select coalesce(t.answers, r.id) into v_answered
+    from public.turns as t
+    left join public.messages as r
+        on r.user_id = t.user_id and r.turn_id = t.id
+        and r.role = 'user'
+    where t.user_id = find_answered.user_id and t.id = v_message.turn_id;
+
+    if v_answered is null then
+        v_path := private.path_before(user_id, conversation, v_message.seq);
+
+        select m.id into v_answered
+        from public.messages as m
+        where m.user_id = find_answered.user_id
+          and m.conversation_id = find_answered.conversation.id
+          and m.seq < v_message.seq
+          and m.seq <@ v_path
+          and m.role = 'user'
+        order by m.seq desc
+        limit 1;
+    end if;
+
+    if v_answered is null then
+        raise exception 'This message can''t be edited or regenerated.'
+            using errcode = 'PT422', detail = 'message_not_editable';
+    end if;
+    return private.find_forked(user_id, conversation.id, v_answered);
+end;
+$$;
+
+revoke all on function private.find_answered from public, anon, authenticated, service_role;
+grant execute on function private.find_answered to service_role;
+comment on function private.find_answered is 'The user''s message that a reply answers, by its turn, else the nearest above it; of a user''s message, itself. Raises PT404, PT422.';
+
+-- Runs as its owner, because the service may write neither branches nor which is active.
+create function private.fork_conversation(
+    user_id uuid,
+    conversation private.conversations,
+    edits uuid,
+    regenerates uuid
+)
+returns private.conversations
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_beside constant public.messages := private.find_forked(
+        user_id, conversation.id, coalesce(edits, regenerates)
+    );
+    v_fork_seq bigint := v_beside.seq - 1;
+    v_before constant integer := conversation.active_branch;
+begin
+    if edits is not null and v_beside.role <> 'user' then
+        raise exception 'This message can''t be edited or regenerated.'
+            using errcode = 'PT422', detail = 'message_not_editable';
+    elsif edits is null and v_beside.role = 'user' then
+        v_fork_seq := v_beside.seq;
+    end if;
+
+    -- A message that nothing follows is answered where it stands.
+    if v_fork_seq < conversation.last_seq then
+        conversation.last_branch := private.begin_branch(
+            user_id, conversation.id, v_beside.branch, v_fork_seq, conversation.last_seq + 1
+        );
+    end if;
+    conversation.active_branch := conversation.last_branch;
+
+    if conversation.active_branch <> v_before then
+        update private.conversations as c
+        set active_branch = conversation.active_branch
+        where c.user_id = fork_conversation.user_id and c.id = conversation.id;
+
+        perform private.broadcast_branch(conversation.id, conversation.active_branch);
+    end if;
+    return conversation;
+end;
+$$;
+
+revoke all on function private.fork_conversation from public, anon, authenticated, service_role;
+grant execute on function private.fork_conversation to service_role;
+comment on function private.fork_conversation is 'Begins the branch of an edit or of a reply that is made once more, beside what is there, and makes it active. The caller holds the conversation, and is given it as it is then. Raises PT404, PT422.';
+
+-- Runs as its owner, as the one above. A turn's reply goes to the branch that is active: it stays so
+-- while the turn runs.
+create function private.choose_branch(user_id uuid, conversation_id uuid, branch integer)
+returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_here private.conversations;
+    v_branch integer;
+    v_turn public.turns;
+begin
+    perform private.require_self(user_id);
+
+    select c.* into v_here
+    from private.conversations as c
+    where c.user_id = choose_branch.user_id and c.id = choose_branch.conversation_id
+    for update;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    v_branch := private.path_end(user_id, conversation_id, branch);
+    if v_branch = v_here.active_branch then
+        return;
+    end if;
+
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = choose_branch.user_id and t.conversation_id = choose_branch.conversation_id
+      and t.status = 'running';
+
+    if found and v_turn.lease_expires_at > clock_timestamp() then
+        raise exception 'A turn is still running in this conversation.'
+            using errcode = 'PT409', detail = 'turn_in_progress';
+    elsif found then
+        perform private.interrupt_turn(user_id, v_turn.id);
+    end if;
+
+    update private.conversations as c
+    set active_branch = v_branch
+    where c.user_id = choose_branch.user_id and c.id = choose_branch.conversation_id;
+
+    perform private.broadcast_branch(conversation_id, v_branch);
+end;
+$$;
+
+revoke all on function private.choose_branch from public, anon, authenticated, service_role;
+grant execute on function private.choose_branch to authenticated, service_role;
+comment on function private.choose_branch is 'Makes the path through a branch the one that is shown and written to. Raises PT403, PT404, PT409 while a turn runs.';
+
+-- A path is the messages from a conversation's first to the last of a branch: a set of seq, which is
+-- a few ranges, since a branch is one and what it has in common with its parent are others. Seq has no
+-- gaps, so a page of a path, its length and what comes before a place are found by counting.
+
+create function private.end_of_branch(user_id uuid, conversation_id uuid, branch integer)
+returns bigint
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    return coalesce(
+        (
+            select b.first_seq - 1
+            from public.branches as b
+            where b.user_id = end_of_branch.user_id
+              and b.conversation_id = end_of_branch.conversation_id
+              and b.branch = end_of_branch.branch + 1
+        ),
+        (
+            select c.last_seq
+            from private.conversations as c
+            where c.user_id = end_of_branch.user_id and c.id = end_of_branch.conversation_id
+        )
+    );
+end;
+$$;
+
+revoke all on function private.end_of_branch from public, anon, authenticated, service_role;
+grant execute on function private.end_of_branch to authenticated, service_role;
+comment on function private.end_of_branch is 'The seq with which a branch ends.';
+
+-- A branch's parent has a lower number: one look at each, from the highest down.
+create function private.path_to(
+    user_id uuid,
+    conversation private.conversations,
+    branch integer
+)
+returns int8multirange
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_branch integer := path_to.branch;
+    v_until bigint := conversation.last_seq;
+    v_ranges int8range[] := '{}';
+    v_row record;
+begin
+    if conversation.last_branch = 0 then
+        return int8multirange(int8range(1, conversation.last_seq + 1));
+    end if;
+
+    for v_row in
+        select b.branch, b.parent, b.fork_seq, b.first_seq
+        from public.branches as b
+        where b.user_id = path_to.user_id and b.conversation_id = path_to.conversation.id
+          and b.branch <= path_to.branch + 1
+        order by b.branch desc
+    loop
+        if v_row.branch > path_to.branch then
+            v_until := v_row.first_seq - 1;
+        elsif v_row.branch = v_branch then
+            v_ranges := v_ranges
+                || int8range(v_row.first_seq, greatest(v_until + 1, v_row.first_seq));
+            v_branch := v_row.parent;
+            v_until := v_row.fork_seq;
+        end if;
+    end loop;
+    return int8multirange(variadic v_ranges || int8range(1, v_until + 1));
+end;
+$$;
+
+revoke all on function private.path_to from public, anon, authenticated, service_role;
+grant execute on function private.path_to to authenticated, service_role;
+comment on function private.path_to is 'The seqs of the path that ends with a branch.';
+
+create function private.path_before(
+    user_id uuid,
+    conversation private.conversations,
+    seq bigint
+)
+returns int8multirange
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_branch integer;
+begin
+    if conversation.last_branch = 0 then
+        return int8multirange(
+            int8range(1, greatest(least(path_before.seq, conversation.last_seq + 1), 1))
+        );
+    end if;
+
+    select b.branch into v_branch
+    from public.branches as b
+    where b.user_id = path_before.user_id and b.conversation_id = path_before.conversation.id
+      and b.first_seq <= path_before.seq
+    order by b.branch desc
+    limit 1;
+
+    return private.path_to(user_id, conversation, coalesce(v_branch, 0))
+        * int8multirange(int8range(null, path_before.seq));
+end;
+$$;
+
+revoke all on function private.path_before from public, anon, authenticated, service_role;
+grant execute on function private.path_before to authenticated, service_role;
+comment on function private.path_before is 'The seqs of the path to a message, without its own.';
+
+-- Numbers grow with time: the path that was written to last ends with the highest.
+create function private.path_end(
+    user_id uuid,
+    conversation_id uuid,
+    branch integer,
+    seq bigint default null
+)
+returns integer
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_seq bigint := coalesce(
+        path_end.seq, private.end_of_branch(user_id, conversation_id, path_end.branch)
+    );
+    v_end integer := path_end.branch;
+    v_is_through boolean[] := '{}';
+    v_row record;
+begin
+    if not exists (
+        select 1
+        from private.conversations as c
+        where c.user_id = path_end.user_id and c.id = path_end.conversation_id
+          and path_end.branch between 0 and c.last_branch
+    ) then
+        raise exception 'Branch not found.'
+            using errcode = 'PT404', detail = 'branch_not_found';
+    end if;
+
+    for v_row in
+        select b.branch, b.parent, b.fork_seq
+        from public.branches as b
+        where b.user_id = path_end.user_id and b.conversation_id = path_end.conversation_id
+          and b.branch > path_end.branch
+        order by b.branch
+    loop
+        if v_row.parent = path_end.branch and v_row.fork_seq >= v_seq
+            or v_is_through[v_row.parent]
+        then
+            v_is_through[v_row.branch] := true;
+            v_end := v_row.branch;
+        end if;
+    end loop;
+    return v_end;
+end;
+$$;
+
+revoke all on function private.path_end from public, anon, authenticated, service_role;
+grant execute on function private.path_end to authenticated, service_role;
+comment on function private.path_end is 'With which branch the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
+
+create function private.newest_of(path int8multirange, most bigint)
+returns int8multirange
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_room bigint := most;
+    v_range int8range;
+    v_ranges int8range[] := '{}';
+begin
+    if isempty(path) then
+        return path;
+    elsif path = range_merge(path)::int8multirange then
+        return int8multirange(int8range(
+            greatest(lower(path), upper(path) - greatest(most, 0)), upper(path)
+        ));
+    end if;
+
+    for v_range in
+        select r from unnest(path) as r order by r desc
+    loop
+        exit when v_room <= 0;
+        v_ranges := v_ranges || int8range(greatest(lower(v_range), upper(v_range) - v_room), upper(v_range));
+        v_room := v_room - (upper(v_range) - lower(v_range));
+    end loop;
+    return int8multirange(variadic v_ranges);
+end;
+$$;
+
+revoke all on function private.newest_of from public, anon, authenticated, service_role;
+grant execute on function private.newest_of to authenticated, service_role;
+comment on function private.newest_of is 'So many seqs of a path, from its end back.';
+
+create function private.oldest_of(path int8multirange, most bigint)
+returns int8multirange
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_room bigint := most;
+    v_range int8range;
+    v_ranges int8range[] := '{}';
+begin
+    if isempty(path) then
+        return path;
+    elsif path = range_merge(path)::int8multirange then
+        return int8multirange(int8range(
+            lower(path), least(upper(path), lower(path) + greatest(most, 0))
+        ));
+    end if;
+
+    for v_range in
+        select r from unnest(path) as r order by r
+    loop
+        exit when v_room <= 0;
+        v_ranges := v_ranges || int8range(lower(v_range), least(upper(v_range), lower(v_range) + v_room));
+        v_room := v_room - (upper(v_range) - lower(v_range));
+    end loop;
+    return int8multirange(variadic v_ranges);
+end;
+$$;
+
+revoke all on function private.oldest_of from public, anon, authenticated, service_role;
+grant execute on function private.oldest_of to authenticated, service_role;
+comment on function private.oldest_of is 'So many seqs of a path, from its start on.';
+
+create function private.length_of(path int8multirange)
+returns bigint
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(path) as r;
+$$;
+
+revoke all on function private.length_of from public, anon, authenticated, service_role;
+grant execute on function private.length_of to authenticated, service_role;
+comment on function private.length_of is 'How many seqs a path has.';
+
+-- Siblings are the messages that follow one place: the first of each branch that begins there, and the
+-- one that its parent goes on with. Each is given with the branch at which the path ends that was
+-- written to last of those through it, since that is what somebody who turns to it wants to see.
+create function private.find_siblings(
+    user_id uuid,
+    conversation_id uuid,
+    page int8multirange,
+    last_branch integer,
+    last_seq bigint
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_around constant integer := 10; -- beside a message, on each side
+    v_ends integer[] := array_fill(0, array[last_branch + 1]);
+    v_row record;
+    v_siblings jsonb;
+begin
+    for v_row in
+        select b.branch + 1 as branch, b.parent + 1 as parent
+        from public.branches as b
+        where b.user_id = find_siblings.user_id
+          and b.conversation_id = find_siblings.conversation_id
+        order by b.branch desc
+    loop
+        v_ends[v_row.branch] := greatest(v_row.branch - 1, v_ends[v_row.branch]);
+        v_ends[v_row.parent] := greatest(v_ends[v_row.branch], v_ends[v_row.parent]);
+    end loop;
+
+    with branches as (
+        select b.branch, b.parent, b.fork_seq, b.first_seq, v_ends[b.branch + 1] as ends_with,
+               lead(b.first_seq, 1, find_siblings.last_seq + 1) over (order by b.branch) as next_seq
+        from public.branches as b
+        where b.user_id = find_siblings.user_id
+          and b.conversation_id = find_siblings.conversation_id
+    ),
+    forks as (
+        select b.parent, b.fork_seq,
+               max(max(b.ends_with)) over (
+                   partition by b.parent
+                   order by b.fork_seq desc
+                   rows between unbounded preceding and 1 preceding
+               ) as later_ends_with
+        from branches as b
+        group by b.parent, b.fork_seq
+    ),
+    following as (
+        select b.parent, b.fork_seq, b.first_seq as seq, b.ends_with
+        from branches as b
+        where b.first_seq < b.next_seq
+        union all
+        select f.parent, f.fork_seq, f.fork_seq + 1,
+               greatest(f.parent, f.later_ends_with)
+        from forks as f
+        left join branches as b on b.branch = f.parent
+        where f.fork_seq + 1 < coalesce(b.next_seq, (select min(o.first_seq) from branches as o))
+    ),
+    placed as (
+        select f.*,
+               row_number() over (partition by f.parent, f.fork_seq order by f.seq) as position,
+               count(*) over (partition by f.parent, f.fork_seq) as siblings
+        from following as f
+    ),
+    listed as (
+        select p.seq, p.position, p.siblings,
+               (
+                   select jsonb_agg(
+                       jsonb_build_object('id', m.id, 'branch', o.ends_with)
+                       order by o.position
+                   )
+                   from placed as o
+                   cross join lateral (
+                       select *
+                       from public.messages
+                       where messages.user_id = find_siblings.user_id
+                         and messages.conversation_id = find_siblings.conversation_id
+                         and messages.seq = o.seq
+                       offset 0
+                   ) as m
+                   where (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
+                     and abs(o.position - p.position) <= c_around
+               ) as messages
+        from placed as p
+        where p.siblings > 1
+          and p.seq <@ find_siblings.page
+    )
+    select coalesce(jsonb_object_agg(
+        m.id,
+        jsonb_build_object('position', l.position, 'count', l.siblings, 'messages', l.messages)
+    ), '{}')
+    into v_siblings
+    from listed as l
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = find_siblings.user_id
+          and messages.conversation_id = find_siblings.conversation_id
+          and messages.seq = l.seq
+        offset 0
+    ) as m;
+    return v_siblings;
+end;
+$$;
+
+revoke all on function private.find_siblings from public, anon, authenticated, service_role;
+grant execute on function private.find_siblings to authenticated, service_role;
+comment on function private.find_siblings is 'For each message of a page that has siblings, by its id: its position among them, how many there are, and the nearest with their branches.';
 
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
@@ -1023,7 +1738,7 @@ grant select, insert on table public.summaries to service_role;
 
 comment on table public.summaries is 'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
 comment on column public.summaries.id is 'The message that is the summary.';
-comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
+comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before on the path to that, too. Paths without that message have no use for it. A message rather than a seq, since a repair may renumber messages.';
 
 -- The newest summary is found by ids alone: where most conversations are of two messages, the planner
 -- takes every one for as short, and would join all of a long one with itself.
@@ -1050,9 +1765,13 @@ declare
     v_tokens bigint := 0;
     v_through bigint := 0;
     v_last bigint;
+    v_conversation private.conversations;
+    v_path int8multirange;
+    v_rest int8multirange;
+    v_part int8multirange;
     v_messages jsonb;
 begin
-    perform 1
+    select c.* into v_conversation
     from private.conversations as c
     where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
@@ -1060,6 +1779,9 @@ begin
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
+
+    -- Of the path that was written to last: the reply that made this due is on it.
+    v_path := private.path_to(user_id, v_conversation, v_conversation.last_branch);
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -1085,43 +1807,67 @@ begin
       and s.conversation_id = load_unsummarised.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
+      and through.seq <@ v_path
     order by through.seq desc
     limit 1;
 
     v_covered := coalesce(v_covered, 0);
+    v_path := v_path * int8multirange(int8range(v_covered + 1, null));
 
-    for v_row in
-        select m.seq, octet_length(m.content) as bytes
-        from public.messages as m
-        where m.user_id = load_unsummarised.user_id
-          and m.conversation_id = load_unsummarised.conversation_id
-          and m.seq > v_covered
-          and m.id <> all (v_ours)
-        order by m.seq desc
-        limit v_kept / c_message_tokens + 1
-    loop
-        v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
-        if v_tokens > v_kept then
-            v_through := v_row.seq;
-            exit;
-        end if;
+    v_rest := v_path;
+    <<back>>
+    while not isempty(v_rest) loop
+        v_part := private.newest_of(v_rest, 100);
+        v_rest := v_rest - v_part;
+        for v_row in
+            select m.seq, octet_length(m.content) as bytes
+            from unnest(v_part) as part
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = load_unsummarised.user_id
+                  and messages.conversation_id = load_unsummarised.conversation_id
+                  and messages.seq >= lower(part)
+                  and messages.seq < upper(part)
+                offset 0
+            ) as m
+            where m.id <> all (v_ours)
+            order by m.seq desc
+        loop
+            v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
+            if v_tokens > v_kept then
+                v_through := v_row.seq;
+                exit back;
+            end if;
+        end loop;
     end loop;
 
+    v_path := v_path * int8multirange(int8range(null, v_through + 1));
     v_tokens := 0;
-    for v_row in
-        select m.seq, octet_length(m.content) as bytes
-        from public.messages as m
-        where m.user_id = load_unsummarised.user_id
-          and m.conversation_id = load_unsummarised.conversation_id
-          and m.seq > v_covered
-          and m.seq <= v_through
-          and m.id <> all (v_ours)
-        order by m.seq
-        limit v_page / c_message_tokens + 1
-    loop
-        v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
-        exit when v_tokens > v_page and v_last is not null;
-        v_last := v_row.seq;
+    v_rest := v_path;
+    <<onwards>>
+    while not isempty(v_rest) loop
+        v_part := private.oldest_of(v_rest, 100);
+        v_rest := v_rest - v_part;
+        for v_row in
+            select m.seq, octet_length(m.content) as bytes
+            from unnest(v_part) as part
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = load_unsummarised.user_id
+                  and messages.conversation_id = load_unsummarised.conversation_id
+                  and messages.seq >= lower(part)
+                  and messages.seq < upper(part)
+                offset 0
+            ) as m
+            where m.id <> all (v_ours)
+            order by m.seq
+        loop
+            v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
+            exit onwards when v_tokens > v_page and v_last is not null;
+            v_last := v_row.seq;
+        end loop;
     end loop;
 
     select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
@@ -1131,12 +1877,17 @@ begin
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
-        from public.messages as m
-        where m.user_id = load_unsummarised.user_id
-          and m.conversation_id = load_unsummarised.conversation_id
-          and m.seq > v_covered
-          and m.seq <= v_last
-          and m.id <> all (v_ours)
+        from unnest(v_path * int8multirange(int8range(1, coalesce(v_last, 0) + 1))) as part
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = load_unsummarised.user_id
+              and messages.conversation_id = load_unsummarised.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            offset 0
+        ) as m
+        where m.id <> all (v_ours)
     ) as h;
 
     return jsonb_build_object(
@@ -1150,7 +1901,7 @@ $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once. Answers {previous, messages, covers_to, longest}. Raises PT404.';
+comment on function public.load_unsummarised is 'Of the path that was written to last, the oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once. Answers {previous, messages, covers_to, longest}. Raises PT404.';
 
 create function public.write_summary(
     user_id uuid,
@@ -1166,10 +1917,12 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_here private.conversations;
+    v_path int8multirange;
     v_through_id uuid;
     v_message jsonb;
 begin
-    perform 1
+    select c.* into v_here
     from private.conversations as c
     where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
@@ -1189,7 +1942,12 @@ begin
             using errcode = 'PT404', detail = 'message_not_found';
     end if;
 
-    if exists (
+    v_path := private.path_to(user_id, v_here, v_here.last_branch);
+
+    if not covers_to <@ v_path then
+        -- Somebody has gone on with another path, which has no use for it.
+        return jsonb_build_object('outcome', 'elsewhere');
+    elsif exists (
         select 1
         from public.summaries as s
         join public.messages as through
@@ -1197,16 +1955,19 @@ begin
         where s.user_id = write_summary.user_id
           and s.conversation_id = write_summary.conversation_id
           and through.seq >= write_summary.covers_to
+          and through.seq <@ v_path
     ) then
         return jsonb_build_object('outcome', 'known');
-    elsif exists (
-        select 1
-        from public.turns as t
-        where t.user_id = write_summary.user_id
-          and t.conversation_id = write_summary.conversation_id
-          and t.status = 'running'
-    ) then
-        -- Nothing comes between a request and its reply.
+    elsif v_here.active_branch <> v_here.last_branch
+        or exists (
+            select 1
+            from public.turns as t
+            where t.user_id = write_summary.user_id
+              and t.conversation_id = write_summary.conversation_id
+              and t.status = 'running'
+        )
+    then
+        -- Nothing comes between a request and its reply, nor begins a branch but what was said.
         return jsonb_build_object('outcome', 'busy');
     end if;
 
@@ -1230,10 +1991,10 @@ $$;
 
 revoke all on function public.write_summary from public, anon, authenticated, service_role;
 grant execute on function public.write_summary to service_role;
-comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
+comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message, to the path that was written to last. Answers outcome written, known where as much is covered already, busy while a turn runs or another path is active, or elsewhere for a seq that is not on that path. Raises PT404.';
 
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
--- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
+-- the newest summary and everything since, all of it along one path. Tokens are estimated as a third of the bytes in UTF-8,
 -- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
 -- without reading the text itself.
 
@@ -1242,7 +2003,7 @@ create function private.read_history(
     user_id uuid,
     conversation_id uuid,
     history_tokens integer,
-    before bigint,
+    path int8multirange,
     out history json,
     out context jsonb
 )
@@ -1254,13 +2015,12 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
-    v_before constant bigint := before;
+    v_rest int8multirange := path;
+    v_part int8multirange;
     v_ours uuid[];
     v_summary record;
     v_covered bigint;
     v_room bigint;
-    v_from bigint;
-    v_until bigint;
     v_row record;
     v_tokens bigint;
     v_whole bigint := 0;
@@ -1274,8 +2034,8 @@ begin
     from public.summaries as s
     where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id;
 
-    -- From the summaries to what they cover, by id: there are few of them. The fences keep the
-    -- planner from starting at the messages, which it takes for few as well.
+    -- A summary is of this path if the newest message that it covers is on it. From the summaries to
+    -- what they cover, by id: there are few of them. The fences keep the planner from starting at the messages, which it takes for few as well.
     select m.seq, through.seq as covers_to, left(m.content, v_longest * 3) as content,
            (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
     into v_summary
@@ -1295,7 +2055,7 @@ begin
     where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
-      and through.seq < v_before
+      and through.seq <@ path
     order by through.seq desc
     limit 1;
 
@@ -1307,19 +2067,23 @@ begin
     end if;
 
     -- From the newest back, a hundred at a time, and no further than the budget reaches.
-    v_from := v_before;
     <<back>>
-    while v_from > 1 loop
-        v_until := v_from;
-        v_from := v_from - 100;
+    while not isempty(v_rest) loop
+        v_part := private.newest_of(v_rest, 100);
+        v_rest := v_rest - v_part;
         for v_row in
             select m.seq, octet_length(m.content) as bytes
-            from public.messages as m
-            where m.user_id = read_history.user_id
-              and m.conversation_id = read_history.conversation_id
-              and m.seq >= v_from
-              and m.seq < v_until
-              and m.id <> all (v_ours)
+            from unnest(v_part) as part
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = read_history.user_id
+                  and messages.conversation_id = read_history.conversation_id
+                  and messages.seq >= lower(part)
+                  and messages.seq < upper(part)
+                offset 0
+            ) as m
+            where m.id <> all (v_ours)
             order by m.seq desc
         loop
             v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
@@ -1343,7 +2107,7 @@ begin
         v_is_whole := true;
         v_first := v_covered + 1;
     end if;
-    v_first := coalesce(v_first, v_before);
+    v_first := coalesce(v_first, upper(path), 1);
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
@@ -1356,12 +2120,17 @@ begin
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure,
                m.parts, m.native
-        from public.messages as m
-        where m.user_id = read_history.user_id
-          and m.conversation_id = read_history.conversation_id
-          and m.seq >= v_first
-          and m.seq < v_before
-          and m.id <> all (v_ours)
+        from unnest(path * int8multirange(int8range(v_first, null))) as part
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = read_history.user_id
+              and messages.conversation_id = read_history.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            offset 0
+        ) as m
+        where m.id <> all (v_ours)
     ) as h;
 
     if v_covered > 0 then
@@ -1373,7 +2142,8 @@ begin
         ) || case history::text when '[]' then ']' else ',' || substr(history::text, 2) end;
     end if;
 
-    v_omitted := v_first - 1 - v_covered;
+    v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
+    v_omitted := private.length_of(v_rest);
     if v_omitted > 0 and cardinality(v_ours) > 0 then
         select v_omitted - count(*) into v_omitted
         from unnest(v_ours) as ours (id)
@@ -1383,8 +2153,7 @@ begin
             where messages.user_id = read_history.user_id and messages.id = ours.id
             offset 0
         ) as m
-        where m.seq > v_covered
-          and m.seq < v_first;
+        where m.seq <@ v_rest;
     end if;
 
     context := jsonb_build_object(
@@ -1399,7 +2168,7 @@ $$;
 
 revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
-comment on function private.read_history is 'What load_history answers, of a conversation that is the user''s.';
+comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s.';
 
 create function public.load_history(
     user_id uuid,
@@ -1412,11 +2181,12 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_before bigint;
+    v_conversation private.conversations;
+    v_path int8multirange;
 begin
     perform private.require_self(user_id);
 
-    select least(before, c.last_seq + 1) into v_before
+    select c.* into v_conversation
     from private.conversations as c
     where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
@@ -1425,13 +2195,18 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_before));
+    v_path := case
+        when before is null
+            then private.path_to(user_id, v_conversation, v_conversation.active_branch)
+        else private.path_before(user_id, v_conversation, before)
+    end;
+    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_path));
 end;
 $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(
@@ -1462,6 +2237,32 @@ $$;
 revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
 comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
+
+create function private.message_of_turn(user_id uuid, turn public.turns)
+returns public.messages
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message public.messages;
+begin
+    if turn.answers is null then
+        select m.* into v_message
+        from public.messages as m
+        where m.user_id = message_of_turn.user_id and m.turn_id = message_of_turn.turn.id
+          and m.role = 'user';
+    else
+        select m.* into v_message
+        from public.messages as m
+        where m.user_id = message_of_turn.user_id and m.id = message_of_turn.turn.answers;
+    end if;
+    return v_message;
+end;
+$$;
+
+revoke all on function private.message_of_turn from public, anon, authenticated, service_role;
+grant execute on function private.message_of_turn to authenticated, service_role;
+comment on function private.message_of_turn is 'The message that a turn answers: its own, or the one that it answers once more.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -1494,10 +2295,7 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    select m.* into v_request
-    from public.messages as m
-    where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
-      and m.role = 'user';
+    v_request := private.message_of_turn(user_id, v_turn);
 
     if v_turn.status <> 'running' then
         select to_jsonb(m) into v_reply
@@ -1512,7 +2310,10 @@ begin
         );
     end if;
 
-    v_history := private.read_history(user_id, v_conversation.id, history_tokens, v_request.seq);
+    v_history := private.read_history(
+        user_id, v_conversation.id, history_tokens,
+        private.path_before(user_id, v_conversation, v_request.seq)
+    );
     return private.describe_rows(
         outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
         v_history.context
@@ -1550,6 +2351,7 @@ as $$
 #variable_conflict use_column
 declare
     v_message public.messages;
+    v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
     seq := conversation.last_seq + 1;
@@ -1563,15 +2365,22 @@ begin
         updated_at = conversation.updated_at
     where c.user_id = add_message.user_id and c.id = conversation.id;
 
+    -- What was written last may be on another branch than the one that is active.
+    if v_branch <> conversation.last_branch then
+        v_branch := private.continue_branch(user_id, conversation.id, v_branch, seq);
+        conversation.active_branch := v_branch;
+        conversation.last_branch := v_branch;
+    end if;
+
     perform set_config('message_persistence.placed_by', 'turn', true);
     insert into public.messages
         (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
-         turn_id, seq, created_at)
+         turn_id, seq, created_at, branch)
     values
         (add_message.message_id, conversation.id, add_message.user_id, add_message.role,
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
-         conversation.updated_at)
+         conversation.updated_at, v_branch)
     returning * into v_message;
     perform set_config('message_persistence.placed_by', '', true);
 
@@ -1706,11 +2515,7 @@ begin
     );
 
     if v_settled.reply is not null then
-        select m.* into v_message
-        from public.messages as m
-        where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
-          and m.role = 'user';
-
+        v_message := private.message_of_turn(user_id, v_settled.turn);
         return private.describe_rows(
             'completed', v_settled.turn, v_settled.conversation, to_jsonb(v_message), v_settled.reply
         );
@@ -1771,7 +2576,7 @@ begin
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
-        message_id => gen_random_uuid(),
+        message_id => private.new_id(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
         metadata => jsonb_build_object(
             'success', false,
@@ -1960,6 +2765,8 @@ create function public.begin_turn(
     turns_per_minute integer default null,
     turns_per_day integer default null,
     tokens_per_day bigint default null,
+    edits uuid default null,
+    regenerates uuid default null,
     opens_conversation boolean default false
 )
 returns json
@@ -1983,7 +2790,7 @@ begin
 
     loop
         if conversation_id is null then
-            v_conversation.id := gen_random_uuid();
+            v_conversation.id := private.new_id();
         else
             select c.* into v_conversation
             from private.conversations as c
@@ -1995,8 +2802,9 @@ begin
         -- conversation that is new; another index lets a conversation have one running turn.
         with opened as (
             insert into public.turns
-                (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-            select begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
+                (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+            select case when regenerates is null then gen_random_uuid() else message_id end,
+                   begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
                    begin_turn.request_hash,
                    clock_timestamp() + make_interval(secs => lease_seconds)
             where v_conversation.id is not null
@@ -2038,6 +2846,9 @@ begin
             return private.describe_turn(user_id, v_turn.id, 'in_progress');
         elsif found then
             perform private.interrupt_turn(user_id, v_turn.id);
+        elsif regenerates is not null then
+            raise exception 'This idempotency key was used for another request.'
+                using errcode = 'PT422', detail = 'idempotency_key_reused'; -- by the turn's id
         end if;
     end loop;
 
@@ -2054,12 +2865,22 @@ begin
         where c.user_id = begin_turn.user_id and c.id = v_turn.conversation_id;
     end if;
 
+    if num_nonnulls(edits, regenerates) > 0 then
+        v_conversation := private.fork_conversation(user_id, v_conversation, edits, regenerates);
+    end if;
+    if regenerates is not null then
+        return private.begin_answering(
+            user_id, v_conversation, v_turn.id, regenerates, history_tokens
+        );
+    end if;
+
     v_stored := private.add_message(
         user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, parts, native,
         'accepted', null
     );
     v_history := private.read_history(
-        user_id, v_conversation.id, history_tokens, v_stored.seq
+        user_id, v_conversation.id, history_tokens,
+        private.path_before(user_id, v_conversation, v_stored.seq)
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
@@ -2070,7 +2891,34 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+
+create function private.begin_answering(
+    user_id uuid,
+    conversation private.conversations,
+    turn_id uuid,
+    message_id uuid,
+    history_tokens integer
+)
+returns json
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message constant public.messages := private.find_answered(user_id, conversation, message_id);
+begin
+    update public.turns as t
+    set answers = v_message.id
+    where t.user_id = begin_answering.user_id and t.id = begin_answering.turn_id;
+
+    perform private.broadcast_status(conversation.id, turn_id, 'accepted');
+    return private.describe_turn(user_id, turn_id, 'started', history_tokens);
+end;
+$$;
+
+revoke all on function private.begin_answering from public, anon, authenticated, service_role;
+grant execute on function private.begin_answering to service_role;
+comment on function private.begin_answering is 'Lets a turn that was opened answer a message that is there. Raises PT404, PT422.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -2116,12 +2964,15 @@ begin
 
     if v_turn.status = 'running'
         and v_turn.attempt = 1
-        and exists (
-            select 1
-            from public.messages as m
-            where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
-              and m.role = 'user'
-              and m.id = resume_turn.message_id
+        and (
+            v_turn.id = resume_turn.message_id
+            or exists (
+                select 1
+                from public.messages as m
+                where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
+                  and m.role = 'user'
+                  and m.id = resume_turn.message_id
+            )
         )
     then
         -- The same call again: its answer was lost on the way, so nobody works on it yet.
@@ -2220,7 +3071,8 @@ as $$
         where t.user_id = a.user_id and t.id = a.turn_id
           and t.attempt = a.attempt
           and t.status = 'running'
-        returning t.id, t.cancel_requested_at is not null as cancel_requested
+        returning t.id, t.cancel_requested_at is not null as cancel_requested,
+                  t.conversation_id, char_length(t.draft) as draft_length
     )
 
     select jsonb_build_object(
@@ -2229,7 +3081,9 @@ as $$
                 jsonb_build_object(
                     'turn_id', a.turn_id,
                     'is_ours', e.id is not null,
-                    'cancel_requested', coalesce(e.cancel_requested, false)
+                    'cancel_requested', coalesce(e.cancel_requested, false),
+                    'conversation_id', e.conversation_id,
+                    'draft_length', e.draft_length
                 )
             ),
             '[]'
@@ -2254,7 +3108,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -2532,160 +3386,6 @@ revoke all on function public.get_conversation from public, anon, authenticated,
 grant execute on function public.get_conversation to authenticated, service_role;
 comment on function public.get_conversation is 'One conversation''s row. Raises PT404.';
 
--- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
--- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
-create function public.load_conversation(
-    user_id uuid,
-    conversation_id uuid,
-    page_size integer default 50,
-    before bigint default null,
-    after bigint default null,
-    around uuid default null
-)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    c_page_bytes constant integer := 8000000;
-    c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
-    v_limit constant integer := least(greatest(page_size, 1), 200);
-    v_conversation private.conversations;
-    v_open_turn jsonb;
-    v_room integer;
-    v_first bigint;
-    v_messages jsonb;
-    v_oldest bigint;
-    v_newest bigint;
-    v_around bigint;
-    v_nearest bigint;
-begin
-    perform private.require_self(load_conversation.user_id);
-
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
-
-    if not found then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-
-    select jsonb_build_object(
-        'turn_id', t.id,
-        'status', t.status,
-        'attempt', t.attempt,
-        'user_message_id', (
-            select m.id
-            from public.messages as m
-            where m.user_id = t.user_id and m.turn_id = t.id
-              and m.role = 'user'
-        ),
-        'draft', t.draft,
-        'draft_parts', private.parts_of_draft(t.draft, t.draft_parts),
-        'offset', char_length(t.draft),
-        'started_at', t.started_at,
-        'lease_expires_at', t.lease_expires_at,
-        'is_expired', t.lease_expires_at <= now()
-    )
-    into v_open_turn
-    from public.turns as t
-    where t.user_id = load_conversation.user_id
-      and t.conversation_id = load_conversation.conversation_id
-      and t.status = 'running';
-
-    v_room := c_page_bytes - octet_length(to_jsonb(v_conversation)::text)
-        - coalesce(octet_length(v_open_turn::text), 0);
-
-    -- seq has no gaps, so a page is a range of it.
-    if around is not null then
-        -- By its id alone, lest a conversation that is taken for short is read through for it.
-        select n.seq into v_around
-        from (
-            select m.seq, m.conversation_id
-            from public.messages as m
-            where m.user_id = load_conversation.user_id and m.id = load_conversation.around
-            offset 0
-        ) as n
-        where n.conversation_id = load_conversation.conversation_id;
-
-        if not found then
-            raise exception 'Message not found.'
-                using errcode = 'PT404', detail = 'message_not_found';
-        end if;
-        v_first := greatest(
-            1, least(v_around - v_limit / 2, v_conversation.last_seq - v_limit + 1)
-        );
-        v_nearest := v_around;
-    elsif after is not null then
-        v_first := least(greatest(after, 0), v_conversation.last_seq) + 1;
-        v_nearest := v_first;
-    else
-        v_first := least(
-            greatest(coalesce(before, v_conversation.last_seq + 1), 1), v_conversation.last_seq + 1
-        ) - v_limit;
-        v_nearest := v_first + v_limit - 1;
-    end if;
-
-    -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
-    -- was asked for, and always that one, for which there is room in each page. All counts as it is
-    -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
-    with near as (
-        select m.seq, m.content, m.generated_code, m.metadata, m.parts, m.native,
-               sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
-                   over nearest_first as plain_bytes_so_far,
-               row_number() over nearest_first as place
-        from public.messages as m
-        where m.user_id = load_conversation.user_id
-          and m.conversation_id = load_conversation.conversation_id
-          and m.seq between v_first and v_first + v_limit - 1
-          and (before is null or m.seq < before)
-        window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
-    ),
-    sized as (
-        select n.seq, n.place,
-               sum(
-                   octet_length(to_json(n.content)::text)
-                   + coalesce(octet_length(to_json(n.generated_code)::text), 0)
-                   + octet_length(n.metadata::text)
-                   + octet_length(n.parts::text)
-                   + coalesce(octet_length(n.native::text), 0)
-                   + c_row_bytes
-               ) over (order by n.place) as bytes_so_far
-        from near as n
-        where n.place = 1
-           or n.plain_bytes_so_far <= v_room
-    )
-    select min(s.seq), max(s.seq) into v_oldest, v_newest
-    from sized as s
-    where s.place = 1
-       or s.bytes_so_far <= v_room;
-
-    select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
-    from public.messages as m
-    where m.user_id = load_conversation.user_id
-      and m.conversation_id = load_conversation.conversation_id
-      and m.seq between v_oldest and v_newest;
-
-    return jsonb_build_object(
-        'conversation', to_jsonb(v_conversation),
-        'messages', v_messages,
-        'page', jsonb_build_object(
-            'has_older', coalesce(v_oldest, v_first) > 1 and v_conversation.last_seq > 0,
-            'has_newer', coalesce(v_newest, greatest(v_first - 1, 0)) < v_conversation.last_seq,
-            'oldest_seq', v_oldest,
-            'newest_seq', v_newest
-        ),
-        'last_seq', v_conversation.last_seq,
-        'open_turn', v_open_turn
-    );
-end;
-$$;
-
-revoke all on function public.load_conversation from public, anon, authenticated, service_role;
-grant execute on function public.load_conversation to authenticated, service_role;
-comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message. At most page_size rows and eight megabytes. Raises PT404.';
-
 -- A plain keyset: rows come in the order of one index, from one place on. A conversation that is
 -- written to meanwhile is at the top when somebody looks again. Sorting is switched off, so that
 -- whatever the statistics say there is one plan: it reads the page's rows and no others. A page has
@@ -2765,7 +3465,8 @@ create function public.update_conversation(
     user_id uuid,
     conversation_id uuid,
     title text default null,
-    archived boolean default null
+    archived boolean default null,
+    active_branch integer default null
 )
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
@@ -2776,6 +3477,10 @@ declare
     v_conversation jsonb;
 begin
     perform private.require_self(update_conversation.user_id);
+
+    if active_branch is not null then
+        perform private.choose_branch(user_id, conversation_id, active_branch);
+    end if;
 
     update private.conversations as c
     set title = coalesce(update_conversation.title, c.title),
@@ -2796,7 +3501,227 @@ $$;
 
 revoke all on function public.update_conversation from public, anon, authenticated, service_role;
 grant execute on function public.update_conversation to authenticated, service_role;
-comment on function public.update_conversation is 'Renames, archives or restores a conversation; what is null stays as it is. Raises PT404.';
+comment on function public.update_conversation is 'Renames, archives or restores a conversation, or makes the path through a branch the active one; what is null stays as it is. Raises PT404, PT409.';
+
+-- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
+-- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
+create function public.load_conversation(
+    user_id uuid,
+    conversation_id uuid,
+    page_size integer default 50,
+    before bigint default null,
+    after bigint default null,
+    around uuid default null,
+    view text default 'active',
+    branch integer default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
+    v_limit constant integer := least(greatest(page_size, 1), 200);
+    v_conversation private.conversations;
+    v_open_turn jsonb;
+    v_room integer;
+    v_branch integer;
+    v_path int8multirange;
+    v_page int8multirange;
+    v_before bigint;
+    v_after bigint;
+    v_messages jsonb;
+    v_oldest bigint;
+    v_newest bigint;
+    v_around bigint;
+    v_around_branch integer;
+    v_older int8multirange;
+    v_newer int8multirange;
+    v_count bigint;
+    v_nearest bigint;
+begin
+    perform private.require_self(load_conversation.user_id);
+
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    select jsonb_build_object(
+        'turn_id', t.id,
+        'status', t.status,
+        'attempt', t.attempt,
+        'user_message_id', coalesce(t.answers, (
+            select m.id
+            from public.messages as m
+            where m.user_id = t.user_id and m.turn_id = t.id
+              and m.role = 'user'
+        )),
+        'draft', t.draft,
+        'draft_parts', private.parts_of_draft(t.draft, t.draft_parts),
+        'offset', char_length(t.draft),
+        'started_at', t.started_at,
+        'lease_expires_at', t.lease_expires_at,
+        'is_expired', t.lease_expires_at <= now()
+    )
+    into v_open_turn
+    from public.turns as t
+    where t.user_id = load_conversation.user_id
+      and t.conversation_id = load_conversation.conversation_id
+      and t.status = 'running';
+
+    v_room := c_page_bytes - octet_length(to_jsonb(v_conversation)::text)
+        - coalesce(octet_length(v_open_turn::text), 0);
+
+    if around is not null then
+        -- By its id alone, lest a conversation that is taken for short is read through for it.
+        select n.seq, n.branch into v_around, v_around_branch
+        from (
+            select m.seq, m.branch, m.conversation_id
+            from public.messages as m
+            where m.user_id = load_conversation.user_id and m.id = load_conversation.around
+            offset 0
+        ) as n
+        where n.conversation_id = load_conversation.conversation_id;
+
+        if not found then
+            raise exception 'Message not found.'
+                using errcode = 'PT404', detail = 'message_not_found';
+        end if;
+    end if;
+
+    v_path := int8multirange(int8range(1, v_conversation.last_seq + 1));
+    if view = 'active' then
+        v_branch := v_conversation.active_branch;
+        if branch is not null then
+            v_branch := private.path_end(user_id, conversation_id, branch);
+        end if;
+        if v_conversation.last_branch > 0 then
+            v_path := private.path_to(user_id, v_conversation, v_branch);
+            if branch is null and not v_around <@ v_path then
+                v_branch := private.path_end(
+                    user_id, conversation_id, v_around_branch, v_around
+                );
+                v_path := private.path_to(user_id, v_conversation, v_branch);
+            end if;
+        end if;
+    end if;
+
+    -- Seq has no gaps, so a page is a few ranges of it: mostly one.
+    v_before := least(
+        greatest(coalesce(before, v_conversation.last_seq + 1), 1), v_conversation.last_seq + 1
+    );
+    if around is not null then
+        if not v_around <@ v_path then
+            raise exception 'Message not found.'
+                using errcode = 'PT404', detail = 'message_not_found';
+        end if;
+        v_older := v_path * int8multirange(int8range(null, v_around));
+        v_newer := v_path * int8multirange(int8range(v_around, null));
+        v_count := least(
+            private.length_of(v_older),
+            greatest(v_limit / 2, v_limit - private.length_of(v_newer))
+        );
+        v_page := private.newest_of(v_older, v_count)
+            + private.oldest_of(v_newer, v_limit - v_count);
+        v_nearest := v_around;
+    elsif after is not null then
+        v_after := least(greatest(after, 0), v_conversation.last_seq);
+        v_page := private.oldest_of(
+            v_path * int8multirange(int8range(v_after + 1, greatest(v_before, v_after + 1))), v_limit
+        );
+        v_nearest := lower(v_page);
+    else
+        v_page := private.newest_of(v_path * int8multirange(int8range(1, v_before)), v_limit);
+        v_nearest := upper(v_page) - 1;
+    end if;
+
+    -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
+    -- was asked for, and always that one, for which there is room in each page. All counts as it is
+    -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
+    with near as (
+        select m.seq, m.content, m.generated_code, m.metadata, m.parts, m.native,
+               sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
+                   over nearest_first as plain_bytes_so_far,
+               row_number() over nearest_first as place
+        from unnest(v_page) as part
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = load_conversation.user_id
+              and messages.conversation_id = load_conversation.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            offset 0
+        ) as m
+        window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
+    ),
+    sized as (
+        select n.seq, n.place,
+               sum(
+                   octet_length(to_json(n.content)::text)
+                   + coalesce(octet_length(to_json(n.generated_code)::text), 0)
+                   + octet_length(n.metadata::text)
+                   + octet_length(n.parts::text)
+                   + coalesce(octet_length(n.native::text), 0)
+                   + c_row_bytes
+               ) over (order by n.place) as bytes_so_far
+        from near as n
+        where n.place = 1
+           or n.plain_bytes_so_far <= v_room
+    )
+    select min(s.seq), max(s.seq) into v_oldest, v_newest
+    from sized as s
+    where s.place = 1
+       or s.bytes_so_far <= v_room;
+
+    v_page := v_page * int8multirange(int8range(v_oldest, v_newest, '[]'));
+
+    select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
+    from unnest(v_page) as part
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = load_conversation.user_id
+          and messages.conversation_id = load_conversation.conversation_id
+          and messages.seq >= lower(part)
+          and messages.seq < upper(part)
+        offset 0
+    ) as m;
+
+    return jsonb_build_object(
+        'conversation', to_jsonb(v_conversation),
+        'messages', v_messages,
+        'page', jsonb_build_object(
+            'has_older', coalesce(lower(v_path) < coalesce(v_oldest, v_after + 1, v_before), false),
+            'has_newer', coalesce(
+                upper(v_path) - 1 > coalesce(v_newest, v_after, v_before - 1), false
+            ),
+            'oldest_seq', v_oldest,
+            'newest_seq', v_newest
+        ),
+        'last_seq', v_conversation.last_seq,
+        'branch', v_branch,
+        'siblings', case
+            when v_branch is null or v_conversation.last_branch = 0 then '{}'
+            else private.find_siblings(
+                user_id, conversation_id, v_page, v_conversation.last_branch,
+                v_conversation.last_seq
+            )
+        end,
+        'open_turn', v_open_turn
+    );
+end;
+$$;
+
+revoke all on function public.load_conversation from public, anon, authenticated, service_role;
+grant execute on function public.load_conversation to authenticated, service_role;
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message; of the active path, that through a branch or the message, or with the view all in the order of writing. At most page_size rows and eight megabytes. Raises PT404.';
 
 -- How text becomes words: folded, taken apart, and in stretches of bounded size.
 
@@ -3847,6 +4772,7 @@ begin
                 'project_id', c.project_id,
                 'archived_at', c.archived_at,
                 'seq', m.seq,
+                'branch', m.branch,
                 'role', m.role,
                 'created_at', m.created_at,
                 'rank', h.rank,
@@ -6421,13 +7347,22 @@ as $$
     with seen as (
         select t.*,
                c.user_id as owner_id,
-               (
-                   select m.id
-                   from public.messages as m
-                   where m.user_id = t.user_id and m.turn_id = t.id
-                     and m.role = 'user'
-                   limit 1
-               ) as request_id,
+               case
+                   when t.answers is null then (
+                       select m.id
+                       from public.messages as m
+                       where m.user_id = t.user_id and m.turn_id = t.id
+                         and m.role = 'user'
+                       limit 1
+                   )
+                   else (
+                       select m.id
+                       from public.messages as m
+                       where m.user_id = t.user_id and m.id = t.answers
+                         and m.conversation_id = t.conversation_id
+                         and m.role = 'user'
+                   )
+               end as request_id,
                (
                    select count(*)
                    from public.messages as m

@@ -31,6 +31,8 @@ create function public.begin_turn(
     turns_per_minute integer default null,
     turns_per_day integer default null,
     tokens_per_day bigint default null,
+    edits uuid default null,
+    regenerates uuid default null,
     opens_conversation boolean default false
 )
 returns json
@@ -54,7 +56,7 @@ begin
 
     loop
         if conversation_id is null then
-            v_conversation.id := gen_random_uuid();
+            v_conversation.id := private.new_id();
         else
             select c.* into v_conversation
             from private.conversations as c
@@ -66,8 +68,9 @@ begin
         -- conversation that is new; another index lets a conversation have one running turn.
         with opened as (
             insert into public.turns
-                (user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-            select begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
+                (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
+            select case when regenerates is null then gen_random_uuid() else message_id end,
+                   begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
                    begin_turn.request_hash,
                    clock_timestamp() + make_interval(secs => lease_seconds)
             where v_conversation.id is not null
@@ -109,6 +112,9 @@ begin
             return private.describe_turn(user_id, v_turn.id, 'in_progress');
         elsif found then
             perform private.interrupt_turn(user_id, v_turn.id);
+        elsif regenerates is not null then
+            raise exception 'This idempotency key was used for another request.'
+                using errcode = 'PT422', detail = 'idempotency_key_reused'; -- by the turn's id
         end if;
     end loop;
 
@@ -125,12 +131,22 @@ begin
         where c.user_id = begin_turn.user_id and c.id = v_turn.conversation_id;
     end if;
 
+    if num_nonnulls(edits, regenerates) > 0 then
+        v_conversation := private.fork_conversation(user_id, v_conversation, edits, regenerates);
+    end if;
+    if regenerates is not null then
+        return private.begin_answering(
+            user_id, v_conversation, v_turn.id, regenerates, history_tokens
+        );
+    end if;
+
     v_stored := private.add_message(
         user_id, v_conversation, v_turn.id, message_id, 'user', request, null, metadata, parts, native,
         'accepted', null
     );
     v_history := private.read_history(
-        user_id, v_conversation.id, history_tokens, v_stored.seq
+        user_id, v_conversation.id, history_tokens,
+        private.path_before(user_id, v_conversation, v_stored.seq)
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
@@ -141,7 +157,34 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+
+create function private.begin_answering(
+    user_id uuid,
+    conversation private.conversations,
+    turn_id uuid,
+    message_id uuid,
+    history_tokens integer
+)
+returns json
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message constant public.messages := private.find_answered(user_id, conversation, message_id);
+begin
+    update public.turns as t
+    set answers = v_message.id
+    where t.user_id = begin_answering.user_id and t.id = begin_answering.turn_id;
+
+    perform private.broadcast_status(conversation.id, turn_id, 'accepted');
+    return private.describe_turn(user_id, turn_id, 'started', history_tokens);
+end;
+$$;
+
+revoke all on function private.begin_answering from public, anon, authenticated, service_role;
+grant execute on function private.begin_answering to service_role;
+comment on function private.begin_answering is 'Lets a turn that was opened answer a message that is there. Raises PT404, PT422.';
 
 -- A turn that its owner has stopped is stopped for good, also where its worker never knew.
 create function private.resume_turn(
@@ -187,12 +230,15 @@ begin
 
     if v_turn.status = 'running'
         and v_turn.attempt = 1
-        and exists (
-            select 1
-            from public.messages as m
-            where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
-              and m.role = 'user'
-              and m.id = resume_turn.message_id
+        and (
+            v_turn.id = resume_turn.message_id
+            or exists (
+                select 1
+                from public.messages as m
+                where m.user_id = resume_turn.user_id and m.turn_id = v_turn.id
+                  and m.role = 'user'
+                  and m.id = resume_turn.message_id
+            )
         )
     then
         -- The same call again: its answer was lost on the way, so nobody works on it yet.

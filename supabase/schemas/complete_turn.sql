@@ -24,6 +24,7 @@ as $$
 #variable_conflict use_column
 declare
     v_message public.messages;
+    v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
     seq := conversation.last_seq + 1;
@@ -37,15 +38,22 @@ begin
         updated_at = conversation.updated_at
     where c.user_id = add_message.user_id and c.id = conversation.id;
 
+    -- What was written last may be on another branch than the one that is active.
+    if v_branch <> conversation.last_branch then
+        v_branch := private.continue_branch(user_id, conversation.id, v_branch, seq);
+        conversation.active_branch := v_branch;
+        conversation.last_branch := v_branch;
+    end if;
+
     perform set_config('message_persistence.placed_by', 'turn', true);
     insert into public.messages
         (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
-         turn_id, seq, created_at)
+         turn_id, seq, created_at, branch)
     values
         (add_message.message_id, conversation.id, add_message.user_id, add_message.role,
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
-         conversation.updated_at)
+         conversation.updated_at, v_branch)
     returning * into v_message;
     perform set_config('message_persistence.placed_by', '', true);
 
@@ -180,11 +188,7 @@ begin
     );
 
     if v_settled.reply is not null then
-        select m.* into v_message
-        from public.messages as m
-        where m.user_id = complete_turn.user_id and m.turn_id = complete_turn.turn_id
-          and m.role = 'user';
-
+        v_message := private.message_of_turn(user_id, v_settled.turn);
         return private.describe_rows(
             'completed', v_settled.turn, v_settled.conversation, to_jsonb(v_message), v_settled.reply
         );
@@ -245,7 +249,7 @@ begin
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
-        message_id => gen_random_uuid(),
+        message_id => private.new_id(),
         content => coalesce(nullif(v_turn.draft, ''), v_error ->> 'message'),
         metadata => jsonb_build_object(
             'success', false,

@@ -1,5 +1,5 @@
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
--- the newest summary and everything since. Tokens are estimated as a third of the bytes in UTF-8,
+-- the newest summary and everything since, all of it along one path. Tokens are estimated as a third of the bytes in UTF-8,
 -- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
 -- without reading the text itself.
 
@@ -8,7 +8,7 @@ create function private.read_history(
     user_id uuid,
     conversation_id uuid,
     history_tokens integer,
-    before bigint,
+    path int8multirange,
     out history json,
     out context jsonb
 )
@@ -20,13 +20,12 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
-    v_before constant bigint := before;
+    v_rest int8multirange := path;
+    v_part int8multirange;
     v_ours uuid[];
     v_summary record;
     v_covered bigint;
     v_room bigint;
-    v_from bigint;
-    v_until bigint;
     v_row record;
     v_tokens bigint;
     v_whole bigint := 0;
@@ -40,8 +39,8 @@ begin
     from public.summaries as s
     where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id;
 
-    -- From the summaries to what they cover, by id: there are few of them. The fences keep the
-    -- planner from starting at the messages, which it takes for few as well.
+    -- A summary is of this path if the newest message that it covers is on it. From the summaries to
+    -- what they cover, by id: there are few of them. The fences keep the planner from starting at the messages, which it takes for few as well.
     select m.seq, through.seq as covers_to, left(m.content, v_longest * 3) as content,
            (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
     into v_summary
@@ -61,7 +60,7 @@ begin
     where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
-      and through.seq < v_before
+      and through.seq <@ path
     order by through.seq desc
     limit 1;
 
@@ -73,19 +72,23 @@ begin
     end if;
 
     -- From the newest back, a hundred at a time, and no further than the budget reaches.
-    v_from := v_before;
     <<back>>
-    while v_from > 1 loop
-        v_until := v_from;
-        v_from := v_from - 100;
+    while not isempty(v_rest) loop
+        v_part := private.newest_of(v_rest, 100);
+        v_rest := v_rest - v_part;
         for v_row in
             select m.seq, octet_length(m.content) as bytes
-            from public.messages as m
-            where m.user_id = read_history.user_id
-              and m.conversation_id = read_history.conversation_id
-              and m.seq >= v_from
-              and m.seq < v_until
-              and m.id <> all (v_ours)
+            from unnest(v_part) as part
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = read_history.user_id
+                  and messages.conversation_id = read_history.conversation_id
+                  and messages.seq >= lower(part)
+                  and messages.seq < upper(part)
+                offset 0
+            ) as m
+            where m.id <> all (v_ours)
             order by m.seq desc
         loop
             v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
@@ -109,7 +112,7 @@ begin
         v_is_whole := true;
         v_first := v_covered + 1;
     end if;
-    v_first := coalesce(v_first, v_before);
+    v_first := coalesce(v_first, upper(path), 1);
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
@@ -122,12 +125,17 @@ begin
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure,
                m.parts, m.native
-        from public.messages as m
-        where m.user_id = read_history.user_id
-          and m.conversation_id = read_history.conversation_id
-          and m.seq >= v_first
-          and m.seq < v_before
-          and m.id <> all (v_ours)
+        from unnest(path * int8multirange(int8range(v_first, null))) as part
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = read_history.user_id
+              and messages.conversation_id = read_history.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            offset 0
+        ) as m
+        where m.id <> all (v_ours)
     ) as h;
 
     if v_covered > 0 then
@@ -139,7 +147,8 @@ begin
         ) || case history::text when '[]' then ']' else ',' || substr(history::text, 2) end;
     end if;
 
-    v_omitted := v_first - 1 - v_covered;
+    v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
+    v_omitted := private.length_of(v_rest);
     if v_omitted > 0 and cardinality(v_ours) > 0 then
         select v_omitted - count(*) into v_omitted
         from unnest(v_ours) as ours (id)
@@ -149,8 +158,7 @@ begin
             where messages.user_id = read_history.user_id and messages.id = ours.id
             offset 0
         ) as m
-        where m.seq > v_covered
-          and m.seq < v_first;
+        where m.seq <@ v_rest;
     end if;
 
     context := jsonb_build_object(
@@ -165,7 +173,7 @@ $$;
 
 revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
-comment on function private.read_history is 'What load_history answers, of a conversation that is the user''s.';
+comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s.';
 
 create function public.load_history(
     user_id uuid,
@@ -178,11 +186,12 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_before bigint;
+    v_conversation private.conversations;
+    v_path int8multirange;
 begin
     perform private.require_self(user_id);
 
-    select least(before, c.last_seq + 1) into v_before
+    select c.* into v_conversation
     from private.conversations as c
     where c.user_id = load_history.user_id and c.id = load_history.conversation_id;
 
@@ -191,13 +200,18 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_before));
+    v_path := case
+        when before is null
+            then private.path_to(user_id, v_conversation, v_conversation.active_branch)
+        else private.path_before(user_id, v_conversation, before)
+    end;
+    return to_json(private.read_history(user_id, conversation_id, history_tokens, v_path));
 end;
 $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is 'What the AI is given of a conversation before a seq: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(
@@ -228,6 +242,32 @@ $$;
 revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
 comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
+
+create function private.message_of_turn(user_id uuid, turn public.turns)
+returns public.messages
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_message public.messages;
+begin
+    if turn.answers is null then
+        select m.* into v_message
+        from public.messages as m
+        where m.user_id = message_of_turn.user_id and m.turn_id = message_of_turn.turn.id
+          and m.role = 'user';
+    else
+        select m.* into v_message
+        from public.messages as m
+        where m.user_id = message_of_turn.user_id and m.id = message_of_turn.turn.answers;
+    end if;
+    return v_message;
+end;
+$$;
+
+revoke all on function private.message_of_turn from public, anon, authenticated, service_role;
+grant execute on function private.message_of_turn to authenticated, service_role;
+comment on function private.message_of_turn is 'The message that a turn answers: its own, or the one that it answers once more.';
 
 -- Whatever is described is read once, by whoever holds the lock or under row-level security.
 create function private.describe_turn(
@@ -260,10 +300,7 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    select m.* into v_request
-    from public.messages as m
-    where m.user_id = describe_turn.user_id and m.turn_id = describe_turn.turn_id
-      and m.role = 'user';
+    v_request := private.message_of_turn(user_id, v_turn);
 
     if v_turn.status <> 'running' then
         select to_jsonb(m) into v_reply
@@ -278,7 +315,10 @@ begin
         );
     end if;
 
-    v_history := private.read_history(user_id, v_conversation.id, history_tokens, v_request.seq);
+    v_history := private.read_history(
+        user_id, v_conversation.id, history_tokens,
+        private.path_before(user_id, v_conversation, v_request.seq)
+    );
     return private.describe_rows(
         outcome, v_turn, v_conversation, to_jsonb(v_request), v_reply, v_history.history,
         v_history.context

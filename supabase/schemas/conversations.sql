@@ -1,12 +1,14 @@
 -- A conversation is the unit of ownership and of order: everything below hangs on it,
 -- and its row lock is what makes a message's place in it certain.
 create table public.conversations (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     user_id uuid not null default auth.uid(),
     project_id uuid,
     title text not null default 'New Chat',
     metadata jsonb not null default '{}',
     last_seq bigint not null default 0,
+    active_branch integer not null default 0,
+    last_branch integer not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     archived_at timestamptz,
@@ -59,8 +61,8 @@ create policy delete_own on public.conversations
     for delete to authenticated
     using (user_id = (select auth.uid()) and deleting_since is null);
 
--- Withheld: last_seq, created_at and updated_at are the database's to write (and id, for clients),
--- and the owner never changes.
+-- Withheld: last_seq, created_at, updated_at and the branches are the database's to write (and id,
+-- for clients), and the owner never changes.
 revoke all on table public.conversations from public, anon, authenticated, service_role;
 grant select, delete on table public.conversations to authenticated;
 grant insert (user_id, project_id, title, metadata) on table public.conversations to authenticated;
@@ -72,6 +74,8 @@ grant update (project_id, title, metadata, archived_at) on table public.conversa
 
 comment on table public.conversations is 'One conversation between a user and the AI. Owned by user_id alone.';
 comment on column public.conversations.last_seq is 'The seq of the newest message; 0 while there is none.';
+comment on column public.conversations.active_branch is 'The branch at which the path ends that is shown, given to the AI and written to; 0 while nothing was edited or regenerated. update_conversation chooses another.';
+comment on column public.conversations.last_branch is 'The branch with the highest number, which the newest message is on; 0 in a conversation that has only one path.';
 comment on column public.conversations.updated_at is 'Last activity: the created_at of the newest message. Renaming and archiving leave it alone.';
 comment on column public.conversations.imported is 'Where an imported conversation is from: {source, id, at, by, import, lastSeq, ...}; null for one that began here. Messages up to lastSeq were imported, later ones were written here. Withheld from every writer.';
 comment on column public.conversations.restored_at is 'When it last came back from the archive. Written by the database.';
@@ -82,8 +86,8 @@ comment on column public.conversations.deleting_since is 'Since when it is being
 create view private.conversations
 with (security_invoker = true)
 as
-select id, user_id, project_id, title, metadata, last_seq, created_at, updated_at, archived_at,
-       imported, restored_at
+select id, user_id, project_id, title, metadata, last_seq, active_branch, last_branch, created_at,
+       updated_at, archived_at, imported, restored_at
 from public.conversations
 where deleting_since is null;
 

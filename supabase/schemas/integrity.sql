@@ -125,13 +125,22 @@ as $$
     with seen as (
         select t.*,
                c.user_id as owner_id,
-               (
-                   select m.id
-                   from public.messages as m
-                   where m.user_id = t.user_id and m.turn_id = t.id
-                     and m.role = 'user'
-                   limit 1
-               ) as request_id,
+               case
+                   when t.answers is null then (
+                       select m.id
+                       from public.messages as m
+                       where m.user_id = t.user_id and m.turn_id = t.id
+                         and m.role = 'user'
+                       limit 1
+                   )
+                   else (
+                       select m.id
+                       from public.messages as m
+                       where m.user_id = t.user_id and m.id = t.answers
+                         and m.conversation_id = t.conversation_id
+                         and m.role = 'user'
+                   )
+               end as request_id,
                (
                    select count(*)
                    from public.messages as m

@@ -1,6 +1,6 @@
 -- Messages are the record: append-only, in one total order for each conversation.
 create table public.messages (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     conversation_id uuid not null,
     role text not null,
     content text not null,
@@ -11,6 +11,7 @@ create table public.messages (
     created_at timestamptz not null,
     seq bigint not null,
     turn_id uuid,
+    branch integer not null default 0,
     parts jsonb not null default '[]',
     native jsonb,
 
@@ -93,7 +94,7 @@ create policy insert_own_user_row on public.messages
         and turn_id is null
     );
 
--- Withheld from clients: id, seq, created_at, is_summary, turn_id and generated_code are not
+-- Withheld from clients: id, seq, branch, created_at, is_summary, turn_id and generated_code are not
 -- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
 -- parts and native: that a message's parts say what its content says, and hold nothing that only an
 -- AI may have done, is checked by mega-mind and import-conversation.
@@ -107,6 +108,7 @@ comment on table public.messages is 'What was said, in order. Clients may read t
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
 comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
+comment on column public.messages.branch is 'The stretch of the conversation that it was written on: 0, and one more each time that somebody went on elsewhere than at the end. public.branches says from where.';
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
@@ -127,10 +129,12 @@ declare
     v_updated_at timestamptz;
     v_is_leaving boolean;
     v_bytes_per_day bigint;
+    v_active_branch integer;
+    v_last_branch integer;
 begin
-    select c.last_seq, c.updated_at, c.deleting_since is not null,
+    select c.last_seq, c.updated_at, c.deleting_since is not null, c.active_branch, c.last_branch,
            (select l.bytes_per_day from private.limits as l)
-    into v_last_seq, v_updated_at, v_is_leaving, v_bytes_per_day
+    into v_last_seq, v_updated_at, v_is_leaving, v_active_branch, v_last_branch, v_bytes_per_day
     from public.conversations as c
     where c.user_id = new.user_id and c.id = new.conversation_id
     for no key update;
@@ -163,6 +167,14 @@ begin
         return new;
     end if;
 
+    -- What was written last may be on another branch than the one that is active.
+    new.branch := v_active_branch;
+    if v_active_branch <> v_last_branch then
+        new.branch := private.continue_branch(
+            new.user_id, new.conversation_id, v_active_branch, new.seq
+        );
+    end if;
+
     if v_bytes_per_day is not null and new.role = 'user' then
         perform private.count_bytes(
             new.user_id,
@@ -178,7 +190,7 @@ end;
 $$;
 
 revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
-comment on function private.assign_message_place is 'Gives every message its seq and its created_at, under the lock of its conversation, whoever writes.';
+comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
 -- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
 -- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag

@@ -276,6 +276,7 @@ begin
                 'project_id', c.project_id,
                 'archived_at', c.archived_at,
                 'seq', m.seq,
+                'branch', m.branch,
                 'role', m.role,
                 'created_at', m.created_at,
                 'rank', h.rank,

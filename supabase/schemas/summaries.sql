@@ -38,7 +38,7 @@ grant select, insert on table public.summaries to service_role;
 
 comment on table public.summaries is 'Which messages are summaries that the backend wrote, and the newest message that each covers. Clients may read their own. No policy for insert, update, delete: write_summary writes it.';
 comment on column public.summaries.id is 'The message that is the summary.';
-comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before, too. A message rather than a seq, since a repair may renumber messages.';
+comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before on the path to that, too. Paths without that message have no use for it. A message rather than a seq, since a repair may renumber messages.';
 
 -- The newest summary is found by ids alone: where most conversations are of two messages, the planner
 -- takes every one for as short, and would join all of a long one with itself.
@@ -65,9 +65,13 @@ declare
     v_tokens bigint := 0;
     v_through bigint := 0;
     v_last bigint;
+    v_conversation private.conversations;
+    v_path int8multirange;
+    v_rest int8multirange;
+    v_part int8multirange;
     v_messages jsonb;
 begin
-    perform 1
+    select c.* into v_conversation
     from private.conversations as c
     where c.user_id = load_unsummarised.user_id and c.id = load_unsummarised.conversation_id;
 
@@ -75,6 +79,9 @@ begin
         raise exception 'Conversation not found.'
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
+
+    -- Of the path that was written to last: the reply that made this due is on it.
+    v_path := private.path_to(user_id, v_conversation, v_conversation.last_branch);
 
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -100,43 +107,67 @@ begin
       and s.conversation_id = load_unsummarised.conversation_id
       and m.conversation_id = s.conversation_id
       and through.conversation_id = s.conversation_id
+      and through.seq <@ v_path
     order by through.seq desc
     limit 1;
 
     v_covered := coalesce(v_covered, 0);
+    v_path := v_path * int8multirange(int8range(v_covered + 1, null));
 
-    for v_row in
-        select m.seq, octet_length(m.content) as bytes
-        from public.messages as m
-        where m.user_id = load_unsummarised.user_id
-          and m.conversation_id = load_unsummarised.conversation_id
-          and m.seq > v_covered
-          and m.id <> all (v_ours)
-        order by m.seq desc
-        limit v_kept / c_message_tokens + 1
-    loop
-        v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
-        if v_tokens > v_kept then
-            v_through := v_row.seq;
-            exit;
-        end if;
+    v_rest := v_path;
+    <<back>>
+    while not isempty(v_rest) loop
+        v_part := private.newest_of(v_rest, 100);
+        v_rest := v_rest - v_part;
+        for v_row in
+            select m.seq, octet_length(m.content) as bytes
+            from unnest(v_part) as part
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = load_unsummarised.user_id
+                  and messages.conversation_id = load_unsummarised.conversation_id
+                  and messages.seq >= lower(part)
+                  and messages.seq < upper(part)
+                offset 0
+            ) as m
+            where m.id <> all (v_ours)
+            order by m.seq desc
+        loop
+            v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
+            if v_tokens > v_kept then
+                v_through := v_row.seq;
+                exit back;
+            end if;
+        end loop;
     end loop;
 
+    v_path := v_path * int8multirange(int8range(null, v_through + 1));
     v_tokens := 0;
-    for v_row in
-        select m.seq, octet_length(m.content) as bytes
-        from public.messages as m
-        where m.user_id = load_unsummarised.user_id
-          and m.conversation_id = load_unsummarised.conversation_id
-          and m.seq > v_covered
-          and m.seq <= v_through
-          and m.id <> all (v_ours)
-        order by m.seq
-        limit v_page / c_message_tokens + 1
-    loop
-        v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
-        exit when v_tokens > v_page and v_last is not null;
-        v_last := v_row.seq;
+    v_rest := v_path;
+    <<onwards>>
+    while not isempty(v_rest) loop
+        v_part := private.oldest_of(v_rest, 100);
+        v_rest := v_rest - v_part;
+        for v_row in
+            select m.seq, octet_length(m.content) as bytes
+            from unnest(v_part) as part
+            cross join lateral (
+                select *
+                from public.messages
+                where messages.user_id = load_unsummarised.user_id
+                  and messages.conversation_id = load_unsummarised.conversation_id
+                  and messages.seq >= lower(part)
+                  and messages.seq < upper(part)
+                offset 0
+            ) as m
+            where m.id <> all (v_ours)
+            order by m.seq
+        loop
+            v_tokens := v_tokens + least((v_row.bytes + 2) / 3 + c_message_tokens, v_longest);
+            exit onwards when v_tokens > v_page and v_last is not null;
+            v_last := v_row.seq;
+        end loop;
     end loop;
 
     select coalesce(jsonb_agg(to_jsonb(h) order by h.seq), '[]') into v_messages
@@ -146,12 +177,17 @@ begin
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure
-        from public.messages as m
-        where m.user_id = load_unsummarised.user_id
-          and m.conversation_id = load_unsummarised.conversation_id
-          and m.seq > v_covered
-          and m.seq <= v_last
-          and m.id <> all (v_ours)
+        from unnest(v_path * int8multirange(int8range(1, coalesce(v_last, 0) + 1))) as part
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = load_unsummarised.user_id
+              and messages.conversation_id = load_unsummarised.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            offset 0
+        ) as m
+        where m.id <> all (v_ours)
     ) as h;
 
     return jsonb_build_object(
@@ -165,7 +201,7 @@ $$;
 
 revoke all on function public.load_unsummarised from public, anon, authenticated, service_role;
 grant execute on function public.load_unsummarised to service_role;
-comment on function public.load_unsummarised is 'The oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once. Answers {previous, messages, covers_to, longest}. Raises PT404.';
+comment on function public.load_unsummarised is 'Of the path that was written to last, the oldest messages that no summary covers, and that are behind the newest quarter of the budget: at most half of the budget at once. Answers {previous, messages, covers_to, longest}. Raises PT404.';
 
 create function public.write_summary(
     user_id uuid,
@@ -181,10 +217,12 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare
+    v_here private.conversations;
+    v_path int8multirange;
     v_through_id uuid;
     v_message jsonb;
 begin
-    perform 1
+    select c.* into v_here
     from private.conversations as c
     where c.user_id = write_summary.user_id and c.id = write_summary.conversation_id
     for update;
@@ -204,7 +242,12 @@ begin
             using errcode = 'PT404', detail = 'message_not_found';
     end if;
 
-    if exists (
+    v_path := private.path_to(user_id, v_here, v_here.last_branch);
+
+    if not covers_to <@ v_path then
+        -- Somebody has gone on with another path, which has no use for it.
+        return jsonb_build_object('outcome', 'elsewhere');
+    elsif exists (
         select 1
         from public.summaries as s
         join public.messages as through
@@ -212,16 +255,19 @@ begin
         where s.user_id = write_summary.user_id
           and s.conversation_id = write_summary.conversation_id
           and through.seq >= write_summary.covers_to
+          and through.seq <@ v_path
     ) then
         return jsonb_build_object('outcome', 'known');
-    elsif exists (
-        select 1
-        from public.turns as t
-        where t.user_id = write_summary.user_id
-          and t.conversation_id = write_summary.conversation_id
-          and t.status = 'running'
-    ) then
-        -- Nothing comes between a request and its reply.
+    elsif v_here.active_branch <> v_here.last_branch
+        or exists (
+            select 1
+            from public.turns as t
+            where t.user_id = write_summary.user_id
+              and t.conversation_id = write_summary.conversation_id
+              and t.status = 'running'
+        )
+    then
+        -- Nothing comes between a request and its reply, nor begins a branch but what was said.
         return jsonb_build_object('outcome', 'busy');
     end if;
 
@@ -245,4 +291,4 @@ $$;
 
 revoke all on function public.write_summary from public, anon, authenticated, service_role;
 grant execute on function public.write_summary to service_role;
-comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message. Answers outcome written, known where as much is covered already, or busy while a turn runs. Raises PT404.';
+comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message, to the path that was written to last. Answers outcome written, known where as much is covered already, busy while a turn runs or another path is active, or elsewhere for a seq that is not on that path. Raises PT404.';

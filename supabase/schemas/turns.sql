@@ -1,7 +1,7 @@
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default private.new_id(),
     conversation_id uuid not null,
     user_id uuid not null,
     idempotency_key text not null,
@@ -17,6 +17,7 @@ create table public.turns (
     finished_at timestamptz,
     replays integer not null default 0,
     tokens bigint not null default 0,
+    answers uuid,
 
     constraint turns_pkey primary key (id),
     constraint turns_user_id_idempotency_key_key unique (user_id, idempotency_key),
@@ -68,6 +69,7 @@ grant select, insert, update on table public.turns to service_role;
 comment on table public.turns is 'One accepted request and how it ended: running, then completed, failed, cancelled or interrupted for good. Clients may read their own. No policy for insert, update, delete: the backend''s functions open and close turns.';
 comment on column public.turns.attempt is 'Grows when another worker takes over. A write that names an older attempt is refused.';
 comment on column public.turns.lease_expires_at is 'Until then the turn belongs to the worker that runs it; afterwards anyone may take it over.';
+comment on column public.turns.answers is 'The message that a regenerating turn answers once more, which an earlier turn or a client wrote; null for a turn that has a message of its own.';
 comment on column public.turns.draft is 'The reply so far, while it is being written.';
 comment on column public.turns.draft_parts is 'The parts of the draft, [{index, offset, version, part}], where it is more than text: a text part''s text is the draft''s from its offset (in characters) up to that of the next part.';
 comment on column public.turns.cancel_requested_at is 'When its owner asked to stop it; the worker sees that at its next heartbeat.';

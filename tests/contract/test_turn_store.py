@@ -14,6 +14,8 @@ from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
+    MessageNotEditableError,
+    MessageNotFoundError,
     TooManyTokensError,
     TooManyTurnsError,
     TurnNotFoundError,
@@ -508,3 +510,36 @@ async def test_a_key_outlives_its_conversation(road: Road) -> None:
     assert (await road.complete(kept)).outcome == "completed"
     theirs = await road.begin(idempotency_key="k", user_id=road.stranger.user_id)
     assert theirs.outcome == "started"
+
+
+async def test_an_edit_and_a_regeneration_go_on_from_their_place(road: Road) -> None:
+    """Each with the history of its own path; a regenerating turn answers an old message."""
+    first = await road.begin("One")
+    done = await road.complete(first)
+    assert done.reply is not None
+    here = {"conversation_id": first.conversation.id}
+    edited = await road.begin("Two", **here, edits=first.user_message.id)
+    assert (edited.history, edited.user_message.branch, edited.turn.answers) == ([], 1, None)
+    await road.complete(edited)
+    again = {**here, "regenerates": done.reply.id, "message_id": uuid4(), "idempotency_key": "k"}
+    begun = [await road.begin("", **again) for _ in range(2)]
+    assert [record.outcome for record in begun] == ["started", "started"]
+    assert begun[1].turn.id == begun[0].turn.id
+    assert begun[0].turn.answers == begun[0].user_message.id == first.user_message.id
+    other = await road.complete(begun[0])
+    assert other.reply is not None
+    assert (other.user_message, other.reply.seq, other.reply.branch) == (first.user_message, 5, 2)
+    more = await road.begin("More", **here)
+    assert [row["seq"] for row in more.history] == [1, 5]
+
+
+async def test_what_is_not_there_or_not_a_users_is_not_edited(road: Road) -> None:
+    """Nothing is begun, and the key is free."""
+    done = await road.complete(await road.begin())
+    assert done.reply is not None
+    here: dict[str, Any] = {"conversation_id": done.conversation.id, "idempotency_key": "k"}
+    with pytest.raises(MessageNotEditableError):
+        await road.begin(**here, edits=done.reply.id)
+    with pytest.raises(MessageNotFoundError):
+        await road.begin(**here, regenerates=uuid4())
+    assert (await road.begin(**here)).outcome == "started"

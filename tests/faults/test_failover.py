@@ -4,28 +4,19 @@ One Postgres that keeps its disk keeps every acknowledged turn. Its standby has 
 a commit waits for it.
 """
 
-import os
-import pwd
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 
 from local import database
-from local.processes import as_user
 from shared.errors import StoreUnavailableError
 from shared.persistence.postgres import Postgres
 from tests.support.postgres import Server, running_server
 from tests.support.sql_calls import Caller, make_account
-from tests.support.stack import free_ports
+from tests.support.standby import lagging, standby_of
 
 DATABASE = "migrated"
 TURNS = 12
@@ -41,31 +32,6 @@ def primary() -> Iterator[Server]:
         database.shape(server.url(DATABASE))
         database.migrate(server.url(DATABASE))
         yield server
-
-
-@contextmanager
-def standby_of(primary: Server) -> Iterator[Server]:
-    """Copy a server and let the copy follow it, by streaming replication."""
-    home = Path(tempfile.mkdtemp(prefix="standby-postgres-"))
-    home.chmod(0o755)
-    data = home / "data"
-    data.mkdir(mode=0o700)
-    if primary.user is not None:
-        owner = pwd.getpwnam(primary.user)
-        os.chown(data, owner.pw_uid, owner.pw_gid)
-    subprocess.run(
-        [
-            str(primary.programs / "pg_basebackup"), "-h127.0.0.1", f"-p{primary.port}", "-Uadmin",
-            f"-D{data}", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
-        ],
-        cwd="/", check=True, capture_output=True, **as_user(primary.user),
-    )  # fmt: skip
-    standby = replace(primary, home=home, port=free_ports(1)[0])
-    try:
-        standby.start()
-        yield standby
-    finally:
-        standby.remove()
 
 
 @pytest.mark.promise("durable", red="`synchronous_standby_names` left empty")
@@ -149,23 +115,6 @@ def stored(server: Server, ids: set[str]) -> set[str]:
             "select id::text from messages where id = any(%s::uuid[])", (list(ids),)
         )
         return {row[0] for row in rows}
-
-
-@contextmanager
-def lagging(primary: Server) -> Iterator[None]:
-    """Suspend what sends the primary's changes: its standby has none of those that come now."""
-    postmaster = int((primary.home / "data" / "postmaster.pid").read_text().split()[0])
-    (sender,) = (
-        child
-        for child in psutil.Process(postmaster).children()
-        if "walsender" in " ".join(child.cmdline())
-    )
-    sender.suspend()
-    try:
-        yield
-    finally:
-        with suppress(psutil.NoSuchProcess):
-            sender.resume()
 
 
 def promote(standby: Server) -> None:

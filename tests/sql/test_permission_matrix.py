@@ -23,10 +23,10 @@ from tests.support.permissions import (
     FUNCTIONS,
     NEW_ROW,
     OF_THE_OWNER,
-    ROW_OF,
     SAMPLES,
     TABLES,
     WRITABLE,
+    row_of,
 )
 from tests.support.tenants import ACTORS, SECRET_TEXT, Tenants, make_tenants, outcome
 
@@ -93,7 +93,7 @@ async def test_a_command_on_a_table(
     expected = TABLES[table][actor][COMMANDS.index(command)]
     is_changing = expected == "done" and command != "select"
     tenants = await tenants_for(is_changing)
-    row = f"{table}?id=eq.{ROW_OF[table](tenants) if command != 'insert' else None}"
+    row = f"{table}?{row_of(table, tenants) if command != 'insert' else ''}"
     before = _owned(db, tenants)
     answer = await {
         "select": lambda: tenants.call(actor, "GET", row),
@@ -179,7 +179,7 @@ async def test_a_user_can_write_no_column_but_those_listed(
     writable = WRITABLE[table, command]
     assert writable <= {name for name, _ in columns}
     method, path = ("POST", table) if command == "insert" else (
-        "PATCH", f"{table}?id=eq.{ROW_OF[table](untouched)}")  # fmt: skip
+        "PATCH", f"{table}?{row_of(table, untouched)}")  # fmt: skip
     before = _owned(db, untouched)
     base = {k: v for k, v in NEW_ROW[table](untouched).items() if k in writable}
     refused = {}
@@ -313,8 +313,8 @@ def _owned(db: psycopg.Connection, tenants: Tenants) -> list[tuple[Any, ...]]:
         for table in TABLES
         for row in db.execute(
             psycopg.sql.SQL(
-                "select {name}, id::text, to_jsonb(t)::text from public.{table} as t"
-                " where user_id = %s order by id"
+                "select {name}, to_jsonb(t)::text from public.{table} as t"
+                " where user_id = %s order by 2"
             ).format(name=table, table=psycopg.sql.Identifier(table)),
             (tenants.owner.id,),
         ).fetchall()

@@ -39,13 +39,24 @@ ALLOWED = {
         "private.are_parts(jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
         # of what it is given, and of what the caller can see
         "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,jsonb)",
         "private.describe_turn(uuid,uuid,text,integer)",
+        "private.end_of_branch(uuid,uuid,integer)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
+        "private.find_siblings(uuid,uuid,int8multirange,integer,bigint)",
+        "private.length_of(int8multirange)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
+        "private.message_of_turn(uuid,turns)",
+        "private.newest_of(int8multirange,bigint)",
+        "private.oldest_of(int8multirange,bigint)",
+        "private.path_before(uuid,private.conversations,bigint)",
+        "private.path_end(uuid,uuid,integer,bigint)",
+        "private.path_to(uuid,private.conversations,integer)",
+        "private.new_id()",
         "private.parts_of_draft(text,jsonb)",  # likewise
-        "private.read_history(uuid,uuid,integer,bigint)",
+        "private.read_history(uuid,uuid,integer,int8multirange)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
@@ -66,6 +77,8 @@ ALLOWED = {
     },
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter
+        "private.choose_branch(uuid,uuid,integer)",  # nor which branch is active
+        "private.fork_conversation(uuid,private.conversations,uuid,uuid)",  # nor may the service
         # nor may the service, whose turns do without that trigger
         f"private.add_message({ADDED})",
         "private.end_imports(uuid)",  # the service may not say what is to be removed
@@ -88,6 +101,7 @@ ALLOWED = {
         "search.note_unindexed()",  # a client may not write the watermarks, its messages move them
         "search.forget_words()",  # nor may who repairs a message
         f"search.find_messages({SEARCH})",  # under a policy no search index serves
+        "private.broadcast_branch(uuid,integer)",  # as the next one
         "private.broadcast_message()",  # a client may not send to a topic
         "private.broadcast_status(uuid,uuid,text,text)",  # as the one above, in the same commit
     },
@@ -286,6 +300,7 @@ def test_whoever_sends_a_live_event_does_so_as_one_role(db: psycopg.Connection) 
     )
     assert dict(senders) == {
         "add_message": True,
+        "broadcast_branch": True,
         "broadcast_message": True,
         "broadcast_status": True,
     }

@@ -20,6 +20,8 @@ from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
+    MessageNotEditableError,
+    MessageNotFoundError,
     TooManyTokensError,
     TooManyTurnsError,
     TurnNotFoundError,
@@ -69,6 +71,7 @@ class StoredTurn:
     draft_parts: list[DraftPart] = field(default_factory=list)
     reply: MessageRow | None = None
     is_cancel_requested: bool = False
+    answers: UUID | None = None
 
     @property
     def is_expired(self) -> bool:
@@ -123,6 +126,8 @@ class InMemoryStore:
         self.turns: dict[UUID, StoredTurn] = {}
         self.messages: dict[UUID, list[MessageRow]] = {}  # by conversation, in order
         self._conversations: dict[UUID, ConversationRow] = {}
+        self._parents: dict[UUID, MessageRow | None] = {}  # by message
+        self._tips: dict[UUID, MessageRow | None] = {}  # by conversation
         self._begun_at: dict[UUID, list[float]] = {}  # by user, what isn't stored too
         self._spent: dict[UUID, tuple[UUID, float, int]] = {}  # by turn: whose, when, tokens
         self._deleted_keys: set[tuple[UUID, str]] = set()
@@ -146,6 +151,8 @@ class InMemoryStore:
         turns_per_minute: int | None = None,
         turns_per_day: int | None = None,
         tokens_per_day: int | None = None,
+        edits: UUID | None = None,
+        regenerates: UUID | None = None,
         opens_conversation: bool = False,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
@@ -153,7 +160,7 @@ class InMemoryStore:
         if known is not None:
             if known.request_hash != request_hash:
                 raise IdempotencyKeyReusedError
-            is_repeated = known.user_message.id == message_id and known.attempt == 1
+            is_repeated = message_id in {known.user_message.id, known.id} and known.attempt == 1
             return self._resume(known, lease_seconds, history_tokens, is_repeated=is_repeated)
         expired = []
         is_new = opens_conversation and conversation_id not in self._conversations
@@ -169,18 +176,19 @@ class InMemoryStore:
             self._interrupt(turn)
         if conversation_id is None or is_new:
             conversation_id = self.add_conversation(user_id, project_id, conversation_id).id
+        answered = self._fork(conversation_id, edits, regenerates)
         turn = StoredTurn(
             user_id,
             conversation_id,
             idempotency_key,
             request_hash,
             now() + lease_seconds,
-            self._add(
+            answered
+            or self._add(
                 conversation_id, message_id, "user", request, metadata, parts=parts, native=native
             ),
         )
-        turn.user_message = self._of_turn(turn.user_message, turn.id)
-        self.turns[turn.id] = turn
+        self._open(turn, message_id, answered)
         self._begun_at.setdefault(user_id, []).append(now())
         self._spent[turn.id] = (user_id, now(), 0)
         return self._record(turn, "started", history_tokens)
@@ -231,7 +239,8 @@ class InMemoryStore:
             )
             if turn is not None and is_ours:
                 turn.lease_until = now() + lease_seconds
-                self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
+                if sent.tokens is not None:
+                    self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
                 if sent.draft_offset <= len(turn.draft):
                     longer = turn.draft[: sent.draft_offset] + sent.draft_tail
                     turn.draft = max(turn.draft, longer, key=len)
@@ -241,6 +250,8 @@ class InMemoryStore:
                     turn_id=sent.turn_id,
                     is_ours=is_ours,
                     cancel_requested=turn is not None and is_ours and turn.is_cancel_requested,
+                    conversation_id=turn.conversation_id if turn and is_ours else None,
+                    draft_length=len(turn.draft) if turn and is_ours else None,
                 )
             )
         running = sum(
@@ -341,7 +352,7 @@ class InMemoryStore:
         """Read the newest messages that fit a budget."""
         _require_self(user_id, caller)
         self._conversation(user_id, conversation_id)
-        return self._history(conversation_id, history_tokens, before=2**53)
+        return self._history(self._path_to(self._tips[conversation_id]), history_tokens)
 
     def add_conversation(
         self, user_id: UUID, project_id: UUID | None = None, conversation_id: UUID | None = None
@@ -354,6 +365,7 @@ class InMemoryStore:
         )  # fmt: skip
         self._conversations[row.id] = row
         self.messages[row.id] = []
+        self._tips[row.id] = None
         return row
 
     def delete_conversation(self, conversation_id: UUID) -> None:
@@ -464,25 +476,62 @@ class InMemoryStore:
         native: dict[str, Any] | None = None,
     ) -> MessageRow:
         conversation = self._conversations[conversation_id]
-        seq = conversation.last_seq + 1
+        rows, tip = self.messages[conversation_id], self._tips[conversation_id]
+        seq, last = conversation.last_seq + 1, conversation.last_branch
+        branch = last + 1 if rows and (tip is None or tip.id != rows[-1].id) else last
         row = MessageRow(
             id=message_id, conversation_id=conversation_id, user_id=conversation.user_id, seq=seq,
             role=role, content=content, generated_code=generated_code, metadata=metadata,
             is_summary=False, created_at=moment(now()), turn_id=None, parts=parts or [],
-            native=native,
+            native=native, branch=branch,
         )  # fmt: skip
-        self.messages[conversation_id].append(row)
-        self._conversations[conversation_id] = conversation.model_copy(update={"last_seq": seq})
+        self._parents[row.id], self._tips[conversation_id] = tip, row
+        rows.append(row)
+        moved = {"last_seq": seq, "active_branch": branch, "last_branch": branch}
+        self._conversations[conversation_id] = conversation.model_copy(update=moved)
         return row
+
+    def _open(self, turn: StoredTurn, message_id: UUID, answered: MessageRow | None) -> None:
+        if answered is None:
+            turn.user_message = self._of_turn(turn.user_message, turn.id)
+        else:
+            turn.id, turn.answers = message_id, answered.id
+        self.turns[turn.id] = turn
+
+    def _fork(
+        self, conversation_id: UUID, edits: UUID | None, regenerates: UUID | None
+    ) -> MessageRow | None:
+        """Go on beside a message, or below the one that is to be answered, which is returned."""
+        named = edits or regenerates
+        if named is None:
+            return None
+        rows = {row.id: row for row in self.messages[conversation_id]}
+        if named not in rows:
+            raise MessageNotFoundError
+        beside = rows[named]
+        if edits is not None and beside.role != "user":
+            raise MessageNotEditableError
+        is_below = edits is None and beside.role == "user"
+        self._tips[conversation_id] = beside if is_below else self._parents[named]
+        if edits is not None or is_below:
+            return beside if is_below else None
+        return self.turns[beside.turn_id].user_message if beside.turn_id else None
+
+    def _path_to(self, tip: MessageRow | None) -> list[MessageRow]:
+        path: list[MessageRow] = []
+        while tip is not None:
+            path.append(tip)
+            tip = self._parents[tip.id]
+        return path[::-1]
 
     def _of_turn(self, row: MessageRow, turn_id: UUID) -> MessageRow:
         rows = self.messages[row.conversation_id]
         rows[-1] = row.model_copy(update={"turn_id": turn_id})
+        self._tips[row.conversation_id] = rows[-1]
         return rows[-1]
 
-    def _history(self, conversation_id: UUID, budget: int, *, before: int) -> History:
+    def _history(self, rows: list[MessageRow], budget: int) -> History:
         """Return the newest messages that fit; a long one counts no more than a quarter."""
-        rows = [row for row in self.messages[conversation_id] if row.seq < before]
         sizes = [estimate_tokens(row.content) for row in rows]
         longest = max(budget // 4, 5)
         is_whole = sum(sizes) <= budget
@@ -513,11 +562,9 @@ class InMemoryStore:
     def _record(
         self, turn: StoredTurn, outcome: Any, history_tokens: int | None = None
     ) -> TurnRecord:
-        seq = turn.user_message.seq
+        before = self._path_to(self._parents[turn.user_message.id])
         history = (
-            History(history=[])
-            if history_tokens is None
-            else self._history(turn.conversation_id, history_tokens, before=seq)
+            History(history=[]) if history_tokens is None else self._history(before, history_tokens)
         )
         row = TurnRow(
             id=turn.id,
@@ -527,6 +574,7 @@ class InMemoryStore:
             attempt=turn.attempt,
             lease_expires_at=moment(turn.lease_until),
             tokens=self._spent[turn.id][2] if turn.id in self._spent else 0,
+            answers=turn.answers,
         )
         return TurnRecord(
             outcome=outcome,

@@ -38,6 +38,12 @@ TABLES = {
         "other": ("none", "denied", "denied", "denied"),
         "service": ("done", "done", "denied", "denied"),
     },
+    "branches": {
+        "anon": ("denied", "denied", "denied", "denied"),
+        "owner": ("done", "denied", "denied", "denied"),
+        "other": ("none", "denied", "denied", "denied"),
+        "service": ("done", "denied", "denied", "denied"),
+    },
 }
 
 # What each of the four commands is tried with: the owner's row, a new one of theirs, a change.
@@ -46,7 +52,15 @@ ROW_OF: dict[str, Callable[[Tenants], str]] = {
     "messages": lambda tenants: tenants.message,
     "turns": lambda tenants: tenants.turn,
     "summaries": lambda tenants: tenants.free_message,
+    "branches": lambda tenants: tenants.conversation,
 }
+
+
+def row_of(table: str, tenants: Tenants) -> str:
+    """Return the filter for the owner's row of a table."""
+    column = "conversation_id" if table == "branches" else "id"
+    return f"{column}=eq.{ROW_OF[table](tenants)}"
+
 
 NEW_ROW: dict[str, Callable[[Tenants], dict[str, Any]]] = {
     "conversations": lambda tenants: {"user_id": tenants.owner.id, "title": "New"},
@@ -71,12 +85,21 @@ NEW_ROW: dict[str, Callable[[Tenants], dict[str, Any]]] = {
         "user_id": tenants.owner.id,
         "through_message_id": tenants.free_message,
     },
+    "branches": lambda tenants: {
+        "user_id": tenants.owner.id,
+        "conversation_id": tenants.conversation,
+        "branch": 9,
+        "parent": 0,
+        "fork_seq": 0,
+        "first_seq": 9,
+    },
 }
 CHANGE: dict[str, dict[str, Any]] = {
     "conversations": {"title": "Changed"},
     "messages": {"content": "Changed"},
     "turns": {"draft": "Changed"},
     "summaries": {"created_at": "2026-11-01T00:00:00+00:00"},
+    "branches": {"created_at": "2026-11-01T00:00:00+00:00"},
 }
 
 # Columns that a signed-in user may write; every other one is refused.
@@ -89,6 +112,8 @@ WRITABLE = {
     ("turns", "update"): set(),
     ("summaries", "insert"): set(),
     ("summaries", "update"): set(),
+    ("branches", "insert"): set(),
+    ("branches", "update"): set(),
 }
 
 BACKEND = {"anon": "denied", "owner": "denied", "other": "denied", "service": "done"}
@@ -157,10 +182,21 @@ PRIVATE_FUNCTIONS = {
         "are_parts",
         "being_deleted",
         "bucket_bounds",
+        "choose_branch",
         "describe_rows",
         "describe_turn",
+        "end_of_branch",
         "exported_messages",
+        "find_siblings",
+        "length_of",
         "measure_messages",
+        "message_of_turn",
+        "newest_of",
+        "oldest_of",
+        "path_before",
+        "path_end",
+        "path_to",
+        "new_id",
         "parts_of_draft",
         "read_history",
         "remove_step",
@@ -170,16 +206,31 @@ PRIVATE_FUNCTIONS = {
         "add_message",
         "are_parts",
         "being_deleted",
+        "begin_answering",
         "broadcast_status",
         "bucket_bounds",
+        "choose_branch",
         "describe_rows",
         "describe_turn",
         "end_imports",
+        "end_of_branch",
         "exported_messages",
+        "find_answered",
+        "find_forked",
+        "find_siblings",
+        "fork_conversation",
         "interrupt_turn",
         "is_held",
+        "length_of",
         "measure_messages",
+        "message_of_turn",
+        "newest_of",
+        "oldest_of",
+        "path_before",
+        "path_end",
+        "path_to",
         "merge_draft_parts",
+        "new_id",
         "parts_of_draft",
         "read_history",
         "refuse_used_key",

@@ -39,6 +39,7 @@ SECTIONS = {
         "safe retry": "Killed anywhere, a retry ends where the undisturbed run ends.",
         "fencing": "A worker past its lease can't write, and a late heartbeat takes nothing back.",
         "whole pages": "Paging loses and doubles nothing, and a page is bounded in bytes.",
+        "replica": "A replica answers with no less than its reader knows of, or not at all.",
         "context": "What the AI is given keeps to its budget and roles, and says what it lacks.",
     },
     "Search and lists": {

@@ -64,7 +64,8 @@ class Tenants:
 async def make_tenants(stack: Stack) -> Tenants:
     """Sign two users up; give the first a conversation, a running turn and a message beside it.
 
-    That message is entered as a summary, so that there is a row in every table.
+    The turn makes a reply once more, and that message is entered as a summary, so that there is
+    a row in every table.
     """
     environment = stack.settings.environment()
     owner, other = await make_user(stack), await make_user(stack)
@@ -85,9 +86,18 @@ async def make_tenants(stack: Stack) -> Tenants:
         turn="",
         import_id=str(uuid.uuid4()),
     )
-    begun = (await tenants.rpc("service", "begin_turn", tenants.turn_arguments())).json()
-    tenants.conversation = begun["conversation"]["id"]
-    tenants.message = begun["user_message"]["id"]
+    first = (await tenants.rpc("service", "begin_turn", tenants.turn_arguments())).json()
+    tenants.conversation = first["conversation"]["id"]
+    tenants.message = first["user_message"]["id"]
+    done = {
+        "user_id": owner.id, "turn_id": first["turn"]["id"], "attempt": 1,
+        "message_id": str(uuid.uuid4()), "status": "completed", "content": SECRET_TEXT,
+    }  # fmt: skip
+    await tenants.rpc("service", "complete_turn", done)
+    again = tenants.turn_arguments(
+        conversation_id=tenants.conversation, regenerates=tenants.message, request=""
+    )
+    begun = (await tenants.rpc("service", "begin_turn", again)).json()
     tenants.turn = begun["turn"]["id"]
     row = {"conversation_id": tenants.conversation, "role": "user", "content": SECRET_TEXT}
     tenants.free_message = (await tenants.call("owner", "POST", "messages", json=row)).json()[0][

@@ -19,6 +19,13 @@ def fingerprint(key: str = "k", user_id: uuid.UUID | None = None, **body: Any) -
     return TurnRequest(user_id, key, request, Caller(user_id, token="t")).fingerprint()
 
 
+def regenerated(message_id: str) -> str:
+    """Return the hash of a request that names a message and says nothing."""
+    body = {"conversationId": CONVERSATION, "regenerates": message_id}
+    request = MegaMindRequest.model_validate(body)
+    return TurnRequest(uuid.uuid4(), "k", request, Caller(uuid.uuid4(), token="t")).fingerprint()
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -43,7 +50,7 @@ def test_neither_the_order_nor_the_spelling_of_json_counts() -> None:
 
 
 def test_everything_that_changes_the_turn_changes_the_fingerprint() -> None:
-    """Text to the last blank, place, project, metadata, persistence."""
+    """Text to the last blank, place, project, metadata, persistence, what is edited."""
     others = [
         fingerprint(),
         fingerprint(request="hello"),
@@ -56,6 +63,10 @@ def test_everything_that_changes_the_turn_changes_the_fingerprint() -> None:
         fingerprint(metadata={"a": [1]}),
         fingerprint(metadata={"a": None}),
         fingerprint(persistMessages=False),
+        fingerprint(conversationId=CONVERSATION, edits=CONVERSATION),
+        fingerprint(conversationId=CONVERSATION, edits=CONVERSATION.replace("6", "7")),
+        regenerated(CONVERSATION),
+        regenerated(CONVERSATION.replace("6", "7")),
     ]
     assert len(set(others)) == len(others)
 

@@ -1,0 +1,219 @@
+-- A page is bounded in bytes too, as one of an export is: fifty messages of a few megabytes would take
+-- longer than a call may, and beyond a quarter of a gigabyte no jsonb could hold them.
+create function public.load_conversation(
+    user_id uuid,
+    conversation_id uuid,
+    page_size integer default 50,
+    before bigint default null,
+    after bigint default null,
+    around uuid default null,
+    view text default 'active',
+    branch integer default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    c_page_bytes constant integer := 8000000;
+    c_row_bytes constant integer := 500; -- what a message's row has beside what is measured
+    v_limit constant integer := least(greatest(page_size, 1), 200);
+    v_conversation private.conversations;
+    v_open_turn jsonb;
+    v_room integer;
+    v_branch integer;
+    v_path int8multirange;
+    v_page int8multirange;
+    v_before bigint;
+    v_after bigint;
+    v_messages jsonb;
+    v_oldest bigint;
+    v_newest bigint;
+    v_around bigint;
+    v_around_branch integer;
+    v_older int8multirange;
+    v_newer int8multirange;
+    v_count bigint;
+    v_nearest bigint;
+begin
+    perform private.require_self(load_conversation.user_id);
+
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = load_conversation.user_id and c.id = load_conversation.conversation_id;
+
+    if not found then
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    select jsonb_build_object(
+        'turn_id', t.id,
+        'status', t.status,
+        'attempt', t.attempt,
+        'user_message_id', coalesce(t.answers, (
+            select m.id
+            from public.messages as m
+            where m.user_id = t.user_id and m.turn_id = t.id
+              and m.role = 'user'
+        )),
+        'draft', t.draft,
+        'draft_parts', private.parts_of_draft(t.draft, t.draft_parts),
+        'offset', char_length(t.draft),
+        'started_at', t.started_at,
+        'lease_expires_at', t.lease_expires_at,
+        'is_expired', t.lease_expires_at <= now()
+    )
+    into v_open_turn
+    from public.turns as t
+    where t.user_id = load_conversation.user_id
+      and t.conversation_id = load_conversation.conversation_id
+      and t.status = 'running';
+
+    v_room := c_page_bytes - octet_length(to_jsonb(v_conversation)::text)
+        - coalesce(octet_length(v_open_turn::text), 0);
+
+    if around is not null then
+        -- By its id alone, lest a conversation that is taken for short is read through for it.
+        select n.seq, n.branch into v_around, v_around_branch
+        from (
+            select m.seq, m.branch, m.conversation_id
+            from public.messages as m
+            where m.user_id = load_conversation.user_id and m.id = load_conversation.around
+            offset 0
+        ) as n
+        where n.conversation_id = load_conversation.conversation_id;
+
+        if not found then
+            raise exception 'Message not found.'
+                using errcode = 'PT404', detail = 'message_not_found';
+        end if;
+    end if;
+
+    v_path := int8multirange(int8range(1, v_conversation.last_seq + 1));
+    if view = 'active' then
+        v_branch := v_conversation.active_branch;
+        if branch is not null then
+            v_branch := private.path_end(user_id, conversation_id, branch);
+        end if;
+        if v_conversation.last_branch > 0 then
+            v_path := private.path_to(user_id, v_conversation, v_branch);
+            if branch is null and not v_around <@ v_path then
+                v_branch := private.path_end(
+                    user_id, conversation_id, v_around_branch, v_around
+                );
+                v_path := private.path_to(user_id, v_conversation, v_branch);
+            end if;
+        end if;
+    end if;
+
+    -- Seq has no gaps, so a page is a few ranges of it: mostly one.
+    v_before := least(
+        greatest(coalesce(before, v_conversation.last_seq + 1), 1), v_conversation.last_seq + 1
+    );
+    if around is not null then
+        if not v_around <@ v_path then
+            raise exception 'Message not found.'
+                using errcode = 'PT404', detail = 'message_not_found';
+        end if;
+        v_older := v_path * int8multirange(int8range(null, v_around));
+        v_newer := v_path * int8multirange(int8range(v_around, null));
+        v_count := least(
+            private.length_of(v_older),
+            greatest(v_limit / 2, v_limit - private.length_of(v_newer))
+        );
+        v_page := private.newest_of(v_older, v_count)
+            + private.oldest_of(v_newer, v_limit - v_count);
+        v_nearest := v_around;
+    elsif after is not null then
+        v_after := least(greatest(after, 0), v_conversation.last_seq);
+        v_page := private.oldest_of(
+            v_path * int8multirange(int8range(v_after + 1, greatest(v_before, v_after + 1))), v_limit
+        );
+        v_nearest := lower(v_page);
+    else
+        v_page := private.newest_of(v_path * int8multirange(int8range(1, v_before)), v_limit);
+        v_nearest := upper(v_page) - 1;
+    end if;
+
+    -- A page has a size in bytes too: of long messages it holds those that are nearest to where it
+    -- was asked for, and always that one, for which there is room in each page. All counts as it is
+    -- sent, with what JSON escapes. What has no room by its plain length isn't read for that.
+    with near as (
+        select m.seq, m.content, m.generated_code, m.metadata, m.parts, m.native,
+               sum(octet_length(m.content) + coalesce(octet_length(m.generated_code), 0))
+                   over nearest_first as plain_bytes_so_far,
+               row_number() over nearest_first as place
+        from unnest(v_page) as part
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = load_conversation.user_id
+              and messages.conversation_id = load_conversation.conversation_id
+              and messages.seq >= lower(part)
+              and messages.seq < upper(part)
+            offset 0
+        ) as m
+        window nearest_first as (order by abs(m.seq - v_nearest), m.seq)
+    ),
+    sized as (
+        select n.seq, n.place,
+               sum(
+                   octet_length(to_json(n.content)::text)
+                   + coalesce(octet_length(to_json(n.generated_code)::text), 0)
+                   + octet_length(n.metadata::text)
+                   + octet_length(n.parts::text)
+                   + coalesce(octet_length(n.native::text), 0)
+                   + c_row_bytes
+               ) over (order by n.place) as bytes_so_far
+        from near as n
+        where n.place = 1
+           or n.plain_bytes_so_far <= v_room
+    )
+    select min(s.seq), max(s.seq) into v_oldest, v_newest
+    from sized as s
+    where s.place = 1
+       or s.bytes_so_far <= v_room;
+
+    v_page := v_page * int8multirange(int8range(v_oldest, v_newest, '[]'));
+
+    select coalesce(jsonb_agg(to_jsonb(m) order by m.seq), '[]') into v_messages
+    from unnest(v_page) as part
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = load_conversation.user_id
+          and messages.conversation_id = load_conversation.conversation_id
+          and messages.seq >= lower(part)
+          and messages.seq < upper(part)
+        offset 0
+    ) as m;
+
+    return jsonb_build_object(
+        'conversation', to_jsonb(v_conversation),
+        'messages', v_messages,
+        'page', jsonb_build_object(
+            'has_older', coalesce(lower(v_path) < coalesce(v_oldest, v_after + 1, v_before), false),
+            'has_newer', coalesce(
+                upper(v_path) - 1 > coalesce(v_newest, v_after, v_before - 1), false
+            ),
+            'oldest_seq', v_oldest,
+            'newest_seq', v_newest
+        ),
+        'last_seq', v_conversation.last_seq,
+        'branch', v_branch,
+        'siblings', case
+            when v_branch is null or v_conversation.last_branch = 0 then '{}'
+            else private.find_siblings(
+                user_id, conversation_id, v_page, v_conversation.last_branch,
+                v_conversation.last_seq
+            )
+        end,
+        'open_turn', v_open_turn
+    );
+end;
+$$;
+
+revoke all on function public.load_conversation from public, anon, authenticated, service_role;
+grant execute on function public.load_conversation to authenticated, service_role;
+comment on function public.load_conversation is 'A page of a conversation in ascending order: the newest by default, or before/after a seq, or around a message; of the active path, that through a branch or the message, or with the view all in the order of writing. At most page_size rows and eight megabytes. Raises PT404.';
