@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, cast
 
 import psycopg
@@ -12,6 +15,7 @@ from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set
 from agents.items import TResponseInputItem
 from openai import AsyncOpenAI
 
+from local.settings import ROOT
 from local.stack import Stack
 from shared import MessagePersistence
 from shared.errors import StoreUnavailableError
@@ -184,3 +188,45 @@ async def test_the_sdks_runner_goes_on_with_what_is_stored(
     assert [row["content"] for row in rows if row["role"] == "user"] == [
         "What is 1 + 2?", "And once more?", "Still there?",
     ]  # fmt: skip
+
+
+# The example as it stands; the fake provider speaks chat completions alone.
+RUN = """
+import runpy, sys
+from agents import set_default_openai_api
+set_default_openai_api("chat_completions")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+async def test_the_example_remembers(stack: Stack, user: User, tmp_path: Path) -> None:
+    """Two processes, one session; the wheel's name stands for the package of this repository."""
+    (tmp_path / "message_persistence").symlink_to(ROOT / "shared")
+    with running_provider() as provider:
+        provider.plan = answer_with_a_tool
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(tmp_path),
+            "SUPABASE_URL": stack.settings.url,
+            "SUPABASE_SECRET_KEY": stack.settings.keys.secret,
+            "OPENAI_BASE_URL": provider.base_url,
+            "OPENAI_API_KEY": "unused",
+            "OPENAI_AGENTS_DISABLE_TRACING": "1",
+            "OPENAI_DEFAULT_MODEL": "any",
+        }
+        said = [await _example(environment, user.id, text) for text in ("1 + 2?", "Again?")]
+    assert said == ["It is 3.\n"] * 2
+    asked = [one["content"] for one in provider.asked[-1]["messages"] if one["role"] == "user"]
+    assert asked == ["1 + 2?", "Again?"]
+
+
+async def _example(environment: dict[str, str], *arguments: str) -> str:
+    user_id, text = arguments
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUN, str(ROOT / "examples/openai-agents/chat.py"),
+        user_id, "one session", text,
+        env=environment, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return output.decode()
