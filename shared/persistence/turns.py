@@ -124,6 +124,12 @@ class TurnCalls(Calls):
             TurnRecord, "load_turn", caller, user_id=user_id, turn_id=turn_id
         )
 
+    async def find_turn(self, user_id: UUID, keys: list[str], *, caller: Caller) -> TurnRecord:
+        """Read the turn of the first of these keys that has one; raise TurnNotFoundError."""
+        return await self._call_with_retries(
+            TurnRecord, "find_turn", caller, user_id=user_id, idempotency_keys=keys
+        )
+
     async def watch_turn(
         self,
         user_id: UUID,

@@ -1,6 +1,6 @@
 """Turns whose writer is no task of this process: each step is a call, to whichever process.
 
-So nothing of them is kept here. The store has their lease, attempt and draft; a write is the
+So nothing that counts is kept here. The store has their lease, attempt and draft; a write is the
 heartbeat, and whoever writes too late is refused, as every worker is.
 """
 
@@ -16,6 +16,7 @@ from ..ai.results import engine_error, failed_result
 from ..ai.tokens import estimate_tokens
 from ..errors import TurnSupersededError, UnavailableError
 from ..models.turns import TurnExtension
+from .draft import parts_of_draft
 from .failpoints import crash_point
 from .live_reader import MAX_DELTA, live_event
 from .reply import compose_reply
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from ..ai.protocol import Analysis, EngineResult
     from ..config import Settings
+    from ..encoding.parts import Part
+    from ..models.context import HistoryContext
     from ..models.turns import ExtendedTurn, TurnRecord
     from .begin import TurnStarter
     from .broadcaster import Event
@@ -34,11 +37,13 @@ if TYPE_CHECKING:
     from .reply import Reply
     from .request import TurnRequest
     from .store import TurnStore
+    from .summaries import Summaries
 
 log = structlog.get_logger(__name__)
 
 # Of a request's stored metadata, what is no part of a reply's.
 REQUESTS_OWN = {"projectId", "requestId", "timestamp"}
+MOST_CONTEXTS = 1_000
 
 
 class Attempt(NamedTuple):
@@ -57,12 +62,16 @@ class OutsideTurns:
         store: TurnStore,
         starter: TurnStarter,
         live_events: LiveEvents,
+        summaries: Summaries,
         settings: Settings,
     ) -> None:
         self._store = store
         self._starter = starter
         self._live_events = live_events
+        self._summaries = summaries
         self._settings = settings
+        # By turn, for a summary after its end; one that ends elsewhere leaves that to a later one.
+        self._contexts: dict[UUID, HistoryContext] = {}
 
     async def begin(self, request: TurnRequest, *, lease_seconds: int | None = None) -> TurnRecord:
         """Commit the user's message and open its turn, or return the reply its key led to.
@@ -72,6 +81,10 @@ class OutsideTurns:
         record = await self._starter.begin_stored(request, lease_seconds=lease_seconds)
         if record.outcome == "in_progress":
             raise turn_in_progress(record)
+        if record.context is not None:
+            self._contexts[record.turn.id] = record.context
+            if len(self._contexts) > MOST_CONTEXTS:
+                del self._contexts[next(iter(self._contexts))]
         return record
 
     async def write(
@@ -111,9 +124,11 @@ class OutsideTurns:
         TurnSupersededError.
         """
         record = await self._store.load_turn(writer.user_id, writer.turn_id, caller=None)
+        parts: list[Part] = []
         if not result.message.strip():
             result = result.model_copy(update={"message": record.draft})
-        reply = _reply_of(record, _told(result), analysis)
+            parts = parts_of_draft(record.draft, record.draft_parts)
+        reply = _reply_of(record, _told(result, parts), analysis, parts)
         crash_point("after_model")
         done = await self._store.complete_turn(
             user_id=writer.user_id,
@@ -126,11 +141,15 @@ class OutsideTurns:
             metadata=reply.metadata,
             error=reply.error,
             tokens=record.turn.tokens + reply.tokens,
+            parts=reply.parts,
+            native=reply.native,
         )
         crash_point("after_complete")
         if done.outcome != "completed":
             raise await self._superseded(writer)
         log.info("message_saved", role="assistant", turn_id=str(writer.turn_id))
+        context = self._contexts.pop(writer.turn_id, None)
+        self._summaries.after_reply(record.model_copy(update={"context": context}), reply.content)
         return done
 
     async def _superseded(self, writer: Attempt) -> TurnSupersededError:
@@ -145,9 +164,9 @@ class OutsideTurns:
         )
 
 
-def _told(result: EngineResult) -> EngineResult:
-    """Return a result that says why it failed; one without text has."""
-    if result.success and result.message.strip():
+def _told(result: EngineResult, parts: list[Part]) -> EngineResult:
+    """Return a result that says why it failed; one without text or parts has."""
+    if result.success and (result.message.strip() or parts):
         return result
     return failed_result(
         result.error or engine_error("empty_reply"),
@@ -158,13 +177,16 @@ def _told(result: EngineResult) -> EngineResult:
     )
 
 
-def _reply_of(record: TurnRecord, result: EngineResult, analysis: Analysis | None) -> Reply:
+def _reply_of(
+    record: TurnRecord, result: EngineResult, analysis: Analysis | None, parts: list[Part]
+) -> Reply:
     request = record.user_message
     begun_at = datetime.fromisoformat(request.created_at)
     estimated = estimate_tokens(request.content) + estimate_tokens(result.message)
     own = {k: v for k, v in request.metadata.items() if k not in REQUESTS_OWN}
     return compose_reply(
         result,
+        parts=parts,
         analysis=analysis,
         duration=max((datetime.now(UTC) - begun_at).total_seconds(), 0),
         own_metadata=own,

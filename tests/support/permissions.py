@@ -152,6 +152,7 @@ FUNCTIONS = {
     "list_users_to_index": BACKEND,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
+    "find_turn": OF_THE_OWNER,
     "watch_turn": BACKEND,
     "load_history": OF_THE_OWNER,
     "load_unsummarised": BACKEND,
@@ -182,6 +183,7 @@ PRIVATE_FUNCTIONS = {
         "are_parts",
         "being_deleted",
         "bucket_bounds",
+        "bytes_beside_text",
         "choose_branch",
         "describe_rows",
         "describe_turn",
@@ -209,6 +211,7 @@ PRIVATE_FUNCTIONS = {
         "begin_answering",
         "broadcast_status",
         "bucket_bounds",
+        "bytes_beside_text",
         "choose_branch",
         "describe_rows",
         "describe_turn",
@@ -330,6 +333,9 @@ ARGUMENTS: dict[str, Arguments] = {
     "load_conversation": about_the_chat(),
     "load_history": about_the_chat(),
     "load_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
+    "find_turn": lambda tenants, user_id: {
+        "user_id": user_id, "idempotency_keys": [tenants.turn_key],
+    },
     "load_unsummarised": about_the_chat(history_tokens=100),
     "plan_export": about(),
     "ping": lambda tenants, user_id: {},
