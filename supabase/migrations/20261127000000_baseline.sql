@@ -2670,7 +2670,7 @@ begin
         with opened as (
             insert into public.turns
                 (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-            select case when regenerates is null then gen_random_uuid() else message_id end,
+            select case when regenerates is null then private.new_id() else message_id end,
                    begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
                    begin_turn.request_hash,
                    clock_timestamp() + make_interval(secs => lease_seconds)
@@ -7089,6 +7089,58 @@ comment on function public.continue_removal is 'Goes on with what of a user''s i
 -- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
 -- at: they are Realtime's, which drops them after three days.
 
+create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(max(b.branch), 0)
+    from public.branches as b
+    where b.user_id = branch_at.user_id and b.conversation_id = branch_at.conversation_id
+      and b.first_seq <= branch_at.seq;
+$$;
+
+revoke all on function private.branch_at from public, anon, authenticated, service_role;
+comment on function private.branch_at is 'The branch that a seq is in.';
+
+-- Each begins no earlier than the one before it and goes on from within its parent.
+create function private.count_branches(user_id uuid, conversation_id uuid)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    select case
+        when coalesce(bool_and(
+            b.branch = b.nth
+            and b.first_seq >= b.previous_seq
+            and b.first_seq <= b.last_seq + 1
+            and b.fork_seq >= coalesce(above.first_seq, 0)
+            and b.fork_seq < coalesce(next.first_seq, 0)
+        ), true) then count(b.branch)::integer
+    end
+    from (
+        select o.*,
+               row_number() over numbers as nth,
+               lag(o.first_seq, 1, 0) over numbers as previous_seq,
+               (
+                   select c.last_seq
+                   from private.conversations as c
+                   where c.user_id = o.user_id and c.id = o.conversation_id
+               ) as last_seq
+        from public.branches as o
+        where o.user_id = count_branches.user_id
+          and o.conversation_id = count_branches.conversation_id
+        window numbers as (order by o.branch)
+    ) as b
+    left join public.branches as above
+        on above.user_id = b.user_id and above.conversation_id = b.conversation_id
+        and above.branch = b.parent
+    left join public.branches as next
+        on next.user_id = b.user_id and next.conversation_id = b.conversation_id
+        and next.branch = b.parent + 1;
+$$;
+
+revoke all on function private.count_branches from public, anon, authenticated, service_role;
+comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
+
 -- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
 create function private.find_broken_places(
     conversation_ids uuid[],
@@ -7100,7 +7152,7 @@ returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
     with named as (
-        select c.id, c.user_id, c.last_seq,
+        select c.id, c.user_id, c.last_seq, c.active_branch, c.last_branch,
                coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
                    as starts_at,
                coalesce((
@@ -7121,14 +7173,14 @@ as $$
         from named as n
     ),
     placed as (
-        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at,
+        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at, m.branch, c.last_branch,
                case when c.starts_at is null then 1 else m.seq end as first_seq,
                c.indexed_seq,
                lag(m.seq) over places as previous_seq,
                lag(m.created_at) over places as previous_created_at
         from chosen as c
         cross join lateral (
-            select o.id, o.seq, o.created_at
+            select o.id, o.seq, o.created_at, o.branch
             from public.messages as o
             where o.user_id = c.user_id and o.conversation_id = c.id
               and (c.starts_at is null or o.seq >= c.starts_at)
@@ -7151,6 +7203,18 @@ as $$
     select 'last_seq_wrong', c.user_id, c.id
     from chosen as c
     where c.last_seq <> c.newest_seq
+    union
+    select 'branch_wrong', c.user_id, c.id
+    from chosen as c
+    where not c.active_branch between 0 and c.last_branch
+       or c.last_branch <> coalesce(private.count_branches(c.user_id, c.id), -1)
+    union
+    select 'branch_wrong', p.user_id, p.id
+    from placed as p
+    where p.branch <> case
+        when p.last_branch = 0 then 0
+        else private.branch_at(p.user_id, p.id, p.seq)
+    end
     union
     -- What the watermark says is in the index, and isn't, or could come to be said of a message.
     select 'watermark_too_high', c.user_id, c.id
@@ -7313,8 +7377,8 @@ as $$
         'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
         'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
-        'watermark_too_high'
+        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
+        'words_of_no_message', 'watermark_too_high'
     ];
 $$;
 
@@ -7563,6 +7627,93 @@ revoke all on function public.check_invariants from public, anon, authenticated,
 grant execute on function public.check_invariants to service_role;
 comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where check_newest says.';
 
+-- What a repair does about branches. Granted to nobody: repair_invariants alone calls it.
+
+-- Where no tree can be made of the branches, all messages are on one path, in the order of writing.
+create function private.mend_branches(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_count integer;
+begin
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
+
+    v_count := private.count_branches(user_id, conversation_id);
+    if v_count is null then
+        delete from public.branches as b
+        where b.user_id = mend_branches.user_id
+          and b.conversation_id = mend_branches.conversation_id;
+        v_count := 0;
+    end if;
+
+    update private.conversations as c
+    set last_branch = v_count,
+        active_branch = case
+            when c.active_branch between 0 and v_count then c.active_branch
+            else v_count
+        end
+    where c.user_id = mend_branches.user_id and c.id = mend_branches.conversation_id;
+
+    update public.messages as m
+    set branch = private.branch_at(m.user_id, m.conversation_id, m.seq)
+    where m.user_id = mend_branches.user_id and m.conversation_id = mend_branches.conversation_id
+      and (v_count > 0 or m.branch <> 0)
+      and m.branch <> private.branch_at(m.user_id, m.conversation_id, m.seq);
+
+    return true;
+end;
+$$;
+
+revoke all on function private.mend_branches from public, anon, authenticated, service_role;
+comment on function private.mend_branches is 'Gives a conversation''s messages the branches that their places are in, and the conversation their number.';
+
+-- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
+create function private.interrupt_beside(user_id uuid, turn public.turns)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_request constant public.messages := private.message_of_turn(user_id, turn);
+    v_conversation private.conversations;
+    v_is_elsewhere boolean;
+    v_branch integer;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
+
+    v_is_elsewhere := not v_request.seq
+        <@ private.path_to(user_id, v_conversation, v_conversation.active_branch);
+
+    if v_is_elsewhere then
+        v_branch := private.begin_branch(
+            user_id, turn.conversation_id, v_request.branch, v_request.seq,
+            v_conversation.last_seq + 1
+        );
+
+        update private.conversations as c
+        set active_branch = v_branch
+        where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
+    end if;
+
+    perform private.interrupt_turn(user_id, turn.id);
+
+    if v_is_elsewhere then
+        update private.conversations as c
+        set active_branch = v_conversation.active_branch
+        where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
+    end if;
+end;
+$$;
+
+revoke all on function private.interrupt_beside from public, anon, authenticated, service_role;
+comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
+
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
 create function private.lock_conversation(user_id uuid, conversation_id uuid)
@@ -7624,6 +7775,25 @@ begin
         return false;
     end if;
 
+    -- Branches keep what they have: places are counted below their ends.
+    update public.branches as b
+    set fork_seq = counted.forked,
+        first_seq = counted.earlier + 1
+    from (
+        select o.branch,
+               count(m.id) filter (where m.seq <= o.fork_seq) as forked,
+               count(m.id) filter (where m.seq < o.first_seq) as earlier
+        from public.branches as o
+        left join public.messages as m
+            on m.user_id = o.user_id and m.conversation_id = o.conversation_id
+        where o.user_id = renumber_conversation.user_id
+          and o.conversation_id = renumber_conversation.conversation_id
+        group by o.branch
+    ) as counted
+    where b.user_id = renumber_conversation.user_id
+      and b.conversation_id = renumber_conversation.conversation_id
+      and b.branch = counted.branch;
+
     select greatest(max(m.seq), count(*)) into v_above
     from public.messages as m
     where m.user_id = renumber_conversation.user_id
@@ -7657,7 +7827,8 @@ begin
       and m.conversation_id = renumber_conversation.conversation_id
       and m.seq > v_above;
 
-    return private.recount_conversation(user_id, conversation_id);
+    perform private.recount_conversation(user_id, conversation_id);
+    return private.mend_branches(user_id, conversation_id);
 end;
 $$;
 
@@ -7707,13 +7878,19 @@ begin
         where t.user_id = recover_conversation.user_id
           and t.conversation_id = recover_conversation.conversation_id;
 
+        update public.branches as b
+        set conversation_id = v_id
+        where b.user_id = recover_conversation.user_id
+          and b.conversation_id = recover_conversation.conversation_id;
+
         update public.summaries as s
         set conversation_id = v_id
         where s.user_id = recover_conversation.user_id
           and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(user_id, v_id);
+    perform private.recount_conversation(user_id, v_id);
+    return private.mend_branches(user_id, v_id);
 end;
 $$;
 
@@ -7848,7 +8025,7 @@ begin
         where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
           and t.status <> 'running';
 
-        perform private.interrupt_turn(user_id, turn_id);
+        perform private.interrupt_beside(user_id, v_turn);
         return true;
     end if;
 
@@ -7950,6 +8127,9 @@ begin
 
         when 'last_seq_wrong' then
             return private.recount_conversation(user_id, broken_id);
+
+        when 'branch_wrong' then
+            return private.mend_branches(user_id, broken_id);
 
         when 'turn_with_two_replies' then
             return private.drop_second_replies(user_id, broken_id);
