@@ -24,6 +24,7 @@ ENDPOINTS = (
     "mega-mind",
     "ui-messages",
     "cancel-turn",
+    "turns",
     "load-conversation",
     "conversations",
     "export-conversation",

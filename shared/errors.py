@@ -17,6 +17,7 @@ AppError
 ├── MethodNotAllowedError 405
 ├── RequestTooSlowError 408
 ├── TurnInProgressError 409
+├── TurnSupersededError 409
 ├── LegalHoldError 409
 ├── ImportIncompleteError 409
 ├── PayloadTooLargeError 413
@@ -186,6 +187,13 @@ class TurnInProgressError(AppError):
     """A turn is still running in this conversation."""
 
     code = "turn_in_progress"
+    status = 409
+
+
+class TurnSupersededError(AppError):
+    """The turn has a later attempt, or has ended: nothing more of this one is stored."""
+
+    code = "turn_superseded"
     status = 409
 
 

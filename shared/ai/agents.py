@@ -13,6 +13,7 @@ import structlog
 from pydantic import ConfigDict, JsonValue, TypeAdapter
 
 from ..encoding.files import GeneratedFile
+from ..encoding.parts import Part, problem_of
 from ..encoding.sizes import MAX_GIVEN_METADATA_BYTES, stored_size
 from .protocol import (
     Analysis,
@@ -23,6 +24,7 @@ from .protocol import (
     EngineRequest,
     EngineResult,
     Finished,
+    PartReady,
     TextDelta,
     Usage,
 )
@@ -41,9 +43,9 @@ class ReplyMetadata:
     values: dict[str, Any]
 
 
-AgentOutput: TypeAlias = str | Usage | GeneratedFile | Analysis | ReplyMetadata | EngineError
+AgentOutput: TypeAlias = str | Part | Usage | GeneratedFile | Analysis | ReplyMetadata | EngineError
 Agent: TypeAlias = Callable[[EngineRequest], AsyncIterator[AgentOutput]]
-OUTPUTS: Final = (str, Usage, GeneratedFile, Analysis, ReplyMetadata, EngineError)
+OUTPUTS: Final = (str, dict, Usage, GeneratedFile, Analysis, ReplyMetadata, EngineError)
 
 
 @dataclass(slots=True)
@@ -87,6 +89,9 @@ class AgentEngine:
                     if isinstance(output, str):
                         text.append(output)
                         yield TextDelta(output)
+                    elif isinstance(output, dict):
+                        require_part(output)
+                        yield PartReady(output)
                     elif isinstance(output, Analysis):
                         yield AnalysisReady(output)
                     else:
@@ -113,6 +118,12 @@ class AgentEngine:
             engine=self.name,
             metadata=given.metadata,
         )
+
+
+def require_part(part: Part) -> None:
+    """Raise ValueError where this is no part of a message."""
+    if problem := problem_of(part):
+        raise ValueError(problem)
 
 
 def require_room(metadata: dict[str, Any]) -> None:

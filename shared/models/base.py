@@ -88,6 +88,8 @@ Text = Annotated[
     str, Field(min_length=1), AfterValidator(_not_blank), AfterValidator(_short_enough)
 ]
 
+Piece = Annotated[str, AfterValidator(_short_enough)]
+
 Metadata = Annotated[
     dict[str, JsonValue], Field(max_length=MAX_METADATA_KEYS), AfterValidator(_small_enough)
 ]

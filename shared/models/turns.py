@@ -211,7 +211,7 @@ class TurnExtension(BaseModel):
     draft_offset: int
     draft_tail: str
     draft_parts: list[DraftPart] | None = None
-    tokens: int = 0
+    tokens: int | None = 0  # None: as many as are stored
 
     def as_argument(self) -> dict[str, Any]:
         """Return its JSON form, which says nothing of parts where there is no news of them."""
@@ -220,11 +220,16 @@ class TurnExtension(BaseModel):
 
 
 class ExtendedTurn(BaseModel):
-    """What extend_turns returns of one turn: whether it is still this worker's, and is to go on."""
+    """What extend_turns returns of one turn: whether it is still this worker's, and is to go on.
+
+    Where it is, also how many characters its draft has now.
+    """
 
     turn_id: UUID
     is_ours: bool
     cancel_requested: bool
+    conversation_id: UUID | None = None
+    draft_length: int | None = None
 
 
 class ExtendedTurns(BaseModel):

@@ -86,20 +86,25 @@ class TurnStarter:
 
     async def _begin_and_work(self, request: TurnRequest) -> Begun:
         async with self._registry.admit(request.user_id):
-            record = await self._begin_stored(request)
+            record = await self.begin_stored(request)
             if record.outcome in {"started", "taken_over"}:
                 return Begun(record, self._work_on(record, request))
             is_open = record.reply is None
             return Begun(record, self._registry.find(record.turn.id) if is_open else None)
 
-    async def _begin_stored(self, request: TurnRequest) -> TurnRecord:
+    async def begin_stored(
+        self, request: TurnRequest, *, lease_seconds: int | None = None
+    ) -> TurnRecord:
+        """Commit the user's message, or find what the key led to; set nobody to work."""
         crash_point("before_begin")
         key = (request.user_id, request.idempotency_key)
         begin = self._in_doubt.take(key)
         saving = log.bind(message_id=str(begin.message_id), role="user")
         saving.info("message_saving")
         try:
-            record = await self._ask_to_begin(request, begin.message_id)
+            record = await self._ask_to_begin(
+                request, begin.message_id, lease_seconds or self._settings.lease_seconds
+            )
         except StoreUnavailableError:
             self._in_doubt.keep(key, begin)
             raise
@@ -112,7 +117,9 @@ class TurnStarter:
             log.info("turn_known", outcome=record.outcome, **ids)
         return record
 
-    async def _ask_to_begin(self, request: TurnRequest, message_id: UUID) -> TurnRecord:
+    async def _ask_to_begin(
+        self, request: TurnRequest, message_id: UUID, lease_seconds: int
+    ) -> TurnRecord:
         body, settings = request.body, self._settings
         return await self._store.begin_turn(
             user_id=request.user_id,
@@ -123,7 +130,7 @@ class TurnStarter:
             conversation_id=body.conversation_id,
             project_id=body.project_id,
             metadata=user_metadata(body.project_id, body.metadata),
-            lease_seconds=settings.lease_seconds,
+            lease_seconds=lease_seconds,
             history_tokens=settings.history_tokens,
             turns_per_minute=settings.turns_per_minute,
             turns_per_day=settings.turns_per_day,

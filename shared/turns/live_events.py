@@ -65,6 +65,14 @@ class LiveEvents:
             await self._send_last(reader)
         reader.ended.set()
 
+    def pass_on(self, events: list[Event]) -> None:
+        """Send what was written of a turn without a worker, if there is room for it now."""
+        if self._deltas == "off" or self._broadcaster.is_silent:
+            return
+        if self._budget.room() >= len(events):
+            self._budget.spend(len(events))
+            self._registry.start(self._broadcaster.send(events))
+
     async def _send_last(self, reader: LiveReader) -> None:
         reader.is_last = True
         self._is_urgent.set()

@@ -82,9 +82,17 @@ def _events_of(running: RunningTurn, change: StatusChange | TextPiece) -> Iterat
 
 
 def _event(running: RunningTurn, name: str, **says: Any) -> Event:
+    ids = (running.record.conversation.id, running.id)
+    return live_event(name, *ids, attempt=running.attempt, **says)
+
+
+def live_event(
+    name: str, conversation_id: UUID, turn_id: UUID, *, attempt: int, **says: Any
+) -> Event:
+    """Return an event for the listeners of a conversation."""
     return {
-        "topic": conversation_topic(running.record.conversation.id),
+        "topic": conversation_topic(conversation_id),
         "event": name,
-        "payload": {"turnId": str(running.id), "attempt": running.attempt, **says},
+        "payload": {"turnId": str(turn_id), "attempt": attempt, **says},
         "private": True,
     }

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from ..ai import within_limits
-from ..ai.agents import OUTPUTS, AgentEngine, ReplyMetadata, require_room
+from ..ai.agents import OUTPUTS, AgentEngine, ReplyMetadata, require_part, require_room
 from ..ai.results import engine_error
 from ..errors import AppError
 from .response import turn_in_progress
@@ -92,13 +92,15 @@ class OwnTurn:
         await self.add(text)
 
     async def add(self, output: AgentOutput) -> None:
-        """Add what an agent may yield: text, usage, a file, an analysis, metadata, an error.
+        """Add what an agent may yield: text, a part, usage, a file, analysis, metadata, an error.
 
-        Raises TypeError for anything else, ValueError for metadata that a reply can't hold.
+        Raises TypeError for anything else, ValueError for what no reply can hold.
         """
         writing = self._own
         if not isinstance(output, OUTPUTS):
             raise TypeError(f"a reply can't hold a {type(output).__name__}")
+        if isinstance(output, dict):
+            require_part(output)
         if isinstance(output, ReplyMetadata):
             require_room({**self.asked.metadata, **output.values})
         writing.body.put(output)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..models.turns import MegaMindResponse, TurnRecord
     from .begin import TurnStarter
     from .follow import Place, TurnEvent
+    from .outside import OutsideTurns
     from .registry import TurnRegistry
     from .request import TurnRequest
     from .running_turn import RunningTurn
@@ -46,10 +47,12 @@ class TurnRunner:
         registry: TurnRegistry,
         starter: TurnStarter,
         unstored: UnstoredRuns,
+        outside: OutsideTurns,
         settings: Settings,
     ) -> None:
         self.registry = registry
         self.unstored = unstored
+        self.outside = outside
         self._store = store
         self._starter = starter
         self._settings = settings

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .begin import TurnStarter
 from .heartbeat import Heartbeat
 from .live_events import LiveEvents
+from .outside import OutsideTurns
 from .registry import TurnRegistry
 from .runner import TurnRunner
 from .unstored import UnstoredRuns
@@ -52,4 +53,5 @@ def build_runner(
     )
     starter = TurnStarter(store, registry, worker, heartbeat, live_events, settings)
     unstored = UnstoredRuns(store, engine, registry, settings)
-    return TurnRunner(store, registry, starter, unstored, settings)
+    outside = OutsideTurns(store, starter, live_events, settings)
+    return TurnRunner(store, registry, starter, unstored, outside, settings)

@@ -60,7 +60,8 @@ as $$
         where t.user_id = a.user_id and t.id = a.turn_id
           and t.attempt = a.attempt
           and t.status = 'running'
-        returning t.id, t.cancel_requested_at is not null as cancel_requested
+        returning t.id, t.cancel_requested_at is not null as cancel_requested,
+                  t.conversation_id, char_length(t.draft) as draft_length
     )
 
     select jsonb_build_object(
@@ -69,7 +70,9 @@ as $$
                 jsonb_build_object(
                     'turn_id', a.turn_id,
                     'is_ours', e.id is not null,
-                    'cancel_requested', coalesce(e.cancel_requested, false)
+                    'cancel_requested', coalesce(e.cancel_requested, false),
+                    'conversation_id', e.conversation_id,
+                    'draft_length', e.draft_length
                 )
             ),
             '[]'
@@ -94,7 +97,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb

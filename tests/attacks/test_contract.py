@@ -150,7 +150,7 @@ def test_what_an_endpoint_does_for_its_owner_is_what_the_document_says(door: Doo
 
 
 SERVICES_OWN = {"apply-retention", "retention-policies", "legal-holds", "sweep-turns"}
-SERVICES_OWN |= {"project-usage"}
+SERVICES_OWN |= {"project-usage", "turns"}
 
 
 async def test_every_bodys_example_runs(user: User) -> None:

@@ -16,7 +16,7 @@ from tests.support.users import User
 
 # What costs a start much, by who may import it at once. A model is imported when one is configured.
 AI = ("shared.ai", "shared.turns.runner", "shared.turns.worker")
-USERS_OF_AI = {"mega-mind"}
+USERS_OF_AI = {"mega-mind", "turns"}
 NEVER = (
     *("anthropic", "google.genai", "openai", "pydantic_ai", "typst"),
     *("opentelemetry.exporter", "opentelemetry.sdk", "requests"),

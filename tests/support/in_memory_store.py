@@ -239,7 +239,8 @@ class InMemoryStore:
             )
             if turn is not None and is_ours:
                 turn.lease_until = now() + lease_seconds
-                self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
+                if sent.tokens is not None:
+                    self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
                 if sent.draft_offset <= len(turn.draft):
                     longer = turn.draft[: sent.draft_offset] + sent.draft_tail
                     turn.draft = max(turn.draft, longer, key=len)
@@ -249,6 +250,8 @@ class InMemoryStore:
                     turn_id=sent.turn_id,
                     is_ours=is_ours,
                     cancel_requested=turn is not None and is_ours and turn.is_cancel_requested,
+                    conversation_id=turn.conversation_id if turn and is_ours else None,
+                    draft_length=len(turn.draft) if turn and is_ours else None,
                 )
             )
         running = sum(

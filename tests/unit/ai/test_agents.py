@@ -50,12 +50,23 @@ async def test_an_agent_gives_what_belongs_to_the_text() -> None:
     assert (result.usage, result.files, result.metadata) == (usage, [file], {"a": 1, "b": 2})
 
 
+async def test_an_agent_gives_parts_between_its_text() -> None:
+    """Each as it comes, in its place."""
+    source = {"type": "source-url", "sourceId": "1", "url": "https://example.com"}
+    recording = await record(giving("Look: ", source, "there."))
+    assert [type(event).__name__ for event in recording.events] == [
+        "TextDelta", "PartReady", "TextDelta", "Finished",
+    ]  # fmt: skip
+    assert recording.result.message == "Look: there."
+
+
 @pytest.mark.parametrize(
     ("output", "error_type"),
     [
         (RuntimeError("secret"), "provider_error"),
         (EngineError(type="over_quota", message="No more today."), "over_quota"),
         (object(), "provider_error"),
+        ({"type": "no-such-part"}, "provider_error"),
         (ReplyMetadata({"a": float("nan")}), "provider_error"),
         (ReplyMetadata({"a": "x" * 600_000}), "provider_error"),
     ],

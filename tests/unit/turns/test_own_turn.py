@@ -136,9 +136,13 @@ async def test_a_body_may_say_why_it_failed(process: Process) -> None:
 
 @pytest.mark.parametrize(
     ("output", "error"),
-    [(3, TypeError), (ReplyMetadata({"x": {1, 2}}), ValueError),
-     (ReplyMetadata({"x": "y" * 500_000}), ValueError)],
-)  # fmt: skip
+    [
+        (3, TypeError),
+        ({"type": "no-such-part"}, ValueError),
+        (ReplyMetadata({"x": {1, 2}}), ValueError),
+        (ReplyMetadata({"x": "y" * 500_000}), ValueError),
+    ],
+)
 async def test_what_a_reply_can_not_hold_is_refused_where_it_is_added(
     process: Process, output: Any, error: type[Exception]
 ) -> None:

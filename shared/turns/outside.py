@@ -1,0 +1,183 @@
+"""Turns whose writer is no task of this process: each step is a call, to whichever process.
+
+So nothing of them is kept here. The store has their lease, attempt and draft; a write is the
+heartbeat, and whoever writes too late is refused, as every worker is.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid5
+
+import structlog
+
+from ..ai.results import engine_error, failed_result
+from ..ai.tokens import estimate_tokens
+from ..errors import TurnSupersededError, UnavailableError
+from ..models.turns import TurnExtension
+from .failpoints import crash_point
+from .live_reader import MAX_DELTA, live_event
+from .reply import compose_reply
+from .response import turn_in_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from ..ai.protocol import Analysis, EngineResult
+    from ..config import Settings
+    from ..models.turns import ExtendedTurn, TurnRecord
+    from .begin import TurnStarter
+    from .broadcaster import Event
+    from .live_events import LiveEvents
+    from .reply import Reply
+    from .request import TurnRequest
+    from .store import TurnStore
+
+log = structlog.get_logger(__name__)
+
+# Of a request's stored metadata, what is no part of a reply's.
+REQUESTS_OWN = {"projectId", "requestId", "timestamp"}
+
+
+class Attempt(NamedTuple):
+    """Who writes: a user's turn, and which attempt at it."""
+
+    user_id: UUID
+    turn_id: UUID
+    number: int
+
+
+class OutsideTurns:
+    """Begins, writes and ends turns for writers who come back with every step."""
+
+    def __init__(
+        self,
+        store: TurnStore,
+        starter: TurnStarter,
+        live_events: LiveEvents,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._starter = starter
+        self._live_events = live_events
+        self._settings = settings
+
+    async def begin(self, request: TurnRequest, *, lease_seconds: int | None = None) -> TurnRecord:
+        """Commit the user's message and open its turn, or return the reply its key led to.
+
+        Raises TurnInProgressError while it runs, or another one of the conversation does.
+        """
+        record = await self._starter.begin_stored(request, lease_seconds=lease_seconds)
+        if record.outcome == "in_progress":
+            raise turn_in_progress(record)
+        return record
+
+    async def write(
+        self, writer: Attempt, *, offset: int, text: str, lease_seconds: int | None = None
+    ) -> ExtendedTurn:
+        """Renew the lease, and write the draft from an offset on, which can be repeated.
+
+        Behind a hole nothing is written: the length that is returned says where to go on. Raises
+        TurnSupersededError, and UnavailableError where the turn is just being ended or stopped.
+        """
+        extension = TurnExtension(
+            user_id=writer.user_id,
+            turn_id=writer.turn_id,
+            attempt=writer.number,
+            draft_offset=offset,
+            draft_tail=text,
+            tokens=None,
+        )
+        lease = lease_seconds or self._settings.lease_seconds
+        extended = await self._store.extend_turns([extension], lease_seconds=lease)
+        crash_point("mid_stream")
+        if not extended.turns:
+            raise UnavailableError(retry_after=1)
+        (turn,) = extended.turns
+        if not turn.is_ours:
+            raise await self._superseded(writer)
+        if text and turn.draft_length == offset + len(text):
+            self._live_events.pass_on(list(_events_of(writer, turn, offset, text)))
+        return turn
+
+    async def complete(
+        self, writer: Attempt, result: EngineResult, *, analysis: Analysis | None = None
+    ) -> TurnRecord:
+        """Commit the reply, whose text is the draft where the result has none.
+
+        The same attempt may say so again: its first reply counts. Raises TurnNotFoundError,
+        TurnSupersededError.
+        """
+        record = await self._store.load_turn(writer.user_id, writer.turn_id, caller=None)
+        if not result.message.strip():
+            result = result.model_copy(update={"message": record.draft})
+        reply = _reply_of(record, _told(result), analysis)
+        crash_point("after_model")
+        done = await self._store.complete_turn(
+            user_id=writer.user_id,
+            turn_id=writer.turn_id,
+            attempt=writer.number,
+            message_id=uuid5(writer.turn_id, f"reply of attempt {writer.number}"),
+            status=reply.status,
+            content=reply.content,
+            generated_code=reply.generated_code,
+            metadata=reply.metadata,
+            error=reply.error,
+            tokens=record.turn.tokens + reply.tokens,
+        )
+        crash_point("after_complete")
+        if done.outcome != "completed":
+            raise await self._superseded(writer)
+        log.info("message_saved", role="assistant", turn_id=str(writer.turn_id))
+        return done
+
+    async def _superseded(self, writer: Attempt) -> TurnSupersededError:
+        """Return the error that says how the turn stands; raise TurnNotFoundError for none."""
+        record = await self._store.load_turn(writer.user_id, writer.turn_id, caller=None)
+        return TurnSupersededError(
+            details={
+                "turnId": str(writer.turn_id),
+                "status": record.turn.status,
+                "attempt": record.turn.attempt,
+            }
+        )
+
+
+def _told(result: EngineResult) -> EngineResult:
+    """Return a result that says why it failed; one without text has."""
+    if result.success and result.message.strip():
+        return result
+    return failed_result(
+        result.error or engine_error("empty_reply"),
+        engine=result.engine,
+        partial=result.message,
+        usage=result.usage,
+        metadata=result.metadata,
+    )
+
+
+def _reply_of(record: TurnRecord, result: EngineResult, analysis: Analysis | None) -> Reply:
+    request = record.user_message
+    begun_at = datetime.fromisoformat(request.created_at)
+    estimated = estimate_tokens(request.content) + estimate_tokens(result.message)
+    own = {k: v for k, v in request.metadata.items() if k not in REQUESTS_OWN}
+    return compose_reply(
+        result,
+        analysis=analysis,
+        duration=max((datetime.now(UTC) - begun_at).total_seconds(), 0),
+        own_metadata=own,
+        tokens=(result.usage.tokens if result.usage else 0) or estimated,
+    )
+
+
+def _events_of(writer: Attempt, turn: ExtendedTurn, offset: int, text: str) -> Iterator[Event]:
+    if turn.conversation_id is None:
+        return
+    ids = (turn.conversation_id, writer.turn_id)
+    if not offset:
+        yield live_event("status", *ids, attempt=writer.number, status="generating")
+    for start in range(0, len(text), MAX_DELTA):
+        piece = text[start : start + MAX_DELTA]
+        yield live_event("delta", *ids, attempt=writer.number, offset=offset + start, text=piece)

@@ -1,0 +1,3 @@
+import { serve } from "../_shared/forward.ts";
+
+serve("turns");

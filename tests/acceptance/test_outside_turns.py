@@ -1,0 +1,302 @@
+"""Turns that a program outside writes with the service key, as docs/turns.md has it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from local.settings import ROOT
+from local.stack import Stack
+from tests.acceptance.test_foreign_clients import _join as join
+from tests.acceptance.test_foreign_clients import seen_by
+from tests.support.fault_turns import expire_leases, turns_of
+from tests.support.sse import read_events
+from tests.support.users import User, functions_client
+
+PAGE = ROOT / "docs" / "turns.md"
+
+
+class Writer:
+    """A program with the service key, which writes turns of one user."""
+
+    def __init__(self, http: httpx.AsyncClient, user: User) -> None:
+        self.http = http
+        self.user = user
+
+    async def post(self, path: str, key: str | None = None, **body: Any) -> httpx.Response:
+        headers = {} if key is None else {"idempotency-key": key}
+        body = {"userId": self.user.id, **body}
+        return await self.http.post(path, json=body, headers=headers)
+
+    async def begin(self, key: str | None = None, **body: Any) -> dict[str, Any]:
+        answer = await self.post("/turns", key or uuid4().hex, **{"request": "Hello", **body})
+        assert answer.status_code == 200, answer.text
+        begun: dict[str, Any] = answer.json()
+        return begun
+
+    async def step(self, turn: dict[str, Any], step: str, **body: Any) -> httpx.Response:
+        path = f"/turns/{turn['turnId']}/{step}"
+        return await self.post(path, **{"attempt": turn["attempt"], **body})
+
+
+@pytest.fixture
+async def writer(stack: Stack, user: User) -> AsyncIterator[Writer]:
+    environment = stack.settings.environment()
+    key = environment["SUPABASE_SECRET_KEY"]
+    async with functions_client(environment["SUPABASE_URL"], apikey=key) as http:
+        yield Writer(http, user)
+
+
+async def test_a_turn_is_begun_written_and_completed(
+    writer: Writer, db: psycopg.Connection
+) -> None:
+    """Its reply is what was written, with what was given beside it."""
+    turn = await writer.begin(metadata={"channel": "shop"})
+    first = await writer.step(turn, "write", offset=0, text="Hé")
+    second = await writer.step(turn, "write", offset=2, text="llo 🎉")
+    done = await writer.step(
+        turn, "complete", engine="mine:7b", intent="plan", complexity="simple", strategy="clarify",
+        usage={"inputTokens": 30, "outputTokens": 4}, metadata={"tone": "warm"},
+        files=[{"path": "a.py", "language": "python", "content": "x = 1\n"}],
+    )  # fmt: skip
+    assert (first.json()["offset"], second.json()["offset"]) == (2, 7)
+    assert done.status_code == 200, done.text
+    ended = done.json()
+    assert (ended["status"], ended["message"]["content"]) == ("completed", "Héllo 🎉")
+    metadata = ended["message"]["metadata"]
+    given = {"channel": "shop", "tone": "warm", "engine": "mine:7b", "intent": "plan"}
+    assert {name: metadata[name] for name in given} == given
+    assert (metadata["success"], metadata["filesGenerated"]) == (True, 1)
+    assert "x = 1" in ended["message"]["generated_code"]
+    tokens = db.execute("select tokens from turns where id = %s", (turn["turnId"],)).fetchone()
+    assert tokens == (34,)
+    loaded = (await writer.user.load(turn["conversationId"])).json()
+    assert loaded["messages"] == [ended["userMessage"], ended["message"]]
+
+
+async def test_the_history_comes_with_the_turn(writer: Writer) -> None:
+    """Whoever answered before: this or mega-mind."""
+    before = (await writer.user.send("Hi")).json()
+    turn = await writer.begin(conversationId=before["conversationId"])
+    said = [(row["seq"], row["role"], row["content"]) for row in turn["history"]]
+    assert said == [
+        (1, "user", "Hi"),
+        (2, "assistant", before["message"]["content"]),
+    ]
+
+
+@pytest.mark.promise("one key, one effect")
+async def test_one_key_is_one_turn(writer: Writer, db: psycopg.Connection) -> None:
+    """While it runs 409, then the reply; another request under it is refused."""
+    sent = [writer.post("/turns", "k", request="Hello") for _ in range(24)]
+    answers = await asyncio.gather(*sent)
+    (turn,) = [answer.json() for answer in answers if answer.status_code == 200]
+    assert {answer.status_code for answer in answers} == {200, 409}
+    ends = [writer.step(turn, "complete", content=f"Reply {n}") for n in range(8)]
+    replies = {answer.json()["message"]["id"] for answer in await asyncio.gather(*ends)}
+    again = await writer.begin("k")
+    other = await writer.post("/turns", "k", request="Another")
+    assert len(replies) == 1
+    assert (again["replayed"], again["message"]["id"]) == (True, *replies)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert turns_of(db, writer.user) == [("completed", 1, ["user", "assistant"])]
+
+
+async def test_mega_mind_and_a_program_share_a_key(writer: Writer) -> None:
+    """They are two writers of one kind of turn."""
+    turn = await writer.begin("k")
+    await writer.step(turn, "complete", content="Theirs.")
+    answer = (await writer.user.send("Hello", key="k")).json()
+    assert (answer["replayed"], answer["message"]["content"]) == (True, "Theirs.")
+
+
+async def test_a_write_can_be_repeated_and_leaves_no_hole(
+    writer: Writer, db: psycopg.Connection
+) -> None:
+    """The answer says where to go on, whatever was sent."""
+    turn = await writer.begin()
+    offsets = [
+        (await writer.step(turn, "write", offset=offset, text=text)).json()["offset"]
+        for offset, text in [(0, "abc"), (0, "abc"), (9, "zzz"), (2, "cde"), (0, "ab"), (5, "")]
+    ]
+    draft = db.execute("select draft from turns where id = %s", (turn["turnId"],)).fetchone()
+    assert offsets == [3, 3, 3, 5, 5, 5]
+    assert draft == ("abcde",)
+
+
+@pytest.mark.promise("fencing")
+async def test_a_late_writer_is_refused(writer: Writer, db: psycopg.Connection) -> None:
+    """Once the lease is over the key begins the next attempt, and the first one stores nothing."""
+    late = await writer.begin("k")
+    await writer.step(late, "write", offset=0, text="Late")
+    expire_leases(db, writer.user)
+    turn = await writer.begin("k")
+    refused = [
+        await writer.step(late, "write", offset=4, text=" words"),
+        await writer.step(late, "complete"),
+        await writer.step(late, "fail", error={"type": "timeout", "message": "Too long."}),
+    ]
+    await writer.step(turn, "write", offset=0, text="In time")
+    done = await writer.step(turn, "complete")
+    after = await writer.step(turn, "write", offset=7, text="!")
+    assert (late["attempt"], turn["attempt"], turn["turnId"]) == (1, 2, late["turnId"])
+    assert {(r.status_code, r.json()["code"]) for r in refused} == {(409, "turn_superseded")}
+    assert done.json()["message"]["content"] == "In time"
+    assert after.json()["details"] == {
+        "turnId": turn["turnId"], "status": "completed", "attempt": 2,
+    }  # fmt: skip
+
+
+async def test_a_writer_keeps_its_lease_by_writing(writer: Writer, db: psycopg.Connection) -> None:
+    """For as long as it asks for, from each write on."""
+    left = "select extract(epoch from lease_expires_at - now()) from turns where id = %s"
+    turn = await writer.begin(leaseSeconds=600)
+    begun = db.execute(left, (turn["turnId"],)).fetchone()
+    await writer.step(turn, "write", offset=0, leaseSeconds=60)
+    shorter = db.execute(left, (turn["turnId"],)).fetchone()
+    assert begun is not None
+    assert shorter is not None
+    assert 500 < begun[0] <= 600
+    assert 30 < shorter[0] <= 60
+
+
+async def test_a_failure_is_stored_with_the_text_so_far(writer: Writer) -> None:
+    """Or with its own sentence, if there is none."""
+    error = {"type": "over_quota", "message": "No more today."}
+    half = await writer.begin()
+    await writer.step(half, "write", offset=0, text="Half")
+    ended = (await writer.step(half, "fail", error=error)).json()
+    blank = (await writer.step(await writer.begin(), "fail", error=error)).json()
+    nothing = (await writer.step(await writer.begin(), "complete")).json()
+    assert (ended["status"], ended["message"]["content"]) == ("failed", "Half")
+    assert ended["message"]["metadata"]["error"] == error
+    assert blank["message"]["content"] == "No more today."
+    assert (nothing["status"], nothing["message"]["metadata"]["success"]) == ("failed", False)
+
+
+async def test_the_owner_stops_it_and_the_writer_is_told(writer: Writer) -> None:
+    """At its next write; it then ends the turn as cancelled."""
+    turn = await writer.begin()
+    await writer.step(turn, "write", offset=0, text="So far")
+    cancel = await writer.user.functions.post("/cancel-turn", json={"turnId": turn["turnId"]})
+    told = await writer.step(turn, "write", offset=6)
+    error = {"type": "cancelled", "message": "The reply was stopped."}
+    ended = (await writer.step(turn, "fail", error=error)).json()
+    assert cancel.json()["status"] == "running"
+    assert told.json()["cancelRequested"] is True
+    assert (ended["status"], ended["message"]["content"]) == ("cancelled", "So far")
+
+
+async def test_whoever_follows_sees_it_as_it_is_written(writer: Writer) -> None:
+    """In mega-mind's stream of it, and on the page as the open turn."""
+    turn = await writer.begin()
+    await writer.step(turn, "write", offset=0, text="One ")
+    opened = (await writer.user.load(turn["conversationId"])).json()["openTurn"]
+    text = ""
+    query = {"turnId": turn["turnId"]}
+    async with writer.user.functions.stream("GET", "/mega-mind", params=query) as answer:
+        async for event in read_events(answer):
+            if event.name == "delta":
+                text += event.data["text"]
+            if text == "One ":
+                await writer.step(turn, "write", offset=4, text="two")
+                await writer.step(turn, "complete")
+    assert opened["draft"] == "One "
+    assert text == "One two"
+
+
+@pytest.mark.promise("verified caller")
+async def test_a_user_writes_no_turn(writer: Writer, db: psycopg.Connection) -> None:
+    """Not even one's own: each step is for the service key."""
+    turn = await writer.begin()
+    own = writer.user.functions
+    place = {"userId": writer.user.id, "attempt": 1}
+    error = {"type": "timeout", "message": "Too long."}
+    answers = [
+        await own.post("/turns", json={"userId": writer.user.id, "request": "Hi"}),
+        await own.post(f"/turns/{turn['turnId']}/write", json={**place, "offset": 0, "text": "x"}),
+        await own.post(f"/turns/{turn['turnId']}/complete", json={**place, "content": "x"}),
+        await own.post(f"/turns/{turn['turnId']}/fail", json={**place, "error": error}),
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert turns_of(db, writer.user) == [("running", 1, ["user"])]
+
+
+async def test_a_turn_is_its_users(writer: Writer, other_user: User) -> None:
+    """Another user named beside it finds none."""
+    turn = await writer.begin()
+    stranger = Writer(writer.http, other_user)
+    answers = [
+        await stranger.step(turn, "write", offset=0, text="x"),
+        await stranger.step(turn, "complete", content="x"),
+        await stranger.post("/turns", request="Hi", conversationId=turn["conversationId"]),
+    ]
+    assert [answer.status_code for answer in answers] == [404] * 3
+
+
+@pytest.mark.promise("strict input")
+@pytest.mark.parametrize(
+    ("step", "body"),
+    [
+        ("", {"request": " "}),
+        ("", {"request": "Hi", "userId": None}),
+        ("", {"request": "Hi", "persistMessages": False}),
+        ("", {"request": "Hi", "leaseSeconds": 0}),
+        ("", {"request": "Hi", "role": "assistant"}),
+        ("/{}/write", {"attempt": 1, "offset": -1}),
+        ("/{}/write", {"attempt": 0, "offset": 0}),
+        ("/{}/write", {"attempt": 1, "offset": 0, "text": "a\x00b"}),
+        ("/{}/complete", {"attempt": 1, "content": " "}),
+        ("/{}/complete", {"attempt": 1, "content": "x", "metadata": {"success": True}}),
+        ("/{}/complete", {"attempt": 1, "content": "x", "intent": "plan"}),
+        ("/{}/fail", {"attempt": 1}),
+        ("/{}/fail", {"attempt": 1, "error": {"type": "Not a word", "message": "x"}}),
+    ],
+)
+async def test_what_is_wrong_is_refused_and_changes_nothing(
+    writer: Writer, db: psycopg.Connection, step: str, body: dict[str, Any]
+) -> None:
+    """With 400, and what is wrong with it."""
+    turn = await writer.begin()
+    answer = await writer.post("/turns" + step.format(turn["turnId"]), **body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert turns_of(db, writer.user) == [("running", 1, ["user"])]
+
+
+def test_the_documents_lines_write_turns_in_javascript(
+    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Replayed, in order, failed: as docs/turns.md writes them, with fetch alone."""
+    (lines,) = re.findall(r"^```js\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+    file = tmp_path / "lines.mjs"
+    file.write_text(lines)
+    secret_key = stack.settings.environment()["SUPABASE_SECRET_KEY"]
+    seen = seen_by(stack, "turns.mjs", secret_key, user.id, str(file))
+    contents = [seen[name]["content"] for name in ("first", "again", "second", "last")]
+    assert contents == ["After 0: Hello 🎉", "After 0: Hello 🎉", "After 2: More 🎉", "Half"]
+    assert seen["failed"] == "broken"
+    assert [status for status, *_ in turns_of(db, user)] == ["completed", "completed", "failed"]
+
+
+async def test_live_events_show_what_is_written(writer: Writer) -> None:
+    """Text goes over Realtime beside what commits send."""
+    client = await writer.user.supabase()
+    turn = await writer.begin()
+    events: list[dict[str, Any]] = []
+    status, _ = await join(client, turn["conversationId"], events.append)
+    offset = 0
+    while not any(event["event"] == "delta" for event in events):
+        written = await writer.step(turn, "write", offset=offset, text="word ")
+        offset = written.json()["offset"]
+        await asyncio.sleep(0.2)
+    await client.remove_all_channels()
+    payload = next(event["payload"] for event in events if event["event"] == "delta")
+    assert status == "SUBSCRIBED"
+    assert (payload["turnId"], payload["attempt"]) == (turn["turnId"], 1)
+    assert payload["text"] == "word "
