@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    StrictInt,
     StrictStr,
 )
 
@@ -87,10 +88,22 @@ class MessageExport(MessageRow):
     turn: TurnExport | None
 
 
+class BranchExport(BaseModel):
+    """From where a branch of a conversation goes on, and the seq that it begins with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    branch: StrictInt
+    parent: StrictInt
+    fork_seq: StrictInt
+    first_seq: StrictInt
+
+
 class ConversationExport(ConversationRow):
     """A row of `conversations`; numbers keep every digit."""
 
     metadata: JsonText
+    branches: list[BranchExport] = Field(default_factory=list)
 
 
 class ExportPage(BaseModel):
@@ -132,6 +145,8 @@ class OurHeader(BaseModel):
     metadata: dict[str, Any]
     created_at: datetime
     archived_at: datetime | None
+    branches: list[BranchExport] = Field(default_factory=list)
+    active_branch: StrictInt = 0
 
 
 class OurSource(BaseModel):
