@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from ..encoding.files import parse_files
-from ..encoding.parts import problem_of
-from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size, text_size
+from ..encoding.parts import identity_of, problem_of
+from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size, stored_size, text_size
 from .protocol import (
     AnalysisReady,
     EngineResult,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..encoding.files import GeneratedFile
     from ..encoding.parts import Part
     from .protocol import Engine, EngineEvent, EngineRequest
+
+PART_BYTES: Final = 200  # for what stands around a part, and around the text behind it
 
 _log = structlog.get_logger(__name__)
 
@@ -64,19 +66,21 @@ class _Guarded:
     async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on, and always end with a result."""
         text: list[str] = []
-        has_analysis = has_finished = False
+        has_analysis = has_parts = has_finished = False
         try:
             async with closing(self._inner.run(asked)) as events:
                 async for event in events:
                     if isinstance(event, Finished):
                         has_finished = True
-                        for last in self._ending(event.result, "".join(text)):
+                        ending = self._ending(event.result, "".join(text), has_parts=has_parts)
+                        for last in ending:
                             yield last
                         return
                     if isinstance(event, TextDelta):
                         text.append(event.text)
                     if _is_welcome(event, has_analysis=has_analysis):
                         has_analysis |= isinstance(event, AnalysisReady)
+                        has_parts |= isinstance(event, PartReady) and _says(event.part)
                         yield event
         except Exception as exc:  # noqa: BLE001 - whatever an engine raises is a failed reply
             # Only the class: a provider's message may hold a key, a URL or the user's text.
@@ -85,12 +89,14 @@ class _Guarded:
             error = engine_error("provider_error")
             yield Finished(failed_result(error, engine=self.name, partial="".join(text)))
 
-    def _ending(self, result: EngineResult, streamed: str) -> Iterator[EngineEvent]:
+    def _ending(
+        self, result: EngineResult, streamed: str, *, has_parts: bool
+    ) -> Iterator[EngineEvent]:
         """Yield the text that the result has and the stream lacks, and the result."""
         missing = _missing_tail(result, streamed)
         if missing:
             yield TextDelta(missing)
-        yield Finished(_settled(result, streamed + missing))
+        yield Finished(_settled(result, streamed + missing, has_parts=has_parts))
 
 
 class _ReplyLimited:
@@ -109,6 +115,7 @@ class _ReplyLimited:
         """Pass the inner events on, up to the limit."""
         text: list[str] = []
         room, bytes_left = self._max, MAX_TEXT_BYTES
+        sizes: dict[tuple[str, str] | None, int] = {}
         async with closing(self._inner.run(asked)) as events:
             async for event in events:
                 if isinstance(event, Finished):
@@ -121,6 +128,11 @@ class _ReplyLimited:
                     bytes_left -= text_size(kept)
                     if len(kept) < len(event.text):
                         yield TextDelta(kept)
+                        yield Finished(self._cut("".join(text)))
+                        return
+                elif isinstance(event, PartReady | ReasoningDelta):
+                    bytes_left -= _size_beyond(event, sizes)
+                    if bytes_left < 0:
                         yield Finished(self._cut("".join(text)))
                         return
                 yield event
@@ -147,6 +159,18 @@ class _ReplyLimited:
         )
 
 
+def _size_beyond(
+    event: PartReady | ReasoningDelta, sizes: dict[tuple[str, str] | None, int]
+) -> int:
+    """Return how much more a reply takes with this, in bytes: a later state replaces the former."""
+    if isinstance(event, ReasoningDelta):
+        return text_size(event.text) + PART_BYTES
+    identity = identity_of(event.part)
+    known = sizes.get(identity, 0) if identity else 0
+    sizes[identity] = stored_size(event.part) + PART_BYTES
+    return sizes[identity] - known
+
+
 def _is_welcome(event: EngineEvent, *, has_analysis: bool) -> bool:
     """Say no to empty text, to a second analysis, and to a part that no row can hold."""
     match event:
@@ -164,9 +188,14 @@ def _is_sound(part: Part) -> bool:
     return problem is None
 
 
-def _settled(result: EngineResult, text: str) -> EngineResult:
+def _says(part: Part) -> bool:
+    """Whether a part is a reply, without any words."""
+    return part["type"] not in {"reasoning", "step-start"}
+
+
+def _settled(result: EngineResult, text: str, *, has_parts: bool) -> EngineResult:
     """Return the result with the streamed text as its message, good or failed for a reason."""
-    if result.success and text.strip():
+    if result.success and (text.strip() or has_parts):
         return result.model_copy(update={"message": text, "error": None})
     error = result.error or engine_error("empty_reply" if result.success else "provider_error")
     return failed_result(

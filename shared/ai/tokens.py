@@ -6,15 +6,39 @@ code, which really take about four. Only text without any words, such as base64,
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from ..encoding.parts import is_tool
+from ..encoding.sizes import stored_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..encoding.parts import Part
 
 BYTES_PER_TOKEN: Final = 3
 MESSAGE_TOKENS: Final = 4  # for what a provider puts around each message
+FILE_TOKENS: Final = 1000
 
 
 def estimate_tokens(text: str) -> int:
     """Return the estimated tokens of one message with this text."""
     return -(-_size(text) // BYTES_PER_TOKEN) + MESSAGE_TOKENS
+
+
+def parts_tokens(role: str, parts: Iterable[Part]) -> int:
+    """Return the estimated tokens of what a model is given of a message's parts, beside its text.
+
+    Calls of tools with their results, and what a user has attached: an image takes tokens by its
+    area and not by its bytes, so what an address holds counts as so many.
+    """
+    size = 0
+    for part in parts:
+        if is_tool(part):
+            size += stored_size(part)
+        elif part.get("type") == "file" and role == "user":
+            size += FILE_TOKENS * BYTES_PER_TOKEN
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def cut_to_tokens(text: str, tokens: int, *, mark: str = "") -> str:

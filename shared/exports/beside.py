@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..encoding.canonical import canonical
 from ..encoding.files import parse_files
+from ..encoding.parts import is_tool, tool_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +53,14 @@ class Attachment(NamedTuple):
     text: str
 
 
+class Call(NamedTuple):
+    """A call of a tool: what it was given, and what came of it, as JSON or in words."""
+
+    name: str
+    given: str
+    result: str
+
+
 class Citation(NamedTuple):
     """A source that a reply names."""
 
@@ -70,25 +80,40 @@ def files_of(row: MessageRow) -> list[File]:
     return [file for file in listed if not file.content or file.content.strip() not in row.content]
 
 
-def attachments_of(metadata: Mapping[str, Any]) -> list[Attachment]:
-    """Return what was attached to a message."""
-    return [
+def attachments_of(row: MessageRow) -> list[Attachment]:
+    """Return what was attached to a message, but for the files that a reply lists."""
+    listed = {_text(each, "path") for each in _dicts(row.metadata, "files")}
+    noted = [
         Attachment(_text(each, "name") or "unnamed", _text(each, "mediaType"), _text(each, "text"))
-        for each in _dicts(metadata, "attachments")
+        for each in _dicts(row.metadata, "attachments")
+    ]
+    return noted + [
+        Attachment(_text(part, "filename") or "unnamed", _text(part, "mediaType"), "")
+        for part in _parts(row, "file")
+        if part.get("filename") not in listed
     ]
 
 
-def citations_of(metadata: Mapping[str, Any]) -> list[Citation]:
-    """Return the sources of a reply."""
-    found = (
-        Citation(_text(each, "title"), _text(each, "url")) for each in _dicts(metadata, "citations")
-    )
-    return [citation for citation in found if citation.title or citation.url]
+def calls_of(row: MessageRow) -> list[Call]:
+    """Return the calls of tools in a reply, in order."""
+    return [
+        Call(tool_name(part), _written(part.get("input")), _result_of(part))
+        for part in row.parts
+        if is_tool(part)
+    ]
 
 
-def reasoning_of(metadata: Mapping[str, Any]) -> str:
+def citations_of(row: MessageRow) -> list[Citation]:
+    """Return the sources of a reply, each once."""
+    named = [*_dicts(row.metadata, "citations"), *_parts(row, "source-url", "source-document")]
+    found = (Citation(_text(each, "title"), _text(each, "url")) for each in named)
+    return list(dict.fromkeys(citation for citation in found if citation.title or citation.url))
+
+
+def reasoning_of(row: MessageRow) -> str:
     """Return what the AI thought before it answered; empty where that isn't known."""
-    return _text(metadata, "reasoning").strip()
+    noted = _text(row.metadata, "reasoning")
+    return (noted or "\n\n".join(_text(part, "text") for part in _parts(row, "reasoning"))).strip()
 
 
 def author_of(row: MessageRow) -> str:
@@ -151,6 +176,21 @@ def _dicts(metadata: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 def _content(file: Mapping[str, Any]) -> str | None:
     content = file.get("content")
     return content if isinstance(content, str) else None
+
+
+def _parts(row: MessageRow, *kinds: str) -> list[dict[str, Any]]:
+    return [part for part in row.parts if part.get("type") in kinds]
+
+
+def _written(value: Any) -> str:
+    return "" if value is None else canonical(value)
+
+
+def _result_of(part: dict[str, Any]) -> str:
+    if part.get("state") == "output-available":
+        return _written(part.get("output"))
+    words = {"output-error": _text(part, "errorText"), "output-denied": "not allowed"}
+    return words.get(str(part.get("state")), "no result")
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

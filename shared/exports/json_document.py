@@ -5,11 +5,10 @@
 
 The checksum is the SHA-256 of these lines, each the canonical JSON (shared/encoding/canonical.py)
 of an object and then a newline: first the conversation's `title, metadata, created_at,
-archived_at`, and `branches, active_branch` of one that has more than one path, then each message's
-`seq, role, content, generated_code, metadata, is_summary, created_at`. Times are UTC with
-microseconds.
-So it covers what was said, by whom and when, and not
-the file's white space or the order of members.
+archived_at`, and `branches, active_branch` of one with more than one path, then each message's
+`seq, role, content, generated_code, metadata, parts, native, is_summary, created_at`. Times are
+UTC with microseconds. So it covers what was said, by whom and when, and not the file's white space
+or the order of members.
 
 What it doesn't cover is what a copy in another account has of its own: ids, the owner, the
 project, turns (each beside the message that opened it), and where an imported conversation is from.
@@ -39,7 +38,8 @@ VERSION = 1
 COVERED_OF_CONVERSATION = ("title", "metadata", "created_at", "archived_at")
 COVERED_OF_BRANCHES = ("branches", "active_branch")  # of a conversation that has some
 COVERED_OF_MESSAGE = (
-    "seq", "role", "content", "generated_code", "metadata", "is_summary", "created_at",
+    "seq", "role", "content", "generated_code", "metadata", "parts", "native", "is_summary",
+    "created_at",
 )  # fmt: skip
 
 
@@ -122,6 +122,8 @@ def covered_message(row: MessageExport) -> dict[str, Any]:
         "content": row.content,
         "generated_code": row.generated_code,
         "metadata": row.metadata,
+        "parts": row.parts,
+        "native": row.native,
         "is_summary": row.is_summary,
         "created_at": in_utc(row.created_at),
     }

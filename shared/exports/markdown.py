@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .beside import (
     attachments_of,
     author_of,
+    calls_of,
     citations_of,
     error_of,
     files_of,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..models.rows import ConversationRow
     from ..models.transfers import MessageExport
-    from .beside import Attachment, Citation, File
+    from .beside import Attachment, Call, Citation, File
     from .snapshot import Snapshot
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>~&#|$])")  # none of them begins a line
@@ -47,7 +48,7 @@ async def _parts(snapshot: Snapshot) -> AsyncIterator[str]:
     yield _opening(snapshot.conversation)
     count = 0
     async for message in snapshot.messages():
-        texts = (message.content, message.generated_code or "", reasoning_of(message.metadata))
+        texts = (message.content, message.generated_code or "", reasoning_of(message))
         if sum(map(len, texts)) < LARGE_CHARS:
             yield _section(message)
         else:
@@ -75,13 +76,14 @@ def _section(message: MessageExport) -> str:
 def _blocks(message: MessageExport) -> Iterator[str]:
     author = _one_line(author_of(message))
     yield f"## {message.seq}. {author}, {_moment(message.created_at)}"
-    if reasoning := reasoning_of(message.metadata):
+    if reasoning := reasoning_of(message):
         yield f"<details>\n<summary>Reasoning</summary>\n\n{contained(reasoning)}\n\n</details>"
     if message.content and message.content != error_of(message.metadata).get("message"):
         yield contained(message.content)
+    yield from map(_call, calls_of(message))
     yield from map(_file, files_of(message))
-    yield from map(_attachment, attachments_of(message.metadata))
-    if citations := citations_of(message.metadata):
+    yield from map(_attachment, attachments_of(message))
+    if citations := citations_of(message):
         yield "Sources:\n\n" + "\n".join(map(_citation, citations))
     yield from (f"*{_one_line(notice)}*" for notice in notices_of(message))
 
@@ -98,6 +100,11 @@ def _attachment(attachment: Attachment) -> str:
     kind = f" ({_one_line(attachment.media_type)})" if attachment.media_type else ""
     name = f"Attached: **{_one_line(attachment.name)}**{kind}"
     return f"{name}\n\n{fenced(attachment.text)}" if attachment.text else name
+
+
+def _call(call: Call) -> str:
+    said = f"{call.given}\n{call.result}".strip()
+    return f"Tool: **{_one_line(call.name)}**\n\n{fenced(said)}"
 
 
 def _citation(citation: Citation) -> str:

@@ -21,6 +21,7 @@ USER: Final = "0b7c5f0e-3f0b-4a52-8d0f-0d3b1f0a9c77"
 MOMENT: Final = "2026-11-22T10:00:00Z"
 STORED_AT: Final = "2026-11-22T10:00:00.123456+00:00"
 ROW: Final[dict[str, Any]] = {"id": ID}
+PARTS: Final = [{"type": "file", "mediaType": "image/png", "url": "https://example.com/a.png"}]
 FIGURES: Final[dict[str, Any]] = {"turns": 12, "completed": 11, "failed": 1}
 
 # Who, where, when.
@@ -112,6 +113,11 @@ CONVERSATIONS: Final = {
     "UnstoredMessage.role": Word("Who says it: a reply is the assistant's.", "assistant"),
     "content": Word("The message's text.", "Write a function that adds two numbers"),
     "generated_code": Word("The code of the reply, if it has some.", "def add(a, b):\n    return a + b"),
+    "MessageRow.parts": Word("Its parts, as the AI SDK's UI messages have them; empty where it is its text alone.", PARTS),
+    "MegaMindRequest.parts": Word("Files and data beside the request, as parts of the AI SDK's UI messages. Text among them is the request, in its place.", PARTS),
+    "UnstoredMessage.parts": Word("Its parts, as the AI SDK's UI messages have them; empty where it is its text alone.", PARTS),
+    "native": Word("The message in a framework's own form, if it came with one.", {"framework": "pydantic-ai", "version": "2", "data": []}),
+    "draftParts": Word("The parts of the reply so far; empty where it is text alone.", []),
     "is_summary": Word("Whether it is a summary that the service wrote for the AI.", False),
 }  # fmt: skip
 

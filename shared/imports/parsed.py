@@ -14,6 +14,7 @@ from ..encoding.canonical import canonical
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ..encoding.parts import Part
     from ..models.transfers import ImportSource
 
 TICK = timedelta(microseconds=1)
@@ -35,6 +36,8 @@ class ParsedMessage:
     at: datetime | None
     metadata: dict[str, Any] = field(default_factory=dict)
     generated_code: str | None = None
+    parts: list[Part] = field(default_factory=list)
+    native: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)

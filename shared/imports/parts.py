@@ -197,12 +197,15 @@ def row_of(message: ParsedMessage) -> dict[str, Any]:
         "content": message.content,
         "generated_code": message.generated_code,
         "metadata": canonical(message.metadata),
+        **({"parts": canonical(message.parts)} if message.parts else {}),
+        **({"native": canonical(message.native)} if message.native else {}),
         "created_at": _iso(message.at),
     }
 
 
 def _chars_in(row: dict[str, Any]) -> int:
-    return len(row["content"]) + len(row["metadata"]) + len(row["generated_code"] or "")
+    texts = ("content", "metadata", "generated_code", "parts", "native")
+    return sum(len(row.get(name) or "") for name in texts)
 
 
 def _iso(moment: datetime | None) -> str | None:

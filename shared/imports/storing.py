@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ..encoding.sizes import (
     MAX_GIVEN_METADATA_BYTES,
     MAX_METADATA_BYTES,
+    MAX_NATIVE_BYTES,
     MAX_ORIGIN_BYTES,
+    MAX_PARTS_BYTES,
+    MAX_ROW_BYTES,
     MAX_TEXT_BYTES,
     cut_to_size,
     stored_size,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from .parsed import ParsedConversation
 
 EMPTY_SIZE: Final = len("{}")
+ROW_ROOM: Final = 100  # for the quotes of texts
 ORIGIN_ROOM: Final = 10_000  # for what each origin has beside its provenance
 
 
@@ -148,16 +152,25 @@ def _kept_items(values: list[Any], over: int) -> list[Any]:
     return []
 
 
+def _is_large(message: ParsedMessage) -> bool:
+    sizes = [
+        (text_size(message.content), MAX_TEXT_BYTES),
+        (text_size(message.generated_code or ""), MAX_TEXT_BYTES),
+        (stored_size(message.metadata), MAX_METADATA_BYTES),
+        (stored_size(message.parts), MAX_PARTS_BYTES),
+        (stored_size(message.native), MAX_NATIVE_BYTES),
+    ]
+    beside = bool(message.parts or message.native)
+    together = sum(size for size, _ in sizes) + ROW_ROOM
+    return any(size > most for size, most in sizes) or (beside and together > MAX_ROW_BYTES)
+
+
 def _require_storable(conversation: ParsedConversation) -> None:
     values: list[Any] = [conversation.title, conversation.metadata, conversation.provenance]
     for message in conversation.messages:
         values += [message.content, message.generated_code, message.metadata]
-        is_large = (
-            text_size(message.content) > MAX_TEXT_BYTES
-            or text_size(message.generated_code or "") > MAX_TEXT_BYTES
-            or stored_size(message.metadata) > MAX_METADATA_BYTES
-        )
-        if is_large:
+        values += [message.parts, message.native]
+        if _is_large(message):
             raise RowTooLargeError
     if (
         stored_size(conversation.metadata) > MAX_GIVEN_METADATA_BYTES

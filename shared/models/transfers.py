@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -10,12 +9,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    FailFast,
     Field,
     StrictInt,
-    StrictStr,
 )
 
+from ..encoding.parts import Part
 from ..encoding.strict import STORED, parse_json
 from .base import Envelope, PlainUuid, RequestBody
 from .rows import ConversationRow, MessageRow
@@ -42,6 +40,7 @@ def _json_text(value: Any) -> Any:
 
 
 JsonText = Annotated[dict[str, Any], BeforeValidator(_json_text)]
+JsonParts = Annotated[list[Part], BeforeValidator(_json_text)]
 
 
 class ExportConversationRequest(RequestBody):
@@ -79,12 +78,15 @@ class TurnExport(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     error: JsonText | None
+    draft_parts: Annotated[list[dict[str, Any]], BeforeValidator(_json_text)] = []
 
 
 class MessageExport(MessageRow):
     """A row of `messages`, with the turn that it opened; numbers keep every digit."""
 
     metadata: JsonText
+    parts: JsonParts = Field(default_factory=list)
+    native: JsonText | None = None
     turn: TurnExport | None
 
 
@@ -124,54 +126,6 @@ class ExportPlan(BaseModel):
 
     until: UUID | None
     more: bool | None
-
-
-class OurMessage(BaseModel):
-    """A message of our own JSON; members beside these are not covered by its checksum."""
-
-    seq: Annotated[int, Field(strict=True)]
-    role: Literal["user", "assistant", "system"]
-    content: StrictStr
-    generated_code: StrictStr | None
-    metadata: dict[str, Any]
-    is_summary: Annotated[bool, Field(strict=True)]
-    created_at: datetime
-
-
-class OurHeader(BaseModel):
-    """The conversation of our own JSON, as its checksum covers it; its title may be blank."""
-
-    title: Annotated[StrictStr, Field(min_length=1, max_length=200)]
-    metadata: dict[str, Any]
-    created_at: datetime
-    archived_at: datetime | None
-    branches: list[BranchExport] = Field(default_factory=list)
-    active_branch: StrictInt = 0
-
-
-class OurSource(BaseModel):
-    """Where our own JSON is from. No checksum covers it: only believed where that is harmless."""
-
-    conversation_id: UUID | None = Field(default=None, alias="conversationId")
-    user_id: UUID | None = Field(default=None, alias="userId")
-    project_id: UUID | None = Field(default=None, alias="projectId")
-    imported: dict[str, Any] | None = None
-
-
-class OurChecksum(BaseModel):
-    """What our own JSON ends with."""
-
-    algorithm: Literal["sha256"]
-    value: StrictStr
-
-
-class OurDocument(BaseModel):
-    """Our own JSON of a conversation."""
-
-    source: OurSource = Field(default_factory=OurSource)
-    conversation: OurHeader
-    messages: Annotated[list[OurMessage], FailFast()]
-    checksum: OurChecksum
 
 
 class TakenConversation(Envelope):

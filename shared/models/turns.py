@@ -13,8 +13,11 @@ from pydantic import (
     model_validator,
 )
 
+from ..encoding.parts import Part, text_of
+from ..encoding.sizes import MAX_PARTS_BYTES, stored_size
 from .base import Envelope, Metadata, PlainUuid, RequestBody, Text
 from .context import HistoryContext
+from .parts import RequestParts, parts_with_text
 from .rows import ConversationRow, MessageRow, TurnRow, TurnStatus
 
 # Keys of a reply's metadata that are ours; a caller's metadata keeps keys of its own.
@@ -60,6 +63,7 @@ class MegaMindRequest(RequestBody):
     user_id: PlainUuid | None = None
     persist_messages: StrictBool = True
     metadata: Metadata = Field(default_factory=dict)
+    parts: RequestParts = Field(default_factory=list)
     edits: PlainUuid | None = None
     regenerates: PlainUuid | None = None
 
@@ -67,8 +71,8 @@ class MegaMindRequest(RequestBody):
     def _one_thing(self) -> Self:
         if self.regenerates is None and not self.request:
             raise ValueError("request is required, but where regenerates is given")
-        if self.regenerates is not None and (self.request or self.edits):
-            raise ValueError("regenerates stands without request and edits")
+        if self.regenerates is not None and (self.request or self.edits or self.parts):
+            raise ValueError("regenerates stands without request, parts and edits")
         if (self.edits or self.regenerates) and not self.persist_messages:
             raise ValueError("what edits or regenerates is stored")
         if (self.edits or self.regenerates) and self.conversation_id is None:
@@ -81,6 +85,19 @@ class MegaMindRequest(RequestBody):
         if taken:
             raise ValueError(f"metadata may not set {', '.join(sorted(taken))}")
         return self
+
+    @model_validator(mode="after")
+    def _parts_that_say_the_request(self) -> Self:
+        if text_of(self.parts) not in {"", self.request}:
+            raise ValueError("the text of parts should be the request, or left to it")
+        if self.parts and stored_size(self.message_parts) > MAX_PARTS_BYTES:
+            raise ValueError(f"parts should take at most {MAX_PARTS_BYTES} bytes with the request")
+        return self
+
+    @property
+    def message_parts(self) -> list[Part]:
+        """The parts of the user's message, its text among them; none where it is text alone."""
+        return parts_with_text(self.parts, self.request)
 
 
 class UserIntent(Envelope):
@@ -118,6 +135,8 @@ class UnstoredMessage(Envelope):
     content: str
     generated_code: str | None
     metadata: dict[str, Any]
+    parts: list[Part] = Field(default_factory=list)
+    native: dict[str, Any] | None = None
 
 
 class MegaMindResponse(Envelope):

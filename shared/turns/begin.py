@@ -42,7 +42,8 @@ def asked_of(body: MegaMindRequest, record: TurnRecord) -> MegaMindRequest:
     """Return what the AI is asked: a turn that regenerates asks what was asked before."""
     if body.regenerates is None:
         return body
-    return body.model_copy(update={"request": record.user_message.content})
+    asked = record.user_message
+    return body.model_copy(update={"request": asked.content, "parts": asked.parts})
 
 
 class TurnStarter:
@@ -130,6 +131,7 @@ class TurnStarter:
             conversation_id=body.conversation_id,
             project_id=body.project_id,
             metadata=user_metadata(body.project_id, body.metadata),
+            parts=body.message_parts,
             lease_seconds=lease_seconds,
             history_tokens=settings.history_tokens,
             turns_per_minute=settings.turns_per_minute,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ai.protocol import HistoryMessage
-from ..ai.tokens import cut_to_tokens, estimate_tokens
+from ..ai.tokens import cut_to_tokens, estimate_tokens, parts_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,9 @@ class Context:
     @property
     def tokens(self) -> int:
         """How much it is, estimated."""
-        return sum(estimate_tokens(row.content) for row in self.history)
+        return sum(
+            estimate_tokens(row.content) + parts_tokens(row.role, row.parts) for row in self.history
+        )
 
     def as_metadata(self) -> dict[str, Any]:
         """Return what the reply's metadata says of it."""
@@ -61,8 +63,11 @@ def given_context(rows: Sequence[Mapping[str, Any]], context: HistoryContext | N
 
 
 def fitted(row: HistoryMessage, tokens: int) -> HistoryMessage:
-    """Return the row, cut where it takes more tokens than these."""
-    return row.model_copy(update={"content": cut_to_tokens(row.content, tokens, mark=CUT)})
+    """Return the row, cut where it takes more tokens than these: to its text, then."""
+    content = cut_to_tokens(row.content, tokens, mark=CUT)
+    if content == row.content:
+        return row
+    return row.model_copy(update={"content": content, "parts": [], "native": None})
 
 
 def _note_of(omitted: int) -> HistoryMessage:

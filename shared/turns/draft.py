@@ -7,7 +7,7 @@ that of the next part. Offsets and lengths count characters (code points).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ..encoding.parts import SEPARATOR, identity_of, is_text, separates
 from ..models.turns import DraftPart
@@ -45,6 +45,7 @@ class PartPiece:
 
 
 Change: TypeAlias = TextPiece | PartChange | PartPiece
+MarkT = TypeVar("MarkT")
 Mark: TypeAlias = tuple[int, PartChange | PartPiece]  # where in the text a change belongs
 
 
@@ -206,6 +207,16 @@ def parts_of_draft(text: str, entries: Sequence[DraftPart]) -> list[Part]:
     ]
 
 
+def merged(stored: Iterable[DraftPart], changed: Iterable[DraftPart]) -> list[DraftPart]:
+    """Return the parts of a draft, the newest version of each."""
+    newest: dict[int, DraftPart] = {}
+    for entry in (*stored, *changed):
+        known = newest.get(entry.index)
+        if known is None or known.version < entry.version:
+            newest[entry.index] = entry
+    return [newest[index] for index in sorted(newest)]
+
+
 def marks_of(entries: Sequence[DraftPart], version: int) -> list[Mark]:
     """Return which stored parts are newer than a version, and where in the text they belong."""
     places = _places([(entry.offset, entry.part) for entry in entries])
@@ -225,8 +236,10 @@ def _places(parts: Iterable[tuple[int, Part]]) -> Iterator[int]:
         before, is_behind_text = offset, is_text(part)
 
 
-def in_order(marks: Sequence[Mark], *, offset: int, text: str) -> Iterator[Change]:
-    """Yield changes of parts and the text from an offset on, each where it belongs."""
+def in_order(
+    marks: Iterable[tuple[int, MarkT]], *, offset: int, text: str
+) -> Iterator[MarkT | TextPiece]:
+    """Yield what belongs to places in a text, and the text from an offset on, in order."""
     start = offset
     for place, change in marks:
         if place > start:

@@ -1,7 +1,7 @@
 """Follows a turn from the outside, as a stream of events: one that runs here, or anywhere else.
 
-Text comes as deltas of one attempt's draft. Where another attempt has taken the turn over, the text
-starts again: `accepted` is repeated, and deltas start at 0.
+Text comes as deltas of one attempt's draft, what it has beside its text as parts. Where another
+attempt has taken the turn over, both start again: `accepted` is repeated, and deltas start at 0.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError, UnavailableError
+from .draft import PartChange, PartPiece, TextPiece, in_order, marks_of
 from .response import turn_in_progress
 from .running_turn import StatusChange
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..models.rows import MessageRow
     from ..models.turns import TurnRecord
+    from .draft import Change
     from .running_turn import RunningTurn
     from .watched import WatchedTurn, WatchedTurns
 
@@ -84,11 +86,8 @@ async def follow_running(running: RunningTurn, *, place: Place = START) -> Async
         place = Place(place.offset, running.attempt)  # another may have adopted the text
         news, position = running.changes_since(position), running.end
         for new in news:
-            if isinstance(new, StatusChange):
-                yield _status(running.record, new.status, place)
-            else:
-                yield _delta(running.record, place, new.text)
-                place = place.after(new.text)
+            yield (event := _event_of(running.record, new, place))
+            place = event.place
         if running.settled.done():
             break
         await change.wait()
@@ -113,19 +112,21 @@ async def follow_stored(
     async with turns.watching(record) as turn:
         record = turn.record
         place = place.within(record)
+        version = 0
         yield _accepted(record, place)
         while record.reply is None:
-            text = record.draft[place.offset :]
-            if text:
-                yield _delta(record, place, text)
-                place = place.after(text)
+            marks = marks_of(record.draft_parts, version)
+            for new in in_order(marks, offset=place.offset, text=record.draft[place.offset :]):
+                yield (event := _event_of(record, new, place))
+                place = event.place
+            version = max((entry.version for entry in record.draft_parts), default=0)
             if record.is_expired and (running := await on_expired(turn)) is not None:
                 async for event in follow_running(running, place=place):
                     yield event
                 return
             record = await _following(turn, deadline)
             if record.turn.attempt != place.attempt:
-                place = place.within(record)
+                place, version = place.within(record), 0
                 yield _accepted(record, place)
     for event in _settled(record, place, replayed=True):
         yield event
@@ -196,6 +197,20 @@ def _accepted(record: TurnRecord, place: Place) -> TurnEvent:
 
 def _status(record: TurnRecord, status: str, place: Place) -> TurnEvent:
     return TurnEvent("status", {"turnId": str(record.turn.id), "status": status}, place)
+
+
+def _event_of(record: TurnRecord, change: StatusChange | Change, place: Place) -> TurnEvent:
+    match change:
+        case StatusChange():
+            return _status(record, change.status, place)
+        case PartChange():
+            says = {"index": change.index, "offset": change.offset, "part": change.part}
+            return TurnEvent("part", {"turnId": str(record.turn.id), **says}, place)
+        case PartPiece():
+            says = {"index": change.index, "offset": change.offset, "text": change.text}
+            return TurnEvent("part-delta", {"turnId": str(record.turn.id), **says}, place)
+        case TextPiece():
+            return _delta(record, place, change.text)
 
 
 def _delta(record: TurnRecord, place: Place, text: str) -> TurnEvent:

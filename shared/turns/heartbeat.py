@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -24,6 +24,24 @@ log = structlog.get_logger(__name__)
 MOST_TEXT = 2_000_000  # characters of drafts in one call
 
 
+class _Written(NamedTuple):
+    """How much of its draft the store has of a turn, and of which attempt at it."""
+
+    attempt: int
+    offset: int = 0
+    version: int = 0
+
+    @classmethod
+    def by(cls, extension: TurnExtension, *, before: _Written) -> _Written:
+        """Return what is written once the store has taken an extension."""
+        versions = (entry.version for entry in extension.draft_parts or ())
+        return cls(
+            extension.attempt,
+            extension.draft_offset + len(extension.draft_tail),
+            max(versions, default=before.version),
+        )
+
+
 class Heartbeat:
     """Every `interval` seconds writes the drafts of running turns and renews their leases.
 
@@ -39,8 +57,7 @@ class Heartbeat:
         self._store = store
         self._lease_seconds = lease_seconds
         self._interval = interval
-        # How much of its draft the store has of a turn, and of which attempt at it.
-        self._written: WeakKeyDictionary[RunningTurn, tuple[int, int]] = WeakKeyDictionary()
+        self._written: WeakKeyDictionary[RunningTurn, _Written] = WeakKeyDictionary()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -62,7 +79,7 @@ class Heartbeat:
         batch: list[RunningTurn] = []
         size = 0
         for running in self._registry:
-            unwritten = running.length - self._offset_of(running)
+            unwritten = running.length - self._written_of(running).offset
             if batch and size + unwritten > MOST_TEXT:
                 yield batch
                 batch, size = [], 0
@@ -89,22 +106,23 @@ class Heartbeat:
             if not turn.is_ours:
                 running.lost.set()
                 continue
-            written = extension.draft_offset + len(extension.draft_tail)
-            self._written[running] = (extension.attempt, written)
+            self._written[running] = _Written.by(extension, before=self._written_of(running))
             if turn.cancel_requested:
                 running.stop.set()
 
-    def _offset_of(self, running: RunningTurn) -> int:
-        attempt, written = self._written.get(running, (running.attempt, 0))
-        return written if attempt == running.attempt else 0
+    def _written_of(self, running: RunningTurn) -> _Written:
+        written = self._written.get(running)
+        is_current = written is not None and written.attempt == running.attempt
+        return written if written is not None and is_current else _Written(running.attempt)
 
     def _extension_of(self, running: RunningTurn) -> TurnExtension:
-        offset = self._offset_of(running)
+        written = self._written_of(running)
         return TurnExtension(
             user_id=running.user_id,
             turn_id=running.id,
             attempt=running.attempt,
-            draft_offset=offset,
-            draft_tail=running.text_from(offset),
+            draft_offset=written.offset,
+            draft_tail=running.draft.text_from(written.offset),
+            draft_parts=running.draft.entries_since(written.version) or None,
             tokens=running.tokens,
         )

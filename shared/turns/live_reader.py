@@ -6,17 +6,21 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .running_turn import Position, StatusChange, TextPiece
+from ..encoding.sizes import stored_size
+from .draft import PartChange, PartPiece, TextPiece
+from .running_turn import Position, StatusChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
     from .broadcaster import Event
+    from .draft import Change
     from .running_turn import RunningTurn
 
 GATHER_SECONDS = 0.1
 PIECE_SECONDS = 0.5  # from the second piece of a text on, the least between two of them
+MAX_PART = 65_536  # bytes
 MAX_DELTA = 16_384  # characters of one event; Realtime carries 256 kB on the smallest plan
 
 
@@ -49,7 +53,7 @@ class LiveReader:
         changes = self.running.changes_since(self.position)
         if not with_text:
             changes = [change for change in changes if isinstance(change, StatusChange)]
-        self.position = Position(end.statuses, end.offset if with_text else self.position.offset)
+        self.position = end if with_text else self.position._replace(statuses=end.statuses)
         return [event for change in changes for event in _events_of(self.running, change)]
 
     def wrote(self, now: float) -> None:
@@ -68,17 +72,32 @@ class LiveReader:
         return self.position.statuses < self.running.end.statuses - 1
 
     def has_text(self, now: float) -> bool:
-        """Whether there is a piece of text to be sent by now."""
-        return now >= self.text_due_at and self.position.offset < self.running.length
+        """Whether there is a piece of text, or a part, to be sent by now."""
+        seen, end = self.position, self.running.end
+        is_new = seen.offset < end.offset or seen.version < end.version
+        return is_new and now >= self.text_due_at
 
 
-def _events_of(running: RunningTurn, change: StatusChange | TextPiece) -> Iterator[Event]:
-    if isinstance(change, StatusChange):
-        yield _event(running, "status", status=change.status)
-        return
+def _events_of(running: RunningTurn, change: StatusChange | Change) -> Iterator[Event]:
+    match change:
+        case StatusChange():
+            yield _event(running, "status", status=change.status)
+        case PartChange():
+            if stored_size(change.part) <= MAX_PART:  # a larger one comes with its row
+                yield _event(
+                    running, "part", index=change.index, offset=change.offset, part=change.part
+                )
+        case PartPiece():
+            for offset, piece in _cut(change):
+                yield _event(running, "part-delta", index=change.index, offset=offset, text=piece)
+        case TextPiece():
+            for offset, piece in _cut(change):
+                yield _event(running, "delta", offset=offset, text=piece)
+
+
+def _cut(change: TextPiece | PartPiece) -> Iterator[tuple[int, str]]:
     for start in range(0, len(change.text), MAX_DELTA):
-        piece = change.text[start : start + MAX_DELTA]
-        yield _event(running, "delta", offset=change.offset + start, text=piece)
+        yield change.offset + start, change.text[start : start + MAX_DELTA]
 
 
 def _event(running: RunningTurn, name: str, **says: Any) -> Event:

@@ -16,6 +16,7 @@ from ..ai.results import engine_error, failed_result
 from ..ai.tokens import estimate_tokens
 from ..errors import TurnSupersededError, UnavailableError
 from ..models.turns import TurnExtension
+from .draft import parts_of_draft
 from .failpoints import crash_point
 from .live_reader import MAX_DELTA, live_event
 from .reply import compose_reply
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..ai.protocol import Analysis, EngineResult
     from ..config import Settings
+    from ..encoding.parts import Part
     from ..models.turns import ExtendedTurn, TurnRecord
     from .begin import TurnStarter
     from .broadcaster import Event
@@ -111,9 +113,11 @@ class OutsideTurns:
         TurnSupersededError.
         """
         record = await self._store.load_turn(writer.user_id, writer.turn_id, caller=None)
+        parts: list[Part] = []
         if not result.message.strip():
             result = result.model_copy(update={"message": record.draft})
-        reply = _reply_of(record, _told(result), analysis)
+            parts = parts_of_draft(record.draft, record.draft_parts)
+        reply = _reply_of(record, _told(result, parts), analysis, parts)
         crash_point("after_model")
         done = await self._store.complete_turn(
             user_id=writer.user_id,
@@ -126,6 +130,8 @@ class OutsideTurns:
             metadata=reply.metadata,
             error=reply.error,
             tokens=record.turn.tokens + reply.tokens,
+            parts=reply.parts,
+            native=reply.native,
         )
         crash_point("after_complete")
         if done.outcome != "completed":
@@ -145,9 +151,9 @@ class OutsideTurns:
         )
 
 
-def _told(result: EngineResult) -> EngineResult:
-    """Return a result that says why it failed; one without text has."""
-    if result.success and result.message.strip():
+def _told(result: EngineResult, parts: list[Part]) -> EngineResult:
+    """Return a result that says why it failed; one without text or parts has."""
+    if result.success and (result.message.strip() or parts):
         return result
     return failed_result(
         result.error or engine_error("empty_reply"),
@@ -158,13 +164,16 @@ def _told(result: EngineResult) -> EngineResult:
     )
 
 
-def _reply_of(record: TurnRecord, result: EngineResult, analysis: Analysis | None) -> Reply:
+def _reply_of(
+    record: TurnRecord, result: EngineResult, analysis: Analysis | None, parts: list[Part]
+) -> Reply:
     request = record.user_message
     begun_at = datetime.fromisoformat(request.created_at)
     estimated = estimate_tokens(request.content) + estimate_tokens(result.message)
     own = {k: v for k, v in request.metadata.items() if k not in REQUESTS_OWN}
     return compose_reply(
         result,
+        parts=parts,
         analysis=analysis,
         duration=max((datetime.now(UTC) - begun_at).total_seconds(), 0),
         own_metadata=own,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,10 +11,14 @@ from ..encoding.files import render_files
 from ..encoding.sizes import MAX_TEXT_BYTES, cut_to_size, stored_size, text_size
 from ..encoding.storable import Escaper
 from ..observability.logs import request_id
+from .reply_parts import content_of, fitting, parts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..ai.protocol import Analysis, EngineResult
     from ..encoding.files import GeneratedFile
+    from ..encoding.parts import Part
 
 # Of what metadata may hold, beside the caller's own.
 MAX_FILE_LIST_BYTES: Final = 250_000
@@ -33,11 +37,14 @@ class Reply:
     metadata: dict[str, Any]
     error: dict[str, Any] | None
     tokens: int = 0  # what the run took
+    parts: list[Part] = field(default_factory=list)  # none where it is text alone
+    native: dict[str, Any] | None = None
 
 
 def compose_reply(
     result: EngineResult,
     *,
+    parts: Sequence[Part] = (),
     analysis: Analysis | None,
     duration: float,
     own_metadata: dict[str, Any],
@@ -47,13 +54,14 @@ def compose_reply(
 ) -> Reply:
     """Return the reply that is stored for this result; a failure is a reply too.
 
+    `parts` are those that the AI gave on the way, text among them; none where it is text alone.
     `persisted_after` is how many seconds the request's message took to be stored, `context` what
     the AI was given. `own_metadata` is the caller's and stays beside ours. Text that Postgres can't
     hold is escaped reversibly, and `escaped` says so. What a row has no room for is cut, and
     `truncated` says so.
     """
     escaper = Escaper()
-    whole = escaper(result.message)
+    whole = escaper(content_of(result, parts))
     content = cut_to_size(whole, MAX_TEXT_BYTES)
     files = _fitting(result.files)
     is_cut = content != whole or len(files) < len(result.files)
@@ -80,17 +88,23 @@ def compose_reply(
         "persistedAfter": None if persisted_after is None else round(persisted_after, 4),
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
-    reply = Reply(
+    metadata = escaper({**own_metadata, **result.metadata, **fields})
+    code = escaper(render_files(files))
+    given = escaper([] if content != whole else parts_of(result, parts, content=content))
+    native = escaper(result.native)
+    if escaper.has_escaped:
+        metadata["escaped"] = True
+    kept, native = fitting(given, native, content=content, code=code, metadata=metadata)
+    return Reply(
         status=_status(result),
         content=content,
-        generated_code=escaper(render_files(files)),
-        metadata=escaper({**own_metadata, **result.metadata, **fields}),
+        generated_code=code,
+        metadata=metadata,
         error=escaper(error),
         tokens=tokens,
+        parts=kept,
+        native=native,
     )
-    if escaper.has_escaped:
-        reply.metadata["escaped"] = True
-    return reply
 
 
 def _fitting(files: list[GeneratedFile]) -> list[GeneratedFile]:

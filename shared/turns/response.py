@@ -52,7 +52,11 @@ def unstored_response(reply: Reply, conversation_id: UUID | None) -> MegaMindRes
 def unstored_message(reply: Reply) -> UnstoredMessage:
     """Return a reply in the shape of a row, without what only the store can give."""
     return UnstoredMessage(
-        content=reply.content, generated_code=reply.generated_code, metadata=reply.metadata
+        content=reply.content,
+        generated_code=reply.generated_code,
+        metadata=reply.metadata,
+        parts=reply.parts,
+        native=reply.native,
     )
 
 

@@ -8,22 +8,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ..ai.tokens import BYTES_PER_TOKEN
+from .draft import Draft, in_order
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from ..ai.protocol import Engine
+    from ..encoding.parts import Part
     from ..models.turns import MegaMindRequest, TurnRecord
+    from .draft import Change
     from .reply import Reply
 
 Status: TypeAlias = Literal["thinking", "generating", "saving"]
 
 
 class Position(NamedTuple):
-    """How far a turn was read: so many of its statuses, so many characters of its text."""
+    """How far a turn was read: so many of its statuses, so many characters of its text.
+
+    And its parts as of which version.
+    """
 
     statuses: int = 0
     offset: int = 0
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +39,6 @@ class StatusChange:
 
     offset: int
     status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class TextPiece:
-    """Text that begins at this offset."""
-
-    offset: int
-    text: str
 
 
 class RunningTurn:
@@ -65,15 +64,13 @@ class RunningTurn:
         self.engine = engine
         self.began_at = time.monotonic()
         self.is_streamed = False  # whoever asked for it reads it as a stream
-        self.length = 0
+        self.draft = Draft()
         self.earlier_tokens = record.turn.tokens  # of attempts before, elsewhere
         self.given_tokens = 0  # of what the AI was given in this one
         self.reply = reply  # set once the AI is done, before the reply is stored
         self.settled: asyncio.Future[TurnRecord] = asyncio.get_running_loop().create_future()
         self.stop = asyncio.Event()  # its owner asked for it
         self.lost = asyncio.Event()  # another worker has it, or it is settled
-        self._pieces: list[str] = []
-        self._bytes = 0
         self._statuses: list[StatusChange] = []
         self._changed = asyncio.Event()
 
@@ -97,12 +94,17 @@ class RunningTurn:
         """What every attempt took so far, this one by estimate until there is a reply."""
         if self.reply is not None:
             return self.earlier_tokens + self.reply.tokens
-        return self.earlier_tokens + self.given_tokens + self._bytes // BYTES_PER_TOKEN
+        return self.earlier_tokens + self.given_tokens + self.draft.size // BYTES_PER_TOKEN
 
     @property
     def is_worked_on(self) -> bool:
         """Whether its worker goes on: it has neither ended nor lost the turn."""
         return not self.settled.done() and not self.lost.is_set()
+
+    @property
+    def length(self) -> int:
+        """How many characters of text there are."""
+        return self.draft.length
 
     def adopt(self, record: TurnRecord) -> None:
         """Go on as a later attempt, whose draft the store has emptied."""
@@ -111,14 +113,22 @@ class RunningTurn:
 
     def show(self, status: Status) -> None:
         """Say what the turn does from here on."""
-        self._statuses.append(StatusChange(self.length, status))
+        self._statuses.append(StatusChange(self.draft.length, status))
         self._notify()
 
     def write(self, text: str) -> None:
         """Add to the text."""
-        self._pieces.append(text)
-        self.length += len(text)
-        self._bytes += len(text.encode())
+        self.draft.write(text)
+        self._notify()
+
+    def reason(self, text: str) -> None:
+        """Add to the reasoning."""
+        self.draft.reason(text)
+        self._notify()
+
+    def add(self, part: Part) -> None:
+        """Add a part, or a later state of one."""
+        self.draft.add(part)
         self._notify()
 
     def finish(self, reply: Reply) -> None:
@@ -140,7 +150,7 @@ class RunningTurn:
         self._notify()
 
     def position_at(self, offset: int) -> Position:
-        """Return the position of a reader who has the text to an offset, and no status yet.
+        """Return the position of a reader who has the text to an offset, and nothing else yet.
 
         Of the statuses before it the last is news.
         """
@@ -150,34 +160,15 @@ class RunningTurn:
     @property
     def end(self) -> Position:
         """The position of a reader who has everything."""
-        return Position(len(self._statuses), self.length)
+        return Position(len(self._statuses), self.draft.length, self.draft.version)
 
-    def changes_since(self, position: Position) -> list[StatusChange | TextPiece]:
+    def changes_since(self, position: Position) -> list[StatusChange | Change]:
         """Return what came after a position, in order; it leads to `end`."""
-        rest = self.text_from(position.offset)
-        changes: list[StatusChange | TextPiece] = []
-        offset = position.offset
-        for change in self._statuses[position.statuses :]:
-            if change.offset > offset:
-                start, offset = offset, change.offset
-                text = rest[start - position.offset : offset - position.offset]
-                changes.append(TextPiece(start, text))
-            changes.append(change)
-        if self.length > offset:
-            changes.append(TextPiece(offset, rest[offset - position.offset :]))
-        return changes
-
-    def text_from(self, offset: int) -> str:
-        """Return the text from an offset on, reading only the pieces that reach past it."""
-        start = self.length
-        tail: list[str] = []
-        for piece in reversed(self._pieces):
-            if start <= offset:
-                break
-            start -= len(piece)
-            tail.append(piece)
-        text = "".join(reversed(tail))
-        return text[max(offset - start, 0) :]
+        statuses = [(change.offset, change) for change in self._statuses[position.statuses :]]
+        marks = [*statuses, *self.draft.marks_since(position.version)]
+        marks.sort(key=lambda mark: mark[0])
+        text = self.draft.text_from(position.offset)
+        return list(in_order(marks, offset=position.offset, text=text))
 
     @property
     def change(self) -> asyncio.Event:

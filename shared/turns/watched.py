@@ -6,6 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from .draft import merged
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
@@ -81,16 +83,21 @@ class WatchedTurn:
     async def _news(self) -> TurnRecord:
         seen, turn = self.record, self.record.turn
         news = await self._store.watch_turn(
-            turn.user_id, turn.id, attempt=turn.attempt, draft_offset=len(seen.draft)
+            turn.user_id,
+            turn.id,
+            attempt=turn.attempt,
+            draft_offset=len(seen.draft),
+            parts_version=max((entry.version for entry in seen.draft_parts), default=0),
         )
         if news.status != "running":
             return await self._store.load_turn(turn.user_id, turn.id, caller=None)
-        seen_draft = seen.draft if news.attempt == turn.attempt else ""
+        is_same = news.attempt == turn.attempt
         row = {"attempt": news.attempt, "lease_expires_at": news.lease_expires_at}
         return seen.model_copy(
             update={
                 "turn": turn.model_copy(update=row),
-                "draft": seen_draft + news.draft_tail,
+                "draft": (seen.draft if is_same else "") + news.draft_tail,
+                "draft_parts": merged(seen.draft_parts if is_same else [], news.draft_parts),
                 "is_expired": news.is_expired,
             }
         )

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import stamina
 import structlog
 
+from ..ai.protocol import PartReady, ReasoningDelta, TextDelta
 from ..encoding.ids import new_id
-from ..encoding.storable import escape_unstorable
+from ..encoding.storable import Escaper
 from ..errors import ConversationNotFoundError, StoreUnavailableError, UnavailableError
 from ..observability import telemetry
 from .context import given_context
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..ai.protocol import Engine, EngineResult
     from ..models.turns import TurnRecord
+    from .engine_run import ReplyEvent
     from .live_events import LiveEvents
     from .reply import Reply
     from .running_turn import RunningTurn
@@ -145,6 +147,8 @@ class TurnWorker:
                 metadata=reply.metadata,
                 error=reply.error,
                 tokens=running.tokens,
+                parts=reply.parts,
+                native=reply.native,
             )
             if done.outcome == "completed":
                 return done
@@ -165,7 +169,7 @@ async def _result_or_stop(run: EngineRun, running: RunningTurn) -> EngineResult:
 
     Raises TurnLostError where the turn is another worker's before there is a result.
     """
-    writing = asyncio.create_task(run.result(on_text=lambda text: _write(running, text)))
+    writing = asyncio.create_task(run.result(on_event=lambda event: _write(running, event)))
     stopping = asyncio.create_task(running.stop.wait())
     losing = asyncio.create_task(running.lost.wait())
     try:
@@ -180,10 +184,16 @@ async def _result_or_stop(run: EngineRun, running: RunningTurn) -> EngineResult:
         await asyncio.wait({writing}, timeout=2)
 
 
-def _write(running: RunningTurn, text: str) -> None:
-    storable, _ = escape_unstorable(text)
-    if not running.length:
-        running.show("generating")
-        telemetry.measure("turn.first_text", time.monotonic() - running.began_at)
-    running.write(storable)
+def _write(running: RunningTurn, event: ReplyEvent) -> None:
+    escaped = Escaper()
+    match event:
+        case TextDelta():
+            if not running.length:
+                running.show("generating")
+                telemetry.measure("turn.first_text", time.monotonic() - running.began_at)
+            running.write(escaped(event.text))
+        case ReasoningDelta():
+            running.reason(escaped(event.text))
+        case PartReady():
+            running.add(escaped(event.part))
     crash_point("mid_stream")

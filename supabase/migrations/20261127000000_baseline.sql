@@ -364,6 +364,47 @@ revoke all on function private.parts_of_draft from public, anon, authenticated, 
 grant execute on function private.parts_of_draft to authenticated, service_role;
 comment on function private.parts_of_draft is 'The parts of a draft as those of a message: each text part with its text.';
 
+-- What a model is given of a message beside its text, as shared/ai/tokens.py counts it.
+create function private.bytes_beside_text(role text, parts jsonb)
+returns bigint
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(sum(
+        case
+            when p.part ->> 'type' like 'tool-%' or p.part ->> 'type' = 'dynamic-tool'
+                then octet_length(p.part::text)
+            when p.part ->> 'type' = 'file' and role = 'user' then 3000
+            else 0
+        end
+    ), 0)
+    from jsonb_array_elements(parts) as p (part);
+$$;
+
+revoke all on function private.bytes_beside_text from public, anon, authenticated, service_role;
+grant execute on function private.bytes_beside_text to authenticated, service_role;
+comment on function private.bytes_beside_text is 'How many bytes a message''s parts count for in a history, beside its text.';
+
+-- Texts that another part sets apart are apart in content too, by white space: none of it counts here.
+create function private.parts_agree(content text, metadata jsonb, parts jsonb)
+returns boolean
+language sql immutable security invoker set search_path = ''
+as $$
+    select case
+        when s.said <> '' then s.said = regexp_replace(content, '\s', '', 'g')
+        else content in ('', coalesce(metadata -> 'error' ->> 'message', ''))
+    end
+    from (
+        select regexp_replace(
+            coalesce(string_agg(p.part ->> 'text', '' order by p.place), ''), '\s', '', 'g'
+        ) as said
+        from jsonb_array_elements(parts) with ordinality as p (part, place)
+        where p.part ->> 'type' = 'text'
+    ) as s;
+$$;
+
+revoke all on function private.parts_agree from public, anon, authenticated, service_role;
+comment on function private.parts_agree is 'Whether a message''s content is the text of its parts, or where they have none its error''s sentence.';
+
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
 create table public.turns (
@@ -2012,6 +2053,7 @@ as $$
 #variable_conflict use_column
 declare
     c_message_tokens constant integer := 4;
+    c_beside constant bigint := 4000000; -- bytes of parts; older messages are given as their text
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
@@ -2029,6 +2071,8 @@ declare
     v_first bigint;
     v_omitted bigint;
     v_is_whole boolean := false;
+    v_beside bigint := 0;
+    v_parts_from bigint;
 begin
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -2072,7 +2116,14 @@ begin
         v_part := private.newest_of(v_rest, 100);
         v_rest := v_rest - v_part;
         for v_row in
-            select m.seq, octet_length(m.content) as bytes
+            select m.seq,
+                   octet_length(m.content)
+                       + case m.parts when '[]' then 0 else private.bytes_beside_text(m.role, m.parts) end
+                       as bytes,
+                   case
+                       when m.parts = '[]' and m.native is null then 0
+                       else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
+                   end as beside
             from unnest(v_part) as part
             cross join lateral (
                 select *
@@ -2088,6 +2139,10 @@ begin
         loop
             v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
             v_whole := v_whole + v_tokens;
+            v_beside := v_beside + v_row.beside;
+            if v_beside <= c_beside then
+                v_parts_from := v_row.seq;
+            end if;
             v_short := v_short + least(v_tokens, v_longest);
             if v_row.seq > v_covered then
                 v_since := v_whole;
@@ -2119,7 +2174,8 @@ begin
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure,
-               m.parts, m.native
+               case when g.is_given then m.parts else '[]' end as parts,
+               case when g.is_given then m.native end as native
         from unnest(path * int8multirange(int8range(v_first, null))) as part
         cross join lateral (
             select *
@@ -2130,6 +2186,15 @@ begin
               and messages.seq < upper(part)
             offset 0
         ) as m
+        cross join lateral (
+            select m.seq >= v_parts_from
+                and (
+                    v_is_whole
+                    or m.parts = '[]'
+                    or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
+                        + c_message_tokens <= v_longest
+                ) as is_given
+        ) as g
         where m.id <> all (v_ours)
     ) as h;
 
@@ -7345,6 +7410,7 @@ language sql stable security invoker set search_path = ''
 as $$
     with seen as (
         select m.id, m.user_id, m.conversation_id, m.turn_id,
+               m.parts = '[]' or private.parts_agree(m.content, m.metadata, m.parts) as is_agreed,
                (
                    select c.user_id from public.conversations as c where c.id = m.conversation_id
                ) as owner_id,
@@ -7363,7 +7429,13 @@ as $$
     select 'message_of_unknown_turn', s.user_id, s.id
     from seen as s
     where s.turn_id is not null
-      and s.known_turn_id is null;
+      and s.known_turn_id is null
+    union
+    -- What was imported has the content that it came with.
+    select 'content_not_of_parts', s.user_id, s.id
+    from seen as s
+    where s.turn_id is not null
+      and not s.is_agreed;
 $$;
 
 revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;
@@ -7480,7 +7552,7 @@ as $$
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
         'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
         'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
-        'words_of_no_message', 'watermark_too_high'
+        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
     ];
 $$;
 

@@ -17,6 +17,7 @@ as $$
 #variable_conflict use_column
 declare
     c_message_tokens constant integer := 4;
+    c_beside constant bigint := 4000000; -- bytes of parts; older messages are given as their text
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
@@ -34,6 +35,8 @@ declare
     v_first bigint;
     v_omitted bigint;
     v_is_whole boolean := false;
+    v_beside bigint := 0;
+    v_parts_from bigint;
 begin
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -77,7 +80,14 @@ begin
         v_part := private.newest_of(v_rest, 100);
         v_rest := v_rest - v_part;
         for v_row in
-            select m.seq, octet_length(m.content) as bytes
+            select m.seq,
+                   octet_length(m.content)
+                       + case m.parts when '[]' then 0 else private.bytes_beside_text(m.role, m.parts) end
+                       as bytes,
+                   case
+                       when m.parts = '[]' and m.native is null then 0
+                       else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
+                   end as beside
             from unnest(v_part) as part
             cross join lateral (
                 select *
@@ -93,6 +103,10 @@ begin
         loop
             v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
             v_whole := v_whole + v_tokens;
+            v_beside := v_beside + v_row.beside;
+            if v_beside <= c_beside then
+                v_parts_from := v_row.seq;
+            end if;
             v_short := v_short + least(v_tokens, v_longest);
             if v_row.seq > v_covered then
                 v_since := v_whole;
@@ -124,7 +138,8 @@ begin
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                        then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
                end as failure,
-               m.parts, m.native
+               case when g.is_given then m.parts else '[]' end as parts,
+               case when g.is_given then m.native end as native
         from unnest(path * int8multirange(int8range(v_first, null))) as part
         cross join lateral (
             select *
@@ -135,6 +150,15 @@ begin
               and messages.seq < upper(part)
             offset 0
         ) as m
+        cross join lateral (
+            select m.seq >= v_parts_from
+                and (
+                    v_is_whole
+                    or m.parts = '[]'
+                    or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
+                        + c_message_tokens <= v_longest
+                ) as is_given
+        ) as g
         where m.id <> all (v_ours)
     ) as h;
 

@@ -157,6 +157,7 @@ language sql stable security invoker set search_path = ''
 as $$
     with seen as (
         select m.id, m.user_id, m.conversation_id, m.turn_id,
+               m.parts = '[]' or private.parts_agree(m.content, m.metadata, m.parts) as is_agreed,
                (
                    select c.user_id from public.conversations as c where c.id = m.conversation_id
                ) as owner_id,
@@ -175,7 +176,13 @@ as $$
     select 'message_of_unknown_turn', s.user_id, s.id
     from seen as s
     where s.turn_id is not null
-      and s.known_turn_id is null;
+      and s.known_turn_id is null
+    union
+    -- What was imported has the content that it came with.
+    select 'content_not_of_parts', s.user_id, s.id
+    from seen as s
+    where s.turn_id is not null
+      and not s.is_agreed;
 $$;
 
 revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;

@@ -87,3 +87,44 @@ $$;
 revoke all on function private.parts_of_draft from public, anon, authenticated, service_role;
 grant execute on function private.parts_of_draft to authenticated, service_role;
 comment on function private.parts_of_draft is 'The parts of a draft as those of a message: each text part with its text.';
+
+-- What a model is given of a message beside its text, as shared/ai/tokens.py counts it.
+create function private.bytes_beside_text(role text, parts jsonb)
+returns bigint
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(sum(
+        case
+            when p.part ->> 'type' like 'tool-%' or p.part ->> 'type' = 'dynamic-tool'
+                then octet_length(p.part::text)
+            when p.part ->> 'type' = 'file' and role = 'user' then 3000
+            else 0
+        end
+    ), 0)
+    from jsonb_array_elements(parts) as p (part);
+$$;
+
+revoke all on function private.bytes_beside_text from public, anon, authenticated, service_role;
+grant execute on function private.bytes_beside_text to authenticated, service_role;
+comment on function private.bytes_beside_text is 'How many bytes a message''s parts count for in a history, beside its text.';
+
+-- Texts that another part sets apart are apart in content too, by white space: none of it counts here.
+create function private.parts_agree(content text, metadata jsonb, parts jsonb)
+returns boolean
+language sql immutable security invoker set search_path = ''
+as $$
+    select case
+        when s.said <> '' then s.said = regexp_replace(content, '\s', '', 'g')
+        else content in ('', coalesce(metadata -> 'error' ->> 'message', ''))
+    end
+    from (
+        select regexp_replace(
+            coalesce(string_agg(p.part ->> 'text', '' order by p.place), ''), '\s', '', 'g'
+        ) as said
+        from jsonb_array_elements(parts) with ordinality as p (part, place)
+        where p.part ->> 'type' = 'text'
+    ) as s;
+$$;
+
+revoke all on function private.parts_agree from public, anon, authenticated, service_role;
+comment on function private.parts_agree is 'Whether a message''s content is the text of its parts, or where they have none its error''s sentence.';

@@ -49,6 +49,7 @@ ALLOWED = {
         "private.find_siblings(uuid,uuid,int8multirange,integer,bigint)",
         "private.length_of(int8multirange)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
+        "private.bytes_beside_text(text,jsonb)",  # likewise
         "private.message_of_turn(uuid,turns)",
         "private.newest_of(int8multirange,bigint)",
         "private.oldest_of(int8multirange,bigint)",

@@ -89,11 +89,11 @@ class HangingEngine:
 
 
 class TypingEngine:
-    """Writes one piece of text for each permit it is given, then ends."""
+    """Writes one piece of text, or gives one event, for each permit it is given, then ends."""
 
     name = "typing"
 
-    def __init__(self, pieces: Sequence[str]) -> None:
+    def __init__(self, pieces: Sequence[str | EngineEvent]) -> None:
         self.pieces = list(pieces)
         self.runs = 0
         self.permits = asyncio.Semaphore(0)
@@ -109,7 +109,7 @@ class TypingEngine:
         yield AnalysisReady(ANALYSIS)
         for piece in self.pieces:
             await self.permits.acquire()
-            yield TextDelta(piece)
+            yield TextDelta(piece) if isinstance(piece, str) else piece
         await self.permits.acquire()
-        message = "".join(self.pieces)
+        message = "".join(piece for piece in self.pieces if isinstance(piece, str))
         yield Finished(EngineResult(success=True, message=message, engine=self.name))

@@ -39,7 +39,7 @@ from shared.models.turns import (
     TurnNews,
     TurnRecord,
 )
-from shared.turns.draft import parts_of_draft
+from shared.turns.draft import merged, parts_of_draft
 from tests.support.store_faults import Fault, works
 
 P = ParamSpec("P")
@@ -87,12 +87,6 @@ def now() -> float:
 def moment(at: float) -> str:
     """Return a time as a row has it."""
     return (EPOCH + timedelta(seconds=at)).isoformat()
-
-
-def merged(stored: list[DraftPart], changed: list[DraftPart]) -> list[DraftPart]:
-    """Return the parts of a draft, the newest version of each."""
-    newest = {entry.index: entry for entry in sorted(stored + changed, key=lambda e: e.version)}
-    return [newest[index] for index in sorted(newest)]
 
 
 def _require_self(user_id: UUID, caller: Caller | None) -> None:

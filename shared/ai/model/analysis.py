@@ -60,7 +60,7 @@ class Analyst:
     async def analyse(self, asked: EngineRequest, usage: RunUsage) -> Analysis:
         """Return the model's analysis, or that of the rules; add what it took to `usage`."""
         recent = [
-            row.model_copy(update={"content": row.content[:ANALYSIS_CHARS]})
+            row.model_copy(update={"content": row.content[:ANALYSIS_CHARS], "parts": []})
             for row in asked.history[-ANALYSIS_HISTORY:]
         ]
         try:

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic_ai.direct import model_request_stream
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.usage import RequestUsage, RunUsage
 
 from ...encoding.files import parse_files
-from ..protocol import EngineResult, Finished, TextDelta, Usage
+from ..protocol import EngineResult, Finished, ReasoningDelta, TextDelta, Usage
 from ..results import engine_error, failed_result
 from .analysis import AnalysisBeside, Analyst
 from .errors import error_for, pause_before_asking_again
-from .messages import as_conversation
+from .messages import as_conversation, tools_of
 from .reading import Reading
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model, StreamedResponse
+    from pydantic_ai.settings import ModelSettings
 
     from ..protocol import (
         Classification,
@@ -78,7 +80,10 @@ class ModelEngine:
                 async with self._opened(asked) as stream:
                     analysis.start(self._analyst, spent)
                     async for event in stream:
-                        if piece := reading.take(event):
+                        piece = reading.take(event)
+                        if thought := reading.thought():
+                            yield ReasoningDelta(thought)
+                        if piece:
                             yield TextDelta(piece)
                         for ready in analysis.ready():
                             yield ready
@@ -95,9 +100,19 @@ class ModelEngine:
     @asynccontextmanager
     async def _opened(self, asked: EngineRequest) -> AsyncIterator[StreamedResponse]:
         """Open the reply's stream; a provider that is away for a moment is asked once more."""
-        messages = as_conversation(asked.text, asked.history, instructions=self._instructions)
+        messages = as_conversation(
+            asked.text, asked.history, instructions=self._instructions, parts=asked.parts
+        )
+        tools = tools_of(messages)
+        settings: ModelSettings = {"max_retries": 0}
+        if tools:  # of an agent that answered before: known, and not for this one to call
+            settings["tool_choice"] = "none"
         ask = partial(
-            model_request_stream, self._model, messages, model_settings={"max_retries": 0}
+            model_request_stream,
+            self._model,
+            messages,
+            model_settings=settings,
+            model_request_parameters=ModelRequestParameters(function_tools=tools),
         )
         async with AsyncExitStack() as stack:
             try:

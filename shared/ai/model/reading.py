@@ -34,6 +34,9 @@ class Reading:
         self._pairs = _Pairs()
         self._tags = _Tags()
         self._parts: list[str] = []
+        self._thoughts: list[str] = []  # that nobody has asked for yet
+        self._thought_chars = 0
+        self._has_tagged = False
 
     @property
     def text(self) -> str:
@@ -51,7 +54,22 @@ class Reading:
         """Return the text that an event adds to the reply, which may be none."""
         if reasoning := _reasoning_of(event):
             self._parts.append(reasoning)
-        return self._keep(self._tags.take(self._pairs.take(_text_of(event))))
+            self._thoughts.append(reasoning)
+        text = self._keep(self._tags.take(self._pairs.take(_text_of(event))))
+        if self._tags.reasoning and not self._has_tagged:
+            self._has_tagged = True
+            self._thoughts.append(self._tags.reasoning)
+        return text
+
+    def thought(self) -> str:
+        """Return what the reasoning has more since this was last asked, up to what is kept."""
+        new = "".join(self._thoughts)
+        self._thoughts.clear()
+        if not self._thought_chars:
+            new = new.lstrip()
+        new = new[: MAX_REASONING_CHARS - self._thought_chars]
+        self._thought_chars += len(new)
+        return new
 
     def end(self) -> str:
         """Return the text that was held back in case more would come."""

@@ -20,13 +20,13 @@ from ...exports.json_document import (
     VERSION,
     Checksum,
 )
-from ...models.transfers import OurDocument
+from ...models.our_document import OurDocument
 from ..parsed import BY_CONTENT, EPOCH, ParsedConversation, ParsedMessage
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ...models.transfers import OurHeader
+    from ...models.our_document import OurHeader
     from ..parsed import Notes
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)
@@ -122,6 +122,8 @@ def _conversation(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
                 message.created_at,
                 message.metadata,
                 message.generated_code,
+                message.parts,
+                None if message.native is None else message.native.model_dump(),
             )
             for message in ours.messages
         ],

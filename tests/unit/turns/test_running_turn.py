@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.turns.running_turn import Position, RunningTurn, StatusChange, TextPiece
+from shared.turns.draft import TextPiece
+from shared.turns.running_turn import Position, RunningTurn, StatusChange
 from tests.support.heart import begun_turn
 
 
@@ -22,7 +23,7 @@ async def running(*pieces: str) -> RunningTurn:
 async def test_the_text_can_be_read_from_any_offset(offset: int) -> None:
     """Also in the middle of a piece, at its end, and past everything."""
     turn = await running("ab", "", "四🎉", "efg")
-    assert turn.text_from(offset) == "ab四🎉efg"[offset:]
+    assert turn.draft.text_from(offset) == "ab四🎉efg"[offset:]
     assert turn.length == 7
 
 

@@ -10,6 +10,7 @@ from ...beside import (
     ROLES,
     attachments_of,
     author_of,
+    calls_of,
     citations_of,
     error_of,
     files_of,
@@ -112,13 +113,15 @@ def _text(message: MessageRow, characters: Characters) -> list[Block]:
 
 def _beside(message: MessageRow, characters: Characters) -> Iterator[Block]:
     """Yield what a message has beside its text."""
+    for call in calls_of(message):
+        yield from _named(f"Tool: {call.name}", f"{call.given}\n{call.result}".strip(), characters)
     for path, language, content in files_of(message):
         name = _titled(path, language) or "Code"
         yield from _named(f"File: {name}" if content is None else name, content, characters)
-    for attached in attachments_of(message.metadata):
+    for attached in attachments_of(message):
         name = f"Attached: {_titled(attached.name, attached.media_type)}"
         yield from _named(name, attached.text, characters)
-    if citations := citations_of(message.metadata):
+    if citations := citations_of(message):
         yield from plain_blocks("Sources", characters)
         items = [[["p", "ltr", link_runs(*each, characters), False]] for each in citations]
         yield ["list", "ltr", None, items]
@@ -136,7 +139,7 @@ def _titled(*parts: str) -> str:
 
 
 def _reasoning(message: MessageRow, characters: Characters) -> list[Block]:
-    reasoning = reasoning_of(message.metadata)
+    reasoning = reasoning_of(message)
     return markdown_blocks(reasoning, characters) if reasoning else []
 
 

@@ -1,0 +1,35 @@
+"""The parts that a request may have beside its text: files, data, the text itself in its place."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, JsonValue
+
+from ..encoding.parts import Part, is_text, problem_of
+
+MAX_PARTS: Final = 1000
+
+# What an AI has done or thought, a user can't say that it has.
+OF_A_USER: Final = ("text", "file", "data-")
+
+
+def _a_users(value: dict[str, Any]) -> dict[str, Any]:
+    if (problem := problem_of(value)) is not None:
+        raise ValueError(problem)
+    if not str(value["type"]).startswith(OF_A_USER):
+        raise ValueError("type: should be text, file or data-name")
+    return value
+
+
+RequestParts = Annotated[
+    list[Annotated[dict[str, JsonValue], AfterValidator(_a_users)]],
+    Field(max_length=MAX_PARTS),
+]
+
+
+def parts_with_text(parts: list[Part], text: str) -> list[Part]:
+    """Return the parts with the text among them: before the others, where it isn't one yet."""
+    if not parts or any(is_text(part) and part["text"] for part in parts):
+        return parts
+    return [{"type": "text", "text": text}, *parts]

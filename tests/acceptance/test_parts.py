@@ -1,0 +1,159 @@
+"""Parts, from a request to the row, the stream, the exports and back."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from local.stack import Stack
+from shared.ai import EngineEvent, PartReady, ReasoningDelta
+from tests.acceptance.test_streaming import client_of, streaming
+from tests.support.bundle import settings_for
+from tests.support.engines import TypingEngine
+from tests.support.server import served_bundle
+from tests.support.users import User
+
+CALL = {
+    "type": "tool-weather",
+    "toolCallId": "c1",
+    "state": "input-available",
+    "input": {"at": "X"},
+}
+DONE = {**CALL, "state": "output-available", "output": {"degrees": 3}}
+SOURCE = {"type": "source-url", "sourceId": "s", "url": "https://x.example/w", "title": "Weather"}
+FILE = {
+    "type": "file", "mediaType": "image/png", "filename": "a.png",
+    "url": "data:image/png;base64,AA==", "providerMetadata": {"any": {"id": 1}},
+}  # fmt: skip
+NATIVE = {"framework": "any", "version": "1.0", "data": [{"kind": "request", "n": 1.50}]}
+STEPS: list[str | EngineEvent] = [
+    ReasoningDelta("Hm."),
+    "Let me look.",
+    PartReady(CALL),
+    PartReady(DONE),
+    "Cold.",
+]
+REPLY = [
+    {"type": "reasoning", "text": "Hm."},
+    {"type": "text", "text": "Let me look."},
+    DONE,
+    {"type": "text", "text": "Cold."},
+]
+
+
+async def test_a_turn_with_parts_goes_all_the_way_and_back(stack: Stack, user: User) -> None:
+    """Stream, rows, JSON, Markdown, and an import that is the same again."""
+    engine = TypingEngine([*STEPS, PartReady(SOURCE)])
+    engine.allow(len(STEPS) + 2)
+    async with (
+        served_bundle(settings_for(stack), engine=engine) as url,
+        client_of(url, user) as client,
+        streaming(client, request="Is it cold?", parts=[FILE]) as stream,
+    ):
+        events = [event async for event in stream]
+    conversation = events[0].data["conversationId"]
+    loaded = (await user.load(conversation)).json()["messages"]
+    assert [row["parts"] for row in loaded] == [
+        [{"type": "text", "text": "Is it cold?"}, FILE],
+        [*REPLY, SOURCE],
+    ]
+    assert loaded[1]["content"] == "Let me look.\n\nCold."
+    told = [event.data["part"] for event in events if event.name == "part"]
+    assert {DONE["toolCallId"], "s"} <= {
+        part.get("toolCallId") or part.get("sourceId") for part in told
+    }
+    assert events[-2].data == loaded[1]
+
+    query = {"conversationId": conversation}
+    markdown = (
+        await user.functions.get("/export-conversation", params={**query, "format": "markdown"})
+    ).text
+    for words in (
+        "Attached: **a.png**",
+        "Tool: **weather**",
+        '{"degrees":3}',
+        "Hm.",
+        "x.example/w",
+    ):
+        assert words in markdown
+    await _comes_back_as_it_was(user, query)
+
+
+async def _comes_back_as_it_was(user: User, query: dict[str, str]) -> None:
+    exported = await user.functions.get("/export-conversation", params=query)
+    await user.functions.delete(f"/conversations/{query['conversationId']}")
+    answer = await user.functions.post(
+        "/import-conversation",
+        content=exported.content,
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code == 200, answer.text
+    (taken,) = answer.json()["taken"]
+    copy = {"conversationId": taken["conversationId"]}
+    again = (await user.functions.get("/export-conversation", params=copy)).json()
+    document = exported.json()
+    assert again["checksum"] == document["checksum"]
+    assert [row["parts"] for row in again["messages"]] == [
+        row["parts"] for row in document["messages"]
+    ]
+
+
+async def test_a_native_form_is_exported_and_imported_exactly(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """With every digit of its numbers."""
+    conversation = (await user.send("Hello")).json()["conversationId"]
+    native = json.dumps(NATIVE).replace("1.5", "1.50000000000000000001")
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        db.execute(
+            "update messages set native = %s where conversation_id = %s", (native, conversation)
+        )
+    text = (
+        await user.functions.get("/export-conversation", params={"conversationId": conversation})
+    ).text
+    assert text.count("1.50000000000000000001") == 2
+    await _comes_back_as_it_was(user, {"conversationId": conversation})
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ("text", "parts"),
+        ([{"type": "video"}], "type"),
+        ([{"type": "file", "mediaType": "image/png"}], "url"),
+        ([DONE], "text, file or data-name"),
+        ([{"type": "reasoning", "text": "I said so"}], "text, file or data-name"),
+        ([{"type": "text", "text": "Another"}], "should be the request"),
+        ([{"type": "data-x", "data": "x" * 2_000_000}], "2000000 bytes"),
+        ([{"type": "data-x", "data": 1}] * 1001, "1000"),
+    ],
+    ids=["no list", "unknown", "no url", "tool", "reasoning", "other text", "size", "number"],
+)
+async def test_parts_that_can_not_be_a_users_are_refused(
+    user: User, db: psycopg.Connection, parts: Any, named: str
+) -> None:
+    """With a 400 that says what is wrong; nothing is stored."""
+    answer = await user.functions.post("/mega-mind", json={"request": "Hello", "parts": parts})
+    assert answer.status_code == 400
+    assert named in answer.text
+    row = db.execute("select count(*) from messages where user_id = %s", (user.id,)).fetchone()
+    assert row == (0,)
+
+
+async def test_the_place_of_a_requests_text_is_kept(user: User) -> None:
+    """Where it is one of the parts."""
+    parts = [FILE, {"type": "text", "text": "Look"}, {"type": "data-x", "data": None}]
+    sent = (await user.send("Look", parts=parts)).json()
+    assert sent["userMessage"]["parts"] == parts
+    assert sent["userMessage"]["content"] == "Look"
+
+
+async def test_a_reply_with_files_has_them_as_parts(user: User) -> None:
+    """The offline engine's too; one that is only text has none."""
+    code = (await user.send("Write a Python function that adds two numbers")).json()["message"]
+    assert [part["type"] for part in code["parts"]] == ["text", "file"]
+    assert code["parts"][1]["filename"] == code["metadata"]["files"][0]["path"]
+    assert code["parts"][0]["text"] == code["content"]
+    assert (await user.send("Hello")).json()["message"]["parts"] == []
