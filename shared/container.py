@@ -16,15 +16,17 @@ from .shares import Shares
 
 if TYPE_CHECKING:
     import asyncio
+    from uuid import UUID
 
     from .ai.agents import Agent
     from .ai.protocol import Engine, Summariser
     from .auth.authenticator import Authenticator
+    from .auth.caller import Caller
     from .imports.importer import Importer
     from .integrity.health import StoreHealth
     from .turns.runner import TurnRunner
     from .turns.summaries import Summaries
-    from .ui_stream.chats import UiChats
+    from .ui_stream.chat import UiChat
 
 
 class Container:
@@ -90,12 +92,12 @@ class Container:
             self.persistence, engine, broadcaster, self.summaries, settings, self.shares.turns
         )
 
-    @cached_property
-    def ui_chats(self) -> UiChats:
-        """Conversations as the AI SDK knows them."""
-        from .ui_stream.chats import UiChats
+    def ui_chat(self, user_id: UUID, chat_id: str, *, caller: Caller) -> UiChat:
+        """A chat of the verified user's as the AI SDK knows it."""
+        from .ui_stream.chat import UiChat
+        from .ui_stream.stored_chat import StoredChat
 
-        return UiChats(self.turns, self.persistence)
+        return UiChat(self.turns, StoredChat(self.persistence, user_id, chat_id, caller=caller))
 
     @cached_property
     def importer(self) -> Importer:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .models.conversations import LoadConversationResponse
     from .models.rows import MessageRow
     from .models.turns import MegaMindResponse
+    from .persistence import Persistence
     from .turns.follow import TurnEvent
 
 Id = UUID | str
@@ -40,11 +41,17 @@ SERVICE = Caller(user_id=None, token=None)
 
 
 class TurnFields(TypedDict, total=False):
-    """What a turn is, beside its request. Without a `key` it is a new one each time."""
+    """What a turn is, beside its request. Without a `key` it is a new one each time.
+
+    `edits` names a message of the user that this one is to stand beside, `regenerates` one whose
+    reply is to be written once more: then the request is empty.
+    """
 
     user_id: Required[Id]
     conversation_id: Id | None
     project_id: Id | None
+    edits: Id | None
+    regenerates: Id | None
     key: str | None
     metadata: dict[str, Any] | None
 
@@ -135,6 +142,11 @@ class MessagePersistence:
         )
         return given_context(stored.history, stored.context).history
 
+    @property
+    def persistence(self) -> Persistence:
+        """The SQL functions themselves, by their names: what the rest here is made of."""
+        return self._container.persistence
+
     async def aclose(self) -> None:
         """Let running turns end, then close the connections."""
         await self._container.aclose()
@@ -159,9 +171,11 @@ def _uuid(value: Id) -> UUID:
 
 def _request_of(request: str, fields: TurnFields, *, engine: Engine | None = None) -> TurnRequest:
     body = {
-        "request": request,
+        **({"request": request} if request or not fields.get("regenerates") else {}),
         "conversationId": fields.get("conversation_id"),
         "projectId": fields.get("project_id"),
+        "edits": fields.get("edits"),
+        "regenerates": fields.get("regenerates"),
         "metadata": fields.get("metadata") or {},
     }
     given = fields.get("key")

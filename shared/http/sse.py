@@ -23,7 +23,18 @@ CHUNK_BYTES = 64 * 1024
 WEIGHT = re.compile(r";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 UI_HEADERS = {**HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
-UI_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+UI_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "string",
+                    "description": "The AI SDK's UI message stream protocol, version 1.",
+                }
+            }
+        }
+    }
+}
 
 
 class StreamEvent(Protocol):

@@ -17,6 +17,7 @@ ChatId = Annotated[
         max_length=255,
         pattern=r"^[^/]+$",
         description="The conversation's id; any other text is a conversation of the user's own.",
+        examples=["6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"],
     ),
 ]
 
@@ -24,10 +25,21 @@ ChatId = Annotated[
 class UiMessage(BaseModel):
     """A message in the AI SDK's shape (`UIMessage`)."""
 
-    id: str = Field(min_length=1, max_length=255)
+    id: str = Field(
+        min_length=1,
+        max_length=255,
+        description="The row's id, of a reply its turn's; of a message that is sent, any text.",
+    )
     role: Role
-    parts: list[dict[str, JsonValue]]
-    metadata: dict[str, Any] | None = None
+    parts: list[dict[str, JsonValue]] = Field(
+        description="What it says, in the shapes of the AI SDK's message parts.",
+        examples=[[{"type": "text", "text": "Hello"}]],
+    )
+    metadata: dict[str, Any] | None = Field(
+        default=None,
+        description="The row's own, and `messageId`, `seq` and `createdAt`.",
+        examples=[{"seq": 1}],
+    )
 
 
 class UiMessagesRequest(RequestBody):
@@ -50,12 +62,21 @@ class UiMessagesRequest(RequestBody):
     )
 
     id: ChatId
-    messages: list[UiMessage] | None = None
+    messages: list[UiMessage] | None = Field(
+        default=None, description="The chat as it is shown, or its last message alone."
+    )
     message: UiMessage | None = Field(
         default=None, description="The last message alone, in place of all of them."
     )
-    trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
-    message_id: str | None = None
+    trigger: Literal["submit-message", "regenerate-message"] = Field(
+        default="submit-message",
+        description="Whether the last message is to be answered, or answered once more.",
+    )
+    message_id: str | None = Field(
+        default=None,
+        max_length=255,
+        description="The message that is edited or answered once more, or the reply to it.",
+    )
     project_id: PlainUuid | None = None
     user_id: PlainUuid | None = None
 

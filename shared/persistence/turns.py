@@ -47,6 +47,8 @@ class TurnCalls(Calls):
         edits: UUID | None = None,
         regenerates: UUID | None = None,
         opens_conversation: bool = False,
+        known_from: int | None = None,
+        known_id: UUID | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
@@ -74,6 +76,8 @@ class TurnCalls(Calls):
             edits=edits,
             regenerates=regenerates,
             opens_conversation=opens_conversation,
+            known_from=known_from,
+            known_id=known_id,
         )
 
     async def count_unstored_turn(
@@ -122,6 +126,12 @@ class TurnCalls(Calls):
         """Read a turn with its messages and its draft; as the service where `caller` is None."""
         return await self._call_with_retries(
             TurnRecord, "load_turn", caller, user_id=user_id, turn_id=turn_id
+        )
+
+    async def find_turn(self, user_id: UUID, keys: list[str], *, caller: Caller) -> TurnRecord:
+        """Read the turn of the first of these keys that has one; raise TurnNotFoundError."""
+        return await self._call_with_retries(
+            TurnRecord, "find_turn", caller, user_id=user_id, idempotency_keys=keys
         )
 
     async def watch_turn(

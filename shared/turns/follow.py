@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError, UnavailableError
@@ -65,11 +65,15 @@ def place_from(last_event_id: str | None) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class TurnEvent:
-    """One event of a stream, and the place in the draft where its reader is then."""
+    """One event of a stream, and the place in the draft where its reader is then.
+
+    `is_rest` marks the text that a stored reply has and its reader lacks: the reply follows.
+    """
 
     name: str
     data: dict[str, Any]
     place: Place
+    is_rest: bool = False
 
 
 async def follow_running(running: RunningTurn, *, place: Place = START) -> AsyncIterator[TurnEvent]:
@@ -167,7 +171,7 @@ def _settled(record: TurnRecord, place: Place, *, replayed: bool) -> list[TurnEv
         events.append(_accepted(record, place))
     rest = _text_of(record.reply)[place.offset :]
     if rest:
-        events.append(_delta(record, place, rest))
+        events.append(replace(_delta(record, place, rest), is_rest=True))
         place = place.after(rest)
     success = record.reply.metadata.get("success", False)
     done = {

@@ -93,7 +93,18 @@ class TurnRunner:
 
         What `run` would raise before the AI works is raised here, before there is a stream.
         """
-        record, running = await self._starter.begin(request)
+        return self.events(await self.start(request), request)
+
+    async def start(self, request: TurnRequest) -> Begun:
+        """Begin a turn, or find what its key led to, and wait for nothing.
+
+        Raises what `run` would before the AI works.
+        """
+        return await self._starter.begin(request)
+
+    def events(self, begun: Begun, request: TurnRequest) -> AsyncIterator[TurnEvent]:
+        """Return the events of a turn that this request led to."""
+        record, running = begun
         if running is not None:
             running.is_streamed = True
             return follow_running(running)

@@ -131,6 +131,33 @@ revoke all on function public.load_turn from public, anon, authenticated, servic
 grant execute on function public.load_turn to authenticated, service_role;
 comment on function public.load_turn is 'A turn with its messages and its draft, as its owner sees it. Raises PT403, PT404.';
 
+create function public.find_turn(user_id uuid, idempotency_keys text[])
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn_id uuid;
+begin
+    perform private.require_self(user_id);
+
+    select t.id into v_turn_id
+    from public.turns as t
+    where t.user_id = find_turn.user_id and t.idempotency_key = any (find_turn.idempotency_keys)
+    order by array_position(find_turn.idempotency_keys, t.idempotency_key)
+    limit 1;
+
+    if not found then
+        raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
+    end if;
+    return public.load_turn(user_id, v_turn_id);
+end;
+$$;
+
+revoke all on function public.find_turn from public, anon, authenticated, service_role;
+grant execute on function public.find_turn to authenticated, service_role;
+comment on function public.find_turn is 'The turn of the first of these keys that has one, as load_turn gives it. Raises PT403, PT404.';
+
 -- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
 create function public.watch_turn(
     user_id uuid,

@@ -1,6 +1,7 @@
 """The AI SDK's own chat and transport, unmodified, in Node, on our endpoint."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.ai_sdk import AiSdkChat, ai_sdk_chat
 from tests.support.bundle import settings_for
 from tests.support.engines import FailingEngine, ScriptedEngine, TypingEngine
 from tests.support.server import served_bundle
+from tests.support.tool_engines import EVERYTHING, AskingEngine, PlayingEngine
 from tests.support.users import User
 
 PIECES = ["One, ", "two, ", "three."]
@@ -119,3 +121,73 @@ async def test_a_chat_of_any_id_is_a_conversation(stack: Stack, user: User, pack
         await _said(chat, "One", "Two")
         loaded = await chat.do("open", "notes of today")
     assert loaded.texts == ["One", "Yes.", "Two", "Yes."]
+
+
+def without_ids_of_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message without what the SDK adds to reasoning, and stores nowhere."""
+    parts = [
+        {name: value for name, value in part.items() if name != "id"}
+        if part["type"] == "reasoning"
+        else part
+        for part in message["parts"]
+    ]
+    return {**message, "parts": parts}
+
+
+@pytest.mark.parametrize("pause_at", range(0, len(EVERYTHING), 3))
+async def test_every_kind_of_part_is_shown_as_it_is_stored(
+    stack: Stack, user: User, package: str, pause_at: int
+) -> None:
+    """As it streams, and where the page is reloaded in the midst of it, anywhere."""
+    chat_id, engine = str(uuid4()), PlayingEngine(EVERYTHING, pause_at=pause_at)
+    async with (
+        served_bundle(settings_for(stack), engine=engine) as url,
+        ai_sdk_chat(url, user.token, chat_id, package=package) as chat,
+    ):
+        await chat.do("send", {"text": "How is the weather?"})
+        paused = "submitted" if pause_at == 0 else "streaming"
+        await chat.do("status", paused)
+        async with ai_sdk_chat(url, user.token, chat_id, package=package) as reloaded:
+            await reloaded.do("resume")
+            await reloaded.do("status", paused)
+            engine.release.set()
+            shown = [await page.do("settled") for page in (chat, reloaded)]
+            loaded = await reloaded.do("open", chat_id)
+    assert [part["type"] for part in loaded.messages[1]["parts"]] == [
+        "reasoning", "step-start", "text", "tool-weather", "dynamic-tool", "step-start", "text",
+        "source-url", "file", "data-forecast", "text",
+    ]  # fmt: skip
+    for page in shown:
+        assert (page.status, page.error) == ("ready", None)
+        assert without_ids_of_reasoning(page.messages[1]) == loaded.messages[1]
+
+
+@pytest.mark.parametrize(("approved", "said"), [(True, "Deleted."), (False, "Kept.")])
+async def test_a_tool_that_asks_is_answered_and_its_message_goes_on(
+    stack: Stack, user: User, package: str, approved: bool, said: str
+) -> None:
+    """One message on the page, before a reload and after it; the AI is told what was answered."""
+    chat_id, engine = str(uuid4()), AskingEngine()
+    async with (
+        served_bundle(settings_for(stack), engine=engine) as url,
+        ai_sdk_chat(url, user.token, chat_id, package=package) as chat,
+    ):
+        await chat.do("send", {"text": "Delete it"})
+        asking = await chat.do("settled")
+        reloaded = await chat.do("open", chat_id)
+        await chat.do("approve", {"id": "ask-1", "approved": approved, "reason": "Because."})
+        await chat.do("until", said)
+        shown = await chat.do("settled")
+        loaded = await chat.do("open", chat_id)
+    assert reloaded.messages[1] == asking.messages[1]
+    assert asking.messages[1]["parts"][1]["state"] == "approval-requested"
+    assert shown.messages[1] == loaded.messages[1]
+    assert [part["type"] for part in loaded.messages[1]["parts"]] == [
+        "text", "tool-delete", "step-start", "text",
+    ]  # fmt: skip
+    call = loaded.messages[1]["parts"][1]
+    assert call["approval"] == {"id": "ask-1", "approved": approved, "reason": "Because."}
+    assert call["state"] == ("output-available" if approved else "output-denied")
+    assert len(engine.asked) == 2
+    rows = (await user.load(chat_id)).json()["messages"]
+    assert [row["role"] for row in rows] == ["user", "assistant", "user", "assistant"]

@@ -4,6 +4,7 @@
 import { createInterface } from "node:readline";
 
 const [name, api, token] = process.argv.slice(2);
+let place = api;
 const {
   AbstractChat,
   DefaultChatTransport,
@@ -31,7 +32,11 @@ class Chat extends AbstractChat {
 }
 
 const headers = () => ({ authorization: `Bearer ${token}` });
-const transport = new DefaultChatTransport({ api, headers });
+const transport = new DefaultChatTransport({
+  api,
+  headers,
+  fetch: (url, options) => fetch(url.replace(api, place), options),
+});
 let chat;
 const working = new Set();
 
@@ -53,16 +58,19 @@ function sendAutomaticallyWhen(state) {
 
 const commands = {
   async open(id) {
-    const answer = await fetch(`${api}/${encodeURIComponent(id)}`, { headers: headers() });
-    const { messages } = await answer.json();
+    const address = `${place}/${encodeURIComponent(id)}`;
+    const answer = await fetch(address, { headers: headers() }).catch(() => null);
+    const { messages } = (await answer?.json()) ?? { messages: [] };
     chat = new Chat({ id, messages, transport, sendAutomaticallyWhen });
   },
+  use: (other) => (place = other),
   send: (message) => begin(chat.sendMessage(message)),
   regenerate: (options) => begin(chat.regenerate(options)),
   resume: () => begin(chat.resumeStream()),
   stop: () => chat.stop(),
   approve: (answer) => chat.addToolApprovalResponse(answer),
   output: (answer) => chat.addToolOutput(answer),
+  status: (wanted) => until(() => chat.status === wanted),
   until: (text) => until(() => JSON.stringify(chat.messages.at(-1)?.parts)?.includes(text)),
   // What is sent automatically begins when something else has ended.
   settled: () => until(() => !working.size && !["submitted", "streaming"].includes(chat.status)),

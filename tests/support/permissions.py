@@ -128,6 +128,8 @@ FUNCTIONS = {
     "export_messages": OF_THE_OWNER,
     "plan_export": OF_ANY_USER,
     "take_import_part": BACKEND,
+    "append_messages": BACKEND,
+    "take_back_message": BACKEND,
     "check_invariants": BACKEND,
     "complete_turn": BACKEND,
     "extend_turns": BACKEND,
@@ -150,6 +152,7 @@ FUNCTIONS = {
     "list_users_to_index": BACKEND,
     "search_messages": OF_ANY_USER | {"service": "denied"},  # of one's own
     "load_turn": OF_THE_OWNER,
+    "find_turn": OF_THE_OWNER,
     "watch_turn": BACKEND,
     "load_history": OF_THE_OWNER,
     "load_unsummarised": BACKEND,
@@ -288,6 +291,13 @@ ARGUMENTS: dict[str, Arguments] = {
     "cancel_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
     # On a stack that others use: nothing there is old enough to be found.
     "check_invariants": lambda tenants, user_id: {"grace_seconds": 1_000_000},
+    "append_messages": lambda tenants, user_id: {
+        "user_id": user_id, "conversation_id": tenants.conversation, "messages": "[]",
+    },
+    "take_back_message": lambda tenants, user_id: {
+        "user_id": user_id, "conversation_id": tenants.conversation,
+        "message_id": str(uuid.uuid4()),
+    },
     "check_platform": lambda tenants, user_id: {},
     "complete_turn": lambda tenants, user_id: {
         "user_id": user_id, "turn_id": tenants.turn, "attempt": 1,
@@ -325,6 +335,9 @@ ARGUMENTS: dict[str, Arguments] = {
     "load_conversation": about_the_chat(),
     "load_history": about_the_chat(),
     "load_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
+    "find_turn": lambda tenants, user_id: {
+        "user_id": user_id, "idempotency_keys": [tenants.turn_key],
+    },
     "load_unsummarised": about_the_chat(history_tokens=100),
     "plan_export": about(),
     "ping": lambda tenants, user_id: {},

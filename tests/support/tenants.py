@@ -28,6 +28,7 @@ class Tenants:
     message: str
     free_message: str
     turn: str
+    turn_key: str
     import_id: str
 
     async def call(
@@ -84,11 +85,13 @@ async def make_tenants(stack: Stack) -> Tenants:
         message="",
         free_message="",
         turn="",
+        turn_key="",
         import_id=str(uuid.uuid4()),
     )
     first = (await tenants.rpc("service", "begin_turn", tenants.turn_arguments())).json()
     tenants.conversation = first["conversation"]["id"]
     tenants.message = first["user_message"]["id"]
+    tenants.turn_key = first["turn"]["idempotency_key"]
     done = {
         "user_id": owner.id, "turn_id": first["turn"]["id"], "attempt": 1,
         "message_id": str(uuid.uuid4()), "status": "completed", "content": SECRET_TEXT,

@@ -9,7 +9,7 @@ from shared.turns.follow import START, TurnEvent
 from shared.ui_stream.chunks import ui_chunks
 from tests.support.ui_messages import Chunk, text_of
 
-ROW: dict[str, Any] = {"id": "m", "seq": 2, "created_at": "then", "content": "Half", "metadata": {}}
+ROW: dict[str, Any] = {"id": "m", "seq": 2, "created_at": "then", "parts": []}
 FAILED = {"type": "provider_error", "message": "The AI failed."}
 STOPPED = {"type": "cancelled", "message": "The reply was stopped."}
 
@@ -17,6 +17,16 @@ STOPPED = {"type": "cancelled", "message": "The reply was stopped."}
 def event(name: str, **data: Any) -> TurnEvent:
     """Return an event of a turn."""
     return TurnEvent(name, data, START)
+
+
+def delta(text: str, offset: int = 0) -> TurnEvent:
+    """Return the event of a text that begins at this offset."""
+    return event("delta", offset=offset, text=text)
+
+
+def part(index: int, offset: int = 0, **part: Any) -> TurnEvent:
+    """Return the event of a part."""
+    return event("part", index=index, offset=offset, part=part)
 
 
 def ended(content: str = "Half", **metadata: Any) -> TurnEvent:
@@ -48,7 +58,7 @@ async def test_a_message_ends_as_its_turn_did(
     metadata: dict[str, Any], ending: list[tuple[str, str | None]]
 ) -> None:
     """What was written comes first; the stored metadata comes with the end."""
-    chunks = await chunks_of(event("delta", text="Half"), ended(**metadata))
+    chunks = await chunks_of(delta("Half"), ended(**metadata))
     assert [chunk["type"] for chunk in chunks[:4]] == [
         "start", "text-start", "text-delta", "text-end",
     ]  # fmt: skip
@@ -60,7 +70,7 @@ async def test_a_message_ends_as_its_turn_did(
 @pytest.mark.parametrize("written", ["", "\n"])
 async def test_the_sentence_of_a_failed_reply_is_shown(written: str) -> None:
     """It is what is stored in place of a text."""
-    deltas = [event("delta", text=written)] if written else []
+    deltas = [delta(written)] if written else []
     chunks = await chunks_of(*deltas, ended(FAILED["message"], error=FAILED))
     assert text_of(chunks) == written + FAILED["message"]
 
@@ -68,9 +78,7 @@ async def test_the_sentence_of_a_failed_reply_is_shown(written: str) -> None:
 async def test_another_attempt_starts_over() -> None:
     """What the one before has written goes; where it had written nothing, nothing is said."""
     again = event("accepted", turnId="t")
-    chunks = await chunks_of(
-        again, event("delta", text="Lost"), again, event("delta", text="Half"), ended()
-    )
+    chunks = await chunks_of(again, delta("Lost"), again, delta("Half"), ended())
     assert [chunk["type"] for chunk in chunks].count("reset-step") == 1
     assert text_of(chunks) == "Half"
 

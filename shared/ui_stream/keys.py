@@ -1,0 +1,52 @@
+"""By what a chat and its messages are known here: the AI SDK's ids are any text, ours are uuids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
+
+if TYPE_CHECKING:
+    from ..models.ui_messages import UiMessage
+
+
+def as_uuid(text: str | None) -> UUID | None:
+    """Return the uuid that a text is in its canonical form, or None."""
+    try:
+        return UUID(text) if text and len(text) == 36 else None
+    except ValueError:
+        return None
+
+
+def conversation_of(user_id: UUID, chat_id: str) -> UUID:
+    """Return the conversation that a chat is: the one of that id.
+
+    An id that is none leads to one of the user's own, always the same.
+    """
+    return as_uuid(chat_id) or uuid5(user_id, chat_id)
+
+
+def message_key(conversation_id: UUID, message: UiMessage) -> str:
+    """Return the idempotency key of a new message: sent again, it is the same turn."""
+    return _key(conversation_id, message.id)
+
+
+def edit_key(conversation_id: UUID, message: UiMessage) -> str:
+    """Return the key of a message that takes another's place, and keeps its id there."""
+    return _key(conversation_id, message.id, json.dumps(message.parts, sort_keys=True))
+
+
+def regenerate_key(conversation_id: UUID, message_id: UUID, *more: object) -> str:
+    """Return the key of a reply that is made once more."""
+    return _key(conversation_id, "regenerate", message_id, *more)
+
+
+def answer_key(conversation_id: UUID, reply_id: UUID) -> str:
+    """Return the key of an answer to a reply's tool calls."""
+    return _key(conversation_id, "answer", reply_id)
+
+
+def _key(conversation_id: UUID, *said: object) -> str:
+    digest = hashlib.sha256(json.dumps([str(conversation_id), *map(str, said)]).encode())
+    return f"ui-message {digest.hexdigest()}"
