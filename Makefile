@@ -10,7 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install-into dev up down reset status demo doctor usage serve web test quick mutations test-faults test-steps check format schema forwarders lint types imports lock docs bench figures
+.PHONY: help setup install-into dev up down reset status demo doctor usage serve web pictures test quick mutations test-faults test-steps check format schema forwarders lint types imports lock docs bench figures
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -60,6 +60,9 @@ serve: $(READY) ## the functions alone, beside `supabase start`
 
 web: $(READY) ## the page with hot reload, beside `make up`
 	@$(RUN)/python -m local web
+
+pictures: $(READY) ## take the README's pictures of the page (needs Chromium)
+	@$(RUN)/python -m tests.support.pictures
 
 test: $(READY) ## every test
 	@$(RUN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -42,8 +42,9 @@ class Connection:
         """Read a turn as a stream; return when its first event came, and its last."""
         clock = asyncio.get_running_loop().time
         self.send({"request": "Hello"}, "text/event-stream")
-        head = await self.reader.readuntil(b"event: accepted")
-        assert b" 200 " in head, head
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in head, head + await self.reader.read(1000)
+        await self.reader.readuntil(b"event: accepted")
         first = clock()
         await self.reader.readuntil(b"event: done")
         return first, clock()

@@ -7,11 +7,12 @@ it.
 
 from functools import partial
 
+import httpx
 import psycopg
 
 from bench.database import Floor, conversation_of, sign_in
-from bench.frame import Report, in_milliseconds, rounds_of, side_by_side
-from bench.stack import HttpUser, instant_stack
+from bench.frame import Report, Work, in_milliseconds, rounds_of, side_by_side
+from bench.stack import HttpUser, further_process, instant_stack
 from tests.support.sql_calls import make_account
 
 SIZES = (100, 1_000, 100_000)
@@ -28,18 +29,31 @@ def main() -> None:
             conversation_of(db, make_account(db), 20)
         chats = {size: conversation_of(db, user.id, size) for size in SIZES}
         db.execute("vacuum analyze")
-        over_http(user, floor, chats, rounds, report)
+        with further_process(stack) as data_api, further_process(stack, is_direct=True) as direct:
+            roads = {"the Data API": user.at(data_api), "Postgres itself": user.at(direct)}
+            over_http(user, floor, roads, chats, rounds, report)
         in_sql(db, user.id, floor, chats, rounds, report)
     report.keep()
 
 
 def over_http(
-    user: HttpUser, floor: Floor, chats: dict[int, str], rounds: int, report: Report
+    user: HttpUser,
+    floor: Floor,
+    roads: dict[str, httpx.Client],
+    chats: dict[int, str],
+    rounds: int,
+    report: Report,
 ) -> None:
     """Time the newest page."""
-    sides = {"floor: a select of 50": floor.page, "an empty call of the Data API": user.empty_calls}
-    for size, chat in chats.items():
-        sides[f"of {size} messages"] = partial(user.get, "/load-conversation", conversationId=chat)
+    sides: dict[str, Work] = {
+        "floor: a select of 50": floor.page,
+        "an empty call of the Data API": user.empty_calls,
+    }
+    for road, functions in roads.items():
+        for size, chat in chats.items():
+            page = partial(functions.get, "/load-conversation", params={"conversationId": chat})
+            page().raise_for_status()
+            sides[f"{road}, of {size} messages"] = page
     report.add("the newest page over HTTP", in_milliseconds(side_by_side(sides, rounds)))
 
 

@@ -16,11 +16,11 @@ from tests.support.stack import WITHOUT_LIMITS, free_ports, settings_in
 
 
 @contextmanager
-def instant_stack(**environment: str) -> Iterator[Stack]:
+def instant_stack() -> Iterator[Stack]:
     """Run a stack whose functions do only what is ours."""
     home = Path(mkdtemp(prefix="message-persistence-bench-"))
     settings = settings_in(home)
-    stack = Stack(settings, with_seed=False, environment={**WITHOUT_LIMITS, **environment})
+    stack = Stack(settings, with_seed=False, environment=WITHOUT_LIMITS)
     command = [sys.executable, "-m", "bench.instant", str(settings.ports.functions)]
     stack.__dict__["functions"] = dataclasses.replace(stack.functions, command=command)
     try:
@@ -32,12 +32,14 @@ def instant_stack(**environment: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def further_process(stack: Stack, *options: str) -> Iterator[str]:
-    """Run another process of the functions on a stack, and return its address."""
+def further_process(stack: Stack, *options: str, is_direct: bool = False) -> Iterator[str]:
+    """Run another process of the functions, by either road to the store; return its address."""
     port = free_ports(1)[0]
+    road = {"SUPABASE_DB_URL": stack.settings.direct_url if is_direct else "off"}
     part = dataclasses.replace(
         stack.functions,
-        name="further-functions",
+        name=f"functions-{port}",
+        environment={**stack.functions.environment, **road},
         command=[sys.executable, "-m", "bench.instant", str(port), *options],
         port=port,
         is_ready=lambda: _answers(port),
@@ -69,16 +71,11 @@ class HttpUser:
         session = self.http.post("/auth/v1/signup", headers=self.public, json=account).json()
         self.id: str = session["user"]["id"]
         self.headers = {"authorization": f"Bearer {session['access_token']}"}
-        self.functions = httpx.Client(
-            base_url=f"http://127.0.0.1:{stack.settings.ports.functions}",
-            headers=self.headers,
-            timeout=120,
-        )
+        self.functions = self.at(f"http://127.0.0.1:{stack.settings.ports.functions}")
 
-    def take_turn(self, conversation_id: str | None = None) -> None:
-        """POST mega-mind, without a gateway in front."""
-        body = {"request": "Hello", "conversationId": conversation_id}
-        self.functions.post("/mega-mind", json=body).raise_for_status()
+    def at(self, url: str) -> httpx.Client:
+        """Return a client of the functions at this address, without a gateway in front."""
+        return httpx.Client(base_url=url, headers=self.headers, timeout=120)
 
     def get(self, path: str, **query: str) -> None:
         """GET one of the functions."""

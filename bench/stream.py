@@ -7,7 +7,7 @@ import asyncio
 import statistics
 
 from bench.client import connect
-from bench.frame import RUNS, Report, figure_of, rounds_of
+from bench.frame import RUNS, Figure, Report, figure_of, rounds_of
 from bench.stack import further_process, instant_stack
 from local.stack import Stack
 from shared.shares import TURNS_EACH
@@ -20,19 +20,23 @@ IDEAL = PIECES / 10
 def main() -> None:
     """Start a stack of its own, measure, stop it."""
     streams, report = rounds_of(__doc__, 200), Report("stream")
-    with instant_stack() as stack, further_process(stack, "--pieces", str(PIECES)) as url:
-        runs = asyncio.run(measure(stack, url, streams))
-    ideal = [[IDEAL]] * RUNS
-    report.add(
-        f"{streams} streams of {PIECES} pieces",
-        [
-            figure_of("ideal", "s", ideal),
-            figure_of("until the last one ended", "s", [[run[-1]] for _, run in runs], ideal),
-            figure_of("a stream, median", "s", [[statistics.median(run)] for _, run in runs]),
-            figure_of("first event, 95 % of streams", "s", [[_p95(first)] for first, _ in runs]),
-        ],
-    )
+    with instant_stack() as stack:
+        for road, is_direct in (("the Data API", False), ("Postgres itself", True)):
+            with further_process(stack, "--pieces", str(PIECES), is_direct=is_direct) as url:
+                runs = asyncio.run(measure(stack, url, streams))
+            report.add(f"{streams} streams of {PIECES} pieces, {road}", figures(runs))
     report.keep()
+
+
+def figures(runs: list[tuple[list[float], list[float]]]) -> list[Figure]:
+    """Sum up when first events and ends came."""
+    ideal = [[IDEAL]] * RUNS
+    return [
+        figure_of("ideal", "s", ideal),
+        figure_of("until the last one ended", "s", [[run[-1]] for _, run in runs], ideal),
+        figure_of("a stream, median", "s", [[statistics.median(run)] for _, run in runs]),
+        figure_of("first event, 95 % of streams", "s", [[_p95(first)] for first, _ in runs]),
+    ]
 
 
 async def measure(stack: Stack, url: str, streams: int) -> list[tuple[list[float], list[float]]]:

@@ -26,9 +26,14 @@ CLIENTS = 8
 def main() -> None:
     """Start a stack of its own, measure, stop it."""
     turns, report = rounds_of(__doc__, 600), Report("throughput")
-    with instant_stack() as stack, further_process(stack) as second:
-        first = f"http://127.0.0.1:{stack.settings.ports.functions}"
-        report.add("turns a second over HTTP, 16 callers", over_http(stack, first, second, turns))
+    with instant_stack() as stack:
+        for road, is_direct in (("the Data API", False), ("Postgres itself", True)):
+            with (
+                further_process(stack, is_direct=is_direct) as first,
+                further_process(stack, is_direct=is_direct) as second,
+            ):
+                title = f"turns a second over HTTP, 16 callers, {road}"
+                report.add(title, over_http(stack, first, second, turns))
         report.add("turns a second in SQL, 8 clients", in_sql(stack, turns))
     report.keep()
 

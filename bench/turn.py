@@ -1,19 +1,20 @@
 """A turn against the least that could be done: python -m bench.turn [--rounds 300].
 
 In SQL: begin_turn and complete_turn against two inserts and a select of fifty, each its own
-commit. Over HTTP: one mega-mind turn with an instant engine, against the same and against two
-empty calls of the Data API; and the CPU time that the functions' process takes for one.
+commit. Over HTTP: one mega-mind turn with an instant engine, by both roads to the store, against
+the same and against two empty calls of the Data API; and the CPU time that it takes of the
+process.
 """
 
 from functools import partial
 
+import httpx
 import psutil
 import psycopg
 
 from bench.database import DEFAULT_HISTORY, Floor, conversation_of, take_turn
 from bench.frame import RUNS, Report, Work, figure_of, in_milliseconds, rounds_of, side_by_side
-from bench.stack import HttpUser, instant_stack
-from local.stack import Stack
+from bench.stack import HttpUser, further_process, instant_stack
 from tests.support.sql_calls import Caller
 
 SIZES = (10, 1_000, 10_000, 100_000)
@@ -25,7 +26,11 @@ def main() -> None:
     with instant_stack() as stack, psycopg.connect(stack.settings.db_url, autocommit=True) as db:
         user, floor = HttpUser(stack), Floor(db)
         in_sql(db, user.id, floor, rounds, report)
-        over_http(stack, db, user, floor, rounds, report)
+        grown = conversation_of(db, user.id, 1000)
+        db.execute("vacuum analyze")
+        with further_process(stack) as data_api, further_process(stack, is_direct=True) as direct:
+            roads = {"the Data API": user.at(data_api), "Postgres itself": user.at(direct)}
+            over_http(user, floor, roads, grown, rounds, report)
     report.keep()
 
 
@@ -46,44 +51,69 @@ def in_sql(db: psycopg.Connection, user_id: str, floor: Floor, rounds: int, repo
 
 
 def over_http(
-    stack: Stack,
-    db: psycopg.Connection,
     user: HttpUser,
     floor: Floor,
+    roads: dict[str, httpx.Client],
+    grown: str,
     rounds: int,
     report: Report,
 ) -> None:
-    """Time turns with an instant engine, and what they take of the process."""
-    process = psutil.Process(stack.functions.process().pid)  # type: ignore[union-attr]
-    grown = conversation_of(db, user.id, 1000)
-    db.execute("vacuum analyze")
+    """Time turns with an instant engine by each road, and what they take of the process."""
     sides: dict[str, Work] = {
-        "two empty calls of the Data API": partial(user.empty_calls, 2),
         "floor: two inserts, a select of 50": floor.turn,
-        "turn over HTTP, a new conversation": user.take_turn,
-        "turn over HTTP, 1000 messages": partial(user.take_turn, grown),
-        "the same through the gateway": lambda: user.http.post(
-            "/functions/v1/mega-mind", headers=user.headers, json={"request": "Hello"}
-        ).raise_for_status(),
+        "two empty calls of the Data API": partial(user.empty_calls, 2),
     }
+    for road, functions in roads.items():
+        sides[f"turn over HTTP, {road}, new"] = partial(take_http_turn, functions)
+        sides[f"turn over HTTP, {road}, 1000 messages"] = partial(take_http_turn, functions, grown)
+    sides["the first of these through the gateway"] = partial(
+        take_http_turn, user.http, headers=user.headers, path="/functions/v1/mega-mind"
+    )
     times = side_by_side(sides, rounds)
-    report.add("a turn over HTTP, the Data API as the store", in_milliseconds(times))
-    figures = in_milliseconds(times, "floor: two inserts, a select of 50")
-    report.add("the same, against the floor", [f for f in figures if "turn" in f.name])
-    report.add("CPU of the process", [figure_of("a turn", "ms", cpu_of(process, user, rounds))])
+    report.add("a turn over HTTP", in_milliseconds(times))
+    figures = in_milliseconds(times, "two empty calls of the Data API")
+    report.add("the same, against two empty calls", figures[2:])
+    cpu = [
+        figure_of(f"a turn, {road}", "ms", cpu_of(functions, rounds))
+        for road, functions in roads.items()
+    ]
+    report.add("CPU of the process", cpu)
 
 
-def cpu_of(process: psutil.Process, user: HttpUser, rounds: int) -> list[list[float]]:
+def take_http_turn(
+    functions: httpx.Client,
+    conversation_id: str | None = None,
+    *,
+    headers: dict[str, str] | None = None,
+    path: str = "/mega-mind",
+) -> None:
+    """POST mega-mind."""
+    body = {"request": "Hello", "conversationId": conversation_id}
+    functions.post(path, json=body, headers=headers).raise_for_status()
+
+
+def cpu_of(functions: httpx.Client, rounds: int) -> list[list[float]]:
     """Return the CPU time of a turn in milliseconds, the mean of each run."""
+    process = listener(functions.base_url.port)
     runs = []
     for _ in range(RUNS):
         before = process.cpu_times()
         for _ in range(rounds // RUNS):
-            user.take_turn()
+            take_http_turn(functions)
         after = process.cpu_times()
         spent = after.user + after.system - before.user - before.system
         runs.append([spent / (rounds // RUNS) * 1000])
     return runs
+
+
+def listener(port: int | None) -> psutil.Process:
+    """Return the process that listens on a port."""
+    listening = {
+        tuple(connection.laddr)[1:]: connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    return psutil.Process(listening[(port,)])
 
 
 if __name__ == "__main__":

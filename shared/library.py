@@ -40,11 +40,17 @@ SERVICE = Caller(user_id=None, token=None)
 
 
 class TurnFields(TypedDict, total=False):
-    """What a turn is, beside its request. Without a `key` it is a new one each time."""
+    """What a turn is, beside its request. Without a `key` it is a new one each time.
+
+    `edits` names a message of the user that this one is to stand beside, `regenerates` one whose
+    reply is to be written once more: then the request is empty.
+    """
 
     user_id: Required[Id]
     conversation_id: Id | None
     project_id: Id | None
+    edits: Id | None
+    regenerates: Id | None
     key: str | None
     metadata: dict[str, Any] | None
 
@@ -159,9 +165,11 @@ def _uuid(value: Id) -> UUID:
 
 def _request_of(request: str, fields: TurnFields, *, engine: Engine | None = None) -> TurnRequest:
     body = {
-        "request": request,
+        **({"request": request} if request or not fields.get("regenerates") else {}),
         "conversationId": fields.get("conversation_id"),
         "projectId": fields.get("project_id"),
+        "edits": fields.get("edits"),
+        "regenerates": fields.get("regenerates"),
         "metadata": fields.get("metadata") or {},
     }
     given = fields.get("key")

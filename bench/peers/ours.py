@@ -53,7 +53,7 @@ class OverTheDataApi(InSql):
 
     def settings(self, url: str) -> Settings:
         """Return what says by which road."""
-        return load_settings()
+        return load_settings(supabase_db_url="off")
 
     async def turn(self, size: int) -> None:
         """Begin and complete."""

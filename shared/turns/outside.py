@@ -1,6 +1,6 @@
 """Turns whose writer is no task of this process: each step is a call, to whichever process.
 
-So nothing of them is kept here. The store has their lease, attempt and draft; a write is the
+So nothing that counts is kept here. The store has their lease, attempt and draft; a write is the
 heartbeat, and whoever writes too late is refused, as every worker is.
 """
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..ai.protocol import Analysis, EngineResult
     from ..config import Settings
     from ..encoding.parts import Part
+    from ..models.context import HistoryContext
     from ..models.turns import ExtendedTurn, TurnRecord
     from .begin import TurnStarter
     from .broadcaster import Event
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     from .reply import Reply
     from .request import TurnRequest
     from .store import TurnStore
+    from .summaries import Summaries
 
 log = structlog.get_logger(__name__)
 
 # Of a request's stored metadata, what is no part of a reply's.
 REQUESTS_OWN = {"projectId", "requestId", "timestamp"}
+MOST_CONTEXTS = 1_000
 
 
 class Attempt(NamedTuple):
@@ -59,12 +62,16 @@ class OutsideTurns:
         store: TurnStore,
         starter: TurnStarter,
         live_events: LiveEvents,
+        summaries: Summaries,
         settings: Settings,
     ) -> None:
         self._store = store
         self._starter = starter
         self._live_events = live_events
+        self._summaries = summaries
         self._settings = settings
+        # By turn, for a summary after its end; one that ends elsewhere leaves that to a later one.
+        self._contexts: dict[UUID, HistoryContext] = {}
 
     async def begin(self, request: TurnRequest, *, lease_seconds: int | None = None) -> TurnRecord:
         """Commit the user's message and open its turn, or return the reply its key led to.
@@ -74,6 +81,10 @@ class OutsideTurns:
         record = await self._starter.begin_stored(request, lease_seconds=lease_seconds)
         if record.outcome == "in_progress":
             raise turn_in_progress(record)
+        if record.context is not None:
+            self._contexts[record.turn.id] = record.context
+            if len(self._contexts) > MOST_CONTEXTS:
+                del self._contexts[next(iter(self._contexts))]
         return record
 
     async def write(
@@ -137,6 +148,8 @@ class OutsideTurns:
         if done.outcome != "completed":
             raise await self._superseded(writer)
         log.info("message_saved", role="assistant", turn_id=str(writer.turn_id))
+        context = self._contexts.pop(writer.turn_id, None)
+        self._summaries.after_reply(record.model_copy(update={"context": context}), reply.content)
         return done
 
     async def _superseded(self, writer: Attempt) -> TurnSupersededError:

@@ -53,5 +53,5 @@ def build_runner(
     )
     starter = TurnStarter(store, registry, worker, heartbeat, live_events, settings)
     unstored = UnstoredRuns(store, engine, registry, settings)
-    outside = OutsideTurns(store, starter, live_events, settings)
+    outside = OutsideTurns(store, starter, live_events, summaries, settings)
     return TurnRunner(store, registry, starter, unstored, outside, settings)

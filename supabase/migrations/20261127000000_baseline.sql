@@ -2057,6 +2057,8 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
+    -- One range, where nothing was edited or regenerated: then counting takes no look at a table.
+    v_is_straight constant boolean := path = int8multirange(range_merge(path));
     v_rest int8multirange := path;
     v_part int8multirange;
     v_ours uuid[];
@@ -2113,7 +2115,11 @@ begin
     -- From the newest back, a hundred at a time, and no further than the budget reaches.
     <<back>>
     while not isempty(v_rest) loop
-        v_part := private.newest_of(v_rest, 100);
+        v_part := case
+            when v_is_straight
+                then v_rest * int8multirange(int8range(upper(v_rest) - 100, null))
+            else private.newest_of(v_rest, 100)
+        end;
         v_rest := v_rest - v_part;
         for v_row in
             select m.seq,
@@ -2208,7 +2214,10 @@ begin
     end if;
 
     v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
-    v_omitted := private.length_of(v_rest);
+    v_omitted := case
+        when v_is_straight then coalesce(upper(v_rest) - lower(v_rest), 0)
+        else private.length_of(v_rest)
+    end;
     if v_omitted > 0 and cardinality(v_ours) > 0 then
         select v_omitted - count(*) into v_omitted
         from unnest(v_ours) as ours (id)
@@ -2735,7 +2744,7 @@ begin
         with opened as (
             insert into public.turns
                 (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-            select case when regenerates is null then gen_random_uuid() else message_id end,
+            select case when regenerates is null then private.new_id() else message_id end,
                    begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
                    begin_turn.request_hash,
                    clock_timestamp() + make_interval(secs => lease_seconds)

@@ -69,7 +69,7 @@ begin
         with opened as (
             insert into public.turns
                 (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
-            select case when regenerates is null then gen_random_uuid() else message_id end,
+            select case when regenerates is null then private.new_id() else message_id end,
                    begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
                    begin_turn.request_hash,
                    clock_timestamp() + make_interval(secs => lease_seconds)

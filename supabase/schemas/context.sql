@@ -21,6 +21,8 @@ declare
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
+    -- One range, where nothing was edited or regenerated: then counting takes no look at a table.
+    v_is_straight constant boolean := path = int8multirange(range_merge(path));
     v_rest int8multirange := path;
     v_part int8multirange;
     v_ours uuid[];
@@ -77,7 +79,11 @@ begin
     -- From the newest back, a hundred at a time, and no further than the budget reaches.
     <<back>>
     while not isempty(v_rest) loop
-        v_part := private.newest_of(v_rest, 100);
+        v_part := case
+            when v_is_straight
+                then v_rest * int8multirange(int8range(upper(v_rest) - 100, null))
+            else private.newest_of(v_rest, 100)
+        end;
         v_rest := v_rest - v_part;
         for v_row in
             select m.seq,
@@ -172,7 +178,10 @@ begin
     end if;
 
     v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
-    v_omitted := private.length_of(v_rest);
+    v_omitted := case
+        when v_is_straight then coalesce(upper(v_rest) - lower(v_rest), 0)
+        else private.length_of(v_rest)
+    end;
     if v_omitted > 0 and cardinality(v_ours) > 0 then
         select v_omitted - count(*) into v_omitted
         from unnest(v_ours) as ours (id)

@@ -51,6 +51,25 @@ TOO_MUCH = [
     ">" * 20_000,
     "[" * 50_000,
 ]
+SVG = f"<svg xmlns='http://www.w3.org/2000/svg' onload='{HACK}'><script>{HACK}</script></svg>"
+TOOL = {"toolCallId": "1", "state": "output-available"}
+HOSTILE_PARTS: list[dict[str, Any]] = [
+    {"type": "reasoning", "text": f"thought <img src=x onerror='{HACK}'>"},
+    {"type": f"tool-<script>{HACK}</script>", **TOOL, "input": MARKUP, "output": SVG},
+    {"type": "dynamic-tool", "toolName": "\u202eloot", **TOOL, "errorText": f"<script>{HACK}"},
+    {"type": "file", "mediaType": "image/png", "url": f"{ELSEWHERE}/pixel.png"},
+    {"type": "file", "mediaType": "image/svg+xml", "url": f"data:image/svg+xml,{SVG}"},
+    {"type": "file", "mediaType": "text/html", "url": f"data:text/html,<script>{HACK}</script>"},
+    {"type": "file", "mediaType": "image/png", "url": f"javascript:{HACK}"},
+    {"type": "file", "mediaType": "image/png", "url": f"data:text/html,<script>{HACK}</script>"},
+    {"type": "file", "mediaType": "x/y", "url": "data:,x", "filename": f"../<img onerror={HACK}>"},
+    {"type": "source-url", "sourceId": "1", "url": f"JaVaScRiPt:{HACK}", "title": "run"},
+    {"type": "source-url", "sourceId": "2", "url": f"data:text/html,{SVG}", "title": "run"},
+    {"type": "source-url", "sourceId": "3", "url": f"{ELSEWHERE}/<b>", "title": "<b>bold</b>"},
+    {"type": "source-document", "sourceId": "4", "mediaType": "x", "title": f"<b>{HACK}</b>"},
+    {"type": f"data-<iframe src={ELSEWHERE}>", "data": {"__proto__": 1, "toString": MARKUP}},
+    *({"type": "text", "text": each} for each in MARKUP),
+]
 TITLE = f"<img src=x onerror={HACK}>\u202egnp.exe"
 
 
@@ -114,6 +133,26 @@ async def test_hostile_markup_is_shown_and_does_nothing(
         ).to_be_visible()
         await assert_harmless(page)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert visit.problems == []
+
+
+@pytest.mark.promise("hostile content", red="sources that link wherever they say")
+async def test_hostile_parts_are_shown_and_do_nothing(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """Tools, files, sources and data of any name: all opened, nothing runs or is asked for."""
+    said = [Said(role, "text", parts=HOSTILE_PARTS) for role in ("assistant", "user")]
+    chat = write_chat(site, visiting_user, said)
+    async with visitor(browser, site, viewport={"width": 390, "height": 9000}) as visit:
+        page = await open_chat(visit, visiting_user, chat)
+        await expect(page.locator(".uci-fold")).to_have_count(8)
+        await page.locator(".uci-fold summary").evaluate_all("all => all.map(each => each.click())")
+        await expect(page.get_by_text("thought <img").first).to_be_visible()
+        pictures = page.locator(".uci-file img")
+        await expect(pictures).to_have_count(2)  # none of which a browser takes for a picture
+        await pictures.evaluate_all("all => all.map(each => each.remove())")
+        await assert_harmless(page)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     assert visit.problems == []
 
 

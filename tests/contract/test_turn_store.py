@@ -259,7 +259,10 @@ async def test_another_request_settles_a_turn_whose_lease_is_over(road: Road) ->
 async def test_a_heartbeat_renews_the_lease_and_never_shortens_the_draft(road: Road) -> None:
     """Nor leaves a hole in it; offsets count characters."""
     record = await road.begin(lease_seconds=0)
-    assert (await road.extend(record, 0, "é🎉")).is_ours
+    first = await road.extend(record, 0, "é🎉")
+    assert (first.is_ours, first.draft_length) == (True, 2)
+    assert first.conversation_id == record.conversation.id
+    assert (await road.extend(record, 9, "behind a hole")).draft_length == 2
     assert not (await road.load(record)).is_expired
     for offset, text, draft in [
         (2, "四", "é🎉四"),

@@ -14,6 +14,7 @@ import pytest
 from local.settings import ROOT
 from local.stack import Stack
 from tests.support.users import User
+from tests.support.wheel import build_wheel
 
 PAGE = ROOT / "docs" / "library.md"
 # Modules that only somebody needs who has the extra that brings what they import.
@@ -43,11 +44,7 @@ asyncio.run(main())
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from this repository."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")

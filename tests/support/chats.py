@@ -20,6 +20,7 @@ class Said:
     content: str
     metadata: dict[str, Any] = field(default_factory=dict)
     generated_code: str | None = None
+    parts: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write_chat(
@@ -41,8 +42,8 @@ def write_chat(
         with db.cursor() as cursor:
             cursor.executemany(
                 "insert into messages"
-                " (conversation_id, user_id, role, content, metadata, generated_code)"
-                " values (%s, %s, %s, %s, %s, %s)",
+                " (conversation_id, user_id, role, content, metadata, generated_code, parts)"
+                " values (%s, %s, %s, %s, %s, %s, %s)",
                 [
                     (
                         chat,
@@ -51,6 +52,7 @@ def write_chat(
                         each.content,
                         Jsonb(each.metadata),
                         each.generated_code,
+                        Jsonb(each.parts),
                     )
                     for each in said
                 ],

@@ -126,7 +126,7 @@ def render(page: str, found: Iterable[Promise]) -> str:
 def promises() -> list[Promise]:
     """Return every promise that a test is marked with, by file and line."""
     python = README.parent.rglob("test_*.py")
-    typescript = (ROOT / "web" / "test").glob("*.test.ts")
+    typescript = (ROOT / "web" / "test").glob("*.test.ts*")
     return [
         *chain.from_iterable(map(_in_python, sorted(python))),
         *chain.from_iterable(map(_in_typescript, sorted(typescript))),

@@ -64,10 +64,10 @@ def functions_client(url: str, **headers: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60)
 
 
-async def sign_up(stack: Stack) -> User:
+async def sign_up(stack: Stack, *, email: str | None = None) -> User:
     """Sign a new user up, over Auth: for what is about that, or about the road there."""
     environment = stack.settings.environment()
-    email = f"{uuid.uuid4().hex}@example.com"
+    email = email or f"{uuid.uuid4().hex}@example.com"
     async with httpx.AsyncClient(base_url=environment["SUPABASE_URL"], timeout=30) as http:
         answer = await http.post(
             "/auth/v1/signup",

@@ -1,6 +1,9 @@
 // promise page in trouble: red on late pages joined on with a gap; a second message begins a second conversation
 import { describe, expect, test } from "vitest";
-import { type Action, actionsOf, type ChatState, EMPTY, reduce, unseen } from "../src/core/state";
+import { unseen, withoutReplaced } from "../src/core/entries";
+import { actionsOf } from "../src/core/events";
+import { type Action, type ChatState, EMPTY, reduce } from "../src/core/state";
+import type { OutboxEntry } from "../src/core/types";
 import { entry, loaded, row, rows } from "./rows";
 
 const TURN = "turn 9";
@@ -53,6 +56,7 @@ describe("messages", () => {
       const caughtUp = reduce(state, {
         type: "loaded",
         part: "newer",
+        place: newest,
         response: loaded(rows(newest + 1, 8), 8),
       });
       expect(seqs(caughtUp)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -66,7 +70,8 @@ describe("messages", () => {
   });
 
   test("older ones are put before, without a double", () => {
-    const older: Action = { type: "loaded", part: "older", response: loaded(rows(1, 4), 8) };
+    const response = loaded(rows(1, 4), 8);
+    const older: Action = { type: "loaded", part: "older", place: 5, response };
     expect(seqs(after(load(5, 8), older, older))).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
@@ -78,9 +83,103 @@ describe("messages", () => {
   });
 });
 
+describe("branches", () => {
+  const on = (branch: number, seq: number) => ({ ...row(seq), branch });
+  /** A conversation of four messages, the third of which was edited: 5 and 6 are the new path. */
+  const path = (branch: number, seqs: number[], lastSeq = 6) => {
+    const messages = seqs.map((seq) => on(seq < 3 ? 0 : branch, seq));
+    const response = loaded(messages, lastSeq);
+    const conversation = { ...response.conversation, active_branch: branch };
+    const page = { ...response.page, hasOlder: false, hasNewer: false };
+    const versions = { position: branch + 1, count: 2, messages: [] };
+    const siblings = { [`message ${seqs[2]}`]: versions };
+    return { ...response, conversation, page, branch, siblings };
+  };
+  const newest = (...given: Parameters<typeof path>): Action => ({
+    type: "loaded",
+    part: "newest",
+    response: path(...given),
+  });
+
+  test("a path has gaps in its numbers, and goes on at its end", () => {
+    const state = after(newest(1, [1, 2, 5, 6]), { type: "stored", message: on(1, 7) });
+    expect(seqs(state)).toEqual([1, 2, 5, 6, 7]);
+    expect(state).toMatchObject({ isBehind: false, isElsewhere: false, branch: 1 });
+  });
+
+  test("a reply that is made once more is there at once, and beside which others is loaded", () => {
+    const state = after(newest(1, [1], 4), { type: "stored", message: on(1, 5) });
+    expect(seqs(state)).toEqual([1, 5]);
+    expect(state.isElsewhere).toBe(true);
+  });
+
+  test("what is written on another path is loaded with that path", () => {
+    const state = after(newest(0, [1, 2, 3, 4]), { type: "stored", message: on(2, 7) });
+    expect(seqs(state)).toEqual([1, 2, 3, 4]);
+    expect(state.isElsewhere).toBe(true);
+    const there = reduce(state, newest(1, [1, 2, 5, 6], 7));
+    expect(seqs(there)).toEqual([1, 2, 5, 6]);
+    expect(there.isElsewhere).toBe(false);
+    expect(Object.keys(there.siblings)).toEqual(["message 5"]);
+  });
+
+  test("an old message that comes late, of another path, changes nothing", () => {
+    const state = after(newest(1, [1, 2, 5, 6]), { type: "stored", message: on(0, 3) });
+    expect(state).toEqual(after(newest(1, [1, 2, 5, 6])));
+  });
+
+  test("that another path is active now is learnt from the topic, a row or a page", () => {
+    const shown = newest(0, [1, 2, 3, 4]);
+    const { conversation } = path(1, [1, 2, 5, 6]);
+    const page: Action = {
+      type: "loaded",
+      part: "newer",
+      place: 4,
+      response: { ...path(1, [1, 2, 5]), messages: [on(1, 5)] },
+    };
+    const same: Action = { type: "switched", branch: 0 };
+    expect(after(shown, same).isElsewhere).toBe(false);
+    for (const action of [{ ...same, branch: 1 }, { type: "changed", conversation }, page]) {
+      const state = after(shown, action as Action);
+      expect(state.isElsewhere).toBe(true);
+      expect(seqs(state)).toEqual([1, 2, 3, 4]);
+    }
+  });
+
+  test("a path that was looked for stays, whichever is active", () => {
+    const { conversation, ...response } = path(0, [1, 2, 3, 4]);
+    const active = { ...conversation, active_branch: 1 };
+    const state = after(
+      { type: "loaded", part: "around", response: { ...response, conversation: active } },
+      { type: "switched", branch: 1 },
+      { type: "stored", message: on(1, 7) },
+    );
+    expect(seqs(state)).toEqual([1, 2, 3, 4]);
+    expect(state).toMatchObject({ isAside: true, isElsewhere: false });
+    expect(reduce(state, { type: "changed", conversation }).isAside).toBe(false);
+  });
+
+  test("what an edit or another reply will stand beside gives way at once, unless that failed", () => {
+    const { messages } = after(load(1, 6));
+    const left = (body: Partial<OutboxEntry["body"]>, state: OutboxEntry["state"] = "sending") =>
+      withoutReplaced(messages, [entry({ state, body: { request: "", ...body } })]).length;
+    expect(left({ edits: "message 3" })).toBe(2);
+    expect(left({ regenerates: "message 4" })).toBe(3);
+    expect(left({ regenerates: "message 3" })).toBe(3);
+    expect(left({ edits: "message 3" }, "failed")).toBe(6);
+    expect(left({ edits: "of another path" })).toBe(6);
+    expect(left({})).toBe(6);
+  });
+});
+
 describe("a page that comes once another window is shown", () => {
   const page = (part: "newest" | "older" | "newer" | "around", first: number, last: number) =>
-    ({ type: "loaded", part, response: loaded(rows(first, last), 1000) }) as Action;
+    ({
+      type: "loaded",
+      part,
+      place: { older: last + 1, newer: first - 1 }[part as string],
+      response: loaded(rows(first, last), 1000),
+    }) as Action;
 
   test("leaves no gap behind older messages", () => {
     const state = after(page("around", 100, 150), page("newest", 951, 1000), page("older", 50, 99));
@@ -167,7 +266,7 @@ describe("a turn's text", () => {
     expect(state.isBehind).toBe(true);
     const reply = { ...row(4), turn_id: TURN };
     const response = loaded([reply], 4);
-    expect(reduce(state, { type: "loaded", part: "newer", response }).turn).toBeNull();
+    expect(reduce(state, { type: "loaded", part: "newer", place: 3, response }).turn).toBeNull();
   });
 });
 

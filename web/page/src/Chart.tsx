@@ -25,7 +25,7 @@ export function Chart({ label, days, series }: ChartProps) {
   useEffect(() => {
     const element = frame.current;
     if (!element) return;
-    const chart = new uPlot(options(element, series), dataOf(days, series), element);
+    const chart = new uPlot(options(element, days, series), dataOf(days, series), element);
     const resized = new ResizeObserver(() =>
       chart.setSize({ width: element.clientWidth, height: HEIGHT }),
     );
@@ -95,10 +95,11 @@ function dataOf(days: string[], series: Series[]): uPlot.AlignedData {
   return [times, ...sums.toReversed()];
 }
 
-function options(element: HTMLElement, series: Series[]): uPlot.Options {
+function options(element: HTMLElement, days: string[], series: Series[]): uPlot.Options {
   const styles = getComputedStyle(element);
   const color = (name: string) => resolved(element, name);
   const bars = uPlot.paths.bars?.({ size: [0.7, 40], radius: 0.15 });
+  const half = (Date.parse(days[1] ?? "") - Date.parse(days[0] ?? "")) / 2000 || 43_200;
   const axis = {
     stroke: color("--uci-soft"),
     font: `12px ${styles.fontFamily}`,
@@ -110,7 +111,11 @@ function options(element: HTMLElement, series: Series[]): uPlot.Options {
     height: HEIGHT,
     cursor: { show: false },
     legend: { show: true, live: false },
-    scales: { y: { range: (_, __, most) => [0, Math.max(most, 1) * 1.1] } },
+    // Room for half a bar at each end.
+    scales: {
+      x: { range: (_, first, last) => [first - half, last + half] },
+      y: { range: (_, __, most) => [0, Math.max(most, 1) * 1.1] },
+    },
     axes: [
       { ...axis, grid: { show: false }, gap: 10, size: 56 },
       { ...axis, size: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000] },

@@ -2,15 +2,17 @@
 
 import { ArrowDownIcon } from "@radix-ui/react-icons";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChatError } from "../core/errors.js";
 import type { TurnState } from "../core/state.js";
-import type { MessageRow, OutboxEntry } from "../core/types.js";
+import type { MessageRow, OutboxEntry, Sibling } from "../core/types.js";
 import type { UniversalAIChat } from "../hook/chat.js";
 import { DraftMessage } from "./DraftMessage.js";
 import { Message } from "./Message.js";
 import { PendingMessage } from "./PendingMessage.js";
 import { useTexts } from "./texts.js";
+import { useEditing } from "./useEditing.js";
+import { type Direction, Versions } from "./Versions.js";
 
 type Item =
   | { kind: "message"; key: string; message: MessageRow }
@@ -27,9 +29,11 @@ interface MessageListProps {
   sent: number;
   /** Ask the AI to go on with a reply that was cut. */
   onContinue: () => void;
+  /** Something was sent from the list itself. */
+  onSent: () => void;
 }
 
-export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageListProps) {
+export function MessageList({ chat, focusMessageId, sent, onContinue, onSent }: MessageListProps) {
   const texts = useTexts();
   const scroller = useRef<HTMLDivElement>(null);
   const items = useItems(chat);
@@ -54,6 +58,8 @@ export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageL
   useEffect(() => {
     if (sent > 0) showNewest();
   }, [sent]);
+  const editing = useEditing(chat, onSent);
+  const versions = useVersions(chat, items, virtualizer);
   const isAway = items.length > 0 && !virtualizer.isAtEnd(AT_END * 3);
 
   return (
@@ -88,6 +94,8 @@ export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageL
                   chat={chat}
                   focusMessageId={focusMessageId}
                   onContinue={onContinue}
+                  editing={editing}
+                  versions={versions}
                 />
               </div>
             );
@@ -108,23 +116,62 @@ export function MessageList({ chat, focusMessageId, sent, onContinue }: MessageL
   );
 }
 
-function ItemView({
-  item,
-  chat,
-  focusMessageId,
-  onContinue,
-}: Omit<MessageListProps, "sent"> & { item: Item }) {
+interface ItemViewProps {
+  item: Item;
+  chat: UniversalAIChat;
+  focusMessageId?: string;
+  onContinue: () => void;
+  editing: ReturnType<typeof useEditing>;
+  versions: ReturnType<typeof useVersions>;
+}
+
+function ItemView({ item, chat, focusMessageId, onContinue, editing, versions }: ItemViewProps) {
   if (item.kind === "pending") return <PendingMessage entry={item.entry} chat={chat} />;
   if (item.kind === "draft") return <DraftMessage turn={item.turn} />;
   const { message } = item;
   const isLast = message === chat.messages.at(-1) && !chat.hasNewer && !chat.pending.length;
+  const isBusy = chat.turn !== null || chat.pending.length > 0;
+  const isOpen = chat.conversationId !== null && !isBusy;
+  const siblings = chat.siblings[message.id];
   return (
     <Message
       message={message}
       isFocused={message.id === focusMessageId}
       onContinue={isLast && !chat.turn ? onContinue : undefined}
+      onEdit={isOpen ? editing.begin : undefined}
+      onRegenerate={isOpen ? chat.regenerate : undefined}
+      editor={editing.editorOf(message)}
+      versions={
+        siblings && (
+          <Versions
+            messageId={message.id}
+            siblings={siblings}
+            isBusy={isBusy}
+            cameFrom={versions.cameFrom(message.id)}
+            onShow={versions.show}
+          />
+        )
+      }
     />
   );
+}
+
+/** The way from one version of a message to another, which then is where the reader was. */
+function useVersions(chat: UniversalAIChat, items: Item[], list: List) {
+  const [came, setCame] = useState<{ id: string; direction: Direction } | null>(null);
+  const show = useCallback(
+    (sibling: Sibling, direction: Direction) => {
+      setCame({ id: sibling.id, direction });
+      void chat.show(sibling);
+    },
+    [chat.show],
+  );
+  const place = items.findIndex((item) => item.kind === "message" && item.message.id === came?.id);
+  const isThere = place >= 0;
+  useLayoutEffect(() => {
+    if (isThere) list.scrollToIndex(place, { align: "auto" });
+  }, [came, isThere]);
+  return { show, cameFrom: (id: string) => (id === came?.id ? came.direction : undefined) };
 }
 
 async function toNewest(chat: UniversalAIChat): Promise<void> {

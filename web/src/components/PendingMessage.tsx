@@ -17,10 +17,14 @@ export function PendingMessage({ entry, chat }: PendingMessageProps) {
   const hasFailed = entry.state === "failed";
   return (
     <article className="uci-message uci-message-user uci-message-pending" data-state={entry.state}>
-      <h3 className="uci-visually-hidden">{texts.youPending}</h3>
-      <div className="uci-message-body" dir="auto">
-        <p className="uci-plain">{firstPart(entry.body.request, 60_000)}</p>
-      </div>
+      <h3 className="uci-visually-hidden">
+        {entry.body.regenerates ? texts.regenerating : texts.youPending}
+      </h3>
+      {entry.body.request && (
+        <div className="uci-message-body" dir="auto">
+          <p className="uci-plain">{firstPart(entry.body.request, 60_000)}</p>
+        </div>
+      )}
       <footer className="uci-message-foot">
         <StateLine entry={entry} connection={chat.connection} />
         {hasFailed && (

@@ -44,10 +44,8 @@ interface ChatViewProps {
 function ChatView({ chat, unsent, focusMessageId }: ChatViewProps) {
   const texts = useTexts();
   const [sent, setSent] = useState(0);
-  const send = useCallback(
-    (text: string) => chat.send(text).then(() => setSent((count) => count + 1)),
-    [chat.send],
-  );
+  const onSent = useCallback(() => setSent((count) => count + 1), []);
+  const send = useCallback((text: string) => chat.send(text).then(onSent), [chat.send, onSent]);
   const goOn = useCallback(() => void send(texts.goOnRequest), [send, texts]);
   const isEmpty = chat.messages.length + chat.pending.length === 0 && chat.status === "ready";
   return (
@@ -55,7 +53,13 @@ function ChatView({ chat, unsent, focusMessageId }: ChatViewProps) {
       {isEmpty && !chat.error ? (
         <Welcome onPick={send} />
       ) : (
-        <MessageList chat={chat} focusMessageId={focusMessageId} sent={sent} onContinue={goOn} />
+        <MessageList
+          chat={chat}
+          focusMessageId={focusMessageId}
+          sent={sent}
+          onContinue={goOn}
+          onSent={onSent}
+        />
       )}
       <div className="uci-foot">
         <Notice chat={chat} />

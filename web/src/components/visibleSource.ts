@@ -2,8 +2,9 @@
 
 import type { Definition, FootnoteDefinition, Nodes, Parents, Root, RootContent } from "mdast";
 
-/** Addresses that are links here. */
+/** Addresses that are links in a text, and of files and sources. */
 export const SAFE = /^(https?:|mailto:)/i;
+export const SAFE_LINK = /^https?:\/\//i;
 
 const BREAK = /^<br\s*\/?>$/i;
 

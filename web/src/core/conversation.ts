@@ -6,20 +6,13 @@
 
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Endpoints, LoadPlace } from "./endpoints.js";
-import { type ChatError, chatErrorFrom } from "./errors.js";
+import { chatErrorFrom } from "./errors.js";
 import { Listeners } from "./listeners.js";
 import { listen } from "./live.js";
-import {
-  type Action,
-  actionsOf,
-  type ChatState,
-  EMPTY,
-  newestSeq,
-  oldestSeq,
-  type Part,
-  reduce,
-} from "./state.js";
-import type { ConversationRow, LiveEvent, StreamEvent } from "./types.js";
+import { actionsOf } from "./events.js";
+import { type Action, type ChatState, newestSeq, oldestSeq, type Part, reduce } from "./state.js";
+import { CLOSED, type ConversationSnapshot } from "./snapshot.js";
+import type { ConversationRow, LiveEvent, Sibling, StreamEvent } from "./types.js";
 import { pauseAfter, retrying, wait } from "./waiting.js";
 
 export const PAGE = 50;
@@ -27,24 +20,6 @@ const POLL = 5_000;
 /** How long text that is being written may take to come over Realtime, which may not carry it. */
 const TEXT_PATIENCE = 3_000;
 const POLL_WHILE_LIVE = 60_000;
-
-export type Connection = "connecting" | "live" | "polling" | "offline";
-
-export interface ConversationSnapshot extends ChatState {
-  connection: Connection;
-  isLoading: boolean;
-  isLoadingOlder: boolean;
-  error: ChatError | null;
-}
-
-/** Of a conversation before it is opened. */
-export const CLOSED: ConversationSnapshot = {
-  ...EMPTY,
-  connection: "connecting",
-  isLoading: false,
-  isLoadingOlder: false,
-  error: null,
-};
 
 export class Conversation {
   private snapshot = CLOSED;
@@ -133,17 +108,42 @@ export class Conversation {
 
   async loadAround(messageId: string): Promise<void> {
     await this.loadVisibly("isLoading", "around", { around: messageId });
+    const { isAside, branch } = this.snapshot;
+    if (!isAside) return;
+    // It is the active one from now on, unless a turn runs on another.
+    const row = await this.endpoints.update(this.id, { activeBranch: branch }).catch(() => null);
+    if (row) this.change(row);
   }
 
-  /** Load what came after the newest message here, until there is no more. */
+  /** Show a message of another path; that is the active one from now on, in each tab. */
+  async show({ id, branch }: Sibling): Promise<void> {
+    this.isCatchingUp = true; // what says that another path is active now is this itself
+    try {
+      await this.endpoints.update(this.id, { activeBranch: branch });
+      await this.load("around", { around: id });
+    } catch (error) {
+      this.update({ error: await chatErrorFrom(error) });
+    }
+    this.isCatchingUp = false;
+    if (this.hasMissed) void this.catchUp();
+  }
+
+  /** A turn has begun beside what is shown here. */
+  forked(): void {
+    this.apply({ type: "switched" });
+  }
+
+  /** Load what came after the newest message here, until there is no more; or the path it is on. */
   async catchUp(): Promise<void> {
     this.hasMissed = true;
-    if (this.isCatchingUp || !this.snapshot.isLoaded || this.snapshot.hasNewer) return;
+    const { isLoaded, hasNewer, isElsewhere } = this.snapshot;
+    if (this.isCatchingUp || !isLoaded || (hasNewer && !isElsewhere)) return;
     this.isCatchingUp = true;
     try {
-      while ((this.hasMissed || this.snapshot.hasNewer) && !this.stopped.signal.aborted) {
+      while (this.isMissingSome() && !this.stopped.signal.aborted) {
         this.hasMissed = false;
-        await this.load("newer", { after: newestSeq(this.snapshot) });
+        if (this.snapshot.isElsewhere) await this.load("newest", {});
+        else await this.load("newer", { after: newestSeq(this.snapshot) });
       }
     } catch (error) {
       const failure = await chatErrorFrom(error);
@@ -155,12 +155,21 @@ export class Conversation {
     }
   }
 
+  private isMissingSome(): boolean {
+    const { hasNewer, isElsewhere } = this.snapshot;
+    return this.hasMissed || hasNewer || isElsewhere;
+  }
+
   private async load(part: Part, place: LoadPlace): Promise<void> {
     const { signal } = this.stopped;
-    const ask = () => this.endpoints.load(this.id, { limit: PAGE, ...place });
+    const { branch, isAside, conversation } = this.snapshot;
+    // What is older is that of the path shown here, whichever is active by now.
+    const isOwn = part === "older" ? conversation?.last_branch : part === "newer" && isAside;
+    const path = isOwn ? { branch } : {};
+    const ask = () => this.endpoints.load(this.id, { limit: PAGE, ...place, ...path });
     const response = await retrying(ask, signal);
     if (signal.aborted) return;
-    this.apply({ type: "loaded", part, response });
+    this.apply({ type: "loaded", part, response, place: place.before ?? place.after });
     // That what is new could be loaded doesn't bring what is old.
     if (part !== "newer" || !this.hasFailedOlder) this.update({ error: null });
     this.isRefused = false;
@@ -214,12 +223,13 @@ export class Conversation {
   }
 
   private receive({ event, payload }: LiveEvent): void {
-    if (event === "message") {
+    if (event === "branch") {
+      this.apply({ type: "switched", branch: payload.activeBranch });
+    } else if (event === "message") {
       if (payload.row) this.apply({ type: "stored", message: payload.row });
       else this.apply({ type: "announced", seq: payload.seq });
     } else if (!this.streamed.has(payload.turnId)) {
-      if (event === "delta") this.apply({ type: "delta", ...payload });
-      else this.apply({ type: "status", ...payload });
+      this.apply({ type: event, ...payload } as Action);
       if (event === "status" && payload.status === "generating")
         void this.expectText(payload.turnId);
     }
@@ -271,7 +281,7 @@ export class Conversation {
     const after = actions.reduce<ChatState>(reduce, before);
     if (after === before) return;
     this.update(after);
-    if (after.isBehind) void this.catchUp();
+    if (after.isBehind || after.isElsewhere) void this.catchUp();
   }
 
   private update(change: Partial<ConversationSnapshot>): void {

@@ -140,6 +140,7 @@ export class Delivery {
           conversation ??= conversations.acquire(event.data.conversationId);
         }
         conversation?.take(event);
+        if (event.name === "accepted" && (body.edits || body.regenerates)) conversation?.forked();
         if (event.name === "accepted") await this.accepted(entry, event.data);
       }
       return null;

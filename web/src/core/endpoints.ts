@@ -25,6 +25,8 @@ export interface LoadPlace {
   before?: number;
   after?: number;
   around?: string;
+  /** Of the path through this branch, instead of the active one. */
+  branch?: number;
   limit?: number;
 }
 
@@ -50,10 +52,14 @@ export class Endpoints {
   constructor(private readonly client: SupabaseClient) {}
 
   /** Send a message under its key and follow its turn. */
-  send(body: SendBody, key: string, signal?: AbortSignal): AsyncGenerator<StreamEvent> {
+  send(
+    { request, ...rest }: SendBody,
+    key: string,
+    signal?: AbortSignal,
+  ): AsyncGenerator<StreamEvent> {
     return this.stream("mega-mind", {
       method: "POST",
-      body: { ...body },
+      body: { ...rest, ...(request && { request }) },
       headers: { ...EVENT_STREAM, "idempotency-key": key },
       signal,
     });

@@ -1,9 +1,10 @@
 /** The chat without React: one user's outbox, the conversations that are open, the functions. */
 
 export { ChatClient } from "./client.js";
-export type { Connection, Conversation, ConversationSnapshot } from "./conversation.js";
+export type { Conversation } from "./conversation.js";
 export type { Endpoints } from "./endpoints.js";
 export { ChatError } from "./errors.js";
+export type { Connection, ConversationSnapshot } from "./snapshot.js";
 export type { TurnState } from "./state.js";
 export type {
   Analytics,
@@ -18,4 +19,6 @@ export type {
   OutboxEntry,
   SearchHit,
   SearchPage,
+  Sibling,
+  Siblings,
 } from "./types.js";

@@ -12,7 +12,7 @@ export interface LiveListener {
 
 /** How long a topic must hold for its losses to be forgotten, and the longest pause before a join. */
 const MINUTE = 60_000;
-const EVENTS = ["status", "delta", "message"] as const;
+const EVENTS = ["status", "delta", "part", "part-delta", "message", "branch"] as const;
 
 /** Listen to a conversation's topic until the returned function is called. */
 export function listen(

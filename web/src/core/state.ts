@@ -5,12 +5,15 @@
  * one that says what has to be loaded (`isBehind`).
  */
 
+import { type DraftPart, withLoadedParts, withPartChange, withPartPiece } from "./draft.js";
+import { countCodePoints, fromCodePoint } from "./text.js";
 import type {
   ConversationRow,
   LoadedConversation,
   MessageRow,
-  OutboxEntry,
-  StreamEvent,
+  PartChange,
+  PartPiece,
+  Siblings,
   TurnStatus,
 } from "./types.js";
 
@@ -21,14 +24,22 @@ export interface TurnState {
   status: TurnStatus;
   draft: string;
   length: number;
+  /** What it has beside its text, by its places there. */
+  parts: DraftPart[];
   /** Text is missing in between: the turn has to be followed from the start of the gap. */
   hasGap: boolean;
 }
 
 export interface ChatState {
   conversation: ConversationRow | null;
-  /** Without a gap and in order of `seq`. */
+  /** Of one path, without a gap in it and in order of `seq`. */
   messages: MessageRow[];
+  /** The branch that the path ends with. */
+  branch: number;
+  /** The newest message of any path that came in without a gap. */
+  lastSeq: number;
+  /** By the id of a message, of those that have some. */
+  siblings: Record<string, Siblings>;
   hasOlder: boolean;
   hasNewer: boolean;
   turn: TurnState | null;
@@ -36,73 +47,68 @@ export interface ChatState {
   endedTurn: string | null;
   /** A newer message exists than the window ends with, and it should be loaded. */
   isBehind: boolean;
+  /** Another path is the active one by now, and should be loaded. */
+  isElsewhere: boolean;
+  /** The path was looked for, and is shown whichever is active. */
+  isAside: boolean;
   isLoaded: boolean;
 }
 
 export const EMPTY: ChatState = {
   conversation: null,
   messages: [],
+  branch: 0,
+  lastSeq: 0,
+  siblings: {},
   hasOlder: false,
   hasNewer: false,
   turn: null,
   endedTurn: null,
   isBehind: false,
+  isElsewhere: false,
+  isAside: false,
   isLoaded: false,
 };
 
 export type Part = "newest" | "older" | "newer" | "around";
 
 export type Action =
-  | { type: "loaded"; part: Part; response: LoadedConversation }
+  | { type: "loaded"; part: Part; response: LoadedConversation; place?: number }
   | { type: "stored"; message: MessageRow }
   | { type: "announced"; seq: number }
   | { type: "begun"; turnId: string; attempt: number; offset: number }
   | { type: "status"; turnId: string; status: TurnStatus; attempt?: number }
   | { type: "delta"; turnId: string; attempt?: number; offset: number; text: string }
+  | ({ type: "part" } & PartChange)
+  | ({ type: "part-delta" } & PartPiece)
   | { type: "ended"; turnId: string }
-  | { type: "changed"; conversation: ConversationRow };
+  | { type: "changed"; conversation: ConversationRow }
+  | { type: "switched"; branch?: number };
 
 export function reduce(state: ChatState, action: Action): ChatState {
   switch (action.type) {
     case "loaded":
-      return withLoaded(state, action.part, action.response);
+      return withLoaded(state, action);
     case "stored":
       return withMessage(state, action.message);
     case "announced":
-      return action.seq > newestSeq(state) ? { ...state, isBehind: true } : state;
+      return action.seq > state.lastSeq ? { ...state, isBehind: true } : state;
     case "begun":
       return withTurn(state, action.turnId, action.attempt, action.offset);
     case "status":
       return withStatus(state, action);
     case "delta":
       return withDelta(state, action);
+    case "part":
+      return withParts(state, action, (parts) => withPartChange(parts, action));
+    case "part-delta":
+      return withParts(state, action, (parts) => withPartPiece(parts, action));
     case "ended":
       return withoutTurn(state, action.turnId);
     case "changed":
-      return { ...state, conversation: action.conversation };
-  }
-}
-
-/** Return the actions that an event of a stream stands for. */
-export function actionsOf(event: StreamEvent): Action[] {
-  switch (event.name) {
-    case "accepted": {
-      const { turnId, attempt, offset, userMessage } = event.data;
-      return [
-        { type: "stored", message: userMessage },
-        { type: "begun", turnId, attempt, offset },
-      ];
-    }
-    case "status":
-      return [{ type: "status", ...event.data }];
-    case "delta":
-      return [{ type: "delta", ...event.data }];
-    case "message":
-      return [{ type: "stored", message: event.data }];
-    case "done":
-      return [{ type: "ended", turnId: event.data.turnId }];
-    default:
-      return []; // an error, or what a later server sends
+      return withActive({ ...state, conversation: action.conversation });
+    case "switched":
+      return action.branch === state.branch ? state : elsewhere(state);
   }
 }
 
@@ -114,54 +120,80 @@ export function oldestSeq(state: ChatState): number {
   return state.messages[0]?.seq ?? 0;
 }
 
-/** Entries that the window doesn't show as stored messages yet. */
-export function unseen(entries: OutboxEntry[], state: ChatState): OutboxEntry[] {
-  const stored = new Set(state.messages.map((message) => message.id));
-  return entries.filter((entry) => {
-    if (entry.messageId) return !stored.has(entry.messageId);
-    return entry.attempts === 0 || !looksStored(entry, state.messages);
-  });
-}
-
-/** Whether a message was sent before this page was reloaded, and stored unnoticed here. */
-function looksStored(entry: OutboxEntry, messages: MessageRow[]): boolean {
-  const last = messages.findLast((message) => message.role === "user");
-  if (!last || entry.after === undefined) return false;
-  return last.seq > entry.after && last.content === entry.body.request;
-}
-
-function withLoaded(state: ChatState, part: Part, response: LoadedConversation): ChatState {
-  const { messages, page, openTurn } = response;
-  const next: ChatState = { ...state, conversation: response.conversation, isLoaded: true };
-  if (part === "older") {
-    const older = messages.filter((message) => message.seq < oldestSeq(state));
-    if (!older.length) return { ...next, hasOlder: state.hasOlder && page.hasOlder };
-    if (older.at(-1)?.seq !== oldestSeq(state) - 1) return next; // asked for in another window
-    return { ...next, messages: [...older, ...state.messages], hasOlder: page.hasOlder };
-  }
-  if (part === "newer") {
-    const newer = after(messages, newestSeq(state));
-    next.messages = newer.length ? [...state.messages, ...newer] : state.messages;
-    next.hasNewer = response.lastSeq > newestSeq(next);
-    next.isBehind = next.hasNewer && state.isBehind;
-  } else {
-    // What was streamed while this was on its way is newer than it.
-    const streamed = part === "newest" ? after(state.messages, page.newestSeq ?? 0) : [];
-    next.messages = [...messages, ...streamed];
-    next.hasOlder = page.hasOlder;
-    next.hasNewer = page.hasNewer;
-    next.isBehind = response.lastSeq > newestSeq(next) && part === "newest";
-  }
+function withLoaded(state: ChatState, action: Action & { type: "loaded" }): ChatState {
+  const { conversation, openTurn } = action.response;
+  const next = { ...withPage(state, action), conversation, isLoaded: true };
   if (!openTurn) return next.turn && hasReply(next, next.turn) ? withoutTurn(next) : next;
   const begun = withTurn(next, openTurn.turnId, openTurn.attempt, 0);
-  return withDelta(begun, { ...openTurn, offset: 0, text: openTurn.draft });
+  const written = withDelta(begun, { ...openTurn, offset: 0, text: openTurn.draft });
+  return withParts(written, openTurn, (parts) => withLoadedParts(parts, openTurn.draftParts));
 }
 
-/** Return the rows that follow a place without a gap. */
-function after(messages: MessageRow[], seq: number): MessageRow[] {
+/** Put a page where it was asked for; what no longer fits there is left out. */
+function withPage(state: ChatState, action: Action & { type: "loaded" }): ChatState {
+  const { part, place = 0, response } = action;
+  const { messages, page } = response;
+  const branch = response.branch ?? 0;
+  const siblings = { ...state.siblings, ...response.siblings };
+  const newest = newestSeq(state);
+  if (part === "older") {
+    if (place !== oldestSeq(state)) return state; // asked for in another window
+    return {
+      ...state,
+      siblings,
+      messages: [...messages, ...state.messages],
+      hasOlder: page.hasOlder,
+    };
+  }
+  if (part === "newer") {
+    if (place !== newest && !state.messages.some(({ seq }) => seq === place)) return state;
+    if (branch !== state.branch) return elsewhere(state);
+    const newer = messages.filter(({ seq }) => seq > newest);
+    const hasNewer = page.hasNewer && newest <= (page.newestSeq ?? place);
+    return {
+      ...state,
+      siblings,
+      messages: newer.length ? [...state.messages, ...newer] : state.messages,
+      lastSeq: Math.max(state.lastSeq, response.lastSeq),
+      hasNewer,
+      isBehind: hasNewer && state.isBehind,
+    };
+  }
+  // What was streamed while this was on its way is newer than it.
+  const streamed = part === "newest" ? behind(state.messages, response.lastSeq, branch) : [];
+  return {
+    ...state,
+    siblings: response.siblings ?? {},
+    messages: [...messages, ...streamed],
+    branch,
+    lastSeq: response.lastSeq + streamed.length,
+    hasOlder: page.hasOlder,
+    hasNewer: page.hasNewer,
+    isBehind: false,
+    isElsewhere: false,
+    isAside: part === "around" && branch !== (response.conversation.active_branch ?? 0),
+  };
+}
+
+/** Return the rows of a branch that follow a place without a gap. */
+function behind(messages: MessageRow[], seq: number, branch: number): MessageRow[] {
   return messages
     .filter((row) => row.seq > seq)
-    .filter((row, index) => row.seq === seq + 1 + index);
+    .filter((row, index) => row.seq === seq + 1 + index && branchOf(row) === branch);
+}
+
+function branchOf(message: MessageRow | undefined): number {
+  return message?.branch ?? 0;
+}
+
+function elsewhere(state: ChatState): ChatState {
+  return state.isAside ? state : { ...state, isElsewhere: true };
+}
+
+/** Say whether the path that is shown is the active one, now that it is known which that is. */
+function withActive(state: ChatState): ChatState {
+  const isActive = state.branch === (state.conversation?.active_branch ?? 0);
+  return isActive ? { ...state, isAside: false } : elsewhere(state);
 }
 
 function hasReply(state: ChatState, turn: TurnState): boolean {
@@ -169,17 +201,21 @@ function hasReply(state: ChatState, turn: TurnState): boolean {
 }
 
 function withMessage(state: ChatState, message: MessageRow): ChatState {
-  const newest = newestSeq(state);
   const ended = message.role === "assistant" && message.turn_id === state.turn?.turnId;
   const next = ended ? withoutTurn(state) : state;
-  if (state.hasNewer) return message.seq > newest ? next : replaced(next, message);
-  if (message.seq === newest + 1) return { ...next, messages: [...state.messages, message] };
-  if (message.seq > newest) return { ...state, isBehind: true };
-  return replaced(next, message);
+  if (message.seq <= state.lastSeq) return replaced(next, message);
+  if (state.hasNewer) return next;
+  if (message.seq > state.lastSeq + 1) return { ...state, isBehind: true };
+  const known = { ...next, lastSeq: message.seq };
+  if (branchOf(message) !== state.branch) return elsewhere(known);
+  const messages = [...state.messages, message];
+  // The first of its branch stands beside others: how many, only a load says.
+  const isFirst = state.branch > 0 && branchOf(state.messages.at(-1)) !== state.branch;
+  return isFirst ? elsewhere({ ...known, messages }) : { ...known, messages };
 }
 
 function replaced(state: ChatState, message: MessageRow): ChatState {
-  const place = message.seq - oldestSeq(state);
+  const place = state.messages.findLastIndex(({ seq }) => seq === message.seq);
   const known = state.messages[place];
   if (!known || known.id === message.id) return state;
   return { ...state, messages: state.messages.with(place, message) };
@@ -193,7 +229,15 @@ function withTurn(state: ChatState, turnId: string, attempt: number, offset: num
   if (turn?.turnId === turnId && turn.attempt > attempt) return state;
   return {
     ...state,
-    turn: { turnId, attempt, status: "accepted", draft: "", length: 0, hasGap: offset > 0 },
+    turn: {
+      turnId,
+      attempt,
+      status: "accepted",
+      draft: "",
+      length: 0,
+      parts: [],
+      hasGap: offset > 0,
+    },
   };
 }
 
@@ -222,23 +266,20 @@ function withDelta(state: ChatState, action: Omit<Action & { type: "delta" }, "t
   return { ...begun, turn: { ...turn, draft: turn.draft + fresh, length, status } };
 }
 
+/** Change the parts of the turn that runs, unless it is of an attempt that is over. */
+function withParts(
+  state: ChatState,
+  { turnId, attempt }: { turnId: string; attempt?: number },
+  change: (parts: DraftPart[]) => DraftPart[],
+): ChatState {
+  const begun = withTurn(state, turnId, attempt ?? state.turn?.attempt ?? 1, 0);
+  const turn = begun.turn;
+  if (turn?.turnId !== turnId || (attempt !== undefined && attempt < turn.attempt)) return state;
+  return { ...begun, turn: { ...turn, parts: change(turn.parts) } };
+}
+
 function withoutTurn(state: ChatState, turnId = state.turn?.turnId): ChatState {
   if (!turnId) return state;
   const turn = state.turn?.turnId === turnId ? null : state.turn;
   return { ...state, turn, endedTurn: turnId };
-}
-
-/** Return what is left of a text without its first so many code points. */
-function fromCodePoint(text: string, count: number): string {
-  let index = 0;
-  for (let skipped = 0; skipped < count && index < text.length; skipped += 1) {
-    index += (text.codePointAt(index) ?? 0) > 0xffff ? 2 : 1;
-  }
-  return text.slice(index);
-}
-
-export function countCodePoints(text: string): number {
-  let count = 0;
-  for (const _ of text) count += 1;
-  return count;
 }

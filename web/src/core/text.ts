@@ -35,3 +35,18 @@ function boundary(text: string, place: number): number {
   const characters = [...new Intl.Segmenter(undefined).segment(around)];
   return start + (characters.findLast(({ index }) => start + index <= place)?.index ?? 0);
 }
+
+/** Return what is left of a text without its first so many code points. */
+export function fromCodePoint(text: string, count: number): string {
+  let index = 0;
+  for (let skipped = 0; skipped < count && index < text.length; skipped += 1) {
+    index += (text.codePointAt(index) ?? 0) > 0xffff ? 2 : 1;
+  }
+  return text.slice(index);
+}
+
+export function countCodePoints(text: string): number {
+  let count = 0;
+  for (const _ of text) count += 1;
+  return count;
+}

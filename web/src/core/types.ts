@@ -1,5 +1,7 @@
 /** Rows as the database has them, and what the functions respond around them. */
 
+import type { Part } from "./parts.js";
+
 export type Role = "user" | "assistant" | "system";
 
 export interface ConversationRow {
@@ -9,6 +11,9 @@ export interface ConversationRow {
   title: string;
   metadata: Record<string, unknown>;
   last_seq: number;
+  /** The branch that the path which is shown and written to ends with. */
+  active_branch?: number;
+  last_branch?: number;
   created_at: string;
   updated_at: string;
   archived_at: string | null;
@@ -48,6 +53,10 @@ export interface MessageRow {
   created_at: string;
   seq: number;
   turn_id: string | null;
+  /** The stretch of the conversation that it was written on. */
+  branch?: number;
+  /** In the AI SDK's shapes; none where the message is its content alone. */
+  parts?: Part[];
 }
 
 export interface Page {
@@ -64,9 +73,24 @@ export interface OpenTurn {
   attempt: number;
   userMessageId: string;
   draft: string;
+  /** None where the draft is text alone. */
+  draftParts?: Part[];
   offset: number;
   startedAt: string;
   leaseExpiresAt: string;
+}
+
+/** The messages that follow the same one as a message: which of how many it is, and its nearest. */
+export interface Siblings {
+  position: number;
+  count: number;
+  messages: Sibling[];
+}
+
+/** `branch` ends the path through the message that was written to last. */
+export interface Sibling {
+  id: string;
+  branch: number;
 }
 
 export interface LoadedConversation {
@@ -74,12 +98,17 @@ export interface LoadedConversation {
   messages: MessageRow[];
   page: Page;
   lastSeq: number;
+  /** The one that the path of these messages ends with. */
+  branch?: number | null;
+  /** By the id of a message, of those that have some. */
+  siblings?: Record<string, Siblings>;
   openTurn: OpenTurn | null;
 }
 
 export interface ConversationChange {
   title?: string;
   archived?: boolean;
+  activeBranch?: number;
 }
 
 export interface ConversationList {
@@ -103,9 +132,30 @@ export type StreamEvent =
     }
   | { name: "status"; data: { turnId: string; status: TurnStatus } }
   | { name: "delta"; data: { turnId: string; offset: number; text: string } }
+  | { name: "part"; data: PartChange }
+  | { name: "part-delta"; data: PartPiece }
   | { name: "message"; data: MessageRow }
   | { name: "done"; data: Done }
   | { name: "error"; data: ErrorBody };
+
+/** A part of a draft that is new, or takes the place of the one with its index. */
+export interface PartChange {
+  turnId: string;
+  attempt?: number;
+  index: number;
+  /** Where in the draft's text it stands: after so many characters. */
+  offset: number;
+  part: Part;
+}
+
+/** What the text of a reasoning part has grown by, from an offset in it on. */
+export interface PartPiece {
+  turnId: string;
+  attempt?: number;
+  index: number;
+  offset: number;
+  text: string;
+}
 
 /** How a turn has ended. Its rows came before: with `accepted` and with `message`. */
 export interface Done {
@@ -119,10 +169,13 @@ export interface Done {
 export type LiveEvent =
   | { event: "status"; payload: { turnId: string; status: TurnStatus; attempt?: number } }
   | { event: "delta"; payload: { turnId: string; offset: number; text: string; attempt?: number } }
+  | { event: "part"; payload: PartChange }
+  | { event: "part-delta"; payload: PartPiece }
   | {
       event: "message";
       payload: { id: string; seq: number; role: Role; turnId: string | null; row?: MessageRow };
-    };
+    }
+  | { event: "branch"; payload: { activeBranch: number } };
 
 /** The shape of every error that the functions respond with. */
 export interface ErrorBody {
@@ -138,6 +191,10 @@ export interface SendBody {
   projectId?: string;
   persistMessages?: false;
   metadata?: Record<string, unknown>;
+  /** The user's message that this one is to stand beside. */
+  edits?: string;
+  /** The message that is to be answered once more, or its reply. There is no request then. */
+  regenerates?: string;
   /** Whose message it is: refused where somebody else is signed in by now. */
   userId?: string;
 }

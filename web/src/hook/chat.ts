@@ -1,9 +1,16 @@
 /** What a chat is to the components that show it, whether its messages are stored or not. */
 
-import type { Connection } from "../core/conversation.js";
+import type { Connection } from "../core/snapshot.js";
 import type { ChatError } from "../core/errors.js";
 import type { TurnState } from "../core/state.js";
-import type { ConversationRow, ErrorBody, MessageRow, OutboxEntry } from "../core/types.js";
+import type {
+  ConversationRow,
+  ErrorBody,
+  MessageRow,
+  OutboxEntry,
+  Sibling,
+  Siblings,
+} from "../core/types.js";
 
 export interface UniversalAIChatOptions {
   /** The conversation to show; without one, the first message starts one. */
@@ -22,8 +29,10 @@ export interface UniversalAIChat {
   thread: string;
   conversationId: string | null;
   conversation: ConversationRow | null;
-  /** What the database holds, in order. */
+  /** What the database holds of the path that is active, in order. */
   messages: MessageRow[];
+  /** By the id of a message, of those that have some: which of how many versions it is. */
+  siblings: Record<string, Siblings>;
   /** What is on its way there: queued, being sent, or failed. */
   pending: OutboxEntry[];
   /** The turn that runs, and its text so far. */
@@ -35,6 +44,12 @@ export interface UniversalAIChat {
   hasNewer: boolean;
   isLoadingOlder: boolean;
   send(text: string, metadata?: Record<string, unknown>): Promise<void>;
+  /** Send a text beside a user's message; the conversation goes on from there. */
+  edit(messageId: string, text: string): Promise<void>;
+  /** Have a message, or a reply, answered once more. */
+  regenerate(messageId: string): Promise<void>;
+  /** Show another version of a message, in each tab and from now on. */
+  show(sibling: Sibling): Promise<void>;
   stop(): Promise<void>;
   /** Send a message that failed once more, under the key it had. */
   retry(key: string): Promise<void>;

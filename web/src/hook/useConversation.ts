@@ -2,7 +2,8 @@
 
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import type { ChatClient } from "../core/client.js";
-import { CLOSED, type Conversation, type ConversationSnapshot } from "../core/conversation.js";
+import type { Conversation } from "../core/conversation.js";
+import { CLOSED, type ConversationSnapshot } from "../core/snapshot.js";
 
 /** Open a conversation for as long as it is shown; null until it is open. */
 export function useConversation(client: ChatClient | null, id: string | null): Conversation | null {

@@ -2,11 +2,11 @@
 
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { ChatClient } from "../core/client.js";
-import type { ConversationSnapshot } from "../core/conversation.js";
+import type { ConversationSnapshot } from "../core/snapshot.js";
 import { signedOut } from "../core/errors.js";
-import { unseen } from "../core/state.js";
+import { unseen, withoutReplaced } from "../core/entries.js";
 import { belongs, newThread } from "../core/threads.js";
-import type { OutboxEntry } from "../core/types.js";
+import type { OutboxEntry, SendBody, Sibling } from "../core/types.js";
 import {
   type ChatStatus,
   nothing,
@@ -32,27 +32,34 @@ export function useUniversalAIChat({
   const entries = useOutbox(client);
   const unstored = useUnstored(client, conversationId, projectId);
 
-  const pending = useMemo(
-    () =>
-      unseen(
-        entries.filter((entry) => belongs(entry, thread, id)),
-        snapshot,
-      ),
-    [entries, thread, id, snapshot],
+  const own = useMemo(
+    () => entries.filter((entry) => belongs(entry, thread, id)),
+    [entries, thread, id],
   );
-  const send = useCallback(
-    async (text: string, metadata?: Record<string, unknown>) => {
-      const body = {
-        request: text,
-        ...(id && { conversationId: id }),
-        ...(projectId && { projectId }),
-        ...(metadata && { metadata }),
-      };
+  const pending = useMemo(() => unseen(own, snapshot), [own, snapshot]);
+  const messages = useMemo(() => withoutReplaced(snapshot.messages, own), [own, snapshot.messages]);
+  const post = useCallback(
+    async (body: SendBody) => {
       if (!client) throw signedOut();
-      await client.send(id ? client.threads.of(id) : thread, body);
+      const place = { ...(id && { conversationId: id }), ...(projectId && { projectId }) };
+      await client.send(id ? client.threads.of(id) : thread, { ...body, ...place });
     },
     [client, id, thread, projectId],
   );
+  const send = useCallback(
+    (text: string, metadata?: Record<string, unknown>) =>
+      post({ request: text, ...(metadata && { metadata }) }),
+    [post],
+  );
+  const edit = useCallback(
+    (messageId: string, text: string) => post({ request: text, edits: messageId }),
+    [post],
+  );
+  const regenerate = useCallback(
+    (messageId: string) => post({ request: "", regenerates: messageId }),
+    [post],
+  );
+  const show = useCallback(async (sibling: Sibling) => open?.show(sibling), [open]);
   const turnId = snapshot.turn?.turnId;
   const stop = useCallback(async () => {
     if (turnId) await open?.stop(turnId);
@@ -63,7 +70,8 @@ export function useUniversalAIChat({
     thread,
     conversationId: id,
     conversation: snapshot.conversation,
-    messages: snapshot.messages,
+    messages,
+    siblings: snapshot.siblings,
     pending,
     turn: snapshot.turn,
     status: session === undefined ? "loading" : statusOf(snapshot, pending, id),
@@ -73,6 +81,9 @@ export function useUniversalAIChat({
     hasNewer: snapshot.hasNewer,
     isLoadingOlder: snapshot.isLoadingOlder,
     send,
+    edit,
+    regenerate,
+    show,
     stop,
     retry: async (key) => client?.retry(key, id ? undefined : thread),
     discard: async (key) => client?.outbox.remove(key),

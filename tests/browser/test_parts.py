@@ -1,0 +1,87 @@
+"""What a message has beside its text, on the page: tools, reasoning, files, sources."""
+
+import base64
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from local.stack import Stack
+from tests.support.browser import visitor
+from tests.support.chats import Said, write_chat
+from tests.support.users import User
+
+pytestmark = pytest.mark.timeout(300)
+
+PICTURE = (  # of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+LETTER = base64.b64encode(b"Dear Ada").decode()
+PARTS: list[dict[str, Any]] = [
+    {"type": "reasoning", "text": "The user wants the weather."},
+    {
+        "type": "tool-weather",
+        "toolCallId": "1",
+        "state": "output-available",
+        "input": {"city": "Paris"},
+        "output": {"sky": "clear"},
+    },
+    {
+        "type": "tool-book",
+        "toolCallId": "2",
+        "state": "output-error",
+        "input": {},
+        "errorText": "No seats.",
+    },
+    {"type": "text", "text": "It is **clear** in Paris."},
+    {
+        "type": "file",
+        "mediaType": "image/png",
+        "url": f"data:image/png;base64,{PICTURE}",
+        "filename": "sky.png",
+    },
+    {
+        "type": "file",
+        "mediaType": "text/plain",
+        "url": f"data:text/plain;base64,{LETTER}",
+        "filename": "letter.txt",
+    },
+    {"type": "source-url", "sourceId": "3", "url": "https://weather.example/", "title": "Weather"},
+]
+
+
+async def test_a_messages_parts_are_seen_opened_and_taken_along(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """By keyboard too; a picture that came along is shown, a file is saved, text is copied."""
+    reply = Said("assistant", "It is **clear** in Paris.", parts=PARTS)
+    chat = write_chat(site, visiting_user, [Said("user", "And the weather?"), reply])
+    async with visitor(browser, site) as visit:
+        await visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = await visit.sign_in(visiting_user, f"/#/c/{chat}")
+        message = page.locator(".uci-message-assistant")
+        await expect(message.locator("strong")).to_have_text("clear")
+        await expect(message.get_by_text("The user wants")).to_be_hidden()
+        await message.locator("summary", has_text="Reasoning").focus()
+        await page.keyboard.press("Enter")
+        await expect(message.get_by_text("The user wants")).to_be_visible()
+        await message.locator("summary", has_text="weather").click()
+        await expect(message.locator(".uci-code code").nth(1)).to_have_text(
+            '{\n  "sky": "clear"\n}'
+        )
+        await message.locator("summary", has_text="book").click()
+        await expect(message.get_by_text("No seats.")).to_be_visible()
+        picture = message.get_by_role("img", name="sky.png")
+        await expect(picture).to_be_visible()
+        assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+        link = message.get_by_role("link", name="Weather")
+        await expect(link).to_have_attribute("href", "https://weather.example/")
+        async with page.expect_download() as saved:
+            await message.get_by_role("button", name="Download letter.txt").click()
+        assert (await (await saved.value).path()).read_bytes() == b"Dear Ada"
+        await message.hover()
+        await message.get_by_role("button", name="Copy message").click()
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        assert copied == "It is **clear** in Paris."
+    assert visit.problems == []

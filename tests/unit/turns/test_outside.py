@@ -1,0 +1,146 @@
+"""Turns that are written call by call, on whichever process, in virtual time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shared.ai.protocol import EngineError, EngineResult, Usage
+from shared.errors import TurnInProgressError, TurnNotFoundError, TurnSupersededError
+from shared.models.turns import TurnRecord
+from shared.turns.outside import Attempt
+from tests.support.heart import USER, Process, turn_request
+from tests.support.in_memory_store import InMemoryStore
+from tests.support.store_faults import answer_lost, once
+
+
+def result(message: str = "", **fields: Any) -> EngineResult:
+    return EngineResult.model_validate(
+        {"success": True, "message": message, "engine": "own", **fields}
+    )
+
+
+@pytest.fixture
+def processes() -> list[Process]:
+    """Two, on one store: each step may come to either."""
+    store = InMemoryStore()
+    return [Process(store), Process(store)]
+
+
+async def begin(process: Process, key: str = "k", **body: Any) -> tuple[TurnRecord, Attempt]:
+    record = await process.runner.outside.begin(turn_request(key, **body))
+    return record, Attempt(USER, record.turn.id, record.turn.attempt)
+
+
+@pytest.mark.promise("one reply")
+async def test_each_step_may_come_to_another_process(processes: list[Process]) -> None:
+    """The store alone knows how far the turn is."""
+    one, other = processes
+    record, writer = await begin(one)
+    first = await other.runner.outside.write(writer, offset=0, text="Hel")
+    second = await one.runner.outside.write(writer, offset=3, text="lo.")
+    done = await other.runner.outside.complete(writer, result())
+    assert (first.draft_length, second.draft_length) == (3, 6)
+    assert done.reply is not None
+    assert (done.reply.content, done.turn.status) == ("Hello.", "completed")
+    assert record.history == []
+
+
+async def test_an_end_that_is_repeated_is_one_reply(processes: list[Process]) -> None:
+    """Also where the first answer was lost on its way, and whatever the second one says."""
+    one, other = processes
+    _, writer = await begin(one)
+    one.store.faults["complete_turn"] = once(answer_lost)
+    with pytest.raises(Exception, match="store"):
+        await one.runner.outside.complete(writer, result("First."))
+    again = await other.runner.outside.complete(writer, result("Second."))
+    assert again.reply is not None
+    assert again.reply.content == "First."
+    assert len(one.store.messages[again.conversation.id]) == 2
+
+
+@pytest.mark.promise("fencing")
+async def test_writes_keep_the_lease_and_their_absence_ends_it(processes: list[Process]) -> None:
+    """Then the key begins the next attempt, and the late one stores nothing."""
+    one, other = processes
+    _, late = await begin(one)
+    for _ in range(10):
+        await asyncio.sleep(20)
+        await one.runner.outside.write(late, offset=0, text="")
+        with pytest.raises(TurnInProgressError):
+            await begin(other)
+    await asyncio.sleep(30)
+    taken, writer = await begin(other)
+    for refused in (
+        one.runner.outside.write(late, offset=0, text="Late"),
+        one.runner.outside.complete(late, result("Late")),
+    ):
+        with pytest.raises(TurnSupersededError):
+            await refused
+    done = await other.runner.outside.complete(writer, result("In time."))
+    assert (taken.outcome, writer.number) == ("taken_over", 2)
+    assert done.reply is not None
+    assert done.reply.content == "In time."
+
+
+async def test_a_begin_whose_answer_was_lost_is_begun_at_once(processes: list[Process]) -> None:
+    """By the process that asked: nobody works on it, so no lease has to end."""
+    one, _ = processes
+    one.store.faults["begin_turn"] = once(answer_lost)
+    with pytest.raises(Exception, match="store"):
+        await begin(one)
+    record, _ = await begin(one)
+    assert (record.outcome, record.turn.attempt) == ("started", 1)
+
+
+async def test_an_owners_stop_is_said_at_the_next_write(processes: list[Process]) -> None:
+    """And settles the turn by itself, if the writer never comes back."""
+    one, other = processes
+    record, writer = await begin(one)
+    await other.runner.cancel(USER, record.turn.id)
+    told = await one.runner.outside.write(writer, offset=0, text="So far")
+    await asyncio.sleep(30)
+    settled = await begin(other)
+    assert told.cancel_requested
+    assert settled[0].outcome == "replayed"
+    assert settled[0].turn.status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("error_type", "status"),
+    [("cancelled", "cancelled"), ("interrupted", "interrupted"), ("over_quota", "failed")],
+)
+async def test_a_failure_settles_the_turn_as_what_it_is(
+    processes: list[Process], error_type: str, status: str
+) -> None:
+    """With the text so far."""
+    one, _ = processes
+    _, writer = await begin(one)
+    await one.runner.outside.write(writer, offset=0, text="Half")
+    error = EngineError(type=error_type, message="No more.")
+    done = await one.runner.outside.complete(writer, result(success=False, error=error))
+    assert done.reply is not None
+    assert (done.turn.status, done.reply.content) == (status, "Half")
+
+
+async def test_what_it_took_counts_with_the_attempts_before(processes: list[Process]) -> None:
+    """As reported, or else as estimated."""
+    one, _ = processes
+    usage = Usage(input_tokens=30, output_tokens=4)
+    record, writer = await begin(one)
+    await one.runner.outside.complete(writer, result("Hello.", usage=usage))
+    estimated, other_writer = await begin(one, "l")
+    await one.runner.outside.complete(other_writer, result("Hello."))
+    assert one.store.tokens_of(record.turn.id) == 34
+    assert one.store.tokens_of(estimated.turn.id) == 12
+
+
+async def test_a_turn_that_is_not_there_is_not_found(processes: list[Process]) -> None:
+    """Nor is another user's."""
+    one, _ = processes
+    _, writer = await begin(one)
+    stranger = writer._replace(user_id=writer.turn_id)
+    with pytest.raises(TurnNotFoundError):
+        await one.runner.outside.write(stranger, offset=0, text="x")
+    with pytest.raises(TurnNotFoundError):
+        await one.runner.outside.complete(stranger, result("x"))
