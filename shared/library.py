@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .models.conversations import LoadConversationResponse
     from .models.rows import MessageRow
     from .models.turns import MegaMindResponse
+    from .persistence import Persistence
     from .turns.follow import TurnEvent
 
 Id = UUID | str
@@ -140,6 +141,11 @@ class MessagePersistence:
             caller=SERVICE,
         )
         return given_context(stored.history, stored.context).history
+
+    @property
+    def persistence(self) -> Persistence:
+        """The SQL functions themselves, by their names: what the rest here is made of."""
+        return self._container.persistence
 
     async def aclose(self) -> None:
         """Let running turns end, then close the connections."""

@@ -182,6 +182,8 @@ TURNS: Final = {
     "FailTurnRequest.error": Word("Why there is no whole reply.", {"type": "timeout", "message": "The AI took too long."}),
     "TurnFailure.type": Word("A word of your own; `cancelled` and `interrupted` settle the turn as that.", "timeout"),
     "TurnFailure.message": Word("A sentence that the user may read.", "The AI took too long."),
+    "trigger": Word("What the page does: send a message, or ask for a reply once more.", "submit-message"),
+    "chat_id": Word("The conversation's id; any other text is a conversation of the user's own.", ID),
     "settled": Word("How many turns without a worker were settled.", 0),
     "Idempotency-Key": Word("One key is one effect: repeat a request under its key after any failure.", "3b0d8f6c"),
     "last-event-id": Word("The id of the last event that was read, where the stream goes on.", "1.8"),

@@ -2045,6 +2045,8 @@ create function private.read_history(
     conversation_id uuid,
     history_tokens integer,
     path int8multirange,
+    known_from bigint default null,
+    known_id uuid default null,
     out history json,
     out context jsonb
 )
@@ -2071,6 +2073,9 @@ declare
     v_short bigint := 0;
     v_since bigint := 0;
     v_first bigint;
+    v_known bigint := 0;
+    v_widest bigint := 0;
+    v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
     v_beside bigint := 0;
@@ -2145,6 +2150,7 @@ begin
         loop
             v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
             v_whole := v_whole + v_tokens;
+            v_widest := greatest(v_widest, v_tokens);
             v_beside := v_beside + v_row.beside;
             if v_beside <= c_beside then
                 v_parts_from := v_row.seq;
@@ -2170,11 +2176,26 @@ begin
     end if;
     v_first := coalesce(v_first, upper(path), 1);
 
+    -- What the asker has need not be sent again: from a place to a message, found by its id. What is
+    -- before a message never changes, and no other path or conversation, whatever its id, has it.
+    -- But only if nothing is cut or left out of any message, which would not be so each time.
+    v_is_complete := coalesce(v_parts_from <= v_first, true)
+        and (v_is_whole or v_widest <= v_longest);
+    if v_is_complete and known_from <= v_first then
+        select m.seq into v_known
+        from public.messages as m
+        where m.user_id = read_history.user_id
+          and m.conversation_id = read_history.conversation_id
+          and m.id = read_history.known_id
+          and m.seq <@ read_history.path;
+        v_known := coalesce(v_known, 0);
+    end if;
+
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
     select coalesce(json_agg(h order by h.seq), '[]') into history
     from (
-        select m.seq, m.role,
+        select m.id, m.seq, m.role,
                case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
                case
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
@@ -2182,7 +2203,7 @@ begin
                end as failure,
                case when g.is_given then m.parts else '[]' end as parts,
                case when g.is_given then m.native end as native
-        from unnest(path * int8multirange(int8range(v_first, null))) as part
+        from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
         cross join lateral (
             select *
             from public.messages
@@ -2232,6 +2253,9 @@ begin
 
     context := jsonb_build_object(
         'covers_to', v_covered,
+        'first', v_first,
+        'known', v_known,
+        'is_complete', v_is_complete,
         'omitted', v_omitted,
         'longest', v_longest,
         'is_whole', v_is_whole,
@@ -2242,7 +2266,7 @@ $$;
 
 revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
-comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s.';
+comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it.';
 
 create function public.load_history(
     user_id uuid,
@@ -2280,7 +2304,7 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, first, known, is_complete, omitted, longest, is_whole, since_tokens}}: what the summary covers, the seq from which on messages are given, whether all of these are as they are stored, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(
@@ -2673,6 +2697,139 @@ revoke all on function private.interrupt_turn from public, anon, authenticated, 
 grant execute on function private.interrupt_turn to service_role;
 comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
+-- Conversations whose items a framework adds itself, as they are. What it takes back stays, with a row
+-- of the system behind it that says so: `metadata.takesBack` has that message's id, or `all`.
+
+-- The ids are made by whoever calls: a row that is there already is left alone, so that the same call
+-- does nothing twice.
+create function public.append_messages(user_id uuid, conversation_id uuid, messages jsonb)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    v_added integer;
+begin
+    insert into public.conversations (id, user_id, title)
+    values (
+        append_messages.conversation_id,
+        append_messages.user_id,
+        private.title_from_request(coalesce(jsonb_path_query_first(
+            messages, '$[*] ? (@.role == "user").content'
+        ) #>> '{}', ''))
+    )
+    on conflict do nothing;
+
+    perform 1
+    from private.conversations as c
+    where c.user_id = append_messages.user_id and c.id = append_messages.conversation_id
+    for update;
+
+    if not found then -- somebody else's, or on its way to be deleted
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
+
+    with added as (
+        insert into public.messages
+            (id, conversation_id, user_id, role, content, metadata, parts, native)
+        select (i.message ->> 'id')::uuid,
+               append_messages.conversation_id,
+               append_messages.user_id,
+               i.message ->> 'role',
+               i.message ->> 'content',
+               coalesce(i.message -> 'metadata', '{}'),
+               coalesce(i.message -> 'parts', '[]'),
+               nullif(i.message -> 'native', 'null')
+        from jsonb_array_elements(messages) with ordinality as i (message, nth)
+        order by i.nth
+        on conflict do nothing
+        returning id
+    )
+    select count(*) into v_added from added;
+
+    return jsonb_build_object('added', v_added);
+end;
+$$;
+
+revoke all on function public.append_messages from public, anon, authenticated, service_role;
+grant execute on function public.append_messages to service_role;
+comment on function public.append_messages is 'Adds messages at the end of a conversation, which is made if there is none, all of them or none, each once by its id. Answers {added}. Raises PT404.';
+
+-- What was taken back before is passed over, from the end: each of those rows takes back the newest
+-- message that was still there.
+create function public.take_back_message(
+    user_id uuid,
+    conversation_id uuid,
+    message_id uuid
+)
+returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+    v_taken public.messages;
+    v_row public.messages;
+    v_passed integer := 0;
+begin
+    perform 1
+    from private.conversations as c
+    where c.user_id = take_back_message.user_id and c.id = take_back_message.conversation_id
+    for update;
+
+    select m.* into v_taken
+    from public.messages as t
+    join public.messages as m
+        on m.user_id = t.user_id and m.id::text = t.metadata ->> 'takesBack'
+    where t.user_id = take_back_message.user_id and t.id = take_back_message.message_id;
+
+    if found then
+        return jsonb_build_object('message', to_jsonb(v_taken)); -- the same call again
+    end if;
+
+    for v_row in
+        select m.*
+        from public.messages as m
+        where m.user_id = take_back_message.user_id
+          and m.conversation_id = take_back_message.conversation_id
+          and not m.is_summary
+        order by m.seq desc
+    loop
+        exit when v_row.role = 'system' and v_row.metadata ->> 'takesBack' = 'all';
+        if v_row.role = 'system' and v_row.metadata ? 'takesBack' then
+            v_passed := v_passed + 1;
+        elsif v_passed > 0 then
+            v_passed := v_passed - 1;
+        else
+            v_taken := v_row;
+            exit;
+        end if;
+    end loop;
+
+    if v_taken.id is null then
+        return jsonb_build_object('message', null);
+    end if;
+
+    insert into public.messages (id, conversation_id, user_id, role, content, metadata)
+    values (
+        take_back_message.message_id,
+        take_back_message.conversation_id,
+        take_back_message.user_id,
+        'system',
+        'The message before this was taken back.',
+        jsonb_build_object('takesBack', v_taken.id)
+    );
+
+    return jsonb_build_object('message', to_jsonb(v_taken));
+end;
+$$;
+
+revoke all on function public.take_back_message from public, anon, authenticated, service_role;
+grant execute on function public.take_back_message to service_role;
+comment on function public.take_back_message is 'Adds a row that takes the newest message back which is still there, and answers it: {message}, null if there is none. `message_id` is that row''s id, by which the same call does nothing twice.';
+
 -- The first of the two atomic steps around the AI's work: the user's message is committed and its
 -- turn opened, or what the key led to before is found, in one round trip.
 
@@ -2708,7 +2865,9 @@ create function public.begin_turn(
     tokens_per_day bigint default null,
     edits uuid default null,
     regenerates uuid default null,
-    opens_conversation boolean default false
+    opens_conversation boolean default false,
+    known_from bigint default null,
+    known_id uuid default null
 )
 returns json
 language plpgsql volatile security invoker set search_path = ''
@@ -2821,7 +2980,7 @@ begin
     );
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_conversation, v_stored.seq)
+        private.path_before(user_id, v_conversation, v_stored.seq), known_from, known_id
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
@@ -2832,7 +2991,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 create function private.begin_answering(
     user_id uuid,

@@ -18,7 +18,13 @@ from tests.support.wheel import build_wheel
 
 PAGE = ROOT / "docs" / "library.md"
 # Modules that only somebody needs who has the extra that brings what they import.
-WITH_EXTRAS = ("ai.model", "observability.otlp", "persistence.connections", "persistence.postgres")
+WITH_EXTRAS = (
+    "sessions.",
+    "ai.model",
+    "observability.otlp",
+    "persistence.connections",
+    "persistence.postgres",
+)
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import message_persistence as library

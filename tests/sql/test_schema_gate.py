@@ -57,7 +57,7 @@ ALLOWED = {
         "private.path_to(uuid,private.conversations,integer)",
         "private.new_id()",
         "private.parts_of_draft(text,jsonb)",  # likewise
-        "private.read_history(uuid,uuid,integer,int8multirange)",
+        "private.read_history(uuid,uuid,integer,int8multirange,bigint,uuid)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own
