@@ -108,7 +108,7 @@ comment on table public.messages is 'What was said, in order. Clients may read t
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
 comment on column public.messages.created_at is 'Strictly grows within a conversation, so ordering by it is ordering by seq.';
 comment on column public.messages.turn_id is 'The turn that wrote this row; null for rows written outside one.';
-comment on column public.messages.branch is 'The stretch of the conversation that it was written on: 0, and one more each time that somebody went on elsewhere than at the end. public.branches says from where.';
+comment on column public.messages.branch is 'The stretch of the conversation that it was written on: 0, and one more each time that somebody went on elsewhere than at the end. The table of branches says from where.';
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';

@@ -40,6 +40,13 @@ def extend_all(service: Caller, *each: dict[str, Any]) -> dict[str, dict[str, An
     return {turn.pop("turn_id"): turn for turn in answer["turns"]}
 
 
+def flags(answers: dict[str, Any]) -> dict[str, tuple[bool, bool]]:
+    """Return of each turn whether it is the caller's, and whether it is to stop."""
+    return {
+        turn: (answer["is_ours"], answer["cancel_requested"]) for turn, answer in answers.items()
+    }
+
+
 def extend(service: Caller, begun: dict[str, Any], **changed: Any) -> dict[str, Any]:
     """Send one turn's heartbeat."""
     return extend_all(service, extension_of(begun, **changed))[begun["turn"]["id"]]
@@ -66,11 +73,11 @@ def test_one_call_is_the_heartbeat_of_many_turns(
         extension_of(lost, attempt=0, draft_tail="late"),
         gone,
     )
-    assert answers == {
-        mine["turn"]["id"]: {"is_ours": True, "cancel_requested": False},
-        stopped["turn"]["id"]: {"is_ours": True, "cancel_requested": True},
-        lost["turn"]["id"]: {"is_ours": False, "cancel_requested": False},
-        gone["turn_id"]: {"is_ours": False, "cancel_requested": False},
+    assert flags(answers) == {
+        mine["turn"]["id"]: (True, False),
+        stopped["turn"]["id"]: (True, True),
+        lost["turn"]["id"]: (False, False),
+        gone["turn_id"]: (False, False),
     }
     assert [draft(db, turn) for turn in (mine, stopped, lost)] == ["Hello", "Half", ""]
     assert extend_all(service) == {}
@@ -86,7 +93,7 @@ def test_a_turn_that_somebody_holds_holds_up_no_other(
         answers = extend_all(
             service, extension_of(held, draft_tail="x"), extension_of(free, draft_tail="y")
         )
-    assert answers == {free["turn"]["id"]: {"is_ours": True, "cancel_requested": False}}
+    assert flags(answers) == {free["turn"]["id"]: (True, False)}
     assert [draft(db, turn) for turn in (held, free)] == ["", "y"]
     assert extend(service, held, draft_tail="x")["is_ours"] is True
 
