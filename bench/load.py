@@ -79,7 +79,6 @@ def in_sql(
         for way, sides in ways.items():
             place = [places[name] if name == way else None for name in places]
             sides[f"of {size} messages"] = partial(db.execute, PAGE, (user_id, chat, *place))
-    report.add("a bare select", in_milliseconds(side_by_side({"floor": floor.page}, rounds)))
     sides = {"floor: a select of 50": floor.page, **ways["newest"]}
     report.add("the newest page in SQL", in_milliseconds(side_by_side(sides, rounds)))
     db.execute("set role authenticated")

@@ -74,15 +74,11 @@ def _row(figure: Figure) -> str:
 def _bars(bench: dict[str, Any]) -> Iterator[tuple[str, float, bool]]:
     """Yield what the picture shows: label, ratio to the floor, whether it is ours."""
     for section in bench["sections"]:
-        for figure in section["figures"]:
-            if section.get("title", "").startswith("a turn") and (figure["least"] or "").startswith(
-                "floor"
-            ):
-                yield (
-                    figure["name"],
-                    figure["ratio"],
-                    bench["bench"] != "peers" or (figure["name"].startswith("ours")),
-                )
+        if section["title"].startswith("a turn"):
+            for figure in section["figures"]:
+                name = figure["name"]
+                if figure["least"].startswith("floor"):
+                    yield name, figure["ratio"], name.startswith(("turn", "ours"))
 
 
 def _picture(bars: list[tuple[str, float, bool]], colours: dict[str, str]) -> str:

@@ -66,7 +66,7 @@ def over_http(
     for road, functions in roads.items():
         sides[f"turn over HTTP, {road}, new"] = partial(take_http_turn, functions)
         sides[f"turn over HTTP, {road}, 1000 messages"] = partial(take_http_turn, functions, grown)
-    sides["the first of these through the gateway"] = partial(
+    sides["turn through the gateway, the Data API, new"] = partial(
         take_http_turn, user.http, headers=user.headers, path="/functions/v1/mega-mind"
     )
     times = side_by_side(sides, rounds)

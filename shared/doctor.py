@@ -56,8 +56,8 @@ REMEDIES = {
     "words_of_no_message": "remove them",
     "watermark_too_high": "lower it, so that what is missing is indexed next",
 }
-NO_REMEDY = "nothing: it can't be made up"
-BEYOND_REPAIR = {"turn_without_message"}
+NO_REMEDY = "nothing: what was said can't be made up"
+BEYOND_REPAIR = {"turn_without_message", "content_not_of_parts"}
 
 MISSING = {
     "listen_policy": "Nobody can listen to live events: the platform refused the policy for it.",

@@ -17,6 +17,7 @@ from .container import Container
 from .conversations.pages import read_conversation
 from .models.conversations import LoadConversationRequest
 from .models.turns import MegaMindRequest
+from .observability.logs import log_as_a_library
 from .turns.context import given_context
 from .turns.follow import Place
 from .turns.own_turn import OwnTurn
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .models.conversations import LoadConversationResponse
     from .models.rows import MessageRow
     from .models.turns import MegaMindResponse
+    from .persistence import Persistence
     from .turns.follow import TurnEvent
 
 Id = UUID | str
@@ -72,6 +74,7 @@ class MessagePersistence:
         **settings: Any,
     ) -> None:
         """Raise ConfigurationError, in one line, where a setting is missing or wrong."""
+        log_as_a_library()
         given = {
             "supabase_url": supabase_url,
             "SUPABASE_SECRET_KEY": secret_key,
@@ -140,6 +143,11 @@ class MessagePersistence:
             caller=SERVICE,
         )
         return given_context(stored.history, stored.context).history
+
+    @property
+    def persistence(self) -> Persistence:
+        """The SQL functions themselves, by their names: what the rest here is made of."""
+        return self._container.persistence
 
     async def aclose(self) -> None:
         """Let running turns end, then close the connections."""

@@ -75,7 +75,8 @@ class OpenAiAgents:
 
         session = SQLAlchemySession(str(size), engine=self._engine, create_tables=True)
         self._sessions[size] = session
-        await session.add_items([{"role": ROLES[n % 2], "content": TEXT} for n in range(size)])
+        rows: list[Any] = [{"role": ROLES[n % 2], "content": TEXT} for n in range(size)]
+        await session.add_items(rows)
 
     async def turn(self, size: int) -> None:
         """Add the message, read the newest, add the reply."""

@@ -8,9 +8,16 @@ from pydantic import BaseModel
 
 
 class HistoryContext(BaseModel):
-    """How a history relates to its conversation. Places are a `seq`, 0 is none."""
+    """How a history relates to its conversation. Places are a `seq`, 0 is none.
+
+    Messages from `first` to `known` are not sent: who asked has them. A history is complete if none
+    of its messages is cut or lacks anything.
+    """
 
     covers_to: int
+    first: int = 1
+    known: int = 0
+    is_complete: bool = False
     omitted: int
     longest: int
     is_whole: bool

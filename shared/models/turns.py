@@ -193,14 +193,17 @@ class DraftPart(BaseModel):
 
 
 class TurnRecord(BaseModel):
-    """What begin_turn, complete_turn, load_turn and cancel_turn return."""
+    """What begin_turn, complete_turn, load_turn and cancel_turn return.
+
+    `history` is rows as the store sends them, or the engine's messages where they were read before.
+    """
 
     outcome: Literal["started", "taken_over", "replayed", "in_progress", "completed", "superseded"]
     turn: TurnRow
     conversation: ConversationRow
     user_message: MessageRow
     reply: MessageRow | None
-    history: list[dict[str, Any]]
+    history: list[Any]
     context: HistoryContext | None = None
     draft: str = ""
     draft_parts: list[DraftPart] = Field(default_factory=list)

@@ -6,6 +6,7 @@ from .integrity import IntegrityCalls
 from .limits import LimitCalls
 from .retention import RetentionCalls
 from .search import SearchCalls
+from .sessions import SessionCalls
 from .summaries import SummaryCalls
 from .transfers import TransferCalls
 from .turns import TurnCalls
@@ -20,6 +21,7 @@ class Persistence(
     AnalyticsCalls,
     RetentionCalls,
     SearchCalls,
+    SessionCalls,
     SummaryCalls,
     IntegrityCalls,
     LimitCalls,

@@ -47,6 +47,8 @@ class TurnCalls(Calls):
         edits: UUID | None = None,
         regenerates: UUID | None = None,
         opens_conversation: bool = False,
+        known_from: int | None = None,
+        known_id: UUID | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to.
 
@@ -74,6 +76,8 @@ class TurnCalls(Calls):
             edits=edits,
             regenerates=regenerates,
             opens_conversation=opens_conversation,
+            known_from=known_from,
+            known_id=known_id,
         )
 
     async def count_unstored_turn(

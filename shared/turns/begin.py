@@ -11,6 +11,7 @@ import structlog
 from ..errors import StoreUnavailableError
 from ..observability import telemetry
 from .failpoints import crash_point
+from .histories import Histories
 from .in_doubt import InDoubtBegins
 from .reply import user_metadata
 from .response import turn_in_progress
@@ -66,6 +67,7 @@ class TurnStarter:
         self._settings = settings
         # A turn that is begun again this way still has its lease when its first heartbeat comes.
         spent = settings.store_timeout + settings.heartbeat_seconds
+        self._histories = Histories()
         self._in_doubt = InDoubtBegins(seconds=settings.lease_seconds - spent)
 
     async def begin(self, request: TurnRequest) -> Begun:
@@ -122,7 +124,8 @@ class TurnStarter:
         self, request: TurnRequest, message_id: UUID, lease_seconds: int
     ) -> TurnRecord:
         body, settings = request.body, self._settings
-        return await self._store.begin_turn(
+        known = self._histories.known(request.user_id, body.conversation_id)
+        record = await self._store.begin_turn(
             user_id=request.user_id,
             idempotency_key=request.idempotency_key,
             request_hash=request.fingerprint(),
@@ -140,7 +143,10 @@ class TurnStarter:
             edits=body.edits,
             regenerates=body.regenerates,
             opens_conversation=request.opens_conversation,
+            known_from=known.first if known else None,
+            known_id=known.newest_id if known else None,
         )
+        return self._histories.completed(record, known)
 
     def _work_on(self, record: TurnRecord, request: TurnRequest) -> RunningTurn:
         """Let the worker that still has the turn here go on as this attempt, or set one to it.

@@ -45,9 +45,14 @@ class Context:
         }
 
 
-def given_context(rows: Sequence[Mapping[str, Any]], context: HistoryContext | None) -> Context:
+def given_context(
+    rows: Sequence[Mapping[str, Any] | HistoryMessage], context: HistoryContext | None
+) -> Context:
     """Return the context that the store's rows make."""
-    history = [HistoryMessage.model_validate(row) for row in rows]
+    history = [
+        row if isinstance(row, HistoryMessage) else HistoryMessage.model_validate(row)
+        for row in rows
+    ]
     if context is None:
         return Context(history, covers_to=0, omitted=0, shortened=0)
     given = [
@@ -55,7 +60,7 @@ def given_context(rows: Sequence[Mapping[str, Any]], context: HistoryContext | N
         for row in history
     ]
     shortened = sum(
-        new != row and not row.is_summary for new, row in zip(given, history, strict=True)
+        new is not row and not row.is_summary for new, row in zip(given, history, strict=True)
     )
     if context.omitted:
         given.insert(1 if context.covers_to else 0, _note_of(context.omitted))

@@ -45,6 +45,8 @@ class TurnStore(Protocol):
         edits: UUID | None = None,
         regenerates: UUID | None = None,
         opens_conversation: bool = False,
+        known_from: int | None = None,
+        known_id: UUID | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
 

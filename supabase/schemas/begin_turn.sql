@@ -33,7 +33,9 @@ create function public.begin_turn(
     tokens_per_day bigint default null,
     edits uuid default null,
     regenerates uuid default null,
-    opens_conversation boolean default false
+    opens_conversation boolean default false,
+    known_from bigint default null,
+    known_id uuid default null
 )
 returns json
 language plpgsql volatile security invoker set search_path = ''
@@ -146,7 +148,7 @@ begin
     );
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_conversation, v_stored.seq)
+        private.path_before(user_id, v_conversation, v_stored.seq), known_from, known_id
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
@@ -157,7 +159,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 create function private.begin_answering(
     user_id uuid,

@@ -9,6 +9,8 @@ create function private.read_history(
     conversation_id uuid,
     history_tokens integer,
     path int8multirange,
+    known_from bigint default null,
+    known_id uuid default null,
     out history json,
     out context jsonb
 )
@@ -35,6 +37,9 @@ declare
     v_short bigint := 0;
     v_since bigint := 0;
     v_first bigint;
+    v_known bigint := 0;
+    v_widest bigint := 0;
+    v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
     v_beside bigint := 0;
@@ -109,6 +114,7 @@ begin
         loop
             v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
             v_whole := v_whole + v_tokens;
+            v_widest := greatest(v_widest, v_tokens);
             v_beside := v_beside + v_row.beside;
             if v_beside <= c_beside then
                 v_parts_from := v_row.seq;
@@ -134,11 +140,26 @@ begin
     end if;
     v_first := coalesce(v_first, upper(path), 1);
 
+    -- What the asker has need not be sent again: from a place to a message, found by its id. What is
+    -- before a message never changes, and no other path or conversation, whatever its id, has it.
+    -- But only if nothing is cut or left out of any message, which would not be so each time.
+    v_is_complete := coalesce(v_parts_from <= v_first, true)
+        and (v_is_whole or v_widest <= v_longest);
+    if v_is_complete and known_from <= v_first then
+        select m.seq into v_known
+        from public.messages as m
+        where m.user_id = read_history.user_id
+          and m.conversation_id = read_history.conversation_id
+          and m.id = read_history.known_id
+          and m.seq <@ read_history.path;
+        v_known := coalesce(v_known, 0);
+    end if;
+
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
     -- the AI cuts it to them.
     select coalesce(json_agg(h order by h.seq), '[]') into history
     from (
-        select m.seq, m.role,
+        select m.id, m.seq, m.role,
                case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
                case
                    when m.role = 'assistant' and m.metadata -> 'success' = 'false'
@@ -146,7 +167,7 @@ begin
                end as failure,
                case when g.is_given then m.parts else '[]' end as parts,
                case when g.is_given then m.native end as native
-        from unnest(path * int8multirange(int8range(v_first, null))) as part
+        from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
         cross join lateral (
             select *
             from public.messages
@@ -196,6 +217,9 @@ begin
 
     context := jsonb_build_object(
         'covers_to', v_covered,
+        'first', v_first,
+        'known', v_known,
+        'is_complete', v_is_complete,
         'omitted', v_omitted,
         'longest', v_longest,
         'is_whole', v_is_whole,
@@ -206,7 +230,7 @@ $$;
 
 revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
-comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s.';
+comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it.';
 
 create function public.load_history(
     user_id uuid,
@@ -244,7 +268,7 @@ $$;
 
 revoke all on function public.load_history from public, anon, authenticated, service_role;
 grant execute on function public.load_history to authenticated, service_role;
-comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, omitted, longest, is_whole, since_tokens}}: what the summary covers, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
+comment on function public.load_history is 'What the AI is given of a conversation before a seq, along the path to that, or of the active path: all of it within the budget, else the newest summary and everything since, else as much of that as fits. Answers {history, context: {covers_to, first, known, is_complete, omitted, longest, is_whole, since_tokens}}: what the summary covers, the seq from which on messages are given, whether all of these are as they are stored, how many messages are left out, to how many tokens the summary and, unless all are whole, each message is to be cut, how much came since the newest summary. Raises PT403, PT404.';
 
 -- From rows that are in hand: whoever has just written them need not read them again.
 create function private.describe_rows(

@@ -7,29 +7,13 @@ from uuid import uuid4
 import pytest
 
 from local.stack import Stack
-from shared.ai.protocol import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
 from tests.support.ai_sdk import AiSdkChat, ai_sdk_chat
 from tests.support.bundle import settings_for
 from tests.support.engines import TypingEngine
 from tests.support.server import served_bundle
+from tests.support.tool_engines import CountingEngine
 from tests.support.ui_messages import load, request_of, send, served_to, text_of, user_message
 from tests.support.users import User
-
-
-class CountingEngine:
-    """Answers with what it was asked, and how often it was asked anything."""
-
-    name = "counting"
-
-    def __init__(self) -> None:
-        self.runs = 0
-
-    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
-        """Yield the answer."""
-        self.runs += 1
-        text = f"{asked.text}! ({self.runs})"
-        yield TextDelta(text)
-        yield Finished(EngineResult(success=True, message=text, engine=self.name))
 
 
 @pytest.fixture

@@ -484,6 +484,45 @@ async def test_a_history_is_the_newest_that_fits(road: Road, size: int, first: i
         )
 
 
+@pytest.mark.promise("context", red="what is known is left out, whatever its id")
+async def test_what_is_known_of_a_history_is_not_sent(road: Road) -> None:
+    """Up to a message that is found there, and only if the history would begin in what is known."""
+    first = await road.begin("one")
+    chat: dict[str, Any] = {"conversation_id": first.conversation.id}
+    second_id = (await road.complete(first)).reply.id  # type: ignore[union-attr]
+    for known_from, known_id, known in [
+        (1, second_id, 2),
+        (1, first.user_message.id, 1),
+        (2, second_id, 0),
+        (1, uuid4(), 0),
+        (None, second_id, 0),
+        (1, None, 0),
+    ]:
+        begun = await road.begin(**chat, known_from=known_from, known_id=known_id)
+        assert begun.context is not None
+        assert (begun.context.known, begun.context.first) == (known, 1)
+        sent = [row["seq"] for row in begun.history]
+        assert sent == list(range(known + 1, begun.user_message.seq))
+        await road.complete(begun)
+    edited = await road.begin(**chat)
+    await road.complete(edited)
+    for known_id, known in ((edited.user_message.id, 0), (second_id, 2)):
+        begun = await road.begin(
+            **chat, edits=edited.user_message.id, known_from=1, known_id=known_id
+        )
+        assert begun.context is not None
+        assert begun.context.known == known
+        assert [row["seq"] for row in begun.history] == list(
+            range(known + 1, edited.user_message.seq)
+        )
+        await road.complete(begun)
+    elsewhere = await road.begin()
+    await road.complete(elsewhere)
+    chat = {"conversation_id": elsewhere.conversation.id}
+    begun = await road.begin(**chat, known_from=1, known_id=second_id)
+    assert [row["seq"] for row in begun.history] == [1, 2]
+
+
 async def test_of_a_deleted_conversation_nothing_can_be_completed(road: Road) -> None:
     """Its worker finds out when it stores the reply, or at its heartbeat."""
     record = await road.begin()

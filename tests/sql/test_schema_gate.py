@@ -44,6 +44,7 @@ ALLOWED = {
         "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,jsonb)",
         "private.describe_turn(uuid,uuid,text,integer)",
         "private.end_of_branch(uuid,uuid,integer)",
+        "private.exported_branches(uuid,private.conversations)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.find_siblings(uuid,uuid,int8multirange,integer,bigint)",
         "private.length_of(int8multirange)",
@@ -57,7 +58,7 @@ ALLOWED = {
         "private.path_to(uuid,private.conversations,integer)",
         "private.new_id()",
         "private.parts_of_draft(text,jsonb)",  # likewise
-        "private.read_history(uuid,uuid,integer,int8multirange)",
+        "private.read_history(uuid,uuid,integer,int8multirange,bigint,uuid)",
         "private.remove_step(uuid,timestamp with time zone)",  # of what the caller has deleted
         "private.require_self(uuid)",
         f"search.find_messages({SEARCH})",  # ids of what is the caller's own

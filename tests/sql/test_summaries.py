@@ -94,8 +94,8 @@ def test_everything_that_fits_is_given(service: Caller, owner: str, db: psycopg.
     assert whole.context is not None
     assert short.context is not None
     assert whole.context.model_dump() == {
-        "covers_to": 0, "omitted": 0, "longest": 5, "is_whole": True,
-        "since_tokens": budget,
+        "covers_to": 0, "first": 1, "known": 0, "is_complete": True, "omitted": 0, "longest": 5,
+        "is_whole": True, "since_tokens": budget,
     }  # fmt: skip
     assert [row["content"] for row in short.history] == contents[1:]
     assert (short.context.omitted, short.context.is_whole) == (1, False)

@@ -148,6 +148,8 @@ class InMemoryStore:
         edits: UUID | None = None,
         regenerates: UUID | None = None,
         opens_conversation: bool = False,
+        known_from: int | None = None,
+        known_id: UUID | None = None,
     ) -> TurnRecord:
         """Commit the user's message and open its turn, or find what this key led to."""
         known = self._under_key(user_id, idempotency_key)
@@ -185,7 +187,27 @@ class InMemoryStore:
         self._open(turn, message_id, answered)
         self._begun_at.setdefault(user_id, []).append(now())
         self._spent[turn.id] = (user_id, now(), 0)
-        return self._record(turn, "started", history_tokens)
+        return self._without_known(
+            self._record(turn, "started", history_tokens), known_from, known_id
+        )
+
+    @staticmethod
+    def _without_known(
+        record: TurnRecord, known_from: int | None, known_id: UUID | None
+    ) -> TurnRecord:
+        """Leave out what the asker has."""
+        context = record.context
+        places = [row["seq"] for row in record.history if row["id"] == known_id]
+        if context is None or known_from is None or not places:
+            return record
+        if not context.is_complete or known_from > context.first:
+            return record
+        return record.model_copy(
+            update={
+                "history": [row for row in record.history if row["seq"] > places[0]],
+                "context": context.model_copy(update={"known": places[0]}),
+            }
+        )
 
     @_verb
     async def complete_turn(
@@ -536,6 +558,7 @@ class InMemoryStore:
         return History(
             history=[
                 {
+                    "id": row.id,
                     "seq": row.seq,
                     "role": row.role,
                     "content": row.content if is_whole else row.content[: longest * 3],
@@ -546,6 +569,8 @@ class InMemoryStore:
             ],
             context=HistoryContext(
                 covers_to=0,
+                first=1 if is_whole else given[0].seq if given else rows[-1].seq + 1,
+                is_complete=is_whole or max(sizes[first:], default=0) <= longest,
                 omitted=len(rows) - len(given),
                 longest=longest,
                 is_whole=is_whole,

@@ -38,6 +38,7 @@ CHECKS = {
     "summary_of_no_message",
     "words_of_no_message",
     "watermark_too_high",
+    "content_not_of_parts",
 }
 
 # A turn that is really begun: its message gets its place from the trigger.

@@ -128,6 +128,8 @@ FUNCTIONS = {
     "export_messages": OF_THE_OWNER,
     "plan_export": OF_ANY_USER,
     "take_import_part": BACKEND,
+    "append_messages": BACKEND,
+    "take_back_message": BACKEND,
     "check_invariants": BACKEND,
     "complete_turn": BACKEND,
     "extend_turns": BACKEND,
@@ -186,6 +188,7 @@ PRIVATE_FUNCTIONS = {
         "describe_rows",
         "describe_turn",
         "end_of_branch",
+        "exported_branches",
         "exported_messages",
         "find_siblings",
         "length_of",
@@ -215,6 +218,7 @@ PRIVATE_FUNCTIONS = {
         "describe_turn",
         "end_imports",
         "end_of_branch",
+        "exported_branches",
         "exported_messages",
         "find_answered",
         "find_forked",
@@ -287,6 +291,13 @@ ARGUMENTS: dict[str, Arguments] = {
     "cancel_turn": lambda tenants, user_id: {"user_id": user_id, "turn_id": tenants.turn},
     # On a stack that others use: nothing there is old enough to be found.
     "check_invariants": lambda tenants, user_id: {"grace_seconds": 1_000_000},
+    "append_messages": lambda tenants, user_id: {
+        "user_id": user_id, "conversation_id": tenants.conversation, "messages": "[]",
+    },
+    "take_back_message": lambda tenants, user_id: {
+        "user_id": user_id, "conversation_id": tenants.conversation,
+        "message_id": str(uuid.uuid4()),
+    },
     "check_platform": lambda tenants, user_id: {},
     "complete_turn": lambda tenants, user_id: {
         "user_id": user_id, "turn_id": tenants.turn, "attempt": 1,

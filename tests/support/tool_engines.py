@@ -1,4 +1,4 @@
-"""Engines that answer with more than text: all kinds of parts, and tools that ask first."""
+"""Engines for pages of the AI SDK: all kinds of parts, tools that ask first, counted answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -100,4 +100,20 @@ class AskingEngine:
             await self.release.wait()
             text = "Deleted." if is_allowed else "Kept."
             yield TextDelta(text)
+        yield Finished(EngineResult(success=True, message=text, engine=self.name))
+
+
+class CountingEngine:
+    """Answers with what it was asked, and how often it was asked anything."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
+        """Yield the answer."""
+        self.runs += 1
+        text = f"{asked.text}! ({self.runs})"
+        yield TextDelta(text)
         yield Finished(EngineResult(success=True, message=text, engine=self.name))

@@ -110,7 +110,7 @@ def test_it_holds_what_was_built_and_nothing_else(shared: Path) -> None:
     assert {name.replace(".js", ".d.ts") for name in scripts} <= names
     assert "dist/styles.css" in names
     peers = set(package["peerDependencies"]) - set(package.get("peerDependenciesMeta", {}))
-    assert peers == {"react", "react-dom", "@supabase/supabase-js"}
+    assert peers == {"react", "react-dom", "@supabase/supabase-js"}  # "ai" is for those who use it
     assert not set(package["dependencies"]) & (BUILD_TOOLS | set(package["peerDependencies"]))
 
 

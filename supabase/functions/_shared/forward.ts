@@ -243,7 +243,9 @@ function isFromTheService(answer: Response): boolean {
 function passOn(answer: Response, endsAt: number): Response {
   const headers = new Headers(answer.headers);
   for (const name of HELD_BACK) headers.delete(name);
-  const hasEvents = headers.get("content-type")?.startsWith(EVENT_STREAM) ?? false;
+  const isStream = headers.get("content-type")?.startsWith(EVENT_STREAM) ?? false;
+  // The AI SDK's protocol has no such event, and its client resumes what broke off.
+  const hasEvents = isStream && !headers.has("x-vercel-ai-ui-message-stream");
   const body = answer.body && endInTime(answer.body, endsAt, hasEvents);
   return new Response(body, { status: answer.status, headers });
 }

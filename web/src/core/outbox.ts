@@ -7,7 +7,7 @@
 
 import { createStore, del, promisifyRequest, set, type UseStore, values } from "idb-keyval";
 import { Listeners } from "./listeners.js";
-import type { OutboxEntry } from "./types.js";
+import type { OutboxEntry, SendBody } from "./types.js";
 import { pauseAfter } from "./waiting.js";
 
 const stores = new Map<string, UseStore>();
@@ -21,16 +21,16 @@ function storeOf(userId: string): UseStore {
   return made;
 }
 
-export class Outbox {
+export class Outbox<Body extends object = SendBody> {
   readonly changes = new Listeners();
   /** What was read last, and what was written since. */
-  private current: OutboxEntry[] = [];
+  private current: OutboxEntry<Body>[] = [];
   private isClosed = false;
   private store: UseStore;
   private failedReads = 0;
   private nextRead: ReturnType<typeof setTimeout> | undefined;
   /** What the browser would not keep, and the keys of what it would not let go of. */
-  private readonly unkept = new Map<string, OutboxEntry>();
+  private readonly unkept = new Map<string, OutboxEntry<Body>>();
   private readonly removed = new Set<string>();
   private readonly tabs: BroadcastChannel;
 
@@ -41,23 +41,23 @@ export class Outbox {
   }
 
   /** The entries of this browser, oldest first. */
-  get entries(): OutboxEntry[] {
+  get entries(): OutboxEntry<Body>[] {
     return this.current;
   }
 
-  get(key: string): OutboxEntry | undefined {
+  get(key: string): OutboxEntry<Body> | undefined {
     return this.current.find((entry) => entry.key === key);
   }
 
   /** Read what the browser has; where it can't be read, what is known here stays. */
   async read(): Promise<void> {
-    const stored = await values<OutboxEntry>(this.store).catch(() => null);
+    const stored = await values<OutboxEntry<Body>>(this.store).catch(() => null);
     if (stored) this.take(stored);
     else this.readLater();
     this.changes.notify();
   }
 
-  async add(entry: Omit<OutboxEntry, "order" | "createdAt">): Promise<OutboxEntry> {
+  async add(entry: Omit<OutboxEntry<Body>, "order" | "createdAt">): Promise<OutboxEntry<Body>> {
     const now = Date.now();
     const order = Math.max(now, (this.current.at(-1)?.order ?? 0) + 1);
     const added = { ...entry, order, createdAt: new Date(now).toISOString() };
@@ -68,7 +68,7 @@ export class Outbox {
   }
 
   /** Change an entry that is still there. */
-  async change(key: string, change: Partial<OutboxEntry>): Promise<void> {
+  async change(key: string, change: Partial<OutboxEntry<Body>>): Promise<void> {
     await this.put(key, change).catch(() => {
       const entry = this.get(key);
       if (entry) this.unkept.set(key, { ...entry, ...change });
@@ -112,7 +112,7 @@ export class Outbox {
     this.tabs.close();
   }
 
-  private take(stored: OutboxEntry[]): void {
+  private take(stored: OutboxEntry<Body>[]): void {
     const entries = new Map(stored.map((entry) => [entry.key, entry]));
     for (const entry of this.unkept.values()) entries.set(entry.key, entry);
     for (const key of this.removed) entries.delete(key);
@@ -131,14 +131,14 @@ export class Outbox {
   }
 
   /** Read and write in one transaction: what another tab removes in between stays removed. */
-  private async put(key: string, change: Partial<OutboxEntry>): Promise<void> {
+  private async put(key: string, change: Partial<OutboxEntry<Body>>): Promise<void> {
     const unkept = this.unkept.get(key);
     if (unkept) {
       this.unkept.set(key, { ...unkept, ...change });
       return;
     }
     await this.store("readwrite", async (entries) => {
-      const entry = await promisifyRequest<OutboxEntry | undefined>(entries.get(key));
+      const entry = await promisifyRequest<OutboxEntry<Body> | undefined>(entries.get(key));
       if (entry) entries.put({ ...entry, ...change }, key);
       return promisifyRequest(entries.transaction);
     });

@@ -200,12 +200,12 @@ export interface SendBody {
 }
 
 /** A message on its way: written down here before it is sent, gone once it is answered. */
-export interface OutboxEntry {
+export interface OutboxEntry<Body = SendBody> {
   /** The idempotency key: made before the first attempt, the same for every one. */
   key: string;
   /** The conversation it belongs to, or a name made up here until that has an id. */
   thread: string;
-  body: SendBody;
+  body: Body;
   /** The conversation's id, once it is known. */
   conversationId?: string;
   state: "queued" | "sending" | "saved" | "failed";

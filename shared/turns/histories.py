@@ -1,0 +1,121 @@
+"""Histories that this process was sent, so that the store sends what came after them alone.
+
+Messages are append-only, so what is kept stays true. The store is asked each time whether the
+newest of it is still where it was: not so after a deletion, or along another branch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from ..ai.protocol import HistoryMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..models.context import HistoryContext
+    from ..models.turns import TurnRecord
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+KEPT_SECONDS: Final = 600.0  # after it was last of use: what was erased elsewhere is gone here then
+ROW_BYTES: Final = 600  # of a message beside its text
+
+Key = tuple[UUID, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHistory:
+    """The messages of a conversation from a place on, up to the one with an id."""
+
+    first: int
+    newest_id: UUID
+    messages: Sequence[HistoryMessage]
+    size: int
+    used_at: float
+
+
+class Histories:
+    """The histories of conversations that had a turn here lately, bounded in bytes and in time."""
+
+    def __init__(
+        self, *, most_bytes: int = MOST_BYTES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._kept: OrderedDict[Key, KnownHistory] = OrderedDict()  # what was of use last is last
+        self._size = 0
+        self._forgetting: asyncio.TimerHandle | None = None
+
+    def known(self, user_id: UUID, conversation_id: UUID | None) -> KnownHistory | None:
+        """Return what is kept of a conversation."""
+        self._forget_old()
+        return None if conversation_id is None else self._kept.get((user_id, conversation_id))
+
+    def completed(self, record: TurnRecord, known: KnownHistory | None) -> TurnRecord:
+        """Return a begun turn with its whole history, of which `known` was not sent; keep that."""
+        context = record.context
+        if context is None:
+            return record
+        sent = [HistoryMessage.model_validate(row) for row in record.history]
+        summary = sent[:1] if context.covers_to else []
+        messages = sent[len(summary) :]
+        if context.known and known is not None:
+            kept = [row for row in known.messages if context.first <= row.seq <= context.known]
+            messages = kept + messages
+        newest_id = record.history[-1]["id"] if len(sent) > len(summary) else None
+        if newest_id is None and known is not None and context.known:
+            newest_id = known.newest_id
+        self._keep(record, context, messages, newest_id)
+        return record.model_copy(update={"history": summary + messages})
+
+    def _keep(
+        self,
+        record: TurnRecord,
+        context: HistoryContext,
+        messages: Sequence[HistoryMessage],
+        newest_id: UUID | str | None,
+    ) -> None:
+        key = (record.turn.user_id, record.conversation.id)
+        self._drop(key)
+        size = sum(map(_size_of, messages))
+        if newest_id is None or not context.is_complete or size > self._most_bytes // 4:
+            return
+        newest = newest_id if isinstance(newest_id, UUID) else UUID(newest_id)
+        self._kept[key] = KnownHistory(context.first, newest, messages, size, self._clock())
+        self._size += size
+        while self._size > self._most_bytes:
+            self._drop(next(iter(self._kept)))
+        self._forget_later()
+
+    def _drop(self, key: Key) -> None:
+        dropped = self._kept.pop(key, None)
+        self._size -= dropped.size if dropped is not None else 0
+
+    def _forget_old(self) -> None:
+        while self._kept:
+            key, oldest = next(iter(self._kept.items()))
+            if self._clock() - oldest.used_at < KEPT_SECONDS:
+                return
+            self._drop(key)
+
+    def _forget_later(self) -> None:
+        """See to it that a process at rest forgets as well."""
+        if self._forgetting is None and self._kept:
+            loop = asyncio.get_running_loop()
+            self._forgetting = loop.call_later(KEPT_SECONDS, self._forget_in_time)
+
+    def _forget_in_time(self) -> None:
+        self._forgetting = None
+        self._forget_old()
+        self._forget_later()
+
+
+def _size_of(row: HistoryMessage) -> int:
+    beside = len(repr(row.parts)) + len(repr(row.native)) if row.parts or row.native else 0
+    return ROW_BYTES + sys.getsizeof(row.content) + beside

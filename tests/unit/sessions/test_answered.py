@@ -1,0 +1,69 @@
+"""Tool calls that a crash cut off: given out as providers take them."""
+
+from typing import Any
+
+import pytest
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+
+from shared.sessions import openai_agents, pydantic_ai
+
+
+def call(number: int) -> dict[str, Any]:
+    return {"type": "function_call", "call_id": f"c{number}", "name": "add", "arguments": "{}"}
+
+
+def result(number: int) -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": f"c{number}", "output": "3"}
+
+
+HELLO = {"role": "user", "content": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("items", "kinds"),
+    [
+        ([HELLO, call(1), result(1)], ["c1", "c1"]),
+        ([HELLO, call(1)], ["c1", "c1"]),
+        ([call(1), call(2), result(2), HELLO], ["c1", "c1", "c2", "c2"]),
+        ([result(1), HELLO], []),
+    ],
+    ids=["whole", "cut", "one of two", "without its call"],
+)
+def test_each_call_of_the_agents_sdk_has_one_result(
+    items: list[dict[str, Any]], kinds: list[str]
+) -> None:
+    """And nothing else is changed."""
+    found = openai_agents.answered(items)
+    assert [item["call_id"] for item in found if "call_id" in item] == kinds
+    assert [item for item in found if item == HELLO] == [item for item in items if item == HELLO]
+
+
+def said(text: str) -> ModelMessage:
+    return ModelRequest([UserPromptPart(text)])
+
+
+def returned(number: int) -> ToolReturnPart:
+    return ToolReturnPart(tool_name="add", content="3", tool_call_id=f"c{number}")
+
+
+def calling(*numbers: int) -> ModelMessage:
+    return ModelResponse([ToolCallPart("add", {}, tool_call_id=f"c{n}") for n in numbers])
+
+
+def test_each_call_of_pydantic_ai_has_one_result() -> None:
+    """Cut off, alone or beside another, or without its call."""
+    whole = [said("Hello"), calling(1), ModelRequest([returned(1)]), ModelResponse([TextPart("3")])]
+    assert pydantic_ai.answered(whole) == whole
+    cut = pydantic_ai.answered([said("Hello"), calling(1, 2), ModelRequest([returned(2)])])
+    ids = [str(getattr(part, "tool_call_id", "")) for one in cut for part in one.parts]
+    assert sorted(filter(None, ids)) == ["c1", "c1", "c2", "c2"]
+    hello = said("Hello")
+    assert pydantic_ai.answered([ModelRequest([returned(1)]), hello]) == [hello]
