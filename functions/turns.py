@@ -7,6 +7,7 @@ from fastapi import Path
 from shared.ai.protocol import Analysis, Complexity, EngineError, EngineResult, Intent, Usage
 from shared.auth.caller import Caller
 from shared.encoding.files import GeneratedFile
+from shared.encoding.parts import text_of
 from shared.errors import (
     ConversationNotFoundError,
     IdempotencyKeyReusedError,
@@ -31,6 +32,7 @@ from shared.models.outside import (
     WriteTurnRequest,
     WrittenTurnResponse,
 )
+from shared.models.parts import parts_with_text
 from shared.models.turns import TurnRecord
 from shared.turns.context import given_context
 from shared.turns.outside import Attempt
@@ -109,7 +111,10 @@ async def complete_turn(
     result = _result_of(body).model_copy(update={"files": files})
     writer = _writer_of(turn_id, body, caller)
     analysis = _analysis_of(body)
-    return _ended(await container.turns.outside.complete(writer, result, analysis=analysis))
+    done = await container.turns.outside.complete(
+        writer, result, analysis=analysis, parts=parts_with_text(body.parts, body.content or "")
+    )
+    return _ended(done)
 
 
 @router.post("/{turn_id}/fail", responses=MAY_BE_LATE)
@@ -123,7 +128,8 @@ async def fail_turn(
     error = EngineError(type=body.error.type, message=body.error.message)
     result = _result_of(body).model_copy(update={"success": False, "error": error})
     writer = _writer_of(turn_id, body, caller)
-    return _ended(await container.turns.outside.complete(writer, result))
+    parts = parts_with_text(body.parts, body.content or "")
+    return _ended(await container.turns.outside.complete(writer, result, parts=parts))
 
 
 def _writer_of(
@@ -137,7 +143,7 @@ def _writer_of(
 def _result_of(body: CompleteTurnRequest | FailTurnRequest) -> EngineResult:
     return EngineResult(
         success=True,
-        message=body.content or "",
+        message=body.content or text_of(body.parts),
         usage=Usage.model_validate(body.usage.model_dump()) if body.usage else None,
         engine=body.engine,
         metadata=body.metadata,

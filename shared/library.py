@@ -17,6 +17,7 @@ from .container import Container
 from .conversations.pages import read_conversation
 from .models.conversations import LoadConversationRequest
 from .models.turns import MegaMindRequest
+from .observability.logs import log_as_a_library
 from .turns.context import given_context
 from .turns.follow import Place
 from .turns.own_turn import OwnTurn
@@ -73,6 +74,7 @@ class MessagePersistence:
         **settings: Any,
     ) -> None:
         """Raise ConfigurationError, in one line, where a setting is missing or wrong."""
+        log_as_a_library()
         given = {
             "supabase_url": supabase_url,
             "SUPABASE_SECRET_KEY": secret_key,

@@ -5,9 +5,10 @@
 
 The checksum is the SHA-256 of these lines, each the canonical JSON (shared/encoding/canonical.py)
 of an object and then a newline: first the conversation's `title, metadata, created_at,
-archived_at`, then each message's `seq, role, content, generated_code, metadata, parts, native,
-is_summary, created_at`. Times are UTC with microseconds. So it covers what was said, by whom and
-when, and not the file's white space or the order of members.
+archived_at`, and `branches, active_branch` of one with more than one path, then each message's
+`seq, role, content, generated_code, metadata, parts, native, is_summary, created_at`. Times are
+UTC with microseconds. So it covers what was said, by whom and when, and not the file's white space
+or the order of members.
 
 What it doesn't cover is what a copy in another account has of its own: ids, the owner, the
 project, turns (each beside the message that opened it), and where an imported conversation is from.
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 FORMAT = "message-persistence/conversation"
 VERSION = 1
 COVERED_OF_CONVERSATION = ("title", "metadata", "created_at", "archived_at")
+COVERED_OF_BRANCHES = ("branches", "active_branch")  # of a conversation that has some
 COVERED_OF_MESSAGE = (
     "seq", "role", "content", "generated_code", "metadata", "parts", "native", "is_summary",
     "created_at",
@@ -49,7 +51,10 @@ class Checksum:
 
     def add_conversation(self, conversation: dict[str, Any]) -> str:
         """Cover a conversation's covered members; return them as the line without its end."""
-        return self._add({name: conversation[name] for name in COVERED_OF_CONVERSATION})
+        names = [*COVERED_OF_CONVERSATION]
+        if conversation.get("branches"):
+            names += COVERED_OF_BRANCHES
+        return self._add({name: conversation[name] for name in names})
 
     def add_message(self, message: dict[str, Any]) -> str:
         """Cover a message's covered members; return them as the line without its end."""
@@ -91,6 +96,8 @@ def covered_conversation(row: ConversationExport) -> dict[str, Any]:
         "metadata": row.metadata,
         "created_at": in_utc(row.created_at),
         "archived_at": in_utc(row.archived_at),
+        "branches": [branch.model_dump() for branch in row.branches],
+        "active_branch": row.active_branch,
     }
 
 
@@ -124,7 +131,8 @@ def covered_message(row: MessageExport) -> dict[str, Any]:
 
 def beside_message(row: MessageExport) -> dict[str, Any]:
     """Return what stands in the file beside that: the ids, and the turn that it opened."""
-    beside = {"id": str(row.id), "turn_id": None if row.turn_id is None else str(row.turn_id)}
+    turn_id = None if row.turn_id is None else str(row.turn_id)
+    beside = {"id": str(row.id), "turn_id": turn_id, "branch": row.branch}
     return beside if row.turn is None else {**beside, "turn": row.turn.model_dump()}
 
 

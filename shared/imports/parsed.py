@@ -59,6 +59,8 @@ class ParsedConversation:
     left_out: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
     is_exact: bool = False  # stored as it is, or not at all
+    branches: list[dict[str, int]] = field(default_factory=list)
+    active_branch: int = 0
 
 
 @dataclass(slots=True)

@@ -168,6 +168,8 @@ def _header(conversation: ParsedConversation, by: str) -> dict[str, Any]:
             "by": by,
             **conversation.provenance,
         },
+        "branches": conversation.branches,
+        "active_branch": conversation.active_branch,
     }
 
 

@@ -6,9 +6,18 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    StrictInt,
+    StrictStr,
+)
 
 from ..encoding.parts import problem_of
+from .transfers import BranchExport
 
 
 class OurNative(BaseModel):
@@ -48,6 +57,8 @@ class OurHeader(BaseModel):
     metadata: dict[str, Any]
     created_at: datetime
     archived_at: datetime | None
+    branches: list[BranchExport] = Field(default_factory=list)
+    active_branch: StrictInt = 0
 
 
 class OurSource(BaseModel):

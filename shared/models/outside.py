@@ -7,7 +7,9 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
+from ..encoding.parts import text_of
 from .base import Envelope, Metadata, Piece, PlainUuid, RequestBody, Row, Seq, Text
+from .parts import ReplyParts
 from .rows import MessageRow, TurnStatus
 from .turns import RESERVED_METADATA, MegaMindRequest
 
@@ -110,9 +112,16 @@ class _Ending(RequestBody):
     user_id: PlainUuid
     attempt: AttemptNumber
     content: Text | None = None
+    parts: ReplyParts = Field(default_factory=list)
     usage: GivenUsage | None = None
     metadata: Metadata = Field(default_factory=dict)
     engine: Annotated[str, Field(min_length=1, max_length=200)] = "own"
+
+    @model_validator(mode="after")
+    def _parts_that_say_the_content(self) -> Self:
+        if self.content is not None and text_of(self.parts) not in {"", self.content}:
+            raise ValueError("the text of parts should be the content, or left to it")
+        return self
 
     @model_validator(mode="after")
     def _own_metadata_keys(self) -> Self:

@@ -1,4 +1,4 @@
-"""The parts that a request may have beside its text: files, data, the text itself in its place."""
+"""The parts that a request or a reply may have beside its text, which is one of them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,25 @@ MAX_PARTS: Final = 1000
 OF_A_USER: Final = ("text", "file", "data-")
 
 
-def _a_users(value: dict[str, Any]) -> dict[str, Any]:
+def _a_part(value: dict[str, Any]) -> dict[str, Any]:
     if (problem := problem_of(value)) is not None:
         raise ValueError(problem)
+    return value
+
+
+def _a_users(value: dict[str, Any]) -> dict[str, Any]:
     if not str(value["type"]).startswith(OF_A_USER):
         raise ValueError("type: should be text, file or data-name")
     return value
 
 
 RequestParts = Annotated[
-    list[Annotated[dict[str, JsonValue], AfterValidator(_a_users)]],
+    list[Annotated[dict[str, JsonValue], AfterValidator(_a_part), AfterValidator(_a_users)]],
+    Field(max_length=MAX_PARTS),
+]
+
+ReplyParts = Annotated[
+    list[Annotated[dict[str, JsonValue], AfterValidator(_a_part)]],
     Field(max_length=MAX_PARTS),
 ]
 

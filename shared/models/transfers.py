@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictInt,
 )
 
 from ..encoding.parts import Part
@@ -89,10 +90,22 @@ class MessageExport(MessageRow):
     turn: TurnExport | None
 
 
+class BranchExport(BaseModel):
+    """From where a branch of a conversation goes on, and the seq that it begins with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    branch: StrictInt
+    parent: StrictInt
+    fork_seq: StrictInt
+    first_seq: StrictInt
+
+
 class ConversationExport(ConversationRow):
     """A row of `conversations`; numbers keep every digit."""
 
     metadata: JsonText
+    branches: list[BranchExport] = Field(default_factory=list)
 
 
 class ExportPage(BaseModel):

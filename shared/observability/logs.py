@@ -23,6 +23,20 @@ CHATTY = (
 )
 
 
+def log_as_a_library() -> None:
+    """Let `logging` have what is logged, unless whose process it is has set structlog up."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
 def configure_logging(level: str = "info") -> None:
     """Send this process's logs to standard output as JSON, from `level` on."""
     number = logging.getLevelNamesMapping()[level.upper()]

@@ -23,7 +23,7 @@ from .reply import compose_reply
 from .response import turn_in_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
     from ..ai.protocol import Analysis, EngineResult
@@ -116,16 +116,20 @@ class OutsideTurns:
         return turn
 
     async def complete(
-        self, writer: Attempt, result: EngineResult, *, analysis: Analysis | None = None
+        self,
+        writer: Attempt,
+        result: EngineResult,
+        *,
+        analysis: Analysis | None = None,
+        parts: Sequence[Part] = (),
     ) -> TurnRecord:
-        """Commit the reply, whose text is the draft where the result has none.
+        """Commit the reply, which is the draft where neither text nor parts are given.
 
         The same attempt may say so again: its first reply counts. Raises TurnNotFoundError,
         TurnSupersededError.
         """
         record = await self._store.load_turn(writer.user_id, writer.turn_id, caller=None)
-        parts: list[Part] = []
-        if not result.message.strip():
+        if not result.message.strip() and not parts:
             result = result.model_copy(update={"message": record.draft})
             parts = parts_of_draft(record.draft, record.draft_parts)
         reply = _reply_of(record, _told(result, parts), analysis, parts)
@@ -164,7 +168,7 @@ class OutsideTurns:
         )
 
 
-def _told(result: EngineResult, parts: list[Part]) -> EngineResult:
+def _told(result: EngineResult, parts: Sequence[Part]) -> EngineResult:
     """Return a result that says why it failed; one without text or parts has."""
     if result.success and (result.message.strip() or parts):
         return result
@@ -178,7 +182,7 @@ def _told(result: EngineResult, parts: list[Part]) -> EngineResult:
 
 
 def _reply_of(
-    record: TurnRecord, result: EngineResult, analysis: Analysis | None, parts: list[Part]
+    record: TurnRecord, result: EngineResult, analysis: Analysis | None, parts: Sequence[Part]
 ) -> Reply:
     request = record.user_message
     begun_at = datetime.fromisoformat(request.created_at)

@@ -5015,6 +5015,7 @@ as $$
             'turn', (
                 select jsonb_build_object(
                     'id', t.id,
+                    'answers', t.answers,
                     'status', t.status,
                     'attempt', t.attempt,
                     'idempotency_key', t.idempotency_key,
@@ -5033,7 +5034,7 @@ as $$
                 )
                 from public.turns as t
                 where t.user_id = exported_messages.user_id and t.id = m.turn_id
-                  and m.role = 'user'
+                  and (m.role = 'user' or t.answers is not null)
             )
         )
         order by m.seq
@@ -5047,7 +5048,38 @@ $$;
 
 revoke all on function private.exported_messages from public, anon, authenticated, service_role;
 grant execute on function private.exported_messages to authenticated, service_role;
-comment on function private.exported_messages is 'Messages in order, each with the turn that it opened.';
+comment on function private.exported_messages is 'Messages in order, each with the turn that it opened; a reply that was made once more has its own.';
+
+create function private.exported_branches(
+    user_id uuid,
+    conversation private.conversations
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if conversation.last_branch = 0 then
+        return '{"branches": []}';
+    end if;
+    return jsonb_build_object('branches', (
+        select coalesce(jsonb_agg(
+            jsonb_build_object(
+                'branch', b.branch, 'parent', b.parent,
+                'fork_seq', b.fork_seq, 'first_seq', b.first_seq
+            )
+            order by b.branch
+        ), '[]')
+        from public.branches as b
+        where b.user_id = exported_branches.user_id
+          and b.conversation_id = exported_branches.conversation.id
+    ));
+end;
+$$;
+
+revoke all on function private.exported_branches from public, anon, authenticated, service_role;
+grant execute on function private.exported_branches to authenticated, service_role;
+comment on function private.exported_branches is 'From where each branch of a conversation goes on: {branches}.';
 
 create function public.export_messages(
     user_id uuid,
@@ -5085,7 +5117,8 @@ begin
 
     return jsonb_build_object(
         'conversation',
-        to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text),
+        to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text)
+            || case when after = 0 then private.exported_branches(user_id, v_conversation) else '{}' end,
         'messages',
         private.exported_messages(
             user_id, conversation_id, after,
@@ -5125,7 +5158,8 @@ begin
 
     for v_conversation in
         select c.id, c.last_seq,
-               octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0) as bytes
+               octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0)
+                   + c.last_branch * 80 as bytes
         from private.conversations as c
         where c.user_id = export_conversations.user_id
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
@@ -5155,7 +5189,8 @@ begin
     return jsonb_build_object('conversations', (
         select coalesce(jsonb_agg(
             jsonb_build_object(
-                'conversation', to_jsonb(c) || jsonb_build_object('metadata', c.metadata::text),
+                'conversation', to_jsonb(c) || jsonb_build_object('metadata', c.metadata::text)
+                    || private.exported_branches(export_conversations.user_id, c),
                 'messages', private.exported_messages(
                     export_conversations.user_id, c.id, 0, chosen.until
                 )
@@ -5336,7 +5371,8 @@ begin
     end if;
 
     insert into public.conversations
-        (user_id, project_id, title, metadata, created_at, updated_at, archived_at, imported)
+        (user_id, project_id, title, metadata, created_at, updated_at, archived_at, imported,
+         active_branch, last_branch)
     values (
         begin_imported.user_id,
         (v_header ->> 'project_id')::uuid,
@@ -5345,10 +5381,18 @@ begin
         (v_header ->> 'created_at')::timestamptz,
         (v_header ->> 'updated_at')::timestamptz,
         (v_header ->> 'archived_at')::timestamptz,
-        v_header -> 'imported' || jsonb_build_object('import', begin_imported.import_id)
+        v_header -> 'imported' || jsonb_build_object('import', begin_imported.import_id),
+        coalesce((v_header ->> 'active_branch')::integer, 0),
+        coalesce(jsonb_array_length(v_header -> 'branches'), 0)
     )
     on conflict do nothing
     returning * into v_conversation;
+
+    insert into public.branches (user_id, conversation_id, branch, parent, fork_seq, first_seq)
+    select begin_imported.user_id, v_conversation.id, b.branch, b.parent, b.fork_seq, b.first_seq
+    from jsonb_to_recordset(coalesce(v_header -> 'branches', '[]'))
+        as b (branch integer, parent integer, fork_seq bigint, first_seq bigint)
+    where v_conversation.id is not null;
     return v_conversation;
 end;
 $$;
@@ -5374,7 +5418,7 @@ declare
 begin
     insert into public.messages
         (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-         created_at)
+         created_at, branch)
     select (add_imported.conversation).id,
            add_imported.user_id,
            v_before + place,
@@ -5384,7 +5428,8 @@ begin
            (message ->> 'metadata')::jsonb,
            coalesce((message ->> 'parts')::jsonb, '[]'),
            (message ->> 'native')::jsonb,
-           (message ->> 'created_at')::timestamptz
+           (message ->> 'created_at')::timestamptz,
+           private.branch_at(user_id, (add_imported.conversation).id, v_before + place)
     from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
     order by place;
 
@@ -5417,6 +5462,18 @@ begin
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then now() + interval '1 hour' end
     where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+
+    if c_is_last and (add_imported.conversation).last_branch > 0
+        and (
+            private.count_branches(user_id, (add_imported.conversation).id)
+                is distinct from (add_imported.conversation).last_branch
+            or not (add_imported.conversation).active_branch
+                between 0 and (add_imported.conversation).last_branch
+        )
+    then
+        raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
+            using errcode = 'PT400', detail = 'invalid_import';
+    end if;
 end;
 $$;
 
@@ -5455,6 +5512,36 @@ $$;
 revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
 comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
 
+create function private.begin_imported_branch(
+    user_id uuid,
+    conversation public.conversations,
+    fork_seq bigint
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_is_active constant boolean := fork_seq = private.end_of_branch(
+        user_id, conversation.id, conversation.active_branch
+    );
+    v_branch integer;
+begin
+    v_branch := private.begin_branch(
+        user_id, conversation.id, private.branch_at(user_id, conversation.id, fork_seq),
+        fork_seq, conversation.last_seq + 1
+    );
+    if v_is_active then
+        update public.conversations as c
+        set active_branch = v_branch
+        where c.user_id = begin_imported_branch.user_id and c.id = conversation.id;
+    end if;
+end;
+$$;
+
+revoke all on function private.begin_imported_branch from public, anon, authenticated, service_role;
+comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
+
 -- A message is known by the id that it has where it is from. What says something else now, or is on
 -- no path of the file any more, has changed.
 create function private.append_grown(
@@ -5470,6 +5557,8 @@ as $$
 declare
     v_known jsonb;
     v_newest_at timestamptz;
+    v_newest_seq bigint;
+    v_branch integer := (append_grown.conversation).last_branch;
     v_appended integer;
     v_matched integer;
     v_changed integer;
@@ -5477,12 +5566,18 @@ begin
     select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
                where m.metadata -> 'imported' ->> 'id' is not null
            ),
-           max(m.created_at)
-    into v_known, v_newest_at
+           max(m.created_at),
+           max(m.seq) filter (where m.metadata -> 'imported' ->> 'id' is not null)
+    into v_known, v_newest_at, v_newest_seq
     from public.messages as m
     where m.user_id = append_grown.user_id
       and m.conversation_id = (append_grown.conversation).id;
     v_known := coalesce(v_known, '{}');
+
+    -- Where somebody has gone on here with another path, the file goes on with its own.
+    if v_branch > 0 and v_newest_seq < (append_grown.conversation).last_seq then
+        v_branch := v_branch + 1;
+    end if;
 
     with staged as (
         select distinct on (key) key, place, message
@@ -5502,7 +5597,7 @@ begin
     appended as (
         insert into public.messages
             (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-         created_at)
+             created_at, branch)
         select (append_grown.conversation).id,
                append_grown.user_id,
                (append_grown.conversation).last_seq + n.nth,
@@ -5516,7 +5611,8 @@ begin
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
                        over (order by n.nth)
-               ) + n.nth * interval '1 microsecond'
+               ) + n.nth * interval '1 microsecond',
+               v_branch
         from new as n
         order by n.nth
         returning created_at
@@ -5528,6 +5624,9 @@ begin
     into v_appended, v_matched, v_changed, v_newest_at
     from staged as s;
 
+    if v_appended > 0 and v_branch > (append_grown.conversation).last_branch then
+        perform private.begin_imported_branch(user_id, conversation, v_newest_seq);
+    end if;
     if v_appended > 0 then
         update public.conversations as c
         set last_seq = c.last_seq + v_appended,
@@ -7352,6 +7451,58 @@ comment on function public.continue_removal is 'Goes on with what of a user''s i
 -- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
 -- at: they are Realtime's, which drops them after three days.
 
+create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(max(b.branch), 0)
+    from public.branches as b
+    where b.user_id = branch_at.user_id and b.conversation_id = branch_at.conversation_id
+      and b.first_seq <= branch_at.seq;
+$$;
+
+revoke all on function private.branch_at from public, anon, authenticated, service_role;
+comment on function private.branch_at is 'The branch that a seq is in.';
+
+-- Each begins no earlier than the one before it and goes on from within its parent.
+create function private.count_branches(user_id uuid, conversation_id uuid)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    select case
+        when coalesce(bool_and(
+            b.branch = b.nth
+            and b.first_seq >= b.previous_seq
+            and b.first_seq <= b.last_seq + 1
+            and b.fork_seq >= coalesce(above.first_seq, 0)
+            and b.fork_seq < coalesce(next.first_seq, 0)
+        ), true) then count(b.branch)::integer
+    end
+    from (
+        select o.*,
+               row_number() over numbers as nth,
+               lag(o.first_seq, 1, 0) over numbers as previous_seq,
+               (
+                   select c.last_seq
+                   from private.conversations as c
+                   where c.user_id = o.user_id and c.id = o.conversation_id
+               ) as last_seq
+        from public.branches as o
+        where o.user_id = count_branches.user_id
+          and o.conversation_id = count_branches.conversation_id
+        window numbers as (order by o.branch)
+    ) as b
+    left join public.branches as above
+        on above.user_id = b.user_id and above.conversation_id = b.conversation_id
+        and above.branch = b.parent
+    left join public.branches as next
+        on next.user_id = b.user_id and next.conversation_id = b.conversation_id
+        and next.branch = b.parent + 1;
+$$;
+
+revoke all on function private.count_branches from public, anon, authenticated, service_role;
+comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
+
 -- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
 create function private.find_broken_places(
     conversation_ids uuid[],
@@ -7363,7 +7514,7 @@ returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
     with named as (
-        select c.id, c.user_id, c.last_seq,
+        select c.id, c.user_id, c.last_seq, c.active_branch, c.last_branch,
                coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
                    as starts_at,
                coalesce((
@@ -7384,14 +7535,14 @@ as $$
         from named as n
     ),
     placed as (
-        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at,
+        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at, m.branch, c.last_branch,
                case when c.starts_at is null then 1 else m.seq end as first_seq,
                c.indexed_seq,
                lag(m.seq) over places as previous_seq,
                lag(m.created_at) over places as previous_created_at
         from chosen as c
         cross join lateral (
-            select o.id, o.seq, o.created_at
+            select o.id, o.seq, o.created_at, o.branch
             from public.messages as o
             where o.user_id = c.user_id and o.conversation_id = c.id
               and (c.starts_at is null or o.seq >= c.starts_at)
@@ -7414,6 +7565,18 @@ as $$
     select 'last_seq_wrong', c.user_id, c.id
     from chosen as c
     where c.last_seq <> c.newest_seq
+    union
+    select 'branch_wrong', c.user_id, c.id
+    from chosen as c
+    where not c.active_branch between 0 and c.last_branch
+       or c.last_branch <> coalesce(private.count_branches(c.user_id, c.id), -1)
+    union
+    select 'branch_wrong', p.user_id, p.id
+    from placed as p
+    where p.branch <> case
+        when p.last_branch = 0 then 0
+        else private.branch_at(p.user_id, p.id, p.seq)
+    end
     union
     -- What the watermark says is in the index, and isn't, or could come to be said of a message.
     select 'watermark_too_high', c.user_id, c.id
@@ -7583,8 +7746,8 @@ as $$
         'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
         'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
-        'watermark_too_high', 'content_not_of_parts'
+        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
+        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
     ];
 $$;
 
@@ -7833,6 +7996,93 @@ revoke all on function public.check_invariants from public, anon, authenticated,
 grant execute on function public.check_invariants to service_role;
 comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where check_newest says.';
 
+-- What a repair does about branches. Granted to nobody: repair_invariants alone calls it.
+
+-- Where no tree can be made of the branches, all messages are on one path, in the order of writing.
+create function private.mend_branches(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_count integer;
+begin
+    if not private.lock_conversation(user_id, conversation_id) then
+        return false;
+    end if;
+
+    v_count := private.count_branches(user_id, conversation_id);
+    if v_count is null then
+        delete from public.branches as b
+        where b.user_id = mend_branches.user_id
+          and b.conversation_id = mend_branches.conversation_id;
+        v_count := 0;
+    end if;
+
+    update private.conversations as c
+    set last_branch = v_count,
+        active_branch = case
+            when c.active_branch between 0 and v_count then c.active_branch
+            else v_count
+        end
+    where c.user_id = mend_branches.user_id and c.id = mend_branches.conversation_id;
+
+    update public.messages as m
+    set branch = private.branch_at(m.user_id, m.conversation_id, m.seq)
+    where m.user_id = mend_branches.user_id and m.conversation_id = mend_branches.conversation_id
+      and (v_count > 0 or m.branch <> 0)
+      and m.branch <> private.branch_at(m.user_id, m.conversation_id, m.seq);
+
+    return true;
+end;
+$$;
+
+revoke all on function private.mend_branches from public, anon, authenticated, service_role;
+comment on function private.mend_branches is 'Gives a conversation''s messages the branches that their places are in, and the conversation their number.';
+
+-- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
+create function private.interrupt_beside(user_id uuid, turn public.turns)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_request constant public.messages := private.message_of_turn(user_id, turn);
+    v_conversation private.conversations;
+    v_is_elsewhere boolean;
+    v_branch integer;
+begin
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
+
+    v_is_elsewhere := not v_request.seq
+        <@ private.path_to(user_id, v_conversation, v_conversation.active_branch);
+
+    if v_is_elsewhere then
+        v_branch := private.begin_branch(
+            user_id, turn.conversation_id, v_request.branch, v_request.seq,
+            v_conversation.last_seq + 1
+        );
+
+        update private.conversations as c
+        set active_branch = v_branch
+        where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
+    end if;
+
+    perform private.interrupt_turn(user_id, turn.id);
+
+    if v_is_elsewhere then
+        update private.conversations as c
+        set active_branch = v_conversation.active_branch
+        where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
+    end if;
+end;
+$$;
+
+revoke all on function private.interrupt_beside from public, anon, authenticated, service_role;
+comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
+
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
 -- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
 create function private.lock_conversation(user_id uuid, conversation_id uuid)
@@ -7894,6 +8144,25 @@ begin
         return false;
     end if;
 
+    -- Branches keep what they have: places are counted below their ends.
+    update public.branches as b
+    set fork_seq = counted.forked,
+        first_seq = counted.earlier + 1
+    from (
+        select o.branch,
+               count(m.id) filter (where m.seq <= o.fork_seq) as forked,
+               count(m.id) filter (where m.seq < o.first_seq) as earlier
+        from public.branches as o
+        left join public.messages as m
+            on m.user_id = o.user_id and m.conversation_id = o.conversation_id
+        where o.user_id = renumber_conversation.user_id
+          and o.conversation_id = renumber_conversation.conversation_id
+        group by o.branch
+    ) as counted
+    where b.user_id = renumber_conversation.user_id
+      and b.conversation_id = renumber_conversation.conversation_id
+      and b.branch = counted.branch;
+
     select greatest(max(m.seq), count(*)) into v_above
     from public.messages as m
     where m.user_id = renumber_conversation.user_id
@@ -7927,7 +8196,8 @@ begin
       and m.conversation_id = renumber_conversation.conversation_id
       and m.seq > v_above;
 
-    return private.recount_conversation(user_id, conversation_id);
+    perform private.recount_conversation(user_id, conversation_id);
+    return private.mend_branches(user_id, conversation_id);
 end;
 $$;
 
@@ -7977,13 +8247,19 @@ begin
         where t.user_id = recover_conversation.user_id
           and t.conversation_id = recover_conversation.conversation_id;
 
+        update public.branches as b
+        set conversation_id = v_id
+        where b.user_id = recover_conversation.user_id
+          and b.conversation_id = recover_conversation.conversation_id;
+
         update public.summaries as s
         set conversation_id = v_id
         where s.user_id = recover_conversation.user_id
           and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(user_id, v_id);
+    perform private.recount_conversation(user_id, v_id);
+    return private.mend_branches(user_id, v_id);
 end;
 $$;
 
@@ -8118,7 +8394,7 @@ begin
         where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
           and t.status <> 'running';
 
-        perform private.interrupt_turn(user_id, turn_id);
+        perform private.interrupt_beside(user_id, v_turn);
         return true;
     end if;
 
@@ -8220,6 +8496,9 @@ begin
 
         when 'last_seq_wrong' then
             return private.recount_conversation(user_id, broken_id);
+
+        when 'branch_wrong' then
+            return private.mend_branches(user_id, broken_id);
 
         when 'turn_with_two_replies' then
             return private.drop_second_replies(user_id, broken_id);

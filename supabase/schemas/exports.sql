@@ -64,6 +64,7 @@ as $$
             'turn', (
                 select jsonb_build_object(
                     'id', t.id,
+                    'answers', t.answers,
                     'status', t.status,
                     'attempt', t.attempt,
                     'idempotency_key', t.idempotency_key,
@@ -82,7 +83,7 @@ as $$
                 )
                 from public.turns as t
                 where t.user_id = exported_messages.user_id and t.id = m.turn_id
-                  and m.role = 'user'
+                  and (m.role = 'user' or t.answers is not null)
             )
         )
         order by m.seq
@@ -96,7 +97,38 @@ $$;
 
 revoke all on function private.exported_messages from public, anon, authenticated, service_role;
 grant execute on function private.exported_messages to authenticated, service_role;
-comment on function private.exported_messages is 'Messages in order, each with the turn that it opened.';
+comment on function private.exported_messages is 'Messages in order, each with the turn that it opened; a reply that was made once more has its own.';
+
+create function private.exported_branches(
+    user_id uuid,
+    conversation private.conversations
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if conversation.last_branch = 0 then
+        return '{"branches": []}';
+    end if;
+    return jsonb_build_object('branches', (
+        select coalesce(jsonb_agg(
+            jsonb_build_object(
+                'branch', b.branch, 'parent', b.parent,
+                'fork_seq', b.fork_seq, 'first_seq', b.first_seq
+            )
+            order by b.branch
+        ), '[]')
+        from public.branches as b
+        where b.user_id = exported_branches.user_id
+          and b.conversation_id = exported_branches.conversation.id
+    ));
+end;
+$$;
+
+revoke all on function private.exported_branches from public, anon, authenticated, service_role;
+grant execute on function private.exported_branches to authenticated, service_role;
+comment on function private.exported_branches is 'From where each branch of a conversation goes on: {branches}.';
 
 create function public.export_messages(
     user_id uuid,
@@ -134,7 +166,8 @@ begin
 
     return jsonb_build_object(
         'conversation',
-        to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text),
+        to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text)
+            || case when after = 0 then private.exported_branches(user_id, v_conversation) else '{}' end,
         'messages',
         private.exported_messages(
             user_id, conversation_id, after,
@@ -174,7 +207,8 @@ begin
 
     for v_conversation in
         select c.id, c.last_seq,
-               octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0) as bytes
+               octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0)
+                   + c.last_branch * 80 as bytes
         from private.conversations as c
         where c.user_id = export_conversations.user_id
           and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
@@ -204,7 +238,8 @@ begin
     return jsonb_build_object('conversations', (
         select coalesce(jsonb_agg(
             jsonb_build_object(
-                'conversation', to_jsonb(c) || jsonb_build_object('metadata', c.metadata::text),
+                'conversation', to_jsonb(c) || jsonb_build_object('metadata', c.metadata::text)
+                    || private.exported_branches(export_conversations.user_id, c),
                 'messages', private.exported_messages(
                     export_conversations.user_id, c.id, 0, chosen.until
                 )

@@ -103,7 +103,8 @@ begin
     end if;
 
     insert into public.conversations
-        (user_id, project_id, title, metadata, created_at, updated_at, archived_at, imported)
+        (user_id, project_id, title, metadata, created_at, updated_at, archived_at, imported,
+         active_branch, last_branch)
     values (
         begin_imported.user_id,
         (v_header ->> 'project_id')::uuid,
@@ -112,10 +113,18 @@ begin
         (v_header ->> 'created_at')::timestamptz,
         (v_header ->> 'updated_at')::timestamptz,
         (v_header ->> 'archived_at')::timestamptz,
-        v_header -> 'imported' || jsonb_build_object('import', begin_imported.import_id)
+        v_header -> 'imported' || jsonb_build_object('import', begin_imported.import_id),
+        coalesce((v_header ->> 'active_branch')::integer, 0),
+        coalesce(jsonb_array_length(v_header -> 'branches'), 0)
     )
     on conflict do nothing
     returning * into v_conversation;
+
+    insert into public.branches (user_id, conversation_id, branch, parent, fork_seq, first_seq)
+    select begin_imported.user_id, v_conversation.id, b.branch, b.parent, b.fork_seq, b.first_seq
+    from jsonb_to_recordset(coalesce(v_header -> 'branches', '[]'))
+        as b (branch integer, parent integer, fork_seq bigint, first_seq bigint)
+    where v_conversation.id is not null;
     return v_conversation;
 end;
 $$;
@@ -141,7 +150,7 @@ declare
 begin
     insert into public.messages
         (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-         created_at)
+         created_at, branch)
     select (add_imported.conversation).id,
            add_imported.user_id,
            v_before + place,
@@ -151,7 +160,8 @@ begin
            (message ->> 'metadata')::jsonb,
            coalesce((message ->> 'parts')::jsonb, '[]'),
            (message ->> 'native')::jsonb,
-           (message ->> 'created_at')::timestamptz
+           (message ->> 'created_at')::timestamptz,
+           private.branch_at(user_id, (add_imported.conversation).id, v_before + place)
     from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
     order by place;
 
@@ -184,6 +194,18 @@ begin
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then now() + interval '1 hour' end
     where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+
+    if c_is_last and (add_imported.conversation).last_branch > 0
+        and (
+            private.count_branches(user_id, (add_imported.conversation).id)
+                is distinct from (add_imported.conversation).last_branch
+            or not (add_imported.conversation).active_branch
+                between 0 and (add_imported.conversation).last_branch
+        )
+    then
+        raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
+            using errcode = 'PT400', detail = 'invalid_import';
+    end if;
 end;
 $$;
 
@@ -222,6 +244,36 @@ $$;
 revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
 comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
 
+create function private.begin_imported_branch(
+    user_id uuid,
+    conversation public.conversations,
+    fork_seq bigint
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_is_active constant boolean := fork_seq = private.end_of_branch(
+        user_id, conversation.id, conversation.active_branch
+    );
+    v_branch integer;
+begin
+    v_branch := private.begin_branch(
+        user_id, conversation.id, private.branch_at(user_id, conversation.id, fork_seq),
+        fork_seq, conversation.last_seq + 1
+    );
+    if v_is_active then
+        update public.conversations as c
+        set active_branch = v_branch
+        where c.user_id = begin_imported_branch.user_id and c.id = conversation.id;
+    end if;
+end;
+$$;
+
+revoke all on function private.begin_imported_branch from public, anon, authenticated, service_role;
+comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
+
 -- A message is known by the id that it has where it is from. What says something else now, or is on
 -- no path of the file any more, has changed.
 create function private.append_grown(
@@ -237,6 +289,8 @@ as $$
 declare
     v_known jsonb;
     v_newest_at timestamptz;
+    v_newest_seq bigint;
+    v_branch integer := (append_grown.conversation).last_branch;
     v_appended integer;
     v_matched integer;
     v_changed integer;
@@ -244,12 +298,18 @@ begin
     select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
                where m.metadata -> 'imported' ->> 'id' is not null
            ),
-           max(m.created_at)
-    into v_known, v_newest_at
+           max(m.created_at),
+           max(m.seq) filter (where m.metadata -> 'imported' ->> 'id' is not null)
+    into v_known, v_newest_at, v_newest_seq
     from public.messages as m
     where m.user_id = append_grown.user_id
       and m.conversation_id = (append_grown.conversation).id;
     v_known := coalesce(v_known, '{}');
+
+    -- Where somebody has gone on here with another path, the file goes on with its own.
+    if v_branch > 0 and v_newest_seq < (append_grown.conversation).last_seq then
+        v_branch := v_branch + 1;
+    end if;
 
     with staged as (
         select distinct on (key) key, place, message
@@ -269,7 +329,7 @@ begin
     appended as (
         insert into public.messages
             (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-         created_at)
+             created_at, branch)
         select (append_grown.conversation).id,
                append_grown.user_id,
                (append_grown.conversation).last_seq + n.nth,
@@ -283,7 +343,8 @@ begin
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
                        over (order by n.nth)
-               ) + n.nth * interval '1 microsecond'
+               ) + n.nth * interval '1 microsecond',
+               v_branch
         from new as n
         order by n.nth
         returning created_at
@@ -295,6 +356,9 @@ begin
     into v_appended, v_matched, v_changed, v_newest_at
     from staged as s;
 
+    if v_appended > 0 and v_branch > (append_grown.conversation).last_branch then
+        perform private.begin_imported_branch(user_id, conversation, v_newest_seq);
+    end if;
     if v_appended > 0 then
         update public.conversations as c
         set last_seq = c.last_seq + v_appended,

@@ -3,6 +3,58 @@
 -- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
 -- at: they are Realtime's, which drops them after three days.
 
+create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(max(b.branch), 0)
+    from public.branches as b
+    where b.user_id = branch_at.user_id and b.conversation_id = branch_at.conversation_id
+      and b.first_seq <= branch_at.seq;
+$$;
+
+revoke all on function private.branch_at from public, anon, authenticated, service_role;
+comment on function private.branch_at is 'The branch that a seq is in.';
+
+-- Each begins no earlier than the one before it and goes on from within its parent.
+create function private.count_branches(user_id uuid, conversation_id uuid)
+returns integer
+language sql stable security invoker set search_path = ''
+as $$
+    select case
+        when coalesce(bool_and(
+            b.branch = b.nth
+            and b.first_seq >= b.previous_seq
+            and b.first_seq <= b.last_seq + 1
+            and b.fork_seq >= coalesce(above.first_seq, 0)
+            and b.fork_seq < coalesce(next.first_seq, 0)
+        ), true) then count(b.branch)::integer
+    end
+    from (
+        select o.*,
+               row_number() over numbers as nth,
+               lag(o.first_seq, 1, 0) over numbers as previous_seq,
+               (
+                   select c.last_seq
+                   from private.conversations as c
+                   where c.user_id = o.user_id and c.id = o.conversation_id
+               ) as last_seq
+        from public.branches as o
+        where o.user_id = count_branches.user_id
+          and o.conversation_id = count_branches.conversation_id
+        window numbers as (order by o.branch)
+    ) as b
+    left join public.branches as above
+        on above.user_id = b.user_id and above.conversation_id = b.conversation_id
+        and above.branch = b.parent
+    left join public.branches as next
+        on next.user_id = b.user_id and next.conversation_id = b.conversation_id
+        and next.branch = b.parent + 1;
+$$;
+
+revoke all on function private.count_branches from public, anon, authenticated, service_role;
+comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
+
 -- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
 create function private.find_broken_places(
     conversation_ids uuid[],
@@ -14,7 +66,7 @@ returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
     with named as (
-        select c.id, c.user_id, c.last_seq,
+        select c.id, c.user_id, c.last_seq, c.active_branch, c.last_branch,
                coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
                    as starts_at,
                coalesce((
@@ -35,14 +87,14 @@ as $$
         from named as n
     ),
     placed as (
-        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at,
+        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at, m.branch, c.last_branch,
                case when c.starts_at is null then 1 else m.seq end as first_seq,
                c.indexed_seq,
                lag(m.seq) over places as previous_seq,
                lag(m.created_at) over places as previous_created_at
         from chosen as c
         cross join lateral (
-            select o.id, o.seq, o.created_at
+            select o.id, o.seq, o.created_at, o.branch
             from public.messages as o
             where o.user_id = c.user_id and o.conversation_id = c.id
               and (c.starts_at is null or o.seq >= c.starts_at)
@@ -65,6 +117,18 @@ as $$
     select 'last_seq_wrong', c.user_id, c.id
     from chosen as c
     where c.last_seq <> c.newest_seq
+    union
+    select 'branch_wrong', c.user_id, c.id
+    from chosen as c
+    where not c.active_branch between 0 and c.last_branch
+       or c.last_branch <> coalesce(private.count_branches(c.user_id, c.id), -1)
+    union
+    select 'branch_wrong', p.user_id, p.id
+    from placed as p
+    where p.branch <> case
+        when p.last_branch = 0 then 0
+        else private.branch_at(p.user_id, p.id, p.seq)
+    end
     union
     -- What the watermark says is in the index, and isn't, or could come to be said of a message.
     select 'watermark_too_high', c.user_id, c.id

@@ -10,8 +10,8 @@ as $$
         'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
         'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
-        'watermark_too_high', 'content_not_of_parts'
+        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
+        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
     ];
 $$;
 

@@ -42,6 +42,9 @@ begin
         when 'last_seq_wrong' then
             return private.recount_conversation(user_id, broken_id);
 
+        when 'branch_wrong' then
+            return private.mend_branches(user_id, broken_id);
+
         when 'turn_with_two_replies' then
             return private.drop_second_replies(user_id, broken_id);
 

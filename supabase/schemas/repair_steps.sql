@@ -59,6 +59,25 @@ begin
         return false;
     end if;
 
+    -- Branches keep what they have: places are counted below their ends.
+    update public.branches as b
+    set fork_seq = counted.forked,
+        first_seq = counted.earlier + 1
+    from (
+        select o.branch,
+               count(m.id) filter (where m.seq <= o.fork_seq) as forked,
+               count(m.id) filter (where m.seq < o.first_seq) as earlier
+        from public.branches as o
+        left join public.messages as m
+            on m.user_id = o.user_id and m.conversation_id = o.conversation_id
+        where o.user_id = renumber_conversation.user_id
+          and o.conversation_id = renumber_conversation.conversation_id
+        group by o.branch
+    ) as counted
+    where b.user_id = renumber_conversation.user_id
+      and b.conversation_id = renumber_conversation.conversation_id
+      and b.branch = counted.branch;
+
     select greatest(max(m.seq), count(*)) into v_above
     from public.messages as m
     where m.user_id = renumber_conversation.user_id
@@ -92,7 +111,8 @@ begin
       and m.conversation_id = renumber_conversation.conversation_id
       and m.seq > v_above;
 
-    return private.recount_conversation(user_id, conversation_id);
+    perform private.recount_conversation(user_id, conversation_id);
+    return private.mend_branches(user_id, conversation_id);
 end;
 $$;
 
@@ -142,13 +162,19 @@ begin
         where t.user_id = recover_conversation.user_id
           and t.conversation_id = recover_conversation.conversation_id;
 
+        update public.branches as b
+        set conversation_id = v_id
+        where b.user_id = recover_conversation.user_id
+          and b.conversation_id = recover_conversation.conversation_id;
+
         update public.summaries as s
         set conversation_id = v_id
         where s.user_id = recover_conversation.user_id
           and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(user_id, v_id);
+    perform private.recount_conversation(user_id, v_id);
+    return private.mend_branches(user_id, v_id);
 end;
 $$;
 
@@ -283,7 +309,7 @@ begin
         where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
           and t.status <> 'running';
 
-        perform private.interrupt_turn(user_id, turn_id);
+        perform private.interrupt_beside(user_id, v_turn);
         return true;
     end if;
 

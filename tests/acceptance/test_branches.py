@@ -7,8 +7,11 @@ import httpx
 import psycopg
 
 from local.stack import Stack
+from shared.imports.formats.ours import checksum_of
 from tests.support.bundle import bundle, settings_for
 from tests.support.engines import ScriptedEngine
+from tests.support.importing import broken, exported, send
+from tests.support.provider_files import lines_of
 from tests.support.sse import read_events
 from tests.support.users import User
 
@@ -182,3 +185,29 @@ async def test_a_turn_that_runs_keeps_its_branch(stack: Stack, user: User) -> No
         message = (await asking)["message"]
         assert message["branch"] == 1
         assert (await load(client, chat))["siblings"][message["id"]]["position"] == 2
+
+
+async def test_a_file_of_ours_brings_branches_back_exactly(
+    user: User, other_user: User, db: psycopg.Connection
+) -> None:
+    """Each with its place, and which was active; a file whose branches are no tree is refused."""
+    first = (await user.send("One")).json()
+    chat = first["conversationId"]
+    await user.send("Two", conversationId=chat, edits=first["userMessage"]["id"])
+    again = {"conversationId": chat, "regenerates": first["message"]["id"]}
+    await user.functions.post("/mega-mind", json=again)
+    await user.functions.patch(f"/conversations/{chat}", json={"activeBranch": 1})
+    document = await exported(user, chat)
+    answer = await send(other_user, document)
+    assert answer.is_success, document
+    (copy,) = [taken["conversationId"] for taken in answer.json()["taken"]]
+    assert lines_of(await exported(other_user, copy)) == lines_of(document)
+    theirs, ours = await load(other_user.functions, copy), await load(user.functions, chat)
+    assert (said(theirs), theirs["branch"]) == (said(ours), 1)
+    assert [row["branch"] for row in theirs["messages"]] == [1, 1]
+    assert len(theirs["siblings"]) == len(ours["siblings"]) == 1
+    assert broken(db, [copy]) == []
+    document["conversation"]["branches"][1]["parent"] = 2
+    document["checksum"]["value"] = checksum_of(document)
+    refused = await send(other_user, document)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_import")

@@ -80,6 +80,19 @@ async def test_a_turn_is_begun_written_and_completed(
     assert loaded["messages"] == [ended["userMessage"], ended["message"]]
 
 
+async def test_a_reply_of_parts_is_stored_as_it_is(writer: Writer) -> None:
+    """And comes back in the history of the next turn."""
+    call = {"type": "tool-search", "toolCallId": "1", "state": "output-available"}
+    parts = [{**call, "input": {"q": "x"}, "output": [1]}, {"type": "text", "text": "Found."}]
+    turn = await writer.begin()
+    done = (await writer.step(turn, "complete", parts=parts)).json()
+    following = await writer.begin(conversationId=turn["conversationId"])
+    wrong = await writer.step(following, "complete", content="Other.", parts=parts)
+    assert (done["message"]["content"], done["message"]["parts"]) == ("Found.", parts)
+    assert following["history"][1]["parts"] == parts
+    assert wrong.status_code == 400
+
+
 async def test_the_history_comes_with_the_turn(writer: Writer) -> None:
     """Whoever answered before: this or mega-mind."""
     before = (await writer.user.send("Hi")).json()

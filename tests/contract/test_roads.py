@@ -139,7 +139,7 @@ async def test_failures_have_one_meaning(way: Way) -> None:
         assert type(caught.value) is error, error
 
 
-@pytest.mark.promise("bounded calls", red="`begin_turn` without its `lock_timeout`")
+@pytest.mark.promise("bounded calls")
 async def test_a_lock_is_waited_for_two_seconds(
     way: Way, stack: Stack, db: psycopg.Connection
 ) -> None:

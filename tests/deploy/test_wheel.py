@@ -116,7 +116,7 @@ def test_the_documents_example_runs(
     (tmp_path / "page.py").write_text(example)
     settings = stack.settings.environment()
     given = {name: settings[name] for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY")}
-    answers = run(python, tmp_path, ASK_TWICE, user.id, **given).splitlines()[-1]
+    answers = run(python, tmp_path, ASK_TWICE, user.id, **given)  # and nothing else is printed
     stored = db.execute(
         "select content from messages where user_id = %s order by seq", (user.id,)
     ).fetchall()

@@ -59,6 +59,32 @@ DAMAGES = [
         without="messages_user_id_turn_id_role_key",
     ),
     Damage(
+        {"branch_wrong": 1},
+        ("update messages set branch = 1 where conversation_id = %(conversation)s and seq = 3",),
+        name="a message of a branch that isn't",
+    ),
+    Damage(
+        {"branch_wrong": 1},
+        (
+            "insert into branches (user_id, conversation_id, branch, parent, fork_seq, first_seq)"
+            " select user_id, id, 1, 0, 0, 9 from conversations where id = %(conversation)s",
+            "update conversations set active_branch = 2, last_branch = 2"
+            " where id = %(conversation)s",
+        ),
+        name="a branch that begins nowhere",
+    ),
+    Damage(
+        {"seq_gap": 1},
+        (
+            "insert into branches (user_id, conversation_id, branch, parent, fork_seq, first_seq)"
+            " select user_id, id, 1, 0, 2, 9 from conversations where id = %(conversation)s",
+            "update messages set branch = 1, seq = seq + 6"
+            " where conversation_id = %(conversation)s and seq > 2",
+            "update conversations set last_seq = 10, last_branch = 1 where id = %(conversation)s",
+        ),
+        name="a gap before a branch",
+    ),
+    Damage(
         {"seq_gap": 1},
         (
             "update messages set seq = seq + 5 where conversation_id = %(conversation)s"

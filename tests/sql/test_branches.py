@@ -227,3 +227,19 @@ def test_a_summary_is_given_to_paths_that_have_all_that_it_covers(
     chat.user.call("update_conversation", conversation_id=chat.id, active_branch=0)
     assert given() == (6, ["Up to 6."])
     assert summarise(fifth["user_message"]["seq"] + 1) == "busy"
+
+
+def test_an_export_has_all_branches_and_their_tree(chat: Chat, service: Caller) -> None:
+    """Messages in the order of writing, and from where each branch goes on."""
+    chat.edit(chat.tree.nodes[0])
+    chat.regenerate(chat.tree.nodes[1])
+    page = service.call("export_messages", user_id=chat.owner, conversation_id=chat.id)
+    assert [row["branch"] for row in page["messages"]] == [0, 0, 1, 1, 2]
+    assert page["conversation"]["branches"] == [
+        {"branch": 1, "parent": 0, "fork_seq": 0, "first_seq": 3},
+        {"branch": 2, "parent": 0, "fork_seq": 1, "first_seq": 5},
+    ]
+    last = page["messages"][-1]
+    assert last["turn"]["answers"] == chat.tree.nodes[0].id
+    (all_of_it,) = service.call("export_conversations", user_id=chat.owner)["conversations"]
+    assert all_of_it == page

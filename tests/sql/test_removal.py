@@ -17,6 +17,8 @@ pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats", "tests.su
 # Who reads the table itself, and not the view of what is there: those that remove, or check.
 READ_THE_TABLE = {
     "private.assign_message_place()",  # a message to one that is being deleted is refused there
+    # its caller holds the conversation, read from the view
+    "private.add_message(uuid,private.conversations,uuid,uuid,text,text,text,jsonb,jsonb,jsonb,text,text)",
     "private.being_deleted(uuid)",
     "private.remove_in_steps()",
     "private.remove_step(uuid,timestamp with time zone)",
@@ -27,6 +29,7 @@ READ_THE_TABLE = {
     "private.listen_policy()",  # under row-level security
     # An import's, which hides what is not whole, and finds it again.
     "private.add_imported(uuid,jsonb,conversations)",
+    "private.begin_imported_branch(uuid,conversations,bigint)",
     "private.append_grown(uuid,uuid,jsonb,conversations)",
     "private.conversation_imported_as(uuid,jsonb)",
     "private.end_imports(uuid)",

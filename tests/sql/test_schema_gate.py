@@ -44,6 +44,7 @@ ALLOWED = {
         "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,jsonb)",
         "private.describe_turn(uuid,uuid,text,integer)",
         "private.end_of_branch(uuid,uuid,integer)",
+        "private.exported_branches(uuid,private.conversations)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
         "private.find_siblings(uuid,uuid,int8multirange,integer,bigint)",
         "private.length_of(int8multirange)",

@@ -1,9 +1,11 @@
 """The library's face: what it takes, and what it says of what it can't take."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 import shared as message_persistence
 from shared.config import ConfigurationError
@@ -11,6 +13,12 @@ from shared.library import MessagePersistence
 
 USER = uuid.uuid4()
 PROJECT = ("http://project.test", "sb_secret_unit")
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("name", message_persistence.__all__)

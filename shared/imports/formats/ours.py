@@ -26,6 +26,7 @@ from ..parsed import BY_CONTENT, EPOCH, ParsedConversation, ParsedMessage
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ...models.our_document import OurHeader
     from ..parsed import Notes
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)
@@ -54,6 +55,7 @@ def read_ours(document: dict[str, Any], notes: Notes) -> ParsedConversation:
     if checksum_of(document) != ours.checksum.value:
         raise ChecksumMismatchError
     _require_order(ours, notes.now)
+    _require_tree(ours.conversation, len(ours.messages))
     return _conversation(ours, is_owner=ours.source.user_id == notes.user_id)
 
 
@@ -81,6 +83,22 @@ def _require_order(ours: OurDocument, now: datetime) -> None:
         raise InvalidImportError("The times of the file's messages don't grow with their seq.")
     if not all(EPOCH <= moment <= now + CLOCKS_MAY_DIFFER for moment in every):
         raise InvalidImportError("A time in the file is before 1970 or still to come.")
+
+
+def _require_tree(header: OurHeader, last_seq: int) -> None:
+    starts = [1]
+    for number, branch in enumerate(header.branches, 1):
+        starts.append(branch.first_seq)
+        if not (
+            branch.branch == number
+            and 0 <= branch.parent < number
+            and starts[-2] <= branch.first_seq <= last_seq + 1
+            and starts[branch.parent] - 1 <= branch.fork_seq < starts[branch.parent + 1]
+            and branch.fork_seq < branch.first_seq
+        ):
+            raise InvalidImportError("The file's branches are no tree.")
+    if not 0 <= header.active_branch <= len(header.branches):
+        raise InvalidImportError("The file's active branch is none of its branches.")
 
 
 def _conversation(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
@@ -115,6 +133,8 @@ def _conversation(ours: OurDocument, *, is_owner: bool) -> ParsedConversation:
         metadata=ours.conversation.metadata,
         provenance={name: value for name, value in provenance.items() if value},
         is_exact=True,
+        branches=[branch.model_dump() for branch in ours.conversation.branches],
+        active_branch=ours.conversation.active_branch,
     )
 
 

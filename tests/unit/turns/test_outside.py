@@ -123,6 +123,17 @@ async def test_a_failure_settles_the_turn_as_what_it_is(
     assert (done.turn.status, done.reply.content) == (status, "Half")
 
 
+async def test_a_reply_may_have_parts(processes: list[Process]) -> None:
+    """Its text is theirs; without any, and without text, it has failed."""
+    source = {"type": "source-url", "sourceId": "1", "url": "https://example.com"}
+    parts = [{"type": "text", "text": "Look."}, source]
+    one, _ = processes
+    _, writer = await begin(one)
+    done = await one.runner.outside.complete(writer, result("Look."), parts=parts)
+    assert done.reply is not None
+    assert (done.reply.content, done.reply.parts) == ("Look.", parts)
+
+
 async def test_what_it_took_counts_with_the_attempts_before(processes: list[Process]) -> None:
     """As reported, or else as estimated."""
     one, _ = processes

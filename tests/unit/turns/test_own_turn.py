@@ -127,6 +127,19 @@ async def test_what_goes_with_the_text_is_stored_with_it(process: Process) -> No
     assert process.store.tokens_of(turn.id) == 7
 
 
+async def test_parts_are_stored_in_their_place_between_the_text(process: Process) -> None:
+    """A call of a tool is shown while it runs, and stored with its result."""
+    call = {"type": "tool-search", "toolCallId": "1", "state": "input-available", "input": {"q": 1}}
+    answered = {**call, "state": "output-available", "output": 2}
+    async with own_turn(process) as turn:
+        await turn.write("Let me see.")
+        await turn.add(call)
+        await turn.add(answered)
+        await turn.write("Two.")
+    assert [part["type"] for part in turn.reply.parts] == ["text", "tool-search", "text"]
+    assert turn.reply.parts[1] == answered
+
+
 async def test_a_body_may_say_why_it_failed(process: Process) -> None:
     """A sentence of its own, without an exception."""
     async with own_turn(process) as turn:
