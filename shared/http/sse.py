@@ -27,10 +27,17 @@ UI_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
             "text/event-stream": {
-                "schema": {
-                    "type": "string",
+                "itemSchema": {
                     "description": "The AI SDK's UI message stream protocol, version 1.",
-                }
+                    "type": "object",
+                    "required": ["data"],
+                    "properties": {
+                        "data": {
+                            "type": "string",
+                            "description": "A chunk as JSON; `[DONE]` is the last.",
+                        }
+                    },
+                },
             }
         }
     }

@@ -6,6 +6,7 @@ from playwright.async_api import Browser, Page, expect
 from local.node import install_packages
 from local.page import WEB
 from local.stack import Stack
+from tests.browser.test_parts import PARTS
 from tests.support.browser import composer, visitor
 from tests.support.chats import Said, write_chat
 from tests.support.users import PASSWORD, User
@@ -38,6 +39,7 @@ SAID = [
     ),
     Said("system", "Summary of it"),
     Said("assistant", "It", {"success": False, "error": {"type": "x", "message": "Broken off."}}),
+    Said("assistant", "Sunny", parts=PARTS),
 ]
 RUN = """
 async () => (await axe.run(document, { resultTypes: ["violations"] })).violations

@@ -1,15 +1,17 @@
 """What a message has beside its text, on the page: tools, reasoning, files, sources."""
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from local.stack import Stack
-from tests.support.browser import visitor
+from tests.support.browser import prepare_page, replies, send, visitor
 from tests.support.chats import Said, write_chat
-from tests.support.users import User
+from tests.support.stack import running_stack
+from tests.support.users import User, sign_up
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -84,4 +86,30 @@ async def test_a_messages_parts_are_seen_opened_and_taken_along(
         await message.get_by_role("button", name="Copy message").click()
         copied = await page.evaluate("navigator.clipboard.readText()")
         assert copied == "It is **clear** in Paris."
+    assert visit.problems == []
+
+
+async def test_what_a_turn_does_is_seen_as_it_does_it(browser: Browser, tmp_path: Path) -> None:
+    """Reasoning and a tool call that waits, also after a reload; its result takes their place."""
+    prepare_page()
+    result = tmp_path / "result"
+    with running_stack(MEGA_MIND_ENGINE="tests.support.parts_engine:engine") as stack:
+        user = await sign_up(stack)
+        async with visitor(browser, stack) as visit:
+            page = await visit.sign_in(user)
+            await send(page, str(result))
+            for _ in range(2):
+                draft = page.locator(".uci-message-draft")
+                await expect(draft.locator("summary", has_text="Reasoning")).to_be_visible()
+                await expect(draft.get_by_text("I look it up.")).to_be_visible()
+                tool = draft.locator("summary", has_text="weather")
+                await expect(tool).to_contain_text("no result yet")
+                await page.wait_for_url("**/#/c/*")
+                await page.reload()
+            result.touch()
+            await replies(page)
+            reply = page.locator(".uci-message-assistant")
+            await expect(reply.locator("summary", has_text="weather")).to_contain_text("done")
+            await expect(reply.locator("em")).to_have_text("sunny")
+        await user.functions.aclose()
     assert visit.problems == []

@@ -124,6 +124,28 @@ async def test_a_reply_is_made_once_more(
     assert visit.problems == []
 
 
+async def test_a_hit_on_another_version_opens_it(
+    site: Stack, browser: Browser, visiting_user: User
+) -> None:
+    """The page shows the path that the hit is on, and goes on from there."""
+    async with visitor(browser, site) as visit:
+        page = await visit.sign_in(visiting_user)
+        await send(page, "Where is the marmalade?")
+        await replies(page)
+        await edit(page, "Where is the honey?")
+        await version(page, asked(page), "2", "2")
+        await expect(answered(page)).to_contain_text("honey")
+        await page.get_by_label("Search messages").fill("marmalade")
+        await page.locator(".hits a").first.click()
+        await version(page, asked(page), "1", "2")
+        await expect(messages_of(page)).to_have_text(["Where is the marmalade?"])
+        await send(page, "And the bread?")
+        await replies(page, 2)
+        questions = ["Where is the marmalade?", "And the bread?"]
+        await expect(messages_of(page)).to_have_text(questions)
+    assert visit.problems == []
+
+
 @pytest.mark.promise("outbox", red="an edit sent under a new key")
 async def test_an_edit_is_sent_once_however_the_network_is(
     site: Stack, browser: Browser, visiting_user: User
@@ -144,7 +166,9 @@ async def test_an_edit_is_sent_once_however_the_network_is(
             await route.abort()
 
         await visit.context.route("**/functions/v1/mega-mind", lose, times=1)
-        await visit.context.set_offline(False)
+        async with page.expect_response("**/functions/v1/mega-mind") as again:
+            await visit.context.set_offline(False)
+        await (await again.value).finished()
         await version(page, asked(page), "2", "2")
         await expect(answered(page)).to_contain_text("Two")
         assert len(lost) == 1

@@ -484,7 +484,7 @@ async def test_a_history_is_the_newest_that_fits(road: Road, size: int, first: i
         )
 
 
-@pytest.mark.promise("context", red="what is known is left out, whatever its id")
+@pytest.mark.promise("context")
 async def test_what_is_known_of_a_history_is_not_sent(road: Road) -> None:
     """Up to a message that is found there, and only if the history would begin in what is known."""
     first = await road.begin("one")

@@ -27,7 +27,7 @@ USERS = 4
 CONNECTIONS = 3  # of the pooler's: fewer than there are callers, so that each serves them all
 
 
-@pytest.mark.promise("isolation", red="settings that outlive their transaction")
+@pytest.mark.promise("isolation")
 @needs_pgbouncer
 async def test_nothing_is_lost_or_mixed_up_in_transaction_mode(
     stack: Stack, db: psycopg.Connection

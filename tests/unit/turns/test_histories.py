@@ -75,7 +75,7 @@ async def test_a_second_turn_is_sent_what_came_since() -> None:
     assert process.sent == 0
 
 
-@pytest.mark.promise("context", red="what is incomplete is kept too")
+@pytest.mark.promise("context")
 @pytest.mark.parametrize("seed", range(20))
 async def test_what_is_kept_and_sent_is_what_is_stored(seed: int) -> None:
     """Long messages, other writers, a budget that is passed, deletions, branches, forgetting."""
