@@ -11,7 +11,7 @@ router = APIRouter(tags=["health"])
 
 
 class HealthResponse(BaseModel):
-    """`store` is only there where it was asked for; a store that is down answers 503 instead.
+    """`store` is only there if it was asked for; a store that is down answers 503 instead.
 
     `invariants` is how much is broken, by the doctor's check: a metric, which never makes health
     fail, and is left out where it could not be had. It is a bounded look at turns that lost their

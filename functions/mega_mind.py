@@ -65,7 +65,7 @@ async def mega_mind(
     """Commit the user's message, let the AI work, commit its reply, and return both.
 
     As a stream: `accepted`, `status`, `delta {offset, text}`, `message`, `done` or `error`.
-    The turn goes on to its end also where the client goes away.
+    The turn goes on to its end also if the client goes away.
     """
     user_id = caller.acting_for(body.user_id) if caller else None
     if not body.persist_messages:

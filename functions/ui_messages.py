@@ -55,7 +55,7 @@ async def send_message(
 ) -> Response:
     """Answer the last message as a stream of chunks, as `DefaultChatTransport` asks for it.
 
-    The turn goes on to its end also where the client goes away: stopping is a call of its own. The
+    The turn goes on to its end also if the client goes away: stopping is a call of its own. The
     same new message is the same turn, by its id; Idempotency-Key says so of an edit, of a reply
     that is made once more and of an answer to tool calls.
     """
@@ -91,7 +91,7 @@ async def resume_stream(
 ) -> Response:
     """Stream the reply that is being written, from its start on.
 
-    With `turnId`, that turn's, also where it has ended since it was seen to run.
+    With `turnId`, that turn's, also if it has ended since it was seen to run.
     """
     chunks = await container.ui_chat(user_id, chat_id, caller=caller).resume(turn_id)
     return Response(status_code=204) if chunks is None else ui_message_stream(chunks)

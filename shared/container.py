@@ -34,7 +34,7 @@ class Container:
 
     `engine`, or an agent, and `summariser` take the places of those that the settings name.
 
-    Raises ConfigurationError where the settings' road to the store can't be taken.
+    Raises ConfigurationError if the settings' road to the store can't be taken.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Container:
     def turns(self) -> TurnRunner:
         """The runner of turns. Imported here, since most endpoints need no AI.
 
-        Raises ConfigurationError where the configured model or engine can't be used.
+        Raises ConfigurationError if the configured model or engine can't be used.
         """
         from .turns.broadcaster import Broadcaster
         from .turns.wiring import build_runner

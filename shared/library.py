@@ -90,7 +90,7 @@ class MessagePersistence:
         Entering it commits the user's message, or finds what the key led to. Raises ValueError
         for what can't be stored; on entering TurnInProgressError, IdempotencyKeyReusedError,
         ConversationNotFoundError, TooManyTurnsError, TooManyTokensError, StoreUnavailableError;
-        on leaving ReplyNotStoredError where the store stays away: it is kept, and tried on.
+        on leaving ReplyNotStoredError if the store stays away: it is kept, and tried on.
         """
         return OwnTurn(
             self._container.turns, _request_of(request, fields), name=name, settings=self.settings

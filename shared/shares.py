@@ -67,7 +67,7 @@ class Places:
     async def taken_by(self, user: Hashable) -> AsyncIterator[None]:
         """Hold a place; wait for it where there is none.
 
-        Raises TooManyRequestsError where the user's own are taken, UnavailableError where all are.
+        Raises TooManyRequestsError if the user's own are taken, UnavailableError if all are.
         """
         await self._take(user)
         try:

@@ -1,6 +1,6 @@
 """Columns of an old table as the values that this system stores: SQL expressions of a row `o`.
 
-Each is null where the column is missing or holds nothing that can be stored.
+Each is null if the column is missing or holds nothing that can be stored.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Chats:
 
 
 def read_chats(connection: psycopg.Connection, schema: str) -> Chats | None:
-    """Return the tables of a schema; None where it doesn't have both."""
+    """Return the tables of a schema; None if it doesn't have both."""
     conversations, messages = (
         _read_table(connection, schema, name) for name in ("conversations", "messages")
     )
@@ -89,7 +89,7 @@ def read_chats(connection: psycopg.Connection, schema: str) -> Chats | None:
 
 
 def require_adoptable(connection: psycopg.Connection, old: Chats) -> None:
-    """Raise CannotAdoptError where the tables lack what an adoption stands on."""
+    """Raise CannotAdoptError if the tables lack what an adoption stands on."""
     for table, names in (
         (old.conversations, ("id", "user_id")),
         (old.messages, ("id", "conversation_id", "role", "content")),

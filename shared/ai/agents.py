@@ -127,7 +127,7 @@ def require_part(part: Part) -> None:
 
 
 def require_room(metadata: dict[str, Any]) -> None:
-    """Raise ValueError where a reply can't hold this as metadata of its caller's."""
+    """Raise ValueError if a reply can't hold this as metadata of its caller's."""
     _JSON_OBJECT.validate_python(metadata)
     if stored_size(metadata) > MAX_GIVEN_METADATA_BYTES:
         raise ValueError(f"metadata takes more than {MAX_GIVEN_METADATA_BYTES} bytes")

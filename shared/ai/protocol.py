@@ -39,7 +39,7 @@ class HistoryMessage(BaseModel, frozen=True):
 
     `is_summary` is true only for summaries that the platform wrote, `failure` set only for a reply
     that is not whole. `is_note` marks a row that is not stored: what the AI should know of others.
-    `parts` are as stored, none where the message is its content alone; a tool call in them may lack
+    `parts` are as stored, none if the message is its content alone; a tool call in them may lack
     its result (`shared.ai.history` closes it for a model). `native` is a framework's own form.
     """
 
@@ -57,8 +57,8 @@ class HistoryMessage(BaseModel, frozen=True):
 class EngineRequest:
     """What an engine is asked: the request's text, what was said before it, and by whom and where.
 
-    The ids are None where nothing is stored of the run; `metadata` is the caller's own. `parts` are
-    those of the request where it is more than its text, which is one of them then.
+    The ids are None if nothing is stored of the run; `metadata` is the caller's own. `parts` are
+    those of the request if it is more than its text, which is one of them then.
     """
 
     text: str

@@ -47,9 +47,9 @@ class JwksCache:
         self._lock = asyncio.Lock()
 
     async def key(self, kid: str) -> jwt.PyJWK | None:
-        """Return the key with this id; None where the project has none.
+        """Return the key with this id; None if the project has none.
 
-        Raises UnavailableError where no key was ever fetched and none can be.
+        Raises UnavailableError if no key was ever fetched and none can be.
         """
         if kid not in self._keys or self._is_due():
             await self._refresh()

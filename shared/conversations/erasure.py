@@ -26,7 +26,7 @@ async def erase_account(
 ) -> EraseAccountResponse:
     """Delete a user's conversations with everything in them, and return the receipt.
 
-    Raises LegalHoldError where a hold on the user keeps them all.
+    Raises LegalHoldError if a hold on the user keeps them all.
     """
     deadline = time.monotonic() + SECONDS
     while True:

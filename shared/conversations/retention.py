@@ -60,7 +60,7 @@ async def _first_page(
 async def _step(
     persistence: Persistence, request: ApplyRetentionRequest, user_id: UUID, *, most: int
 ) -> ApplyRetentionResponse | None:
-    """Take a user's step; None where one of many can't be served."""
+    """Take a user's step; None if one of many can't be served."""
     try:
         return await persistence.apply_retention(
             user_id, dry_run=request.dry_run, most=most, project_id=request.project_id

@@ -7,7 +7,7 @@ So that this can be undone, backslashes directly in front of such an escape, and
 text that merely looks like one, are doubled. Reading back, an odd run of backslashes ends in an
 escape and an even run does not. All other backslashes stay as they are.
 
-A text with nothing unstorable in it is not touched at all, not even where it holds `\u0000`
+A text with nothing unstorable in it is not touched at all, not even if it holds `\u0000`
 spelled out: store the flag, and call `unescape` only on a text that was flagged.
 """
 
@@ -47,7 +47,7 @@ def unescape(text: str) -> str:
 def map_texts(value: Any, change: Callable[[str], str], *, depth: int = MAX_DEPTH) -> Any:
     """Return a JSON value with every text in it changed, names too.
 
-    Raises RecursionError where it is nested deeper than `depth`.
+    Raises RecursionError if it is nested deeper than `depth`.
     """
     if not depth:
         raise RecursionError

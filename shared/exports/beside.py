@@ -111,7 +111,7 @@ def citations_of(row: MessageRow) -> list[Citation]:
 
 
 def reasoning_of(row: MessageRow) -> str:
-    """Return what the AI thought before it answered; empty where that isn't known."""
+    """Return what the AI thought before it answered; empty if that isn't known."""
     noted = _text(row.metadata, "reasoning")
     return (noted or "\n\n".join(_text(part, "text") for part in _parts(row, "reasoning"))).strip()
 
@@ -142,7 +142,7 @@ def notices_of(row: MessageRow) -> Iterator[str]:
 
 
 def error_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return why a reply failed; empty where it didn't."""
+    """Return why a reply failed; empty if it didn't."""
     error = metadata.get("error")
     return error if isinstance(error, dict) else {}
 

@@ -40,7 +40,7 @@ class Snapshot:
     async def messages(self) -> AsyncIterator[MessageExport]:
         """Yield each message in order; may be called more than once.
 
-        Raises ConversationNotFoundError where the conversation is deleted in the meantime.
+        Raises ConversationNotFoundError if the conversation is deleted in the meantime.
         """
         last_seq = self.conversation.last_seq
         imported = self.conversation.imported or {}

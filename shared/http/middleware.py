@@ -1,4 +1,4 @@
-"""Around every request: an id, one log line, and an answer even where a handler broke."""
+"""Around every request: an id, one log line, and an answer even if a handler broke."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MOST_BYTES_PER_SECOND: Final = 16 * 1024 * 1024  # of a large one: others have t
 async def pieces_of(request: Request, *, limit: int) -> AsyncIterator[bytes]:
     """Yield a body as it comes. Only the time that was spent waiting for the client counts.
 
-    Raises RequestTooSlowError, and PayloadTooLargeError where it is longer than `limit` bytes: up
+    Raises RequestTooSlowError, and PayloadTooLargeError if it is longer than `limit` bytes: up
     to a bound, such a body is read to its end and forgotten before, since many a client and gateway
     sees an answer only after it has sent everything.
     """
@@ -57,7 +57,7 @@ async def read_body(
 ) -> bytes:
     """Return a JSON body; `before_large` is awaited before more than LARGE_BYTES of one are read.
 
-    Raises what `pieces_of` does, and InvalidRequestError where it holds more than may be parsed:
+    Raises what `pieces_of` does, and InvalidRequestError if it holds more than may be parsed:
     nothing of such a body is kept.
     """
     kept: list[bytes] = []

@@ -126,7 +126,7 @@ class _Error:
 async def _ended_by_an_error(events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
     """Pass events on; what goes wrong once the response has begun is the last of them.
 
-    It has the place of the event before it, and none where it is the first: the id that a client
+    It has the place of the event before it, and none if it is the first: the id that a client
     came back with is still the one to come back with.
     """
     place: object = None

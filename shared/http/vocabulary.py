@@ -95,7 +95,7 @@ CONVERSATIONS: Final = {
     "activeBranch": Word("The branch whose path is to be shown and written to, up to where that was written to last.", 1),
     "active_branch": Word("The branch that the active path ends with.", 0),
     "last_branch": Word("The newest branch, 0 while there is one path alone.", 0),
-    "siblings": Word("The messages that follow the same one as a message of the page, by its id; none where it has none beside it.", {ID: {"position": 2, "count": 2, "messages": [{"id": ID, "branch": 1}]}}),
+    "siblings": Word("The messages that follow the same one as a message of the page, by its id; none if it has none beside it.", {ID: {"position": 2, "count": 2, "messages": [{"id": ID, "branch": 1}]}}),
     "position": Word("Which of its siblings the message is, from 1 on in the order of writing.", 2),
     "count": Word("How many siblings there are, itself among them.", 2),
     "Siblings.messages": Word("The siblings, of many the nearest, in the order of writing.", [{"id": ID, "branch": 1}]),
@@ -113,11 +113,11 @@ CONVERSATIONS: Final = {
     "UnstoredMessage.role": Word("Who says it: a reply is the assistant's.", "assistant"),
     "content": Word("The message's text.", "Write a function that adds two numbers"),
     "generated_code": Word("The code of the reply, if it has some.", "def add(a, b):\n    return a + b"),
-    "MessageRow.parts": Word("Its parts, as the AI SDK's UI messages have them; empty where it is its text alone.", PARTS),
+    "MessageRow.parts": Word("Its parts, as the AI SDK's UI messages have them; empty if it is its text alone.", PARTS),
     "MegaMindRequest.parts": Word("Files and data beside the request, as parts of the AI SDK's UI messages. Text among them is the request, in its place.", PARTS),
-    "UnstoredMessage.parts": Word("Its parts, as the AI SDK's UI messages have them; empty where it is its text alone.", PARTS),
+    "UnstoredMessage.parts": Word("Its parts, as the AI SDK's UI messages have them; empty if it is its text alone.", PARTS),
     "native": Word("The message in a framework's own form, if it came with one.", {"framework": "pydantic-ai", "version": "2", "data": []}),
-    "draftParts": Word("The parts of the reply so far; empty where it is text alone.", []),
+    "draftParts": Word("The parts of the reply so far; empty if it is text alone.", []),
     "is_summary": Word("Whether it is a summary that the service wrote for the AI.", False),
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ class Budget:
         self._values = MAX_VALUES
 
     def take(self, file: IO[bytes]) -> None:
-        """Read a file to its end and raise InvalidImportError where it is more than is left."""
+        """Read a file to its end and raise InvalidImportError if it is more than is left."""
         scan = JsonScan()
         while chunk := file.read(CHUNK_BYTES):
             self._bytes -= len(chunk)

@@ -40,7 +40,7 @@ class Entry:
 def entries_of(file: IO[bytes]) -> Iterator[Entry]:
     """Yield the items of a list, or the values that stand one after the other.
 
-    Raises InvalidImportError where the file isn't JSON or has too many entries that can't be read.
+    Raises InvalidImportError if the file isn't JSON or has too many entries that can't be read.
     """
     text = _Text(file)
     first = text.next_character()

@@ -29,7 +29,7 @@ NUMBER = re.compile(r"\d{9,16}(\.\d+)?")
 
 @dataclass(slots=True)
 class ParsedMessage:
-    """A message in its order; `at` is None where the file doesn't say when, or says nonsense."""
+    """A message in its order; `at` is None if the file doesn't say when, or says nonsense."""
 
     role: str
     content: str

@@ -37,7 +37,7 @@ def write_parts(reads: Iterable[Read], target: IO[bytes], *, by: str, key: str |
 
     `key` is the request's Idempotency-Key, under which each conversation is taken once.
 
-    Raises InvalidImportError or ChecksumMismatchError where there is nothing to take.
+    Raises InvalidImportError or ChecksumMismatchError if there is nothing to take.
     """
     writer = _Writer(target, by, key)
     first_error: InvalidImportError | ChecksumMismatchError | None = None

@@ -73,7 +73,7 @@ def _storable(text: str) -> str:
 
 
 def _parts(message: ParsedMessage, conversation: ParsedConversation) -> list[ParsedMessage]:
-    """Return a message within the size of a row: as several where its text is longer."""
+    """Return a message within the size of a row: as several if its text is longer."""
     message.content, is_escaped = escape_unstorable(message.content)
     message.metadata = map_texts(message.metadata, _storable)
     if message.generated_code is not None:

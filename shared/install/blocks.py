@@ -14,7 +14,7 @@ def marks(kind: str) -> tuple[str, str]:
 
 
 def content_of(text: str, kind: str) -> str | None:
-    """Return what stands in the block; None where there is none."""
+    """Return what stands in the block; None if there is none."""
     found = _pattern(kind).search(text)
     return found["content"] if found else None
 

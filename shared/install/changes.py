@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Change:
-    """A file as it will be; None where there is none."""
+    """A file as it will be; None if there is none."""
 
     path: Path
     before: bytes | None

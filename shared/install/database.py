@@ -70,8 +70,8 @@ class Database:
     routines: set[str]
     policies: set[str]  # on realtime.messages
     may_make_policies: bool
-    exposed: list[str] | None  # None where the database doesn't say
-    history: list[str] | None  # None where the CLI has never pushed
+    exposed: list[str] | None  # None if the database doesn't say
+    history: list[str] | None  # None if the CLI has never pushed
     jobs: set[str] | None  # None without pg_cron
 
     @property

@@ -93,7 +93,7 @@ class State:
 
     @property
     def schema(self) -> str | None:
-        """The schema that it is installed in; None where it isn't."""
+        """The schema that it is installed in; None if it isn't."""
         return self.written[0].schema if self.written else None
 
 
@@ -162,7 +162,7 @@ def versions_after(taken: Iterable[str], count: int, now: datetime | None = None
 
 
 def _next(version: str) -> str:
-    """Return the version that follows: a second later, or one more where it is no time."""
+    """Return the version that follows: a second later, or one more if it is no time."""
     try:
         return (datetime.strptime(version, STAMP) + timedelta(seconds=1)).strftime(STAMP)
     except ValueError:

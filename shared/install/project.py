@@ -26,7 +26,7 @@ class Project:
 
     @classmethod
     def at(cls, root: Path, *, source: Path) -> Project:
-        """Return the project of a folder; raise NoProjectError where it is none, or is ours."""
+        """Return the project of a folder; raise NoProjectError if it is none, or is ours."""
         project = cls(root)
         if project.supabase.resolve() == source:
             raise NoProjectError(f"{root} is this checkout: name the folder of the project")

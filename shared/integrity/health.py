@@ -56,9 +56,9 @@ def _see(task: asyncio.Task[T]) -> None:
 
 
 class StoreHealth:
-    """The deep health of a process: `read` says what is broken, or raises where the store is down.
+    """The deep health of a process: `read` says what is broken, or raises if the store is down.
 
-    What is broken is counted by check, None where that could not be had. The look is bounded, and
+    What is broken is counted by check, None if that could not be had. The look is bounded, and
     so no proof: a hundred conversations of the last hour at most, and as many with a stuck turn.
     """
 

@@ -56,7 +56,7 @@ class Spread(Envelope):
 
 
 class UsageFigures(Envelope):
-    """Tokens of the turns whose engine counted any. `cost` is null where a price is unknown."""
+    """Tokens of the turns whose engine counted any. `cost` is null if a price is unknown."""
 
     turns: int
     input_tokens: int
@@ -147,7 +147,7 @@ class ProjectUsageRequest(RangeRequest):
 class UserUsage(Envelope):
     """What a user's turns of the range came to, and what is stored of the user now.
 
-    `failures` counts failed and interrupted turns by reason. `cost` is null where a price is
+    `failures` counts failed and interrupted turns by reason. `cost` is null if a price is
     unknown. `bytes` is the size of the messages on disk, compressed. Turns of deleted
     conversations are not in it.
     """

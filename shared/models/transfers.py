@@ -256,6 +256,6 @@ class ImportOutcome(BaseModel):
 
 
 class ImportOutcomes(BaseModel):
-    """What take_import_part answers; null where the part wasn't taken yet."""
+    """What take_import_part answers; null if the part wasn't taken yet."""
 
     outcome: list[ImportOutcome] | None

@@ -96,7 +96,7 @@ class MegaMindRequest(RequestBody):
 
     @property
     def message_parts(self) -> list[Part]:
-        """The parts of the user's message, its text among them; none where it is text alone."""
+        """The parts of the user's message, its text among them; none if it is text alone."""
         return parts_with_text(self.parts, self.request)
 
 
@@ -119,7 +119,7 @@ class ExecutionStrategy(Envelope):
 
 
 class AnalysisResponse(Envelope):
-    """The AI's reading of a request; its values are null where the AI failed before it."""
+    """The AI's reading of a request; its values are null if the AI failed before it."""
 
     user_intent: UserIntent
     complexity: ComplexityLevel
@@ -224,7 +224,7 @@ class TurnNews(BaseModel):
 class TurnExtension(BaseModel):
     """What extend_turns takes of one turn: its draft from an offset on, in characters.
 
-    Of its parts those that have changed; None where none has.
+    Of its parts those that have changed; None if none has.
     """
 
     user_id: UUID

@@ -110,7 +110,7 @@ class LoadUiMessagesResponse(Envelope):
 
 
 class StopChatResponse(Envelope):
-    """Which turn was stopped, and how it stands; null where none was running."""
+    """Which turn was stopped, and how it stands; null if none was running."""
 
     turn_id: UUID | None
     status: TurnStatus | None

@@ -50,7 +50,7 @@ _backend: Backend | None = None
 def start(settings: Settings) -> None:
     """Switch telemetry on where the settings name a collector.
 
-    Raises ConfigurationError where the extra that it needs isn't installed.
+    Raises ConfigurationError if the extra that it needs isn't installed.
     """
     global _backend
     if _backend is not None or settings.otel_exporter_otlp_endpoint is None:

@@ -35,7 +35,7 @@ class Replica:
         caller: Caller | None,
         is_enough: Callable[[dict[str, Any]], bool],
     ) -> dict[str, Any] | None:
-        """Return its answer if that is enough; None where the store must be asked."""
+        """Return its answer if that is enough; None if the store must be asked."""
         if time.monotonic() < self._rests_until:
             return None
         try:
@@ -56,7 +56,7 @@ class Replica:
 def create_replica(settings: Settings) -> Replica | None:
     """Return the replica that the settings name, if they do.
 
-    Raises ConfigurationError where the driver of Postgres is missing.
+    Raises ConfigurationError if the driver of Postgres is missing.
     """
     url = settings.supabase_db_read_url
     return Replica(create_postgres(url, settings)) if url else None

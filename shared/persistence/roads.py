@@ -35,7 +35,7 @@ class Road(Protocol):
 def create_road(settings: Settings, http: httpx.AsyncClient) -> Road:
     """Return the road that the settings name. Either library is imported only where it is used.
 
-    Raises ConfigurationError where the one to Postgres lacks its driver.
+    Raises ConfigurationError if the one to Postgres lacks its driver.
     """
     if settings.supabase_db_url is None:
         from .data_api import DataApi
@@ -47,7 +47,7 @@ def create_road(settings: Settings, http: httpx.AsyncClient) -> Road:
 def create_postgres(url: SecretStr, settings: Settings) -> Road:
     """Return the road to the Postgres at this URL.
 
-    Raises ConfigurationError where its driver is missing.
+    Raises ConfigurationError if its driver is missing.
     """
     try:
         from .postgres import Postgres

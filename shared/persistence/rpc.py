@@ -55,8 +55,8 @@ class Store:
 
         A call waits for a place behind those of its user, an urgent one behind urgent ones alone.
 
-        Raises the AppError that the failure stands for; StoreUnavailableError where the store
-        didn't give a whole, sensible answer in time, SchemaBehindError where it has no such
+        Raises the AppError that the failure stands for; StoreUnavailableError if the store
+        didn't give a whole, sensible answer in time, SchemaBehindError if it has no such
         function, TooManyRequestsError where very many calls of the user's wait.
         """
         places = self._places.urgent if is_urgent else self._places.others

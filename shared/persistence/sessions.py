@@ -20,7 +20,7 @@ class Appended(BaseModel):
 
 
 class TakenBack(BaseModel):
-    """The message that was taken back; None where there was none."""
+    """The message that was taken back; None if there was none."""
 
     message: MessageRow | None
 

@@ -90,7 +90,7 @@ class TurnCalls(Calls):
     ) -> CountedTurn:
         """Count a turn of which nothing is stored towards its user's limits.
 
-        Raises TooManyTurnsError and TooManyTokensError where none is left.
+        Raises TooManyTurnsError and TooManyTokensError if none is left.
         """
         return await self._call(
             CountedTurn,

@@ -73,10 +73,10 @@ class TurnStarter:
     async def begin(self, request: TurnRequest) -> Begun:
         """Commit the user's message and set a worker to it, or find what the key led to.
 
-        Both or neither, also where the caller goes away in between: a turn that is committed and
+        Both or neither, also if the caller goes away in between: a turn that is committed and
         not worked on would keep everybody waiting for the end of its lease.
 
-        Raises TurnInProgressError where it is another turn that runs.
+        Raises TurnInProgressError if it is another turn that runs.
         """
         task = self._registry.start(self._begin_and_work(request))
         await asyncio.wait({task})  # which leaves the task alone where the caller is cancelled

@@ -136,7 +136,7 @@ class Draft:
         known.given, known.version, known.pieces = part, self.version, []
 
     def parts(self) -> list[Part]:
-        """Return the parts as those of a message; none where it is text alone."""
+        """Return the parts as those of a message; none if it is text alone."""
         return parts_of_draft(self.text, self.entries_since(0))
 
     def entries_since(self, version: int) -> list[DraftPart]:

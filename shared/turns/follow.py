@@ -161,7 +161,7 @@ def _text_of(message: MessageRow) -> str:
 def _settled(record: TurnRecord, place: Place, *, replayed: bool) -> list[TurnEvent]:
     """Return the events that end a stream: the rest of the text, the stored reply, `done`.
 
-    Raises TurnInProgressError where the turn still runs.
+    Raises TurnInProgressError if the turn still runs.
     """
     if record.reply is None:
         raise turn_in_progress(record)

@@ -61,7 +61,7 @@ class Heartbeat:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Keep leases for as long as there are turns; do nothing where that is so already."""
+        """Keep leases for as long as there are turns; do nothing if that is so already."""
         if self._task is None or self._task.done():
             # It outlives the request that happens to start it, and is no part of its trace.
             self._task = asyncio.create_task(self._keep_leases(), context=Context())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .registry import TurnRegistry
     from .running_turn import RunningTurn
 
-MOST_EVENTS = 100  # of one request; Realtime refuses it whole where it is over the limit with it
+MOST_EVENTS = 100  # of one request; Realtime refuses it whole if it is over the limit with it
 COMMITTED_EVENTS = 2  # of a begin, and of a complete: a message and a status, which SQL sends
 
 
@@ -48,7 +48,7 @@ class LiveEvents:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Send for as long as there are turns; do nothing where that is so already."""
+        """Send for as long as there are turns; do nothing if that is so already."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._send_all(), context=Context())
 

@@ -93,7 +93,7 @@ class OutsideTurns:
         """Renew the lease, and write the draft from an offset on, which can be repeated.
 
         Behind a hole nothing is written: the length that is returned says where to go on. Raises
-        TurnSupersededError, and UnavailableError where the turn is just being ended or stopped.
+        TurnSupersededError, and UnavailableError if the turn is just being ended or stopped.
         """
         extension = TurnExtension(
             user_id=writer.user_id,

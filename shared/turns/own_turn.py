@@ -230,7 +230,7 @@ class _Writing:
         self._task.cancel()
 
     async def without_its_cancellation(self, exc: BaseException | None) -> BaseException | None:
-        """Return what ended the body: None where that was only the turn's own end."""
+        """Return what ended the body: None if that was only the turn's own end."""
         if not self._is_cancelled:
             return exc
         is_cancelled = isinstance(exc, asyncio.CancelledError)

@@ -36,7 +36,7 @@ class TurnRegistry:
     def admit(self, user_id: UUID | None) -> AbstractAsyncContextManager[None]:
         """Hold a place for what begins, or runs and stores nothing; strangers are one user.
 
-        Raises TooManyRequestsError where the user's own are taken, UnavailableError where all are.
+        Raises TooManyRequestsError if the user's own are taken, UnavailableError if all are.
         """
         return self._places.taken_by(user_id)
 

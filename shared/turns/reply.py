@@ -37,7 +37,7 @@ class Reply:
     metadata: dict[str, Any]
     error: dict[str, Any] | None
     tokens: int = 0  # what the run took
-    parts: list[Part] = field(default_factory=list)  # none where it is text alone
+    parts: list[Part] = field(default_factory=list)  # none if it is text alone
     native: dict[str, Any] | None = None
 
 
@@ -54,7 +54,7 @@ def compose_reply(
 ) -> Reply:
     """Return the reply that is stored for this result; a failure is a reply too.
 
-    `parts` are those that the AI gave on the way, text among them; none where it is text alone.
+    `parts` are those that the AI gave on the way, text among them; none if it is text alone.
     `persisted_after` is how many seconds the request's message took to be stored, `context` what
     the AI was given. `own_metadata` is the caller's and stays beside ours. Text that Postgres can't
     hold is escaped reversibly, and `escaped` says so. What a row has no room for is cut, and

@@ -41,7 +41,7 @@ def content_of(result: EngineResult, parts: Sequence[Part]) -> str:
 
 
 def parts_of(result: EngineResult, parts: Sequence[Part], *, content: str) -> list[Part]:
-    """Return the parts of a reply, its files behind them; none where it is text alone."""
+    """Return the parts of a reply, its files behind them; none if it is text alone."""
     files = [file_part(file) for file in result.files]
     if not files or stored_size(files) > MAX_FILES_BYTES:
         return list(parts)

@@ -63,7 +63,7 @@ class TurnRunner:
 
         Raises TurnInProgressError while another turn of the conversation runs,
         IdempotencyKeyReusedError, ConversationNotFoundError, TooManyTurnsError,
-        StoreUnavailableError where nothing was stored, ReplyNotStoredError where the reply wasn't.
+        StoreUnavailableError if nothing was stored, ReplyNotStoredError if the reply wasn't.
         """
         begun, running = await self.begin(request)
         if running is None:
@@ -121,7 +121,7 @@ class TurnRunner:
     ) -> AsyncIterator[TurnEvent]:
         """Return the events of a turn that was begun before, from a place in its draft on.
 
-        Raises TurnNotFoundError where the user has none such.
+        Raises TurnNotFoundError if the user has none such.
         """
         running = self.registry.find(turn_id)
         if running is not None and running.user_id == user_id:

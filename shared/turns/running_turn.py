@@ -45,7 +45,7 @@ class RunningTurn:
     """The state of one turn, and the account of how it came about.
 
     Offsets and lengths count characters (code points). `persisted_after` is how many seconds the
-    request waited for its message to be stored; None where an earlier one's was. `engine` answers
+    request waited for its message to be stored; None if an earlier one's was. `engine` answers
     this one turn in the place of the process's own.
     """
 

@@ -130,7 +130,7 @@ class Summaries:
         return self._summary_of(made, page.covers_to)
 
     async def _ask(self, turn: TurnRow, page: Unsummarised) -> SummaryText:
-        """Ask the summariser once, and count what that took, also where it failed."""
+        """Ask the summariser once, and count what that took, also if it failed."""
         messages = [
             fitted(HistoryMessage.model_validate(row), page.longest) for row in page.messages
         ]

@@ -42,7 +42,7 @@ class UnstoredRuns:
 
         Raises UnavailableError where as many turns run here as may, TooManyRequestsError where as
         many of the user's do, TooManyTurnsError and TooManyTokensError, UnauthorizedError if the
-        account is gone, and StoreUnavailableError where it can't be counted.
+        account is gone, and StoreUnavailableError if it can't be counted.
         """
         async with self._registry.admit(user_id):
             context = await self._context(request.conversation_id, user_id, caller)
@@ -57,7 +57,7 @@ class UnstoredRuns:
             return unstored_response(reply, request.conversation_id)
 
     async def _count(self, user_id: UUID | None) -> CountedTurn | None:
-        """Count a run towards its user's limits, also where there are none: a deleted user's
+        """Count a run towards its user's limits, also if there are none: a deleted user's
         token is good for a while, and only the store knows that the account is gone.
         """
         if user_id is None:

@@ -114,7 +114,7 @@ class WatchedTurns:
     async def load(self, user_id: UUID, turn_id: UUID, *, caller: Caller) -> TurnRecord:
         """Return a turn of this verified user: as it is watched already, or read once for all.
 
-        Raises TurnNotFoundError where the user has none such.
+        Raises TurnNotFoundError if the user has none such.
         """
         watched = self._watched.get(turn_id)
         if watched is not None and watched.record.turn.user_id == user_id:

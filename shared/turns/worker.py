@@ -99,7 +99,7 @@ class TurnWorker:
     async def _store_reply(self, running: RunningTurn, reply: Reply) -> TurnRecord:
         """Store the reply under one id, again and again while the store is away.
 
-        Raises TurnLostError where another worker has the turn, StoreUnavailableError where the
+        Raises TurnLostError if another worker has the turn, StoreUnavailableError if the
         store stayed away too long: then the lease runs out and a retry starts over.
         """
         message_id = new_id()
@@ -132,7 +132,7 @@ class TurnWorker:
     async def _complete(self, running: RunningTurn, reply: Reply, message_id: UUID) -> TurnRecord:
         """Ask once to store the reply, as the attempt that this worker is by now.
 
-        And once more where it was refused as an attempt that has been adopted meanwhile.
+        And once more if it was refused as an attempt that has been adopted meanwhile.
         """
         while True:
             attempt = running.attempt
@@ -167,7 +167,7 @@ class TurnWorker:
 async def _result_or_stop(run: EngineRun, running: RunningTurn) -> EngineResult:
     """Return the run's result, or what there is of it once it is to stop.
 
-    Raises TurnLostError where the turn is another worker's before there is a result.
+    Raises TurnLostError if the turn is another worker's before there is a result.
     """
     writing = asyncio.create_task(run.result(on_event=lambda event: _write(running, event)))
     stopping = asyncio.create_task(running.stop.wait())

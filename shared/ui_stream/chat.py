@@ -62,9 +62,9 @@ class UiChat:
         return StopChatResponse(turn_id=turn_id, status=record.turn.status)
 
     async def resume(self, turn_id: UUID | None) -> AsyncIterator[Chunk] | None:
-        """Return the chunks of the turn that runs, from its start on; None where none does.
+        """Return the chunks of the turn that runs, from its start on; None if none does.
 
-        A turn that is named is given even where it has ended meanwhile.
+        A turn that is named is given even if it has ended meanwhile.
         """
         turn_id = turn_id or await self._stored.running_turn()
         return None if turn_id is None else self._whole(await self._follow(turn_id))

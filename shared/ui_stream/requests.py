@@ -50,7 +50,7 @@ def asked(message: UiMessage) -> dict[str, Any]:
 
 
 def body_of(conversation_id: UUID, *, project_id: UUID | None, **fields: Any) -> MegaMindRequest:
-    """Return a request of ours; raise InvalidRequestError where its body would be refused."""
+    """Return a request of ours; raise InvalidRequestError if its body would be refused."""
     given = {"conversation_id": conversation_id, "project_id": project_id, **fields}
     wire = {to_camel(name): value for name, value in given.items()}
     try:

@@ -33,7 +33,7 @@ class StoredChat:
     async def page(
         self, *, limit: int, before: int | None = None
     ) -> LoadConversationResponse | None:
-        """Return a page of the active path; None where there is no such conversation."""
+        """Return a page of the active path; None if there is no such conversation."""
         asked = {"conversationId": str(self.id), "limit": limit, "before": before}
         request = LoadConversationRequest.model_validate(asked)
         try:

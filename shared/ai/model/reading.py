@@ -45,7 +45,7 @@ class Reading:
 
     @property
     def reasoning(self) -> str | None:
-        """Return the reasoning, or None where there was none; a very long one is cut."""
+        """Return the reasoning, or None if there was none; a very long one is cut."""
         whole = f"{self._tags.reasoning}{''.join(self._parts)}".strip()
         cut = whole[:MAX_REASONING_CHARS]
         return (cut if cut == whole else f"{cut}…") or None

@@ -213,7 +213,7 @@ def _groups(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 
 
 def _paragraphs(way: str, runs: list[Run]) -> list[Block]:
-    """Return a paragraph, in several where it has more runs than the typesetter does well."""
+    """Return a paragraph, in several if it has more runs than the typesetter does well."""
     starts = range(0, len(runs), PARAGRAPH_RUNS)
     return [["p", way, runs[start : start + PARAGRAPH_RUNS], start > 0] for start in starts]
 
