@@ -109,7 +109,7 @@ def programs_of(major: int) -> Path | None:
     on_path = shutil.which("postgres")
     places = [
         EMBEDDED,
-        postgres.POSTGRES_BIN_PATH,
+        POSTGRES_BIN_PATH,
         INSTALLED / str(major) / "bin",
         *sorted(PACKAGED.glob(PROGRAMS)),
     ]

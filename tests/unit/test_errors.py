@@ -17,7 +17,7 @@ def family(error: type[AppError]) -> Iterator[type[AppError]]:
 
 
 EVERY = sorted(
-    {error for error in family(AppError) if error.__module__ == errors.__name__},
+    {error for error in family(AppError) if error.__module__.startswith(errors.__name__)},
     key=lambda error: error.__name__,
 )
 
