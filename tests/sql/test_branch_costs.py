@@ -40,7 +40,7 @@ def forked(db: psycopg.Connection, owner: str) -> str:
 
 
 def ratio(first: Callable[[], Any], second: Callable[[], Any], times: int = 60) -> float:
-    """Return by how much the second takes longer, by calls side by side, the disturbed ones apart."""
+    """Return by how much the second takes longer, by the lower quartiles of calls side by side."""
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(times):
         for call, into in zip((first, second), taken, strict=True):
@@ -48,14 +48,14 @@ def ratio(first: Callable[[], Any], second: Callable[[], Any], times: int = 60) 
             call()
             into.append(time.perf_counter() - begun)
     plain, forked = (statistics.quantiles(each, n=4)[0] for each in taken)
-    print(f"{plain * 1000:.2f} ms, {forked * 1000:.2f} ms: {forked / plain:.2f}")
+    print(f"{plain * 1000:.2f} ms, {forked * 1000:.2f} ms: {forked / plain:.2f}")  # noqa: T201 - shown with -s
     return forked / plain
 
 
 def test_fifty_forks_cost_next_to_nothing(
     stack: Stack, db: psycopg.Connection, service: Caller, owner: str
 ) -> None:
-    """Pages, a hit that is opened, the context; a page that has a fork on it costs a little more."""
+    """Pages, a hit that is opened, the context; a page with a fork on it costs somewhat more."""
     plain, branched = (make_long_conversation(db, owner, messages=MESSAGES), forked(db, owner))
     db.execute("analyze messages, branches")
     with as_user(stack.settings.db_url, owner) as user:
