@@ -43,33 +43,28 @@ class Life(Player):
         body = {**self._body(text), "conversationId": turn.chat.id}
         return self._send(body, turn.chat, held=held)
 
-    @rule(target=turns, text=TEXTS, turn=turns, pick=PICK, held=st.booleans())
-    def edit(self, text: str, turn: Turn, pick: int, held: bool) -> Any:
-        """A message of any branch; what it was stays beside it."""
-        asked = [node for node in turn.chat.tree.nodes if node.role == "user"]
-        beside = asked[-1 - pick % len(asked)]
-        return self._fork(self._body(text) | {"edits": ""}, turn.chat, beside, held=held)
+    @rule(target=turns, text=TEXTS, turn=turns, pick=PICK, held=st.booleans(), again=st.booleans())
+    def fork(self, text: str, turn: Turn, pick: int, held: bool, again: bool) -> Any:
+        """A message of any branch is edited, a reply made once more, or a message answered."""
+        chat, body = turn.chat, self._body(text)
+        nodes = [node for node in chat.tree.nodes if again or node.role == "user"]
+        beside = nodes[-1 - pick % len(nodes)]
+        named = self._id_of(chat, beside)
+        fork = {"regenerates": named} if again else {**body, "edits": named}
+        return self._send({**fork, "conversationId": chat.id}, chat, held=held, beside=beside)
 
-    @rule(target=turns, turn=turns, pick=PICK, held=st.booleans())
-    def regenerate(self, turn: Turn, pick: int, held: bool) -> Any:
-        """A reply of any branch is made once more, or a message answered."""
-        self.count += 1
-        nodes = turn.chat.tree.nodes
-        return self._fork({"regenerates": ""}, turn.chat, nodes[-1 - pick % len(nodes)], held=held)
+    @property
+    def forked(self) -> list[tuple[Chat, Node]]:
+        """The messages that have siblings, from the newest."""
+        nodes = [(chat, node) for chat in self.there for node in reversed(chat.tree.nodes)]
+        return [(chat, node) for chat, node in nodes if len(chat.tree.siblings(node)) > 1]
 
-    def _fork(self, body: dict[str, Any], chat: Chat, beside: Node, *, held: bool) -> Any:
-        named = dict.fromkeys({"edits", "regenerates"} & set(body), self._id_of(chat, beside))
-        body = {**body, **named, "conversationId": chat.id}
-        return self._send(body, chat, held=held, beside=beside)
-
-    @rule(turn=turns, pick=PICK)
-    def switch(self, turn: Turn, pick: int) -> None:
+    @precondition(lambda self: self.forked)
+    @rule(pick=PICK)
+    def switch(self, pick: int) -> None:
         """To a sibling, and to what was last written below it; not while a turn runs."""
-        chat, tree = turn.chat, turn.chat.tree
-        forked = [node for node in tree.nodes if len(tree.siblings(node)) > 1]
-        if chat.is_deleted or not forked:
-            return
-        sibling = forked[pick % len(forked)]
+        chat, sibling = self.forked[pick % len(self.forked)]
+        tree = chat.tree
         id_ = self._id_of(chat, sibling)
         shown = self._load(chat, limit=1, around=id_).json()["siblings"][id_]["messages"]
         self._interrupt_lost(chat)
