@@ -93,6 +93,22 @@ async def test_a_reply_of_parts_is_stored_as_it_is(writer: Writer) -> None:
     assert wrong.status_code == 400
 
 
+@pytest.mark.parametrize("step", ["complete", "fail"])
+@pytest.mark.parametrize("written", ["Found.", ""], ids=["written", "nothing written"])
+async def test_parts_without_text_stand_behind_what_was_written(
+    writer: Writer, step: str, written: str
+) -> None:
+    """A reply of calls and sources alone loses no text, and is given none."""
+    call = {"type": "tool-search", "toolCallId": "1", "state": "input-available", "input": {}}
+    error = {"error": {"type": "timeout", "message": "Late."}} if step == "fail" else {}
+    turn = await writer.begin()
+    await writer.step(turn, "write", offset=0, text=written)
+    done = (await writer.step(turn, step, parts=[call], **error)).json()["message"]
+    text = [{"type": "text", "text": written}] if written else []
+    assert done["parts"] == [*text, call]
+    assert done["content"] == (written or ("Late." if step == "fail" else ""))
+
+
 async def test_the_history_comes_with_the_turn(writer: Writer) -> None:
     """Whoever answered before: this or mega-mind."""
     before = (await writer.user.send("Hi")).json()
