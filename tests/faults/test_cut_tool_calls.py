@@ -55,16 +55,21 @@ async def cut_off(stack: Stack, user: User, db: psycopg.Connection, folder: Path
 
 @asynccontextmanager
 async def healthy_client(
-    stack: Stack, user: User, folder: Path, provider: FakeProvider
+    stack: Stack, user: User, folder: Path, provider: FakeProvider, *, is_framework: bool = False
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Run another process, which asks a provider."""
-    model = {
+    """Run another process, which asks a provider: by our engine, or by a framework's agent."""
+    ours = {
         "MEGA_MIND_MODEL": "openai:m",
         "MEGA_MIND_BASE_URL": provider.base_url,
         "MEGA_MIND_CLASSIFICATION": "rules",
     }
+    framework = {
+        "MEGA_MIND_ENGINE": "tests.support.framework_agent:agent",
+        "PROVIDER_URL": provider.base_url,
+    }
+    engine = framework if is_framework else ours
     async with (
-        functions_process(stack, folder, **QUICK, **model) as process,
+        functions_process(stack, folder, **QUICK, **engine) as process,
         process.client(user.token) as client,
     ):
         yield client
@@ -99,15 +104,27 @@ def replies_of(db: psycopg.Connection, user: User) -> list[dict[str, Any]]:
 
 
 @pytest.mark.promise("take-over", red="a call that lacks its result is given an empty one")
-@pytest.mark.parametrize("is_loaded", [True, False], ids=["loaded first", "sent at once"])
+@pytest.mark.parametrize(
+    ("is_loaded", "is_framework"),
+    [(True, False), (False, False), (False, True)],
+    ids=["loaded first", "sent at once", "a framework's agent"],
+)
 async def test_a_conversation_goes_on_after_calls_that_were_cut_off(
-    stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, *, is_loaded: bool
+    stack: Stack,
+    user: User,
+    db: psycopg.Connection,
+    tmp_path: Path,
+    *,
+    is_loaded: bool,
+    is_framework: bool,
 ) -> None:
     """The reply keeps its parts as they were, and a strict provider takes them twice."""
     conversation = await cut_off(stack, user, db, tmp_path)
     with running_provider() as provider:
         provider.answer = strictly("Fine.")
-        async with healthy_client(stack, user, tmp_path, provider) as client:
+        async with healthy_client(
+            stack, user, tmp_path, provider, is_framework=is_framework
+        ) as client:
             if is_loaded:
                 await until_settled(client, conversation)
             before = replies_of(db, user)
