@@ -32,7 +32,6 @@ from shared.models.outside import (
     WriteTurnRequest,
     WrittenTurnResponse,
 )
-from shared.models.parts import parts_with_text
 from shared.models.turns import TurnRecord
 from shared.turns.context import given_context
 from shared.turns.outside import Attempt
@@ -104,15 +103,15 @@ async def complete_turn(
 ) -> EndedTurnResponse:
     """Commit the reply and close the turn, if this attempt still has it.
 
-    May be repeated: the reply that was stored first counts. Without `content` what was written is
-    the reply; if that is nothing, the turn has failed.
+    May be repeated: the reply that was stored first counts. Without `content`, or text among the
+    `parts`, the text is what was written; with nothing at all the turn has failed.
     """
     files = [GeneratedFile.model_validate(file.model_dump()) for file in body.files]
     result = _result_of(body).model_copy(update={"files": files})
     writer = _writer_of(turn_id, body, caller)
     analysis = _analysis_of(body)
     done = await container.turns.outside.complete(
-        writer, result, analysis=analysis, parts=parts_with_text(body.parts, body.content or "")
+        writer, result, analysis=analysis, parts=body.parts
     )
     return _ended(done)
 
@@ -128,8 +127,7 @@ async def fail_turn(
     error = EngineError(type=body.error.type, message=body.error.message)
     result = _result_of(body).model_copy(update={"success": False, "error": error})
     writer = _writer_of(turn_id, body, caller)
-    parts = parts_with_text(body.parts, body.content or "")
-    return _ended(await container.turns.outside.complete(writer, result, parts=parts))
+    return _ended(await container.turns.outside.complete(writer, result, parts=body.parts))
 
 
 def _writer_of(

@@ -162,7 +162,7 @@ TURNS: Final = {
     "BegunTurnResponse.message": Word("The stored reply, if replayed; null for a turn to write.", None),
     "BegunTurnResponse.history": Word("What was said before, as an AI is given it, within HISTORY_TOKENS; empty if replayed.", []),
     "BeginTurnRequest.parts": Word("Files and data beside the request, as parts of the AI SDK's UI messages.", []),
-    "CompleteTurnRequest.parts": Word("The reply as parts of the AI SDK's UI messages, its text among them, if it is more than text.", PARTS),
+    "CompleteTurnRequest.parts": Word("The reply as parts of the AI SDK's UI messages, if it is more than text. Without text among them they stand behind it.", PARTS),
     "FailTurnRequest.parts": Word("What there is of the reply, as parts of the AI SDK's UI messages.", PARTS),
     "HistoryRow.parts": Word("Its parts, in the shape of the AI SDK's UI message parts, if it is more than text.", []),
     "HistoryRow.failure": Word("Why a reply is not whole; null if it is.", None),

@@ -14,7 +14,9 @@ import structlog
 
 from ..ai.results import engine_error, failed_result
 from ..ai.tokens import estimate_tokens
+from ..encoding.parts import text_of
 from ..errors import TurnSupersededError, UnavailableError
+from ..models.parts import parts_with_text
 from ..models.turns import TurnExtension
 from .draft import parts_of_draft
 from .failpoints import crash_point
@@ -123,15 +125,16 @@ class OutsideTurns:
         analysis: Analysis | None = None,
         parts: Sequence[Part] = (),
     ) -> TurnRecord:
-        """Commit the reply, which is the draft where neither text nor parts are given.
+        """Commit the reply, whose text is the draft's if none is given.
 
         The same attempt may say so again: its first reply counts. Raises TurnNotFoundError,
         TurnSupersededError.
         """
         record = await self._store.load_turn(writer.user_id, writer.turn_id, caller=None)
-        if not result.message.strip() and not parts:
+        if not (result.message.strip() or text_of(parts)):
             result = result.model_copy(update={"message": record.draft})
-            parts = parts_of_draft(record.draft, record.draft_parts)
+            parts = parts or parts_of_draft(record.draft, record.draft_parts)
+        parts = parts_with_text(list(parts), result.message) if result.message else parts
         reply = _reply_of(record, _told(result, parts), analysis, parts)
         crash_point("after_model")
         done = await self._store.complete_turn(

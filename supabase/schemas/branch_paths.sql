@@ -173,6 +173,8 @@ begin
         return int8multirange(int8range(
             greatest(lower(path), upper(path) - greatest(most, 0)), upper(path)
         ));
+    elsif int8range(upper(path) - greatest(most, 0), upper(path)) <@ path then
+        return int8multirange(int8range(upper(path) - greatest(most, 0), upper(path)));
     end if;
 
     for v_range in
@@ -205,6 +207,8 @@ begin
         return int8multirange(int8range(
             lower(path), least(upper(path), lower(path) + greatest(most, 0))
         ));
+    elsif int8range(lower(path), lower(path) + greatest(most, 0)) <@ path then
+        return int8multirange(int8range(lower(path), lower(path) + greatest(most, 0)));
     end if;
 
     for v_range in
@@ -236,6 +240,7 @@ comment on function private.length_of is 'How many seqs a path has.';
 -- Siblings are the messages that follow one place: the first of each branch that begins there, and the
 -- one that its parent goes on with. Each is given with the branch at which the path ends that was
 -- written to last of those through it, since that is what somebody who turns to it wants to see.
+-- The branches are read once; most pages have no fork, and need no more than that.
 create function private.find_siblings(
     user_id uuid,
     conversation_id uuid,
@@ -249,48 +254,57 @@ as $$
 #variable_conflict use_column
 declare
     c_around constant integer := 10; -- beside a message, on each side
-    v_ends integer[] := array_fill(0, array[last_branch + 1]);
-    v_row record;
+    v_parents integer[];
+    v_forks bigint[];
+    v_firsts bigint[]; -- of each branch from 1 on, and where the next one would begin
+    v_near integer[]; -- from what the page has forks of
+    v_ends integer[];
+    v_end integer;
     v_siblings jsonb;
 begin
-    for v_row in
-        select b.branch + 1 as branch, b.parent + 1 as parent
-        from public.branches as b
-        where b.user_id = find_siblings.user_id
-          and b.conversation_id = find_siblings.conversation_id
-        order by b.branch desc
-    loop
-        v_ends[v_row.branch] := greatest(v_row.branch - 1, v_ends[v_row.branch]);
-        v_ends[v_row.parent] := greatest(v_ends[v_row.branch], v_ends[v_row.parent]);
+    select array_agg(b.parent order by b.branch), array_agg(b.fork_seq order by b.branch),
+           array_agg(b.first_seq order by b.branch) || find_siblings.last_seq + 1,
+           array_agg(b.parent) filter (
+               where b.first_seq <@ find_siblings.page or b.fork_seq + 1 <@ find_siblings.page
+           )
+    into v_parents, v_forks, v_firsts, v_near
+    from public.branches as b
+    where b.user_id = find_siblings.user_id
+      and b.conversation_id = find_siblings.conversation_id;
+
+    if v_near is null then
+        return '{}';
+    end if;
+
+    v_ends := array_fill(0, array[last_branch]);
+    for v_branch in reverse last_branch..1 loop
+        v_end := greatest(v_ends[v_branch], v_branch);
+        v_ends[v_branch] := v_end;
+        if v_end > v_ends[v_parents[v_branch]] then
+            v_ends[v_parents[v_branch]] := v_end;
+        end if;
     end loop;
 
-    with branches as (
-        select b.branch, b.parent, b.fork_seq, b.first_seq, v_ends[b.branch + 1] as ends_with,
-               lead(b.first_seq, 1, find_siblings.last_seq + 1) over (order by b.branch) as next_seq
-        from public.branches as b
-        where b.user_id = find_siblings.user_id
-          and b.conversation_id = find_siblings.conversation_id
-    ),
-    forks as (
-        select b.parent, b.fork_seq,
-               max(max(b.ends_with)) over (
+    with children as (
+        select b.parent, b.fork_seq, b.first_seq, b.ends_with,
+               b.first_seq < v_firsts[b.branch + 1] as is_written,
+               max(b.ends_with) over (
                    partition by b.parent
                    order by b.fork_seq desc
-                   rows between unbounded preceding and 1 preceding
+                   groups between unbounded preceding and 1 preceding
                ) as later_ends_with
-        from branches as b
-        group by b.parent, b.fork_seq
+        from unnest(v_parents, v_forks, v_firsts, v_ends)
+            with ordinality as b (parent, fork_seq, first_seq, ends_with, branch)
+        where b.parent = any (v_near)
     ),
     following as (
-        select b.parent, b.fork_seq, b.first_seq as seq, b.ends_with
-        from branches as b
-        where b.first_seq < b.next_seq
+        select c.parent, c.fork_seq, c.first_seq as seq, c.ends_with
+        from children as c
+        where c.is_written
         union all
-        select f.parent, f.fork_seq, f.fork_seq + 1,
-               greatest(f.parent, f.later_ends_with)
-        from forks as f
-        left join branches as b on b.branch = f.parent
-        where f.fork_seq + 1 < coalesce(b.next_seq, (select min(o.first_seq) from branches as o))
+        select distinct c.parent, c.fork_seq, c.fork_seq + 1, greatest(c.parent, c.later_ends_with)
+        from children as c
+        where c.fork_seq + 1 < v_firsts[c.parent + 1]
     ),
     placed as (
         select f.*,

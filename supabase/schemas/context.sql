@@ -15,6 +15,7 @@ create function private.read_history(
     out context jsonb
 )
 language plpgsql stable security invoker set search_path = ''
+set jit = off -- compiling takes longer than reading a history
 as $$
 #variable_conflict use_column
 declare

@@ -12,6 +12,7 @@ create function public.load_conversation(
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
+set jit = off -- compiling takes longer than reading a page
 as $$
 #variable_conflict use_column
 declare

@@ -35,7 +35,8 @@ class Writer:
         return await self.http.post(path, json=body, headers=headers)
 
     async def begin(self, key: str | None = None, **body: Any) -> dict[str, Any]:
-        answer = await self.post("/turns", key or uuid4().hex, **{"request": "Hello", **body})
+        asked = body if "regenerates" in body else {"request": "Hello", **body}
+        answer = await self.post("/turns", key or uuid4().hex, **asked)
         assert answer.status_code == 200, answer.text
         begun: dict[str, Any] = answer.json()
         return begun
@@ -91,6 +92,37 @@ async def test_a_reply_of_parts_is_stored_as_it_is(writer: Writer) -> None:
     assert (done["message"]["content"], done["message"]["parts"]) == ("Found.", parts)
     assert following["history"][1]["parts"] == parts
     assert wrong.status_code == 400
+
+
+@pytest.mark.parametrize("step", ["complete", "fail"])
+@pytest.mark.parametrize("written", ["Found.", ""], ids=["written", "nothing written"])
+async def test_parts_without_text_stand_behind_what_was_written(
+    writer: Writer, step: str, written: str
+) -> None:
+    """A reply of calls and sources alone loses no text, and is given none."""
+    call = {"type": "tool-search", "toolCallId": "1", "state": "input-available", "input": {}}
+    error = {"error": {"type": "timeout", "message": "Late."}} if step == "fail" else {}
+    turn = await writer.begin()
+    await writer.step(turn, "write", offset=0, text=written)
+    done = (await writer.step(turn, step, parts=[call], **error)).json()["message"]
+    text = [{"type": "text", "text": written}] if written else []
+    assert done["parts"] == [*text, call]
+    assert done["content"] == (written or ("Late." if step == "fail" else ""))
+
+
+async def test_a_program_answers_an_edit_and_answers_once_more(writer: Writer) -> None:
+    """Beside what was there, as mega-mind does; each has what came before it for a history."""
+    first = await writer.begin(request="One?")
+    one = (await writer.step(first, "complete", content="One.")).json()
+    here = {"conversationId": first["conversationId"]}
+    edit = await writer.begin(**here, request="Two?", edits=one["userMessage"]["id"])
+    two = (await writer.step(edit, "complete", content="Two.")).json()
+    again = await writer.begin(**here, regenerates=two["message"]["id"])
+    await writer.step(again, "complete", content="2.")
+    histories = [[row["content"] for row in turn["history"]] for turn in (edit, again)]
+    assert histories == [[], []]
+    shown = (await writer.user.load(first["conversationId"])).json()["messages"]
+    assert [row["content"] for row in shown] == ["Two?", "2."]
 
 
 async def test_the_history_comes_with_the_turn(writer: Writer) -> None:

@@ -6,6 +6,7 @@ ATTACK_EXAMPLES asks for more lives than a short run has.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -77,6 +78,7 @@ def test_every_way_that_a_turn_can_end_is_the_one_that_the_model_says(stack: Sta
     with watched_life(stack) as life:
         first = life.say_something_new(text="One", held=False)
         second = life.say_something_more(text="Two", turn=first, held=True)
+        fork = partial(life.fork, turn=first, text="")
         steps: list[Callable[[], Any]] = [
             lambda: life.say_something_more(text="Too soon", turn=first, held=False),
             lambda: life.join(0),
@@ -99,6 +101,21 @@ def test_every_way_that_a_turn_can_end_is_the_one_that_the_model_says(stack: Sta
             lambda: life.say_something_more(text="Late, and nobody minds", turn=first, held=True),
             lambda: life.let_a_lease_run_out(0),
             lambda: life.let_the_ai_end(0),
+            lambda: life.wake_the_sleepers(),
+            lambda: fork(text="Edited", pick=0, held=False, again=False),
+            lambda: life.switch(1),
+            lambda: life.say_something_more(text="On the old path", turn=first, held=False),
+            lambda: fork(pick=0, held=False, again=True),
+            lambda: fork(pick=3, held=True, again=True),
+            lambda: life.switch(1),
+            lambda: life.load_a_page(turn=first, limit=3, place=None, seq=0),
+            lambda: life.let_a_lease_run_out(0),
+            lambda: life.take_over(0, held=True),
+            lambda: fork(text="Too soon", pick=0, held=False, again=False),
+            lambda: life.join(0),
+            lambda: fork(text="Lost, and turned away from", pick=1, held=True, again=False),
+            lambda: life.let_a_lease_run_out(0),
+            lambda: life.switch(2),
             lambda: life.wake_the_sleepers(),
             lambda: life.retry_with_another_body(turn=second, metadata=True),
             lambda: life.another_user_tries_everything(first),

@@ -3,6 +3,7 @@
 import random
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from tests.support.sql_calls import (
     as_user,
     assert_whole,
     expire,
+    make_account,
     make_conversation,
 )
 
@@ -243,3 +245,45 @@ def test_an_export_has_all_branches_and_their_tree(chat: Chat, service: Caller) 
     assert last["turn"]["answers"] == chat.tree.nodes[0].id
     (all_of_it,) = service.call("export_conversations", user_id=chat.owner)["conversations"]
     assert all_of_it == page
+
+
+def test_analytics_count_the_turns_of_all_branches(chat: Chat, service: Caller) -> None:
+    """Of the path that is shown, and of those that aren't."""
+    chat.edit(chat.tree.nodes[0])
+    chat.regenerate(chat.tree.nodes[1])
+    now = datetime.now(UTC)
+    figures = service.call(
+        "conversation_analytics",
+        user_id=chat.owner,
+        starts_at=now - timedelta(days=1),
+        ends_at=now + timedelta(days=1),
+    )
+    assert [figures["totals"][each] for each in ("turns", "completed")] == [3, 3]
+
+
+@pytest.mark.parametrize("is_erased", [False, True])
+def test_nothing_is_left_of_the_branches_of_what_is_deleted_or_erased(
+    chat: Chat, service: Caller, db: psycopg.Connection, is_erased: bool
+) -> None:
+    """Neither their rows nor a message of any of them; another user's stay."""
+    other = make_account(db)
+    with_branches = Chat(service, chat.user, other)
+    for each in (chat, with_branches):
+        each.edit(each.tree.nodes[0])
+
+    def rows_of(owner: str) -> tuple[int, ...]:
+        return (
+            db.execute(
+                "select (select count(*) from branches where user_id = %(owner)s),"
+                " (select count(*) from messages where user_id = %(owner)s)",
+                {"owner": owner},
+            ).fetchone()
+            or ()
+        )
+
+    assert rows_of(chat.owner) == (1, 4)
+    if is_erased:
+        service.call("erase_account", user_id=chat.owner, idempotency_key="key")
+    else:
+        chat.user.call("delete_conversation", conversation_id=chat.id)
+    assert (rows_of(chat.owner), rows_of(other)) == ((0, 0), (1, 4))

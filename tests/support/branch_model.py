@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     """A message: its seq is its place in the list of all."""
 
@@ -12,6 +12,7 @@ class Node:
     parent: "Node | None"
     seq: int
     answers: "Node | None" = None  # of a reply, the user's message
+    content: str = ""
 
 
 @dataclass
@@ -21,9 +22,17 @@ class Tree:
     nodes: list[Node] = field(default_factory=list)
     tip: Node | None = None
 
-    def add(self, id_: str, role: str, parent: Node | None, *, answers: Node | None = None) -> Node:
+    def add(
+        self,
+        id_: str,
+        role: str,
+        parent: Node | None,
+        *,
+        answers: Node | None = None,
+        content: str = "",
+    ) -> Node:
         """Write a message below another one; the path ends with it then."""
-        self.tip = Node(id_, role, parent, len(self.nodes) + 1, answers)
+        self.tip = Node(id_, role, parent, len(self.nodes) + 1, answers, content)
         self.nodes.append(self.tip)
         return self.tip
 

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, invariant, precondition, rule
 
+from tests.support.branch_model import Node
 from tests.support.chat_model import BEGUN, BROKEN, NOTHING, STOPPED, Chat, Turn, page_of
 from tests.support.chat_player import Player, problem
 
@@ -28,19 +29,54 @@ class Life(Player):
     @initialize(target=turns, text=TEXTS, held=st.booleans())
     def say_the_first_thing(self, text: str, held: bool) -> Any:
         """There is a conversation."""
-        return self._send(self._body(text), Chat(), self._new_key(), held=held)
+        return self._send(self._body(text), Chat(), held=held)
 
     @precondition(lambda self: len(self.there) < 3)
     @rule(target=turns, text=TEXTS, held=st.booleans())
     def say_something_new(self, text: str, held: bool) -> Any:
         """No conversation is named, so one is made."""
-        return self._send(self._body(text), Chat(), self._new_key(), held=held)
+        return self._send(self._body(text), Chat(), held=held)
 
     @rule(target=turns, text=TEXTS, turn=turns, held=st.booleans())
     def say_something_more(self, text: str, turn: Turn, held: bool) -> Any:
         """The conversation may be free, busy, behind a lost worker, or gone."""
         body = {**self._body(text), "conversationId": turn.chat.id}
-        return self._send(body, turn.chat, self._new_key(), held=held)
+        return self._send(body, turn.chat, held=held)
+
+    @rule(target=turns, text=TEXTS, turn=turns, pick=PICK, held=st.booleans(), again=st.booleans())
+    def fork(self, text: str, turn: Turn, pick: int, held: bool, again: bool) -> Any:
+        """A message of any branch is edited, a reply made once more, or a message answered."""
+        chat, body = turn.chat, self._body(text)
+        nodes = [node for node in chat.tree.nodes if again or node.role == "user"]
+        beside = nodes[-1 - pick % len(nodes)]
+        named = self._id_of(chat, beside)
+        fork = {"regenerates": named} if again else {**body, "edits": named}
+        return self._send({**fork, "conversationId": chat.id}, chat, held=held, beside=beside)
+
+    @property
+    def forked(self) -> list[tuple[Chat, Node]]:
+        """The messages that have siblings, from the newest."""
+        nodes = [(chat, node) for chat in self.there for node in reversed(chat.tree.nodes)]
+        return [(chat, node) for chat, node in nodes if len(chat.tree.siblings(node)) > 1]
+
+    @precondition(lambda self: self.forked)
+    @rule(pick=PICK)
+    def switch(self, pick: int) -> None:
+        """To a sibling, and to what was last written below it; not while a turn runs."""
+        chat, sibling = self.forked[pick % len(self.forked)]
+        tree = chat.tree
+        id_ = self._id_of(chat, sibling)
+        shown = self._load(chat, limit=1, around=id_).json()["siblings"][id_]["messages"]
+        self._interrupt_lost(chat)
+        choice = {"activeBranch": next(each["branch"] for each in shown if each["id"] == id_)}
+        answer = self.run(self.owner.patch(f"/conversations/{chat.id}", json=choice))
+        if chat.running is None:
+            assert answer.status_code == 200, answer.text
+            tree.tip = tree.newest_below(sibling)
+        elif answer.status_code == 200:
+            assert sibling in tree.path, "it was active"
+        else:
+            assert problem(answer) == (409, "turn_in_progress")
 
     @rule(target=turns, turn=turns)
     def retry(self, turn: Turn) -> Any:
@@ -70,7 +106,9 @@ class Life(Player):
     def retry_with_another_body(self, turn: Turn, metadata: bool) -> None:
         """422, whatever has become of the turn."""
         turn = self.known[turn.key]
-        other = {"metadata": {"a": 1}} if metadata else {"request": turn.body["request"] + "!"}
+        other: dict[str, Any] = {"metadata": {"a": 1}}
+        if not metadata:
+            other = {"regenerates": NOTHING} if "regenerates" in turn.body else {"request": "!"}
         if not turn.chat.is_deleted:
             answer = self.run(self._ask({**turn.body, **other}, turn.key))
             assert problem(answer) == (422, "idempotency_key_reused")
@@ -145,13 +183,19 @@ class Life(Player):
             assert problem(answer) == (404, "conversation_not_found")
             return
         self._interrupt_lost(chat)
-        page, total = answer.json(), len(chat.messages)
-        first, last = page_of(total, limit, **where)
-        shown = [(row["role"], row["content"]) for row in page["messages"]]
-        assert shown == chat.messages[first:last]
-        assert [row["seq"] for row in page["messages"]] == list(range(first + 1, last + 1))
-        assert (page["page"]["hasOlder"], page["page"]["hasNewer"]) == (first > 0, last < total)
-        assert page["lastSeq"] == total
+        page, tree = answer.json(), chat.tree
+        nodes, *more = page_of(tree, limit, **where)
+        shown = [(row["seq"], row["role"], row["content"]) for row in page["messages"]]
+        assert shown == [(node.seq, node.role, node.content) for node in nodes]
+        assert [page["page"]["hasOlder"], page["page"]["hasNewer"]] == more
+        assert page["lastSeq"] == len(tree.nodes)
+        with_siblings = {
+            row["id"]: (tree.siblings(node).index(node) + 1, len(tree.siblings(node)))
+            for row, node in zip(page["messages"], nodes, strict=True)
+            if len(tree.siblings(node)) > 1
+        }
+        places = {id_: (each["position"], each["count"]) for id_, each in page["siblings"].items()}
+        assert places == with_siblings
         open_turn = page["openTurn"] and page["openTurn"]["turnId"]
         assert open_turn == (chat.running.id if chat.running else None)
 
@@ -160,7 +204,9 @@ class Life(Player):
         """Every row that was ever acknowledged is there and the same; so is every conversation."""
         chat = turn.chat
         if not chat.is_deleted:
-            rows = {row["id"]: row for row in self._load(chat, limit=200).json()["messages"]}
+            rows = {
+                row["id"]: row for row in self._load(chat, limit=200, view="all").json()["messages"]
+            }
             self._interrupt_lost(chat)
             assert {key: rows[key] for key in chat.acknowledged} == chat.acknowledged
         listed = self.run(self.owner.get("/conversations", params={"limit": "200"})).json()
@@ -202,6 +248,13 @@ class Life(Player):
         for chat_id, role, content in rows:
             stored[chat_id].append((role, content))
         assert stored == {chat.id: chat.messages for chat in self.there}
+        paths = self._rows(
+            "select c.id::text, array_agg(m.seq order by m.seq) from private.conversations as c"
+            " join messages as m on m.user_id = c.user_id and m.conversation_id = c.id"
+            " where c.user_id = %s and m.seq <@ private.path_to(c.user_id, c, c.active_branch)"
+            " group by c.id"
+        )
+        assert dict(paths) == {chat.id: [n.seq for n in chat.tree.path] for chat in self.there}
         turns = self._rows(
             "select id::text, idempotency_key, status, attempt from turns where user_id = %s"
         )

@@ -5,6 +5,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.branch_model import Node, Tree
+
 BEGUN = "Begun. "
 INTERRUPTED = "The reply was interrupted before it was complete."
 STOPPED = "The reply was stopped."
@@ -24,7 +26,7 @@ class Turn:
     body: dict[str, Any]
     chat: "Chat"
     id: str = ""
-    before: int = 0  # messages, as the AI is given them
+    asked: Node = field(init=False)  # the message that it answers
     status: str = "running"
     attempt: int = 1
     is_expired: bool = False
@@ -36,10 +38,16 @@ class Turn:
         """Whether it keeps others out of its conversation."""
         return self.status == "running" and not self.is_expired
 
+    @property
+    def whole_reply(self) -> str:
+        """What the engine says to it: of what came before its message on the path to that."""
+        return reply_to(self.asked.content, len(self.chat.tree.path_to(self.asked.parent)))
+
     def settle(self, status: str, content: str) -> None:
         """End it, with this as the reply."""
         self.status, self.is_expired = status, False
-        self.chat.messages.append(("assistant", content))
+        tree = self.chat.tree
+        tree.add("", "assistant", tree.tip, answers=self.asked, content=content)
 
 
 @dataclass(eq=False)
@@ -47,10 +55,26 @@ class Chat:
     """A conversation as the model knows it, and the rows that were acknowledged to the user."""
 
     id: str = ""
-    messages: list[tuple[str, str]] = field(default_factory=list)
+    tree: Tree = field(default_factory=Tree)
     turns: list[Turn] = field(default_factory=list)
     acknowledged: dict[str, dict[str, Any]] = field(default_factory=dict)
     is_deleted: bool = False
+
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """Those of all branches, in the order of writing."""
+        return [(node.role, node.content) for node in self.tree.nodes]
+
+    def begin(self, turn: Turn, beside: Node | None) -> None:
+        """Write the turn's message, beside the one that it edits, or answer one once more."""
+        if "regenerates" in turn.body:
+            assert beside is not None
+            turn.asked = beside.answers or beside
+            self.tree.tip = beside if beside.role == "user" else beside.parent
+        else:
+            parent = beside.parent if beside else self.tree.tip
+            turn.asked = self.tree.add("", "user", parent, content=turn.body["request"])
+        self.turns.append(turn)
 
     @property
     def running(self) -> Turn | None:
@@ -59,14 +83,22 @@ class Chat:
 
 
 def page_of(
-    total: int, limit: int, *, before: int | None = None, after: int | None = None
-) -> tuple[int, int]:
-    """Return where a page begins and ends among so many messages."""
+    tree: Tree, limit: int, *, before: int | None = None, after: int | None = None
+) -> tuple[list[Node], bool, bool]:
+    """Return a page of the active path, and whether there is something before and behind it."""
+    last = len(tree.nodes)
     if after is not None:
-        first = min(after, total)
-        return first, min(first + limit, total)
-    last = total if before is None else max(min(before - 1, total), 0)
-    return max(last - limit, 0), last
+        place = min(after, last) + 1
+        shown = [node for node in tree.path if node.seq >= place][:limit]
+    else:
+        place = last + 1 if before is None else max(min(before, last + 1), 1)
+        shown = [node for node in tree.path if node.seq < place][-limit:]
+    first, behind = (shown[0].seq, shown[-1].seq + 1) if shown else (place, place)
+    return (
+        shown,
+        any(node.seq < first for node in tree.path),
+        any(node.seq >= behind for node in tree.path),
+    )
 
 
 # What is wrong in the store, for one user; each finds nothing.
@@ -95,9 +127,9 @@ BROKEN = {
         left join messages as m on m.turn_id = t.id and m.role = 'assistant'
         where t.user_id = %s group by t.id
         having count(m.id) <> case t.status when 'running' then 0 else 1 end""",
-    "a turn has one user message": """
+    "a turn has one user message, one that regenerates none": """
         select t.id, count(m.id)
         from turns as t left join messages as m on m.turn_id = t.id and m.role = 'user'
         where t.user_id = %s group by t.id
-        having count(m.id) <> 1""",
+        having count(m.id) <> case when t.answers is null then 1 else 0 end""",
 }

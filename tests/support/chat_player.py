@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, multiple
 from local.stack import Stack
 from shared.ai import EngineEvent, EngineRequest, EngineResult, Finished, TextDelta
 from shared.ai.protocol import AnalysisReady
+from tests.support.branch_model import Node
 from tests.support.bundle import settings_for
-from tests.support.chat_model import BEGUN, INTERRUPTED, Chat, Turn, reply_to
+from tests.support.chat_model import BEGUN, INTERRUPTED, NOTHING, Chat, Turn, reply_to
 from tests.support.engines import ANALYSIS
 from tests.support.server import served_bundle
 from tests.support.sql_calls import make_account
@@ -127,9 +128,6 @@ class Player(RuleBasedStateMachine):
         self.count += 1
         return {"request": f"{text} #{self.count}"}
 
-    def _new_key(self) -> str:
-        return f"key {len(self.known)} {self.count}"
-
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.db.execute(
             query.encode(), {"user": self.user_id} if "%(" in query else (self.user_id,)
@@ -144,11 +142,21 @@ class Player(RuleBasedStateMachine):
         headers = {"idempotency-key": key}
         return await (process or self.owner).post("/mega-mind", json=body, headers=headers)
 
-    def _load(self, chat: Chat, **query: int) -> httpx.Response:
+    def _load(self, chat: Chat, **query: int | str) -> httpx.Response:
         params: dict[str, str | int] = {"conversationId": chat.id, **query}
         return self.run(self.owner.get("/load-conversation", params=params))
 
-    def _send(self, body: dict[str, Any], chat: Chat, key: str, *, held: bool = False) -> Any:
+    def _id_of(self, chat: Chat, node: Node) -> str:
+        rows = self._rows(
+            "select id::text from messages where user_id = %(user)s"
+            f" and conversation_id = '{chat.id}' and seq = {node.seq}"
+        )
+        return str(rows.pop()[0]) if rows else NOTHING
+
+    def _send(
+        self, body: dict[str, Any], chat: Chat, *, held: bool, beside: Node | None = None
+    ) -> Any:
+        key = f"key {len(self.known)} {self.count}"
         busy = chat.running if not chat.is_deleted else None
         if chat.is_deleted or (busy and busy.is_live):
             answer = self.run(self._ask(body, key))
@@ -161,10 +169,8 @@ class Player(RuleBasedStateMachine):
                 assert int(answer.headers["retry-after"]) >= 1
             return multiple()
         self._interrupt_lost(chat)
-        turn = Turn(key, body, chat, before=len(chat.messages))
-        chat.messages.append(("user", body["request"]))
-        self.known[key] = turn
-        chat.turns.append(turn)
+        turn = self.known[key] = Turn(key, body, chat)
+        chat.begin(turn, beside)
         if chat not in self.chats:
             self.chats.append(chat)
         self._begin(turn, held=held, replayed=False)
@@ -184,14 +190,14 @@ class Player(RuleBasedStateMachine):
         assert answer.status_code == 200, answer.text
         body = answer.json()
         turn.id, turn.chat.id = body["turnId"], body["conversationId"]
-        turn.settle("completed", reply_to(turn.body["request"], turn.before))
+        turn.settle("completed", turn.whole_reply)
         assert (body["success"], body["replayed"]) == (True, replayed)
-        assert body["userMessage"]["content"] == turn.body["request"]
+        assert body["userMessage"]["content"] == turn.asked.content
         assert body["message"]["content"] == turn.chat.messages[-1][1]
         self._acknowledge(turn, body["message"], body["userMessage"])
 
     async def _hang_up(self, turn: Turn) -> None:
-        request, process = turn.body["request"], self._process_of(turn)
+        request, process = turn.asked.content, self._process_of(turn)
         turn.gate = self.engine.hold(request)
         self.engine.waiting[request].clear()
         if self.count % 2:  # a stream, cut behind its first event
@@ -216,7 +222,7 @@ class Player(RuleBasedStateMachine):
         *_, message, done = [event async for event in read_events(answer)]
         assert (message.name, done.name) == ("message", "done")
         turn.gate = None
-        turn.settle("completed", reply_to(turn.body["request"], turn.before))
+        turn.settle("completed", turn.whole_reply)
         assert message.data["content"] == turn.chat.messages[-1][1]
         self._acknowledge(turn, message.data)
 

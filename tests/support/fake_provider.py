@@ -136,3 +136,36 @@ def streaming(
         handler.end_stream()
 
     return answer
+
+
+def strictly(*pieces: str) -> Callable[[Handler], None]:
+    """Return an answer of these pieces, and of 400, as OpenAI has it, if calls don't add up.
+
+    One lacks its result, a result its call, or all of them a definition of their tool.
+    """
+
+    def answer(handler: Handler) -> None:
+        problem = _problem_of_calls(handler.asked)
+        if problem is None:
+            streaming(*pieces)(handler)
+        else:
+            handler.send_json(400, {"error": {"message": problem}})
+
+    return answer
+
+
+def _problem_of_calls(asked: Mapping[str, Any]) -> str | None:
+    waiting: set[str] = set()
+    has_called = False
+    for message in asked["messages"]:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in waiting:
+                return "a result without a call"
+            waiting.remove(message["tool_call_id"])
+        elif waiting:
+            return "a call without a result"
+        waiting |= {one["id"] for one in message.get("tool_calls") or ()}
+        has_called = has_called or bool(waiting)
+    if waiting:
+        return "a call without a result"
+    return "a call without a tool" if has_called and not asked.get("tools") else None

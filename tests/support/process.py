@@ -76,9 +76,11 @@ async def functions_process(
         await process.wait()
 
 
-async def begin_and_leave(process: FunctionsProcess, user: User, request: str = "Go") -> str:
+async def begin_and_leave(
+    process: FunctionsProcess, user: User, request: str = "Go", *, key: str | None = None
+) -> str:
     """Begin a turn as a stream, hang up once it is accepted, and return its id."""
-    events = {"accept": "text/event-stream"}
+    events = {"accept": "text/event-stream"} | ({"idempotency-key": key} if key else {})
     async with (
         process.client(user.token) as client,
         client.stream("POST", "/mega-mind", json={"request": request}, headers=events) as answer,

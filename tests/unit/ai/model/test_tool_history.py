@@ -11,7 +11,7 @@ from shared.ai.history import NO_RESULT
 from shared.ai.model import messages
 from shared.ai.model.items import model_items
 from shared.ai.model.messages import as_conversation, as_messages
-from tests.support.fake_provider import Handler, running_provider, streaming
+from tests.support.fake_provider import running_provider, strictly
 from tests.support.scripted_engine import record
 
 CALL = {"type": "tool-weather", "toolCallId": "c1", "input": {"at": "X"}}
@@ -100,27 +100,11 @@ def test_reasoning_sources_and_a_replys_files_are_not_given_again() -> None:
     assert [part.content for part in reply.parts] == ["Cold."]  # type: ignore[union-attr]
 
 
-def strict(handler: Handler) -> None:
-    """Answer as OpenAI does: 400 where a call has no result or a result no call."""
-    waiting: set[str] = set()
-    for message in handler.asked["messages"]:
-        if message["role"] == "tool":
-            if message["tool_call_id"] not in waiting:
-                return handler.send_json(400, {"error": {"message": "a result without a call"}})
-            waiting.remove(message["tool_call_id"])
-        elif waiting:
-            return handler.send_json(400, {"error": {"message": "a call without a result"}})
-        waiting |= {one["id"] for one in message.get("tool_calls") or ()}
-    if waiting or not handler.asked.get("tools"):
-        return handler.send_json(400, {"error": {"message": "a call without a result, or a tool"}})
-    return streaming("Fine.")(handler)
-
-
 @pytest.mark.parametrize("state", STATES)
 async def test_a_strict_provider_takes_the_history(state: str) -> None:
     """The tools that were called are named to it, and it may call none."""
     with running_provider() as provider:
-        provider.answer = strict
+        provider.answer = strictly("Fine.")
         engine = create_engine(model="openai:m", base_url=provider.base_url, classification="rules")
         recording = await record(engine, "And now?", history(call(state), text("Cold.")))
         assert recording.text == "Fine."
@@ -137,7 +121,7 @@ async def test_negative_control_the_strict_provider_refuses_an_open_call(
         messages, "model_items", lambda row: [i for i in model_items(row) if i[0] == "model"]
     )
     with running_provider() as provider:
-        provider.answer = strict
+        provider.answer = strictly("Fine.")
         engine = create_engine(model="openai:m", base_url=provider.base_url, classification="rules")
         rows = history(call("input-available"), text("Cold."))
         recording = await record(engine, "And now?", rows)
