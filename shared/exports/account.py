@@ -59,7 +59,7 @@ async def account_zip(
     now = datetime.now(UTC)
     plan = await persistence.plan_export(user_id, caller=caller, after=after, most_bytes=most_bytes)
     following = {"after": plan.until, **({"userId": user_id} if caller.is_service else {})}
-    part = f"-{after.hex[:8]}" if after else ""
+    part = f"-{after.hex[-8:]}" if after else ""
     return await Download.begun(
         _AccountZip(persistence, user_id, caller, now, after=after, plan=plan).chunks(),
         media_type="application/zip",

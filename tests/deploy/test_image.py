@@ -19,6 +19,7 @@ TEXT = DOCKERFILE.read_text()
 EXTRAS = {"pdf"} | tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
     "optional-dependencies"
 ].keys()
+EXTRAS -= {"openai-agents", "pydantic-ai"}  # the library's alone
 
 
 @pytest.fixture

@@ -298,9 +298,9 @@ class constraint_dropped:  # noqa: N801 - reads as a statement
 
 async def assert_goes_on(patient: Patient) -> None:
     """The owner loads the conversation, and the next message takes the next place."""
-    before = (await patient.owner.load(patient.conversation)).json()
+    before = (await patient.owner.load(patient.conversation, view="all")).json()
     sent = await patient.owner.send("And on", conversationId=patient.conversation)
-    after = (await patient.owner.load(patient.conversation)).json()["messages"]
+    after = (await patient.owner.load(patient.conversation, view="all")).json()["messages"]
     assert sent.status_code == 200, sent.text
     assert [row["seq"] for row in after] == list(range(1, len(before["messages"]) + 3))
     moments = [row["created_at"] for row in after]

@@ -39,6 +39,7 @@ CHECKS = {
     "words_of_no_message",
     "watermark_too_high",
     "content_not_of_parts",
+    "branch_wrong",
 }
 
 # A turn that is really begun: its message gets its place from the trigger.
