@@ -57,7 +57,7 @@ def test_fifty_forks_cost_next_to_nothing(
 ) -> None:
     """Pages, a hit that is opened, the context; a page with a fork on it costs somewhat more."""
     plain, branched = (make_long_conversation(db, owner, messages=MESSAGES), forked(db, owner))
-    db.execute("analyze messages, branches")
+    db.execute("vacuum analyze messages, branches")
     with as_user(stack.settings.db_url, owner) as user:
 
         def load(chat: str, **place: Any) -> Callable[[], Any]:
