@@ -30,7 +30,18 @@ functions and whoever called them.
 </picture>
 """
 ORDER = (
-    *("turn", "load", "list", "search", "stream", "throughput", "scale", "growth", "cold_start"),
+    *(
+        "turn",
+        "road",
+        "load",
+        "list",
+        "search",
+        "stream",
+        "throughput",
+        "scale",
+        "growth",
+        "cold_start",
+    ),
     "peers",
 )
 
