@@ -44,13 +44,14 @@ ORDER = (
     ),
     "peers",
 )
+DRAWN = ("turn", "peers")
 
 
 def main() -> None:
     """Write the page, and the picture for light and for dark."""
     kept = [json.loads(p.read_text()) for p in sorted(RESULTS.glob("*.json"), key=_place)]
     PAGE.write_text(HEAD + "".join(_bench(bench) for bench in kept))
-    bars = [bar for bench in kept for bar in _bars(bench)]
+    bars = [bar for bench in kept if bench["bench"] in DRAWN for bar in _bars(bench)]
     for name, colours in PICTURES.items():
         (ROOT / "docs" / "images" / f"figures-{name}.svg").write_text(_picture(bars, colours))
 
