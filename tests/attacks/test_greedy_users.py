@@ -4,11 +4,14 @@ Attacker and victim are there at once. The attacker is a process of its own; wha
 and the victim's figures alone and beside it, are printed: `pytest -s`.
 """
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -16,6 +19,7 @@ import pytest
 from local.stack import Stack
 from tests.support.greedy import Ask, Greed, greedy
 from tests.support.process import FunctionsProcess, begin_and_leave, functions_process
+from tests.support.provider_files import zipped
 from tests.support.users import User
 from tests.support.victim import Figures, Victim, slowest_was_noticed, what_was_noticed
 
@@ -228,3 +232,85 @@ async def test_hostile_bodies(stack: Stack, tmp_path: Path, user: User, other_us
         )
     assert answered["400"] > 0
     assert beside.most_bytes < MOST_BYTES
+
+
+async def beside(
+    on: Scene, *attacks: Callable[[], Awaitable[None]], counts_slowest: bool
+) -> Figures:
+    """Run these again and again beside the victim, who must hardly notice; return its figures."""
+    noticed: list[list[str]] = []
+    while len(noticed) < TRIES:
+        alone = await on.victim.go_on(ROUNDS_ALONE)
+        tasks = [asyncio.create_task(_again_and_again(attack)) for attack in attacks]
+        during = await on.victim.go_on(ROUNDS_BESIDE)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        print(f"\n  alone: {alone}\n beside: {during}")  # noqa: T201
+        noticed.append(what_was_noticed(alone, during))
+        noticed[-1] += slowest_was_noticed(alone, during) if counts_slowest else []
+        if not noticed[-1]:
+            return during
+    raise AssertionError(noticed)
+
+
+async def _again_and_again(attack: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await attack()
+
+
+@pytest.mark.promise("hostile input")
+async def test_files_that_inflate(
+    stack: Stack, tmp_path: Path, user: User, other_user: User
+) -> None:
+    """Small zips of 64 MiB of lists and of objects, to be imported: each is a 400."""
+    zips = [
+        zipped(a___json=(piece * (64 * MIB // len(piece))).encode())
+        for piece in ("[[],", '{"a":{},"b":')
+    ]
+    answered: Counter[int] = Counter()
+    async with (
+        scene(stack, tmp_path, user, other_user) as on,
+        on.server.client(user.token) as client,
+    ):
+
+        async def send(content: bytes) -> None:
+            headers = {"content-type": "application/zip"}
+            answer = await client.post("/import-conversation", content=content, headers=headers)
+            answered[answer.status_code] += 1
+
+        attacks = [partial(send, content) for content in zips]
+        during = await beside(on, *attacks, counts_slowest=True)
+    assert answered.keys() <= {400, 429, 503}
+    assert answered[400] > 0
+    assert during.most_bytes < MOST_BYTES
+
+
+@pytest.mark.promise("shares")
+async def test_uploads_that_stop_on_the_way(
+    stack: Stack, tmp_path: Path, user: User, other_user: User
+) -> None:
+    """Sixteen, each just before its end, and as many heads that are never whole."""
+    body = b"x" * (63 * MIB)
+    head = (
+        "POST /import-conversation HTTP/1.1\r\nhost: here\r\ncontent-type: application/zip\r\n"
+        f"authorization: Bearer {user.token}\r\ncontent-length: {64 * MIB}\r\n"
+    )
+    writers: list[asyncio.StreamWriter] = []
+
+    async def stop(sent: bytes) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(on.server.url).port)
+        writers.append(writer)
+        writer.write(sent)
+        with suppress(ConnectionError):
+            await writer.drain()
+        await asyncio.sleep(60)
+
+    async with scene(stack, tmp_path, user, other_user) as on:
+        uploads = [partial(stop, f"{head}\r\n".encode() + body)] * 16
+        heads = [partial(stop, head.encode())] * 16
+        # The gigabyte is sent by this process, which the victim's client waits for as well.
+        during = await beside(on, *uploads, *heads, counts_slowest=False)
+        for writer in writers:
+            writer.close()
+    assert during.most_bytes < MOST_BYTES
