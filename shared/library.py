@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from .ai import within_limits
 from .ai.agents import as_engine
-from .auth.caller import Caller
+from .auth.caller import SERVICE
 from .config import load_settings
 from .container import Container
 from .conversations.pages import read_conversation
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 Id = UUID | str
 
 KEY = re.compile(r"[\x20-\x7e]{1,255}")
-
-SERVICE = Caller(user_id=None, token=None)
 
 
 class TurnFields(TypedDict, total=False):

@@ -13,7 +13,7 @@ import jwt
 import structlog
 
 from ..errors import UnauthorizedError
-from .caller import Caller
+from .caller import SERVICE, Caller
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -65,7 +65,7 @@ class Authenticator:
         """
         bearer = _bearer(headers)
         if self._is_secret_key(headers.get("apikey")) and bearer in {None, headers["apikey"]}:
-            return Caller(user_id=None, token=None)
+            return SERVICE
         if bearer is None:
             raise UnauthorizedError
         return Caller(user_id=await self._subject(bearer), token=bearer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ForbiddenError, InvalidRequestError
 
@@ -36,3 +36,6 @@ class Caller:
         if claimed is not None and claimed != self.user_id:
             raise ForbiddenError("userId is not the signed-in user.")
         return self.user_id
+
+
+SERVICE: Final = Caller(user_id=None, token=None)

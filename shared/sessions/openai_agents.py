@@ -15,7 +15,7 @@ from agents.memory import SessionABC
 from agents.memory.session_settings import resolve_session_limit
 
 from ..encoding.parts import text_of
-from .stored import Item, StoredItems
+from .stored import LOST_RESULT, Item, StoredItems
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 FRAMEWORK: Final = "openai-agents"
 ROLES: Final = {"user": "user", "assistant": "assistant"}
 TEXTS: Final = {"input_text", "output_text", "text"}
-MISSING: Final = "The tool's result was lost: the call was interrupted."
 
 
 class StoredSession(SessionABC):
@@ -94,7 +93,7 @@ def answered(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
             called.add(item["call_id"])
             if item["call_id"] not in results:
                 kind = f"{item['type']}_output"
-                found.append({"type": kind, "call_id": item["call_id"], "output": MISSING})
+                found.append({"type": kind, "call_id": item["call_id"], "output": LOST_RESULT})
     return found
 
 

@@ -25,7 +25,7 @@ from pydantic_ai.messages import (
 )
 
 from ..encoding.parts import text_of
-from .stored import Item, StoredItems
+from .stored import LOST_RESULT, Item, StoredItems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ..models.rows import MessageRow
 
 FRAMEWORK: Final = "pydantic-ai"
-MISSING: Final = "The tool's result was lost: the call was interrupted."
 
 
 class StoredHistory:
@@ -97,7 +96,9 @@ def _answers(part: Any) -> str | None:
 
 
 def _lost(call: ToolCallPart) -> ToolReturnPart:
-    return ToolReturnPart(tool_name=call.tool_name, content=MISSING, tool_call_id=call.tool_call_id)
+    return ToolReturnPart(
+        tool_name=call.tool_name, content=LOST_RESULT, tool_call_id=call.tool_call_id
+    )
 
 
 def _message_of(row: MessageRow) -> ModelMessage | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID, uuid5
 
-from ..auth.caller import Caller
-from ..encoding.ids import new_id
+from ..auth.caller import SERVICE
+from ..encoding.ids import conversation_of, new_id
 from ..encoding.parts import text_of
 from ..encoding.storable import escape_unstorable, map_texts
 from ..errors import ConversationNotFoundError
@@ -16,15 +15,17 @@ from ..models.conversations import LoadConversationRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
+    from uuid import UUID
 
     from ..encoding.parts import Part
     from ..library import MessagePersistence
     from ..models.rows import MessageRow
 
-SERVICE: Final = Caller(user_id=None, token=None)
 AT_A_TIME: Final = 200
 TAKES_BACK: Final = "takesBack"  # in the metadata of a row of the system: an id, or `all`
 ALL: Final = "all"
+# Given to a provider in place of a result that a crash took: it refuses a call without one.
+LOST_RESULT: Final = "The tool's result was lost: the call was interrupted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class StoredItems:
     _in_doubt: tuple[list[Item], list[dict[str, Any]]] | None = None
 
     def __post_init__(self) -> None:
-        self.conversation_id = _conversation_of(self.user_id, self.session_id)
+        self.conversation_id = conversation_of(self.user_id, self.session_id)
 
     async def read(self, limit: int | None = None) -> list[MessageRow]:
         """Return the newest rows that weren't taken back, oldest first; by default all."""
@@ -144,13 +145,6 @@ class StoredItems:
             if not page.page.has_older:
                 return
             before = page.page.oldest_seq
-
-
-def _conversation_of(user_id: UUID, session_id: str) -> UUID:
-    try:
-        return UUID(session_id)
-    except ValueError:
-        return uuid5(user_id, session_id)
 
 
 def _storable(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..encoding.ids import as_uuid
 from ..errors import ConversationNotFoundError, InvalidRequestError, MessageNotFoundError
 from ..models.conversations import Page
 from ..models.rows import MessageRow
@@ -13,7 +14,7 @@ from ..turns.follow import START
 from ..turns.request import TurnRequest
 from .answers import answered, answers_in, is_answer, words_of
 from .chunks import ui_chunks
-from .keys import answer_key, as_uuid, edit_key, message_key, regenerate_key
+from .keys import answer_key, edit_key, message_key, regenerate_key
 from .messages import ui_messages
 from .requests import asked, body_of
 

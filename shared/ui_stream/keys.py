@@ -5,26 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid5
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from ..models.ui_messages import UiMessage
-
-
-def as_uuid(text: str | None) -> UUID | None:
-    """Return the uuid that a text is in its canonical form, or None."""
-    try:
-        return UUID(text) if text and len(text) == 36 else None
-    except ValueError:
-        return None
-
-
-def conversation_of(user_id: UUID, chat_id: str) -> UUID:
-    """Return the conversation that a chat is: the one of that id.
-
-    An id that is none leads to one of the user's own, always the same.
-    """
-    return as_uuid(chat_id) or uuid5(user_id, chat_id)
 
 
 def message_key(conversation_id: UUID, message: UiMessage) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..conversations.pages import read_conversation
+from ..encoding.ids import conversation_of
 from ..errors import ConversationNotFoundError, TurnNotFoundError
 from ..models.conversations import LoadConversationRequest
-from .keys import conversation_of
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -1,11 +1,11 @@
-"""Ids of rows that are in the order of time."""
+"""Ids of rows, in the order of time, and of conversations that others name."""
 
 import time
-from uuid import RFC_4122
+from uuid import RFC_4122, uuid4
 
 import pytest
 
-from shared.encoding.ids import new_id
+from shared.encoding.ids import conversation_of, new_id
 
 
 def test_an_id_is_a_uuid_of_version_7_with_the_milliseconds_of_now(
@@ -35,3 +35,12 @@ def test_a_later_id_is_greater(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: next(moments))
     made = [new_id() for _ in range(200)]
     assert made == sorted(made)
+
+
+def test_a_name_that_is_no_id_is_a_conversation_of_the_users_own() -> None:
+    """Always the same; an id is one in its canonical form alone, for chats and sessions alike."""
+    one, other, chat = uuid4(), uuid4(), uuid4()
+    assert conversation_of(one, str(chat)) == chat
+    for name in (chat.hex, f"{{{chat}}}", "a chat"):
+        assert conversation_of(one, name) == conversation_of(one, name)
+        assert conversation_of(one, name) not in (chat, conversation_of(other, name))
