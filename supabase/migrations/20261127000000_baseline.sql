@@ -57,7 +57,6 @@ begin
 end;
 $$;
 
-revoke all on function private.new_id from public, anon, authenticated, service_role;
 grant execute on function private.new_id to authenticated, service_role;
 comment on function private.new_id is 'A UUID of version 7: the milliseconds of now, then random bits.';
 
@@ -76,7 +75,6 @@ begin
 end;
 $$;
 
-revoke all on function private.require_self from public, anon, authenticated, service_role;
 grant execute on function private.require_self to authenticated, service_role;
 comment on function private.require_self is 'Raises PT403 where a signed-in caller names another user.';
 
@@ -195,7 +193,6 @@ begin
 end;
 $$;
 
-revoke all on function private.being_deleted from public, anon, authenticated, service_role;
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
@@ -212,7 +209,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_metadata from public, anon, authenticated, service_role;
 comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
 
 create trigger conversations_metadata_depth
@@ -244,7 +240,6 @@ begin
 end;
 $$;
 
-revoke all on function private.note_restore from public, anon, authenticated, service_role;
 comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
@@ -265,7 +260,6 @@ begin
 end;
 $$;
 
-revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
 comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at
@@ -311,7 +305,6 @@ as $$
             ));
 $$;
 
-revoke all on function private.are_parts from public, anon, authenticated, service_role;
 grant execute on function private.are_parts to authenticated, service_role;
 comment on function private.are_parts is 'Whether a value is an array of parts of known types, with what each of them can''t do without, nested less deep than 128.';
 
@@ -329,7 +322,6 @@ as $$
     ) as newest;
 $$;
 
-revoke all on function private.merge_draft_parts from public, anon, authenticated, service_role;
 grant execute on function private.merge_draft_parts to service_role;
 comment on function private.merge_draft_parts is 'The parts of a draft, [{index, offset, version, part}], with those that have changed.';
 
@@ -372,7 +364,6 @@ as $$
     ) as p;
 $$;
 
-revoke all on function private.parts_of_draft from public, anon, authenticated, service_role;
 grant execute on function private.parts_of_draft to authenticated, service_role;
 comment on function private.parts_of_draft is 'The parts of a draft as those of a message: each text part with its text.';
 
@@ -392,7 +383,6 @@ as $$
     from jsonb_array_elements(parts) as p (part);
 $$;
 
-revoke all on function private.bytes_beside_text from public, anon, authenticated, service_role;
 grant execute on function private.bytes_beside_text to authenticated, service_role;
 comment on function private.bytes_beside_text is 'How many bytes a message''s parts count for in a history, beside its text.';
 
@@ -414,7 +404,6 @@ as $$
     ) as s;
 $$;
 
-revoke all on function private.parts_agree from public, anon, authenticated, service_role;
 comment on function private.parts_agree is 'Whether a message''s content is the text of its parts, or where they have none its error''s sentence.';
 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
@@ -686,7 +675,6 @@ begin
 end;
 $$;
 
-revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
 -- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
@@ -755,7 +743,6 @@ as $$
     );
 $$;
 
-revoke all on function private.broadcast_branch from public, anon, authenticated, service_role;
 comment on function private.broadcast_branch is 'Says to a conversation''s topic which branch is active, as part of this transaction.';
 
 -- What begins at a branch's first message begins where that branch does, and is its sibling.
@@ -800,7 +787,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_branch from public, anon, authenticated, service_role;
 comment on function private.begin_branch is 'Begins a branch at a place, and returns its number. The caller holds the conversation''s lock.';
 
 create function private.continue_branch(
@@ -831,7 +817,6 @@ begin
 end;
 $$;
 
-revoke all on function private.continue_branch from public, anon, authenticated, service_role;
 comment on function private.continue_branch is 'Goes on at the end of a branch that was not the last to be written to: begins one there, makes it active, and returns its number.';
 
 -- Imported rows that were a system's are stored as a user's: nobody may speak in their place.
@@ -866,7 +851,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_forked from public, anon, authenticated, service_role;
 grant execute on function private.find_forked to service_role;
 comment on function private.find_forked is 'A message of this conversation that was a user''s or a reply. Raises PT404, PT422.';
 
@@ -917,7 +901,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_answered from public, anon, authenticated, service_role;
 grant execute on function private.find_answered to service_role;
 comment on function private.find_answered is 'The user''s message that a reply answers, by its turn, else the nearest above it; of a user''s message, itself. Raises PT404, PT422.';
 
@@ -965,7 +948,6 @@ begin
 end;
 $$;
 
-revoke all on function private.fork_conversation from public, anon, authenticated, service_role;
 grant execute on function private.fork_conversation to service_role;
 comment on function private.fork_conversation is 'Begins the branch of an edit or of a reply that is made once more, beside what is there, and makes it active. The caller holds the conversation, and is given it as it is then. Raises PT404, PT422.';
 
@@ -1018,7 +1000,6 @@ begin
 end;
 $$;
 
-revoke all on function private.choose_branch from public, anon, authenticated, service_role;
 grant execute on function private.choose_branch to authenticated, service_role;
 comment on function private.choose_branch is 'Makes the path through a branch the one that is shown and written to. Raises PT403, PT404, PT409 while a turn runs.';
 
@@ -1049,7 +1030,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_of_branch from public, anon, authenticated, service_role;
 grant execute on function private.end_of_branch to authenticated, service_role;
 comment on function private.end_of_branch is 'The seq with which a branch ends.';
 
@@ -1093,7 +1073,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_to from public, anon, authenticated, service_role;
 grant execute on function private.path_to to authenticated, service_role;
 comment on function private.path_to is 'The seqs of the path that ends with a branch.';
 
@@ -1127,7 +1106,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_before from public, anon, authenticated, service_role;
 grant execute on function private.path_before to authenticated, service_role;
 comment on function private.path_before is 'The seqs of the path to a message, without its own.';
 
@@ -1178,7 +1156,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_end from public, anon, authenticated, service_role;
 grant execute on function private.path_end to authenticated, service_role;
 comment on function private.path_end is 'With which branch the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
 
@@ -1212,7 +1189,6 @@ begin
 end;
 $$;
 
-revoke all on function private.newest_of from public, anon, authenticated, service_role;
 grant execute on function private.newest_of to authenticated, service_role;
 comment on function private.newest_of is 'So many seqs of a path, from its end back.';
 
@@ -1246,7 +1222,6 @@ begin
 end;
 $$;
 
-revoke all on function private.oldest_of from public, anon, authenticated, service_role;
 grant execute on function private.oldest_of to authenticated, service_role;
 comment on function private.oldest_of is 'So many seqs of a path, from its start on.';
 
@@ -1257,7 +1232,6 @@ as $$
     select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(path) as r;
 $$;
 
-revoke all on function private.length_of from public, anon, authenticated, service_role;
 grant execute on function private.length_of to authenticated, service_role;
 comment on function private.length_of is 'How many seqs a path has.';
 
@@ -1377,7 +1351,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_siblings from public, anon, authenticated, service_role;
 grant execute on function private.find_siblings to authenticated, service_role;
 comment on function private.find_siblings is 'For each message of a page that has siblings, by its id: its position among them, how many there are, and the nearest with their branches.';
 
@@ -1402,7 +1375,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_event from public, anon, authenticated, service_role;
 comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
 
 create function private.broadcast_message()
@@ -1420,7 +1392,6 @@ begin
 end;
 $$;
 
-revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
 comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
 
 create trigger messages_broadcast
@@ -1452,7 +1423,6 @@ begin
 end;
 $$;
 
-revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
 comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
@@ -1476,7 +1446,6 @@ as $$
     );$policy$;
 $$;
 
-revoke all on function private.listen_policy from public, anon, authenticated, service_role;
 comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
@@ -1507,7 +1476,6 @@ exception
 end;
 $$;
 
-revoke all on function private.forget_events from public, anon, authenticated, service_role;
 comment on function private.forget_events is 'Empties the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events
@@ -1561,7 +1529,6 @@ begin
 end;
 $$;
 
-revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
 comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, when they began and what they took.';
 
 create trigger turns_note_usage
@@ -1587,7 +1554,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
 grant execute on function private.refuse_used_key to service_role;
 comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
 
@@ -1702,7 +1668,6 @@ begin
 end;
 $$;
 
-revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
 comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows, or where a day''s tokens are spent; null is no limit. Locks the user''s limits until the end.';
 
@@ -2291,7 +2256,6 @@ begin
 end;
 $$;
 
-revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
 comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it.';
 
@@ -2359,7 +2323,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
 comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
 
@@ -2385,7 +2348,6 @@ begin
 end;
 $$;
 
-revoke all on function private.message_of_turn from public, anon, authenticated, service_role;
 grant execute on function private.message_of_turn to authenticated, service_role;
 comment on function private.message_of_turn is 'The message that a turn answers: its own, or the one that it answers once more.';
 
@@ -2446,7 +2408,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
 comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
 
@@ -2537,7 +2498,6 @@ begin
 end;
 $$;
 
-revoke all on function private.add_message from public, anon, authenticated, service_role;
 grant execute on function private.add_message to service_role;
 comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
 
@@ -2591,7 +2551,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
 comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
@@ -2720,7 +2679,6 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
 grant execute on function private.interrupt_turn to service_role;
 comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
@@ -2870,7 +2828,6 @@ as $$
     );
 $$;
 
-revoke all on function private.title_from_request from public, anon, authenticated, service_role;
 grant execute on function private.title_from_request to service_role;
 comment on function private.title_from_request is 'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
@@ -3043,7 +3000,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_answering from public, anon, authenticated, service_role;
 grant execute on function private.begin_answering to service_role;
 comment on function private.begin_answering is 'Lets a turn that was opened answer a message that is there. Raises PT404, PT422.';
 
@@ -3132,7 +3088,6 @@ begin
 end;
 $$;
 
-revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
 comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
 
@@ -3495,7 +3450,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
 comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';
 
 -- What a signed-in user reads and manages. All of it runs as the caller, under row-level
@@ -3905,7 +3859,6 @@ as $$
         '\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff';
 $$;
 
-revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
 comment on function search.unspaced_letters is 'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
 -- Characters that change nothing of a word: Hebrew points, Arabic vowels and its lengthening stroke,
@@ -3921,7 +3874,6 @@ as $$
         '\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e0fff';
 $$;
 
-revoke all on function search.ignored_characters from public, anon, authenticated, service_role;
 grant execute on function search.ignored_characters to authenticated;
 comment on function search.ignored_characters is 'The characters, as in a regular expression''s brackets, that are passed over in stored text and in what is looked for.';
 
@@ -3940,7 +3892,6 @@ as $$
         '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea';
 $$;
 
-revoke all on function search.vowel_signs from public, anon, authenticated, service_role;
 grant execute on function search.vowel_signs to authenticated;
 comment on function search.vowel_signs is 'The characters, as in a regular expression''s brackets, that are part of a word beside its letters.';
 
@@ -3974,7 +3925,6 @@ end;
 $$;
 
 -- A caller's snippet is made as themselves, so these are what a caller needs.
-revoke all on function search.fold_text from public, anon, authenticated, service_role;
 grant execute on function search.fold_text to authenticated;
 comment on function search.fold_text is 'Text as it is compared: lower case, without accents, points and what is not seen, compatible forms as what they stand for, nothing but words and spaces.';
 
@@ -4015,7 +3965,6 @@ begin
 end;
 $$;
 
-revoke all on function search.find_place from public, anon, authenticated, service_role;
 grant execute on function search.find_place to authenticated;
 comment on function search.find_place is 'Which character of a text in normal form C became the one at this place of what it folds to, both counted from 1.';
 
@@ -4036,7 +3985,6 @@ begin
 end;
 $$;
 
-revoke all on function search.split_words from public, anon, authenticated, service_role;
 comment on function search.split_words is 'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
 -- Of the first stretch alone: three quarters of what a very long message costs the index would be the
@@ -4050,7 +3998,6 @@ as $$
     where starts_at = 1 and char_length(word) > 3;
 $$;
 
-revoke all on function search.long_words from public, anon, authenticated, service_role;
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
@@ -4073,7 +4020,6 @@ as $$
     cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
 $$;
 
-revoke all on function search.split_text from public, anon, authenticated, service_role;
 comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
 
 create function search.searched_text(content text, generated_code text)
@@ -4083,7 +4029,6 @@ as $$
     select content || coalesce(E'\n' || generated_code, '');
 $$;
 
-revoke all on function search.searched_text from public, anon, authenticated, service_role;
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
@@ -4114,7 +4059,6 @@ begin
 end;
 $$;
 
-revoke all on function search.read_words from public, anon, authenticated, service_role;
 comment on function search.read_words is 'What can be found of a message: its words by stretches, of the first megabyte and of the last 16,000 characters.';
 
 -- The index that a search reads: the words of each message, and up to where they are in it.
@@ -4207,7 +4151,6 @@ begin
 end;
 $$;
 
-revoke all on function search.note_unindexed from public, anon, authenticated, service_role;
 comment on function search.note_unindexed is 'Leaves a watermark below a message, where its conversation has none.';
 
 create trigger messages_note_unindexed
@@ -4234,7 +4177,6 @@ begin
 end;
 $$;
 
-revoke all on function search.forget_words from public, anon, authenticated, service_role;
 comment on function search.forget_words is 'Takes the words of a changed message out of the index, and its watermark back. Only a repair ever updates a message.';
 
 create trigger messages_forget_words
@@ -4394,7 +4336,6 @@ begin
 end;
 $$;
 
-revoke all on function search.index_conversation from public, anon, authenticated, service_role;
 comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
 
 -- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
@@ -4465,7 +4406,6 @@ as $$
     end;
 $$;
 
-revoke all on function search.count_unindexed from public, anon, authenticated, service_role;
 comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
 
 -- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
@@ -4515,7 +4455,6 @@ begin
 end;
 $$;
 
-revoke all on function search.read_unindexed from public, anon, authenticated, service_role;
 comment on function search.read_unindexed is 'Of a user''s newest messages, so many, those above their watermarks, as they will be in the index: one, and beyond it 200 kB of text.';
 
 -- What somebody typed, as the query that the index is asked.
@@ -4606,7 +4545,6 @@ begin
 end;
 $$;
 
-revoke all on function search.parse_query from public, anon, authenticated, service_role;
 comment on function search.parse_query is 'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
@@ -4661,7 +4599,6 @@ begin
 end;
 $$;
 
-revoke all on function search.widen_query from public, anon, authenticated, service_role;
 comment on function search.widen_query is 'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
 
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
@@ -4827,7 +4764,6 @@ begin
 end;
 $$;
 
-revoke all on function search.find_messages from public, anon, authenticated, service_role;
 grant execute on function search.find_messages to authenticated;
 comment on function search.find_messages is 'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
@@ -4888,7 +4824,6 @@ begin
 end;
 $$;
 
-revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
 grant execute on function search.cut_snippet to authenticated;
 comment on function search.cut_snippet is 'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
@@ -5035,7 +4970,6 @@ begin
 end;
 $$;
 
-revoke all on function private.measure_messages from public, anon, authenticated, service_role;
 grant execute on function private.measure_messages to authenticated, service_role;
 comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
 
@@ -5089,7 +5023,6 @@ as $$
       and m.seq <= exported_messages.until;
 $$;
 
-revoke all on function private.exported_messages from public, anon, authenticated, service_role;
 grant execute on function private.exported_messages to authenticated, service_role;
 comment on function private.exported_messages is 'Messages in order, each with the turn that it opened; a reply that was made once more has its own.';
 
@@ -5120,7 +5053,6 @@ begin
 end;
 $$;
 
-revoke all on function private.exported_branches from public, anon, authenticated, service_role;
 grant execute on function private.exported_branches to authenticated, service_role;
 comment on function private.exported_branches is 'From where each branch of a conversation goes on: {branches}.';
 
@@ -5381,7 +5313,6 @@ begin
 end;
 $$;
 
-revoke all on function private.take_piece from public, anon, authenticated, service_role;
 comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
 
 create function private.conversation_imported_as(user_id uuid, imported jsonb)
@@ -5396,7 +5327,6 @@ as $$
     for update;
 $$;
 
-revoke all on function private.conversation_imported_as from public, anon, authenticated, service_role;
 comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
 
 create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
@@ -5440,7 +5370,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_imported from public, anon, authenticated, service_role;
 comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
 
 -- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
@@ -5520,7 +5449,6 @@ begin
 end;
 $$;
 
-revoke all on function private.add_imported from public, anon, authenticated, service_role;
 comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
 
 -- One that is known by its content or a key doesn't grow: what has is another one.
@@ -5552,7 +5480,6 @@ begin
 end;
 $$;
 
-revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
 comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
 
 create function private.begin_imported_branch(
@@ -5582,7 +5509,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_imported_branch from public, anon, authenticated, service_role;
 comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
 
 -- A message is known by the id that it has where it is from. What says something else now, or is on
@@ -5698,7 +5624,6 @@ begin
 end;
 $$;
 
-revoke all on function private.append_grown from public, anon, authenticated, service_role;
 comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
 
 -- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
@@ -5837,7 +5762,6 @@ as $$
       );
 $$;
 
-revoke all on function private.outcome_of_part from public, anon, authenticated, service_role;
 comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
@@ -5856,7 +5780,6 @@ as $$
       );
 $$;
 
-revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
 comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
@@ -5880,7 +5803,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_imports from public, anon, authenticated, service_role;
 grant execute on function private.end_imports to service_role;
 comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
 
@@ -5956,7 +5878,6 @@ as $$
     on conflict do nothing;
 $$;
 
-revoke all on function private.keep_import_key from public, anon, authenticated, service_role;
 comment on function private.keep_import_key is 'Keeps the key under which a conversation was imported, with its last piece: one that was never whole may come again.';
 
 create function private.is_import_key_used(user_id uuid, piece jsonb)
@@ -5971,7 +5892,6 @@ as $$
     );
 $$;
 
-revoke all on function private.is_import_key_used from public, anon, authenticated, service_role;
 comment on function private.is_import_key_used is 'Whether a conversation came under this key before.';
 
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
@@ -6073,7 +5993,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_bytes from public, anon, authenticated, service_role;
 comment on function private.count_bytes is 'Counts what a user writes. Raises PT429 where it is more than a day allows; then nothing is counted.';
 
 -- Runs as its owner, because nobody may write what limits count. What the AI writes isn't the user's:
@@ -6094,7 +6013,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_conversation_bytes from public, anon, authenticated, service_role;
 comment on function private.count_conversation_bytes is 'Counts a title and metadata towards what their user may write in a day.';
 
 create trigger conversations_count_bytes
@@ -6116,7 +6034,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
 comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
@@ -6194,7 +6111,6 @@ exception
 end;
 $$;
 
-revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
 grant execute on function private.bucket_bounds to authenticated, service_role;
 comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
@@ -6474,7 +6390,6 @@ as $$
     from priced as p;
 $$;
 
-revoke all on function private.usage_of_user from public, anon, authenticated, service_role;
 grant execute on function private.usage_of_user to service_role;
 comment on function private.usage_of_user is 'Figures of a user''s turns begun in a range, and what is stored of them now. Turns of deleted conversations are gone from both.';
 
@@ -6563,7 +6478,6 @@ as $$
     );
 $$;
 
-revoke all on function private.is_held from public, anon, authenticated, service_role;
 grant execute on function private.is_held to service_role;
 comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
@@ -6583,7 +6497,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
 comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
@@ -6606,7 +6519,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_unreleased_removal from public, anon, authenticated, service_role;
 comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal
@@ -6876,7 +6788,6 @@ as $$
       );
 $$;
 
-revoke all on function private.retention_action from public, anon, authenticated, service_role;
 grant execute on function private.retention_action to service_role;
 comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
@@ -6889,7 +6800,6 @@ as $$
     from private.retention_policies as p;
 $$;
 
-revoke all on function private.retention_bound from public, anon, authenticated, service_role;
 grant execute on function private.retention_bound to service_role;
 comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
@@ -7304,7 +7214,6 @@ begin
 end;
 $$;
 
-revoke all on function private.remove_in_steps from public, anon, authenticated, service_role;
 comment on function private.remove_in_steps is 'Lets a short conversation be deleted; marks a long one as being deleted instead, and keeps its row until it is empty.';
 
 create trigger conversations_remove_in_steps
@@ -7397,7 +7306,6 @@ begin
 end;
 $$;
 
-revoke all on function private.remove_step from public, anon, authenticated, service_role;
 grant execute on function private.remove_step to authenticated, service_role;
 comment on function private.remove_step is 'Empties and deletes what is marked of a user''s conversations, until a moment; says whether some is left.';
 
@@ -7504,7 +7412,6 @@ as $$
       and b.first_seq <= branch_at.seq;
 $$;
 
-revoke all on function private.branch_at from public, anon, authenticated, service_role;
 comment on function private.branch_at is 'The branch that a seq is in.';
 
 -- Each begins no earlier than the one before it and goes on from within its parent.
@@ -7543,7 +7450,6 @@ as $$
         and next.branch = b.parent + 1;
 $$;
 
-revoke all on function private.count_branches from public, anon, authenticated, service_role;
 comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
 
 -- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
@@ -7638,7 +7544,6 @@ as $$
       );
 $$;
 
-revoke all on function private.find_broken_places from public, anon, authenticated, service_role;
 comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
 
 -- What a row names is looked up by its id alone: it may stand under a wrong user.
@@ -7676,7 +7581,6 @@ as $$
       and not s.is_agreed;
 $$;
 
-revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;
 comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
 
 -- Of a conversation that is being deleted, messages may be gone already.
@@ -7752,7 +7656,6 @@ as $$
     where s.owner_id is null;
 $$;
 
-revoke all on function private.find_broken_turns from public, anon, authenticated, service_role;
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
 create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
@@ -7774,7 +7677,6 @@ as $$
       );
 $$;
 
-revoke all on function private.find_left_behind from public, anon, authenticated, service_role;
 comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
 
 -- A check of everything, in steps: a page of one table after the other, for two seconds a call.
@@ -7794,7 +7696,6 @@ as $$
     ];
 $$;
 
-revoke all on function private.list_checks from public, anon, authenticated, service_role;
 comment on function private.list_checks is 'The names of all checks.';
 
 -- A page ends where its conversations' messages are many; a long conversation is several pages.
@@ -7843,7 +7744,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_conversations from public, anon, authenticated, service_role;
 comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
 
 create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
@@ -7913,7 +7813,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_rows from public, anon, authenticated, service_role;
 comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
 
 -- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
@@ -7965,7 +7864,6 @@ as $$
     );
 $$;
 
-revoke all on function private.check_newest from public, anon, authenticated, service_role;
 comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
 
 -- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
@@ -8080,7 +7978,6 @@ begin
 end;
 $$;
 
-revoke all on function private.mend_branches from public, anon, authenticated, service_role;
 comment on function private.mend_branches is 'Gives a conversation''s messages the branches that their places are in, and the conversation their number.';
 
 -- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
@@ -8123,7 +8020,6 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_beside from public, anon, authenticated, service_role;
 comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
@@ -8143,7 +8039,6 @@ begin
 end;
 $$;
 
-revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
 comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
 
 create function private.recount_conversation(user_id uuid, conversation_id uuid)
@@ -8172,7 +8067,6 @@ begin
 end;
 $$;
 
-revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
 comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
@@ -8244,7 +8138,6 @@ begin
 end;
 $$;
 
-revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
 comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
 create function private.recover_conversation(user_id uuid, conversation_id uuid)
@@ -8306,7 +8199,6 @@ begin
 end;
 $$;
 
-revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
 -- In one statement, since a message names its turn by its user too.
@@ -8351,7 +8243,6 @@ begin
 end;
 $$;
 
-revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
 comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
 
 create function private.drop_second_replies(user_id uuid, turn_id uuid)
@@ -8379,7 +8270,6 @@ begin
 end;
 $$;
 
-revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
 comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
 create function private.settle_by_reply(user_id uuid, turn_id uuid)
@@ -8456,7 +8346,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
 create function private.lower_watermark(user_id uuid, conversation_id uuid)
@@ -8493,7 +8382,6 @@ begin
 end;
 $$;
 
-revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
 
 -- How what check_invariants found of a user is mended: one thing at a time, in an order that works.
@@ -8590,7 +8478,6 @@ begin
 end;
 $$;
 
-revoke all on function private.repair_broken from public, anon, authenticated, service_role;
 comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
@@ -8664,7 +8551,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
 comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction, and ends before the next run.';
 
 create procedure private.sweep_imports()
@@ -8690,7 +8576,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
 comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
 create procedure private.sweep_search_index()
@@ -8728,7 +8613,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
 comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
 
 create procedure private.sweep_removals()
@@ -8762,7 +8646,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.sweep_removals from public, anon, authenticated, service_role;
 comment on procedure private.sweep_removals is 'Goes on with every deletion and erasure that was begun, a step a transaction.';
 
 -- Called again whenever pg_cron has been switched on: a job of the same name is replaced.
@@ -8786,7 +8669,6 @@ begin
 end;
 $$;
 
-revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
 comment on function private.schedule_jobs is 'Schedules the jobs where the database has pg_cron, and names them. Calling it again does no harm.';
 
 create function private.jobs()
@@ -8801,7 +8683,6 @@ as $$
         ('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
 $$;
 
-revoke all on function private.jobs from public, anon, authenticated, service_role;
 comment on function private.jobs is 'What pg_cron is to run, and when.';
 
 do $$
@@ -8857,3 +8738,8 @@ $$;
 revoke all on function public.check_platform from public, anon, authenticated, service_role;
 grant execute on function public.check_platform to service_role;
 comment on function public.check_platform is 'What the platform has refused or didn''t have when the schema was installed, each with the SQL that mends it: {missing: [{name, remedy}]}.';
+
+-- Postgres lets everybody run a new function. In the two schemas that hold nothing but ours only those
+-- may whom a function names below it; in public, where a project has more, each function is withheld
+-- by itself.
+revoke all on all routines in schema private, search from public;

@@ -357,5 +357,4 @@ begin
 end;
 $$;
 
-revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
 comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';

@@ -37,7 +37,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
 comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction, and ends before the next run.';
 
 create procedure private.sweep_imports()
@@ -63,7 +62,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
 comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
 
 create procedure private.sweep_search_index()
@@ -101,7 +99,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
 comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
 
 create procedure private.sweep_removals()
@@ -135,7 +132,6 @@ begin
 end;
 $$;
 
-revoke all on procedure private.sweep_removals from public, anon, authenticated, service_role;
 comment on procedure private.sweep_removals is 'Goes on with every deletion and erasure that was begun, a step a transaction.';
 
 -- Called again whenever pg_cron has been switched on: a job of the same name is replaced.
@@ -159,7 +155,6 @@ begin
 end;
 $$;
 
-revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
 comment on function private.schedule_jobs is 'Schedules the jobs where the database has pg_cron, and names them. Calling it again does no harm.';
 
 create function private.jobs()
@@ -174,7 +169,6 @@ as $$
         ('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
 $$;
 
-revoke all on function private.jobs from public, anon, authenticated, service_role;
 comment on function private.jobs is 'What pg_cron is to run, and when.';
 
 do $$
