@@ -55,6 +55,18 @@ $$;
 grant execute on function private.merge_draft_parts to service_role;
 comment on function private.merge_draft_parts is 'The parts of a draft, [{index, offset, version, part}], with those that have changed.';
 
+create function private.draft_version(draft_parts jsonb)
+returns integer
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(max((e.entry ->> 'version')::integer), 0)
+    from jsonb_array_elements(draft_parts) as e (entry);
+$$;
+
+revoke all on function private.draft_version from public, anon, authenticated, service_role;
+grant execute on function private.draft_version to service_role;
+comment on function private.draft_version is 'How many changes the parts of a draft have had.';
+
 create function private.parts_of_draft(draft text, draft_parts jsonb)
 returns jsonb
 language sql immutable security invoker set search_path = ''
