@@ -1,4 +1,4 @@
-"""extend_turns, cancel_turn, the sweep of turns and the limits of begin_turn, as the backend's role."""
+"""extend_turns, cancel_turn, the sweep and the limits of begin_turn, as the backend's role."""
 
 import threading
 import uuid
