@@ -90,7 +90,6 @@ begin
 end;
 $$;
 
-revoke all on function private.append_grown from public, anon, authenticated, service_role;
 comment on function private.append_grown is 'Appends to a conversation that is here what a piece of its file has more by now: {appended, changed, matched}.';
 
 -- Which path is active follows the file where nobody has written here; else only where the active path
@@ -169,5 +168,4 @@ begin
 end;
 $$;
 
-revoke all on function private.append_imported from public, anon, authenticated, service_role;
 comment on function private.append_imported is 'Writes messages that a file has more behind those that are here, each on the path that it is on in the file; seqs has those of the messages here, by their ids.';

@@ -74,7 +74,6 @@ begin
 end;
 $$;
 
-revoke all on function private.take_piece from public, anon, authenticated, service_role;
 comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already: {place, id, is_taken, known_id, is_same, appended, changed, matched}.';
 
 create function private.conversation_imported_as(user_id uuid, imported jsonb)
@@ -89,7 +88,6 @@ as $$
     for update;
 $$;
 
-revoke all on function private.conversation_imported_as from public, anon, authenticated, service_role;
 comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
 
 create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
@@ -133,7 +131,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_imported from public, anon, authenticated, service_role;
 comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
 
 create function private.insert_imported(
@@ -169,7 +166,6 @@ begin
 end;
 $$;
 
-revoke all on function private.insert_imported from public, anon, authenticated, service_role;
 comment on function private.insert_imported is 'Writes messages behind a seq, each on the branch that begins at or before its place.';
 
 -- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
@@ -234,5 +230,4 @@ begin
 end;
 $$;
 
-revoke all on function private.add_imported from public, anon, authenticated, service_role;
 comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';

@@ -19,7 +19,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_event from public, anon, authenticated, service_role;
 comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
 
 create function private.broadcast_message()
@@ -37,7 +36,6 @@ begin
 end;
 $$;
 
-revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
 comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
 
 create trigger messages_broadcast
@@ -69,7 +67,6 @@ begin
 end;
 $$;
 
-revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
 comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
 
@@ -93,7 +90,6 @@ as $$
     );$policy$;
 $$;
 
-revoke all on function private.listen_policy from public, anon, authenticated, service_role;
 comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
@@ -124,7 +120,6 @@ exception
 end;
 $$;
 
-revoke all on function private.forget_events from public, anon, authenticated, service_role;
 comment on function private.forget_events is 'Empties the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events

@@ -189,7 +189,6 @@ begin
 end;
 $$;
 
-revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
 -- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
