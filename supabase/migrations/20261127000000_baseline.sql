@@ -57,7 +57,6 @@ begin
 end;
 $$;
 
-revoke all on function private.new_id from public, anon, authenticated, service_role;
 grant execute on function private.new_id to authenticated, service_role;
 comment on function private.new_id is 'A UUID of version 7: the milliseconds of now, then random bits.';
 
@@ -76,7 +75,6 @@ begin
 end;
 $$;
 
-revoke all on function private.require_self from public, anon, authenticated, service_role;
 grant execute on function private.require_self to authenticated, service_role;
 comment on function private.require_self is 'Raises PT403 where a signed-in caller names another user.';
 
@@ -195,7 +193,6 @@ begin
 end;
 $$;
 
-revoke all on function private.being_deleted from public, anon, authenticated, service_role;
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
@@ -212,7 +209,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_metadata from public, anon, authenticated, service_role;
 comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
 
 create trigger conversations_metadata_depth
@@ -244,7 +240,6 @@ begin
 end;
 $$;
 
-revoke all on function private.note_restore from public, anon, authenticated, service_role;
 comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
@@ -265,7 +260,6 @@ begin
 end;
 $$;
 
-revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
 comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at
@@ -311,7 +305,6 @@ as $$
             ));
 $$;
 
-revoke all on function private.are_parts from public, anon, authenticated, service_role;
 grant execute on function private.are_parts to authenticated, service_role;
 comment on function private.are_parts is 'Whether a value is an array of parts of known types, with what each of them can''t do without, nested less deep than 128.';
 
@@ -329,9 +322,20 @@ as $$
     ) as newest;
 $$;
 
-revoke all on function private.merge_draft_parts from public, anon, authenticated, service_role;
 grant execute on function private.merge_draft_parts to service_role;
 comment on function private.merge_draft_parts is 'The parts of a draft, [{index, offset, version, part}], with those that have changed.';
+
+create function private.draft_version(draft_parts jsonb)
+returns integer
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(max((e.entry ->> 'version')::integer), 0)
+    from jsonb_array_elements(draft_parts) as e (entry);
+$$;
+
+revoke all on function private.draft_version from public, anon, authenticated, service_role;
+grant execute on function private.draft_version to service_role;
+comment on function private.draft_version is 'How many changes the parts of a draft have had.';
 
 create function private.parts_of_draft(draft text, draft_parts jsonb)
 returns jsonb
@@ -360,7 +364,6 @@ as $$
     ) as p;
 $$;
 
-revoke all on function private.parts_of_draft from public, anon, authenticated, service_role;
 grant execute on function private.parts_of_draft to authenticated, service_role;
 comment on function private.parts_of_draft is 'The parts of a draft as those of a message: each text part with its text.';
 
@@ -380,7 +383,6 @@ as $$
     from jsonb_array_elements(parts) as p (part);
 $$;
 
-revoke all on function private.bytes_beside_text from public, anon, authenticated, service_role;
 grant execute on function private.bytes_beside_text to authenticated, service_role;
 comment on function private.bytes_beside_text is 'How many bytes a message''s parts count for in a history, beside its text.';
 
@@ -402,7 +404,6 @@ as $$
     ) as s;
 $$;
 
-revoke all on function private.parts_agree from public, anon, authenticated, service_role;
 comment on function private.parts_agree is 'Whether a message''s content is the text of its parts, or where they have none its error''s sentence.';
 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
@@ -437,7 +438,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_turn from public, anon, authenticated, service_role;
 grant execute on function private.check_turn to service_role;
 comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
 
@@ -568,7 +568,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_message from public, anon, authenticated, service_role;
 grant execute on function private.check_message to authenticated, service_role;
 comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
 
@@ -729,7 +728,6 @@ begin
 end;
 $$;
 
-revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
 -- A row that has its place comes from who may give it one: a turn's from who holds the conversation
@@ -795,7 +793,6 @@ as $$
     );
 $$;
 
-revoke all on function private.broadcast_branch from public, anon, authenticated, service_role;
 comment on function private.broadcast_branch is 'Says to a conversation''s topic which branch is active, as part of this transaction.';
 
 -- What begins at a branch's first message begins where that branch does, and is its sibling.
@@ -840,7 +837,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_branch from public, anon, authenticated, service_role;
 comment on function private.begin_branch is 'Begins a branch at a place, and returns its number. The caller holds the conversation''s lock.';
 
 create function private.continue_branch(
@@ -871,7 +867,6 @@ begin
 end;
 $$;
 
-revoke all on function private.continue_branch from public, anon, authenticated, service_role;
 comment on function private.continue_branch is 'Goes on at the end of a branch that was not the last to be written to: begins one there, makes it active, and returns its number.';
 
 -- Imported rows that were a system's are stored as a user's: nobody may speak in their place.
@@ -906,7 +901,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_forked from public, anon, authenticated, service_role;
 grant execute on function private.find_forked to service_role;
 comment on function private.find_forked is 'A message of this conversation that was a user''s or a reply. Raises PT404, PT422.';
 
@@ -957,7 +951,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_answered from public, anon, authenticated, service_role;
 grant execute on function private.find_answered to service_role;
 comment on function private.find_answered is 'The user''s message that a reply answers, by its turn, else the nearest above it; of a user''s message, itself. Raises PT404, PT422.';
 
@@ -1005,7 +998,6 @@ begin
 end;
 $$;
 
-revoke all on function private.fork_conversation from public, anon, authenticated, service_role;
 grant execute on function private.fork_conversation to service_role;
 comment on function private.fork_conversation is 'Begins the branch of an edit or of a reply that is made once more, beside what is there, and makes it active. The caller holds the conversation, and is given it as it is then. Raises PT404, PT422.';
 
@@ -1058,7 +1050,6 @@ begin
 end;
 $$;
 
-revoke all on function private.choose_branch from public, anon, authenticated, service_role;
 grant execute on function private.choose_branch to authenticated, service_role;
 comment on function private.choose_branch is 'Makes the path through a branch the one that is shown and written to. Raises PT403, PT404, PT409 while a turn runs.';
 
@@ -1089,7 +1080,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_of_branch from public, anon, authenticated, service_role;
 grant execute on function private.end_of_branch to authenticated, service_role;
 comment on function private.end_of_branch is 'The seq with which a branch ends.';
 
@@ -1133,7 +1123,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_to from public, anon, authenticated, service_role;
 grant execute on function private.path_to to authenticated, service_role;
 comment on function private.path_to is 'The seqs of the path that ends with a branch.';
 
@@ -1167,7 +1156,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_before from public, anon, authenticated, service_role;
 grant execute on function private.path_before to authenticated, service_role;
 comment on function private.path_before is 'The seqs of the path to a message, without its own.';
 
@@ -1218,7 +1206,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_end from public, anon, authenticated, service_role;
 grant execute on function private.path_end to authenticated, service_role;
 comment on function private.path_end is 'With which branch the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
 
@@ -1252,7 +1239,6 @@ begin
 end;
 $$;
 
-revoke all on function private.newest_of from public, anon, authenticated, service_role;
 grant execute on function private.newest_of to authenticated, service_role;
 comment on function private.newest_of is 'So many seqs of a path, from its end back.';
 
@@ -1286,7 +1272,6 @@ begin
 end;
 $$;
 
-revoke all on function private.oldest_of from public, anon, authenticated, service_role;
 grant execute on function private.oldest_of to authenticated, service_role;
 comment on function private.oldest_of is 'So many seqs of a path, from its start on.';
 
@@ -1297,7 +1282,6 @@ as $$
     select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(path) as r;
 $$;
 
-revoke all on function private.length_of from public, anon, authenticated, service_role;
 grant execute on function private.length_of to authenticated, service_role;
 comment on function private.length_of is 'How many seqs a path has.';
 
@@ -1417,7 +1401,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_siblings from public, anon, authenticated, service_role;
 grant execute on function private.find_siblings to authenticated, service_role;
 comment on function private.find_siblings is 'For each message of a page that has siblings, by its id: its position among them, how many there are, and the nearest with their branches.';
 
@@ -1444,7 +1427,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_event from public, anon, authenticated, service_role;
 comment on function private.describe_event is 'The event of a message, with its row while that is small.';
 
 create function private.broadcast_message()
@@ -1464,7 +1446,6 @@ begin
 end;
 $$;
 
-revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
 comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic, but for one that is imported: who is listening sees a gap before the next one.';
 
 create trigger messages_broadcast
@@ -1508,7 +1489,6 @@ exception
 end;
 $$;
 
-revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
 comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, behind the message that came with it, as part of this transaction.';
 
@@ -1532,7 +1512,6 @@ as $$
     );$policy$;
 $$;
 
-revoke all on function private.listen_policy from public, anon, authenticated, service_role;
 comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
@@ -1563,7 +1542,6 @@ exception
 end;
 $$;
 
-revoke all on function private.forget_events from public, anon, authenticated, service_role;
 comment on function private.forget_events is 'Empties the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events
@@ -1617,7 +1595,6 @@ begin
 end;
 $$;
 
-revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
 comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, when they began and what they took.';
 
 create trigger turns_note_usage
@@ -1643,7 +1620,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
 grant execute on function private.refuse_used_key to service_role;
 comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
 
@@ -1758,7 +1734,6 @@ begin
 end;
 $$;
 
-revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
 comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows, or where a day''s tokens are spent; null is no limit. Locks the user''s limits until the end.';
 
@@ -2347,7 +2322,6 @@ begin
 end;
 $$;
 
-revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
 comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it.';
 
@@ -2415,7 +2389,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
 comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
 
@@ -2441,7 +2414,6 @@ begin
 end;
 $$;
 
-revoke all on function private.message_of_turn from public, anon, authenticated, service_role;
 grant execute on function private.message_of_turn to authenticated, service_role;
 comment on function private.message_of_turn is 'The message that a turn answers: its own, or the one that it answers once more.';
 
@@ -2502,7 +2474,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
 comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
 
@@ -2583,7 +2554,6 @@ begin
 end;
 $$;
 
-revoke all on function private.add_message from public, anon, authenticated, service_role;
 grant execute on function private.add_message to service_role;
 comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
 
@@ -2637,7 +2607,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
 comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
@@ -2766,7 +2735,6 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
 grant execute on function private.interrupt_turn to service_role;
 comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
@@ -2916,7 +2884,6 @@ as $$
     );
 $$;
 
-revoke all on function private.title_from_request from public, anon, authenticated, service_role;
 grant execute on function private.title_from_request to service_role;
 comment on function private.title_from_request is 'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
@@ -3089,7 +3056,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_answering from public, anon, authenticated, service_role;
 grant execute on function private.begin_answering to service_role;
 comment on function private.begin_answering is 'Lets a turn that was opened answer a message that is there. Raises PT404, PT422.';
 
@@ -3178,7 +3144,6 @@ begin
 end;
 $$;
 
-revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
 comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
 
@@ -3188,8 +3153,9 @@ comment on function private.resume_turn is 'What a known key leads to: the store
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it. A draft that has no more room in its row stays as it is: refused, it
--- would cost all the others their leases. That it also counts the running turns of all users lets
+-- draft, nor leaves a hole in it. A writer outside, who sends a step again if its answer was lost, says
+-- with it at which version of the parts it stands: at another one the draft stays as it is. So does one
+-- that has no more room in its row: refused, it would cost all the others their leases. That it also counts the running turns of all users lets
 -- processes that know nothing of each other share what the project carries; the index of running turns
 -- has no other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
@@ -3198,10 +3164,11 @@ language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts, a.tokens
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts,
+               a.parts_version, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
             as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
-                  draft_tail text, draft_parts jsonb, tokens bigint)
+                  draft_tail text, draft_parts jsonb, parts_version integer, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
@@ -3209,17 +3176,26 @@ as $$
     free as (
         select t.user_id, t.id, t.attempt,
                case
-                   when char_length(t.draft) between a.draft_offset
+                   when p.is_next
+                       and char_length(t.draft) between a.draft_offset
                            and a.draft_offset + char_length(a.draft_tail) - 1
                        then left(t.draft, a.draft_offset) || a.draft_tail
                    else t.draft
                end as draft,
                case
-                   when a.draft_parts is null then t.draft_parts
+                   when a.draft_parts is null or not p.is_next then t.draft_parts
                    else private.merge_draft_parts(t.draft_parts, a.draft_parts)
                end as draft_parts
         from public.turns as t
         join asked as a on a.user_id = t.user_id and a.turn_id = t.id
+        cross join lateral (
+            select case
+                when a.parts_version is null then true
+                else a.parts_version = private.draft_version(t.draft_parts)
+                    and char_length(t.draft) between a.draft_offset
+                        and a.draft_offset + char_length(a.draft_tail)
+            end
+        ) as p (is_next)
         order by t.id
         for update of t skip locked
     ),
@@ -3245,7 +3221,10 @@ as $$
           and t.attempt = a.attempt
           and t.status = 'running'
         returning t.id, t.cancel_requested_at is not null as cancel_requested,
-                  t.conversation_id, char_length(t.draft) as draft_length
+                  t.conversation_id, char_length(t.draft) as draft_length,
+                  case
+                      when a.parts_version is not null then private.draft_version(t.draft_parts)
+                  end as parts_version
     )
 
     select jsonb_build_object(
@@ -3256,7 +3235,8 @@ as $$
                     'is_ours', e.id is not null,
                     'cancel_requested', coalesce(e.cancel_requested, false),
                     'conversation_id', e.conversation_id,
-                    'draft_length', e.draft_length
+                    'draft_length', e.draft_length,
+                    'parts_version', e.parts_version
                 )
             ),
             '[]'
@@ -3281,7 +3261,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, parts_version, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far; with a parts_version only if the draft is at it. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length, parts_version}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -3496,38 +3476,6 @@ $$;
 revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
 grant execute on function public.list_expired_turns to service_role;
 comment on function public.list_expired_turns is 'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
-
--- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
--- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
--- settings of its own, search_path included: every name in it says its schema.
-create procedure private.sweep_turns()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '30 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_turn jsonb;
-begin
-    for v_turn in
-        select pg_catalog.jsonb_array_elements(public.list_expired_turns() -> 'turns')
-    loop
-        exit when clock_timestamp() > v_started + c_time;
-        begin
-            perform public.settle_expired_turn(
-                (v_turn ->> 'user_id')::uuid, (v_turn ->> 'conversation_id')::uuid
-            );
-        exception
-            when others then
-                raise warning 'the turn of conversation % is left to the doctor: %',
-                    v_turn ->> 'conversation_id', sqlerrm;
-        end;
-        commit;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
-comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';
 
 -- What a signed-in user reads and manages. All of it runs as the caller, under row-level
 -- security, so none of these functions can show more than a plain select would.
@@ -3936,7 +3884,6 @@ as $$
         '\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff';
 $$;
 
-revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
 comment on function search.unspaced_letters is 'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
 -- Characters that change nothing of a word: Hebrew points, Arabic vowels and its lengthening stroke,
@@ -3952,7 +3899,6 @@ as $$
         '\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e0fff';
 $$;
 
-revoke all on function search.ignored_characters from public, anon, authenticated, service_role;
 grant execute on function search.ignored_characters to authenticated;
 comment on function search.ignored_characters is 'The characters, as in a regular expression''s brackets, that are passed over in stored text and in what is looked for.';
 
@@ -3971,7 +3917,6 @@ as $$
         '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea';
 $$;
 
-revoke all on function search.vowel_signs from public, anon, authenticated, service_role;
 grant execute on function search.vowel_signs to authenticated;
 comment on function search.vowel_signs is 'The characters, as in a regular expression''s brackets, that are part of a word beside its letters.';
 
@@ -4005,7 +3950,6 @@ end;
 $$;
 
 -- A caller's snippet is made as themselves, so these are what a caller needs.
-revoke all on function search.fold_text from public, anon, authenticated, service_role;
 grant execute on function search.fold_text to authenticated;
 comment on function search.fold_text is 'Text as it is compared: lower case, without accents, points and what is not seen, compatible forms as what they stand for, nothing but words and spaces.';
 
@@ -4046,7 +3990,6 @@ begin
 end;
 $$;
 
-revoke all on function search.find_place from public, anon, authenticated, service_role;
 grant execute on function search.find_place to authenticated;
 comment on function search.find_place is 'Which character of a text in normal form C became the one at this place of what it folds to, both counted from 1.';
 
@@ -4067,7 +4010,6 @@ begin
 end;
 $$;
 
-revoke all on function search.split_words from public, anon, authenticated, service_role;
 comment on function search.split_words is 'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
 -- Of the first stretch alone: three quarters of what a very long message costs the index would be the
@@ -4081,7 +4023,6 @@ as $$
     where starts_at = 1 and char_length(word) > 3;
 $$;
 
-revoke all on function search.long_words from public, anon, authenticated, service_role;
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
@@ -4104,7 +4045,6 @@ as $$
     cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
 $$;
 
-revoke all on function search.split_text from public, anon, authenticated, service_role;
 comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
 
 create function search.searched_text(content text, generated_code text)
@@ -4114,7 +4054,6 @@ as $$
     select content || coalesce(E'\n' || generated_code, '');
 $$;
 
-revoke all on function search.searched_text from public, anon, authenticated, service_role;
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
@@ -4145,7 +4084,6 @@ begin
 end;
 $$;
 
-revoke all on function search.read_words from public, anon, authenticated, service_role;
 comment on function search.read_words is 'What can be found of a message: its words by stretches, of the first megabyte and of the last 16,000 characters.';
 
 -- The index that a search reads: the words of each message, and up to where they are in it.
@@ -4238,7 +4176,6 @@ begin
 end;
 $$;
 
-revoke all on function search.note_unindexed from public, anon, authenticated, service_role;
 comment on function search.note_unindexed is 'Leaves a watermark below a message, where its conversation has none.';
 
 create trigger messages_note_unindexed
@@ -4265,7 +4202,6 @@ begin
 end;
 $$;
 
-revoke all on function search.forget_words from public, anon, authenticated, service_role;
 comment on function search.forget_words is 'Takes the words of a changed message out of the index, and its watermark back. Only a repair ever updates a message.';
 
 create trigger messages_forget_words
@@ -4425,7 +4361,6 @@ begin
 end;
 $$;
 
-revoke all on function search.index_conversation from public, anon, authenticated, service_role;
 comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
 
 -- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
@@ -4496,7 +4431,6 @@ as $$
     end;
 $$;
 
-revoke all on function search.count_unindexed from public, anon, authenticated, service_role;
 comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
 
 -- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
@@ -4546,7 +4480,6 @@ begin
 end;
 $$;
 
-revoke all on function search.read_unindexed from public, anon, authenticated, service_role;
 comment on function search.read_unindexed is 'Of a user''s newest messages, so many, those above their watermarks, as they will be in the index: one, and beyond it 200 kB of text.';
 
 -- What somebody typed, as the query that the index is asked.
@@ -4637,7 +4570,6 @@ begin
 end;
 $$;
 
-revoke all on function search.parse_query from public, anon, authenticated, service_role;
 comment on function search.parse_query is 'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
@@ -4692,7 +4624,6 @@ begin
 end;
 $$;
 
-revoke all on function search.widen_query from public, anon, authenticated, service_role;
 comment on function search.widen_query is 'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
 
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
@@ -4858,7 +4789,6 @@ begin
 end;
 $$;
 
-revoke all on function search.find_messages from public, anon, authenticated, service_role;
 grant execute on function search.find_messages to authenticated;
 comment on function search.find_messages is 'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
@@ -4919,7 +4849,6 @@ begin
 end;
 $$;
 
-revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
 grant execute on function search.cut_snippet to authenticated;
 comment on function search.cut_snippet is 'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
@@ -5066,7 +4995,6 @@ begin
 end;
 $$;
 
-revoke all on function private.measure_messages from public, anon, authenticated, service_role;
 grant execute on function private.measure_messages to authenticated, service_role;
 comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
 
@@ -5120,7 +5048,6 @@ as $$
       and m.seq <= exported_messages.until;
 $$;
 
-revoke all on function private.exported_messages from public, anon, authenticated, service_role;
 grant execute on function private.exported_messages to authenticated, service_role;
 comment on function private.exported_messages is 'Messages in order, each with the turn that it opened; a reply that was made once more has its own.';
 
@@ -5151,7 +5078,6 @@ begin
 end;
 $$;
 
-revoke all on function private.exported_branches from public, anon, authenticated, service_role;
 grant execute on function private.exported_branches to authenticated, service_role;
 comment on function private.exported_branches is 'From where each branch of a conversation goes on: {branches}.';
 
@@ -5412,7 +5338,6 @@ begin
 end;
 $$;
 
-revoke all on function private.take_piece from public, anon, authenticated, service_role;
 comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
 
 create function private.conversation_imported_as(user_id uuid, imported jsonb)
@@ -5427,7 +5352,6 @@ as $$
     for update;
 $$;
 
-revoke all on function private.conversation_imported_as from public, anon, authenticated, service_role;
 comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
 
 create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
@@ -5471,7 +5395,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_imported from public, anon, authenticated, service_role;
 comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
 
 -- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
@@ -5551,7 +5474,6 @@ begin
 end;
 $$;
 
-revoke all on function private.add_imported from public, anon, authenticated, service_role;
 comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
 
 -- One that is known by its content or a key doesn't grow: what has is another one.
@@ -5583,7 +5505,6 @@ begin
 end;
 $$;
 
-revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
 comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
 
 create function private.begin_imported_branch(
@@ -5613,7 +5534,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_imported_branch from public, anon, authenticated, service_role;
 comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
 
 -- A message is known by the id that it has where it is from. What says something else now, or is on
@@ -5729,7 +5649,6 @@ begin
 end;
 $$;
 
-revoke all on function private.append_grown from public, anon, authenticated, service_role;
 comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
 
 -- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
@@ -5868,7 +5787,6 @@ as $$
       );
 $$;
 
-revoke all on function private.outcome_of_part from public, anon, authenticated, service_role;
 comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
@@ -5887,7 +5805,6 @@ as $$
       );
 $$;
 
-revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
 comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
@@ -5911,7 +5828,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_imports from public, anon, authenticated, service_role;
 grant execute on function private.end_imports to service_role;
 comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
 
@@ -5987,7 +5903,6 @@ as $$
     on conflict do nothing;
 $$;
 
-revoke all on function private.keep_import_key from public, anon, authenticated, service_role;
 comment on function private.keep_import_key is 'Keeps the key under which a conversation was imported, with its last piece: one that was never whole may come again.';
 
 create function private.is_import_key_used(user_id uuid, piece jsonb)
@@ -6002,7 +5917,6 @@ as $$
     );
 $$;
 
-revoke all on function private.is_import_key_used from public, anon, authenticated, service_role;
 comment on function private.is_import_key_used is 'Whether a conversation came under this key before.';
 
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
@@ -6104,7 +6018,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_bytes from public, anon, authenticated, service_role;
 comment on function private.count_bytes is 'Counts what a user writes. Raises PT429 where it is more than a day allows; then nothing is counted.';
 
 -- Runs as its owner, because nobody may write what limits count. What the AI writes isn't the user's:
@@ -6125,7 +6038,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_conversation_bytes from public, anon, authenticated, service_role;
 comment on function private.count_conversation_bytes is 'Counts a title and metadata towards what their user may write in a day.';
 
 create trigger conversations_count_bytes
@@ -6147,7 +6059,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
 comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
@@ -6225,7 +6136,6 @@ exception
 end;
 $$;
 
-revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
 grant execute on function private.bucket_bounds to authenticated, service_role;
 comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
@@ -6505,7 +6415,6 @@ as $$
     from priced as p;
 $$;
 
-revoke all on function private.usage_of_user from public, anon, authenticated, service_role;
 grant execute on function private.usage_of_user to service_role;
 comment on function private.usage_of_user is 'Figures of a user''s turns begun in a range, and what is stored of them now. Turns of deleted conversations are gone from both.';
 
@@ -6594,7 +6503,6 @@ as $$
     );
 $$;
 
-revoke all on function private.is_held from public, anon, authenticated, service_role;
 grant execute on function private.is_held to service_role;
 comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
@@ -6614,7 +6522,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
 comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
@@ -6637,7 +6544,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_unreleased_removal from public, anon, authenticated, service_role;
 comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal
@@ -6907,7 +6813,6 @@ as $$
       );
 $$;
 
-revoke all on function private.retention_action from public, anon, authenticated, service_role;
 grant execute on function private.retention_action to service_role;
 comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
@@ -6920,7 +6825,6 @@ as $$
     from private.retention_policies as p;
 $$;
 
-revoke all on function private.retention_bound from public, anon, authenticated, service_role;
 grant execute on function private.retention_bound to service_role;
 comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
@@ -7335,7 +7239,6 @@ begin
 end;
 $$;
 
-revoke all on function private.remove_in_steps from public, anon, authenticated, service_role;
 comment on function private.remove_in_steps is 'Lets a short conversation be deleted; marks a long one as being deleted instead, and keeps its row until it is empty.';
 
 create trigger conversations_remove_in_steps
@@ -7428,7 +7331,6 @@ begin
 end;
 $$;
 
-revoke all on function private.remove_step from public, anon, authenticated, service_role;
 grant execute on function private.remove_step to authenticated, service_role;
 comment on function private.remove_step is 'Empties and deletes what is marked of a user''s conversations, until a moment; says whether some is left.';
 
@@ -7535,7 +7437,6 @@ as $$
       and b.first_seq <= branch_at.seq;
 $$;
 
-revoke all on function private.branch_at from public, anon, authenticated, service_role;
 comment on function private.branch_at is 'The branch that a seq is in.';
 
 -- Each begins no earlier than the one before it and goes on from within its parent.
@@ -7574,7 +7475,6 @@ as $$
         and next.branch = b.parent + 1;
 $$;
 
-revoke all on function private.count_branches from public, anon, authenticated, service_role;
 comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
 
 -- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
@@ -7669,7 +7569,6 @@ as $$
       );
 $$;
 
-revoke all on function private.find_broken_places from public, anon, authenticated, service_role;
 comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
 
 -- What a row names is looked up by its id alone: it may stand under a wrong user.
@@ -7707,7 +7606,6 @@ as $$
       and not s.is_agreed;
 $$;
 
-revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;
 comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
 
 -- Of a conversation that is being deleted, messages may be gone already.
@@ -7783,7 +7681,6 @@ as $$
     where s.owner_id is null;
 $$;
 
-revoke all on function private.find_broken_turns from public, anon, authenticated, service_role;
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
 create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
@@ -7805,7 +7702,6 @@ as $$
       );
 $$;
 
-revoke all on function private.find_left_behind from public, anon, authenticated, service_role;
 comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
 
 -- A check of everything, in steps: a page of one table after the other, for two seconds a call.
@@ -7825,7 +7721,6 @@ as $$
     ];
 $$;
 
-revoke all on function private.list_checks from public, anon, authenticated, service_role;
 comment on function private.list_checks is 'The names of all checks.';
 
 -- A page ends where its conversations' messages are many; a long conversation is several pages.
@@ -7874,7 +7769,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_conversations from public, anon, authenticated, service_role;
 comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
 
 create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
@@ -7944,7 +7838,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_rows from public, anon, authenticated, service_role;
 comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
 
 -- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
@@ -7996,7 +7889,6 @@ as $$
     );
 $$;
 
-revoke all on function private.check_newest from public, anon, authenticated, service_role;
 comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
 
 -- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
@@ -8111,7 +8003,6 @@ begin
 end;
 $$;
 
-revoke all on function private.mend_branches from public, anon, authenticated, service_role;
 comment on function private.mend_branches is 'Gives a conversation''s messages the branches that their places are in, and the conversation their number.';
 
 -- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
@@ -8154,7 +8045,6 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_beside from public, anon, authenticated, service_role;
 comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
@@ -8174,7 +8064,6 @@ begin
 end;
 $$;
 
-revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
 comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
 
 create function private.recount_conversation(user_id uuid, conversation_id uuid)
@@ -8203,7 +8092,6 @@ begin
 end;
 $$;
 
-revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
 comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
@@ -8275,7 +8163,6 @@ begin
 end;
 $$;
 
-revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
 comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
 create function private.recover_conversation(user_id uuid, conversation_id uuid)
@@ -8337,7 +8224,6 @@ begin
 end;
 $$;
 
-revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
 -- In one statement, since a message names its turn by its user too.
@@ -8382,7 +8268,6 @@ begin
 end;
 $$;
 
-revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
 comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
 
 create function private.drop_second_replies(user_id uuid, turn_id uuid)
@@ -8410,7 +8295,6 @@ begin
 end;
 $$;
 
-revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
 comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
 create function private.settle_by_reply(user_id uuid, turn_id uuid)
@@ -8487,7 +8371,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
 create function private.lower_watermark(user_id uuid, conversation_id uuid)
@@ -8524,7 +8407,6 @@ begin
 end;
 $$;
 
-revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
 
 -- How what check_invariants found of a user is mended: one thing at a time, in an order that works.
@@ -8621,7 +8503,6 @@ begin
 end;
 $$;
 
-revoke all on function private.repair_broken from public, anon, authenticated, service_role;
 comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
@@ -8657,144 +8538,76 @@ grant execute on function public.repair_invariants to service_role;
 comment on function public.repair_invariants is 'Mends what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
--- the same names. Procedures that commit after each user, so that one transaction touches one user,
--- and one who can't be served keeps no other waiting. A procedure that commits can't have settings of
--- its own, search_path included: every name in it says its schema.
+-- the same names.
 
-create procedure private.apply_retention()
+-- A procedure that commits after each call, so that one transaction touches one user, and one who
+-- can't be served keeps no other waiting. It can't have settings of its own, search_path included:
+-- every name in it says its schema.
+create procedure private.sweep(job text, seconds integer)
 language plpgsql security invoker
 as $$
 declare
-    c_time constant interval := '100 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_next pg_catalog.jsonb := '{}';
-    v_page pg_catalog.jsonb;
+    v_until constant timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    v_next jsonb;
+    v_page jsonb;
+    v_item jsonb;
     v_user_id uuid;
+    v_step jsonb;
+    v_more boolean;
 begin
-    while v_next <> 'null' and clock_timestamp() <= v_started + c_time loop
-        v_page := public.list_users_due_for_retention(
-            after_updated_at => (v_next ->> 'after_updated_at')::pg_catalog.timestamptz,
-            after_id => (v_next ->> 'after_id')::pg_catalog.uuid
-        );
-        v_next := v_page -> 'next';
-
-        for v_user_id in
-            select pg_catalog.jsonb_array_elements_text(v_page -> 'users')::pg_catalog.uuid
-        loop
-            exit when clock_timestamp() > v_started + c_time;
-            begin
-                perform public.apply_retention(v_user_id, dry_run => false);
-            exception
-                when others then
-                    raise warning 'retention of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
-            end;
-            commit;
-        end loop;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
-comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction, and ends before the next run.';
-
-create procedure private.sweep_imports()
-language plpgsql security invoker
-as $$
-declare
-    v_import pg_catalog.jsonb;
-begin
-    for v_import in
-        select pg_catalog.jsonb_array_elements(public.list_imports_left_behind() -> 'imports')
     loop
-        begin
-            perform public.discard_import(
-                (v_import ->> 'user_id')::pg_catalog.uuid,
-                (v_import ->> 'import_id')::pg_catalog.uuid
-            );
-        exception
-            when others then
-                raise warning 'import % is left for the next time: %', v_import ->> 'import_id', sqlerrm;
+        v_page := case job
+            when 'sweep-turns' then public.list_expired_turns()
+            when 'sweep-removals' then public.list_removals()
+            when 'sweep-imports' then public.list_imports_left_behind()
+            when 'sweep-search-index' then public.list_users_to_index()
+            when 'apply-retention' then public.list_users_due_for_retention(
+                after_updated_at => (v_next ->> 'after_updated_at')::timestamptz,
+                after_id => (v_next ->> 'after_id')::uuid
+            )
         end;
-        commit;
-    end loop;
-end;
-$$;
+        v_next := nullif(v_page -> 'next', 'null');
+        v_more := v_next is not null;
 
-revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
-comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
-
-create procedure private.sweep_search_index()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '30 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_user_ids uuid[];
-    v_user_id uuid;
-    v_step pg_catalog.jsonb;
-    v_is_busy boolean := true;
-begin
-    -- A step for each, and again: who has much to index waits behind nobody's but their own.
-    while v_is_busy loop
-        v_is_busy := false;
-        v_user_ids := array(
-            select pg_catalog.jsonb_array_elements_text(public.list_users_to_index() -> 'users')
-        )::uuid[];
-        foreach v_user_id in array v_user_ids loop
-            exit when clock_timestamp() > v_started + c_time;
-            begin
-                v_step := public.index_messages(v_user_id);
-                v_is_busy := v_is_busy
-                    or (v_step -> 'more')::boolean and (v_step -> 'indexed')::integer > 0;
-            exception
-                when others then
-                    raise warning 'the search index of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
-            end;
-            commit;
-        end loop;
-        exit when clock_timestamp() > v_started + c_time;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
-comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
-
-create procedure private.sweep_removals()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '50 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_user_id uuid;
-    v_more boolean := true;
-begin
-    while v_more and clock_timestamp() <= v_started + c_time loop
-        v_more := false;
-        for v_user_id in
-            select pg_catalog.jsonb_array_elements_text(
-                public.list_removals() -> 'users'
-            )::pg_catalog.uuid
+        for v_item in
+            select jsonb_array_elements(
+                coalesce(v_page -> 'users', v_page -> 'turns', v_page -> 'imports')
+            )
         loop
-            exit when clock_timestamp() > v_started + c_time;
+            exit when clock_timestamp() > v_until;
+            v_user_id := coalesce(v_item ->> 'user_id', v_item #>> '{}');
             begin
-                v_more := (public.continue_removal(v_user_id) ->> 'more')::boolean or v_more;
+                case job
+                    when 'sweep-turns' then
+                        perform public.settle_expired_turn(
+                            v_user_id, (v_item ->> 'conversation_id')::uuid
+                        );
+                    when 'sweep-removals' then
+                        v_step := public.continue_removal(v_user_id);
+                        v_more := v_more or (v_step -> 'more')::boolean;
+                    when 'sweep-imports' then
+                        perform public.discard_import(v_user_id, (v_item ->> 'import_id')::uuid);
+                    when 'sweep-search-index' then
+                        v_step := public.index_messages(v_user_id);
+                        v_more := v_more
+                            or (v_step -> 'more')::boolean and (v_step -> 'indexed')::integer > 0;
+                    when 'apply-retention' then
+                        perform public.apply_retention(v_user_id, dry_run => false);
+                end case;
             exception
                 when others then
-                    raise warning 'what is being deleted of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
+                    raise warning '%: % is left for the next time: %', job, v_item, sqlerrm;
             end;
             commit;
         end loop;
-        perform pg_catalog.pg_sleep(0.1); -- what is left may be in somebody else's hands
+
+        exit when not v_more or clock_timestamp() > v_until;
+        perform pg_sleep(0.1); -- what is left may be in somebody else's hands
     end loop;
 end;
 $$;
 
-revoke all on procedure private.sweep_removals from public, anon, authenticated, service_role;
-comment on procedure private.sweep_removals is 'Goes on with every deletion and erasure that was begun, a step a transaction.';
+comment on procedure private.sweep is 'Takes a listing and calls its function for each, one user a transaction, in rounds while there is more, for so many seconds.';
 
 -- Called again whenever pg_cron has been switched on: a job of the same name is replaced.
 create function private.schedule_jobs()
@@ -8817,7 +8630,6 @@ begin
 end;
 $$;
 
-revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
 comment on function private.schedule_jobs is 'Schedules the jobs where the database has pg_cron, and names them. Calling it again does no harm.';
 
 create function private.jobs()
@@ -8825,14 +8637,13 @@ returns table (name text, schedule text, command text)
 language sql immutable security invoker set search_path = ''
 as $$
     values
-        ('sweep-turns', '* * * * *', 'call private.sweep_turns()'),
-        ('sweep-removals', '* * * * *', 'call private.sweep_removals()'),
-        ('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()'),
-        ('sweep-search-index', '* * * * *', 'call private.sweep_search_index()'),
-        ('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
+        ('sweep-turns', '* * * * *', 'call private.sweep(''sweep-turns'', 30)'),
+        ('sweep-removals', '* * * * *', 'call private.sweep(''sweep-removals'', 50)'),
+        ('sweep-imports', '*/15 * * * *', 'call private.sweep(''sweep-imports'', 100)'),
+        ('sweep-search-index', '* * * * *', 'call private.sweep(''sweep-search-index'', 30)'),
+        ('apply-retention', '*/15 * * * *', 'call private.sweep(''apply-retention'', 100)');
 $$;
 
-revoke all on function private.jobs from public, anon, authenticated, service_role;
 comment on function private.jobs is 'What pg_cron is to run, and when.';
 
 do $$
@@ -8888,3 +8699,9 @@ $$;
 revoke all on function public.check_platform from public, anon, authenticated, service_role;
 grant execute on function public.check_platform to service_role;
 comment on function public.check_platform is 'What the platform has refused or didn''t have when the schema was installed, each with the SQL that mends it: {missing: [{name, remedy}]}.';
+
+-- Postgres lets everybody run a new function. In the two schemas that hold nothing but ours only those
+-- may whom a function names below it; in public, where a project has more, each function is withheld
+-- by itself.
+revoke all on all routines in schema private from public;
+revoke all on all routines in schema search from public;

@@ -11,7 +11,6 @@ as $$
     );
 $$;
 
-revoke all on function private.title_from_request from public, anon, authenticated, service_role;
 grant execute on function private.title_from_request to service_role;
 comment on function private.title_from_request is 'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
@@ -184,7 +183,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_answering from public, anon, authenticated, service_role;
 grant execute on function private.begin_answering to service_role;
 comment on function private.begin_answering is 'Lets a turn that was opened answer a message that is there. Raises PT404, PT422.';
 
@@ -273,6 +271,5 @@ begin
 end;
 $$;
 
-revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
 comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';

@@ -75,7 +75,6 @@ begin
 end;
 $$;
 
-revoke all on function private.add_message from public, anon, authenticated, service_role;
 grant execute on function private.add_message to service_role;
 comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
 
@@ -129,7 +128,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
 comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
@@ -258,6 +256,5 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
 grant execute on function private.interrupt_turn to service_role;
 comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';

@@ -70,7 +70,6 @@ begin
 end;
 $$;
 
-revoke all on function private.take_piece from public, anon, authenticated, service_role;
 comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
 
 create function private.conversation_imported_as(user_id uuid, imported jsonb)
@@ -85,7 +84,6 @@ as $$
     for update;
 $$;
 
-revoke all on function private.conversation_imported_as from public, anon, authenticated, service_role;
 comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
 
 create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
@@ -129,7 +127,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_imported from public, anon, authenticated, service_role;
 comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
 
 -- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
@@ -209,7 +206,6 @@ begin
 end;
 $$;
 
-revoke all on function private.add_imported from public, anon, authenticated, service_role;
 comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
 
 -- One that is known by its content or a key doesn't grow: what has is another one.
@@ -241,7 +237,6 @@ begin
 end;
 $$;
 
-revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
 comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
 
 create function private.begin_imported_branch(
@@ -271,7 +266,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_imported_branch from public, anon, authenticated, service_role;
 comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
 
 -- A message is known by the id that it has where it is from. What says something else now, or is on
@@ -387,5 +381,4 @@ begin
 end;
 $$;
 
-revoke all on function private.append_grown from public, anon, authenticated, service_role;
 comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';

@@ -134,7 +134,6 @@ as $$
       );
 $$;
 
-revoke all on function private.outcome_of_part from public, anon, authenticated, service_role;
 comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
@@ -153,7 +152,6 @@ as $$
       );
 $$;
 
-revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
 comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
@@ -177,7 +175,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_imports from public, anon, authenticated, service_role;
 grant execute on function private.end_imports to service_role;
 comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
 

@@ -21,7 +21,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_event from public, anon, authenticated, service_role;
 comment on function private.describe_event is 'The event of a message, with its row while that is small.';
 
 create function private.broadcast_message()
@@ -41,7 +40,6 @@ begin
 end;
 $$;
 
-revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
 comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic, but for one that is imported: who is listening sees a gap before the next one.';
 
 create trigger messages_broadcast
@@ -85,7 +83,6 @@ exception
 end;
 $$;
 
-revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
 comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, behind the message that came with it, as part of this transaction.';
 
@@ -109,7 +106,6 @@ as $$
     );$policy$;
 $$;
 
-revoke all on function private.listen_policy from public, anon, authenticated, service_role;
 comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
@@ -140,7 +136,6 @@ exception
 end;
 $$;
 
-revoke all on function private.forget_events from public, anon, authenticated, service_role;
 comment on function private.forget_events is 'Empties the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events

@@ -55,7 +55,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_message from public, anon, authenticated, service_role;
 grant execute on function private.check_message to authenticated, service_role;
 comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
 
@@ -216,7 +215,6 @@ begin
 end;
 $$;
 
-revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
 -- A row that has its place comes from who may give it one: a turn's from who holds the conversation

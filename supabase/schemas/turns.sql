@@ -30,7 +30,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_turn from public, anon, authenticated, service_role;
 grant execute on function private.check_turn to service_role;
 comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
 

@@ -301,7 +301,7 @@ def test_the_schedule_sweeps_what_imports_have_left(shaped_url: str) -> None:
     with psycopg.connect(shaped_url, autocommit=True) as db:
         take(db, make_account(db), pieces_of(AB))
         db.execute("update private.import_parts set taken_at = now() - interval '61 minutes'")
-        db.execute("call private.sweep_imports()")
+        db.execute("call private.sweep('sweep-imports', 100)")
         assert db.execute("select count(*) from private.import_parts").fetchone() == (0,)
 
 

@@ -71,12 +71,8 @@ ALLOWED = {
         "search.searched_text(text,text)",
     },
     "function without a pinned search_path": {
-        # They commit, and a procedure that does can't have settings.
-        "private.apply_retention()",
-        "private.sweep_imports()",
-        "private.sweep_removals()",
-        "private.sweep_search_index()",
-        "private.sweep_turns()",
+        # It commits, and a procedure that does can't have settings.
+        "private.sweep(text,integer)",
     },
     "function that runs as its owner": {
         "private.assign_message_place()",  # a client may not write its conversation's counter

@@ -274,7 +274,7 @@ def test_the_sweep_indexes_everybodys(db: psycopg.Connection, owner: str, servic
     for _ in range(3):
         make_conversation(db, owner, messages=1)
     assert service.call("list_users_to_index")["users"].count(owner) == 1
-    db.execute("call private.sweep_search_index()")
+    db.execute("call private.sweep('sweep-search-index', 30)")
     assert owner not in service.call("list_users_to_index")["users"]
     assert (indexed(db, owner), watermarks(db, owner)) == (3, {})
 

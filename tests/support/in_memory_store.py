@@ -78,6 +78,24 @@ class StoredTurn:
         """Whether it runs and nobody holds it."""
         return self.status == "running" and self.lease_until <= now()
 
+    @property
+    def parts_version(self) -> int:
+        """How many changes the parts of its draft have had."""
+        return max((entry.version for entry in self.draft_parts), default=0)
+
+    def extend(self, sent: TurnExtension) -> None:
+        """Write what there is more of the draft, if it is where that belongs."""
+        end = sent.draft_offset + len(sent.draft_tail)
+        is_next = sent.parts_version == self.parts_version and (
+            sent.draft_offset <= len(self.draft) <= end
+        )
+        if sent.parts_version is not None and not is_next:
+            return
+        if sent.draft_offset <= len(self.draft):
+            longer = self.draft[: sent.draft_offset] + sent.draft_tail
+            self.draft = max(self.draft, longer, key=len)
+        self.draft_parts = merged(self.draft_parts, sent.draft_parts or [])
+
 
 def now() -> float:
     """Return the store's time."""
@@ -257,10 +275,7 @@ class InMemoryStore:
                 turn.lease_until = now() + lease_seconds
                 if sent.tokens is not None:
                     self._spent[turn.id] = (turn.user_id, self._begun_of(turn.id), sent.tokens)
-                if sent.draft_offset <= len(turn.draft):
-                    longer = turn.draft[: sent.draft_offset] + sent.draft_tail
-                    turn.draft = max(turn.draft, longer, key=len)
-                turn.draft_parts = merged(turn.draft_parts, sent.draft_parts or [])
+                turn.extend(sent)
             answers.append(
                 ExtendedTurn(
                     turn_id=sent.turn_id,
@@ -268,6 +283,7 @@ class InMemoryStore:
                     cancel_requested=turn is not None and is_ours and turn.is_cancel_requested,
                     conversation_id=turn.conversation_id if turn and is_ours else None,
                     draft_length=len(turn.draft) if turn and is_ours else None,
+                    parts_version=turn.parts_version if turn and is_ours else None,
                 )
             )
         running = sum(

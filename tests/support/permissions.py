@@ -237,6 +237,7 @@ PRIVATE_FUNCTIONS = {
         "path_before",
         "path_end",
         "path_to",
+        "draft_version",
         "merge_draft_parts",
         "new_id",
         "parts_of_draft",
