@@ -24,6 +24,7 @@ from .types import (
     Listed,
     LiveDeltas,
     LongSecrets,
+    NamedUrls,
     PostgresUrl,
     Prices,
     Seconds,
@@ -71,6 +72,17 @@ class Settings(BaseSettings):
         description="A replica of it, which answers lists, searches, exports of a conversation,"
         " and its pages if it has what the caller has `seen`; else the store is asked. Unset or"
         " `off`: none.",
+    )
+    supabase_db_urls: NamedUrls = Field(
+        default_factory=dict,
+        description="Several stores in the place of SUPABASE_DB_URL, each by a name of its own:"
+        ' JSON such as `{"one": "postgresql://..."}`. STORE_OF says whose is which.',
+    )
+    store_of: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="With SUPABASE_DB_URLS: a function as `package.module:name`, from a user's id"
+        " to the name of their store.",
     )
     supabase_jwt_secret: SecretStr | None = Field(
         default=None,
@@ -243,6 +255,17 @@ class Settings(BaseSettings):
     aws_lambda_function_name: str | None = Field(
         default=None, description="Set by AWS Lambda itself; switches FREEZES_BETWEEN_REQUESTS on."
     )
+
+    @field_validator("store_of")
+    @classmethod
+    def _says_whose_stores(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse several stores without a function that says whose each is, or beside one."""
+        given = {name for name in info.data if name.startswith("supabase_db_") and info.data[name]}
+        if (value is not None) != ("supabase_db_urls" in given):
+            raise ValueError("goes with SUPABASE_DB_URLS, and neither without the other")
+        if value is not None and len(given) > 1:
+            raise ValueError("takes SUPABASE_DB_URLS alone, without any other of SUPABASE_DB_...")
+        return value
 
     @field_validator("lease_seconds")
     @classmethod
