@@ -327,34 +327,3 @@ $$;
 revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
 grant execute on function public.list_expired_turns to service_role;
 comment on function public.list_expired_turns is 'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
-
--- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
--- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
--- settings of its own, search_path included: every name in it says its schema.
-create procedure private.sweep_turns()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '30 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_turn jsonb;
-begin
-    for v_turn in
-        select pg_catalog.jsonb_array_elements(public.list_expired_turns() -> 'turns')
-    loop
-        exit when clock_timestamp() > v_started + c_time;
-        begin
-            perform public.settle_expired_turn(
-                (v_turn ->> 'user_id')::uuid, (v_turn ->> 'conversation_id')::uuid
-            );
-        exception
-            when others then
-                raise warning 'the turn of conversation % is left to the doctor: %',
-                    v_turn ->> 'conversation_id', sqlerrm;
-        end;
-        commit;
-    end loop;
-end;
-$$;
-
-comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';

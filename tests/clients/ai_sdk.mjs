@@ -64,6 +64,7 @@ const commands = {
     chat = new Chat({ id, messages, transport, sendAutomaticallyWhen });
   },
   use: (other) => (place = other),
+  fill: (messages) => (chat.messages = messages),
   send: (message) => begin(chat.sendMessage(message)),
   regenerate: (options) => begin(chat.regenerate(options)),
   resume: () => begin(chat.resumeStream()),

@@ -195,7 +195,7 @@ def test_the_sweep_ends_what_a_dead_process_left(database_url: str) -> None:
             f" when (old.user_id = '{refusing}') execute function refuse()".encode()
         )
         listed = service.call("list_removals")["users"]
-        db.execute("call private.sweep_removals()")
+        db.execute("call private.sweep('sweep-removals', 50)")
         receipt = service.call("erase_account", user_id=erasing, idempotency_key="key")
         left = db.execute("select distinct user_id::text from conversations").fetchall()
     assert (begun["remaining"], begun["erased_at"]) == (3, None)
