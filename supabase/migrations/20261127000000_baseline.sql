@@ -408,6 +408,39 @@ comment on function private.parts_agree is 'Whether a message''s content is the 
 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
+
+-- In one function, as private.check_message.
+create function private.check_turn(
+    idempotency_key text,
+    request_hash text,
+    draft text,
+    draft_parts jsonb,
+    error jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_broken constant text := case
+        when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
+        when char_length(request_hash) > 255 then 'request_hash_length'
+        when octet_length(error::text) > 20000 then 'error_size'
+        when draft_parts = '[]' and octet_length(draft) <= 333333 then null
+        when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
+            then 'draft_size'
+    end;
+begin
+    if v_broken is null then
+        return true;
+    end if;
+    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
+        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
+end;
+$$;
+
+grant execute on function private.check_turn to service_role;
+comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
+
 create table public.turns (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -436,15 +469,9 @@ create table public.turns (
         check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
     constraint turns_settled_has_end
         check ((status = 'running') = (finished_at is null)),
-    constraint turns_idempotency_key_length
-        check (char_length(idempotency_key) between 1 and 255),
     constraint turns_attempt_positive check (attempt >= 1),
-    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
-    constraint turns_draft_size check (
-        draft_parts = '[]' and octet_length(draft) <= 333333
-        or octet_length(to_json(draft)::text) + octet_length(draft_parts::text) <= 2000004
-    ),
-    constraint turns_error_size check (octet_length(error::text) <= 20000)
+    constraint turns_storable
+        check (private.check_turn(idempotency_key, request_hash, draft, draft_parts, error))
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -485,6 +512,65 @@ comment on column public.turns.tokens is 'What it took of the AI so far, by ever
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
 -- Messages are the record: append-only, in one total order for each conversation.
+
+-- What may stand in a row, asked in one function: Postgres reads the text of each check again for each
+-- statement that writes, which takes longer than to ask it. Cheap questions come first. Sizes are in
+-- bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those of
+-- shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written as JSON
+-- to be measured; and what nests 128 deep takes 256 bytes at least. Each has its own limit, and together
+-- they have another: a page has room for any one row.
+create function private.check_message(
+    content text,
+    generated_code text,
+    metadata jsonb,
+    parts jsonb,
+    native jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_metadata constant integer := octet_length(metadata::text);
+    v_broken constant text := case
+        when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
+        when v_metadata > 1000000 then 'metadata_size'
+        when v_metadata > 255 and jsonb_path_exists(metadata, 'strict $.**{128}')
+            then 'metadata_depth'
+        when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
+            then 'content_size'
+        when octet_length(generated_code) > 333333
+            and octet_length(to_json(generated_code)::text) > 2000002
+            then 'generated_code_size'
+        when parts = '[]' and native is null then null
+        when parts <> '[]' and not private.are_parts(parts) then 'parts_known'
+        when octet_length(parts::text) > 2000000 then 'parts_size'
+        when not coalesce(
+            jsonb_typeof(native -> 'framework') = 'string'
+                and jsonb_typeof(native -> 'version') = 'string'
+                and native ? 'data',
+            native is null
+        ) then 'native_object'
+        when octet_length(native::text) > 2000000 then 'native_size'
+        when octet_length(to_json(content)::text)
+            + coalesce(octet_length(to_json(generated_code)::text), 0)
+            + v_metadata
+            + octet_length(parts::text)
+            + coalesce(octet_length(native::text), 0) > 5000000
+            then 'row_size'
+    end;
+begin
+    if v_broken is null then
+        return true;
+    end if;
+    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
+        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
+        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+end;
+$$;
+
+grant execute on function private.check_message to authenticated, service_role;
+comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
+
 create table public.messages (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -511,39 +597,8 @@ create table public.messages (
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
-    -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
-    -- as JSON to be measured.
-    constraint messages_content_size check (
-        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
-    ),
-    constraint messages_generated_code_size check (
-        octet_length(generated_code) <= 333333
-        or octet_length(to_json(generated_code)::text) <= 2000002
-    ),
-    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000),
-    constraint messages_parts_known check (parts = '[]' or private.are_parts(parts)),
-    constraint messages_parts_size check (octet_length(parts::text) <= 2000000),
-    constraint messages_native_object check (
-        native is null
-        or coalesce(
-            jsonb_typeof(native -> 'framework') = 'string'
-            and jsonb_typeof(native -> 'version') = 'string'
-            and native ? 'data',
-            false
-        )
-    ),
-    constraint messages_native_size check (octet_length(native::text) <= 2000000),
-    -- Each has its own limit, and together they have another: a page has room for any one row.
-    constraint messages_row_size check (
-        parts = '[]' and native is null
-        or octet_length(to_json(content)::text)
-            + coalesce(octet_length(to_json(generated_code)::text), 0)
-            + octet_length(metadata::text)
-            + octet_length(parts::text)
-            + coalesce(octet_length(native::text), 0) <= 5000000
-    )
+    constraint messages_storable
+        check (private.check_message(content, generated_code, metadata, parts, native))
 );
 
 create index idx_messages_conversation_id
@@ -584,11 +639,15 @@ create policy insert_own_user_row on public.messages
 -- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
 -- parts and native: that a message's parts say what its content says, and hold nothing that only an
 -- AI may have done, is checked by mega-mind and import-conversation.
+-- From the service: seq, branch and created_at, and turn_id, by which a turn's row is known.
 -- Nobody updates a message, and nobody deletes one by itself: it goes with its conversation.
 revoke all on table public.messages from public, anon, authenticated, service_role;
 grant select on table public.messages to authenticated;
 grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
-grant select, insert on table public.messages to service_role;
+grant select on table public.messages to service_role;
+grant insert (id, conversation_id, user_id, role, content, generated_code, metadata, is_summary, parts,
+              native)
+    on table public.messages to service_role;
 
 comment on table public.messages is 'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
@@ -598,12 +657,6 @@ comment on column public.messages.branch is 'The stretch of the conversation tha
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
-
-create trigger messages_metadata_depth
-    before insert or update of metadata on public.messages
-    for each row
-    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_metadata('nests too deep');
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -677,15 +730,12 @@ $$;
 
 comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
--- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
--- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
--- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events of an import: who is listening to a conversation that has grown sees a gap before the
--- next one.
+-- A row that has its place comes from who may give it one: a turn's from who holds the conversation
+-- (add_message), an imported one from its file (take_import_part).
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
+    when (new.seq is null)
     execute function private.assign_message_place();
 
 -- A conversation is a tree, written down in one order. An edit, and a reply that is made once more,
@@ -1357,74 +1407,90 @@ comment on function private.find_siblings is 'For each message of a page that ha
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.describe_event(message public.messages, described jsonb)
+create function private.describe_event(message jsonb)
 returns jsonb
-language plpgsql immutable security invoker set search_path = ''
+language plpgsql immutable strict security invoker set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
-    v_event constant jsonb := jsonb_build_object(
-        'id', message.id, 'seq', message.seq, 'role', message.role, 'turnId', message.turn_id
-    );
 begin
-    if pg_column_size(described) > c_row_limit then
-        return v_event;
-    end if;
-    return v_event || jsonb_build_object('row', described);
+    return jsonb_build_object(
+        'id', message -> 'id',
+        'seq', message -> 'seq',
+        'role', message -> 'role',
+        'turnId', message -> 'turn_id'
+    ) || case
+        when pg_column_size(message) > c_row_limit then '{}'
+        else jsonb_build_object('row', message)
+    end;
 end;
 $$;
 
-comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
+comment on function private.describe_event is 'The event of a message, with its row while that is small.';
 
 create function private.broadcast_message()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    perform realtime.send(
-        private.describe_event(new, to_jsonb(new)),
-        'message',
-        'conversation:' || new.conversation_id,
-        true
-    );
+    if coalesce(current_setting('message_persistence.is_importing', true), '') = '' then
+        perform realtime.send(
+            private.describe_event(to_jsonb(new)),
+            'message',
+            'conversation:' || new.conversation_id,
+            true
+        );
+    end if;
     return null;
 end;
 $$;
 
-comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
+comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic, but for one that is imported: who is listening sees a gap before the next one.';
 
 create trigger messages_broadcast
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
+    when (new.turn_id is null) -- a turn's is sent with the turn's status
     execute function private.broadcast_message();
 
--- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
--- time that another role calls it, and a turn's commit calls it for both.
+-- What realtime.send does for one event, done for both of a commit at once: that takes a transaction of
+-- its own within this one for each. Where the platform's table isn't what it is here, it is left to that
+-- function. Runs as its owner, as the one above: the statements would be planned again each time that
+-- another role calls it.
 create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
     status text,
-    message text default null
+    failure text default null,
+    message jsonb default null
 )
 returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
+declare
+    v_topic constant text := 'conversation:' || conversation_id;
+    v_message constant jsonb := private.describe_event(message);
+    v_status constant jsonb := jsonb_strip_nulls(jsonb_build_object(
+        'turnId', turn_id, 'status', status, 'message', failure
+    ));
 begin
-    perform realtime.send(
-        jsonb_strip_nulls(jsonb_build_object(
-            'turnId', turn_id, 'status', status, 'message', message
-        )),
-        'status',
-        'conversation:' || conversation_id,
-        true
-    );
+    perform set_config('realtime.topic', v_topic, true);
+    insert into realtime.messages (topic, extension, event, payload, private)
+    select v_topic, 'broadcast', e.event, e.payload, true
+    from (values ('message', v_message), ('status', v_status)) as e (event, payload)
+    where e.payload is not null;
+exception
+    when others then
+        if message is not null then
+            perform realtime.send(v_message, 'message', v_topic, true);
+        end if;
+        perform realtime.send(v_status, 'status', v_topic, true);
 end;
 $$;
 
 grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, behind the message that came with it, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send. As text, since the migration that makes it
@@ -2436,7 +2502,6 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_message public.messages;
     v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
@@ -2458,8 +2523,7 @@ begin
         conversation.last_branch := v_branch;
     end if;
 
-    perform set_config('message_persistence.placed_by', 'turn', true);
-    insert into public.messages
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
          turn_id, seq, created_at, branch)
     values
@@ -2467,8 +2531,7 @@ begin
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
          conversation.updated_at, v_branch)
-    returning * into v_message;
-    perform set_config('message_persistence.placed_by', '', true);
+    returning to_jsonb(m) into described;
 
     insert into search.watermarks (user_id, conversation_id, indexed_seq)
     values (add_message.user_id, conversation.id, conversation.last_seq - 1)
@@ -2487,14 +2550,7 @@ begin
         end if;
     end if;
 
-    described := to_jsonb(v_message);
-    perform realtime.send(
-        private.describe_event(v_message, described),
-        'message',
-        'conversation:' || conversation.id,
-        true
-    );
-    perform private.broadcast_status(conversation.id, turn_id, status, failure);
+    perform private.broadcast_status(conversation.id, turn_id, status, failure, described);
 end;
 $$;
 
@@ -4125,7 +4181,7 @@ comment on function search.note_unindexed is 'Leaves a watermark below a message
 create trigger messages_note_unindexed
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') <> 'turn')
+    when (new.turn_id is null) -- of a turn's, add_message does it
     execute function search.note_unindexed();
 
 -- Runs as its owner, as the one above.
@@ -5706,14 +5762,14 @@ begin
     end if;
 
     perform private.count_import_bytes(user_id, pieces);
-    perform set_config('message_persistence.placed_by', 'import', true);
+    perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
         order by place
     ), '[]')
     into v_outcome
     from jsonb_array_elements(pieces) with ordinality as p (piece, place);
-    perform set_config('message_persistence.placed_by', '', true);
+    perform set_config('message_persistence.is_importing', '', true);
 
     update private.import_parts as p
     set outcome = v_outcome,
