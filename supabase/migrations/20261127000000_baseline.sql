@@ -408,6 +408,39 @@ comment on function private.parts_agree is 'Whether a message''s content is the 
 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
+
+-- In one function, as private.check_message.
+create function private.check_turn(
+    idempotency_key text,
+    request_hash text,
+    draft text,
+    draft_parts jsonb,
+    error jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_broken constant text := case
+        when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
+        when char_length(request_hash) > 255 then 'request_hash_length'
+        when octet_length(error::text) > 20000 then 'error_size'
+        when draft_parts = '[]' and octet_length(draft) <= 333333 then null
+        when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
+            then 'draft_size'
+    end;
+begin
+    if v_broken is null then
+        return true;
+    end if;
+    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
+        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
+end;
+$$;
+
+grant execute on function private.check_turn to service_role;
+comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
+
 create table public.turns (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -436,15 +469,9 @@ create table public.turns (
         check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
     constraint turns_settled_has_end
         check ((status = 'running') = (finished_at is null)),
-    constraint turns_idempotency_key_length
-        check (char_length(idempotency_key) between 1 and 255),
     constraint turns_attempt_positive check (attempt >= 1),
-    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
-    constraint turns_draft_size check (
-        draft_parts = '[]' and octet_length(draft) <= 333333
-        or octet_length(to_json(draft)::text) + octet_length(draft_parts::text) <= 2000004
-    ),
-    constraint turns_error_size check (octet_length(error::text) <= 20000)
+    constraint turns_storable
+        check (private.check_turn(idempotency_key, request_hash, draft, draft_parts, error))
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -485,6 +512,65 @@ comment on column public.turns.tokens is 'What it took of the AI so far, by ever
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
 -- Messages are the record: append-only, in one total order for each conversation.
+
+-- What may stand in a row, asked in one function: Postgres reads the text of each check again for each
+-- statement that writes, which takes longer than to ask it. Cheap questions come first. Sizes are in
+-- bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those of
+-- shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written as JSON
+-- to be measured; and what nests 128 deep takes 256 bytes at least. Each has its own limit, and together
+-- they have another: a page has room for any one row.
+create function private.check_message(
+    content text,
+    generated_code text,
+    metadata jsonb,
+    parts jsonb,
+    native jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_metadata constant integer := octet_length(metadata::text);
+    v_broken constant text := case
+        when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
+        when v_metadata > 1000000 then 'metadata_size'
+        when v_metadata > 255 and jsonb_path_exists(metadata, 'strict $.**{128}')
+            then 'metadata_depth'
+        when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
+            then 'content_size'
+        when octet_length(generated_code) > 333333
+            and octet_length(to_json(generated_code)::text) > 2000002
+            then 'generated_code_size'
+        when parts = '[]' and native is null then null
+        when parts <> '[]' and not private.are_parts(parts) then 'parts_known'
+        when octet_length(parts::text) > 2000000 then 'parts_size'
+        when not coalesce(
+            jsonb_typeof(native -> 'framework') = 'string'
+                and jsonb_typeof(native -> 'version') = 'string'
+                and native ? 'data',
+            native is null
+        ) then 'native_object'
+        when octet_length(native::text) > 2000000 then 'native_size'
+        when octet_length(to_json(content)::text)
+            + coalesce(octet_length(to_json(generated_code)::text), 0)
+            + v_metadata
+            + octet_length(parts::text)
+            + coalesce(octet_length(native::text), 0) > 5000000
+            then 'row_size'
+    end;
+begin
+    if v_broken is null then
+        return true;
+    end if;
+    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
+        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
+        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+end;
+$$;
+
+grant execute on function private.check_message to authenticated, service_role;
+comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
+
 create table public.messages (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -511,39 +597,8 @@ create table public.messages (
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
-    -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
-    -- as JSON to be measured.
-    constraint messages_content_size check (
-        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
-    ),
-    constraint messages_generated_code_size check (
-        octet_length(generated_code) <= 333333
-        or octet_length(to_json(generated_code)::text) <= 2000002
-    ),
-    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000),
-    constraint messages_parts_known check (parts = '[]' or private.are_parts(parts)),
-    constraint messages_parts_size check (octet_length(parts::text) <= 2000000),
-    constraint messages_native_object check (
-        native is null
-        or coalesce(
-            jsonb_typeof(native -> 'framework') = 'string'
-            and jsonb_typeof(native -> 'version') = 'string'
-            and native ? 'data',
-            false
-        )
-    ),
-    constraint messages_native_size check (octet_length(native::text) <= 2000000),
-    -- Each has its own limit, and together they have another: a page has room for any one row.
-    constraint messages_row_size check (
-        parts = '[]' and native is null
-        or octet_length(to_json(content)::text)
-            + coalesce(octet_length(to_json(generated_code)::text), 0)
-            + octet_length(metadata::text)
-            + octet_length(parts::text)
-            + coalesce(octet_length(native::text), 0) <= 5000000
-    )
+    constraint messages_storable
+        check (private.check_message(content, generated_code, metadata, parts, native))
 );
 
 create index idx_messages_conversation_id
@@ -584,11 +639,15 @@ create policy insert_own_user_row on public.messages
 -- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
 -- parts and native: that a message's parts say what its content says, and hold nothing that only an
 -- AI may have done, is checked by mega-mind and import-conversation.
+-- From the service: seq, branch and created_at, and turn_id, by which a turn's row is known.
 -- Nobody updates a message, and nobody deletes one by itself: it goes with its conversation.
 revoke all on table public.messages from public, anon, authenticated, service_role;
 grant select on table public.messages to authenticated;
 grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
-grant select, insert on table public.messages to service_role;
+grant select on table public.messages to service_role;
+grant insert (id, conversation_id, user_id, role, content, generated_code, metadata, is_summary, parts,
+              native)
+    on table public.messages to service_role;
 
 comment on table public.messages is 'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
@@ -598,12 +657,6 @@ comment on column public.messages.branch is 'The stretch of the conversation tha
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
-
-create trigger messages_metadata_depth
-    before insert or update of metadata on public.messages
-    for each row
-    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_metadata('nests too deep');
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -677,15 +730,12 @@ $$;
 
 comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
--- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
--- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
--- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events of an import: who is listening to a conversation that has grown sees a gap before the
--- next one.
+-- A row that has its place comes from who may give it one: a turn's from who holds the conversation
+-- (add_message), an imported one from its file (take_import_part).
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
+    when (new.seq is null)
     execute function private.assign_message_place();
 
 -- A conversation is a tree, written down in one order. An edit, and a reply that is made once more,
@@ -1357,74 +1407,90 @@ comment on function private.find_siblings is 'For each message of a page that ha
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.describe_event(message public.messages, described jsonb)
+create function private.describe_event(message jsonb)
 returns jsonb
-language plpgsql immutable security invoker set search_path = ''
+language plpgsql immutable strict security invoker set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
-    v_event constant jsonb := jsonb_build_object(
-        'id', message.id, 'seq', message.seq, 'role', message.role, 'turnId', message.turn_id
-    );
 begin
-    if pg_column_size(described) > c_row_limit then
-        return v_event;
-    end if;
-    return v_event || jsonb_build_object('row', described);
+    return jsonb_build_object(
+        'id', message -> 'id',
+        'seq', message -> 'seq',
+        'role', message -> 'role',
+        'turnId', message -> 'turn_id'
+    ) || case
+        when pg_column_size(message) > c_row_limit then '{}'
+        else jsonb_build_object('row', message)
+    end;
 end;
 $$;
 
-comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
+comment on function private.describe_event is 'The event of a message, with its row while that is small.';
 
 create function private.broadcast_message()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    perform realtime.send(
-        private.describe_event(new, to_jsonb(new)),
-        'message',
-        'conversation:' || new.conversation_id,
-        true
-    );
+    if coalesce(current_setting('message_persistence.is_importing', true), '') = '' then
+        perform realtime.send(
+            private.describe_event(to_jsonb(new)),
+            'message',
+            'conversation:' || new.conversation_id,
+            true
+        );
+    end if;
     return null;
 end;
 $$;
 
-comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
+comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic, but for one that is imported: who is listening sees a gap before the next one.';
 
 create trigger messages_broadcast
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
+    when (new.turn_id is null) -- a turn's is sent with the turn's status
     execute function private.broadcast_message();
 
--- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
--- time that another role calls it, and a turn's commit calls it for both.
+-- What realtime.send does for one event, done for both of a commit at once: that takes a transaction of
+-- its own within this one for each. Where the platform's table isn't what it is here, it is left to that
+-- function. Runs as its owner, as the one above: the statements would be planned again each time that
+-- another role calls it.
 create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
     status text,
-    message text default null
+    failure text default null,
+    message jsonb default null
 )
 returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
+declare
+    v_topic constant text := 'conversation:' || conversation_id;
+    v_message constant jsonb := private.describe_event(message);
+    v_status constant jsonb := jsonb_strip_nulls(jsonb_build_object(
+        'turnId', turn_id, 'status', status, 'message', failure
+    ));
 begin
-    perform realtime.send(
-        jsonb_strip_nulls(jsonb_build_object(
-            'turnId', turn_id, 'status', status, 'message', message
-        )),
-        'status',
-        'conversation:' || conversation_id,
-        true
-    );
+    perform set_config('realtime.topic', v_topic, true);
+    insert into realtime.messages (topic, extension, event, payload, private)
+    select v_topic, 'broadcast', e.event, e.payload, true
+    from (values ('message', v_message), ('status', v_status)) as e (event, payload)
+    where e.payload is not null;
+exception
+    when others then
+        if message is not null then
+            perform realtime.send(v_message, 'message', v_topic, true);
+        end if;
+        perform realtime.send(v_status, 'status', v_topic, true);
 end;
 $$;
 
 grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, behind the message that came with it, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send. As text, since the migration that makes it
@@ -2436,7 +2502,6 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_message public.messages;
     v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
@@ -2458,8 +2523,7 @@ begin
         conversation.last_branch := v_branch;
     end if;
 
-    perform set_config('message_persistence.placed_by', 'turn', true);
-    insert into public.messages
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
          turn_id, seq, created_at, branch)
     values
@@ -2467,8 +2531,7 @@ begin
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
          conversation.updated_at, v_branch)
-    returning * into v_message;
-    perform set_config('message_persistence.placed_by', '', true);
+    returning to_jsonb(m) into described;
 
     insert into search.watermarks (user_id, conversation_id, indexed_seq)
     values (add_message.user_id, conversation.id, conversation.last_seq - 1)
@@ -2487,14 +2550,7 @@ begin
         end if;
     end if;
 
-    described := to_jsonb(v_message);
-    perform realtime.send(
-        private.describe_event(v_message, described),
-        'message',
-        'conversation:' || conversation.id,
-        true
-    );
-    perform private.broadcast_status(conversation.id, turn_id, status, failure);
+    perform private.broadcast_status(conversation.id, turn_id, status, failure, described);
 end;
 $$;
 
@@ -2889,7 +2945,7 @@ begin
                 (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
             select case when regenerates is null then private.new_id() else message_id end,
                    begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
-                   begin_turn.request_hash,
+                   coalesce(begin_turn.request_hash, ''),
                    clock_timestamp() + make_interval(secs => lease_seconds)
             where v_conversation.id is not null
             on conflict do nothing
@@ -2975,7 +3031,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). Without a request_hash the key is that of a turn that is known. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 create function private.begin_answering(
     user_id uuid,
@@ -4125,7 +4181,7 @@ comment on function search.note_unindexed is 'Leaves a watermark below a message
 create trigger messages_note_unindexed
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') <> 'turn')
+    when (new.turn_id is null) -- of a turn's, add_message does it
     execute function search.note_unindexed();
 
 -- Runs as its owner, as the one above.
@@ -5210,9 +5266,10 @@ revoke all on function public.plan_export from public, anon, authenticated, serv
 grant execute on function public.plan_export to authenticated, service_role;
 comment on function public.plan_export is 'How far a part of an account''s export goes, by the ids of conversations: {until, more}. Always one conversation, however large, and further ones within so many bytes and messages.';
 
--- What take_import_part does with each piece of a conversation: {place, first, is_last, conversation,
--- messages}. `first` is the seq of its first message in the file's conversation; a conversation that
--- fits in one part is one piece.
+-- A conversation of a file, as take_import_part takes it: piece by piece, {place, first, is_last,
+-- conversation, messages}. `first` is the seq of a piece's first message in the file's conversation; what
+-- fits in one part is one piece. A conversation that isn't here is made, and filled; one that is here
+-- gets what its file has more by now.
 
 create function private.take_piece(user_id uuid, import_id uuid, piece jsonb)
 returns jsonb
@@ -5223,8 +5280,11 @@ declare
     v_header constant jsonb := piece -> 'conversation';
     v_imported constant jsonb := v_header -> 'imported';
     v_first constant bigint := (piece ->> 'first')::bigint;
+    v_outcome constant jsonb := jsonb_build_object(
+        'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null, 'is_same', true,
+        'appended', 0, 'changed', 0, 'matched', 0
+    );
     v_here public.conversations;
-    v_original public.conversations;
 begin
     v_here := private.conversation_imported_as(user_id, v_imported);
 
@@ -5244,27 +5304,30 @@ begin
         v_here := null;
     end if;
 
-    if v_here.deleting_since is null and v_here.id is not null then
-        return private.outcome_of_known(user_id, import_id, piece, v_here);
-    end if;
-
     if v_here.id is null then
-        select c.* into v_original
+        select c.* into v_here
         from public.conversations as c
         where c.user_id = take_piece.user_id
           and c.id = (v_imported ->> 'conversationId')::uuid
-          and c.deleting_since is null;
+          and c.deleting_since is null
+          and c.last_seq >= (v_header ->> 'last_seq')::bigint;
+    end if;
 
-        if v_original.last_seq >= (v_header ->> 'last_seq')::bigint then
-            return private.outcome_of_known(user_id, import_id, piece, v_original);
-        end if;
-
-        -- It came under the same key before, and was deleted since.
-        if private.is_import_key_used(user_id, piece) then
-            return jsonb_build_object(
-                'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null,
-                'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+    -- One that is known by its content or a key doesn't grow: what has is another one.
+    if v_here.id is not null and v_here.deleting_since is null then
+        perform private.keep_import_key(user_id, piece);
+        return v_outcome
+            || case when v_imported ? 'checksum' then '{}'
+                    else private.append_grown(user_id, import_id, piece, v_here) end
+            || jsonb_build_object(
+                'known_id', v_here.id,
+                'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
             );
+    end if;
+
+    if v_here.id is null then
+        if private.is_import_key_used(user_id, piece) then
+            return v_outcome; -- it came under the same key before, and was deleted since
         end if;
 
         v_here := private.begin_imported(user_id, import_id, piece);
@@ -5275,14 +5338,11 @@ begin
 
     perform private.keep_import_key(user_id, piece);
     perform private.add_imported(user_id, piece, v_here);
-    return jsonb_build_object(
-        'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
-        'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
-    );
+    return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
 end;
 $$;
 
-comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
+comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already: {place, id, is_taken, known_id, is_same, appended, changed, matched}.';
 
 create function private.conversation_imported_as(user_id uuid, imported jsonb)
 returns public.conversations
@@ -5341,6 +5401,41 @@ $$;
 
 comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
 
+create function private.insert_imported(
+    user_id uuid,
+    conversation_id uuid,
+    after bigint,
+    messages jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at, branch)
+    select insert_imported.conversation_id,
+           insert_imported.user_id,
+           insert_imported.after + place,
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           coalesce((message ->> 'parts')::jsonb, '[]'),
+           (message ->> 'native')::jsonb,
+           (message ->> 'created_at')::timestamptz,
+           private.branch_at(
+               insert_imported.user_id, insert_imported.conversation_id,
+               insert_imported.after + place
+           )
+    from jsonb_array_elements(insert_imported.messages) with ordinality as m (message, place)
+    order by place;
+end;
+$$;
+
+comment on function private.insert_imported is 'Writes messages behind a seq, each on the branch that begins at or before its place.';
+
 -- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
 create function private.add_imported(
     user_id uuid,
@@ -5357,25 +5452,10 @@ declare
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
     v_is_whole boolean;
 begin
-    insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-         created_at, branch)
-    select (add_imported.conversation).id,
-           add_imported.user_id,
-           v_before + place,
-           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-           message ->> 'content',
-           message ->> 'generated_code',
-           (message ->> 'metadata')::jsonb,
-           coalesce((message ->> 'parts')::jsonb, '[]'),
-           (message ->> 'native')::jsonb,
-           (message ->> 'created_at')::timestamptz,
-           private.branch_at(user_id, (add_imported.conversation).id, v_before + place)
-    from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
-    order by place;
+    perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
 
     -- What the doctor checks: no gap, and times that grow with the places.
-    select (add_imported.conversation).last_seq = v_before
+    select conversation.last_seq = v_before
            and coalesce(bool_and(o.is_later), true)
            and (not c_is_last or (
                v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
@@ -5388,7 +5468,7 @@ begin
                m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
         from public.messages as m
         where m.user_id = add_imported.user_id
-          and m.conversation_id = (add_imported.conversation).id
+          and m.conversation_id = conversation.id
           and m.seq >= v_before
     ) as o;
 
@@ -5402,14 +5482,14 @@ begin
         updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then now() + interval '1 hour' end
-    where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+    where c.user_id = add_imported.user_id and c.id = conversation.id;
 
-    if c_is_last and (add_imported.conversation).last_branch > 0
+    if c_is_last and conversation.last_branch > 0
         and (
-            private.count_branches(user_id, (add_imported.conversation).id)
-                is distinct from (add_imported.conversation).last_branch
-            or not (add_imported.conversation).active_branch
-                between 0 and (add_imported.conversation).last_branch
+            private.count_branches(user_id, conversation.id)
+                is distinct from conversation.last_branch
+            or not conversation.active_branch
+                between 0 and conversation.last_branch
         )
     then
         raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
@@ -5420,68 +5500,13 @@ $$;
 
 comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
 
--- One that is known by its content or a key doesn't grow: what has is another one.
-create function private.outcome_of_known(
-    user_id uuid,
-    import_id uuid,
-    piece jsonb,
-    conversation public.conversations
-)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    c_imported constant jsonb := piece -> 'conversation' -> 'imported';
-    v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
-begin
-    perform private.keep_import_key(user_id, piece);
-    if not c_imported ? 'checksum' then
-        v_grown := private.append_grown(user_id, import_id, piece, conversation);
-    end if;
-    return v_grown || jsonb_build_object(
-        'place', piece -> 'place',
-        'id', null,
-        'is_taken', false,
-        'known_id', (conversation).id,
-        'is_same', (conversation).imported ->> 'checksum' is not distinct from c_imported ->> 'checksum'
-    );
-end;
-$$;
+-- What comes of a file whose conversation an earlier import has brought: as a provider's export of each
+-- month, which has all of it again.
 
-comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
-
-create function private.begin_imported_branch(
-    user_id uuid,
-    conversation public.conversations,
-    fork_seq bigint
-)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_is_active constant boolean := fork_seq = private.end_of_branch(
-        user_id, conversation.id, conversation.active_branch
-    );
-    v_branch integer;
-begin
-    v_branch := private.begin_branch(
-        user_id, conversation.id, private.branch_at(user_id, conversation.id, fork_seq),
-        fork_seq, conversation.last_seq + 1
-    );
-    if v_is_active then
-        update public.conversations as c
-        set active_branch = v_branch
-        where c.user_id = begin_imported_branch.user_id and c.id = conversation.id;
-    end if;
-end;
-$$;
-
-comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
-
--- A message is known by the id that it has where it is from. What says something else now, or is on
--- no path of the file any more, has changed.
+-- A message is known by the id that it has where it is from, and so is the one that it follows
+-- (`after`; '' for none). What follows another message than the last one here begins a branch, as it
+-- would have if it had been written here: the two are never one conversation. What says something else
+-- now, or is no more in the file, has changed.
 create function private.append_grown(
     user_id uuid,
     import_id uuid,
@@ -5493,29 +5518,20 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_known jsonb;
+    v_seqs jsonb; -- of messages here, by their ids
     v_newest_at timestamptz;
-    v_newest_seq bigint;
-    v_branch integer := (append_grown.conversation).last_branch;
-    v_appended integer;
+    v_new jsonb;
     v_matched integer;
     v_changed integer;
 begin
-    select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
+    select coalesce(jsonb_object_agg(m.metadata -> 'imported' ->> 'id', m.seq) filter (
                where m.metadata -> 'imported' ->> 'id' is not null
-           ),
-           max(m.created_at),
-           max(m.seq) filter (where m.metadata -> 'imported' ->> 'id' is not null)
-    into v_known, v_newest_at, v_newest_seq
+           ), '{}'),
+           max(m.created_at)
+    into v_seqs, v_newest_at
     from public.messages as m
     where m.user_id = append_grown.user_id
-      and m.conversation_id = (append_grown.conversation).id;
-    v_known := coalesce(v_known, '{}');
-
-    -- Where somebody has gone on here with another path, the file goes on with its own.
-    if v_branch > 0 and v_newest_seq < (append_grown.conversation).last_seq then
-        v_branch := v_branch + 1;
-    end if;
+      and m.conversation_id = append_grown.conversation.id;
 
     with staged as (
         select distinct on (key) key, place, message
@@ -5528,56 +5544,37 @@ begin
         order by key, place
     ),
     new as (
-        select s.message, row_number() over (order by s.place) as nth
+        select s.key, s.message, row_number() over (order by s.place) as nth
         from staged as s
-        where not v_known ? s.key
+        where not v_seqs ? s.key
     ),
-    appended as (
-        insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-             created_at, branch)
-        select (append_grown.conversation).id,
-               append_grown.user_id,
-               (append_grown.conversation).last_seq + n.nth,
-               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-               n.message ->> 'content',
-               n.message ->> 'generated_code',
-               (n.message ->> 'metadata')::jsonb,
-               coalesce((n.message ->> 'parts')::jsonb, '[]'),
-               (n.message ->> 'native')::jsonb,
-               greatest(
+    timed as (
+        select n.key, n.nth,
+               n.message || jsonb_build_object('created_at', greatest(
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
                        over (order by n.nth)
-               ) + n.nth * interval '1 microsecond',
-               v_branch
+               ) + n.nth * interval '1 microsecond') as message
         from new as n
-        order by n.nth
-        returning created_at
     )
-    select (select count(*) from appended),
-           count(*) filter (where v_known ? s.key),
-           count(*) filter (where v_known ->> s.key <> md5(s.message ->> 'content')),
-           coalesce((select max(a.created_at) from appended as a), v_newest_at)
-    into v_appended, v_matched, v_changed, v_newest_at
-    from staged as s;
+    select (select coalesce(jsonb_agg(t.message || jsonb_build_object('key', t.key) order by t.nth), '[]')
+            from timed as t),
+           count(m.id),
+           count(m.id) filter (where m.content <> s.message ->> 'content')
+    into v_new, v_matched, v_changed
+    from staged as s
+    left join public.messages as m
+        on m.user_id = append_grown.user_id
+        and m.conversation_id = append_grown.conversation.id
+        and m.seq = (v_seqs ->> s.key)::bigint;
 
-    if v_appended > 0 and v_branch > (append_grown.conversation).last_branch then
-        perform private.begin_imported_branch(user_id, conversation, v_newest_seq);
-    end if;
-    if v_appended > 0 then
-        update public.conversations as c
-        set last_seq = c.last_seq + v_appended,
-            updated_at = greatest(c.updated_at, v_newest_at),
-            imported = c.imported || jsonb_build_object('at', now())
-                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
-                       then jsonb_build_object('lastSeq', c.last_seq + v_appended) else '{}' end
-        where c.user_id = append_grown.user_id and c.id = (append_grown.conversation).id;
+    if v_new <> '[]' then
+        perform private.append_imported(user_id, piece, conversation, v_seqs, v_new);
     end if;
 
     -- With the last piece shows what the file has no more: all that was here but what was matched.
     if (piece ->> 'is_last')::boolean then
-        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_known)) - v_matched - coalesce((
+        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_seqs)) - v_matched - coalesce((
             select sum((one ->> 'matched')::integer + (one ->> 'appended')::integer)
             from private.import_parts as p
             cross join lateral jsonb_array_elements(p.outcome) as o (one)
@@ -5588,12 +5585,92 @@ begin
     end if;
 
     return jsonb_build_object(
-        'appended', v_appended, 'changed', greatest(v_changed, 0), 'matched', v_matched
+        'appended', jsonb_array_length(v_new),
+        'changed', greatest(v_changed, 0),
+        'matched', v_matched
     );
 end;
 $$;
 
-comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
+comment on function private.append_grown is 'Appends to a conversation that is here what a piece of its file has more by now: {appended, changed, matched}.';
+
+-- Which path is active follows the file where nobody has written here; else only where the active path
+-- is what goes on.
+create function private.append_imported(
+    user_id uuid,
+    piece jsonb,
+    conversation public.conversations,
+    seqs jsonb,
+    messages jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_last constant bigint := conversation.last_seq;
+    v_is_imports_alone constant boolean := (conversation.imported ->> 'lastSeq')::bigint = v_last;
+    v_seqs jsonb := seqs;
+    v_active integer := conversation.active_branch;
+    v_is_followed boolean;
+    v_branch integer;
+    v_start record;
+begin
+    select v_seqs || jsonb_object_agg(message ->> 'key', v_last + place) into v_seqs
+    from jsonb_array_elements(messages) with ordinality as m (message, place);
+
+    update public.conversations as c
+    set last_seq = v_last + jsonb_array_length(messages),
+        updated_at = greatest(c.updated_at, (messages -> -1 ->> 'created_at')::timestamptz),
+        imported = c.imported || jsonb_build_object('at', now())
+            || case when v_is_imports_alone
+                   then jsonb_build_object('lastSeq', v_last + jsonb_array_length(messages))
+                   else '{}' end
+    where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id;
+
+    for v_start in
+        select f.seq, f.fork_seq
+        from (
+            select v_last + m.place as seq,
+                   least(
+                       case m.message ->> 'after' when '' then 0
+                           else (v_seqs ->> (m.message ->> 'after'))::bigint end,
+                       v_last + m.place - 1
+                   ) as fork_seq
+            from jsonb_array_elements(messages) with ordinality as m (message, place)
+        ) as f
+        where f.fork_seq <> f.seq - 1
+           or (
+               f.fork_seq = v_last -- a turn has begun a branch that has no message yet
+               and private.branch_at(append_imported.user_id, append_imported.conversation.id, v_last)
+                   < append_imported.conversation.last_branch
+           )
+        order by f.seq
+    loop
+        v_is_followed := v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+        v_branch := private.begin_branch(
+            user_id, conversation.id,
+            private.branch_at(user_id, conversation.id, v_start.fork_seq),
+            v_start.fork_seq, v_start.seq
+        );
+        v_active := case when v_is_followed then v_branch else v_active end;
+    end loop;
+
+    perform private.insert_imported(user_id, conversation.id, v_last, messages);
+
+    if v_is_imports_alone and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
+        v_active := private.branch_at(
+            user_id, conversation.id, (v_seqs ->> (piece -> 'conversation' ->> 'leaf'))::bigint
+        );
+    end if;
+    update public.conversations as c
+    set active_branch = v_active
+    where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id
+      and c.active_branch <> v_active;
+end;
+$$;
+
+comment on function private.append_imported is 'Writes messages that a file has more behind those that are here, each on the path that it is on in the file; seqs has those of the messages here, by their ids.';
 
 -- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
 -- repeated: what came of a part is written down with it. A conversation is there whole or not at
@@ -5685,14 +5762,14 @@ begin
     end if;
 
     perform private.count_import_bytes(user_id, pieces);
-    perform set_config('message_persistence.placed_by', 'import', true);
+    perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
         order by place
     ), '[]')
     into v_outcome
     from jsonb_array_elements(pieces) with ordinality as p (piece, place);
-    perform set_config('message_persistence.placed_by', '', true);
+    perform set_config('message_persistence.is_importing', '', true);
 
     update private.import_parts as p
     set outcome = v_outcome,

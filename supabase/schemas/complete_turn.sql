@@ -23,7 +23,6 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_message public.messages;
     v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
@@ -45,8 +44,7 @@ begin
         conversation.last_branch := v_branch;
     end if;
 
-    perform set_config('message_persistence.placed_by', 'turn', true);
-    insert into public.messages
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
          turn_id, seq, created_at, branch)
     values
@@ -54,8 +52,7 @@ begin
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
          conversation.updated_at, v_branch)
-    returning * into v_message;
-    perform set_config('message_persistence.placed_by', '', true);
+    returning to_jsonb(m) into described;
 
     insert into search.watermarks (user_id, conversation_id, indexed_seq)
     values (add_message.user_id, conversation.id, conversation.last_seq - 1)
@@ -74,14 +71,7 @@ begin
         end if;
     end if;
 
-    described := to_jsonb(v_message);
-    perform realtime.send(
-        private.describe_event(v_message, described),
-        'message',
-        'conversation:' || conversation.id,
-        true
-    );
-    perform private.broadcast_status(conversation.id, turn_id, status, failure);
+    perform private.broadcast_status(conversation.id, turn_id, status, failure, described);
 end;
 $$;
 

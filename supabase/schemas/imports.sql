@@ -88,14 +88,14 @@ begin
     end if;
 
     perform private.count_import_bytes(user_id, pieces);
-    perform set_config('message_persistence.placed_by', 'import', true);
+    perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
         order by place
     ), '[]')
     into v_outcome
     from jsonb_array_elements(pieces) with ordinality as p (piece, place);
-    perform set_config('message_persistence.placed_by', '', true);
+    perform set_config('message_persistence.is_importing', '', true);
 
     update private.import_parts as p
     set outcome = v_outcome,

@@ -93,7 +93,7 @@ comment on function search.note_unindexed is 'Leaves a watermark below a message
 create trigger messages_note_unindexed
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') <> 'turn')
+    when (new.turn_id is null) -- of a turn's, add_message does it
     execute function search.note_unindexed();
 
 -- Runs as its owner, as the one above.

@@ -146,7 +146,7 @@ def test_imported_messages_are_found_whatever_their_times(
     chat, old = make_conversation(db, owner, messages=150), make_conversation(db, owner)
     service.call("index_messages", user_id=owner)
     with db.transaction():
-        db.execute("set local message_persistence.placed_by = 'import'")
+        db.execute("set local message_persistence.is_importing = 'yes'")
         db.execute(
             "insert into messages (conversation_id, user_id, role, content, seq, created_at)"
             " values (%s, %s, 'user', 'an old rambutan', 1, '2001-01-01')",
