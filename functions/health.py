@@ -21,6 +21,7 @@ class HealthResponse(BaseModel):
 
     status: Literal["ok"] = "ok"
     store: Literal["ok"] | None = None
+    stores: dict[str, Literal["ok", "away"]] | None = None
     invariants: dict[str, int] | None = None
 
 
@@ -33,4 +34,10 @@ async def health(
     """Answer at once, or with `deep=1` after the store has: it is asked once a second at most."""
     if not deep:
         return HealthResponse()
-    return HealthResponse(store="ok", invariants=await container.health.read())
+    found = await container.health.read()
+    names = container.stores if len(container.stores) > 1 else ()
+    return HealthResponse(
+        store="ok",
+        stores={name: "away" if name in found.away else "ok" for name in names} or None,
+        invariants=found.broken,
+    )

@@ -11,6 +11,7 @@ from shared.encoding.parts import text_of
 from shared.errors import (
     ConversationNotFoundError,
     IdempotencyKeyReusedError,
+    PayloadTooLargeError,
     TooManyBytesError,
     TooManyTokensError,
     TooManyTurnsError,
@@ -76,23 +77,29 @@ async def begin_turn(
     )
 
 
-@router.post("/{turn_id}/write", responses=MAY_BE_LATE)
+@router.post("/{turn_id}/write", responses=MAY_BE_LATE | error_responses(PayloadTooLargeError))
 async def write_turn(
     turn_id: TurnId, body: WriteTurnRequest, caller: ServiceCaller, container: CurrentContainer
 ) -> WrittenTurnResponse:
     """Write the next piece of the reply and renew the lease: its heartbeat.
 
-    May be repeated: the offset says where the text belongs. Followers and the page see it as it is
-    written; what no reply is committed with survives a crash of the writer as a draft.
+    May be repeated: offset and version say where it belongs. Followers and the page see it as it
+    is written; what no reply is committed with survives a crash of the writer as a draft.
     """
     writer = _writer_of(turn_id, body, caller)
     turn = await container.turns.outside.write(
-        writer, offset=body.offset, text=body.text, lease_seconds=body.lease_seconds
+        writer,
+        offset=body.offset,
+        text=body.text,
+        parts=body.parts,
+        version=body.version,
+        lease_seconds=body.lease_seconds,
     )
     return WrittenTurnResponse(
         turn_id=turn_id,
         attempt=body.attempt,
         offset=turn.draft_length or 0,
+        version=turn.parts_version or 0,
         cancel_requested=turn.cancel_requested,
     )
 
@@ -103,8 +110,9 @@ async def complete_turn(
 ) -> EndedTurnResponse:
     """Commit the reply and close the turn, if this attempt still has it.
 
-    May be repeated: the reply that was stored first counts. Without `content`, or text among the
-    `parts`, the text is what was written; with nothing at all the turn has failed.
+    May be repeated: the reply that was stored first counts. It is what was written, with the
+    `parts` behind it; another text, or parts with text among them, take the place of its text, or
+    of it all. With nothing at all the turn has failed.
     """
     files = [GeneratedFile.model_validate(file.model_dump()) for file in body.files]
     result = _result_of(body).model_copy(update={"files": files})

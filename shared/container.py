@@ -1,4 +1,4 @@
-"""What a process holds: one pool, one store, one engine. Built once at start-up."""
+"""What a process holds: one pool, its store or stores, one engine. Built once at start-up."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from .config import ConfigurationError, Settings
 from .persistence import Persistence
 from .persistence.http_pool import create_pool
 from .persistence.replica import create_replica
-from .persistence.roads import create_road
+from .persistence.roads import create_roads
 from .persistence.rpc import Store
-from .shares import Shares
+from .persistence.stores import Stores, load_store_of
+from .shares import Shares, StorePlaces
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .auth.caller import Caller
     from .imports.importer import Importer
     from .integrity.health import StoreHealth
+    from .persistence.roads import Road
     from .turns.runner import TurnRunner
     from .turns.summaries import Summaries
     from .ui_stream.chat import UiChat
@@ -33,6 +35,8 @@ class Container:
     """Everything an endpoint may ask for, wired from the settings.
 
     `engine`, or an agent, and `summariser` take the places of those that the settings name.
+
+    `stores` are what `persistence` calls, each alone: where there is one only, that.
 
     Raises ConfigurationError if the settings' road to the store can't be taken.
     """
@@ -49,16 +53,20 @@ class Container:
         self._summariser = summariser
         self.http = create_pool(settings)
         self.shares = Shares(settings)
-        self._road = create_road(settings, self.http)
+        self._roads = create_roads(settings, self.http)
         self._replica = create_replica(settings)
-        self.persistence = Persistence(
-            Store(
-                self._road,
-                timeout=settings.store_timeout,
-                places=self.shares.calls,
-                replica=self._replica,
-            )
-        )
+        stores = {name: self._store_at(road) for name, road in self._roads.items()}
+        self.stores = {name: Persistence(store) for name, store in stores.items()}
+        if settings.store_of is None:
+            (self.persistence,) = self.stores.values()
+        else:
+            self.persistence = Persistence(Stores(stores, load_store_of(settings.store_of)))
+
+    def _store_at(self, road: Road) -> Store:
+        """Return the store at a road's end. Each has places of its own: one may be away."""
+        settings = self.settings
+        places = StorePlaces(settings.store_connections)
+        return Store(road, timeout=settings.store_timeout, places=places, replica=self._replica)
 
     @cached_property
     def authenticator(self) -> Authenticator:
@@ -74,7 +82,7 @@ class Container:
         """What is known of the store's health."""
         from .integrity.health import StoreHealth
 
-        return StoreHealth(self.persistence)
+        return StoreHealth(self.stores)
 
     @cached_property
     def turns(self) -> TurnRunner:
@@ -138,7 +146,8 @@ class Container:
             deadline = time.monotonic() + self.settings.drain_seconds
             await self.turns.registry.drain(self.settings.drain_seconds)
             await self.summaries.drain(max(deadline - time.monotonic(), 0))
-        await self._road.aclose()
+        for road in self._roads.values():
+            await road.aclose()
         if self._replica is not None:
             await self._replica.aclose()
         await self.http.aclose()

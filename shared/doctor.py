@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,12 @@ from .observability.logs import configure_logging
 from .persistence.integrity import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Sequence
 
     from .config import Settings
     from .integrity.examination import Findings
     from .models.integrity import MissingPart
+    from .persistence import Persistence
 
 WELL, BROKEN, MISCONFIGURED, UNREACHABLE = 0, 1, 2, 3
 
@@ -162,21 +163,42 @@ def _seconds(text: str) -> int:
 
 
 async def _examine(settings: Settings, options: argparse.Namespace) -> Report:
+    """Look at each store by itself, so that what a move left behind is looked at too."""
     container = Container(settings)
     try:
-        store = container.persistence
-        if await store.ping() < SCHEMA_VERSION:
-            raise SchemaBehindError
-        missing = (await store.check_platform()).missing
-        if options.repair:
-            repaired, findings = await repair_everything(
-                store, grace_seconds=options.grace, say=_show_progress
-            )
-            return Report(_checks(findings), missing, repaired)
-        findings = await check_everything(store, grace_seconds=options.grace, say=_show_progress)
-        return Report(_checks(findings), missing)
+        for store in container.stores.values():
+            if await store.ping() < SCHEMA_VERSION:
+                raise SchemaBehindError
+        reports = [await _examine_one(store, options) for store in container.stores.values()]
     finally:
         await container.aclose()
+    return reports[0] if len(reports) == 1 else _sum_of(reports)
+
+
+async def _examine_one(store: Persistence, options: argparse.Namespace) -> Report:
+    missing = (await store.check_platform()).missing
+    if options.repair:
+        repaired, findings = await repair_everything(
+            store, grace_seconds=options.grace, say=_show_progress
+        )
+        return Report(_checks(findings), missing, repaired)
+    findings = await check_everything(store, grace_seconds=options.grace, say=_show_progress)
+    return Report(_checks(findings), missing)
+
+
+def _sum_of(reports: list[Report]) -> Report:
+    checks = [
+        InvariantCheck(
+            name=same[0].name,
+            broken=sum(check.broken for check in same),
+            examples=[example for check in same for example in check.examples],
+            repairable=same[0].repairable,
+        )
+        for same in zip(*(report.checks for report in reports), strict=True)
+    ]
+    missing = {part.name: part for report in reports for part in report.missing}
+    repaired = [report.repaired for report in reports if report.repaired is not None]
+    return Report(checks, list(missing.values()), sum(repaired, Counter()) if repaired else None)
 
 
 def _show_progress(line: str) -> None:

@@ -156,7 +156,6 @@ class Shares:
             refusal=ImportBusyError,
         )
         self.turns = turn_places(settings.max_concurrent_turns)
-        self.calls = StorePlaces(settings.store_connections)
 
 
 class StorePlaces:

@@ -35,8 +35,8 @@ create table if not exists {} (
 )
 """
 
-# seq and created_at are given here, as the table's own trigger does for what is written later.
-_IMPORTING = "select set_config('message_persistence.placed_by', 'import', true)"
+# Nobody is sent an event of what is old.
+_IMPORTING = "select set_config('message_persistence.is_importing', 'yes', true)"
 
 _CONVERSATIONS = """
 with noted as (

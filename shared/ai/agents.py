@@ -6,12 +6,12 @@ import inspect
 import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Final, TypeAlias, cast
 
 import structlog
 from pydantic import ConfigDict, JsonValue, TypeAdapter
 
+from ..config.named import load_named
 from ..encoding.files import GeneratedFile
 from ..encoding.parts import Part, problem_of
 from ..encoding.sizes import MAX_GIVEN_METADATA_BYTES, stored_size
@@ -152,24 +152,10 @@ def as_engine(agent: Agent | Engine, *, name: str | None = None) -> Engine:
 
 def load_engine(path: str) -> Engine:
     """Return the engine that `package.module:name` stands for; raise ValueError, in one line."""
-    module_name, _, name = path.partition(":")
-    if not module_name or not name:
-        raise ValueError(f"{path!r} is not of the form package.module:name.")
-    try:
-        module = import_module(module_name)
-    except Exception as exc:
-        raise ValueError(f"{module_name!r} can't be imported: {_line_of(exc)}") from exc
-    if not hasattr(module, name):
-        raise ValueError(f"{module_name!r} has no {name!r}.")
-    return as_engine(getattr(module, name), name=path)
+    return as_engine(load_named(path), name=path)
 
 
 def _place_of(exc: Exception) -> dict[str, str]:
     """Return what the log may say of an error: not its message, which may hold anything."""
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return {"error": type(exc).__name__, "at": f"{frame.filename}:{frame.lineno}"}
-
-
-def _line_of(exc: Exception) -> str:
-    first = (str(exc).splitlines() or [""])[0]
-    return f"{type(exc).__name__}: {first}"

@@ -45,6 +45,15 @@ def _postgres_url(value: Any) -> Any:
     return value
 
 
+def _named_urls(value: Any) -> Any:
+    """Accept a JSON object of URLs, each by the name of its store."""
+    try:
+        urls = json.loads(value) if isinstance(value, str) else value
+        return {name: SecretStr(_postgres_url(url)) for name, url in urls.items()}
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError('is not JSON such as {"one": "postgresql://..."}') from None
+
+
 def _keys_from(value: Any) -> tuple[Any, ...]:
     """Accept one key, or hosted functions' JSON object of named keys."""
     if not isinstance(value, str):
@@ -89,6 +98,7 @@ def _secrets_from(value: Any) -> Any:
 LiveDeltas = Literal["all", "others", "off"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 PostgresUrl = Annotated[SecretStr | None, BeforeValidator(_postgres_url)]
+NamedUrls = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_named_urls)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 FirstKey = Annotated[SecretStr, BeforeValidator(_first_key)]

@@ -42,6 +42,8 @@ class JsonRules:
 
 
 REQUEST = JsonRules()
+# Of a request of which all but the last item of a list is skipped: as many as its bytes may hold.
+SHORTENED = JsonRules(max_values=400_000)
 # What the store answers was checked when it came, and may hold any number that jsonb does.
 STORED = JsonRules(
     subject="stored value",

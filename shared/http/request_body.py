@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from ..encoding.scan import JsonScan
-from ..encoding.strict import REQUEST
+from ..encoding.strict import REQUEST, JsonRules
 from ..errors import (
     PayloadTooLargeError,
     RequestTooSlowError,
@@ -53,7 +53,11 @@ async def pieces_of(request: Request, *, limit: int) -> AsyncIterator[bytes]:
 
 
 async def read_body(
-    request: Request, *, limit: int, before_large: Callable[[], Awaitable[object]]
+    request: Request,
+    *,
+    limit: int,
+    before_large: Callable[[], Awaitable[object]],
+    rules: JsonRules = REQUEST,
 ) -> bytes:
     """Return a JSON body; `before_large` is awaited before more than LARGE_BYTES of one are read.
 
@@ -69,7 +73,7 @@ async def read_body(
         size += len(piece)
         if refusal is None:
             scan.read(piece)
-            refusal = REQUEST.refusal_of(scan)
+            refusal = rules.refusal_of(scan)
             kept.append(piece)
         if refusal is not None:
             kept.clear()

@@ -16,8 +16,9 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import WrapValidator
 
-from ..encoding.strict import parse_json
-from ..errors import InvalidRequestError
+from ..encoding.last_item import keep_last
+from ..encoding.strict import REQUEST, SHORTENED, parse_json
+from ..errors import InvalidRequestError, PayloadTooLargeError
 from ..models.base import RequestBody
 from .dependencies import container_of, own_place
 from .request_body import LARGE_BYTES, read_body, require_plain_json
@@ -55,14 +56,14 @@ class CheckedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the checks."""
         handle = super().get_route_handler()
-        takes_body = self.body_field is not None
+        takes: Any = self.body_field and self.body_field.field_info.annotation
 
         async def checked(request: Request) -> Response:
             container = container_of(request)
             request.state.caller = await _caller(request, container)
             until_sent: AsyncExitStack = request.scope["fastapi_inner_astack"]  # FastAPI's own
             await until_sent.enter_async_context(own_place(request, container.shares.requests))
-            return await handle(await _check_body(request, container) if takes_body else request)
+            return await handle(await _check_body(request, container, takes) if takes else request)
 
         return checked
 
@@ -125,24 +126,31 @@ async def _caller(request: Request, container: Container) -> Caller | None:
     return await container.authenticator.caller(request.headers)
 
 
-async def _check_body(request: Request, container: Container) -> CheckedRequest:
+async def _check_body(
+    request: Request, container: Container, takes: type[RequestBody]
+) -> CheckedRequest:
     require_plain_json(request)
     checked = CheckedRequest(request.scope, request.receive)
     place = own_place(request, container.shares.large_bodies)
     async with AsyncExitStack() as until_parsed:
-        body = await read_body(
-            request,
-            limit=container.settings.max_body_bytes,
-            before_large=partial(until_parsed.enter_async_context, place),
-        )
-        checked.checked_json = await _parse(body)
+        try:
+            body = await read_body(
+                request,
+                limit=container.settings.max_body_bytes,
+                before_large=partial(until_parsed.enter_async_context, place),
+                rules=SHORTENED if takes.LAST_ALONE else REQUEST,
+            )
+        except (PayloadTooLargeError, InvalidRequestError) as exc:
+            exc.hint = exc.hint or takes.TOO_LARGE_HINT
+            raise
+        is_large = len(body) > LARGE_BYTES  # one is parsed in a thread: no other waits for it
+        parsing = asyncio.to_thread(_parse, body, takes.LAST_ALONE) if is_large else None
+        checked.checked_json = await parsing if parsing else _parse(body, takes.LAST_ALONE)
     return checked
 
 
-async def _parse(body: bytes) -> Any:
-    """Parse a body; a large one in a thread, so that no other request waits for it."""
-    is_large = len(body) > LARGE_BYTES
-    value = await asyncio.to_thread(parse_json, body) if is_large else parse_json(body)
+def _parse(body: bytes, last_alone: str | None) -> Any:
+    value = parse_json(body if last_alone is None else keep_last(body, last_alone))
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
         raise InvalidRequestError(f"The request body has more than {MAX_FIELDS} fields.")
     return value

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from .statements import bare, split
+from .statements import bare, made_by, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,7 +104,7 @@ def migrations_for(names: Names, folder: Path) -> list[Migration]:
     if not names.is_default:
         bodies[0] = MAIN_SCHEMA.format(schema=names.schema) + bodies[0]
     return [
-        Migration(file.stem.partition("_")[2], names.schema, _guard_schemas(body))
+        Migration(file.stem.partition("_")[2], names.schema, _name_routines(_guard_schemas(body)))
         for file, body in zip(files, bodies, strict=True)
     ]
 
@@ -120,6 +120,15 @@ def _guard_schemas(body: str) -> str:
         comment = next(text for text in statements if bare(text).startswith(of_it))
         guarded = GUARDED.format(schema=made[1], create=create, comment=bare(comment))
         body = body.replace(comment, "").replace(create, guarded)
+    return body
+
+
+def _name_routines(body: str) -> str:
+    """Withhold what we make and nothing else: a schema may have others' functions."""
+    made = [thing for thing in made_by([body]) if thing.kind in {"function", "procedure"}]
+    for schema in re.findall(r"\bon all routines in schema (\w+) from public;", body):
+        ours = ", ".join(thing.name for thing in made if thing.schema == schema)
+        body = body.replace(f"on all routines in schema {schema} from", f"on routine {ours} from")
     return body
 
 

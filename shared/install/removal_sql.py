@@ -35,7 +35,7 @@ JOBS = """\
 do $$
 begin
     if to_regclass('cron.job') is not null then
-        perform cron.unschedule(jobid) from cron.job where command in ({commands});
+        perform cron.unschedule(jobid) from cron.job where command like any (array[{commands}]);
     end if;
 end;
 $$;
@@ -107,7 +107,7 @@ def removal_texts(bodies: list[str], *, schema: str, with_data: bool) -> list[st
 
 
 def _drop_jobs(made: list[Made]) -> list[str]:
-    commands = [f"'call {thing.name}()'" for thing in made if thing.kind == "procedure"]
+    commands = [f"'call {thing.name}(%'" for thing in made if thing.kind == "procedure"]
     return [JOBS.format(commands=", ".join(commands))] if commands else []
 
 

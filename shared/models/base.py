@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import (
@@ -110,7 +110,13 @@ class Envelope(BaseModel):
 
 
 class RequestBody(Envelope):
-    """A request, as a body or a query: unknown fields are refused rather than ignored."""
+    """A request, as a body or a query: unknown fields are refused rather than ignored.
+
+    Of the list in the field `LAST_ALONE` all but the last item is skipped before it is parsed.
+    """
+
+    LAST_ALONE: ClassVar[str | None] = None
+    TOO_LARGE_HINT: ClassVar[str | None] = None
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True

@@ -5,19 +5,28 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from ..encoding.parts import text_of
-from .base import Envelope, Metadata, Piece, PlainUuid, RequestBody, Row, Seq, Text
+from .base import Envelope, Metadata, Piece, PlainUuid, RequestBody, Row, Text
 from .parts import ReplyParts
 from .rows import MessageRow, TurnStatus
 from .turns import RESERVED_METADATA, MegaMindRequest
 
+CALL: dict[str, JsonValue] = {
+    "type": "tool-calendar",
+    "toolCallId": "call-1",
+    "state": "input-available",
+    "input": {"day": "today"},
+}
 USER = "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"
+
+MOST_CHARACTERS = 2_000_000_000  # more than any draft has; with a piece's it is a Postgres integer
 
 LeaseSeconds = Annotated[int, Field(ge=5, le=3600, strict=True)]
 AttemptNumber = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
+Place = Annotated[int, Field(ge=0, le=MOST_CHARACTERS, strict=True)]
 Word = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Sentence = Annotated[str, Field(min_length=1, max_length=1_000)]
 
@@ -66,27 +75,42 @@ class BegunTurnResponse(Envelope):
 
 
 class WriteTurnRequest(RequestBody):
-    """The next piece of a reply; without text the lease is renewed."""
+    """The next text of a reply and the parts behind it; without either the lease is renewed.
+
+    `offset` and `version` are those of the last answer, 0 at first: so many characters of text, so
+    many changes of parts. At another place nothing is written, so that a write may be repeated. A
+    part takes the place of the one with its `toolCallId`, or with its type and `id`.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"userId": USER, "attempt": 1, "offset": 0, "text": "Two meetings"}
+            "example": {
+                "userId": USER,
+                "attempt": 1,
+                "offset": 0,
+                "version": 0,
+                "text": "Two meetings",
+                "parts": [CALL],
+            }
         }
     )
 
     user_id: PlainUuid
     attempt: AttemptNumber
-    offset: Seq
+    offset: Place
+    version: Count = 0
     text: Piece = ""
+    parts: ReplyParts = Field(default_factory=list)
     lease_seconds: LeaseSeconds | None = None
 
 
 class WrittenTurnResponse(Envelope):
-    """How far the draft is. Go on from `offset`, which is not what was sent if there was a hole."""
+    """Where the draft is: go on from `offset` and `version`, whatever was sent."""
 
     turn_id: UUID
     attempt: int
     offset: int
+    version: int
     cancel_requested: bool
 
 

@@ -224,7 +224,8 @@ class TurnNews(BaseModel):
 class TurnExtension(BaseModel):
     """What extend_turns takes of one turn: its draft from an offset on, in characters.
 
-    Of its parts those that have changed; None if none has.
+    Of its parts those that have changed; None if none has. With a `parts_version` the draft is only
+    written if its parts are at that version.
     """
 
     user_id: UUID
@@ -233,6 +234,7 @@ class TurnExtension(BaseModel):
     draft_offset: int
     draft_tail: str
     draft_parts: list[DraftPart] | None = None
+    parts_version: int | None = None
     tokens: int | None = 0  # None: as many as are stored
 
     def as_argument(self) -> dict[str, Any]:
@@ -244,7 +246,8 @@ class TurnExtension(BaseModel):
 class ExtendedTurn(BaseModel):
     """What extend_turns returns of one turn: whether it is still this worker's, and is to go on.
 
-    Where it is, also how many characters its draft has now.
+    Where it is, also how many characters its draft has now, and the version of its parts, if that
+    was asked for.
     """
 
     turn_id: UUID
@@ -252,6 +255,7 @@ class ExtendedTurn(BaseModel):
     cancel_requested: bool
     conversation_id: UUID | None = None
     draft_length: int | None = None
+    parts_version: int | None = None
 
 
 class ExtendedTurns(BaseModel):

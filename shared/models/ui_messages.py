@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -44,6 +44,12 @@ class UiMessage(BaseModel):
 
 class UiMessagesRequest(RequestBody):
     """What `DefaultChatTransport` sends. Only the last message counts: the history is stored."""
+
+    LAST_ALONE: ClassVar[str | None] = "messages"
+    TOO_LARGE_HINT: ClassVar[str | None] = (
+        "Send the last message alone: prepareSendMessagesRequest: ({ id, messages, trigger,"
+        " messageId }) => ({ body: { id, message: messages.at(-1), trigger, messageId } })"
+    )
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..auth.caller import Caller
-    from .rpc import Store
+    from .roads import SqlFunctions
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class Calls:
     """What the groups of methods share: the store, and one way to call it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SqlFunctions) -> None:
         self._store = store
 
     async def _call(

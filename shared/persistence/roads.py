@@ -7,13 +7,29 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..config import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import httpx
     from pydantic import SecretStr
 
     from ..auth.caller import Caller
     from ..config import Settings
+
+
+class SqlFunctions(Protocol):
+    """What calls SQL functions by their names: one store, or several."""
+
+    async def call(
+        self,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        caller: Caller | None,
+        attempts: int = 1,
+        is_urgent: bool = False,
+        is_enough: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> Any:
+        """Call a function as this caller, as shared.persistence.rpc.Store says."""
 
 
 class Road(Protocol):
@@ -42,6 +58,13 @@ def create_road(settings: Settings, http: httpx.AsyncClient) -> Road:
 
         return DataApi(settings, http)
     return create_postgres(settings.supabase_db_url, settings)
+
+
+def create_roads(settings: Settings, http: httpx.AsyncClient) -> dict[str, Road]:
+    """Return the road to each store, by its name: `store` where there is one only."""
+    if not settings.supabase_db_urls:
+        return {"store": create_road(settings, http)}
+    return {name: create_postgres(url, settings) for name, url in settings.supabase_db_urls.items()}
 
 
 def create_postgres(url: SecretStr, settings: Settings) -> Road:

@@ -7,7 +7,7 @@ that of the next part. Offsets and lengths count characters (code points).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 from ..encoding.parts import SEPARATOR, identity_of, is_text, separates
 from ..models.turns import DraftPart
@@ -95,6 +95,26 @@ class Draft:
         self._parts: list[_Placed] = []
         self._known: dict[tuple[str, str], _Placed] = {}
 
+    @classmethod
+    def stored(cls, entries: Iterable[DraftPart], *, text: str = "", before: int = 0) -> Self:
+        """Return a draft as the store has it, to go on with; `before` its text is left out."""
+        draft = cls()
+        draft.length = before
+        if text:
+            draft._append(text)
+        for entry in entries:
+            placed = _Placed(entry.index, entry.offset, entry.version, entry.version, entry.part)
+            draft._parts.append(placed)
+            draft.version = max(draft.version, entry.version)
+            if identity := identity_of(entry.part):
+                draft._known[identity] = placed
+        return draft
+
+    @property
+    def begun_at(self) -> int:
+        """Where in the text its last part begins."""
+        return self._parts[-1].offset if self._parts else 0
+
     @property
     def has_parts(self) -> bool:
         """Whether it is more than text."""
@@ -146,6 +166,11 @@ class Draft:
             for part in self._parts
             if part.version > version
         ]
+
+    def changes_since(self, offset: int, version: int) -> list[Change]:
+        """Return the text from an offset on and what of the parts has changed, in order."""
+        text = self.text_from(offset)
+        return list(in_order(self.marks_since(version), offset=offset, text=text))
 
     def marks_since(self, version: int) -> list[Mark]:
         """Return what of the parts has changed since a version, and where in the text."""

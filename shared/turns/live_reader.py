@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..encoding.sizes import stored_size
 from .draft import PartChange, PartPiece, TextPiece
 from .running_turn import Position, StatusChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from .broadcaster import Event
@@ -38,9 +39,17 @@ class LiveReader:
     position: Position = field(default_factory=Position)
     pieces: int = 0
     text_due_at: float = 0.0
-    is_under_way: bool = False
-    is_last: bool = False  # its worker waits for the statuses that are left
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    is_ended: bool = False  # its reply is being committed
+    is_resting: asyncio.Event = field(default_factory=asyncio.Event)  # nothing of it is under way
+
+    def __post_init__(self) -> None:
+        """Begin at rest."""
+        self.is_resting.set()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything more may be sent of the turn."""
+        return self.running.is_worked_on and not self.is_ended
 
     def start_over(self) -> None:
         """Forget what was sent where another attempt has adopted the turn."""
@@ -54,7 +63,8 @@ class LiveReader:
         if not with_text:
             changes = [change for change in changes if isinstance(change, StatusChange)]
         self.position = end if with_text else self.position._replace(statuses=end.statuses)
-        return [event for change in changes for event in _events_of(self.running, change)]
+        event = event_of(self.running.record.conversation.id, self.running.id, self.attempt)
+        return [new for change in changes for new in events_of(change, event)]
 
     def wrote(self, now: float) -> None:
         """Plan the next piece of the text: soon after the first, later after each other."""
@@ -66,11 +76,6 @@ class LiveReader:
         """Whether there is a status that can't wait."""
         return self.position.statuses < self.running.end.statuses
 
-    @property
-    def lacks_status(self) -> bool:
-        """Whether one that came before the last is still to be sent."""
-        return self.position.statuses < self.running.end.statuses - 1
-
     def has_text(self, now: float) -> bool:
         """Whether there is a piece of text, or a part, to be sent by now."""
         seen, end = self.position, self.running.end
@@ -78,31 +83,33 @@ class LiveReader:
         return is_new and now >= self.text_due_at
 
 
-def _events_of(running: RunningTurn, change: StatusChange | Change) -> Iterator[Event]:
+NewEvent: TypeAlias = "Callable[..., Event]"
+
+
+def event_of(conversation_id: UUID, turn_id: UUID, attempt: int) -> NewEvent:
+    """Return what makes an event, of a name and what it says, of an attempt at a turn."""
+    return partial(live_event, conversation_id=conversation_id, turn_id=turn_id, attempt=attempt)
+
+
+def events_of(change: StatusChange | Change, event: NewEvent) -> Iterator[Event]:
+    """Yield the events that a change is for the listeners of its turn."""
     match change:
         case StatusChange():
-            yield _event(running, "status", status=change.status)
+            yield event("status", status=change.status)
         case PartChange():
             if stored_size(change.part) <= MAX_PART:  # a larger one comes with its row
-                yield _event(
-                    running, "part", index=change.index, offset=change.offset, part=change.part
-                )
+                yield event("part", index=change.index, offset=change.offset, part=change.part)
         case PartPiece():
             for offset, piece in _cut(change):
-                yield _event(running, "part-delta", index=change.index, offset=offset, text=piece)
+                yield event("part-delta", index=change.index, offset=offset, text=piece)
         case TextPiece():
             for offset, piece in _cut(change):
-                yield _event(running, "delta", offset=offset, text=piece)
+                yield event("delta", offset=offset, text=piece)
 
 
 def _cut(change: TextPiece | PartPiece) -> Iterator[tuple[int, str]]:
     for start in range(0, len(change.text), MAX_DELTA):
         yield change.offset + start, change.text[start : start + MAX_DELTA]
-
-
-def _event(running: RunningTurn, name: str, **says: Any) -> Event:
-    ids = (running.record.conversation.id, running.id)
-    return live_event(name, *ids, attempt=running.attempt, **says)
 
 
 def live_event(

@@ -14,27 +14,27 @@ import structlog
 
 from ..ai.results import engine_error, failed_result
 from ..ai.tokens import estimate_tokens
-from ..encoding.parts import text_of
-from ..errors import TurnSupersededError, UnavailableError
-from ..models.parts import parts_with_text
+from ..encoding.parts import is_text, text_of
+from ..encoding.sizes import MAX_TEXT_BYTES
+from ..errors import PayloadTooLargeError, TurnSupersededError, UnavailableError
 from ..models.turns import TurnExtension
-from .draft import parts_of_draft
+from .draft import Draft
 from .failpoints import crash_point
-from .live_reader import MAX_DELTA, live_event
+from .live_reader import event_of, events_of
 from .reply import compose_reply
 from .response import turn_in_progress
+from .running_turn import StatusChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from ..ai.protocol import Analysis, EngineResult
     from ..config import Settings
     from ..encoding.parts import Part
     from ..models.context import HistoryContext
-    from ..models.turns import ExtendedTurn, TurnRecord
+    from ..models.turns import DraftPart, ExtendedTurn, TurnRecord
     from .begin import TurnStarter
-    from .broadcaster import Event
     from .live_events import LiveEvents
     from .reply import Reply
     from .request import TurnRequest
@@ -90,21 +90,61 @@ class OutsideTurns:
         return record
 
     async def write(
-        self, writer: Attempt, *, offset: int, text: str, lease_seconds: int | None = None
+        self,
+        writer: Attempt,
+        *,
+        offset: int,
+        text: str = "",
+        parts: Sequence[Part] = (),
+        version: int = 0,
+        lease_seconds: int | None = None,
     ) -> ExtendedTurn:
-        """Renew the lease, and write the draft from an offset on, which can be repeated.
+        """Renew the lease, and write text, and parts behind it, where the draft is at this place.
 
-        Behind a hole nothing is written: the length that is returned says where to go on. Raises
-        TurnSupersededError, and UnavailableError if the turn is just being ended or stopped.
+        The place is so many characters of text, and so many changes of parts. So a write can be
+        repeated, and leaves no hole: elsewhere nothing is written, and what is returned says where
+        to go on. Raises TurnSupersededError, PayloadTooLargeError where the draft has no more
+        room, and UnavailableError if the turn is just being ended or stopped.
         """
+        draft = Draft.stored(await self._parts_at(writer, version, parts), before=offset)
+        if draft.version == version and draft.begun_at <= offset:
+            if text:
+                draft.write(text)
+            for part in parts:
+                draft.add(part)
         extension = TurnExtension(
             user_id=writer.user_id,
             turn_id=writer.turn_id,
             attempt=writer.number,
             draft_offset=offset,
-            draft_tail=text,
+            draft_tail=draft.text_from(offset),
+            draft_parts=draft.entries_since(version) or None,
+            parts_version=version,
             tokens=None,
         )
+        turn = await self._extend(writer, extension, lease_seconds)
+        is_taken = (turn.draft_length, turn.parts_version) == (draft.length, draft.version)
+        is_new = draft.length > offset or draft.version > version
+        if is_new and is_taken:
+            self._pass_on(writer, turn, draft, offset=offset, version=version)
+        elif is_new and _has_stayed(turn, offset, draft.length, version):
+            raise PayloadTooLargeError("The reply has no room for more: complete it, or fail.")
+        return turn
+
+    async def _parts_at(
+        self, writer: Attempt, version: int, parts: Sequence[Part]
+    ) -> list[DraftPart]:
+        """Return the parts of a draft; none, unread, where it is to have none before or after."""
+        if not version and not parts:
+            return []
+        news = await self._store.watch_turn(
+            writer.user_id, writer.turn_id, attempt=writer.number, draft_offset=MAX_TEXT_BYTES
+        )
+        return news.draft_parts
+
+    async def _extend(
+        self, writer: Attempt, extension: TurnExtension, lease_seconds: int | None
+    ) -> ExtendedTurn:
         lease = lease_seconds or self._settings.lease_seconds
         extended = await self._store.extend_turns([extension], lease_seconds=lease)
         crash_point("mid_stream")
@@ -113,9 +153,17 @@ class OutsideTurns:
         (turn,) = extended.turns
         if not turn.is_ours:
             raise await self._superseded(writer)
-        if text and turn.draft_length == offset + len(text):
-            self._live_events.pass_on(list(_events_of(writer, turn, offset, text)))
         return turn
+
+    def _pass_on(
+        self, writer: Attempt, turn: ExtendedTurn, draft: Draft, *, offset: int, version: int
+    ) -> None:
+        if turn.conversation_id is None:
+            return
+        begins = [] if offset or version else [StatusChange(0, "generating")]
+        changes = [*begins, *draft.changes_since(offset, version)]
+        event = event_of(turn.conversation_id, writer.turn_id, writer.number)
+        self._live_events.pass_on([new for change in changes for new in events_of(change, event)])
 
     async def complete(
         self,
@@ -125,16 +173,15 @@ class OutsideTurns:
         analysis: Analysis | None = None,
         parts: Sequence[Part] = (),
     ) -> TurnRecord:
-        """Commit the reply, whose text is the draft's if none is given.
+        """Commit the reply: what was written, unless other text or parts with text are given.
 
         The same attempt may say so again: its first reply counts. Raises TurnNotFoundError,
         TurnSupersededError.
         """
         record = await self._store.load_turn(writer.user_id, writer.turn_id, caller=None)
-        if not (result.message.strip() or text_of(parts)):
-            result = result.model_copy(update={"message": record.draft})
-            parts = parts or parts_of_draft(record.draft, record.draft_parts)
-        parts = parts_with_text(list(parts), result.message) if result.message else parts
+        if not text_of(parts):
+            whole = _whole(record, result.message, parts)
+            result, parts = result.model_copy(update={"message": whole.text}), whole.parts()
         reply = _reply_of(record, _told(result, parts), analysis, parts)
         crash_point("after_model")
         done = await self._store.complete_turn(
@@ -201,12 +248,24 @@ def _reply_of(
     )
 
 
-def _events_of(writer: Attempt, turn: ExtendedTurn, offset: int, text: str) -> Iterator[Event]:
-    if turn.conversation_id is None:
-        return
-    ids = (turn.conversation_id, writer.turn_id)
-    if not offset:
-        yield live_event("status", *ids, attempt=writer.number, status="generating")
-    for start in range(0, len(text), MAX_DELTA):
-        piece = text[start : start + MAX_DELTA]
-        yield live_event("delta", *ids, attempt=writer.number, offset=offset + start, text=piece)
+def _has_stayed(turn: ExtendedTurn, offset: int, length: int, version: int) -> bool:
+    """Whether a draft is still where it was before it was to become as long as this."""
+    is_between = offset <= (turn.draft_length or 0) <= length
+    return is_between and turn.parts_version == version
+
+
+def _whole(record: TurnRecord, content: str, parts: Sequence[Part]) -> Draft:
+    """Return what was written with these parts behind it, of which none is text.
+
+    If the text is to be another, the parts that were written stand before it.
+    """
+    draft = Draft.stored(record.draft_parts, text=record.draft)
+    if content not in {"", record.draft}:
+        others = [part for part in draft.parts() if not is_text(part)]
+        draft = Draft()
+        for part in others:
+            draft.add(part)
+        draft.write(content)
+    for part in parts:
+        draft.add(part)
+    return draft

@@ -57,7 +57,6 @@ begin
 end;
 $$;
 
-revoke all on function private.new_id from public, anon, authenticated, service_role;
 grant execute on function private.new_id to authenticated, service_role;
 comment on function private.new_id is 'A UUID of version 7: the milliseconds of now, then random bits.';
 
@@ -76,7 +75,6 @@ begin
 end;
 $$;
 
-revoke all on function private.require_self from public, anon, authenticated, service_role;
 grant execute on function private.require_self to authenticated, service_role;
 comment on function private.require_self is 'Raises PT403 where a signed-in caller names another user.';
 
@@ -201,7 +199,6 @@ begin
 end;
 $$;
 
-revoke all on function private.being_deleted from public, anon, authenticated, service_role;
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
@@ -218,7 +215,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_metadata from public, anon, authenticated, service_role;
 comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
 
 create trigger conversations_metadata_depth
@@ -250,7 +246,6 @@ begin
 end;
 $$;
 
-revoke all on function private.note_restore from public, anon, authenticated, service_role;
 comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
@@ -271,7 +266,6 @@ begin
 end;
 $$;
 
-revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
 comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at
@@ -317,7 +311,6 @@ as $$
             ));
 $$;
 
-revoke all on function private.are_parts from public, anon, authenticated, service_role;
 grant execute on function private.are_parts to authenticated, service_role;
 comment on function private.are_parts is 'Whether a value is an array of parts of known types, with what each of them can''t do without, nested less deep than 128.';
 
@@ -335,9 +328,20 @@ as $$
     ) as newest;
 $$;
 
-revoke all on function private.merge_draft_parts from public, anon, authenticated, service_role;
 grant execute on function private.merge_draft_parts to service_role;
 comment on function private.merge_draft_parts is 'The parts of a draft, [{index, offset, version, part}], with those that have changed.';
+
+create function private.draft_version(draft_parts jsonb)
+returns integer
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(max((e.entry ->> 'version')::integer), 0)
+    from jsonb_array_elements(draft_parts) as e (entry);
+$$;
+
+revoke all on function private.draft_version from public, anon, authenticated, service_role;
+grant execute on function private.draft_version to service_role;
+comment on function private.draft_version is 'How many changes the parts of a draft have had.';
 
 create function private.parts_of_draft(draft text, draft_parts jsonb)
 returns jsonb
@@ -366,7 +370,6 @@ as $$
     ) as p;
 $$;
 
-revoke all on function private.parts_of_draft from public, anon, authenticated, service_role;
 grant execute on function private.parts_of_draft to authenticated, service_role;
 comment on function private.parts_of_draft is 'The parts of a draft as those of a message: each text part with its text.';
 
@@ -386,7 +389,6 @@ as $$
     from jsonb_array_elements(parts) as p (part);
 $$;
 
-revoke all on function private.bytes_beside_text from public, anon, authenticated, service_role;
 grant execute on function private.bytes_beside_text to authenticated, service_role;
 comment on function private.bytes_beside_text is 'How many bytes a message''s parts count for in a history, beside its text.';
 
@@ -408,11 +410,43 @@ as $$
     ) as s;
 $$;
 
-revoke all on function private.parts_agree from public, anon, authenticated, service_role;
 comment on function private.parts_agree is 'Whether a message''s content is the text of its parts, or where they have none its error''s sentence.';
 
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
+
+-- In one function, as private.check_message.
+create function private.check_turn(
+    idempotency_key text,
+    request_hash text,
+    draft text,
+    draft_parts jsonb,
+    error jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_broken constant text := case
+        when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
+        when char_length(request_hash) > 255 then 'request_hash_length'
+        when octet_length(error::text) > 20000 then 'error_size'
+        when draft_parts = '[]' and octet_length(draft) <= 333333 then null
+        when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
+            then 'draft_size'
+    end;
+begin
+    if v_broken is null then
+        return true;
+    end if;
+    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
+        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
+end;
+$$;
+
+grant execute on function private.check_turn to service_role;
+comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
+
 create table public.turns (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -441,15 +475,9 @@ create table public.turns (
         check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
     constraint turns_settled_has_end
         check ((status = 'running') = (finished_at is null)),
-    constraint turns_idempotency_key_length
-        check (char_length(idempotency_key) between 1 and 255),
     constraint turns_attempt_positive check (attempt >= 1),
-    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
-    constraint turns_draft_size check (
-        draft_parts = '[]' and octet_length(draft) <= 333333
-        or octet_length(to_json(draft)::text) + octet_length(draft_parts::text) <= 2000004
-    ),
-    constraint turns_error_size check (octet_length(error::text) <= 20000)
+    constraint turns_storable
+        check (private.check_turn(idempotency_key, request_hash, draft, draft_parts, error))
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
@@ -493,6 +521,65 @@ comment on column public.turns.tokens is 'What it took of the AI so far, by ever
 comment on column public.turns.replays is 'How many requests found this turn''s key known and were given what it had led to. A takeover is none: it is a new attempt.';
 
 -- Messages are the record: append-only, in one total order for each conversation.
+
+-- What may stand in a row, asked in one function: Postgres reads the text of each check again for each
+-- statement that writes, which takes longer than to ask it. Cheap questions come first. Sizes are in
+-- bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those of
+-- shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written as JSON
+-- to be measured; and what nests 128 deep takes 256 bytes at least. Each has its own limit, and together
+-- they have another: a page has room for any one row.
+create function private.check_message(
+    content text,
+    generated_code text,
+    metadata jsonb,
+    parts jsonb,
+    native jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_metadata constant integer := octet_length(metadata::text);
+    v_broken constant text := case
+        when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
+        when v_metadata > 1000000 then 'metadata_size'
+        when v_metadata > 255 and jsonb_path_exists(metadata, 'strict $.**{128}')
+            then 'metadata_depth'
+        when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
+            then 'content_size'
+        when octet_length(generated_code) > 333333
+            and octet_length(to_json(generated_code)::text) > 2000002
+            then 'generated_code_size'
+        when parts = '[]' and native is null then null
+        when parts <> '[]' and not private.are_parts(parts) then 'parts_known'
+        when octet_length(parts::text) > 2000000 then 'parts_size'
+        when not coalesce(
+            jsonb_typeof(native -> 'framework') = 'string'
+                and jsonb_typeof(native -> 'version') = 'string'
+                and native ? 'data',
+            native is null
+        ) then 'native_object'
+        when octet_length(native::text) > 2000000 then 'native_size'
+        when octet_length(to_json(content)::text)
+            + coalesce(octet_length(to_json(generated_code)::text), 0)
+            + v_metadata
+            + octet_length(parts::text)
+            + coalesce(octet_length(native::text), 0) > 5000000
+            then 'row_size'
+    end;
+begin
+    if v_broken is null then
+        return true;
+    end if;
+    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
+        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
+        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+end;
+$$;
+
+grant execute on function private.check_message to authenticated, service_role;
+comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
+
 create table public.messages (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -519,39 +606,8 @@ create table public.messages (
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
-    -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
-    -- as JSON to be measured.
-    constraint messages_content_size check (
-        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
-    ),
-    constraint messages_generated_code_size check (
-        octet_length(generated_code) <= 333333
-        or octet_length(to_json(generated_code)::text) <= 2000002
-    ),
-    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000),
-    constraint messages_parts_known check (parts = '[]' or private.are_parts(parts)),
-    constraint messages_parts_size check (octet_length(parts::text) <= 2000000),
-    constraint messages_native_object check (
-        native is null
-        or coalesce(
-            jsonb_typeof(native -> 'framework') = 'string'
-            and jsonb_typeof(native -> 'version') = 'string'
-            and native ? 'data',
-            false
-        )
-    ),
-    constraint messages_native_size check (octet_length(native::text) <= 2000000),
-    -- Each has its own limit, and together they have another: a page has room for any one row.
-    constraint messages_row_size check (
-        parts = '[]' and native is null
-        or octet_length(to_json(content)::text)
-            + coalesce(octet_length(to_json(generated_code)::text), 0)
-            + octet_length(metadata::text)
-            + octet_length(parts::text)
-            + coalesce(octet_length(native::text), 0) <= 5000000
-    )
+    constraint messages_storable
+        check (private.check_message(content, generated_code, metadata, parts, native))
 );
 
 create index idx_messages_conversation_id
@@ -596,11 +652,15 @@ create policy insert_own_user_row on public.messages
 -- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
 -- parts and native: that a message's parts say what its content says, and hold nothing that only an
 -- AI may have done, is checked by mega-mind and import-conversation.
+-- From the service: seq, branch and created_at, and turn_id, by which a turn's row is known.
 -- Nobody updates a message, and nobody deletes one by itself: it goes with its conversation.
 revoke all on table public.messages from public, anon, authenticated, service_role;
 grant select on table public.messages to authenticated;
 grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
-grant select, insert on table public.messages to service_role;
+grant select on table public.messages to service_role;
+grant insert (id, conversation_id, user_id, role, content, generated_code, metadata, is_summary, parts,
+              native)
+    on table public.messages to service_role;
 
 comment on table public.messages is 'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
@@ -610,12 +670,6 @@ comment on column public.messages.branch is 'The stretch of the conversation tha
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
-
-create trigger messages_metadata_depth
-    before insert or update of metadata on public.messages
-    for each row
-    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_metadata('nests too deep');
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -687,18 +741,14 @@ begin
 end;
 $$;
 
-revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
--- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
--- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
--- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events of an import: who is listening to a conversation that has grown sees a gap before the
--- next one.
+-- A row that has its place comes from who may give it one: a turn's from who holds the conversation
+-- (add_message), an imported one from its file (take_import_part).
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
+    when (new.seq is null)
     execute function private.assign_message_place();
 
 -- A conversation is a tree, written down in one order. An edit, and a reply that is made once more,
@@ -756,7 +806,6 @@ as $$
     );
 $$;
 
-revoke all on function private.broadcast_branch from public, anon, authenticated, service_role;
 comment on function private.broadcast_branch is 'Says to a conversation''s topic which branch is active, as part of this transaction.';
 
 -- What begins at a branch's first message begins where that branch does, and is its sibling.
@@ -801,7 +850,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_branch from public, anon, authenticated, service_role;
 comment on function private.begin_branch is 'Begins a branch at a place, and returns its number. The caller holds the conversation''s lock.';
 
 create function private.continue_branch(
@@ -832,7 +880,6 @@ begin
 end;
 $$;
 
-revoke all on function private.continue_branch from public, anon, authenticated, service_role;
 comment on function private.continue_branch is 'Goes on at the end of a branch that was not the last to be written to: begins one there, makes it active, and returns its number.';
 
 -- Imported rows that were a system's are stored as a user's: nobody may speak in their place.
@@ -867,7 +914,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_forked from public, anon, authenticated, service_role;
 grant execute on function private.find_forked to service_role;
 comment on function private.find_forked is 'A message of this conversation that was a user''s or a reply. Raises PT404, PT422.';
 
@@ -918,7 +964,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_answered from public, anon, authenticated, service_role;
 grant execute on function private.find_answered to service_role;
 comment on function private.find_answered is 'The user''s message that a reply answers, by its turn, else the nearest above it; of a user''s message, itself. Raises PT404, PT422.';
 
@@ -966,7 +1011,6 @@ begin
 end;
 $$;
 
-revoke all on function private.fork_conversation from public, anon, authenticated, service_role;
 grant execute on function private.fork_conversation to service_role;
 comment on function private.fork_conversation is 'Begins the branch of an edit or of a reply that is made once more, beside what is there, and makes it active. The caller holds the conversation, and is given it as it is then. Raises PT404, PT422.';
 
@@ -1019,7 +1063,6 @@ begin
 end;
 $$;
 
-revoke all on function private.choose_branch from public, anon, authenticated, service_role;
 grant execute on function private.choose_branch to authenticated, service_role;
 comment on function private.choose_branch is 'Makes the path through a branch the one that is shown and written to. Raises PT403, PT404, PT409 while a turn runs.';
 
@@ -1050,7 +1093,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_of_branch from public, anon, authenticated, service_role;
 grant execute on function private.end_of_branch to authenticated, service_role;
 comment on function private.end_of_branch is 'The seq with which a branch ends.';
 
@@ -1094,7 +1136,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_to from public, anon, authenticated, service_role;
 grant execute on function private.path_to to authenticated, service_role;
 comment on function private.path_to is 'The seqs of the path that ends with a branch.';
 
@@ -1128,7 +1169,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_before from public, anon, authenticated, service_role;
 grant execute on function private.path_before to authenticated, service_role;
 comment on function private.path_before is 'The seqs of the path to a message, without its own.';
 
@@ -1179,7 +1219,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_end from public, anon, authenticated, service_role;
 grant execute on function private.path_end to authenticated, service_role;
 comment on function private.path_end is 'With which branch the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
 
@@ -1213,7 +1252,6 @@ begin
 end;
 $$;
 
-revoke all on function private.newest_of from public, anon, authenticated, service_role;
 grant execute on function private.newest_of to authenticated, service_role;
 comment on function private.newest_of is 'So many seqs of a path, from its end back.';
 
@@ -1247,7 +1285,6 @@ begin
 end;
 $$;
 
-revoke all on function private.oldest_of from public, anon, authenticated, service_role;
 grant execute on function private.oldest_of to authenticated, service_role;
 comment on function private.oldest_of is 'So many seqs of a path, from its start on.';
 
@@ -1258,7 +1295,6 @@ as $$
     select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(path) as r;
 $$;
 
-revoke all on function private.length_of from public, anon, authenticated, service_role;
 grant execute on function private.length_of to authenticated, service_role;
 comment on function private.length_of is 'How many seqs a path has.';
 
@@ -1378,84 +1414,96 @@ begin
 end;
 $$;
 
-revoke all on function private.find_siblings from public, anon, authenticated, service_role;
 grant execute on function private.find_siblings to authenticated, service_role;
 comment on function private.find_siblings is 'For each message of a page that has siblings, by its id: its position among them, how many there are, and the nearest with their branches.';
 
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.describe_event(message public.messages, described jsonb)
+create function private.describe_event(message jsonb)
 returns jsonb
-language plpgsql immutable security invoker set search_path = ''
+language plpgsql immutable strict security invoker set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
-    v_event constant jsonb := jsonb_build_object(
-        'id', message.id, 'seq', message.seq, 'role', message.role, 'turnId', message.turn_id
-    );
 begin
-    if pg_column_size(described) > c_row_limit then
-        return v_event;
-    end if;
-    return v_event || jsonb_build_object('row', described);
+    return jsonb_build_object(
+        'id', message -> 'id',
+        'seq', message -> 'seq',
+        'role', message -> 'role',
+        'turnId', message -> 'turn_id'
+    ) || case
+        when pg_column_size(message) > c_row_limit then '{}'
+        else jsonb_build_object('row', message)
+    end;
 end;
 $$;
 
-revoke all on function private.describe_event from public, anon, authenticated, service_role;
-comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
+comment on function private.describe_event is 'The event of a message, with its row while that is small.';
 
 create function private.broadcast_message()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    perform realtime.send(
-        private.describe_event(new, to_jsonb(new)),
-        'message',
-        'conversation:' || new.conversation_id,
-        true
-    );
+    if coalesce(current_setting('message_persistence.is_importing', true), '') = '' then
+        perform realtime.send(
+            private.describe_event(to_jsonb(new)),
+            'message',
+            'conversation:' || new.conversation_id,
+            true
+        );
+    end if;
     return null;
 end;
 $$;
 
-revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
-comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
+comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic, but for one that is imported: who is listening sees a gap before the next one.';
 
 create trigger messages_broadcast
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
+    when (new.turn_id is null) -- a turn's is sent with the turn's status
     execute function private.broadcast_message();
 
--- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
--- time that another role calls it, and a turn's commit calls it for both.
+-- What realtime.send does for one event, done for both of a commit at once: that takes a transaction of
+-- its own within this one for each. Where the platform's table isn't what it is here, it is left to that
+-- function. Runs as its owner, as the one above: the statements would be planned again each time that
+-- another role calls it.
 create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
     status text,
-    message text default null
+    failure text default null,
+    message jsonb default null
 )
 returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
+declare
+    v_topic constant text := 'conversation:' || conversation_id;
+    v_message constant jsonb := private.describe_event(message);
+    v_status constant jsonb := jsonb_strip_nulls(jsonb_build_object(
+        'turnId', turn_id, 'status', status, 'message', failure
+    ));
 begin
-    perform realtime.send(
-        jsonb_strip_nulls(jsonb_build_object(
-            'turnId', turn_id, 'status', status, 'message', message
-        )),
-        'status',
-        'conversation:' || conversation_id,
-        true
-    );
+    perform set_config('realtime.topic', v_topic, true);
+    insert into realtime.messages (topic, extension, event, payload, private)
+    select v_topic, 'broadcast', e.event, e.payload, true
+    from (values ('message', v_message), ('status', v_status)) as e (event, payload)
+    where e.payload is not null;
+exception
+    when others then
+        if message is not null then
+            perform realtime.send(v_message, 'message', v_topic, true);
+        end if;
+        perform realtime.send(v_status, 'status', v_topic, true);
 end;
 $$;
 
-revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, behind the message that came with it, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send. As text, since the migration that makes it
@@ -1477,7 +1525,6 @@ as $$
     );$policy$;
 $$;
 
-revoke all on function private.listen_policy from public, anon, authenticated, service_role;
 comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
@@ -1508,7 +1555,6 @@ exception
 end;
 $$;
 
-revoke all on function private.forget_events from public, anon, authenticated, service_role;
 comment on function private.forget_events is 'Empties the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events
@@ -1562,7 +1608,6 @@ begin
 end;
 $$;
 
-revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
 comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, when they began and what they took.';
 
 create trigger turns_note_usage
@@ -1588,7 +1633,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
 grant execute on function private.refuse_used_key to service_role;
 comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
 
@@ -1703,7 +1747,6 @@ begin
 end;
 $$;
 
-revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
 comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows, or where a day''s tokens are spent; null is no limit. Locks the user''s limits until the end.';
 
@@ -2292,7 +2335,6 @@ begin
 end;
 $$;
 
-revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
 comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it.';
 
@@ -2360,7 +2402,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
 comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
 
@@ -2386,7 +2427,6 @@ begin
 end;
 $$;
 
-revoke all on function private.message_of_turn from public, anon, authenticated, service_role;
 grant execute on function private.message_of_turn to authenticated, service_role;
 comment on function private.message_of_turn is 'The message that a turn answers: its own, or the one that it answers once more.';
 
@@ -2447,7 +2487,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
 comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';
 
@@ -2476,7 +2515,6 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_message public.messages;
     v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
@@ -2498,8 +2536,7 @@ begin
         conversation.last_branch := v_branch;
     end if;
 
-    perform set_config('message_persistence.placed_by', 'turn', true);
-    insert into public.messages
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
          turn_id, seq, created_at, branch)
     values
@@ -2507,8 +2544,7 @@ begin
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
          conversation.updated_at, v_branch)
-    returning * into v_message;
-    perform set_config('message_persistence.placed_by', '', true);
+    returning to_jsonb(m) into described;
 
     insert into search.watermarks (user_id, conversation_id, indexed_seq)
     values (add_message.user_id, conversation.id, conversation.last_seq - 1)
@@ -2527,18 +2563,10 @@ begin
         end if;
     end if;
 
-    described := to_jsonb(v_message);
-    perform realtime.send(
-        private.describe_event(v_message, described),
-        'message',
-        'conversation:' || conversation.id,
-        true
-    );
-    perform private.broadcast_status(conversation.id, turn_id, status, failure);
+    perform private.broadcast_status(conversation.id, turn_id, status, failure, described);
 end;
 $$;
 
-revoke all on function private.add_message from public, anon, authenticated, service_role;
 grant execute on function private.add_message to service_role;
 comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
 
@@ -2592,7 +2620,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
 comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
@@ -2721,7 +2748,6 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
 grant execute on function private.interrupt_turn to service_role;
 comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
 
@@ -2871,7 +2897,6 @@ as $$
     );
 $$;
 
-revoke all on function private.title_from_request from public, anon, authenticated, service_role;
 grant execute on function private.title_from_request to service_role;
 comment on function private.title_from_request is 'The title of a conversation that starts with this request: its first 80 characters on one line.';
 
@@ -2933,7 +2958,7 @@ begin
                 (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
             select case when regenerates is null then private.new_id() else message_id end,
                    begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
-                   begin_turn.request_hash,
+                   coalesce(begin_turn.request_hash, ''),
                    clock_timestamp() + make_interval(secs => lease_seconds)
             where v_conversation.id is not null
             on conflict do nothing
@@ -3019,7 +3044,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). Without a request_hash the key is that of a turn that is known. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 create function private.begin_answering(
     user_id uuid,
@@ -3044,7 +3069,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_answering from public, anon, authenticated, service_role;
 grant execute on function private.begin_answering to service_role;
 comment on function private.begin_answering is 'Lets a turn that was opened answer a message that is there. Raises PT404, PT422.';
 
@@ -3133,7 +3157,6 @@ begin
 end;
 $$;
 
-revoke all on function private.resume_turn from public, anon, authenticated, service_role;
 grant execute on function private.resume_turn to service_role;
 comment on function private.resume_turn is 'What a known key leads to: the stored reply, word that it still runs, or the turn taken over where its lease is over. Counts the first two as replays. Raises PT404, PT422.';
 
@@ -3143,8 +3166,9 @@ comment on function private.resume_turn is 'What a known key leads to: the store
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it. A draft that has no more room in its row stays as it is: refused, it
--- would cost all the others their leases. That it also counts the running turns of all users lets
+-- draft, nor leaves a hole in it. A writer outside, who sends a step again if its answer was lost, says
+-- with it at which version of the parts it stands: at another one the draft stays as it is. So does one
+-- that has no more room in its row: refused, it would cost all the others their leases. That it also counts the running turns of all users lets
 -- processes that know nothing of each other share what the project carries; the index of running turns
 -- has no other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
@@ -3153,10 +3177,11 @@ language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts, a.tokens
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts,
+               a.parts_version, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
             as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
-                  draft_tail text, draft_parts jsonb, tokens bigint)
+                  draft_tail text, draft_parts jsonb, parts_version integer, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
@@ -3164,17 +3189,26 @@ as $$
     free as (
         select t.user_id, t.id, t.attempt,
                case
-                   when char_length(t.draft) between a.draft_offset
+                   when p.is_next
+                       and char_length(t.draft) between a.draft_offset
                            and a.draft_offset + char_length(a.draft_tail) - 1
                        then left(t.draft, a.draft_offset) || a.draft_tail
                    else t.draft
                end as draft,
                case
-                   when a.draft_parts is null then t.draft_parts
+                   when a.draft_parts is null or not p.is_next then t.draft_parts
                    else private.merge_draft_parts(t.draft_parts, a.draft_parts)
                end as draft_parts
         from public.turns as t
         join asked as a on a.user_id = t.user_id and a.turn_id = t.id
+        cross join lateral (
+            select case
+                when a.parts_version is null then true
+                else a.parts_version = private.draft_version(t.draft_parts)
+                    and char_length(t.draft) between a.draft_offset
+                        and a.draft_offset + char_length(a.draft_tail)
+            end
+        ) as p (is_next)
         order by t.id
         for update of t skip locked
     ),
@@ -3200,7 +3234,10 @@ as $$
           and t.attempt = a.attempt
           and t.status = 'running'
         returning t.id, t.cancel_requested_at is not null as cancel_requested,
-                  t.conversation_id, char_length(t.draft) as draft_length
+                  t.conversation_id, char_length(t.draft) as draft_length,
+                  case
+                      when a.parts_version is not null then private.draft_version(t.draft_parts)
+                  end as parts_version
     )
 
     select jsonb_build_object(
@@ -3211,7 +3248,8 @@ as $$
                     'is_ours', e.id is not null,
                     'cancel_requested', coalesce(e.cancel_requested, false),
                     'conversation_id', e.conversation_id,
-                    'draft_length', e.draft_length
+                    'draft_length', e.draft_length,
+                    'parts_version', e.parts_version
                 )
             ),
             '[]'
@@ -3236,7 +3274,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, parts_version, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far; with a parts_version only if the draft is at it. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length, parts_version}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -3451,38 +3489,6 @@ $$;
 revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
 grant execute on function public.list_expired_turns to service_role;
 comment on function public.list_expired_turns is 'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
-
--- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
--- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
--- settings of its own, search_path included: every name in it says its schema.
-create procedure private.sweep_turns()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '30 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_turn jsonb;
-begin
-    for v_turn in
-        select pg_catalog.jsonb_array_elements(public.list_expired_turns() -> 'turns')
-    loop
-        exit when clock_timestamp() > v_started + c_time;
-        begin
-            perform public.settle_expired_turn(
-                (v_turn ->> 'user_id')::uuid, (v_turn ->> 'conversation_id')::uuid
-            );
-        exception
-            when others then
-                raise warning 'the turn of conversation % is left to the doctor: %',
-                    v_turn ->> 'conversation_id', sqlerrm;
-        end;
-        commit;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
-comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';
 
 -- What a signed-in user reads and manages. All of it runs as the caller, under row-level
 -- security, so none of these functions can show more than a plain select would.
@@ -3891,7 +3897,6 @@ as $$
         '\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff';
 $$;
 
-revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
 comment on function search.unspaced_letters is 'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
 -- Characters that change nothing of a word: Hebrew points, Arabic vowels and its lengthening stroke,
@@ -3907,7 +3912,6 @@ as $$
         '\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e0fff';
 $$;
 
-revoke all on function search.ignored_characters from public, anon, authenticated, service_role;
 grant execute on function search.ignored_characters to authenticated;
 comment on function search.ignored_characters is 'The characters, as in a regular expression''s brackets, that are passed over in stored text and in what is looked for.';
 
@@ -3926,7 +3930,6 @@ as $$
         '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea';
 $$;
 
-revoke all on function search.vowel_signs from public, anon, authenticated, service_role;
 grant execute on function search.vowel_signs to authenticated;
 comment on function search.vowel_signs is 'The characters, as in a regular expression''s brackets, that are part of a word beside its letters.';
 
@@ -3960,7 +3963,6 @@ end;
 $$;
 
 -- A caller's snippet is made as themselves, so these are what a caller needs.
-revoke all on function search.fold_text from public, anon, authenticated, service_role;
 grant execute on function search.fold_text to authenticated;
 comment on function search.fold_text is 'Text as it is compared: lower case, without accents, points and what is not seen, compatible forms as what they stand for, nothing but words and spaces.';
 
@@ -4001,7 +4003,6 @@ begin
 end;
 $$;
 
-revoke all on function search.find_place from public, anon, authenticated, service_role;
 grant execute on function search.find_place to authenticated;
 comment on function search.find_place is 'Which character of a text in normal form C became the one at this place of what it folds to, both counted from 1.';
 
@@ -4022,7 +4023,6 @@ begin
 end;
 $$;
 
-revoke all on function search.split_words from public, anon, authenticated, service_role;
 comment on function search.split_words is 'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
 -- Of the first stretch alone: three quarters of what a very long message costs the index would be the
@@ -4036,7 +4036,6 @@ as $$
     where starts_at = 1 and char_length(word) > 3;
 $$;
 
-revoke all on function search.long_words from public, anon, authenticated, service_role;
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
@@ -4059,7 +4058,6 @@ as $$
     cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
 $$;
 
-revoke all on function search.split_text from public, anon, authenticated, service_role;
 comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
 
 create function search.searched_text(content text, generated_code text)
@@ -4069,7 +4067,6 @@ as $$
     select content || coalesce(E'\n' || generated_code, '');
 $$;
 
-revoke all on function search.searched_text from public, anon, authenticated, service_role;
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
@@ -4100,7 +4097,6 @@ begin
 end;
 $$;
 
-revoke all on function search.read_words from public, anon, authenticated, service_role;
 comment on function search.read_words is 'What can be found of a message: its words by stretches, of the first megabyte and of the last 16,000 characters.';
 
 -- The index that a search reads: the words of each message, and up to where they are in it.
@@ -4193,13 +4189,12 @@ begin
 end;
 $$;
 
-revoke all on function search.note_unindexed from public, anon, authenticated, service_role;
 comment on function search.note_unindexed is 'Leaves a watermark below a message, where its conversation has none.';
 
 create trigger messages_note_unindexed
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') <> 'turn')
+    when (new.turn_id is null) -- of a turn's, add_message does it
     execute function search.note_unindexed();
 
 -- Runs as its owner, as the one above.
@@ -4220,7 +4215,6 @@ begin
 end;
 $$;
 
-revoke all on function search.forget_words from public, anon, authenticated, service_role;
 comment on function search.forget_words is 'Takes the words of a changed message out of the index, and its watermark back. Only a repair ever updates a message.';
 
 create trigger messages_forget_words
@@ -4384,7 +4378,6 @@ begin
 end;
 $$;
 
-revoke all on function search.index_conversation from public, anon, authenticated, service_role;
 comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
 
 -- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
@@ -4455,7 +4448,6 @@ as $$
     end;
 $$;
 
-revoke all on function search.count_unindexed from public, anon, authenticated, service_role;
 comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
 
 -- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
@@ -4505,7 +4497,6 @@ begin
 end;
 $$;
 
-revoke all on function search.read_unindexed from public, anon, authenticated, service_role;
 comment on function search.read_unindexed is 'Of a user''s newest messages, so many, those above their watermarks, as they will be in the index: one, and beyond it 200 kB of text.';
 
 -- What somebody typed, as the query that the index is asked.
@@ -4596,7 +4587,6 @@ begin
 end;
 $$;
 
-revoke all on function search.parse_query from public, anon, authenticated, service_role;
 comment on function search.parse_query is 'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
@@ -4651,7 +4641,6 @@ begin
 end;
 $$;
 
-revoke all on function search.widen_query from public, anon, authenticated, service_role;
 comment on function search.widen_query is 'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';
 
 -- Search in one's own messages: by words, ranked, and by parts of words where no message has them.
@@ -4817,7 +4806,6 @@ begin
 end;
 $$;
 
-revoke all on function search.find_messages from public, anon, authenticated, service_role;
 grant execute on function search.find_messages to authenticated;
 comment on function search.find_messages is 'Which of the caller''s own messages match, best first: ids, places and ranks, never text; and the patterns of what to mark, of which focus says most. Runs as its owner, since under a policy no index serves.';
 
@@ -4878,7 +4866,6 @@ begin
 end;
 $$;
 
-revoke all on function search.cut_snippet from public, anon, authenticated, service_role;
 grant execute on function search.cut_snippet to authenticated;
 comment on function search.cut_snippet is 'Some of a text around the first place of its focus: {text, marks, has_before, has_after}. Marks count characters of the snippet, so nothing that a text holds can pass for one.';
 
@@ -5025,7 +5012,6 @@ begin
 end;
 $$;
 
-revoke all on function private.measure_messages from public, anon, authenticated, service_role;
 grant execute on function private.measure_messages to authenticated, service_role;
 comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
 
@@ -5079,7 +5065,6 @@ as $$
       and m.seq <= exported_messages.until;
 $$;
 
-revoke all on function private.exported_messages from public, anon, authenticated, service_role;
 grant execute on function private.exported_messages to authenticated, service_role;
 comment on function private.exported_messages is 'Messages in order, each with the turn that it opened; a reply that was made once more has its own.';
 
@@ -5110,7 +5095,6 @@ begin
 end;
 $$;
 
-revoke all on function private.exported_branches from public, anon, authenticated, service_role;
 grant execute on function private.exported_branches to authenticated, service_role;
 comment on function private.exported_branches is 'From where each branch of a conversation goes on: {branches}.';
 
@@ -5299,9 +5283,10 @@ revoke all on function public.plan_export from public, anon, authenticated, serv
 grant execute on function public.plan_export to authenticated, service_role;
 comment on function public.plan_export is 'How far a part of an account''s export goes, by the ids of conversations: {until, more}. Always one conversation, however large, and further ones within so many bytes and messages.';
 
--- What take_import_part does with each piece of a conversation: {place, first, is_last, conversation,
--- messages}. `first` is the seq of its first message in the file's conversation; a conversation that
--- fits in one part is one piece.
+-- A conversation of a file, as take_import_part takes it: piece by piece, {place, first, is_last,
+-- conversation, messages}. `first` is the seq of a piece's first message in the file's conversation; what
+-- fits in one part is one piece. A conversation that isn't here is made, and filled; one that is here
+-- gets what its file has more by now.
 
 create function private.take_piece(user_id uuid, import_id uuid, piece jsonb)
 returns jsonb
@@ -5312,8 +5297,11 @@ declare
     v_header constant jsonb := piece -> 'conversation';
     v_imported constant jsonb := v_header -> 'imported';
     v_first constant bigint := (piece ->> 'first')::bigint;
+    v_outcome constant jsonb := jsonb_build_object(
+        'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null, 'is_same', true,
+        'appended', 0, 'changed', 0, 'matched', 0
+    );
     v_here public.conversations;
-    v_original public.conversations;
 begin
     v_here := private.conversation_imported_as(user_id, v_imported);
 
@@ -5333,27 +5321,30 @@ begin
         v_here := null;
     end if;
 
-    if v_here.deleting_since is null and v_here.id is not null then
-        return private.outcome_of_known(user_id, import_id, piece, v_here);
-    end if;
-
     if v_here.id is null then
-        select c.* into v_original
+        select c.* into v_here
         from public.conversations as c
         where c.user_id = take_piece.user_id
           and c.id = (v_imported ->> 'conversationId')::uuid
-          and c.deleting_since is null;
+          and c.deleting_since is null
+          and c.last_seq >= (v_header ->> 'last_seq')::bigint;
+    end if;
 
-        if v_original.last_seq >= (v_header ->> 'last_seq')::bigint then
-            return private.outcome_of_known(user_id, import_id, piece, v_original);
-        end if;
-
-        -- It came under the same key before, and was deleted since.
-        if private.is_import_key_used(user_id, piece) then
-            return jsonb_build_object(
-                'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null,
-                'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+    -- One that is known by its content or a key doesn't grow: what has is another one.
+    if v_here.id is not null and v_here.deleting_since is null then
+        perform private.keep_import_key(user_id, piece);
+        return v_outcome
+            || case when v_imported ? 'checksum' then '{}'
+                    else private.append_grown(user_id, import_id, piece, v_here) end
+            || jsonb_build_object(
+                'known_id', v_here.id,
+                'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
             );
+    end if;
+
+    if v_here.id is null then
+        if private.is_import_key_used(user_id, piece) then
+            return v_outcome; -- it came under the same key before, and was deleted since
         end if;
 
         v_here := private.begin_imported(user_id, import_id, piece);
@@ -5364,15 +5355,11 @@ begin
 
     perform private.keep_import_key(user_id, piece);
     perform private.add_imported(user_id, piece, v_here);
-    return jsonb_build_object(
-        'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
-        'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
-    );
+    return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
 end;
 $$;
 
-revoke all on function private.take_piece from public, anon, authenticated, service_role;
-comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
+comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already: {place, id, is_taken, known_id, is_same, appended, changed, matched}.';
 
 create function private.conversation_imported_as(user_id uuid, imported jsonb)
 returns public.conversations
@@ -5386,7 +5373,6 @@ as $$
     for update;
 $$;
 
-revoke all on function private.conversation_imported_as from public, anon, authenticated, service_role;
 comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
 
 create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
@@ -5430,8 +5416,42 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_imported from public, anon, authenticated, service_role;
 comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
+
+create function private.insert_imported(
+    user_id uuid,
+    conversation_id uuid,
+    after bigint,
+    messages jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at, branch)
+    select insert_imported.conversation_id,
+           insert_imported.user_id,
+           insert_imported.after + place,
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           coalesce((message ->> 'parts')::jsonb, '[]'),
+           (message ->> 'native')::jsonb,
+           (message ->> 'created_at')::timestamptz,
+           private.branch_at(
+               insert_imported.user_id, insert_imported.conversation_id,
+               insert_imported.after + place
+           )
+    from jsonb_array_elements(insert_imported.messages) with ordinality as m (message, place)
+    order by place;
+end;
+$$;
+
+comment on function private.insert_imported is 'Writes messages behind a seq, each on the branch that begins at or before its place.';
 
 -- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
 create function private.add_imported(
@@ -5449,25 +5469,10 @@ declare
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
     v_is_whole boolean;
 begin
-    insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-         created_at, branch)
-    select (add_imported.conversation).id,
-           add_imported.user_id,
-           v_before + place,
-           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-           message ->> 'content',
-           message ->> 'generated_code',
-           (message ->> 'metadata')::jsonb,
-           coalesce((message ->> 'parts')::jsonb, '[]'),
-           (message ->> 'native')::jsonb,
-           (message ->> 'created_at')::timestamptz,
-           private.branch_at(user_id, (add_imported.conversation).id, v_before + place)
-    from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
-    order by place;
+    perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
 
     -- What the doctor checks: no gap, and times that grow with the places.
-    select (add_imported.conversation).last_seq = v_before
+    select conversation.last_seq = v_before
            and coalesce(bool_and(o.is_later), true)
            and (not c_is_last or (
                v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
@@ -5480,7 +5485,7 @@ begin
                m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
         from public.messages as m
         where m.user_id = add_imported.user_id
-          and m.conversation_id = (add_imported.conversation).id
+          and m.conversation_id = conversation.id
           and m.seq >= v_before
     ) as o;
 
@@ -5494,14 +5499,14 @@ begin
         updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then now() + interval '1 hour' end
-    where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+    where c.user_id = add_imported.user_id and c.id = conversation.id;
 
-    if c_is_last and (add_imported.conversation).last_branch > 0
+    if c_is_last and conversation.last_branch > 0
         and (
-            private.count_branches(user_id, (add_imported.conversation).id)
-                is distinct from (add_imported.conversation).last_branch
-            or not (add_imported.conversation).active_branch
-                between 0 and (add_imported.conversation).last_branch
+            private.count_branches(user_id, conversation.id)
+                is distinct from conversation.last_branch
+            or not conversation.active_branch
+                between 0 and conversation.last_branch
         )
     then
         raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
@@ -5510,73 +5515,15 @@ begin
 end;
 $$;
 
-revoke all on function private.add_imported from public, anon, authenticated, service_role;
 comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
 
--- One that is known by its content or a key doesn't grow: what has is another one.
-create function private.outcome_of_known(
-    user_id uuid,
-    import_id uuid,
-    piece jsonb,
-    conversation public.conversations
-)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    c_imported constant jsonb := piece -> 'conversation' -> 'imported';
-    v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
-begin
-    perform private.keep_import_key(user_id, piece);
-    if not c_imported ? 'checksum' then
-        v_grown := private.append_grown(user_id, import_id, piece, conversation);
-    end if;
-    return v_grown || jsonb_build_object(
-        'place', piece -> 'place',
-        'id', null,
-        'is_taken', false,
-        'known_id', (conversation).id,
-        'is_same', (conversation).imported ->> 'checksum' is not distinct from c_imported ->> 'checksum'
-    );
-end;
-$$;
+-- What comes of a file whose conversation an earlier import has brought: as a provider's export of each
+-- month, which has all of it again.
 
-revoke all on function private.outcome_of_known from public, anon, authenticated, service_role;
-comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
-
-create function private.begin_imported_branch(
-    user_id uuid,
-    conversation public.conversations,
-    fork_seq bigint
-)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_is_active constant boolean := fork_seq = private.end_of_branch(
-        user_id, conversation.id, conversation.active_branch
-    );
-    v_branch integer;
-begin
-    v_branch := private.begin_branch(
-        user_id, conversation.id, private.branch_at(user_id, conversation.id, fork_seq),
-        fork_seq, conversation.last_seq + 1
-    );
-    if v_is_active then
-        update public.conversations as c
-        set active_branch = v_branch
-        where c.user_id = begin_imported_branch.user_id and c.id = conversation.id;
-    end if;
-end;
-$$;
-
-revoke all on function private.begin_imported_branch from public, anon, authenticated, service_role;
-comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
-
--- A message is known by the id that it has where it is from. What says something else now, or is on
--- no path of the file any more, has changed.
+-- A message is known by the id that it has where it is from, and so is the one that it follows
+-- (`after`; '' for none). What follows another message than the last one here begins a branch, as it
+-- would have if it had been written here: the two are never one conversation. What says something else
+-- now, or is no more in the file, has changed.
 create function private.append_grown(
     user_id uuid,
     import_id uuid,
@@ -5588,29 +5535,20 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_known jsonb;
+    v_seqs jsonb; -- of messages here, by their ids
     v_newest_at timestamptz;
-    v_newest_seq bigint;
-    v_branch integer := (append_grown.conversation).last_branch;
-    v_appended integer;
+    v_new jsonb;
     v_matched integer;
     v_changed integer;
 begin
-    select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
+    select coalesce(jsonb_object_agg(m.metadata -> 'imported' ->> 'id', m.seq) filter (
                where m.metadata -> 'imported' ->> 'id' is not null
-           ),
-           max(m.created_at),
-           max(m.seq) filter (where m.metadata -> 'imported' ->> 'id' is not null)
-    into v_known, v_newest_at, v_newest_seq
+           ), '{}'),
+           max(m.created_at)
+    into v_seqs, v_newest_at
     from public.messages as m
     where m.user_id = append_grown.user_id
-      and m.conversation_id = (append_grown.conversation).id;
-    v_known := coalesce(v_known, '{}');
-
-    -- Where somebody has gone on here with another path, the file goes on with its own.
-    if v_branch > 0 and v_newest_seq < (append_grown.conversation).last_seq then
-        v_branch := v_branch + 1;
-    end if;
+      and m.conversation_id = append_grown.conversation.id;
 
     with staged as (
         select distinct on (key) key, place, message
@@ -5623,56 +5561,37 @@ begin
         order by key, place
     ),
     new as (
-        select s.message, row_number() over (order by s.place) as nth
+        select s.key, s.message, row_number() over (order by s.place) as nth
         from staged as s
-        where not v_known ? s.key
+        where not v_seqs ? s.key
     ),
-    appended as (
-        insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-             created_at, branch)
-        select (append_grown.conversation).id,
-               append_grown.user_id,
-               (append_grown.conversation).last_seq + n.nth,
-               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-               n.message ->> 'content',
-               n.message ->> 'generated_code',
-               (n.message ->> 'metadata')::jsonb,
-               coalesce((n.message ->> 'parts')::jsonb, '[]'),
-               (n.message ->> 'native')::jsonb,
-               greatest(
+    timed as (
+        select n.key, n.nth,
+               n.message || jsonb_build_object('created_at', greatest(
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
                        over (order by n.nth)
-               ) + n.nth * interval '1 microsecond',
-               v_branch
+               ) + n.nth * interval '1 microsecond') as message
         from new as n
-        order by n.nth
-        returning created_at
     )
-    select (select count(*) from appended),
-           count(*) filter (where v_known ? s.key),
-           count(*) filter (where v_known ->> s.key <> md5(s.message ->> 'content')),
-           coalesce((select max(a.created_at) from appended as a), v_newest_at)
-    into v_appended, v_matched, v_changed, v_newest_at
-    from staged as s;
+    select (select coalesce(jsonb_agg(t.message || jsonb_build_object('key', t.key) order by t.nth), '[]')
+            from timed as t),
+           count(m.id),
+           count(m.id) filter (where m.content <> s.message ->> 'content')
+    into v_new, v_matched, v_changed
+    from staged as s
+    left join public.messages as m
+        on m.user_id = append_grown.user_id
+        and m.conversation_id = append_grown.conversation.id
+        and m.seq = (v_seqs ->> s.key)::bigint;
 
-    if v_appended > 0 and v_branch > (append_grown.conversation).last_branch then
-        perform private.begin_imported_branch(user_id, conversation, v_newest_seq);
-    end if;
-    if v_appended > 0 then
-        update public.conversations as c
-        set last_seq = c.last_seq + v_appended,
-            updated_at = greatest(c.updated_at, v_newest_at),
-            imported = c.imported || jsonb_build_object('at', now())
-                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
-                       then jsonb_build_object('lastSeq', c.last_seq + v_appended) else '{}' end
-        where c.user_id = append_grown.user_id and c.id = (append_grown.conversation).id;
+    if v_new <> '[]' then
+        perform private.append_imported(user_id, piece, conversation, v_seqs, v_new);
     end if;
 
     -- With the last piece shows what the file has no more: all that was here but what was matched.
     if (piece ->> 'is_last')::boolean then
-        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_known)) - v_matched - coalesce((
+        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_seqs)) - v_matched - coalesce((
             select sum((one ->> 'matched')::integer + (one ->> 'appended')::integer)
             from private.import_parts as p
             cross join lateral jsonb_array_elements(p.outcome) as o (one)
@@ -5683,13 +5602,92 @@ begin
     end if;
 
     return jsonb_build_object(
-        'appended', v_appended, 'changed', greatest(v_changed, 0), 'matched', v_matched
+        'appended', jsonb_array_length(v_new),
+        'changed', greatest(v_changed, 0),
+        'matched', v_matched
     );
 end;
 $$;
 
-revoke all on function private.append_grown from public, anon, authenticated, service_role;
-comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
+comment on function private.append_grown is 'Appends to a conversation that is here what a piece of its file has more by now: {appended, changed, matched}.';
+
+-- Which path is active follows the file where nobody has written here; else only where the active path
+-- is what goes on.
+create function private.append_imported(
+    user_id uuid,
+    piece jsonb,
+    conversation public.conversations,
+    seqs jsonb,
+    messages jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_last constant bigint := conversation.last_seq;
+    v_is_imports_alone constant boolean := (conversation.imported ->> 'lastSeq')::bigint = v_last;
+    v_seqs jsonb := seqs;
+    v_active integer := conversation.active_branch;
+    v_is_followed boolean;
+    v_branch integer;
+    v_start record;
+begin
+    select v_seqs || jsonb_object_agg(message ->> 'key', v_last + place) into v_seqs
+    from jsonb_array_elements(messages) with ordinality as m (message, place);
+
+    update public.conversations as c
+    set last_seq = v_last + jsonb_array_length(messages),
+        updated_at = greatest(c.updated_at, (messages -> -1 ->> 'created_at')::timestamptz),
+        imported = c.imported || jsonb_build_object('at', now())
+            || case when v_is_imports_alone
+                   then jsonb_build_object('lastSeq', v_last + jsonb_array_length(messages))
+                   else '{}' end
+    where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id;
+
+    for v_start in
+        select f.seq, f.fork_seq
+        from (
+            select v_last + m.place as seq,
+                   least(
+                       case m.message ->> 'after' when '' then 0
+                           else (v_seqs ->> (m.message ->> 'after'))::bigint end,
+                       v_last + m.place - 1
+                   ) as fork_seq
+            from jsonb_array_elements(messages) with ordinality as m (message, place)
+        ) as f
+        where f.fork_seq <> f.seq - 1
+           or (
+               f.fork_seq = v_last -- a turn has begun a branch that has no message yet
+               and private.branch_at(append_imported.user_id, append_imported.conversation.id, v_last)
+                   < append_imported.conversation.last_branch
+           )
+        order by f.seq
+    loop
+        v_is_followed := v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+        v_branch := private.begin_branch(
+            user_id, conversation.id,
+            private.branch_at(user_id, conversation.id, v_start.fork_seq),
+            v_start.fork_seq, v_start.seq
+        );
+        v_active := case when v_is_followed then v_branch else v_active end;
+    end loop;
+
+    perform private.insert_imported(user_id, conversation.id, v_last, messages);
+
+    if v_is_imports_alone and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
+        v_active := private.branch_at(
+            user_id, conversation.id, (v_seqs ->> (piece -> 'conversation' ->> 'leaf'))::bigint
+        );
+    end if;
+    update public.conversations as c
+    set active_branch = v_active
+    where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id
+      and c.active_branch <> v_active;
+end;
+$$;
+
+comment on function private.append_imported is 'Writes messages that a file has more behind those that are here, each on the path that it is on in the file; seqs has those of the messages here, by their ids.';
 
 -- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
 -- repeated: what came of a part is written down with it. A conversation is there whole or not at
@@ -5781,14 +5779,14 @@ begin
     end if;
 
     perform private.count_import_bytes(user_id, pieces);
-    perform set_config('message_persistence.placed_by', 'import', true);
+    perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
         order by place
     ), '[]')
     into v_outcome
     from jsonb_array_elements(pieces) with ordinality as p (piece, place);
-    perform set_config('message_persistence.placed_by', '', true);
+    perform set_config('message_persistence.is_importing', '', true);
 
     update private.import_parts as p
     set outcome = v_outcome,
@@ -5827,7 +5825,6 @@ as $$
       );
 $$;
 
-revoke all on function private.outcome_of_part from public, anon, authenticated, service_role;
 comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
@@ -5846,7 +5843,6 @@ as $$
       );
 $$;
 
-revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
 comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
@@ -5870,7 +5866,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_imports from public, anon, authenticated, service_role;
 grant execute on function private.end_imports to service_role;
 comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
 
@@ -5946,7 +5941,6 @@ as $$
     on conflict do nothing;
 $$;
 
-revoke all on function private.keep_import_key from public, anon, authenticated, service_role;
 comment on function private.keep_import_key is 'Keeps the key under which a conversation was imported, with its last piece: one that was never whole may come again.';
 
 create function private.is_import_key_used(user_id uuid, piece jsonb)
@@ -5961,7 +5955,6 @@ as $$
     );
 $$;
 
-revoke all on function private.is_import_key_used from public, anon, authenticated, service_role;
 comment on function private.is_import_key_used is 'Whether a conversation came under this key before.';
 
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
@@ -6063,7 +6056,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_bytes from public, anon, authenticated, service_role;
 comment on function private.count_bytes is 'Counts what a user writes. Raises PT429 where it is more than a day allows; then nothing is counted.';
 
 -- Runs as its owner, because nobody may write what limits count. What the AI writes isn't the user's:
@@ -6084,7 +6076,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_conversation_bytes from public, anon, authenticated, service_role;
 comment on function private.count_conversation_bytes is 'Counts a title and metadata towards what their user may write in a day.';
 
 create trigger conversations_count_bytes
@@ -6106,7 +6097,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
 comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';
 
 -- What a user's turns came to, in exact figures: how many, how long, at what cost, and how well
@@ -6184,7 +6174,6 @@ exception
 end;
 $$;
 
-revoke all on function private.bucket_bounds from public, anon, authenticated, service_role;
 grant execute on function private.bucket_bounds to authenticated, service_role;
 comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
@@ -6464,7 +6453,6 @@ as $$
     from priced as p;
 $$;
 
-revoke all on function private.usage_of_user from public, anon, authenticated, service_role;
 grant execute on function private.usage_of_user to service_role;
 comment on function private.usage_of_user is 'Figures of a user''s turns begun in a range, and what is stored of them now. Turns of deleted conversations are gone from both.';
 
@@ -6553,7 +6541,6 @@ as $$
     );
 $$;
 
-revoke all on function private.is_held from public, anon, authenticated, service_role;
 grant execute on function private.is_held to service_role;
 comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
@@ -6573,7 +6560,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
 comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
@@ -6596,7 +6582,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_unreleased_removal from public, anon, authenticated, service_role;
 comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal
@@ -6866,7 +6851,6 @@ as $$
       );
 $$;
 
-revoke all on function private.retention_action from public, anon, authenticated, service_role;
 grant execute on function private.retention_action to service_role;
 comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
@@ -6879,7 +6863,6 @@ as $$
     from private.retention_policies as p;
 $$;
 
-revoke all on function private.retention_bound from public, anon, authenticated, service_role;
 grant execute on function private.retention_bound to service_role;
 comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 
@@ -7295,7 +7278,6 @@ begin
 end;
 $$;
 
-revoke all on function private.remove_in_steps from public, anon, authenticated, service_role;
 comment on function private.remove_in_steps is 'Lets a short conversation be deleted; marks a long one as being deleted instead, and keeps its row until it is empty.';
 
 create trigger conversations_remove_in_steps
@@ -7391,7 +7373,6 @@ begin
 end;
 $$;
 
-revoke all on function private.remove_step from public, anon, authenticated, service_role;
 grant execute on function private.remove_step to authenticated, service_role;
 comment on function private.remove_step is 'Empties and deletes what is marked of a user''s conversations, until a moment; says whether some is left.';
 
@@ -7498,7 +7479,6 @@ as $$
       and b.first_seq <= branch_at.seq;
 $$;
 
-revoke all on function private.branch_at from public, anon, authenticated, service_role;
 comment on function private.branch_at is 'The branch that a seq is in.';
 
 -- Each begins no earlier than the one before it and goes on from within its parent.
@@ -7537,7 +7517,6 @@ as $$
         and next.branch = b.parent + 1;
 $$;
 
-revoke all on function private.count_branches from public, anon, authenticated, service_role;
 comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
 
 -- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
@@ -7632,7 +7611,6 @@ as $$
       );
 $$;
 
-revoke all on function private.find_broken_places from public, anon, authenticated, service_role;
 comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
 
 -- What a row names is looked up by its id alone: it may stand under a wrong user.
@@ -7670,7 +7648,6 @@ as $$
       and not s.is_agreed;
 $$;
 
-revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;
 comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
 
 -- Of a conversation that is being deleted, messages may be gone already.
@@ -7746,7 +7723,6 @@ as $$
     where s.owner_id is null;
 $$;
 
-revoke all on function private.find_broken_turns from public, anon, authenticated, service_role;
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
 create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
@@ -7768,7 +7744,6 @@ as $$
       );
 $$;
 
-revoke all on function private.find_left_behind from public, anon, authenticated, service_role;
 comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
 
 -- A check of everything, in steps: a page of one table after the other, for two seconds a call.
@@ -7788,7 +7763,6 @@ as $$
     ];
 $$;
 
-revoke all on function private.list_checks from public, anon, authenticated, service_role;
 comment on function private.list_checks is 'The names of all checks.';
 
 -- A page ends where its conversations' messages are many; a long conversation is several pages.
@@ -7837,7 +7811,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_conversations from public, anon, authenticated, service_role;
 comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
 
 create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
@@ -7907,7 +7880,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_rows from public, anon, authenticated, service_role;
 comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
 
 -- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
@@ -7959,7 +7931,6 @@ as $$
     );
 $$;
 
-revoke all on function private.check_newest from public, anon, authenticated, service_role;
 comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
 
 -- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
@@ -8074,7 +8045,6 @@ begin
 end;
 $$;
 
-revoke all on function private.mend_branches from public, anon, authenticated, service_role;
 comment on function private.mend_branches is 'Gives a conversation''s messages the branches that their places are in, and the conversation their number.';
 
 -- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
@@ -8117,7 +8087,6 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_beside from public, anon, authenticated, service_role;
 comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
 
 -- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
@@ -8137,7 +8106,6 @@ begin
 end;
 $$;
 
-revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
 comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
 
 create function private.recount_conversation(user_id uuid, conversation_id uuid)
@@ -8166,7 +8134,6 @@ begin
 end;
 $$;
 
-revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
 comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
@@ -8238,7 +8205,6 @@ begin
 end;
 $$;
 
-revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
 comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
 create function private.recover_conversation(user_id uuid, conversation_id uuid)
@@ -8300,7 +8266,6 @@ begin
 end;
 $$;
 
-revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
 -- In one statement, since a message names its turn by its user too.
@@ -8345,7 +8310,6 @@ begin
 end;
 $$;
 
-revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
 comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
 
 create function private.drop_second_replies(user_id uuid, turn_id uuid)
@@ -8373,7 +8337,6 @@ begin
 end;
 $$;
 
-revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
 comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
 create function private.settle_by_reply(user_id uuid, turn_id uuid)
@@ -8450,7 +8413,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
 create function private.lower_watermark(user_id uuid, conversation_id uuid)
@@ -8487,7 +8449,6 @@ begin
 end;
 $$;
 
-revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
 
 -- How what check_invariants found of a user is mended: one thing at a time, in an order that works.
@@ -8584,7 +8545,6 @@ begin
 end;
 $$;
 
-revoke all on function private.repair_broken from public, anon, authenticated, service_role;
 comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
@@ -8620,144 +8580,76 @@ grant execute on function public.repair_invariants to service_role;
 comment on function public.repair_invariants is 'Mends what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
--- the same names. Procedures that commit after each user, so that one transaction touches one user,
--- and one who can't be served keeps no other waiting. A procedure that commits can't have settings of
--- its own, search_path included: every name in it says its schema.
+-- the same names.
 
-create procedure private.apply_retention()
+-- A procedure that commits after each call, so that one transaction touches one user, and one who
+-- can't be served keeps no other waiting. It can't have settings of its own, search_path included:
+-- every name in it says its schema.
+create procedure private.sweep(job text, seconds integer)
 language plpgsql security invoker
 as $$
 declare
-    c_time constant interval := '100 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_next pg_catalog.jsonb := '{}';
-    v_page pg_catalog.jsonb;
+    v_until constant timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    v_next jsonb;
+    v_page jsonb;
+    v_item jsonb;
     v_user_id uuid;
+    v_step jsonb;
+    v_more boolean;
 begin
-    while v_next <> 'null' and clock_timestamp() <= v_started + c_time loop
-        v_page := public.list_users_due_for_retention(
-            after_updated_at => (v_next ->> 'after_updated_at')::pg_catalog.timestamptz,
-            after_id => (v_next ->> 'after_id')::pg_catalog.uuid
-        );
-        v_next := v_page -> 'next';
-
-        for v_user_id in
-            select pg_catalog.jsonb_array_elements_text(v_page -> 'users')::pg_catalog.uuid
-        loop
-            exit when clock_timestamp() > v_started + c_time;
-            begin
-                perform public.apply_retention(v_user_id, dry_run => false);
-            exception
-                when others then
-                    raise warning 'retention of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
-            end;
-            commit;
-        end loop;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
-comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction, and ends before the next run.';
-
-create procedure private.sweep_imports()
-language plpgsql security invoker
-as $$
-declare
-    v_import pg_catalog.jsonb;
-begin
-    for v_import in
-        select pg_catalog.jsonb_array_elements(public.list_imports_left_behind() -> 'imports')
     loop
-        begin
-            perform public.discard_import(
-                (v_import ->> 'user_id')::pg_catalog.uuid,
-                (v_import ->> 'import_id')::pg_catalog.uuid
-            );
-        exception
-            when others then
-                raise warning 'import % is left for the next time: %', v_import ->> 'import_id', sqlerrm;
+        v_page := case job
+            when 'sweep-turns' then public.list_expired_turns()
+            when 'sweep-removals' then public.list_removals()
+            when 'sweep-imports' then public.list_imports_left_behind()
+            when 'sweep-search-index' then public.list_users_to_index()
+            when 'apply-retention' then public.list_users_due_for_retention(
+                after_updated_at => (v_next ->> 'after_updated_at')::timestamptz,
+                after_id => (v_next ->> 'after_id')::uuid
+            )
         end;
-        commit;
-    end loop;
-end;
-$$;
+        v_next := nullif(v_page -> 'next', 'null');
+        v_more := v_next is not null;
 
-revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
-comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
-
-create procedure private.sweep_search_index()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '30 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_user_ids uuid[];
-    v_user_id uuid;
-    v_step pg_catalog.jsonb;
-    v_is_busy boolean := true;
-begin
-    -- A step for each, and again: who has much to index waits behind nobody's but their own.
-    while v_is_busy loop
-        v_is_busy := false;
-        v_user_ids := array(
-            select pg_catalog.jsonb_array_elements_text(public.list_users_to_index() -> 'users')
-        )::uuid[];
-        foreach v_user_id in array v_user_ids loop
-            exit when clock_timestamp() > v_started + c_time;
-            begin
-                v_step := public.index_messages(v_user_id);
-                v_is_busy := v_is_busy
-                    or (v_step -> 'more')::boolean and (v_step -> 'indexed')::integer > 0;
-            exception
-                when others then
-                    raise warning 'the search index of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
-            end;
-            commit;
-        end loop;
-        exit when clock_timestamp() > v_started + c_time;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
-comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
-
-create procedure private.sweep_removals()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '50 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_user_id uuid;
-    v_more boolean := true;
-begin
-    while v_more and clock_timestamp() <= v_started + c_time loop
-        v_more := false;
-        for v_user_id in
-            select pg_catalog.jsonb_array_elements_text(
-                public.list_removals() -> 'users'
-            )::pg_catalog.uuid
+        for v_item in
+            select jsonb_array_elements(
+                coalesce(v_page -> 'users', v_page -> 'turns', v_page -> 'imports')
+            )
         loop
-            exit when clock_timestamp() > v_started + c_time;
+            exit when clock_timestamp() > v_until;
+            v_user_id := coalesce(v_item ->> 'user_id', v_item #>> '{}');
             begin
-                v_more := (public.continue_removal(v_user_id) ->> 'more')::boolean or v_more;
+                case job
+                    when 'sweep-turns' then
+                        perform public.settle_expired_turn(
+                            v_user_id, (v_item ->> 'conversation_id')::uuid
+                        );
+                    when 'sweep-removals' then
+                        v_step := public.continue_removal(v_user_id);
+                        v_more := v_more or (v_step -> 'more')::boolean;
+                    when 'sweep-imports' then
+                        perform public.discard_import(v_user_id, (v_item ->> 'import_id')::uuid);
+                    when 'sweep-search-index' then
+                        v_step := public.index_messages(v_user_id);
+                        v_more := v_more
+                            or (v_step -> 'more')::boolean and (v_step -> 'indexed')::integer > 0;
+                    when 'apply-retention' then
+                        perform public.apply_retention(v_user_id, dry_run => false);
+                end case;
             exception
                 when others then
-                    raise warning 'what is being deleted of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
+                    raise warning '%: % is left for the next time: %', job, v_item, sqlerrm;
             end;
             commit;
         end loop;
-        perform pg_catalog.pg_sleep(0.1); -- what is left may be in somebody else's hands
+
+        exit when not v_more or clock_timestamp() > v_until;
+        perform pg_sleep(0.1); -- what is left may be in somebody else's hands
     end loop;
 end;
 $$;
 
-revoke all on procedure private.sweep_removals from public, anon, authenticated, service_role;
-comment on procedure private.sweep_removals is 'Goes on with every deletion and erasure that was begun, a step a transaction.';
+comment on procedure private.sweep is 'Takes a listing and calls its function for each, one user a transaction, in rounds while there is more, for so many seconds.';
 
 -- Called again whenever pg_cron has been switched on: a job of the same name is replaced.
 create function private.schedule_jobs()
@@ -8780,7 +8672,6 @@ begin
 end;
 $$;
 
-revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
 comment on function private.schedule_jobs is 'Schedules the jobs where the database has pg_cron, and names them. Calling it again does no harm.';
 
 create function private.jobs()
@@ -8788,14 +8679,13 @@ returns table (name text, schedule text, command text)
 language sql immutable security invoker set search_path = ''
 as $$
     values
-        ('sweep-turns', '* * * * *', 'call private.sweep_turns()'),
-        ('sweep-removals', '* * * * *', 'call private.sweep_removals()'),
-        ('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()'),
-        ('sweep-search-index', '* * * * *', 'call private.sweep_search_index()'),
-        ('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
+        ('sweep-turns', '* * * * *', 'call private.sweep(''sweep-turns'', 30)'),
+        ('sweep-removals', '* * * * *', 'call private.sweep(''sweep-removals'', 50)'),
+        ('sweep-imports', '*/15 * * * *', 'call private.sweep(''sweep-imports'', 100)'),
+        ('sweep-search-index', '* * * * *', 'call private.sweep(''sweep-search-index'', 30)'),
+        ('apply-retention', '*/15 * * * *', 'call private.sweep(''apply-retention'', 100)');
 $$;
 
-revoke all on function private.jobs from public, anon, authenticated, service_role;
 comment on function private.jobs is 'What pg_cron is to run, and when.';
 
 do $$
@@ -8851,3 +8741,9 @@ $$;
 revoke all on function public.check_platform from public, anon, authenticated, service_role;
 grant execute on function public.check_platform to service_role;
 comment on function public.check_platform is 'What the platform has refused or didn''t have when the schema was installed, each with the SQL that mends it: {missing: [{name, remedy}]}.';
+
+-- Postgres lets everybody run a new function. In the two schemas that hold nothing but ours only those
+-- may whom a function names below it; in public, where a project has more, each function is withheld
+-- by itself.
+revoke all on all routines in schema private from public;
+revoke all on all routines in schema search from public;

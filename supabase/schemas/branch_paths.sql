@@ -25,7 +25,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_of_branch from public, anon, authenticated, service_role;
 grant execute on function private.end_of_branch to authenticated, service_role;
 comment on function private.end_of_branch is 'The seq with which a branch ends.';
 
@@ -69,7 +68,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_to from public, anon, authenticated, service_role;
 grant execute on function private.path_to to authenticated, service_role;
 comment on function private.path_to is 'The seqs of the path that ends with a branch.';
 
@@ -103,7 +101,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_before from public, anon, authenticated, service_role;
 grant execute on function private.path_before to authenticated, service_role;
 comment on function private.path_before is 'The seqs of the path to a message, without its own.';
 
@@ -154,7 +151,6 @@ begin
 end;
 $$;
 
-revoke all on function private.path_end from public, anon, authenticated, service_role;
 grant execute on function private.path_end to authenticated, service_role;
 comment on function private.path_end is 'With which branch the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
 
@@ -188,7 +184,6 @@ begin
 end;
 $$;
 
-revoke all on function private.newest_of from public, anon, authenticated, service_role;
 grant execute on function private.newest_of to authenticated, service_role;
 comment on function private.newest_of is 'So many seqs of a path, from its end back.';
 
@@ -222,7 +217,6 @@ begin
 end;
 $$;
 
-revoke all on function private.oldest_of from public, anon, authenticated, service_role;
 grant execute on function private.oldest_of to authenticated, service_role;
 comment on function private.oldest_of is 'So many seqs of a path, from its start on.';
 
@@ -233,7 +227,6 @@ as $$
     select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(path) as r;
 $$;
 
-revoke all on function private.length_of from public, anon, authenticated, service_role;
 grant execute on function private.length_of to authenticated, service_role;
 comment on function private.length_of is 'How many seqs a path has.';
 
@@ -353,6 +346,5 @@ begin
 end;
 $$;
 
-revoke all on function private.find_siblings from public, anon, authenticated, service_role;
 grant execute on function private.find_siblings to authenticated, service_role;
 comment on function private.find_siblings is 'For each message of a page that has siblings, by its id: its position among them, how many there are, and the nearest with their branches.';

@@ -53,7 +53,6 @@ as $$
     );
 $$;
 
-revoke all on function private.broadcast_branch from public, anon, authenticated, service_role;
 comment on function private.broadcast_branch is 'Says to a conversation''s topic which branch is active, as part of this transaction.';
 
 -- What begins at a branch's first message begins where that branch does, and is its sibling.
@@ -98,7 +97,6 @@ begin
 end;
 $$;
 
-revoke all on function private.begin_branch from public, anon, authenticated, service_role;
 comment on function private.begin_branch is 'Begins a branch at a place, and returns its number. The caller holds the conversation''s lock.';
 
 create function private.continue_branch(
@@ -129,7 +127,6 @@ begin
 end;
 $$;
 
-revoke all on function private.continue_branch from public, anon, authenticated, service_role;
 comment on function private.continue_branch is 'Goes on at the end of a branch that was not the last to be written to: begins one there, makes it active, and returns its number.';
 
 -- Imported rows that were a system's are stored as a user's: nobody may speak in their place.
@@ -164,7 +161,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_forked from public, anon, authenticated, service_role;
 grant execute on function private.find_forked to service_role;
 comment on function private.find_forked is 'A message of this conversation that was a user''s or a reply. Raises PT404, PT422.';
 
@@ -215,7 +211,6 @@ begin
 end;
 $$;
 
-revoke all on function private.find_answered from public, anon, authenticated, service_role;
 grant execute on function private.find_answered to service_role;
 comment on function private.find_answered is 'The user''s message that a reply answers, by its turn, else the nearest above it; of a user''s message, itself. Raises PT404, PT422.';
 
@@ -263,7 +258,6 @@ begin
 end;
 $$;
 
-revoke all on function private.fork_conversation from public, anon, authenticated, service_role;
 grant execute on function private.fork_conversation to service_role;
 comment on function private.fork_conversation is 'Begins the branch of an edit or of a reply that is made once more, beside what is there, and makes it active. The caller holds the conversation, and is given it as it is then. Raises PT404, PT422.';
 
@@ -316,6 +310,5 @@ begin
 end;
 $$;
 
-revoke all on function private.choose_branch from public, anon, authenticated, service_role;
 grant execute on function private.choose_branch to authenticated, service_role;
 comment on function private.choose_branch is 'Makes the path through a branch the one that is shown and written to. Raises PT403, PT404, PT409 while a turn runs.';

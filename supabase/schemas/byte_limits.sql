@@ -97,7 +97,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_bytes from public, anon, authenticated, service_role;
 comment on function private.count_bytes is 'Counts what a user writes. Raises PT429 where it is more than a day allows; then nothing is counted.';
 
 -- Runs as its owner, because nobody may write what limits count. What the AI writes isn't the user's:
@@ -118,7 +117,6 @@ begin
 end;
 $$;
 
-revoke all on function private.count_conversation_bytes from public, anon, authenticated, service_role;
 comment on function private.count_conversation_bytes is 'Counts a title and metadata towards what their user may write in a day.';
 
 create trigger conversations_count_bytes
@@ -140,5 +138,4 @@ begin
 end;
 $$;
 
-revoke all on function private.count_import_bytes from public, anon, authenticated, service_role;
 comment on function private.count_import_bytes is 'Counts a part of a file towards what its user may write in a day.';

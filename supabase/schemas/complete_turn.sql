@@ -23,7 +23,6 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_message public.messages;
     v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
@@ -45,8 +44,7 @@ begin
         conversation.last_branch := v_branch;
     end if;
 
-    perform set_config('message_persistence.placed_by', 'turn', true);
-    insert into public.messages
+    insert into public.messages as m
         (id, conversation_id, user_id, role, content, generated_code, metadata, parts, native,
          turn_id, seq, created_at, branch)
     values
@@ -54,8 +52,7 @@ begin
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
          conversation.updated_at, v_branch)
-    returning * into v_message;
-    perform set_config('message_persistence.placed_by', '', true);
+    returning to_jsonb(m) into described;
 
     insert into search.watermarks (user_id, conversation_id, indexed_seq)
     values (add_message.user_id, conversation.id, conversation.last_seq - 1)
@@ -74,18 +71,10 @@ begin
         end if;
     end if;
 
-    described := to_jsonb(v_message);
-    perform realtime.send(
-        private.describe_event(v_message, described),
-        'message',
-        'conversation:' || conversation.id,
-        true
-    );
-    perform private.broadcast_status(conversation.id, turn_id, status, failure);
+    perform private.broadcast_status(conversation.id, turn_id, status, failure, described);
 end;
 $$;
 
-revoke all on function private.add_message from public, anon, authenticated, service_role;
 grant execute on function private.add_message to service_role;
 comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
 
@@ -139,7 +128,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_turn from public, anon, authenticated, service_role;
 grant execute on function private.settle_turn to service_role;
 comment on function private.settle_turn is 'Closes a running turn with its one reply, if this attempt holds it; else it answers no turn. The caller holds the conversation''s lock.';
 
@@ -268,6 +256,5 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_turn from public, anon, authenticated, service_role;
 grant execute on function private.interrupt_turn to service_role;
 comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';

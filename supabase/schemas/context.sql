@@ -229,7 +229,6 @@ begin
 end;
 $$;
 
-revoke all on function private.read_history from public, anon, authenticated, service_role;
 grant execute on function private.read_history to authenticated, service_role;
 comment on function private.read_history is 'What load_history answers, of a path in a conversation that is the user''s. Of messages that the asker has, those from known_from to that of known_id, none is in the history: known is the seq up to which, 0 where all are in it.';
 
@@ -297,7 +296,6 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_rows from public, anon, authenticated, service_role;
 grant execute on function private.describe_rows to authenticated, service_role;
 comment on function private.describe_rows is 'A turn, its conversation, its messages and the history before it, as they are given.';
 
@@ -323,7 +321,6 @@ begin
 end;
 $$;
 
-revoke all on function private.message_of_turn from public, anon, authenticated, service_role;
 grant execute on function private.message_of_turn to authenticated, service_role;
 comment on function private.message_of_turn is 'The message that a turn answers: its own, or the one that it answers once more.';
 
@@ -384,6 +381,5 @@ begin
 end;
 $$;
 
-revoke all on function private.describe_turn from public, anon, authenticated, service_role;
 grant execute on function private.describe_turn to authenticated, service_role;
 comment on function private.describe_turn is 'A turn with its conversation and its messages; with history_tokens also what load_history gives of what came before it. Raises PT404.';

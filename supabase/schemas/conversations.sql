@@ -119,7 +119,6 @@ begin
 end;
 $$;
 
-revoke all on function private.being_deleted from public, anon, authenticated, service_role;
 grant execute on function private.being_deleted to authenticated, service_role;
 comment on function private.being_deleted is 'The ids of a user''s conversations that are being deleted: what hangs on them is nobody''s to see.';
 
@@ -136,7 +135,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_metadata from public, anon, authenticated, service_role;
 comment on function private.refuse_metadata is 'Raises 23514, and says what is wrong with the metadata: its argument.';
 
 create trigger conversations_metadata_depth
@@ -168,7 +166,6 @@ begin
 end;
 $$;
 
-revoke all on function private.note_restore from public, anon, authenticated, service_role;
 comment on function private.note_restore is 'Writes down when a conversation came back from the archive, whoever restored it.';
 
 create trigger conversations_note_restore
@@ -189,7 +186,6 @@ begin
 end;
 $$;
 
-revoke all on function private.bound_archived_at from public, anon, authenticated, service_role;
 comment on function private.bound_archived_at is 'Puts now in the place of a moment in the future, or of one that is none.';
 
 create trigger conversations_bound_archived_at

@@ -41,7 +41,6 @@ begin
 end;
 $$;
 
-revoke all on function private.measure_messages from public, anon, authenticated, service_role;
 grant execute on function private.measure_messages to authenticated, service_role;
 comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
 
@@ -95,7 +94,6 @@ as $$
       and m.seq <= exported_messages.until;
 $$;
 
-revoke all on function private.exported_messages from public, anon, authenticated, service_role;
 grant execute on function private.exported_messages to authenticated, service_role;
 comment on function private.exported_messages is 'Messages in order, each with the turn that it opened; a reply that was made once more has its own.';
 
@@ -126,7 +124,6 @@ begin
 end;
 $$;
 
-revoke all on function private.exported_branches from public, anon, authenticated, service_role;
 grant execute on function private.exported_branches to authenticated, service_role;
 comment on function private.exported_branches is 'From where each branch of a conversation goes on: {branches}.';
 

@@ -30,7 +30,6 @@ as $$
     on conflict do nothing;
 $$;
 
-revoke all on function private.keep_import_key from public, anon, authenticated, service_role;
 comment on function private.keep_import_key is 'Keeps the key under which a conversation was imported, with its last piece: one that was never whole may come again.';
 
 create function private.is_import_key_used(user_id uuid, piece jsonb)
@@ -45,5 +44,4 @@ as $$
     );
 $$;
 
-revoke all on function private.is_import_key_used from public, anon, authenticated, service_role;
 comment on function private.is_import_key_used is 'Whether a conversation came under this key before.';

@@ -88,14 +88,14 @@ begin
     end if;
 
     perform private.count_import_bytes(user_id, pieces);
-    perform set_config('message_persistence.placed_by', 'import', true);
+    perform set_config('message_persistence.is_importing', 'yes', true);
     select coalesce(jsonb_agg(
         private.take_piece(take_import_part.user_id, take_import_part.import_id, piece)
         order by place
     ), '[]')
     into v_outcome
     from jsonb_array_elements(pieces) with ordinality as p (piece, place);
-    perform set_config('message_persistence.placed_by', '', true);
+    perform set_config('message_persistence.is_importing', '', true);
 
     update private.import_parts as p
     set outcome = v_outcome,
@@ -134,7 +134,6 @@ as $$
       );
 $$;
 
-revoke all on function private.outcome_of_part from public, anon, authenticated, service_role;
 comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
 create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
@@ -153,7 +152,6 @@ as $$
       );
 $$;
 
-revoke all on function private.forget_import_that_is_over from public, anon, authenticated, service_role;
 comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
 
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
@@ -177,7 +175,6 @@ begin
 end;
 $$;
 
-revoke all on function private.end_imports from public, anon, authenticated, service_role;
 grant execute on function private.end_imports to service_role;
 comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
 

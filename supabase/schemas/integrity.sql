@@ -13,7 +13,6 @@ as $$
       and b.first_seq <= branch_at.seq;
 $$;
 
-revoke all on function private.branch_at from public, anon, authenticated, service_role;
 comment on function private.branch_at is 'The branch that a seq is in.';
 
 -- Each begins no earlier than the one before it and goes on from within its parent.
@@ -52,7 +51,6 @@ as $$
         and next.branch = b.parent + 1;
 $$;
 
-revoke all on function private.count_branches from public, anon, authenticated, service_role;
 comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
 
 -- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
@@ -147,7 +145,6 @@ as $$
       );
 $$;
 
-revoke all on function private.find_broken_places from public, anon, authenticated, service_role;
 comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
 
 -- What a row names is looked up by its id alone: it may stand under a wrong user.
@@ -185,7 +182,6 @@ as $$
       and not s.is_agreed;
 $$;
 
-revoke all on function private.find_broken_messages from public, anon, authenticated, service_role;
 comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
 
 -- Of a conversation that is being deleted, messages may be gone already.
@@ -261,7 +257,6 @@ as $$
     where s.owner_id is null;
 $$;
 
-revoke all on function private.find_broken_turns from public, anon, authenticated, service_role;
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
 create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
@@ -283,5 +278,4 @@ as $$
       );
 $$;
 
-revoke all on function private.find_left_behind from public, anon, authenticated, service_role;
 comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';

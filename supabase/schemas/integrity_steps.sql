@@ -15,7 +15,6 @@ as $$
     ];
 $$;
 
-revoke all on function private.list_checks from public, anon, authenticated, service_role;
 comment on function private.list_checks is 'The names of all checks.';
 
 -- A page ends where its conversations' messages are many; a long conversation is several pages.
@@ -64,7 +63,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_conversations from public, anon, authenticated, service_role;
 comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
 
 create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
@@ -134,7 +132,6 @@ begin
 end;
 $$;
 
-revoke all on function private.check_rows from public, anon, authenticated, service_role;
 comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
 
 -- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
@@ -186,7 +183,6 @@ as $$
     );
 $$;
 
-revoke all on function private.check_newest from public, anon, authenticated, service_role;
 comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
 
 -- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,

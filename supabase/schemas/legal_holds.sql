@@ -45,7 +45,6 @@ as $$
     );
 $$;
 
-revoke all on function private.is_held from public, anon, authenticated, service_role;
 grant execute on function private.is_held to service_role;
 comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
@@ -65,7 +64,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_held_removal from public, anon, authenticated, service_role;
 comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
 
 create trigger conversations_refuse_held_removal
@@ -88,7 +86,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_unreleased_removal from public, anon, authenticated, service_role;
 comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
 
 create trigger legal_holds_refuse_unreleased_removal

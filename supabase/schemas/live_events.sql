@@ -1,77 +1,90 @@
 -- Live events on the private topic conversation:<id>. They are sent inside the transaction that
 -- writes the row, so none is about something that was rolled back. They are hints: the
 -- tables are the truth, and realtime.send turns its own failures into warnings.
-create function private.describe_event(message public.messages, described jsonb)
+create function private.describe_event(message jsonb)
 returns jsonb
-language plpgsql immutable security invoker set search_path = ''
+language plpgsql immutable strict security invoker set search_path = ''
 as $$
 declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
-    v_event constant jsonb := jsonb_build_object(
-        'id', message.id, 'seq', message.seq, 'role', message.role, 'turnId', message.turn_id
-    );
 begin
-    if pg_column_size(described) > c_row_limit then
-        return v_event;
-    end if;
-    return v_event || jsonb_build_object('row', described);
+    return jsonb_build_object(
+        'id', message -> 'id',
+        'seq', message -> 'seq',
+        'role', message -> 'role',
+        'turnId', message -> 'turn_id'
+    ) || case
+        when pg_column_size(message) > c_row_limit then '{}'
+        else jsonb_build_object('row', message)
+    end;
 end;
 $$;
 
-revoke all on function private.describe_event from public, anon, authenticated, service_role;
-comment on function private.describe_event is 'The event of a message, with its row as jsonb while that is small.';
+comment on function private.describe_event is 'The event of a message, with its row while that is small.';
 
 create function private.broadcast_message()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    perform realtime.send(
-        private.describe_event(new, to_jsonb(new)),
-        'message',
-        'conversation:' || new.conversation_id,
-        true
-    );
+    if coalesce(current_setting('message_persistence.is_importing', true), '') = '' then
+        perform realtime.send(
+            private.describe_event(to_jsonb(new)),
+            'message',
+            'conversation:' || new.conversation_id,
+            true
+        );
+    end if;
     return null;
 end;
 $$;
 
-revoke all on function private.broadcast_message from public, anon, authenticated, service_role;
-comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic.';
+comment on function private.broadcast_message is 'Sends a message that this transaction commits to its conversation''s topic, but for one that is imported: who is listening sees a gap before the next one.';
 
 create trigger messages_broadcast
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
+    when (new.turn_id is null) -- a turn's is sent with the turn's status
     execute function private.broadcast_message();
 
--- Runs as its owner, as the one above: the statements of realtime.send would be planned again each
--- time that another role calls it, and a turn's commit calls it for both.
+-- What realtime.send does for one event, done for both of a commit at once: that takes a transaction of
+-- its own within this one for each. Where the platform's table isn't what it is here, it is left to that
+-- function. Runs as its owner, as the one above: the statements would be planned again each time that
+-- another role calls it.
 create function private.broadcast_status(
     conversation_id uuid,
     turn_id uuid,
     status text,
-    message text default null
+    failure text default null,
+    message jsonb default null
 )
 returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
+declare
+    v_topic constant text := 'conversation:' || conversation_id;
+    v_message constant jsonb := private.describe_event(message);
+    v_status constant jsonb := jsonb_strip_nulls(jsonb_build_object(
+        'turnId', turn_id, 'status', status, 'message', failure
+    ));
 begin
-    perform realtime.send(
-        jsonb_strip_nulls(jsonb_build_object(
-            'turnId', turn_id, 'status', status, 'message', message
-        )),
-        'status',
-        'conversation:' || conversation_id,
-        true
-    );
+    perform set_config('realtime.topic', v_topic, true);
+    insert into realtime.messages (topic, extension, event, payload, private)
+    select v_topic, 'broadcast', e.event, e.payload, true
+    from (values ('message', v_message), ('status', v_status)) as e (event, payload)
+    where e.payload is not null;
+exception
+    when others then
+        if message is not null then
+            perform realtime.send(v_message, 'message', v_topic, true);
+        end if;
+        perform realtime.send(v_status, 'status', v_topic, true);
 end;
 $$;
 
-revoke all on function private.broadcast_status from public, anon, authenticated, service_role;
 grant execute on function private.broadcast_status to service_role;
-comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, as part of this transaction.';
+comment on function private.broadcast_status is 'Sends a turn''s status to its conversation''s topic, behind the message that came with it, as part of this transaction.';
 
 -- Only the owner listens. The topic is compared as text: a stranger's odd topic must not raise.
 -- There is no policy for insert, so clients can't send. As text, since the migration that makes it
@@ -93,7 +106,6 @@ as $$
     );$policy$;
 $$;
 
-revoke all on function private.listen_policy from public, anon, authenticated, service_role;
 comment on function private.listen_policy is 'The statement that lets owners listen to their conversations.';
 
 -- Live events carry what was said. Only Realtime may delete them, which it does after three days:
@@ -124,7 +136,6 @@ exception
 end;
 $$;
 
-revoke all on function private.forget_events from public, anon, authenticated, service_role;
 comment on function private.forget_events is 'Empties the live events of conversations that were deleted, as far as that is allowed.';
 
 create trigger conversations_forget_events

@@ -1,4 +1,63 @@
 -- Messages are the record: append-only, in one total order for each conversation.
+
+-- What may stand in a row, asked in one function: Postgres reads the text of each check again for each
+-- statement that writes, which takes longer than to ask it. Cheap questions come first. Sizes are in
+-- bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those of
+-- shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written as JSON
+-- to be measured; and what nests 128 deep takes 256 bytes at least. Each has its own limit, and together
+-- they have another: a page has room for any one row.
+create function private.check_message(
+    content text,
+    generated_code text,
+    metadata jsonb,
+    parts jsonb,
+    native jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_metadata constant integer := octet_length(metadata::text);
+    v_broken constant text := case
+        when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
+        when v_metadata > 1000000 then 'metadata_size'
+        when v_metadata > 255 and jsonb_path_exists(metadata, 'strict $.**{128}')
+            then 'metadata_depth'
+        when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
+            then 'content_size'
+        when octet_length(generated_code) > 333333
+            and octet_length(to_json(generated_code)::text) > 2000002
+            then 'generated_code_size'
+        when parts = '[]' and native is null then null
+        when parts <> '[]' and not private.are_parts(parts) then 'parts_known'
+        when octet_length(parts::text) > 2000000 then 'parts_size'
+        when not coalesce(
+            jsonb_typeof(native -> 'framework') = 'string'
+                and jsonb_typeof(native -> 'version') = 'string'
+                and native ? 'data',
+            native is null
+        ) then 'native_object'
+        when octet_length(native::text) > 2000000 then 'native_size'
+        when octet_length(to_json(content)::text)
+            + coalesce(octet_length(to_json(generated_code)::text), 0)
+            + v_metadata
+            + octet_length(parts::text)
+            + coalesce(octet_length(native::text), 0) > 5000000
+            then 'row_size'
+    end;
+begin
+    if v_broken is null then
+        return true;
+    end if;
+    raise exception 'new row for relation "messages" violates check constraint "messages_%"%',
+        v_broken, case v_broken when 'metadata_depth' then ': it nests too deep' else '' end
+        using errcode = '23514', table = 'messages', constraint = 'messages_' || v_broken;
+end;
+$$;
+
+grant execute on function private.check_message to authenticated, service_role;
+comment on function private.check_message is 'Whether a message may be stored. Raises 23514, named by what is wrong with it.';
+
 create table public.messages (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -25,39 +84,8 @@ create table public.messages (
         references public.turns (user_id, id) on delete cascade,
     constraint messages_role_known check (role in ('user', 'assistant', 'system')),
     constraint messages_summary_is_system check (not is_summary or role = 'system'),
-    constraint messages_metadata_object check (jsonb_typeof(metadata) = 'object'),
-    -- In bytes as JSON, quotes included: a row has a size as it is sent, too. The numbers are those
-    -- of shared/encoding/sizes.py. JSON makes six bytes of one at most, so what is short isn't written
-    -- as JSON to be measured.
-    constraint messages_content_size check (
-        octet_length(content) <= 333333 or octet_length(to_json(content)::text) <= 2000002
-    ),
-    constraint messages_generated_code_size check (
-        octet_length(generated_code) <= 333333
-        or octet_length(to_json(generated_code)::text) <= 2000002
-    ),
-    constraint messages_metadata_size check (octet_length(metadata::text) <= 1000000),
-    constraint messages_parts_known check (parts = '[]' or private.are_parts(parts)),
-    constraint messages_parts_size check (octet_length(parts::text) <= 2000000),
-    constraint messages_native_object check (
-        native is null
-        or coalesce(
-            jsonb_typeof(native -> 'framework') = 'string'
-            and jsonb_typeof(native -> 'version') = 'string'
-            and native ? 'data',
-            false
-        )
-    ),
-    constraint messages_native_size check (octet_length(native::text) <= 2000000),
-    -- Each has its own limit, and together they have another: a page has room for any one row.
-    constraint messages_row_size check (
-        parts = '[]' and native is null
-        or octet_length(to_json(content)::text)
-            + coalesce(octet_length(to_json(generated_code)::text), 0)
-            + octet_length(metadata::text)
-            + octet_length(parts::text)
-            + coalesce(octet_length(native::text), 0) <= 5000000
-    )
+    constraint messages_storable
+        check (private.check_message(content, generated_code, metadata, parts, native))
 );
 
 create index idx_messages_conversation_id
@@ -102,11 +130,15 @@ create policy insert_own_user_row on public.messages
 -- theirs to write; role and user_id can be named, but the policy leaves them one value each. Nor are
 -- parts and native: that a message's parts say what its content says, and hold nothing that only an
 -- AI may have done, is checked by mega-mind and import-conversation.
+-- From the service: seq, branch and created_at, and turn_id, by which a turn's row is known.
 -- Nobody updates a message, and nobody deletes one by itself: it goes with its conversation.
 revoke all on table public.messages from public, anon, authenticated, service_role;
 grant select on table public.messages to authenticated;
 grant insert (conversation_id, user_id, role, content, metadata) on table public.messages to authenticated;
-grant select, insert on table public.messages to service_role;
+grant select on table public.messages to service_role;
+grant insert (id, conversation_id, user_id, role, content, generated_code, metadata, is_summary, parts,
+              native)
+    on table public.messages to service_role;
 
 comment on table public.messages is 'What was said, in order. Clients may read their own and add a user row. No policy for update, delete: the record is append-only, and goes with its conversation.';
 comment on column public.messages.seq is 'Place in the conversation: 1, 2, 3 ... without a gap, assigned by the database.';
@@ -116,12 +148,6 @@ comment on column public.messages.branch is 'The stretch of the conversation tha
 comment on column public.messages.parts is 'The parts of the message, as the AI SDK''s UI messages have them; none where it is its content alone. content is the text of the parts.';
 comment on column public.messages.native is 'The message in the form of a framework, {framework, version, data}, for a round trip that loses nothing.';
 comment on column public.messages.user_id is 'The owner of the conversation, on replies too.';
-
-create trigger messages_metadata_depth
-    before insert or update of metadata on public.messages
-    for each row
-    when (jsonb_path_exists(new.metadata, 'strict $.**{128}'))
-    execute function private.refuse_metadata('nests too deep');
 
 -- Runs as its owner, because a client may write a message but not the counter on its conversation.
 create function private.assign_message_place()
@@ -193,16 +219,12 @@ begin
 end;
 $$;
 
-revoke all on function private.assign_message_place from public, anon, authenticated, service_role;
 comment on function private.assign_message_place is 'Gives every message its seq, its created_at and its branch, under the lock of its conversation, whoever writes.';
 
--- Two kinds of rows come with their places, and say so by a flag: an imported one has that which it
--- had (take_import_part), and a turn's has one from who holds the conversation (add_message). The flag
--- would help nobody else: clients can't name seq and created_at, which a row needs then. Nor are
--- there events of an import: who is listening to a conversation that has grown sees a gap before the
--- next one.
+-- A row that has its place comes from who may give it one: a turn's from who holds the conversation
+-- (add_message), an imported one from its file (take_import_part).
 create trigger messages_assign_place
     before insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') = '')
+    when (new.seq is null)
     execute function private.assign_message_place();

@@ -35,7 +35,6 @@ as $$
             ));
 $$;
 
-revoke all on function private.are_parts from public, anon, authenticated, service_role;
 grant execute on function private.are_parts to authenticated, service_role;
 comment on function private.are_parts is 'Whether a value is an array of parts of known types, with what each of them can''t do without, nested less deep than 128.';
 
@@ -53,9 +52,20 @@ as $$
     ) as newest;
 $$;
 
-revoke all on function private.merge_draft_parts from public, anon, authenticated, service_role;
 grant execute on function private.merge_draft_parts to service_role;
 comment on function private.merge_draft_parts is 'The parts of a draft, [{index, offset, version, part}], with those that have changed.';
+
+create function private.draft_version(draft_parts jsonb)
+returns integer
+language sql immutable security invoker set search_path = ''
+as $$
+    select coalesce(max((e.entry ->> 'version')::integer), 0)
+    from jsonb_array_elements(draft_parts) as e (entry);
+$$;
+
+revoke all on function private.draft_version from public, anon, authenticated, service_role;
+grant execute on function private.draft_version to service_role;
+comment on function private.draft_version is 'How many changes the parts of a draft have had.';
 
 create function private.parts_of_draft(draft text, draft_parts jsonb)
 returns jsonb
@@ -84,7 +94,6 @@ as $$
     ) as p;
 $$;
 
-revoke all on function private.parts_of_draft from public, anon, authenticated, service_role;
 grant execute on function private.parts_of_draft to authenticated, service_role;
 comment on function private.parts_of_draft is 'The parts of a draft as those of a message: each text part with its text.';
 
@@ -104,7 +113,6 @@ as $$
     from jsonb_array_elements(parts) as p (part);
 $$;
 
-revoke all on function private.bytes_beside_text from public, anon, authenticated, service_role;
 grant execute on function private.bytes_beside_text to authenticated, service_role;
 comment on function private.bytes_beside_text is 'How many bytes a message''s parts count for in a history, beside its text.';
 
@@ -126,5 +134,4 @@ as $$
     ) as s;
 $$;
 
-revoke all on function private.parts_agree from public, anon, authenticated, service_role;
 comment on function private.parts_agree is 'Whether a message''s content is the text of its parts, or where they have none its error''s sentence.';

@@ -84,7 +84,6 @@ as $$
     from priced as p;
 $$;
 
-revoke all on function private.usage_of_user from public, anon, authenticated, service_role;
 grant execute on function private.usage_of_user to service_role;
 comment on function private.usage_of_user is 'Figures of a user''s turns begun in a range, and what is stored of them now. Turns of deleted conversations are gone from both.';
 

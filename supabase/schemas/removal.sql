@@ -49,7 +49,6 @@ begin
 end;
 $$;
 
-revoke all on function private.remove_in_steps from public, anon, authenticated, service_role;
 comment on function private.remove_in_steps is 'Lets a short conversation be deleted; marks a long one as being deleted instead, and keeps its row until it is empty.';
 
 create trigger conversations_remove_in_steps
@@ -145,7 +144,6 @@ begin
 end;
 $$;
 
-revoke all on function private.remove_step from public, anon, authenticated, service_role;
 grant execute on function private.remove_step to authenticated, service_role;
 comment on function private.remove_step is 'Empties and deletes what is marked of a user''s conversations, until a moment; says whether some is left.';
 

@@ -92,7 +92,6 @@ begin
 end;
 $$;
 
-revoke all on function private.repair_broken from public, anon, authenticated, service_role;
 comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this

@@ -39,7 +39,6 @@ begin
 end;
 $$;
 
-revoke all on function private.mend_branches from public, anon, authenticated, service_role;
 comment on function private.mend_branches is 'Gives a conversation''s messages the branches that their places are in, and the conversation their number.';
 
 -- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
@@ -82,5 +81,4 @@ begin
 end;
 $$;
 
-revoke all on function private.interrupt_beside from public, anon, authenticated, service_role;
 comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';

@@ -15,7 +15,6 @@ begin
 end;
 $$;
 
-revoke all on function private.lock_conversation from public, anon, authenticated, service_role;
 comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
 
 create function private.recount_conversation(user_id uuid, conversation_id uuid)
@@ -44,7 +43,6 @@ begin
 end;
 $$;
 
-revoke all on function private.recount_conversation from public, anon, authenticated, service_role;
 comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
 
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
@@ -116,7 +114,6 @@ begin
 end;
 $$;
 
-revoke all on function private.renumber_conversation from public, anon, authenticated, service_role;
 comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
 create function private.recover_conversation(user_id uuid, conversation_id uuid)
@@ -178,7 +175,6 @@ begin
 end;
 $$;
 
-revoke all on function private.recover_conversation from public, anon, authenticated, service_role;
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
 -- In one statement, since a message names its turn by its user too.
@@ -223,7 +219,6 @@ begin
 end;
 $$;
 
-revoke all on function private.give_to_owner from public, anon, authenticated, service_role;
 comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
 
 create function private.drop_second_replies(user_id uuid, turn_id uuid)
@@ -251,7 +246,6 @@ begin
 end;
 $$;
 
-revoke all on function private.drop_second_replies from public, anon, authenticated, service_role;
 comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
 
 create function private.settle_by_reply(user_id uuid, turn_id uuid)
@@ -328,7 +322,6 @@ begin
 end;
 $$;
 
-revoke all on function private.settle_by_reply from public, anon, authenticated, service_role;
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
 create function private.lower_watermark(user_id uuid, conversation_id uuid)
@@ -365,5 +358,4 @@ begin
 end;
 $$;
 
-revoke all on function private.lower_watermark from public, anon, authenticated, service_role;
 comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';

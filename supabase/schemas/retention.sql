@@ -156,7 +156,6 @@ as $$
       );
 $$;
 
-revoke all on function private.retention_action from public, anon, authenticated, service_role;
 grant execute on function private.retention_action to service_role;
 comment on function private.retention_action is 'What retention is to do with a conversation by a moment: archive, delete, or null. Null too for one that is held, or has a running turn.';
 
@@ -169,7 +168,6 @@ as $$
     from private.retention_policies as p;
 $$;
 
-revoke all on function private.retention_bound from public, anon, authenticated, service_role;
 grant execute on function private.retention_bound to service_role;
 comment on function private.retention_bound is 'Conversations with activity from then on are no policy''s yet; null where there is no policy.';
 

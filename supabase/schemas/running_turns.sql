@@ -4,8 +4,9 @@
 -- One call for all the turns that a process runs, so that hundreds of open streams cost the store one
 -- call a second. The one function that touches several users in one transaction, therefore: each item
 -- names its user, and each row is found by user and id. A heartbeat that is late never shortens a
--- draft, nor leaves a hole in it. A draft that has no more room in its row stays as it is: refused, it
--- would cost all the others their leases. That it also counts the running turns of all users lets
+-- draft, nor leaves a hole in it. A writer outside, who sends a step again if its answer was lost, says
+-- with it at which version of the parts it stands: at another one the draft stays as it is. So does one
+-- that has no more room in its row: refused, it would cost all the others their leases. That it also counts the running turns of all users lets
 -- processes that know nothing of each other share what the project carries; the index of running turns
 -- has no other rows.
 create function public.extend_turns(extensions jsonb, lease_seconds integer)
@@ -14,10 +15,11 @@ language sql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
 as $$
     with asked as (
-        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts, a.tokens
+        select a.user_id, a.turn_id, a.attempt, a.draft_offset, a.draft_tail, a.draft_parts,
+               a.parts_version, a.tokens
         from jsonb_to_recordset(extend_turns.extensions)
             as a (user_id uuid, turn_id uuid, attempt integer, draft_offset integer,
-                  draft_tail text, draft_parts jsonb, tokens bigint)
+                  draft_tail text, draft_parts jsonb, parts_version integer, tokens bigint)
     ),
 
     -- A turn that somebody holds is being settled or stopped: it waits for the next heartbeat,
@@ -25,17 +27,26 @@ as $$
     free as (
         select t.user_id, t.id, t.attempt,
                case
-                   when char_length(t.draft) between a.draft_offset
+                   when p.is_next
+                       and char_length(t.draft) between a.draft_offset
                            and a.draft_offset + char_length(a.draft_tail) - 1
                        then left(t.draft, a.draft_offset) || a.draft_tail
                    else t.draft
                end as draft,
                case
-                   when a.draft_parts is null then t.draft_parts
+                   when a.draft_parts is null or not p.is_next then t.draft_parts
                    else private.merge_draft_parts(t.draft_parts, a.draft_parts)
                end as draft_parts
         from public.turns as t
         join asked as a on a.user_id = t.user_id and a.turn_id = t.id
+        cross join lateral (
+            select case
+                when a.parts_version is null then true
+                else a.parts_version = private.draft_version(t.draft_parts)
+                    and char_length(t.draft) between a.draft_offset
+                        and a.draft_offset + char_length(a.draft_tail)
+            end
+        ) as p (is_next)
         order by t.id
         for update of t skip locked
     ),
@@ -61,7 +72,10 @@ as $$
           and t.attempt = a.attempt
           and t.status = 'running'
         returning t.id, t.cancel_requested_at is not null as cancel_requested,
-                  t.conversation_id, char_length(t.draft) as draft_length
+                  t.conversation_id, char_length(t.draft) as draft_length,
+                  case
+                      when a.parts_version is not null then private.draft_version(t.draft_parts)
+                  end as parts_version
     )
 
     select jsonb_build_object(
@@ -72,7 +86,8 @@ as $$
                     'is_ours', e.id is not null,
                     'cancel_requested', coalesce(e.cancel_requested, false),
                     'conversation_id', e.conversation_id,
-                    'draft_length', e.draft_length
+                    'draft_length', e.draft_length,
+                    'parts_version', e.parts_version
                 )
             ),
             '[]'
@@ -97,7 +112,7 @@ $$;
 
 revoke all on function public.extend_turns from public, anon, authenticated, service_role;
 grant execute on function public.extend_turns to service_role;
-comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
+comment on function public.extend_turns is 'The heartbeat of a process: for each of [{user_id, turn_id, attempt, draft_offset, draft_tail, draft_parts, parts_version, tokens}] renews the lease and writes the draft from an offset on (in characters), those of its parts that have changed, and the tokens so far; with a parts_version only if the draft is at it. Answers {turns: [{turn_id, is_ours, cancel_requested, conversation_id, draft_length, parts_version}], running}; a turn that is locked is left out, and running is how many turns of all users have a worker.';
 
 create function public.load_turn(user_id uuid, turn_id uuid)
 returns jsonb
@@ -312,35 +327,3 @@ $$;
 revoke all on function public.list_expired_turns from public, anon, authenticated, service_role;
 grant execute on function public.list_expired_turns to service_role;
 comment on function public.list_expired_turns is 'The running turns whose lease is over, longest first: {turns: [{user_id, conversation_id}]}.';
-
--- What pg_cron calls: a procedure, which commits after each turn. One that can't be settled keeps no
--- other from being settled, and a sweep ends before the next one. A procedure that commits can't have
--- settings of its own, search_path included: every name in it says its schema.
-create procedure private.sweep_turns()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '30 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_turn jsonb;
-begin
-    for v_turn in
-        select pg_catalog.jsonb_array_elements(public.list_expired_turns() -> 'turns')
-    loop
-        exit when clock_timestamp() > v_started + c_time;
-        begin
-            perform public.settle_expired_turn(
-                (v_turn ->> 'user_id')::uuid, (v_turn ->> 'conversation_id')::uuid
-            );
-        exception
-            when others then
-                raise warning 'the turn of conversation % is left to the doctor: %',
-                    v_turn ->> 'conversation_id', sqlerrm;
-        end;
-        commit;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.sweep_turns from public, anon, authenticated, service_role;
-comment on procedure private.sweep_turns is 'Settles every turn whose worker is gone, one a transaction.';

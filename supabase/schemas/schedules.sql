@@ -1,142 +1,74 @@
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
--- the same names. Procedures that commit after each user, so that one transaction touches one user,
--- and one who can't be served keeps no other waiting. A procedure that commits can't have settings of
--- its own, search_path included: every name in it says its schema.
+-- the same names.
 
-create procedure private.apply_retention()
+-- A procedure that commits after each call, so that one transaction touches one user, and one who
+-- can't be served keeps no other waiting. It can't have settings of its own, search_path included:
+-- every name in it says its schema.
+create procedure private.sweep(job text, seconds integer)
 language plpgsql security invoker
 as $$
 declare
-    c_time constant interval := '100 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_next pg_catalog.jsonb := '{}';
-    v_page pg_catalog.jsonb;
+    v_until constant timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    v_next jsonb;
+    v_page jsonb;
+    v_item jsonb;
     v_user_id uuid;
+    v_step jsonb;
+    v_more boolean;
 begin
-    while v_next <> 'null' and clock_timestamp() <= v_started + c_time loop
-        v_page := public.list_users_due_for_retention(
-            after_updated_at => (v_next ->> 'after_updated_at')::pg_catalog.timestamptz,
-            after_id => (v_next ->> 'after_id')::pg_catalog.uuid
-        );
-        v_next := v_page -> 'next';
-
-        for v_user_id in
-            select pg_catalog.jsonb_array_elements_text(v_page -> 'users')::pg_catalog.uuid
-        loop
-            exit when clock_timestamp() > v_started + c_time;
-            begin
-                perform public.apply_retention(v_user_id, dry_run => false);
-            exception
-                when others then
-                    raise warning 'retention of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
-            end;
-            commit;
-        end loop;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.apply_retention from public, anon, authenticated, service_role;
-comment on procedure private.apply_retention is 'Applies the retention policies, one user a transaction, and ends before the next run.';
-
-create procedure private.sweep_imports()
-language plpgsql security invoker
-as $$
-declare
-    v_import pg_catalog.jsonb;
-begin
-    for v_import in
-        select pg_catalog.jsonb_array_elements(public.list_imports_left_behind() -> 'imports')
     loop
-        begin
-            perform public.discard_import(
-                (v_import ->> 'user_id')::pg_catalog.uuid,
-                (v_import ->> 'import_id')::pg_catalog.uuid
-            );
-        exception
-            when others then
-                raise warning 'import % is left for the next time: %', v_import ->> 'import_id', sqlerrm;
+        v_page := case job
+            when 'sweep-turns' then public.list_expired_turns()
+            when 'sweep-removals' then public.list_removals()
+            when 'sweep-imports' then public.list_imports_left_behind()
+            when 'sweep-search-index' then public.list_users_to_index()
+            when 'apply-retention' then public.list_users_due_for_retention(
+                after_updated_at => (v_next ->> 'after_updated_at')::timestamptz,
+                after_id => (v_next ->> 'after_id')::uuid
+            )
         end;
-        commit;
-    end loop;
-end;
-$$;
+        v_next := nullif(v_page -> 'next', 'null');
+        v_more := v_next is not null;
 
-revoke all on procedure private.sweep_imports from public, anon, authenticated, service_role;
-comment on procedure private.sweep_imports is 'Discards what imports have left behind, one a transaction.';
-
-create procedure private.sweep_search_index()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '30 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_user_ids uuid[];
-    v_user_id uuid;
-    v_step pg_catalog.jsonb;
-    v_is_busy boolean := true;
-begin
-    -- A step for each, and again: who has much to index waits behind nobody's but their own.
-    while v_is_busy loop
-        v_is_busy := false;
-        v_user_ids := array(
-            select pg_catalog.jsonb_array_elements_text(public.list_users_to_index() -> 'users')
-        )::uuid[];
-        foreach v_user_id in array v_user_ids loop
-            exit when clock_timestamp() > v_started + c_time;
-            begin
-                v_step := public.index_messages(v_user_id);
-                v_is_busy := v_is_busy
-                    or (v_step -> 'more')::boolean and (v_step -> 'indexed')::integer > 0;
-            exception
-                when others then
-                    raise warning 'the search index of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
-            end;
-            commit;
-        end loop;
-        exit when clock_timestamp() > v_started + c_time;
-    end loop;
-end;
-$$;
-
-revoke all on procedure private.sweep_search_index from public, anon, authenticated, service_role;
-comment on procedure private.sweep_search_index is 'Takes the search index on to what was stored last, one step of a user a transaction, and ends before the next run.';
-
-create procedure private.sweep_removals()
-language plpgsql security invoker
-as $$
-declare
-    c_time constant interval := '50 seconds';
-    v_started constant timestamptz := clock_timestamp();
-    v_user_id uuid;
-    v_more boolean := true;
-begin
-    while v_more and clock_timestamp() <= v_started + c_time loop
-        v_more := false;
-        for v_user_id in
-            select pg_catalog.jsonb_array_elements_text(
-                public.list_removals() -> 'users'
-            )::pg_catalog.uuid
+        for v_item in
+            select jsonb_array_elements(
+                coalesce(v_page -> 'users', v_page -> 'turns', v_page -> 'imports')
+            )
         loop
-            exit when clock_timestamp() > v_started + c_time;
+            exit when clock_timestamp() > v_until;
+            v_user_id := coalesce(v_item ->> 'user_id', v_item #>> '{}');
             begin
-                v_more := (public.continue_removal(v_user_id) ->> 'more')::boolean or v_more;
+                case job
+                    when 'sweep-turns' then
+                        perform public.settle_expired_turn(
+                            v_user_id, (v_item ->> 'conversation_id')::uuid
+                        );
+                    when 'sweep-removals' then
+                        v_step := public.continue_removal(v_user_id);
+                        v_more := v_more or (v_step -> 'more')::boolean;
+                    when 'sweep-imports' then
+                        perform public.discard_import(v_user_id, (v_item ->> 'import_id')::uuid);
+                    when 'sweep-search-index' then
+                        v_step := public.index_messages(v_user_id);
+                        v_more := v_more
+                            or (v_step -> 'more')::boolean and (v_step -> 'indexed')::integer > 0;
+                    when 'apply-retention' then
+                        perform public.apply_retention(v_user_id, dry_run => false);
+                end case;
             exception
                 when others then
-                    raise warning 'what is being deleted of user % is left for the next time: %',
-                        v_user_id, sqlerrm;
+                    raise warning '%: % is left for the next time: %', job, v_item, sqlerrm;
             end;
             commit;
         end loop;
-        perform pg_catalog.pg_sleep(0.1); -- what is left may be in somebody else's hands
+
+        exit when not v_more or clock_timestamp() > v_until;
+        perform pg_sleep(0.1); -- what is left may be in somebody else's hands
     end loop;
 end;
 $$;
 
-revoke all on procedure private.sweep_removals from public, anon, authenticated, service_role;
-comment on procedure private.sweep_removals is 'Goes on with every deletion and erasure that was begun, a step a transaction.';
+comment on procedure private.sweep is 'Takes a listing and calls its function for each, one user a transaction, in rounds while there is more, for so many seconds.';
 
 -- Called again whenever pg_cron has been switched on: a job of the same name is replaced.
 create function private.schedule_jobs()
@@ -159,7 +91,6 @@ begin
 end;
 $$;
 
-revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
 comment on function private.schedule_jobs is 'Schedules the jobs where the database has pg_cron, and names them. Calling it again does no harm.';
 
 create function private.jobs()
@@ -167,14 +98,13 @@ returns table (name text, schedule text, command text)
 language sql immutable security invoker set search_path = ''
 as $$
     values
-        ('sweep-turns', '* * * * *', 'call private.sweep_turns()'),
-        ('sweep-removals', '* * * * *', 'call private.sweep_removals()'),
-        ('sweep-imports', '*/15 * * * *', 'call private.sweep_imports()'),
-        ('sweep-search-index', '* * * * *', 'call private.sweep_search_index()'),
-        ('apply-retention', '*/15 * * * *', 'call private.apply_retention()');
+        ('sweep-turns', '* * * * *', 'call private.sweep(''sweep-turns'', 30)'),
+        ('sweep-removals', '* * * * *', 'call private.sweep(''sweep-removals'', 50)'),
+        ('sweep-imports', '*/15 * * * *', 'call private.sweep(''sweep-imports'', 100)'),
+        ('sweep-search-index', '* * * * *', 'call private.sweep(''sweep-search-index'', 30)'),
+        ('apply-retention', '*/15 * * * *', 'call private.sweep(''apply-retention'', 100)');
 $$;
 
-revoke all on function private.jobs from public, anon, authenticated, service_role;
 comment on function private.jobs is 'What pg_cron is to run, and when.';
 
 do $$

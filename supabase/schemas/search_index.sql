@@ -88,13 +88,12 @@ begin
 end;
 $$;
 
-revoke all on function search.note_unindexed from public, anon, authenticated, service_role;
 comment on function search.note_unindexed is 'Leaves a watermark below a message, where its conversation has none.';
 
 create trigger messages_note_unindexed
     after insert on public.messages
     for each row
-    when (coalesce(current_setting('message_persistence.placed_by', true), '') <> 'turn')
+    when (new.turn_id is null) -- of a turn's, add_message does it
     execute function search.note_unindexed();
 
 -- Runs as its owner, as the one above.
@@ -115,7 +114,6 @@ begin
 end;
 $$;
 
-revoke all on function search.forget_words from public, anon, authenticated, service_role;
 comment on function search.forget_words is 'Takes the words of a changed message out of the index, and its watermark back. Only a repair ever updates a message.';
 
 create trigger messages_forget_words

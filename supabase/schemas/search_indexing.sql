@@ -153,7 +153,6 @@ begin
 end;
 $$;
 
-revoke all on function search.index_conversation from public, anon, authenticated, service_role;
 comment on function search.index_conversation is 'Indexes the messages that follow a place, so many, so many bytes, at least one, and says up to where. Raises 55P03 where one of them is being deleted.';
 
 -- A listing: it reads over all users, and index_messages then writes for one. Each user is one look at
@@ -224,7 +223,6 @@ as $$
     end;
 $$;
 
-revoke all on function search.count_unindexed from public, anon, authenticated, service_role;
 comment on function search.count_unindexed is 'How many of a user''s messages are above their watermarks, counted up to a number; that number where they are in very many conversations.';
 
 -- Sorting is switched off, so that whatever the statistics say the newest come from the end of their
@@ -274,5 +272,4 @@ begin
 end;
 $$;
 
-revoke all on function search.read_unindexed from public, anon, authenticated, service_role;
 comment on function search.read_unindexed is 'Of a user''s newest messages, so many, those above their watermarks, as they will be in the index: one, and beyond it 200 kB of text.';

@@ -86,7 +86,6 @@ begin
 end;
 $$;
 
-revoke all on function search.parse_query from public, anon, authenticated, service_role;
 comment on function search.parse_query is 'What a web search asks for: {query, words, runs}, the last two as they are to be marked, words whole and runs of unspaced letters wherever they are. Raises PT400 where there is nothing to look for.';
 
 -- Each word becomes all words of this user that it is a part of. What it costs is bounded: a
@@ -141,5 +140,4 @@ begin
 end;
 $$;
 
-revoke all on function search.widen_query from public, anon, authenticated, service_role;
 comment on function search.widen_query is 'The query with each word of three letters or more replaced by this user''s words that it is a part of: {query, ranking, is_cut}.';

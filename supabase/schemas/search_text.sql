@@ -10,7 +10,6 @@ as $$
         '\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff';
 $$;
 
-revoke all on function search.unspaced_letters from public, anon, authenticated, service_role;
 comment on function search.unspaced_letters is 'The letters, as in a regular expression''s brackets, of which each pair is indexed as a word.';
 
 -- Characters that change nothing of a word: Hebrew points, Arabic vowels and its lengthening stroke,
@@ -26,7 +25,6 @@ as $$
         '\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e0fff';
 $$;
 
-revoke all on function search.ignored_characters from public, anon, authenticated, service_role;
 grant execute on function search.ignored_characters to authenticated;
 comment on function search.ignored_characters is 'The characters, as in a regular expression''s brackets, that are passed over in stored text and in what is looked for.';
 
@@ -45,7 +43,6 @@ as $$
         '\ua947-\ua953\ua980-\ua9c0\uaa29-\uaa4d\uaaeb-\uaaef\uabe3-\uabea';
 $$;
 
-revoke all on function search.vowel_signs from public, anon, authenticated, service_role;
 grant execute on function search.vowel_signs to authenticated;
 comment on function search.vowel_signs is 'The characters, as in a regular expression''s brackets, that are part of a word beside its letters.';
 
@@ -79,7 +76,6 @@ end;
 $$;
 
 -- A caller's snippet is made as themselves, so these are what a caller needs.
-revoke all on function search.fold_text from public, anon, authenticated, service_role;
 grant execute on function search.fold_text to authenticated;
 comment on function search.fold_text is 'Text as it is compared: lower case, without accents, points and what is not seen, compatible forms as what they stand for, nothing but words and spaces.';
 
@@ -120,7 +116,6 @@ begin
 end;
 $$;
 
-revoke all on function search.find_place from public, anon, authenticated, service_role;
 grant execute on function search.find_place to authenticated;
 comment on function search.find_place is 'Which character of a text in normal form C became the one at this place of what it folds to, both counted from 1.';
 
@@ -141,7 +136,6 @@ begin
 end;
 $$;
 
-revoke all on function search.split_words from public, anon, authenticated, service_role;
 comment on function search.split_words is 'The words of a text, with spaces between them: an identifier falls into its parts at each dot and underscore, and Chinese, Japanese, Korean and Thai into pairs of letters.';
 
 -- Of the first stretch alone: three quarters of what a very long message costs the index would be the
@@ -155,7 +149,6 @@ as $$
     where starts_at = 1 and char_length(word) > 3;
 $$;
 
-revoke all on function search.long_words from public, anon, authenticated, service_role;
 comment on function search.long_words is 'The words that can have a part of three letters or more and begin a message, for the trigram index.';
 
 -- A message has one row for each stretch of it that a tsvector surely holds, so that the index
@@ -178,7 +171,6 @@ as $$
     cross join lateral generate_series(0, greatest(char_length(source) - 257, 0) / size) as n;
 $$;
 
-revoke all on function search.split_text from public, anon, authenticated, service_role;
 comment on function search.split_text is 'A text in stretches of bounded size, each with the character that it starts at.';
 
 create function search.searched_text(content text, generated_code text)
@@ -188,7 +180,6 @@ as $$
     select content || coalesce(E'\n' || generated_code, '');
 $$;
 
-revoke all on function search.searched_text from public, anon, authenticated, service_role;
 grant execute on function search.searched_text to authenticated;
 comment on function search.searched_text is 'What is searched of a message: its text, then its code.';
 
@@ -219,5 +210,4 @@ begin
 end;
 $$;
 
-revoke all on function search.read_words from public, anon, authenticated, service_role;
 comment on function search.read_words is 'What can be found of a message: its words by stretches, of the first megabyte and of the last 16,000 characters.';

@@ -55,7 +55,6 @@ begin
 end;
 $$;
 
-revoke all on function private.new_id from public, anon, authenticated, service_role;
 grant execute on function private.new_id to authenticated, service_role;
 comment on function private.new_id is 'A UUID of version 7: the milliseconds of now, then random bits.';
 
@@ -74,6 +73,5 @@ begin
 end;
 $$;
 
-revoke all on function private.require_self from public, anon, authenticated, service_role;
 grant execute on function private.require_self to authenticated, service_role;
 comment on function private.require_self is 'Raises PT403 where a signed-in caller names another user.';

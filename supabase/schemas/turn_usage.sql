@@ -43,7 +43,6 @@ begin
 end;
 $$;
 
-revoke all on function private.note_turn_usage from public, anon, authenticated, service_role;
 comment on function private.note_turn_usage is 'Keeps the keys of turns whose conversation is deleted, when they began and what they took.';
 
 create trigger turns_note_usage
@@ -69,7 +68,6 @@ begin
 end;
 $$;
 
-revoke all on function private.refuse_used_key from public, anon, authenticated, service_role;
 grant execute on function private.refuse_used_key to service_role;
 comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
 
@@ -184,7 +182,6 @@ begin
 end;
 $$;
 
-revoke all on function private.require_turns_left from public, anon, authenticated, service_role;
 grant execute on function private.require_turns_left to service_role;
 comment on function private.require_turns_left is 'Raises PT429 where the turn that this transaction has begun is one more than a minute or a day allows, or where a day''s tokens are spent; null is no limit. Locks the user''s limits until the end.';
 

@@ -1,5 +1,38 @@
 -- A turn is one accepted request: it is what makes a retry harmless (the key), what keeps two
 -- different requests apart (the hash), and what keeps a late worker out (the attempt).
+
+-- In one function, as private.check_message.
+create function private.check_turn(
+    idempotency_key text,
+    request_hash text,
+    draft text,
+    draft_parts jsonb,
+    error jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_broken constant text := case
+        when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
+        when char_length(request_hash) > 255 then 'request_hash_length'
+        when octet_length(error::text) > 20000 then 'error_size'
+        when draft_parts = '[]' and octet_length(draft) <= 333333 then null
+        when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
+            then 'draft_size'
+    end;
+begin
+    if v_broken is null then
+        return true;
+    end if;
+    raise exception 'new row for relation "turns" violates check constraint "turns_%"', v_broken
+        using errcode = '23514', table = 'turns', constraint = 'turns_' || v_broken;
+end;
+$$;
+
+grant execute on function private.check_turn to service_role;
+comment on function private.check_turn is 'Whether a turn may be stored. Raises 23514, named by what is wrong with it.';
+
 create table public.turns (
     id uuid not null default private.new_id(),
     conversation_id uuid not null,
@@ -28,15 +61,9 @@ create table public.turns (
         check (status in ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
     constraint turns_settled_has_end
         check ((status = 'running') = (finished_at is null)),
-    constraint turns_idempotency_key_length
-        check (char_length(idempotency_key) between 1 and 255),
     constraint turns_attempt_positive check (attempt >= 1),
-    constraint turns_request_hash_length check (char_length(request_hash) <= 255),
-    constraint turns_draft_size check (
-        draft_parts = '[]' and octet_length(draft) <= 333333
-        or octet_length(to_json(draft)::text) + octet_length(draft_parts::text) <= 2000004
-    ),
-    constraint turns_error_size check (octet_length(error::text) <= 20000)
+    constraint turns_storable
+        check (private.check_turn(idempotency_key, request_hash, draft, draft_parts, error))
 );
 
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);

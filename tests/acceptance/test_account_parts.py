@@ -43,7 +43,7 @@ def fill(
     """Write conversations as an import would."""
     values = {"user": user.id, "chats": chats, "messages": messages, "text": text}
     with db.transaction():
-        db.execute("select set_config('message_persistence.placed_by', 'import', true)")
+        db.execute("select set_config('message_persistence.is_importing', 'yes', true)")
         db.execute(CHATS, {**values, "metadata": metadata})
 
 

@@ -2,12 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import httpx
 import psycopg
 import pytest
 
@@ -15,43 +12,15 @@ from local.settings import ROOT
 from local.stack import Stack
 from tests.acceptance.test_foreign_clients import _join as join
 from tests.acceptance.test_foreign_clients import seen_by
+from tests.support import outside_writer
 from tests.support.fault_turns import expire_leases, turns_of
+from tests.support.outside_writer import Writer
 from tests.support.sse import read_events
-from tests.support.users import User, functions_client
+from tests.support.users import User
+
+writer = outside_writer.writer
 
 PAGE = ROOT / "docs" / "turns.md"
-
-
-class Writer:
-    """A program with the service key, which writes turns of one user."""
-
-    def __init__(self, http: httpx.AsyncClient, user: User) -> None:
-        self.http = http
-        self.user = user
-
-    async def post(self, path: str, key: str | None = None, **body: Any) -> httpx.Response:
-        headers = {} if key is None else {"idempotency-key": key}
-        body = {"userId": self.user.id, **body}
-        return await self.http.post(path, json=body, headers=headers)
-
-    async def begin(self, key: str | None = None, **body: Any) -> dict[str, Any]:
-        asked = body if "regenerates" in body else {"request": "Hello", **body}
-        answer = await self.post("/turns", key or uuid4().hex, **asked)
-        assert answer.status_code == 200, answer.text
-        begun: dict[str, Any] = answer.json()
-        return begun
-
-    async def step(self, turn: dict[str, Any], step: str, **body: Any) -> httpx.Response:
-        path = f"/turns/{turn['turnId']}/{step}"
-        return await self.post(path, **{"attempt": turn["attempt"], **body})
-
-
-@pytest.fixture
-async def writer(stack: Stack, user: User) -> AsyncIterator[Writer]:
-    environment = stack.settings.environment()
-    key = environment["SUPABASE_SECRET_KEY"]
-    async with functions_client(environment["SUPABASE_URL"], apikey=key) as http:
-        yield Writer(http, user)
 
 
 async def test_a_turn_is_begun_written_and_completed(
@@ -326,7 +295,11 @@ def test_the_documents_lines_write_turns_in_javascript(
     contents = [seen[name]["content"] for name in ("first", "again", "second", "last")]
     assert contents == ["After 0: Hello 🎉", "After 0: Hello 🎉", "After 2: More 🎉", "Half"]
     assert seen["failed"] == "broken"
-    assert [status for status, *_ in turns_of(db, user)] == ["completed", "completed", "failed"]
+    assert seen["tools"]["content"] == "I look.\n\nFound."
+    assert [part["type"] for part in seen["tools"]["parts"]] == ["text", "tool-search", "text"]
+    assert seen["tools"]["parts"][1]["output"] == [1]
+    ended = [status for status, *_ in turns_of(db, user)]
+    assert ended == ["completed", "completed", "failed", "completed"]
 
 
 async def test_live_events_show_what_is_written(writer: Writer) -> None:

@@ -102,12 +102,8 @@ def test_a_query_is_answered(cli: Cli, shaped_url: str) -> None:
 
 # What the advisors find all the same, and why it stays.
 WITH_A_REASON = {
-    # A procedure that commits can have no settings; nobody but pg_cron's job may call these.
-    "function_search_path_mutable": (
-        "private.apply_retention", "private.sweep_imports", "private.sweep_removals",
-        "private.sweep_search_index",
-        "private.sweep_turns",
-    ),
+    # A procedure that commits can have no settings; nobody but pg_cron's jobs may call it.
+    "function_search_path_mutable": ("private.sweep",),
     # The key has both columns, in the other order: one that began with the user would be read in
     # the place of the search index.
     "unindexed_foreign_keys": ("search.documents",),

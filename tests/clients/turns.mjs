@@ -26,4 +26,14 @@ try {
   failed = error.message;
 }
 const last = await answer({ userId, text: "Fail", key: "js-3", conversationId, agent });
-console.log(JSON.stringify({ first, again, second, failed, last }));
+const call = { type: "tool-search", toolCallId: "1", state: "input-available", input: {} };
+const tools = await answer({
+  userId, text: "Look", key: "js-4", conversationId,
+  async *agent() {
+    yield "I look.";
+    yield call;
+    yield { ...call, state: "output-available", output: [1] };
+    yield "Found.";
+  },
+});
+console.log(JSON.stringify({ first, again, second, failed, last, tools }));

@@ -85,11 +85,11 @@ def test_jobs_are_scheduled_once_pg_cron_is_there(scratch: psycopg.Connection) -
     assert (before, nothing) == ({"missing": []}, ([],))
     assert missing["name"] == "scheduled_jobs"
     assert jobs == [
-        ("apply-retention", "call private.apply_retention()"),
-        ("sweep-imports", "call private.sweep_imports()"),
-        ("sweep-removals", "call private.sweep_removals()"),
-        ("sweep-search-index", "call private.sweep_search_index()"),
-        ("sweep-turns", "call private.sweep_turns()"),
+        ("apply-retention", "call private.sweep('apply-retention', 100)"),
+        ("sweep-imports", "call private.sweep('sweep-imports', 100)"),
+        ("sweep-removals", "call private.sweep('sweep-removals', 50)"),
+        ("sweep-search-index", "call private.sweep('sweep-search-index', 30)"),
+        ("sweep-turns", "call private.sweep('sweep-turns', 30)"),
     ]
     assert after == {"missing": []}
 
@@ -109,7 +109,7 @@ def test_a_pg_cron_that_refuses_stops_no_install(shaped_url: str) -> None:
 
 
 def test_a_schema_that_is_there_with_pg_cron_has_its_jobs(bare_server: Server) -> None:
-    """Each procedure that a job calls exists."""
+    """What each job calls is there."""
     with bare_server.database() as url:
         database.shape(url)
         database.migrate(url)

@@ -46,6 +46,23 @@ def extend(service: Caller, begun: dict[str, Any], tail: str, *parts: dict[str, 
     service.call("extend_turns", extensions=Jsonb([sent]), lease_seconds=60)
 
 
+def write(service: Caller, begun: dict[str, Any], *place: int, **step: Any) -> tuple[int, int]:
+    """Write as a program outside does, who says where it stands; return where the draft is."""
+    offset, version = place
+    turn = {name: begun["turn"][name] for name in ("user_id", "attempt")}
+    sent = {
+        **turn,
+        "turn_id": begun["turn"]["id"],
+        "draft_offset": offset,
+        "draft_tail": "",
+        **step,
+    }
+    sent["parts_version"] = version
+    answer = service.call("extend_turns", extensions=Jsonb([sent]), lease_seconds=60)
+    (turn,) = answer["turns"]
+    return turn["draft_length"], turn["parts_version"]
+
+
 def loaded(service: Caller, begun: dict[str, Any]) -> dict[str, Any]:
     """Return a turn with its draft."""
     ids = {"user_id": begun["turn"]["user_id"], "turn_id": begun["turn"]["id"]}
@@ -62,6 +79,25 @@ def test_parts_and_native_are_stored_as_they_came(service: Caller, owner: str) -
     assert done["user_message"]["native"] is None
     assert done["reply"]["parts"] == [DONE, text("Cold.")]
     assert done["reply"]["native"] == NATIVE
+
+
+def test_a_step_is_written_only_at_its_place(service: Caller, owner: str) -> None:
+    """So that one that is sent again, or late, changes nothing, neither text nor parts."""
+    begun = service.begin(owner)
+    first = {"draft_tail": "ab", "draft_parts": [entry(0, 0, 1, text("")), entry(1, 2, 2, CALL)]}
+    places = [
+        write(service, begun, 0, 0, **first),
+        write(service, begun, 0, 0, **first),
+        write(service, begun, 2, 1, draft_tail="zz"),
+        write(service, begun, 9, 2, draft_parts=[entry(1, 2, 3, DONE)]),
+        write(service, begun, 0, 2, draft_tail="a", draft_parts=[entry(1, 1, 3, DONE)]),
+    ]
+    before = loaded(service, begun)
+    last = write(service, begun, 2, 2, draft_parts=[entry(1, 2, 3, DONE)])
+    assert places == [(2, 2)] * 5
+    assert (before["draft"], before["draft_parts"]) == ("ab", first["draft_parts"])
+    assert last == (2, 3)
+    assert loaded(service, begun)["draft_parts"][1]["part"] == DONE
 
 
 def test_a_message_without_any_has_no_parts(service: Caller, owner: str) -> None:

@@ -29,8 +29,7 @@ READ_THE_TABLE = {
     "private.listen_policy()",  # under row-level security
     # An import's, which hides what is not whole, and finds it again.
     "private.add_imported(uuid,jsonb,conversations)",
-    "private.begin_imported_branch(uuid,conversations,bigint)",
-    "private.append_grown(uuid,uuid,jsonb,conversations)",
+    "private.append_imported(uuid,jsonb,conversations,jsonb,jsonb)",
     "private.conversation_imported_as(uuid,jsonb)",
     "private.end_imports(uuid)",
     "private.outcome_of_part(uuid,uuid,integer)",
@@ -195,7 +194,7 @@ def test_the_sweep_ends_what_a_dead_process_left(database_url: str) -> None:
             f" when (old.user_id = '{refusing}') execute function refuse()".encode()
         )
         listed = service.call("list_removals")["users"]
-        db.execute("call private.sweep_removals()")
+        db.execute("call private.sweep('sweep-removals', 50)")
         receipt = service.call("erase_account", user_id=erasing, idempotency_key="key")
         left = db.execute("select distinct user_id::text from conversations").fetchall()
     assert (begun["remaining"], begun["erased_at"]) == (3, None)

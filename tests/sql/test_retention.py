@@ -203,7 +203,7 @@ def test_the_schedule_applies_retention_one_user_a_transaction(database_url: str
             "create trigger refuse before delete on conversations for each row"
             f" when (old.user_id = '{users[0]}') execute function refuse()".encode()
         )
-        db.execute("call private.apply_retention()")
+        db.execute("call private.sweep('apply-retention', 100)")
         assert state(db, *made) == ["active", "gone", "gone"]
 
 
@@ -218,7 +218,7 @@ def test_the_schedule_applies_retention_to_all_who_are_due(database_url: str) ->
             " select id, now() - interval '9 days' from auth.users"
         )
         Caller(db).call("set_retention_policy", delete_after_days=1)
-        db.execute("call private.apply_retention()")
+        db.execute("call private.sweep('apply-retention', 100)")
         assert db.execute("select count(*) from conversations").fetchone() == (0,)
 
 

@@ -209,7 +209,7 @@ def test_every_text_has_a_bound(db: psycopg.Connection) -> None:
         "select c.relname || '.' || a.attname, exists ("
         "    select 1 from pg_constraint as k"
         "    where k.conrelid = c.oid and k.contype = 'c' and a.attnum = any (k.conkey)"
-        "      and pg_get_constraintdef(k.oid) ~ '(length|ANY|jsonb_path)'"
+        "      and pg_get_constraintdef(k.oid) ~ '(length|ANY|jsonb_path|private.check_)'"
         " ) from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0"
         " where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)"
         " and c.relkind = 'r'"

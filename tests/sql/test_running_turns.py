@@ -1,4 +1,4 @@
-"""extend_turns, cancel_turn, sweep_turns and the limits of begin_turn, as the backend's role."""
+"""extend_turns, cancel_turn, the sweep and the limits of begin_turn, as the backend's role."""
 
 import threading
 import uuid
@@ -131,7 +131,7 @@ def test_a_sweep_settles_the_turns_of_all_users(bare_server: Server) -> None:
         for begun in lost:
             expire(db, begun)
         listed = service.call("list_expired_turns")["turns"]
-        db.execute("call private.sweep_turns()")
+        db.execute("call private.sweep('sweep-turns', 30)")
         states = [
             db.execute("select status from turns where id = %s", (begun["turn"]["id"],)).fetchone()
             for begun in (*lost, living)

@@ -146,7 +146,7 @@ def test_imported_messages_are_found_whatever_their_times(
     chat, old = make_conversation(db, owner, messages=150), make_conversation(db, owner)
     service.call("index_messages", user_id=owner)
     with db.transaction():
-        db.execute("set local message_persistence.placed_by = 'import'")
+        db.execute("set local message_persistence.is_importing = 'yes'")
         db.execute(
             "insert into messages (conversation_id, user_id, role, content, seq, created_at)"
             " values (%s, %s, 'user', 'an old rambutan', 1, '2001-01-01')",
@@ -274,7 +274,7 @@ def test_the_sweep_indexes_everybodys(db: psycopg.Connection, owner: str, servic
     for _ in range(3):
         make_conversation(db, owner, messages=1)
     assert service.call("list_users_to_index")["users"].count(owner) == 1
-    db.execute("call private.sweep_search_index()")
+    db.execute("call private.sweep('sweep-search-index', 30)")
     assert owner not in service.call("list_users_to_index")["users"]
     assert (indexed(db, owner), watermarks(db, owner)) == (3, {})
 

@@ -40,6 +40,8 @@ SECTIONS = {
         "fencing": "A worker past its lease can't write, and a late heartbeat takes nothing back.",
         "whole pages": "Paging loses and doubles nothing, and a page is bounded in bytes.",
         "replica": "A replica answers with no less than its reader knows of, or not at all.",
+        "stores": "Of several stores a user is in one, and one that is away stops its own alone.",
+        "moving": "Who is moved to another store is whole in one of them, wherever that is killed.",
         "context": "What the AI is given keeps to its budget and roles, and says what it lacks.",
     },
     "Search and lists": {

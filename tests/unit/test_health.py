@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.errors import StoreUnavailableError
-from shared.integrity.health import Measured, StoreHealth
+from shared.integrity.health import Health, Measured, StoreHealth, count_damage
 from shared.models.integrity import BrokenRow, InvariantStep
 
 
@@ -63,11 +63,22 @@ async def test_one_who_goes_away_takes_the_measurement_from_nobody() -> None:
 async def test_damage_is_looked_at_more_seldom_than_the_store_is_asked() -> None:
     """It says what is broken; that it could not be had makes health no worse."""
     store = FakeStore()
-    health = StoreHealth(store)  # type: ignore[arg-type]
-    assert [await health.read() for _ in range(5)] == [{"seq_gap": 1}] * 5
+    health = StoreHealth({"store": store})  # type: ignore[dict-item]
+    assert [(await health.read()).broken for _ in range(5)] == [{"seq_gap": 1}] * 5
     assert (store.pings, store.looks) == (1, 1)
     store.is_down = True
-    blind = StoreHealth(store)  # type: ignore[arg-type]
+    blind = StoreHealth({"store": store})  # type: ignore[dict-item]
     with pytest.raises(StoreUnavailableError):
         await blind.read()
-    assert await blind._count_damage() is None
+    assert await count_damage(store) is None  # type: ignore[arg-type]
+
+
+async def test_of_several_stores_health_names_those_that_are_away() -> None:
+    """And fails where all are."""
+    one, two = FakeStore(), FakeStore()
+    two.is_down = True
+    found = await StoreHealth({"one": one, "two": two}).read()  # type: ignore[dict-item]
+    assert found == Health({"two"}, {"seq_gap": 1})
+    one.is_down = True
+    with pytest.raises(StoreUnavailableError):
+        await StoreHealth({"one": one, "two": two}).read()  # type: ignore[dict-item]

@@ -9,7 +9,7 @@ import pytest
 
 from local.settings import ROOT
 from shared.config import Settings
-from shared.encoding.strict import REQUEST
+from shared.encoding.strict import REQUEST, SHORTENED
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
 MODULES = [
@@ -77,6 +77,7 @@ def test_what_a_body_may_hold_and_a_page_has_is_in_the_table() -> None:
     sql = "".join(path.read_text() for path in (ROOT / "supabase" / "schemas").glob("*.sql"))
     (bytes_a_page,) = set(re.findall(r"c_page_bytes constant integer := (\d+)", sql))
     assert f"{REQUEST.max_values:,} values, {REQUEST.max_depth} levels" in body
+    assert f"{SHORTENED.max_values:,} values" in body
     assert f"{int(bytes_a_page):,} bytes" in page
 
 

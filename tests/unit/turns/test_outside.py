@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from shared.ai.protocol import EngineError, EngineResult, Usage
+from shared.encoding.parts import text_of
 from shared.errors import TurnInProgressError, TurnNotFoundError, TurnSupersededError
 from shared.models.turns import TurnRecord
+from shared.turns.draft import parts_of_draft
 from shared.turns.outside import Attempt
+from shared.turns.own_turn import OwnTurn
 from tests.support.heart import USER, Process, turn_request
 from tests.support.in_memory_store import InMemoryStore
 from tests.support.store_faults import answer_lost, once
@@ -132,6 +135,104 @@ async def test_a_reply_may_have_parts(processes: list[Process]) -> None:
     done = await one.runner.outside.complete(writer, result("Look."), parts=parts)
     assert done.reply is not None
     assert (done.reply.content, done.reply.parts) == ("Look.", parts)
+
+
+CALL = {"type": "tool-search", "toolCallId": "1", "state": "input-available", "input": {"q": "x"}}
+FOUND = {**CALL, "state": "output-available", "output": [1]}
+SOURCE = {"type": "source-url", "sourceId": "1", "url": "https://example.com"}
+STEP = {"type": "step-start"}
+THOUGHT = {"type": "reasoning", "id": "r", "text": "Look"}
+# What a writer sends, and what an agent of the library gives for the same.
+STEPS: list[tuple[str, list[dict[str, Any]]]] = [
+    ("", [STEP, THOUGHT]),
+    ("", [{**THOUGHT, "text": "Look it up."}]),
+    ("I look. 🎉", [CALL]),
+    ("", [STEP, STEP]),
+    ("", [FOUND, SOURCE]),
+    ("Fou", []),
+    ("nd.", []),
+    ("", [{"type": "text", "text": " That's all.", "state": "done"}]),
+    ("Yes.", [SOURCE]),
+]
+
+
+async def written_by_the_library() -> tuple[str, list[dict[str, Any]]]:
+    """Return the reply of an agent that gives the steps."""
+    process = Process(InMemoryStore())
+    request = turn_request("k")
+    async with OwnTurn(process.runner, request, name="own", settings=process.settings) as turn:
+        for text, parts in STEPS:
+            if text:
+                await turn.write(text)
+            for part in parts:
+                await turn.add(part)
+    return turn.reply.content, turn.reply.parts
+
+
+async def test_parts_are_written_by_the_rule_of_the_library(processes: list[Process]) -> None:
+    """On any process, each write twice, as if its answer was lost: one reply, as the library's."""
+    one, other = processes
+    _, writer = await begin(one)
+    place = {"offset": 0, "version": 0}
+    for number, (text, parts) in enumerate(STEPS):
+        sent: dict[str, Any] = {**place, "text": text, "parts": parts}
+        written = await processes[number % 2].runner.outside.write(writer, **sent)
+        again = await other.runner.outside.write(writer, **sent)
+        assert again == written
+        place = {"offset": written.draft_length or 0, "version": written.parts_version or 0}
+    done = await one.runner.outside.complete(writer, result())
+    assert done.reply is not None
+    assert (done.reply.content, done.reply.parts) == await written_by_the_library()
+
+
+@pytest.mark.parametrize(
+    ("offset", "version", "text"),
+    [(3, 0, "more"), (3, 1, "more"), (9, 2, ""), (0, 2, "a"), (3, 7, "more"), (2, 2, "cx")],
+    ids=["no version", "an earlier one", "a hole", "before a part", "a later one", "over a part"],
+)
+async def test_a_write_elsewhere_changes_nothing(
+    processes: list[Process], offset: int, version: int, text: str
+) -> None:
+    """And is answered where to go on."""
+    one, _ = processes
+    record, writer = await begin(one)
+    await one.runner.outside.write(writer, offset=0, text="abc", parts=[CALL])
+    for parts in ([], [SOURCE]):
+        written = await one.runner.outside.write(
+            writer, offset=offset, version=version, text=text, parts=parts
+        )
+        assert (written.draft_length, written.parts_version) == (3, 2)
+    stored = await one.store.load_turn(USER, record.turn.id, caller=None)
+    assert parts_of_draft(stored.draft, stored.draft_parts) == [
+        {"type": "text", "text": "abc"}, CALL,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "parts", "stored"),
+    [
+        ("", [], [{"type": "text", "text": "I look."}, CALL]),
+        ("I look.", [], [{"type": "text", "text": "I look."}, CALL]),
+        ("", [FOUND, SOURCE], [{"type": "text", "text": "I look."}, FOUND, SOURCE]),
+        ("Found.", [SOURCE], [CALL, {"type": "text", "text": "Found."}, SOURCE]),
+        ("Found.", [{"type": "text", "text": "Found."}], [{"type": "text", "text": "Found."}]),
+    ],
+    ids=["nothing", "the same text", "parts", "another text", "all of it"],
+)
+async def test_an_end_keeps_what_was_written(
+    processes: list[Process],
+    content: str,
+    parts: list[dict[str, Any]],
+    stored: list[dict[str, Any]],
+) -> None:
+    """What it is given stands behind; only parts with text among them say it all."""
+    one, other = processes
+    _, writer = await begin(one)
+    await one.runner.outside.write(writer, offset=0, text="I look.", parts=[CALL])
+    done = await other.runner.outside.complete(writer, result(content), parts=parts)
+    assert done.reply is not None
+    assert (done.reply.parts, done.turn.status) == (stored, "completed")
+    assert done.reply.content == text_of(stored)
 
 
 async def test_what_it_took_counts_with_the_attempts_before(processes: list[Process]) -> None:

@@ -1,0 +1,123 @@
+"""What several stores answer as one: pages, leases, and what is left out where one is away."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.config import ConfigurationError
+from shared.errors import InternalError, StoreUnavailableError
+from shared.persistence.stores import Stores, load_store_of
+from tests.support.unit_settings import unit_settings
+
+URLS = '{"one": "postgresql://one", "two": "postgresql://two"}'
+ONE, TWO = (UUID(int=number) for number in (1, 2))
+
+
+class FakeStore:
+    """A store with one answer for everything."""
+
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
+        self.asked: list[dict[str, Any]] = []
+
+    async def call(self, function: str, arguments: dict[str, Any], **_: Any) -> Any:
+        """Answer, or be away."""
+        self.asked.append(dict(arguments))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def stores_of(*answers: Any) -> tuple[Stores, list[FakeStore]]:
+    """Give stores with these answers, of which the first two users have one each."""
+    fakes = [FakeStore(answer) for answer in answers]
+    named = dict(zip(("one", "two"), fakes, strict=True))
+    homes = {ONE: "one", TWO: "two"}
+    return Stores(named, homes.get), fakes  # type: ignore[arg-type]
+
+
+async def test_a_user_who_is_moved_finds_the_store_away() -> None:
+    """Nobody is asked, and a name that is none is a mistake of ours."""
+    stores, fakes = stores_of({}, {})
+    with pytest.raises(StoreUnavailableError):
+        await stores.call("load_conversation", {"user_id": str(uuid4())}, caller=None)
+    astray = Stores({"one": fakes[0]}, lambda _: "three")  # type: ignore[dict-item]
+    with pytest.raises(InternalError):
+        await astray.call("load_conversation", {"user_id": str(ONE)}, caller=None)
+    assert [fake.asked for fake in fakes] == [[], []]
+
+
+async def test_a_page_of_usage_ends_where_the_first_store_has_more() -> None:
+    """Else the users behind that would never be listed."""
+    users = [{"user_id": str(UUID(int=number))} for number in range(1, 7)]
+    stores, _ = stores_of(
+        {"users": [users[0], users[2]], "more": True},
+        {"users": [users[1], users[4]], "more": False},
+    )
+    page = await stores.call("project_usage", {"most": 10}, caller=None)
+    assert page == {"users": users[:3], "more": True}
+    page = await stores.call("project_usage", {"most": 2}, caller=None)
+    assert page == {"users": users[:2], "more": True}
+
+
+async def test_the_next_page_of_a_listing_begins_at_the_first_stores() -> None:
+    """The moments are compared, not how they are written."""
+    early = {"after_updated_at": "2026-01-01T10:00:00+02:00", "after_id": str(ONE)}
+    late = {"after_updated_at": "2026-01-01T09:00:00+00:00", "after_id": str(ONE)}
+    stores, _ = stores_of({"users": [str(ONE)], "next": late}, {"users": [], "next": early})
+    page = await stores.call("list_users_due_for_retention", {}, caller=None)
+    assert page == {"users": [str(ONE)], "next": early}
+
+
+async def test_a_listing_leaves_out_who_is_elsewhere_and_who_can_not_be_asked() -> None:
+    """Where none answers, that is an error; where a listing is none, one is enough for it."""
+    stores, fakes = stores_of({"users": [str(ONE), str(TWO)]}, StoreUnavailableError())
+    listed = await stores.call("list_removals", {}, caller=None)
+    assert listed["users"] == [str(ONE)]
+    with pytest.raises(StoreUnavailableError):
+        await stores.call("set_limits", {"bytes_per_day": 1}, caller=None)
+    fakes[0].answer = StoreUnavailableError()
+    with pytest.raises(StoreUnavailableError):
+        await stores.call("list_removals", {}, caller=None)
+
+
+async def test_each_store_renews_the_leases_of_its_own_turns() -> None:
+    """Those of a store that is away, or of a user who is moved, are left out."""
+    answers = [{"turns": [{"turn_id": name}], "running": 1} for name in ("one", "two")]
+    stores, fakes = stores_of(*answers)
+    extensions = [{"user_id": str(user)} for user in (ONE, TWO, uuid4(), ONE)]
+    arguments = {"extensions": extensions, "lease_seconds": 26}
+    extended = await stores.call("extend_turns", arguments, caller=None, is_urgent=True)
+    assert extended == {"turns": [{"turn_id": "one"}, {"turn_id": "two"}], "running": 2}
+    assert fakes[0].asked == [{**arguments, "extensions": [extensions[0], extensions[3]]}]
+    assert fakes[1].asked == [{**arguments, "extensions": [extensions[1]]}]
+    fakes[1].answer = StoreUnavailableError()
+    extended = await stores.call("extend_turns", arguments, caller=None)
+    assert extended["turns"] == [{"turn_id": "one"}]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"supabase_db_urls": URLS},
+        {"store_of": "a:b"},
+        {"supabase_db_urls": URLS, "store_of": "a:b", "supabase_db_url": "postgresql://three"},
+        {"supabase_db_urls": URLS, "store_of": "a:b", "supabase_db_read_url": "postgresql://three"},
+        {"supabase_db_urls": '{"one": "secret://word"}', "store_of": "a:b"},
+        {"supabase_db_urls": "nonsense", "store_of": "a:b"},
+    ],
+)
+def test_stores_and_the_function_that_chooses_go_together(given: dict[str, str]) -> None:
+    """What is wrong is said in a line, without a password."""
+    with pytest.raises(ConfigurationError) as refused:
+        unit_settings(**given)
+    assert "STORE_OF" in str(refused.value) or "SUPABASE_DB_URLS" in str(refused.value)
+    assert "word" not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["nothing", "no.such:thing", "shared.config:nothing", "os:sep"])
+def test_a_function_that_is_none_is_said_at_the_start(path: str) -> None:
+    """Before anybody is served."""
+    with pytest.raises(ConfigurationError, match="STORE_OF"):
+        load_store_of(path)
