@@ -163,7 +163,8 @@ def writes_in(node: Any) -> Iterator[Any]:
 
 def called_in(node: Any) -> set[str]:
     """Return the names of the functions that are called in an expression."""
-    names = {node.funcname[-1].sval} if isinstance(node, ast.FuncCall) else set()
+    called = node.funcname or () if isinstance(node, ast.FuncCall) else ()
+    names = {name.sval for name in called[-1:]}
     return names.union(*(called_in(child) for child in user_gate._children(node)))
 
 
