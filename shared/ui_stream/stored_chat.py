@@ -48,6 +48,19 @@ class StoredChat:
         page = await self.page(limit=1)
         return page.open_turn.turn_id if page and page.open_turn else None
 
+    async def open_turn(self) -> UUID | None:
+        """Return the id of the turn that isn't settled, also if its worker is gone."""
+        request = LoadConversationRequest.model_validate(
+            {"conversationId": str(self.id), "limit": 1}
+        )
+        try:
+            page = await self._persistence.load_conversation(
+                self.user_id, request, caller=self.caller
+            )
+        except ConversationNotFoundError:
+            return None
+        return page.open_turn.turn_id if page.open_turn else None
+
     async def conversation(self) -> ConversationRow:
         """Return the conversation's row; raise ConversationNotFoundError."""
         return await self._persistence.get_conversation(self.user_id, self.id, caller=self.caller)

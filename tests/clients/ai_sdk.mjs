@@ -63,6 +63,8 @@ const commands = {
     const { messages } = (await answer?.json()) ?? { messages: [] };
     chat = new Chat({ id, messages, transport, sendAutomaticallyWhen });
   },
+  // A tab whose messages were loaded before anything was in the chat.
+  rename: (id) => (chat = new Chat({ id, messages: [], transport, sendAutomaticallyWhen })),
   use: (other) => (place = other),
   fill: (messages) => (chat.messages = messages),
   send: (message) => begin(chat.sendMessage(message)),
