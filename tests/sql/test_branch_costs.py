@@ -78,11 +78,12 @@ def test_fifty_forks_cost_next_to_nothing(
 
         def costs(name: str, **arguments: Any) -> float:
             """Compare a call about the one with that about the other."""
-            calls = [
-                partial(user.call, name, conversation_id=chat, **arguments)
-                for chat in (plain, branched)
-            ]
-            return ratio(user, *calls)
+            call = partial(user.call, name, **arguments)
+            return ratio(
+                user,
+                partial(call, conversation_id=plain),
+                partial(call, conversation_id=branched),
+            )
 
         def opened(chat: str) -> Callable[[], Any]:
             (hit,) = db.execute(
