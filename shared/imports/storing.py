@@ -49,9 +49,7 @@ def make_ready(conversation: ParsedConversation, now: datetime) -> None:
     metadata = map_texts(conversation.metadata, _storable)
     conversation.metadata = _fitted(metadata, MAX_GIVEN_METADATA_BYTES, conversation)
     _name_by_place(conversation)
-    conversation.messages = [
-        part for message in conversation.messages for part in _parts(message, conversation)
-    ]
+    _fit_into_rows(conversation)
     set_times(conversation, now)
 
 
@@ -66,6 +64,27 @@ def _name_by_place(conversation: ParsedConversation) -> None:
         imported = message.metadata.get("imported")
         if isinstance(imported, dict) and not imported.get("id"):
             imported["id"] = f"#{place}"
+
+
+def _fit_into_rows(conversation: ParsedConversation) -> None:
+    """Make rows of the messages, and say with which of them each branch begins."""
+    rows: list[ParsedMessage] = []
+    first_seqs: dict[int, int] = {}
+    last_seqs: dict[int, int] = {}
+    for message in conversation.messages:
+        first_seqs.setdefault(message.branch, len(rows) + 1)
+        rows += _parts(message, conversation)
+        last_seqs[id(message)] = len(rows)
+    conversation.branches = [
+        {
+            "branch": branch,
+            "parent": fork.parent,
+            "fork_seq": last_seqs[id(fork.after)] if fork.after else 0,
+            "first_seq": first_seqs[branch],
+        }
+        for branch, fork in enumerate(conversation.forks, 1)
+    ]
+    conversation.messages = rows
 
 
 def _storable(text: str) -> str:
@@ -106,7 +125,7 @@ def _continued(
         text = cut_to_size(rest, MAX_TEXT_BYTES)
         rest = rest[len(text) :]
         metadata = _fitted({**flags, "imported": imported}, MAX_METADATA_BYTES, conversation)
-        parts.append(ParsedMessage(message.role, text, None, metadata))
+        parts.append(ParsedMessage(message.role, text, None, metadata, branch=message.branch))
     return parts
 
 

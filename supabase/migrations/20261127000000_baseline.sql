@@ -114,8 +114,14 @@ create unique index conversations_imported_key
     on public.conversations (user_id, (imported ->> 'source'), (imported ->> 'id'))
     where imported is not null;
 
--- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at on public.conversations (updated_at, id);
+-- What retention's listing reads: the conversations that nobody has written to for longest. As an
+-- expression, so that no statement about one user is ever read by it, whatever the statistics say.
+create index idx_conversations_idle
+    on public.conversations ((updated_at at time zone 'utc'), id);
+
+-- A user has many, also one that came after the statistics: else reading all of theirs looks as cheap
+-- as looking one up by its key.
+alter table public.conversations alter column user_id set (n_distinct = -0.01);
 
 -- What removals read, and each look at messages: there is next to nothing in it.
 create index idx_conversations_deleting
@@ -478,6 +484,9 @@ create index idx_turns_user_id_conversation_id on public.turns (user_id, convers
 
 create index idx_turns_user_id on public.turns (user_id, started_at);
 
+-- As with messages.
+alter table public.turns alter column conversation_id set (n_distinct = -0.01);
+
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
     on public.turns (user_id, conversation_id)
@@ -605,6 +614,10 @@ create index idx_messages_conversation_id
     on public.messages (conversation_id, created_at);
 
 create index idx_messages_user_id on public.messages (user_id, created_at);
+
+-- There are many conversations, also after statistics that saw one: else what belongs to one is looked
+-- for in all of the table.
+alter table public.messages alter column conversation_id set (n_distinct = -0.01);
 
 -- Lets the bounded check find the newest messages without reading the others: messages come in the
 -- order of their created_at, so a few bytes for each megabyte are enough.
@@ -2945,7 +2958,7 @@ begin
                 (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
             select case when regenerates is null then private.new_id() else message_id end,
                    begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
-                   begin_turn.request_hash,
+                   coalesce(begin_turn.request_hash, ''),
                    clock_timestamp() + make_interval(secs => lease_seconds)
             where v_conversation.id is not null
             on conflict do nothing
@@ -3031,7 +3044,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). Without a request_hash the key is that of a turn that is known. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 create function private.begin_answering(
     user_id uuid,
@@ -4258,18 +4271,22 @@ begin
     -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
     -- messages in the next statement's sight: only then may its watermark go.
     v_free := array(
-        select c.id
-        from private.conversations as c
-        where c.user_id = index_messages.user_id and c.id = any (v_ids)
-        order by c.id
-        for no key update skip locked
+        select locked.id
+        from unnest(v_ids) as step (id)
+        -- With its lock it is looked up, whatever the planner takes the tables for.
+        cross join lateral (
+            select c.id
+            from private.conversations as c
+            where c.user_id = index_messages.user_id and c.id = step.id
+            for no key update skip locked
+        ) as locked
     );
 
     delete from search.watermarks as w
     using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
     where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
       and w.conversation_id = any (v_free)
-      -- With a limit it is looked up, whatever the planner takes the tables for.
+      -- Likewise with a limit.
       and (
           select m.seq
           from public.messages as m
@@ -5266,9 +5283,10 @@ revoke all on function public.plan_export from public, anon, authenticated, serv
 grant execute on function public.plan_export to authenticated, service_role;
 comment on function public.plan_export is 'How far a part of an account''s export goes, by the ids of conversations: {until, more}. Always one conversation, however large, and further ones within so many bytes and messages.';
 
--- What take_import_part does with each piece of a conversation: {place, first, is_last, conversation,
--- messages}. `first` is the seq of its first message in the file's conversation; a conversation that
--- fits in one part is one piece.
+-- A conversation of a file, as take_import_part takes it: piece by piece, {place, first, is_last,
+-- conversation, messages}. `first` is the seq of a piece's first message in the file's conversation; what
+-- fits in one part is one piece. A conversation that isn't here is made, and filled; one that is here
+-- gets what its file has more by now.
 
 create function private.take_piece(user_id uuid, import_id uuid, piece jsonb)
 returns jsonb
@@ -5279,8 +5297,11 @@ declare
     v_header constant jsonb := piece -> 'conversation';
     v_imported constant jsonb := v_header -> 'imported';
     v_first constant bigint := (piece ->> 'first')::bigint;
+    v_outcome constant jsonb := jsonb_build_object(
+        'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null, 'is_same', true,
+        'appended', 0, 'changed', 0, 'matched', 0
+    );
     v_here public.conversations;
-    v_original public.conversations;
 begin
     v_here := private.conversation_imported_as(user_id, v_imported);
 
@@ -5300,27 +5321,30 @@ begin
         v_here := null;
     end if;
 
-    if v_here.deleting_since is null and v_here.id is not null then
-        return private.outcome_of_known(user_id, import_id, piece, v_here);
-    end if;
-
     if v_here.id is null then
-        select c.* into v_original
+        select c.* into v_here
         from public.conversations as c
         where c.user_id = take_piece.user_id
           and c.id = (v_imported ->> 'conversationId')::uuid
-          and c.deleting_since is null;
+          and c.deleting_since is null
+          and c.last_seq >= (v_header ->> 'last_seq')::bigint;
+    end if;
 
-        if v_original.last_seq >= (v_header ->> 'last_seq')::bigint then
-            return private.outcome_of_known(user_id, import_id, piece, v_original);
-        end if;
-
-        -- It came under the same key before, and was deleted since.
-        if private.is_import_key_used(user_id, piece) then
-            return jsonb_build_object(
-                'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null,
-                'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+    -- One that is known by its content or a key doesn't grow: what has is another one.
+    if v_here.id is not null and v_here.deleting_since is null then
+        perform private.keep_import_key(user_id, piece);
+        return v_outcome
+            || case when v_imported ? 'checksum' then '{}'
+                    else private.append_grown(user_id, import_id, piece, v_here) end
+            || jsonb_build_object(
+                'known_id', v_here.id,
+                'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
             );
+    end if;
+
+    if v_here.id is null then
+        if private.is_import_key_used(user_id, piece) then
+            return v_outcome; -- it came under the same key before, and was deleted since
         end if;
 
         v_here := private.begin_imported(user_id, import_id, piece);
@@ -5331,14 +5355,11 @@ begin
 
     perform private.keep_import_key(user_id, piece);
     perform private.add_imported(user_id, piece, v_here);
-    return jsonb_build_object(
-        'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
-        'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
-    );
+    return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
 end;
 $$;
 
-comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
+comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already: {place, id, is_taken, known_id, is_same, appended, changed, matched}.';
 
 create function private.conversation_imported_as(user_id uuid, imported jsonb)
 returns public.conversations
@@ -5397,6 +5418,41 @@ $$;
 
 comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
 
+create function private.insert_imported(
+    user_id uuid,
+    conversation_id uuid,
+    after bigint,
+    messages jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at, branch)
+    select insert_imported.conversation_id,
+           insert_imported.user_id,
+           insert_imported.after + place,
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           coalesce((message ->> 'parts')::jsonb, '[]'),
+           (message ->> 'native')::jsonb,
+           (message ->> 'created_at')::timestamptz,
+           private.branch_at(
+               insert_imported.user_id, insert_imported.conversation_id,
+               insert_imported.after + place
+           )
+    from jsonb_array_elements(insert_imported.messages) with ordinality as m (message, place)
+    order by place;
+end;
+$$;
+
+comment on function private.insert_imported is 'Writes messages behind a seq, each on the branch that begins at or before its place.';
+
 -- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
 create function private.add_imported(
     user_id uuid,
@@ -5413,25 +5469,10 @@ declare
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
     v_is_whole boolean;
 begin
-    insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-         created_at, branch)
-    select (add_imported.conversation).id,
-           add_imported.user_id,
-           v_before + place,
-           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-           message ->> 'content',
-           message ->> 'generated_code',
-           (message ->> 'metadata')::jsonb,
-           coalesce((message ->> 'parts')::jsonb, '[]'),
-           (message ->> 'native')::jsonb,
-           (message ->> 'created_at')::timestamptz,
-           private.branch_at(user_id, (add_imported.conversation).id, v_before + place)
-    from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
-    order by place;
+    perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
 
     -- What the doctor checks: no gap, and times that grow with the places.
-    select (add_imported.conversation).last_seq = v_before
+    select conversation.last_seq = v_before
            and coalesce(bool_and(o.is_later), true)
            and (not c_is_last or (
                v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
@@ -5444,7 +5485,7 @@ begin
                m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
         from public.messages as m
         where m.user_id = add_imported.user_id
-          and m.conversation_id = (add_imported.conversation).id
+          and m.conversation_id = conversation.id
           and m.seq >= v_before
     ) as o;
 
@@ -5458,14 +5499,14 @@ begin
         updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then now() + interval '1 hour' end
-    where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+    where c.user_id = add_imported.user_id and c.id = conversation.id;
 
-    if c_is_last and (add_imported.conversation).last_branch > 0
+    if c_is_last and conversation.last_branch > 0
         and (
-            private.count_branches(user_id, (add_imported.conversation).id)
-                is distinct from (add_imported.conversation).last_branch
-            or not (add_imported.conversation).active_branch
-                between 0 and (add_imported.conversation).last_branch
+            private.count_branches(user_id, conversation.id)
+                is distinct from conversation.last_branch
+            or not conversation.active_branch
+                between 0 and conversation.last_branch
         )
     then
         raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
@@ -5476,68 +5517,13 @@ $$;
 
 comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
 
--- One that is known by its content or a key doesn't grow: what has is another one.
-create function private.outcome_of_known(
-    user_id uuid,
-    import_id uuid,
-    piece jsonb,
-    conversation public.conversations
-)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    c_imported constant jsonb := piece -> 'conversation' -> 'imported';
-    v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
-begin
-    perform private.keep_import_key(user_id, piece);
-    if not c_imported ? 'checksum' then
-        v_grown := private.append_grown(user_id, import_id, piece, conversation);
-    end if;
-    return v_grown || jsonb_build_object(
-        'place', piece -> 'place',
-        'id', null,
-        'is_taken', false,
-        'known_id', (conversation).id,
-        'is_same', (conversation).imported ->> 'checksum' is not distinct from c_imported ->> 'checksum'
-    );
-end;
-$$;
+-- What comes of a file whose conversation an earlier import has brought: as a provider's export of each
+-- month, which has all of it again.
 
-comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
-
-create function private.begin_imported_branch(
-    user_id uuid,
-    conversation public.conversations,
-    fork_seq bigint
-)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_is_active constant boolean := fork_seq = private.end_of_branch(
-        user_id, conversation.id, conversation.active_branch
-    );
-    v_branch integer;
-begin
-    v_branch := private.begin_branch(
-        user_id, conversation.id, private.branch_at(user_id, conversation.id, fork_seq),
-        fork_seq, conversation.last_seq + 1
-    );
-    if v_is_active then
-        update public.conversations as c
-        set active_branch = v_branch
-        where c.user_id = begin_imported_branch.user_id and c.id = conversation.id;
-    end if;
-end;
-$$;
-
-comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
-
--- A message is known by the id that it has where it is from. What says something else now, or is on
--- no path of the file any more, has changed.
+-- A message is known by the id that it has where it is from, and so is the one that it follows
+-- (`after`; '' for none). What follows another message than the last one here begins a branch, as it
+-- would have if it had been written here: the two are never one conversation. What says something else
+-- now, or is no more in the file, has changed.
 create function private.append_grown(
     user_id uuid,
     import_id uuid,
@@ -5549,29 +5535,20 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_known jsonb;
+    v_seqs jsonb; -- of messages here, by their ids
     v_newest_at timestamptz;
-    v_newest_seq bigint;
-    v_branch integer := (append_grown.conversation).last_branch;
-    v_appended integer;
+    v_new jsonb;
     v_matched integer;
     v_changed integer;
 begin
-    select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
+    select coalesce(jsonb_object_agg(m.metadata -> 'imported' ->> 'id', m.seq) filter (
                where m.metadata -> 'imported' ->> 'id' is not null
-           ),
-           max(m.created_at),
-           max(m.seq) filter (where m.metadata -> 'imported' ->> 'id' is not null)
-    into v_known, v_newest_at, v_newest_seq
+           ), '{}'),
+           max(m.created_at)
+    into v_seqs, v_newest_at
     from public.messages as m
     where m.user_id = append_grown.user_id
-      and m.conversation_id = (append_grown.conversation).id;
-    v_known := coalesce(v_known, '{}');
-
-    -- Where somebody has gone on here with another path, the file goes on with its own.
-    if v_branch > 0 and v_newest_seq < (append_grown.conversation).last_seq then
-        v_branch := v_branch + 1;
-    end if;
+      and m.conversation_id = append_grown.conversation.id;
 
     with staged as (
         select distinct on (key) key, place, message
@@ -5584,56 +5561,37 @@ begin
         order by key, place
     ),
     new as (
-        select s.message, row_number() over (order by s.place) as nth
+        select s.key, s.message, row_number() over (order by s.place) as nth
         from staged as s
-        where not v_known ? s.key
+        where not v_seqs ? s.key
     ),
-    appended as (
-        insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-             created_at, branch)
-        select (append_grown.conversation).id,
-               append_grown.user_id,
-               (append_grown.conversation).last_seq + n.nth,
-               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-               n.message ->> 'content',
-               n.message ->> 'generated_code',
-               (n.message ->> 'metadata')::jsonb,
-               coalesce((n.message ->> 'parts')::jsonb, '[]'),
-               (n.message ->> 'native')::jsonb,
-               greatest(
+    timed as (
+        select n.key, n.nth,
+               n.message || jsonb_build_object('created_at', greatest(
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
                        over (order by n.nth)
-               ) + n.nth * interval '1 microsecond',
-               v_branch
+               ) + n.nth * interval '1 microsecond') as message
         from new as n
-        order by n.nth
-        returning created_at
     )
-    select (select count(*) from appended),
-           count(*) filter (where v_known ? s.key),
-           count(*) filter (where v_known ->> s.key <> md5(s.message ->> 'content')),
-           coalesce((select max(a.created_at) from appended as a), v_newest_at)
-    into v_appended, v_matched, v_changed, v_newest_at
-    from staged as s;
+    select (select coalesce(jsonb_agg(t.message || jsonb_build_object('key', t.key) order by t.nth), '[]')
+            from timed as t),
+           count(m.id),
+           count(m.id) filter (where m.content <> s.message ->> 'content')
+    into v_new, v_matched, v_changed
+    from staged as s
+    left join public.messages as m
+        on m.user_id = append_grown.user_id
+        and m.conversation_id = append_grown.conversation.id
+        and m.seq = (v_seqs ->> s.key)::bigint;
 
-    if v_appended > 0 and v_branch > (append_grown.conversation).last_branch then
-        perform private.begin_imported_branch(user_id, conversation, v_newest_seq);
-    end if;
-    if v_appended > 0 then
-        update public.conversations as c
-        set last_seq = c.last_seq + v_appended,
-            updated_at = greatest(c.updated_at, v_newest_at),
-            imported = c.imported || jsonb_build_object('at', now())
-                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
-                       then jsonb_build_object('lastSeq', c.last_seq + v_appended) else '{}' end
-        where c.user_id = append_grown.user_id and c.id = (append_grown.conversation).id;
+    if v_new <> '[]' then
+        perform private.append_imported(user_id, piece, conversation, v_seqs, v_new);
     end if;
 
     -- With the last piece shows what the file has no more: all that was here but what was matched.
     if (piece ->> 'is_last')::boolean then
-        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_known)) - v_matched - coalesce((
+        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_seqs)) - v_matched - coalesce((
             select sum((one ->> 'matched')::integer + (one ->> 'appended')::integer)
             from private.import_parts as p
             cross join lateral jsonb_array_elements(p.outcome) as o (one)
@@ -5644,12 +5602,92 @@ begin
     end if;
 
     return jsonb_build_object(
-        'appended', v_appended, 'changed', greatest(v_changed, 0), 'matched', v_matched
+        'appended', jsonb_array_length(v_new),
+        'changed', greatest(v_changed, 0),
+        'matched', v_matched
     );
 end;
 $$;
 
-comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
+comment on function private.append_grown is 'Appends to a conversation that is here what a piece of its file has more by now: {appended, changed, matched}.';
+
+-- Which path is active follows the file where nobody has written here; else only where the active path
+-- is what goes on.
+create function private.append_imported(
+    user_id uuid,
+    piece jsonb,
+    conversation public.conversations,
+    seqs jsonb,
+    messages jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_last constant bigint := conversation.last_seq;
+    v_is_imports_alone constant boolean := (conversation.imported ->> 'lastSeq')::bigint = v_last;
+    v_seqs jsonb := seqs;
+    v_active integer := conversation.active_branch;
+    v_is_followed boolean;
+    v_branch integer;
+    v_start record;
+begin
+    select v_seqs || jsonb_object_agg(message ->> 'key', v_last + place) into v_seqs
+    from jsonb_array_elements(messages) with ordinality as m (message, place);
+
+    update public.conversations as c
+    set last_seq = v_last + jsonb_array_length(messages),
+        updated_at = greatest(c.updated_at, (messages -> -1 ->> 'created_at')::timestamptz),
+        imported = c.imported || jsonb_build_object('at', now())
+            || case when v_is_imports_alone
+                   then jsonb_build_object('lastSeq', v_last + jsonb_array_length(messages))
+                   else '{}' end
+    where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id;
+
+    for v_start in
+        select f.seq, f.fork_seq
+        from (
+            select v_last + m.place as seq,
+                   least(
+                       case m.message ->> 'after' when '' then 0
+                           else (v_seqs ->> (m.message ->> 'after'))::bigint end,
+                       v_last + m.place - 1
+                   ) as fork_seq
+            from jsonb_array_elements(messages) with ordinality as m (message, place)
+        ) as f
+        where f.fork_seq <> f.seq - 1
+           or (
+               f.fork_seq = v_last -- a turn has begun a branch that has no message yet
+               and private.branch_at(append_imported.user_id, append_imported.conversation.id, v_last)
+                   < append_imported.conversation.last_branch
+           )
+        order by f.seq
+    loop
+        v_is_followed := v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+        v_branch := private.begin_branch(
+            user_id, conversation.id,
+            private.branch_at(user_id, conversation.id, v_start.fork_seq),
+            v_start.fork_seq, v_start.seq
+        );
+        v_active := case when v_is_followed then v_branch else v_active end;
+    end loop;
+
+    perform private.insert_imported(user_id, conversation.id, v_last, messages);
+
+    if v_is_imports_alone and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
+        v_active := private.branch_at(
+            user_id, conversation.id, (v_seqs ->> (piece -> 'conversation' ->> 'leaf'))::bigint
+        );
+    end if;
+    update public.conversations as c
+    set active_branch = v_active
+    where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id
+      and c.active_branch <> v_active;
+end;
+$$;
+
+comment on function private.append_imported is 'Writes messages that a file has more behind those that are here, each on the path that it is on in the file; seqs has those of the messages here, by their ids.';
 
 -- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
 -- repeated: what came of a part is written down with it. A conversation is there whole or not at
@@ -6830,7 +6868,8 @@ comment on function private.retention_bound is 'Conversations with activity from
 
 -- Looks at so many conversations and no more, however few of them are due: next is where the next
 -- page begins. A project is asked for behind that bound, since one without any idle conversation would
--- have all of them read.
+-- have all of them read. Sorting is switched off, here and below, so that whatever the statistics say
+-- the longest idle come from the end of their index, and no others are read.
 create function public.list_users_due_for_retention(
     project_id uuid default null,
     most integer default 10000,
@@ -6839,17 +6878,19 @@ create function public.list_users_due_for_retention(
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
     with looked_at as materialized (
         select c as conversation,
-               row_number() over (order by c.updated_at, c.id) as place
+               row_number() over (order by c.updated_at at time zone 'utc', c.id) as place
         from private.conversations as c
-        where c.updated_at < private.retention_bound(now())
-          and (c.updated_at, c.id) > (
-              coalesce(after_updated_at, '-infinity'),
+        where c.updated_at at time zone 'utc' < private.retention_bound(now()) at time zone 'utc'
+          and (c.updated_at at time zone 'utc', c.id) > (
+              coalesce(after_updated_at, '-infinity') at time zone 'utc',
               coalesce(after_id, '00000000-0000-0000-0000-000000000000')
           )
-        order by c.updated_at, c.id
+        order by c.updated_at at time zone 'utc', c.id
         limit most
     )
     select jsonb_build_object(
@@ -6892,7 +6933,8 @@ create function public.apply_retention(
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
-set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -6901,10 +6943,12 @@ declare
     v_now constant timestamptz := now();
     v_found integer;
     v_chosen uuid[];
-    v_tried integer;
-    v_archive uuid[];
-    v_delete uuid[];
-    v_removed jsonb;
+    v_id uuid;
+    v_action text;
+    v_archived bigint := 0;
+    v_deleted bigint := 0;
+    v_messages bigint := 0;
+    v_turns bigint := 0;
     v_more boolean;
 begin
     select count(*),
@@ -6936,69 +6980,60 @@ begin
         window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
-    v_tried := cardinality(v_chosen);
-    v_more := v_found > v_tried;
-
-    if not dry_run then
-        -- What somebody is writing to is in use: it is left for the next time.
-        select coalesce(array_agg(locked.id), '{}')
-        into v_chosen
-        from (
-            select c.id
+    -- One by one, by their keys: nothing that the planner believes of a user makes that a long way.
+    foreach v_id in array v_chosen loop
+        if not dry_run then
+            -- What somebody is writing to is in use: it is left for the next time.
+            perform 1
             from private.conversations as c
-            where c.user_id = apply_retention.user_id
-              and c.id = any(v_chosen)
-            order by c.id
-            for update skip locked
-        ) as locked;
-    end if;
+            where c.user_id = apply_retention.user_id and c.id = v_id
+            for update skip locked;
+            continue when not found;
+        end if;
 
-    -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-    select coalesce(array_agg(d.id) filter (where d.action = 'archive'), '{}'),
-           coalesce(array_agg(d.id) filter (where d.action = 'delete'), '{}')
-    into v_archive, v_delete
-    from (
-        select c.id, private.retention_action(c, v_now) as action
+        -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
+        select private.retention_action(c, v_now) into v_action
         from private.conversations as c
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_chosen)
-    ) as d;
+        where c.user_id = apply_retention.user_id and c.id = v_id;
 
-    select jsonb_build_object(
-        'conversations', cardinality(v_delete),
-        'messages', (
-            select count(*)
-            from public.messages as m
-            where m.user_id = apply_retention.user_id
-              and m.conversation_id = any(v_delete)
-        ),
-        'turns', (
-            select count(*)
-            from public.turns as t
-            where t.user_id = apply_retention.user_id
-              and t.conversation_id = any(v_delete)
-        )
-    )
-    into v_removed;
+        if v_action = 'archive' then
+            v_archived := v_archived + 1;
+            if not dry_run then
+                update private.conversations as c
+                set archived_at = v_now
+                where c.user_id = apply_retention.user_id and c.id = v_id;
+            end if;
+        elsif v_action = 'delete' then
+            v_deleted := v_deleted + 1;
+            v_messages := v_messages + (
+                select count(*)
+                from public.messages as m
+                where m.user_id = apply_retention.user_id and m.conversation_id = v_id
+            );
+            v_turns := v_turns + (
+                select count(*)
+                from public.turns as t
+                where t.user_id = apply_retention.user_id and t.conversation_id = v_id
+            );
+            if not dry_run then
+                delete from public.conversations as c
+                where c.user_id = apply_retention.user_id and c.id = v_id;
+            end if;
+        end if;
+    end loop;
 
+    v_more := v_found > cardinality(v_chosen);
     if not dry_run then
-        update private.conversations as c
-        set archived_at = v_now
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_archive);
-
-        delete from public.conversations as c
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_delete);
-
         v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
 
     return jsonb_build_object(
         'dry_run', dry_run,
-        'archived', cardinality(v_archive),
-        'deleted', v_removed,
-        'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
+        'archived', v_archived,
+        'deleted', jsonb_build_object(
+            'conversations', v_deleted, 'messages', v_messages, 'turns', v_turns
+        ),
+        'skipped', cardinality(v_chosen) - v_archived - v_deleted,
         'more', v_more
     );
 end;
@@ -7062,7 +7097,6 @@ create function public.erase_account(
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
-set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
 #variable_conflict use_column
 declare
@@ -7071,6 +7105,11 @@ declare
     v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
+    v_id uuid;
+    v_conversations bigint := 0;
+    v_messages bigint := 0;
+    v_turns bigint := 0;
+    v_summaries bigint := 0;
     v_left bigint;
     v_held bigint;
 begin
@@ -7098,7 +7137,7 @@ begin
     -- part finds those before it gone.
     v_parts := private.end_imports(user_id);
 
-    select coalesce(array_agg(w.id), '{}')
+    select coalesce(array_agg(w.id order by w.id), '{}')
     into v_chosen
     from (
         select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
@@ -7113,50 +7152,35 @@ begin
     ) as w
     where w.ahead < c_messages;
 
-    perform 1
-    from private.conversations as c
-    where c.user_id = erase_account.user_id
-      and c.id = any(v_chosen)
-    order by c.id
-    for update;
+    -- One by one, by their keys, in the order in which everybody locks them.
+    foreach v_id in array v_chosen loop
+        perform 1
+        from private.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_id
+        for update;
+        -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
+        continue when not found or private.is_held(user_id, v_id);
 
-    -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
-    select coalesce(array_agg(id), '{}')
-    into v_chosen
-    from unnest(v_chosen) as id
-    where not private.is_held(erase_account.user_id, id);
-
-    update private.erasure_receipts as r
-    set conversations = r.conversations + (
-            select count(*)
-            from private.conversations as c
-            where c.user_id = r.user_id
-              and c.id = any(v_chosen)
-        ),
-        messages = r.messages + (
+        v_conversations := v_conversations + 1;
+        v_messages := v_messages + (
             select count(*)
             from public.messages as m
-            where m.user_id = r.user_id
-              and m.conversation_id = any(v_chosen)
-        ),
-        turns = r.turns + (
+            where m.user_id = erase_account.user_id and m.conversation_id = v_id
+        );
+        v_turns := v_turns + (
             select count(*)
             from public.turns as t
-            where t.user_id = r.user_id
-              and t.conversation_id = any(v_chosen)
-        ),
-        summaries = r.summaries + (
+            where t.user_id = erase_account.user_id and t.conversation_id = v_id
+        );
+        v_summaries := v_summaries + (
             select count(*)
             from public.summaries as s
-            where s.user_id = r.user_id
-              and s.conversation_id = any(v_chosen)
-        ),
-        import_parts = r.import_parts + v_parts
-    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
+            where s.user_id = erase_account.user_id and s.conversation_id = v_id
+        );
 
-    delete from public.conversations as c
-    where c.user_id = erase_account.user_id
-      and c.id = any(v_chosen);
+        delete from public.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_id;
+    end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.
     select count(distinct h.conversation_id) into v_held
@@ -7174,8 +7198,23 @@ begin
     end if;
     v_left := v_left + cardinality(private.being_deleted(user_id));
 
+    -- Old tables that an adoption put aside, by a function that their migration made. No hold knows
+    -- what of them it is about: while there is one, all of it stays.
+    if v_left = 0 and v_held = 0
+        and to_regprocedure('legacy_chat.erase_user(uuid, timestamptz)') is not null
+    then
+        execute 'select legacy_chat.erase_user($1, $2)::integer'
+            into v_left
+            using user_id, v_until;
+    end if;
+
     update private.erasure_receipts as r
-    set held = v_held,
+    set conversations = r.conversations + v_conversations,
+        messages = r.messages + v_messages,
+        turns = r.turns + v_turns,
+        summaries = r.summaries + v_summaries,
+        import_parts = r.import_parts + v_parts,
+        held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
     where r.user_id = erase_account.user_id and r.id = v_receipt.id
     returning r.* into v_receipt;
@@ -7322,12 +7361,15 @@ begin
         exit when clock_timestamp() > until;
     end loop;
 
-    return exists (
-        select 1
+    -- In order, so that the next one is looked up, however many of them the statistics expect.
+    return (
+        select c.id
         from public.conversations as c
         where c.user_id = remove_step.user_id
           and c.deleting_since <= clock_timestamp()
-    );
+        order by c.id
+        limit 1
+    ) is not null;
 end;
 $$;
 

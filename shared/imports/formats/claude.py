@@ -28,7 +28,7 @@ def is_claude(entry: dict[str, Any]) -> bool:
 
 
 def read_claude(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
-    """Return the path to the conversation's current leaf, else to the newest."""
+    """Return the conversation; its active path leads to the current leaf, else to the newest."""
     nodes = _nodes(notes.objects(entry.get("chat_messages")), notes)
     leaf = as_text(entry.get("current_leaf_message_uuid"))
     project = as_object(entry.get("project"))

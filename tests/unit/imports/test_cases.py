@@ -106,7 +106,7 @@ def test_each_system_is_known_and_read(name: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kept"),
     [
-        ("cg_branches.json", {"branch": 3}),
+        ("cg_branches.json", {"branch": 2}),
         ("cg_lone_current.json", {"reasoning_recap": 1}),
         ("cg_image_generation.json", {"attachment": 2}),
         ("cg_unknown_types.json",
@@ -127,12 +127,17 @@ def test_the_report_says_what_is_kept_beside_the_words(name: str, kept: dict[str
     assert (conversation.kept, conversation.left_out) == (kept, {})
 
 
-def test_other_branches_are_kept_where_they_part() -> None:
-    """With what they say."""
-    messages = only("cg_branches.json").messages
-    assert [branch["content"] for branch in imported(messages[0])["branches"]] == [
-        "Haiku one", "Write a limerick", "A limerick",
+def test_other_branches_are_branches() -> None:
+    """With what they say, in the order it was written."""
+    conversation = only("cg_branches.json")
+    assert [message.content for message in conversation.messages] == [
+        "Write a haiku", "Haiku one", "Haiku two", "Nice", "Thanks", "Write a limerick",
+        "A limerick",
     ]  # fmt: skip
+    assert [(one["fork_seq"], one["first_seq"]) for one in conversation.branches] == [
+        (1, 3), (0, 6),
+    ]  # fmt: skip
+    assert conversation.active_branch == 1
 
 
 def test_a_document_of_the_canvas_is_a_file_of_its_reply() -> None:
