@@ -88,7 +88,7 @@ def attachments_of(row: MessageRow) -> list[Attachment]:
         for each in _dicts(row.metadata, "attachments")
     ]
     return noted + [
-        Attachment(_text(part, "filename") or "unnamed", _text(part, "mediaType"), "")
+        Attachment(_name_of(part), _text(part, "mediaType"), "")
         for part in _parts(row, "file")
         if part.get("filename") not in listed
     ]
@@ -180,6 +180,11 @@ def _content(file: Mapping[str, Any]) -> str | None:
 
 def _parts(row: MessageRow, *kinds: str) -> list[dict[str, Any]]:
     return [part for part in row.parts if part.get("type") in kinds]
+
+
+def _name_of(file: dict[str, Any]) -> str:
+    url = _text(file, "url")
+    return _text(file, "filename") or ("unnamed" if url.startswith("data:") else url)
 
 
 def _written(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..blocks import add_citations, read_blocks
 from ..parsed import BY_CONTENT, as_object, as_objects, digest_of
 from ..said import media_kind, visible_texts
+from ..tools import read_tool
 from ..tree import Node, chain
 
 if TYPE_CHECKING:
@@ -148,8 +149,14 @@ def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
         node.kind = "hidden"
     elif node.role in {"tool", ""}:
         words = "\n\n".join(said.texts) or None
-        said.step(**{**said.more, "type": given or "unknown role", "content": words})
+        step = {**said.more, "type": given or "unknown role", "content": words}
         node.kind, said.texts, said.more = "step", [], {}
+        if node.role == "tool":
+            kept = {name: value for name, value in step.items() if value is not None}
+            if len(kept) > 1:  # else its blocks have said it all
+                read_tool(kept, said, step=kept, is_result=given != "function_call")
+        else:
+            said.step(**step)
     elif not said:
         node.kind, node.left_out = "hidden", "empty"
     elif not said.is_shown:  # Anthropic has the results of tools in a user's messages
@@ -162,7 +169,8 @@ def _add_beside(node: Node, message: dict[str, Any]) -> None:
     said = node.said
     for call in (*as_objects(message.get("tool_calls")), as_object(message.get("function_call"))):
         if call:
-            said.step(**{"type": "tool_call", **call})
+            step = {"type": "tool_call", **call}
+            read_tool(step, said, step=step)
     for name in ("attachments", "files", "experimental_attachments"):
         given = message.get(name, [])
         for one in given if isinstance(given, list) else [given]:
@@ -170,7 +178,8 @@ def _add_beside(node: Node, message: dict[str, Any]) -> None:
             inner = {**as_object(file.get("file")), **file}
             title = inner.get("filename") or inner.get("name")
             media_type = inner.get("contentType") or inner.get("type") or inner.get("mime_type")
-            mark = said.attach(media_kind(media_type, title), title, media_type)
+            url = inner.get("url") or inner.get("data")
+            mark = said.attach(media_kind(media_type, title), title, media_type, url)
             if not said.texts:
                 said.say(mark)
     said.more = {name: value for name, value in message.items() if name not in READ}
