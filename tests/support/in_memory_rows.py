@@ -31,7 +31,7 @@ class StoredTurn:
     user_id: UUID
     conversation_id: UUID
     idempotency_key: str
-    request_hash: str
+    request_hash: str | None
     lease_until: float
     user_message: MessageRow
     id: UUID = field(default_factory=uuid4)

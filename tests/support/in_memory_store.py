@@ -82,7 +82,7 @@ class InMemoryStore(MemoryRows, MemoryLimits):
         *,
         user_id: UUID,
         idempotency_key: str,
-        request_hash: str,
+        request_hash: str | None,
         request: str,
         message_id: UUID,
         conversation_id: UUID | None,
@@ -104,7 +104,7 @@ class InMemoryStore(MemoryRows, MemoryLimits):
         """Commit the user's message and open its turn, or find what this key led to."""
         known = self._under_key(user_id, idempotency_key)
         if known is not None:
-            if known.request_hash != request_hash:
+            if request_hash is not None and known.request_hash != request_hash:
                 raise IdempotencyKeyReusedError
             is_repeated = message_id in {known.user_message.id, known.id} and known.attempt == 1
             return self._resume(known, lease_seconds, history_tokens, is_repeated=is_repeated)
