@@ -148,20 +148,24 @@ def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
         notes.system.extend(said.texts)
         node.kind = "hidden"
     elif node.role in {"tool", ""}:
-        words = "\n\n".join(said.texts) or None
-        step = {**said.more, "type": given or "unknown role", "content": words}
-        node.kind, said.texts, said.more = "step", [], {}
-        if node.role == "tool":
-            kept = {name: value for name, value in step.items() if value is not None}
-            if len(kept) > 1:  # else its blocks have said it all
-                read_tool(kept, said, step=kept, is_result=given != "function_call")
-        else:
-            said.step(**step)
+        _put_aside(node, given)
     elif not said:
         node.kind, node.left_out = "hidden", "empty"
     elif not said.is_shown:  # Anthropic has the results of tools in a user's messages
         node.kind = "step"
     return node
+
+
+def _put_aside(node: Node, given: str) -> None:
+    """Make a call, a result or a step of what is no user's and no assistant's."""
+    said = node.said
+    words = {"content": "\n\n".join(said.texts)} if said.texts else {}
+    step = {**said.more, "type": given or "unknown role", **words}
+    node.kind, said.texts, said.more = "step", [], {}
+    if node.role != "tool":
+        said.step(**step)
+    elif len(step) > 1:  # else its blocks have said it all
+        read_tool(step, said, step=step, is_result=given != "function_call")
 
 
 def _add_beside(node: Node, message: dict[str, Any]) -> None:
