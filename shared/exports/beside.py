@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..models.rows import ConversationRow, MessageRow
+    from ..models.transfers import ShownMessage
 
 ROLES: Final = {"user": "User", "assistant": "Assistant", "system": "System"}
 _SOURCES: Final = {
@@ -125,8 +126,10 @@ def author_of(row: MessageRow) -> str:
     return f"{ROLES[row.role]} ({model})" if is_named else ROLES[row.role]
 
 
-def notices_of(row: MessageRow) -> Iterator[str]:
+def notices_of(row: ShownMessage) -> Iterator[str]:
     """Yield what a reader should know of how a message came to be as it is."""
+    if row.versions:
+        yield row.versions
     if row.metadata.get("success") is False:
         error = error_of(row.metadata)
         kind = _text(error, "type")
