@@ -71,12 +71,26 @@ class Floor:
 
 
 @contextmanager
-def server_with_schema() -> Iterator[Server]:
+def as_on_hosted(db_url: str) -> Iterator[None]:
+    """Send live events as a hosted project does: a row each, which Realtime reads from the log.
+
+    The local Realtime is notified of each instead, in the commit that sends it, which takes a lock
+    of the whole database.
+    """
+    with psycopg.connect(db_url, autocommit=True) as db:
+        db.execute("alter table realtime.messages disable trigger notify_message")
+        yield
+        db.execute("alter table realtime.messages enable trigger notify_message")
+
+
+@contextmanager
+def server_with_schema(*, is_durable: bool = False) -> Iterator[Server]:
     """Run a server of its own that has the schema, and nothing else."""
-    with running_server() as server:
+    with running_server(is_durable=is_durable) as server:
         database.shape(server.url())
         database.migrate(server.url())
-        yield server
+        with as_on_hosted(server.url()):
+            yield server
 
 
 @contextmanager

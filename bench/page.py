@@ -40,6 +40,8 @@ ORDER = (
         "throughput",
         "scale",
         "growth",
+        "worst_turn",
+        "notify",
         "cold_start",
     ),
     "peers",

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, Field
 
 from ..encoding.files import GeneratedFile
 from ..encoding.parts import Part
+from .tokens import estimate_tokens, parts_tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -51,6 +53,11 @@ class HistoryMessage(BaseModel, frozen=True):
     is_note: bool = False
     parts: list[Part] = Field(default_factory=list)
     native: dict[str, Any] | None = None
+
+    @cached_property
+    def tokens(self) -> int:
+        """How much of a model's context it takes, estimated."""
+        return estimate_tokens(self.content) + parts_tokens(self.role, self.parts)
 
 
 @dataclass(frozen=True, slots=True)

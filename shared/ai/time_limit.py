@@ -31,10 +31,6 @@ def with_time_limit(
     return _TimeLimited(engine, seconds, close_seconds)
 
 
-class _TimeIsUpError(Exception):
-    """A run has taken as long as it may: no other timeout is meant by it."""
-
-
 class _TimeLimited:
     """Reads the inner stream in a task of its own, which can be left if it does not end."""
 
@@ -50,52 +46,49 @@ class _TimeLimited:
 
     async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
         """Pass the inner events on until time is up."""
-        deadline = asyncio.get_running_loop().time() + self._seconds
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
-        events = self._inner.run(asked)
-        reader = asyncio.create_task(_read(events, queue, deadline=deadline))
-        reader.add_done_callback(lambda _: queue.put_nowait(None))
+        reader = asyncio.create_task(_read(self._inner.run(asked), queue))
+        time_is_up = asyncio.Event()
+
+        def end() -> None:
+            time_is_up.set()
+            queue.put_nowait(None)
+            reader.cancel()
+
+        timer = asyncio.get_running_loop().call_later(self._seconds, end)
         text: list[str] = []
         try:
-            while (event := await _next(queue, deadline)) is not None:
+            while (event := await queue.get()) is not None:
                 yield event
                 if isinstance(event, Finished):
                     return
                 if isinstance(event, TextDelta):
                     text.append(event.text)
-            _raise_its_error(reader)
-        except _TimeIsUpError:
-            reader.cancel()
-            yield Finished(self._timed_out("".join(text)))
+            if time_is_up.is_set():
+                yield Finished(self._timed_out("".join(text)))
+            else:
+                _raise_its_error(reader)
         finally:
+            timer.cancel()
             await _stop(reader, self._close_seconds)
 
     def _timed_out(self, partial: str) -> EngineResult:
         return failed_result(engine_error("timeout"), engine=self.name, partial=partial)
 
 
-async def _next(queue: asyncio.Queue[EngineEvent | None], deadline: float) -> EngineEvent | None:
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await queue.get()
-    except TimeoutError:
-        raise _TimeIsUpError from None
-
-
 async def _read(
-    events: AsyncIterator[EngineEvent],
-    queue: asyncio.Queue[EngineEvent | None],
-    *,
-    deadline: float,
+    events: AsyncIterator[EngineEvent], queue: asyncio.Queue[EngineEvent | None]
 ) -> None:
-    """Move events to the queue, giving the consumer a turn after each."""
-    loop = asyncio.get_running_loop()
-    async with closing(events):
-        async for event in events:
-            queue.put_nowait(event)
-            if loop.time() >= deadline:
-                raise _TimeIsUpError
-            await asyncio.sleep(0)
+    """Move events to the queue, giving the consumer a turn after each; None is behind the last."""
+    try:
+        async with closing(events):
+            async for event in events:
+                queue.put_nowait(event)
+                if isinstance(event, Finished):
+                    return
+                await asyncio.sleep(0)
+    finally:
+        queue.put_nowait(None)
 
 
 def _raise_its_error(reader: asyncio.Task[None]) -> None:
@@ -104,10 +97,11 @@ def _raise_its_error(reader: asyncio.Task[None]) -> None:
 
 
 async def _stop(reader: asyncio.Task[None], seconds: float) -> None:
-    reader.cancel()
     _stopping.add(reader)
     reader.add_done_callback(_forget)
-    await asyncio.wait({reader}, timeout=seconds)
+    if not reader.done():
+        reader.cancel()
+        await asyncio.wait({reader}, timeout=seconds)
 
 
 def _forget(reader: asyncio.Task[None]) -> None:

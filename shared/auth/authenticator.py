@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 import jwt
@@ -26,6 +28,7 @@ log = structlog.get_logger(__name__)
 MAX_TOKEN_BYTES = 8192
 LEEWAY_SECONDS = 10
 LOG_SECONDS = 60
+MOST_KNOWN: Final = 10_000
 
 
 class Refusals:
@@ -49,12 +52,55 @@ class Refusals:
             self._logged_at = now
 
 
+class Verified(NamedTuple):
+    """Whose token it is, as long as the key that it was verified with is the project's."""
+
+    user_id: UUID
+    expires_at: float
+    kid: str | None
+    key: Any
+
+
+class VerifiedTokens:
+    """Tokens that were verified lately, by their hashes: the oldest are forgotten.
+
+    A signature that was good stays so. What may change is asked each time: whether the token has
+    expired, and whether its key is still served.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Verified] = {}
+
+    def get(self, token: str) -> Verified | None:
+        """Return what is known of a token that hasn't expired."""
+        known = self._known.get(_digest(token))
+        is_good = known and _now() < known.expires_at + LEEWAY_SECONDS
+        return known if is_good else None
+
+    def keep(self, token: str, verified: Verified) -> None:
+        """Remember a token."""
+        self._known[_digest(token)] = verified
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()
+
+
 class Authenticator:
     """Turns a request's headers into a Caller, or raises UnauthorizedError."""
 
     def __init__(self, settings: Settings, jwks: JwksCache) -> None:
         self._settings = settings
+        secret = settings.supabase_jwt_secret
+        self._secret = None if secret is None else secret.get_secret_value()
         self._jwks = jwks
+        self._verified = VerifiedTokens()
         self._refusals = Refusals(settings)
 
     async def caller(self, headers: Headers) -> Caller:
@@ -80,8 +126,11 @@ class Authenticator:
     async def _subject(self, token: str) -> UUID:
         if len(token) > MAX_TOKEN_BYTES:
             raise UnauthorizedError
+        known = self._verified.get(token)
+        if known is not None and await self._key(known.kid) is known.key:
+            return known.user_id
         try:
-            key, algorithm = await self._verification_key(jwt.get_unverified_header(token))
+            kid, key, algorithm = await self._verification_key(jwt.get_unverified_header(token))
             claims = jwt.decode(
                 token,
                 key,
@@ -92,22 +141,29 @@ class Authenticator:
                 # it checked, a clock that is slow here would lock out whoever has just signed in.
                 options={"require": ["exp", "sub", "aud"], "verify_iat": False},
             )
-            return self._user_id(claims)
+            user_id = self._user_id(claims)
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as exc:
             log.info("token_refused", reason=type(exc).__name__)
             self._refusals.count(type(exc).__name__)
             raise UnauthorizedError from exc
+        self._verified.keep(token, Verified(user_id, int(claims["exp"]), kid, key))
+        return user_id
 
-    async def _verification_key(self, header: dict[str, Any]) -> tuple[Any, str]:
-        """Return the key and the one algorithm that goes with it; the header only selects."""
-        secret = self._settings.supabase_jwt_secret
-        if header.get("alg") == "HS256" and secret is not None:
-            return secret.get_secret_value(), "HS256"
+    async def _verification_key(self, header: dict[str, Any]) -> tuple[str | None, Any, str]:
+        """Return a key's id, the key, and the one algorithm that goes with it.
+
+        The header only selects; the project's secret has no id.
+        """
+        if header.get("alg") == "HS256" and self._secret is not None:
+            return None, self._secret, "HS256"
         kid = header.get("kid")
-        key = await self._jwks.key(kid) if isinstance(kid, str) else None
+        key = await self._key(kid) if isinstance(kid, str) else None
         if key is None:
             raise jwt.InvalidKeyError("no key of the project's")
-        return key, str(key.algorithm_name)
+        return kid, key, str(key.algorithm_name)
+
+    async def _key(self, kid: str | None) -> Any:
+        return self._secret if kid is None else await self._jwks.key(kid)
 
     def _user_id(self, claims: dict[str, Any]) -> UUID:
         self._require_issuer(claims)

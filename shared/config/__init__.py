@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from ipaddress import ip_address
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -17,6 +15,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .addresses import is_hosted, is_local
+from .problems import ConfigurationError, one_line
 from .types import (
     FirstKey,
     HttpUrl,
@@ -30,9 +30,7 @@ from .types import (
     Seconds,
 )
 
-
-class ConfigurationError(Exception):
-    """A setting is missing or wrong; the message is one line that names it."""
+__all__ = ["ConfigurationError", "Settings", "load_settings"]
 
 
 class Settings(BaseSettings):
@@ -288,25 +286,14 @@ class Settings(BaseSettings):
         from before May 2026 names none.
         """
         own = f"{self.supabase_url}/auth/v1"
-        return self.jwt_issuer or (own if self._is_hosted or self._is_local else None)
+        return self.jwt_issuer or (
+            own if is_hosted(self.supabase_url) or is_local(self.supabase_url) else None
+        )
 
     @cached_property
     def requires_issuer(self) -> bool:
         """Whether a token without any `iss` is refused."""
-        return self.jwt_issuer is not None or self._is_hosted
-
-    @property
-    def _is_hosted(self) -> bool:
-        return (urlsplit(self.supabase_url).hostname or "").endswith(".supabase.co")
-
-    @property
-    def _is_local(self) -> bool:
-        """Whether the project runs on this machine, under the address that Auth knows itself by."""
-        host = urlsplit(self.supabase_url).hostname or ""
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return self.jwt_issuer is not None or is_hosted(self.supabase_url)
 
     @cached_property
     def is_frozen_between_requests(self) -> bool:
@@ -324,13 +311,4 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as exc:
-        raise ConfigurationError(_one_line(exc)) from None
-
-
-def _one_line(exc: ValidationError) -> str:
-    problems = []
-    for error in exc.errors(include_input=False, include_url=False, include_context=False):
-        name = str(error["loc"][0]).upper() if error["loc"] else "settings"
-        reason = "is missing" if error["type"] == "missing" else error["msg"]
-        problems.append(f"{name} {reason.removeprefix('Value error, ')}")
-    return "; ".join(problems) + " (see .env.example)"
+        raise ConfigurationError(one_line(exc)) from None

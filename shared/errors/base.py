@@ -26,6 +26,11 @@ class AppError(Exception):
         self.retry_after = retry_after
         super().__init__(self.message)
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call, under the same key, may succeed later."""
+        return self.status in {408, 429, 500, 503}
+
     def body(self) -> dict[str, Any]:
         """Return the answer's body, in the shape that Supabase clients know."""
         return {

@@ -11,6 +11,11 @@ class TurnInProgressError(AppError):
     code = "turn_in_progress"
     status = 409
 
+    @property
+    def retryable(self) -> bool:
+        """Once it has ended."""
+        return True
+
 
 class TurnSupersededError(AppError):
     """The turn has a later attempt, or has ended: nothing more of this one is stored."""

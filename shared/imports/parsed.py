@@ -7,11 +7,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..encoding.canonical import canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from ..encoding.parts import Part
@@ -38,6 +39,22 @@ class ParsedMessage:
     generated_code: str | None = None
     parts: list[Part] = field(default_factory=list)
     native: dict[str, Any] | None = None
+    branch: int = 0
+
+
+class Fork(NamedTuple):
+    """Where a branch begins: the one that it goes on from, and the last message of both."""
+
+    parent: int
+    after: ParsedMessage | None
+
+
+class Thread(NamedTuple):
+    """The messages of a conversation in the order they were written, and its branches from 1 on."""
+
+    messages: list[ParsedMessage]
+    forks: Sequence[Fork] = ()
+    active_branch: int = 0
 
 
 @dataclass(slots=True)
@@ -45,6 +62,7 @@ class ParsedConversation:
     """A conversation; `source_id` is what makes importing it again harmless.
 
     `left_out` counts what was not taken, by why, and `kept` what stands beside the words.
+    `branches` has the forks by seq, once it is known which rows there are.
     """
 
     source: ImportSource
@@ -59,6 +77,7 @@ class ParsedConversation:
     left_out: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
     is_exact: bool = False  # stored as it is, or not at all
+    forks: Sequence[Fork] = ()
     branches: list[dict[str, int]] = field(default_factory=list)
     active_branch: int = 0
 
@@ -92,7 +111,7 @@ class Notes:
         source: ImportSource,
         source_id: str,
         title: Any,
-        messages: list[ParsedMessage],
+        thread: Thread,
         *,
         created_at: Any = None,
         archived_at: datetime | None = None,
@@ -107,13 +126,15 @@ class Notes:
         return ParsedConversation(
             source=source,
             source_id=source_id,
-            title=fitting_title(title, messages),
-            messages=messages,
+            title=fitting_title(title, thread.messages),
+            messages=thread.messages,
             created_at=self.moment(created_at),
             archived_at=archived_at,
             metadata={"imported": imported},
             left_out=self.left_out,
             kept=self.kept,
+            forks=thread.forks,
+            active_branch=thread.active_branch,
         )
 
 

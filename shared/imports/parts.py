@@ -84,7 +84,7 @@ class _Writer:
 
     def _add_pieces(self, conversation: ParsedConversation) -> None:
         header = _header(conversation, self._by) | {"key_hash": _key_hash(self._key, conversation)}
-        rows = [row_of(message) for message in conversation.messages]
+        rows = _rows_of(conversation)
         chars = len(header["metadata"]) + sum(map(_chars_in, rows))
         if len(self._pieces) >= PART_CONVERSATIONS or not self._has_room(len(rows), chars):
             self.end()
@@ -170,7 +170,15 @@ def _header(conversation: ParsedConversation, by: str) -> dict[str, Any]:
         },
         "branches": conversation.branches,
         "active_branch": conversation.active_branch,
+        "leaf": _leaf_of(conversation),
     }
+
+
+def _leaf_of(conversation: ParsedConversation) -> str | None:
+    """Return the id of the message with which the active path ends."""
+    branches = conversation.branches[conversation.active_branch :]
+    end = branches[0]["first_seq"] - 1 if branches else len(conversation.messages)
+    return _id_of(conversation.messages[end - 1]) if end else None
 
 
 def _identity_of(header: dict[str, Any]) -> dict[str, Any]:
@@ -178,6 +186,7 @@ def _identity_of(header: dict[str, Any]) -> dict[str, Any]:
     imported = header["imported"]
     return {
         "metadata": "{}",
+        "leaf": header["leaf"],
         "key_hash": header["key_hash"],
         "last_seq": header["last_seq"],
         "updated_at": header["updated_at"],
@@ -188,6 +197,25 @@ def _identity_of(header: dict[str, Any]) -> dict[str, Any]:
 def _key_hash(key: str | None, conversation: ParsedConversation) -> str | None:
     known_by = [key, conversation.source, conversation.source_id]
     return None if key is None else sha256(json.dumps(known_by).encode()).hexdigest()
+
+
+def _rows_of(conversation: ParsedConversation) -> list[dict[str, Any]]:
+    """Return the messages as the store takes them, each with the id of the one that it follows.
+
+    By that a conversation that has grown gets its new messages on the paths that they are on.
+    """
+    rows = [row_of(message) for message in conversation.messages]
+    if not conversation.is_exact:
+        ids = ["", *map(_id_of, conversation.messages)]
+        forks = {branch["first_seq"]: branch["fork_seq"] for branch in conversation.branches}
+        for place, row in enumerate(rows):
+            row["after"] = ids[forks.get(place + 1, place)]
+    return rows
+
+
+def _id_of(message: ParsedMessage) -> str | None:
+    imported = message.metadata.get("imported")
+    return imported.get("id") if isinstance(imported, dict) else None
 
 
 def row_of(message: ParsedMessage) -> dict[str, Any]:

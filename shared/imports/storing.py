@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from ..encoding.parts import is_text, is_tool, text_of
 from ..encoding.sizes import (
     MAX_GIVEN_METADATA_BYTES,
     MAX_METADATA_BYTES,
@@ -20,14 +22,17 @@ from ..encoding.sizes import (
 from ..encoding.storable import escape_unstorable, map_texts
 from ..errors import InvalidImportError
 from .parsed import BY_CONTENT, ParsedMessage, set_times
+from .said import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from ..encoding.parts import Part
     from .parsed import ParsedConversation
 
 EMPTY_SIZE: Final = len("{}")
+IN_METADATA: Final = frozenset({"text", "reasoning", "source-url", "file"})  # under its own name
 ROW_ROOM: Final = 100  # for the quotes of texts
 ORIGIN_ROOM: Final = 10_000  # for what each origin has beside its provenance
 
@@ -49,9 +54,7 @@ def make_ready(conversation: ParsedConversation, now: datetime) -> None:
     metadata = map_texts(conversation.metadata, _storable)
     conversation.metadata = _fitted(metadata, MAX_GIVEN_METADATA_BYTES, conversation)
     _name_by_place(conversation)
-    conversation.messages = [
-        part for message in conversation.messages for part in _parts(message, conversation)
-    ]
+    _fit_into_rows(conversation)
     set_times(conversation, now)
 
 
@@ -66,6 +69,27 @@ def _name_by_place(conversation: ParsedConversation) -> None:
         imported = message.metadata.get("imported")
         if isinstance(imported, dict) and not imported.get("id"):
             imported["id"] = f"#{place}"
+
+
+def _fit_into_rows(conversation: ParsedConversation) -> None:
+    """Make rows of the messages, and say with which of them each branch begins."""
+    rows: list[ParsedMessage] = []
+    first_seqs: dict[int, int] = {}
+    last_seqs: dict[int, int] = {}
+    for message in conversation.messages:
+        first_seqs.setdefault(message.branch, len(rows) + 1)
+        rows += _parts(message, conversation)
+        last_seqs[id(message)] = len(rows)
+    conversation.branches = [
+        {
+            "branch": branch,
+            "parent": fork.parent,
+            "fork_seq": last_seqs[id(fork.after)] if fork.after else 0,
+            "first_seq": first_seqs[branch],
+        }
+        for branch, fork in enumerate(conversation.forks, 1)
+    ]
+    conversation.messages = rows
 
 
 def _storable(text: str) -> str:
@@ -84,10 +108,45 @@ def _parts(message: ParsedMessage, conversation: ParsedConversation) -> list[Par
             conversation.left_out["too_large"] += 1
     if is_escaped:
         message.metadata["escaped"] = True
-    message.metadata = _fitted(message.metadata, MAX_METADATA_BYTES, conversation)
     whole = message.content
     message.content = cut_to_size(whole, MAX_TEXT_BYTES)
+    message.parts = _saying(message.content, map_texts(message.parts, _storable))
+    message.metadata = _fitted(message.metadata, MAX_METADATA_BYTES, conversation)
+    if _is_large(message):
+        _put_beside(message)
+        message.metadata = _fitted(message.metadata, MAX_METADATA_BYTES, conversation)
     return [message, *_continued(message, whole[len(message.content) :], conversation)]
+
+
+def _saying(content: str, parts: list[Part]) -> list[Part]:
+    """Return the parts with the content for their text, which may have been cut or escaped."""
+    if not parts or text_of(parts) == content:
+        return parts
+    first = next(place for place, part in enumerate(parts) if is_text(part))
+    text = {"type": "text", "text": content}
+    behind = [part for part in parts[first:] if not is_text(part)]
+    return [*parts[:first], text, *behind]
+
+
+def _put_beside(message: ParsedMessage) -> None:
+    """Keep in metadata what the parts of a message say that have no room in its row."""
+    kinds: defaultdict[str, list[Part]] = defaultdict(list)
+    for part in message.parts:
+        kinds["tool" if is_tool(part) else part["type"]].append(part)
+    metadata, imported = message.metadata, message.metadata.setdefault("imported", {})
+    names = {one["path"] for one in metadata.get("files", [])}
+    files = [part for part in kinds["file"] if part.get("filename") not in names]
+    found = {
+        "reasoning": "\n\n".join(part["text"] for part in kinds["reasoning"]),
+        "citations": [{"title": one["title"], "url": one["url"]} for one in kinds["source-url"]],
+        "attachments": [{"name": name_of(part), "mediaType": part["mediaType"]} for part in files]
+        + metadata.get("attachments", []),
+    }
+    metadata |= {name: value for name, value in found.items() if value}
+    others = [part for kind in kinds if kind not in IN_METADATA for part in kinds[kind]]
+    if others:
+        imported["steps"] = [*others, *imported.get("steps", [])]
+    message.parts = []
 
 
 def _continued(
@@ -106,7 +165,7 @@ def _continued(
         text = cut_to_size(rest, MAX_TEXT_BYTES)
         rest = rest[len(text) :]
         metadata = _fitted({**flags, "imported": imported}, MAX_METADATA_BYTES, conversation)
-        parts.append(ParsedMessage(message.role, text, None, metadata))
+        parts.append(ParsedMessage(message.role, text, None, metadata, branch=message.branch))
     return parts
 
 

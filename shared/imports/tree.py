@@ -1,4 +1,4 @@
-"""A conversation that is a tree, as the providers keep it: one path is taken, the rest kept aside.
+"""A conversation that is a tree, as the providers keep it: all messages in one order, and branches.
 
 Walks without recursion, and comes to an end on any input: parents that aren't there, parents that
 go in a circle.
@@ -6,11 +6,14 @@ go in a circle.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from heapq import heapify, heappop, heappush
+from itertools import chain as in_a_row
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .parsed import ParsedMessage
+from .parsed import Fork, ParsedMessage, Thread
 from .said import Said
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from .parsed import Notes
 
+MAX_FORKS: Final = 1_000  # of a conversation; beyond, the active path alone is messages
 NO_ID: Final = "#"  # opens what stands for the id of a message that has none
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 TOP: Final = "\N{NULL}top"  # the parent of a node that is rightly the first; several are branches
@@ -39,37 +43,95 @@ class Node:
 
 @dataclass(slots=True)
 class _Assembled:
-    """A message: its node, what its steps and itself say, and what parts from it."""
+    """A message: its node, what its steps and itself say, and the message that it follows."""
 
     node: Node
     role: str
     said: Said
-    branches: list[dict[str, Any]] = field(default_factory=list)
+    above: _Assembled | None = None
+    branch: int = 0
 
 
-def flatten(
-    nodes: Sequence[Node], leaf: str | None, *, source: str, notes: Notes
-) -> list[ParsedMessage]:
-    """Return the messages on the path to a leaf, else to the newest message.
+def flatten(nodes: Sequence[Node], leaf: str | None, *, source: str, notes: Notes) -> Thread:
+    """Return all messages in the order they were written, and which path is the active one.
 
-    Steps belong to the reply that they led to, or are one where there is none; other branches are
-    kept with the message they part from.
+    That is the path to a leaf, else to the newest message. Steps belong to the reply that they led
+    to, or are one where there is none.
     """
     by_id = repaired(nodes)
+    growth = _Growth(nodes, by_id)
     path = path_to(by_id.get(leaf or ""), by_id)
-    assembled, place_of = _assembled(path)
-    if not assembled:
+    active = growth.take(path)
+    if not active:
         newest = newest_leaf([node for node in nodes if node.kind == "message"] or nodes)
-        path = path_to(newest, by_id)
-        assembled, place_of = _assembled(path)
-    _keep_branches(nodes, by_id, place_of, assembled)
-    return _messages(assembled, path, source, notes)
+        active = growth.take(path_to(newest, by_id))
+    growth.take_rest()
+    written = _in_order(growth.assembled)
+    forks = _forked(written, active[-1] if active else None)
+    notes.left_out.update(node.left_out for node in nodes if node.left_out)
+    if len(forks) > MAX_FORKS:
+        return _without_branches(active, growth.assembled, source, notes)
+    if forks:
+        notes.kept["branch"] += len(forks)
+    return _thread(written, source, notes, forks=forks, active=active)
 
 
-def chain(nodes: Sequence[Node], *, source: str, notes: Notes) -> list[ParsedMessage]:
+def chain(nodes: Sequence[Node], *, source: str, notes: Notes) -> Thread:
     """Return the messages of nodes that follow each other as they stand."""
     assembled, _ = _assembled(nodes)
-    return _messages(assembled, nodes, source, notes)
+    notes.left_out.update(node.left_out for node in nodes if node.left_out)
+    return _thread(assembled, source, notes)
+
+
+class _Growth:
+    """The messages of a tree, put together a stretch at a time."""
+
+    def __init__(self, nodes: Sequence[Node], by_id: dict[str, Node]) -> None:
+        self.assembled: list[_Assembled] = []
+        self._nodes = nodes
+        self._below: dict[str | None, list[Node]] = {}
+        self._message_at: dict[str, _Assembled | None] = {}  # the nearest, from each node up
+        for node in nodes:
+            self._below.setdefault(node.parent if node.parent in by_id else None, []).append(node)
+
+    def take(self, stretch: Sequence[Node]) -> list[_Assembled]:
+        """Put together the messages of nodes that follow each other; return them."""
+        if not stretch:
+            return []
+        before = self._message_at.get(stretch[0].parent or "")
+        messages, place_of = _assembled(stretch)
+        for above, message in zip([before, *messages], messages, strict=False):
+            message.above = above
+        for node in stretch:
+            place = place_of[node.id]
+            self._message_at[node.id] = before if place < 0 else messages[place]
+        self.assembled += messages
+        return messages
+
+    def take_rest(self) -> None:
+        """Take each node that wasn't taken yet: from each fork on, then what is in a circle."""
+        taken = [node for node in self._nodes if node.id in self._message_at]
+        forks = (self._below.get(node.id, ()) for node in taken)
+        waiting = deque([*self._below.get(None, ()), *in_a_row.from_iterable(forks), *self._nodes])
+        while waiting:
+            node = waiting.popleft()
+            if node.id not in self._message_at:
+                self.take(self._stretch(node, waiting))
+
+    def _stretch(self, top: Node, waiting: deque[Node]) -> list[Node]:
+        """Return a node and what follows, always the first; others are the next to be taken."""
+        stretch: dict[str, Node] = {}
+        node: Node | None = top
+        while node is not None:
+            stretch[node.id] = node
+            below = [
+                child
+                for child in self._below.get(node.id, ())
+                if child.id not in self._message_at and child.id not in stretch
+            ]
+            waiting.extendleft(reversed(below[1:]))
+            node = below[0] if below else None
+        return list(stretch.values())
 
 
 def repaired(nodes: Sequence[Node]) -> dict[str, Node]:
@@ -172,57 +234,90 @@ def _settle(steps: _Assembled | None, messages: list[_Assembled]) -> None:
         messages.append(steps)
 
 
-def _keep_branches(
-    nodes: Sequence[Node],
-    by_id: dict[str, Node],
-    place_of: dict[str, int],
-    messages: list[_Assembled],
-) -> None:
-    """Put what isn't on the path aside, at the message that it parts from."""
-    if not messages:
-        return
-    places = dict(place_of)
-    for node in nodes:
-        if node.id not in place_of and node.kind != "hidden":
-            messages[max(_place(node, by_id, places), 0)].branches.append(_aside(node))
+def _in_order(assembled: Sequence[_Assembled]) -> list[_Assembled]:
+    """Return the messages by time, each behind the one that it follows, which may say a later one.
+
+    Without times they stand as they were put together: the active path first.
+    """
+    below: dict[int, list[tuple[int, _Assembled]]] = {}
+    for place, one in enumerate(assembled):
+        below.setdefault(id(one.above) if one.above else 0, []).append((place, one))
+    written: list[_Assembled] = []
+    waiting = [(one.node.at or LONG_AGO, place, one) for place, one in below.get(0, ())]
+    heapify(waiting)
+    while waiting:
+        moment, _, one = heappop(waiting)
+        written.append(one)
+        for place, next_one in below.get(id(one), ()):
+            heappush(waiting, (max(moment, next_one.node.at or moment), place, next_one))
+    return written
 
 
-def _place(node: Node, by_id: dict[str, Node], places: dict[str, int]) -> int:
-    """Return the place of the nearest node above that has one; remember it for all between."""
-    climbed: list[str] = []
-    above: Node | None = node
-    while above is not None and above.id not in places:
-        climbed.append(above.id)
-        places[above.id] = -1  # where a circle ends
-        above = by_id.get(above.parent) if above.parent is not None else None
-    place = -1 if above is None else places[above.id]
-    places.update(dict.fromkeys(climbed, place))
-    return place
+def _forked(written: Sequence[_Assembled], end: _Assembled | None) -> list[_Assembled]:
+    """Number the branches; return the first message of each but branch 0.
+
+    One begins with whatever doesn't follow the message before it, and behind the active path's end.
+    """
+    forks: list[_Assembled] = []
+    before: _Assembled | None = None
+    for one in written:
+        if one.above is not before or (before is not None and before is end):
+            forks.append(one)
+        one.branch = len(forks)
+        before = one
+    return forks
 
 
-def _aside(node: Node) -> dict[str, Any]:
-    said = node.said
-    beside = {"generatedCode": said.generated_code(), "steps": said.steps, **said.more}
-    return {
-        "id": node.id,
-        "parent": None if node.parent == TOP else node.parent,
-        "role": node.role,
-        "content": said.content() if said.is_shown else "",
-        "at": None if node.at is None else node.at.isoformat(),
-        **said.metadata(),
-        **{name: value for name, value in beside.items() if value},
-    }
-
-
-def _messages(
-    assembled: list[_Assembled], path: Sequence[Node], source: str, notes: Notes
-) -> list[ParsedMessage]:
-    """Return the messages; note what is kept beside their words, and what of the path is not."""
-    notes.left_out.update(node.left_out for node in path if node.left_out)
+def _thread(
+    assembled: Sequence[_Assembled],
+    source: str,
+    notes: Notes,
+    *,
+    forks: Sequence[_Assembled] = (),
+    active: Sequence[_Assembled] = (),
+) -> Thread:
+    """Return the messages; note what is kept beside their words."""
+    messages = {id(one): _message(one, source) for one in assembled}
     for one in assembled:
         notes.kept.update(one.said.kinds())
-        notes.kept.update({"branch": len(one.branches)} if one.branches else {})
-    return [_message(one, source) for one in assembled]
+    return Thread(
+        list(messages.values()),
+        [
+            Fork(one.above.branch, messages[id(one.above)]) if one.above else Fork(0, None)
+            for one in forks
+        ],
+        active[-1].branch if active else 0,
+    )
+
+
+def _without_branches(
+    active: Sequence[_Assembled], assembled: Sequence[_Assembled], source: str, notes: Notes
+) -> Thread:
+    """Return the active path; what parts from it is in the metadata of the message before."""
+    for one in active:
+        one.branch = 0
+    thread = _thread(active, source, notes)
+    nearest = {id(one): message for one, message in zip(active, thread.messages, strict=True)}
+    for one in assembled:
+        if id(one) not in nearest:
+            message = nearest[id(one.above)] if one.above else thread.messages[0]
+            nearest[id(one)] = message
+            message.metadata["imported"].setdefault("branches", []).append(_aside(one, source))
+            notes.kept["branch"] += 1
+    return thread
+
+
+def _aside(one: _Assembled, source: str) -> dict[str, Any]:
+    message = _message(one, source)
+    beside = {
+        **message.metadata,
+        **message.metadata["imported"],
+        "parts": message.parts,
+        "generatedCode": message.generated_code,
+    }
+    kept = {name: value for name, value in beside.items() if value and name != "imported"}
+    parent = one.above.node.id if one.above else None
+    return {**kept, "parent": parent, "role": message.role, "content": message.content}
 
 
 def _message(one: _Assembled, source: str) -> ParsedMessage:
@@ -230,10 +325,17 @@ def _message(one: _Assembled, source: str) -> ParsedMessage:
     beside = {
         "id": None if node.id.startswith(NO_ID) else node.id,
         "at": None if node.at is None else node.at.isoformat(),
-        "steps": said.steps,
-        "branches": one.branches,
+        "steps": said.all_steps(),
     }
     imported = {"source": source, **said.more}
     imported |= {name: value for name, value in beside.items() if value}
     metadata = {**said.metadata(), "imported": imported}
-    return ParsedMessage(one.role, said.content(), node.at, metadata, said.generated_code())
+    return ParsedMessage(
+        one.role,
+        said.content(),
+        node.at,
+        metadata,
+        said.generated_code(),
+        said.parts(f"{source} {node.id}"),
+        branch=one.branch,
+    )

@@ -65,7 +65,7 @@ class Postgres:
         """Close the connections."""
         await self._connections.aclose()
 
-    async def _ask(self, query: sql.Composed, values: tuple[Any, ...]) -> Any:
+    async def _ask(self, query: bytes, values: tuple[Any, ...]) -> Any:
         """Ask, and where that is cancelled, let the server cancel it before its place is free."""
         asking = asyncio.create_task(self._ask_on_a_connection(query, values))
         try:
@@ -77,7 +77,7 @@ class Postgres:
                 await asyncio.wait({asking}, timeout=CANCEL_SECONDS)
             raise
 
-    async def _ask_on_a_connection(self, query: sql.Composed, values: tuple[Any, ...]) -> Any:
+    async def _ask_on_a_connection(self, query: bytes, values: tuple[Any, ...]) -> Any:
         connection = await self._connections.take()
         try:
             cursor = await connection.execute(query, values)
@@ -97,13 +97,13 @@ class Postgres:
 
 
 @lru_cache(maxsize=256)
-def _query(schema: str, function: str, names: tuple[str, ...]) -> sql.Composed:
+def _query(schema: str, function: str, names: tuple[str, ...]) -> bytes:
     """Write the call. Arguments are text without a type: each is read as its parameter's."""
     arguments = [sql.SQL("{} => %s").format(sql.Identifier(name)) for name in names]
     call = sql.SQL("select {}({})").format(
         sql.Identifier(schema, function), sql.SQL(", ").join(arguments)
     )
-    return AS_ROLE + call
+    return (AS_ROLE + call).as_bytes()
 
 
 def _as_text(value: Any) -> str | None:

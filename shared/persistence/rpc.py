@@ -6,11 +6,9 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-import stamina
-
-from ..errors import StoreUnavailableError
 from ..observability import telemetry
 from .failures import unavailable
+from .retries import while_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,15 +59,15 @@ class Store:
         """
         places = self._places.urgent if is_urgent else self._places.others
         user_id = arguments.get("user_id")  # the first argument of whatever is about a user
+
+        async def call_once() -> dict[str, Any]:
+            async with places.taken_by(user_id):
+                return await self._call_once(function, arguments, caller, is_enough)
+
         try:
             with telemetry.span("store", function=function):
                 async with asyncio.timeout(self._timeout):
-                    async for attempt in stamina.retry_context(
-                        on=StoreUnavailableError, attempts=attempts, wait_initial=0.1, wait_max=1.0
-                    ):
-                        with attempt:
-                            async with places.taken_by(user_id):
-                                return await self._call_once(function, arguments, caller, is_enough)
+                    return await while_away(call_once, attempts=attempts, most_seconds=1.0)
         except TimeoutError as exc:
             raise unavailable(function, "deadline") from exc
 

@@ -31,7 +31,7 @@ class TurnCalls(Calls):
         *,
         user_id: UUID,
         idempotency_key: str,
-        request_hash: str,
+        request_hash: str | None,
         request: str,
         message_id: UUID,
         conversation_id: UUID | None,
@@ -54,7 +54,7 @@ class TurnCalls(Calls):
 
         `message_id` becomes the row's id where the row is new. A turn that `regenerates` has no
         row of its own: then it is the turn's. With `opens_conversation` `conversation_id` becomes
-        the conversation's, where nobody has it.
+        the conversation's, where nobody has it. Without `request_hash` the key is a known turn's.
         """
         return await self._call_with_retries(
             TurnRecord,

@@ -39,7 +39,6 @@ class Broadcaster:
         if not key.startswith("sb_"):  # an older project's key is a token as well
             self._headers["Authorization"] = f"Bearer {key}"
         self._silent_until = 0.0
-        self._under_way: asyncio.Timeout | None = None
 
     @property
     def is_silent(self) -> bool:
@@ -54,7 +53,7 @@ class Broadcaster:
         if self.is_silent:
             return "later"
         try:
-            async with asyncio.timeout(self.timeout) as self._under_way:
+            async with asyncio.timeout(self.timeout):
                 response = await self._http.post(
                     self._url, json={"messages": events}, headers=self._headers
                 )
@@ -65,14 +64,7 @@ class Broadcaster:
         except Exception as exc:  # noqa: BLE001 - whatever it was, the turn goes on without it
             self._be_silent(SILENT_SECONDS, type(exc).__name__)
             return "lost"
-        finally:
-            self._under_way = None
         return "sent"
-
-    def give_up(self) -> None:
-        """Drop the batch that is under way, as one that failed: somebody has waited enough."""
-        if self._under_way is not None and not self._under_way.expired():
-            self._under_way.reschedule(asyncio.get_running_loop().time())
 
     def _be_silent(self, seconds: float, reason: str) -> None:
         self._silent_until = asyncio.get_running_loop().time() + seconds

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ai.protocol import HistoryMessage
-from ..ai.tokens import cut_to_tokens, estimate_tokens, parts_tokens
+from ..ai.tokens import cut_to_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 CUT: Final = "\n[Cut here: the stored message is longer.]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Context:
     """A history as an engine takes it, and how it relates to what is stored."""
 
@@ -25,12 +26,10 @@ class Context:
     omitted: int  # messages between the summary and the first that is given
     shortened: int
 
-    @property
+    @cached_property
     def tokens(self) -> int:
         """How much it is, estimated."""
-        return sum(
-            estimate_tokens(row.content) + parts_tokens(row.role, row.parts) for row in self.history
-        )
+        return sum(row.tokens for row in self.history)
 
     def as_metadata(self) -> dict[str, Any]:
         """Return what the reply's metadata says of it."""
@@ -72,7 +71,8 @@ def fitted(row: HistoryMessage, tokens: int) -> HistoryMessage:
     content = cut_to_tokens(row.content, tokens, mark=CUT)
     if content == row.content:
         return row
-    return row.model_copy(update={"content": content, "parts": [], "native": None})
+    said_of_it = row.model_dump(exclude={"content", "parts", "native"})
+    return HistoryMessage(content=content, **said_of_it)
 
 
 def _note_of(omitted: int) -> HistoryMessage:

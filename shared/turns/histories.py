@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from ..ai.protocol import HistoryMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ..models.context import HistoryContext
     from ..models.turns import TurnRecord
@@ -28,6 +30,8 @@ ROW_BYTES: Final = 600  # of a message beside its text
 
 Key = tuple[UUID, UUID]
 
+_seq = attrgetter("seq")
+
 
 @dataclass(frozen=True, slots=True)
 class KnownHistory:
@@ -35,9 +39,16 @@ class KnownHistory:
 
     first: int
     newest_id: UUID
-    messages: Sequence[HistoryMessage]
+    messages: list[HistoryMessage]
     size: int
     used_at: float
+
+    def between(self, first: int, last: int) -> tuple[list[HistoryMessage], int]:
+        """Return the messages from one place to another, and their size; look at no other."""
+        start = bisect_left(self.messages, first, key=_seq)
+        end = bisect_right(self.messages, last, key=_seq)
+        left_out = self.messages[:start] + self.messages[end:]
+        return self.messages[start:end], self.size - sum(map(_size_of, left_out))
 
 
 class Histories:
@@ -65,25 +76,27 @@ class Histories:
         sent = [HistoryMessage.model_validate(row) for row in record.history]
         summary = sent[:1] if context.covers_to else []
         messages = sent[len(summary) :]
+        size = sum(map(_size_of, messages))
         if context.known and known is not None:
-            kept = [row for row in known.messages if context.first <= row.seq <= context.known]
-            messages = kept + messages
+            kept, kept_size = known.between(context.first, context.known)
+            messages, size = kept + messages, kept_size + size
         newest_id = record.history[-1]["id"] if len(sent) > len(summary) else None
         if newest_id is None and known is not None and context.known:
             newest_id = known.newest_id
-        self._keep(record, context, messages, newest_id)
+        self._keep(record, context, messages, newest_id, size=size)
         return record.model_copy(update={"history": summary + messages})
 
     def _keep(
         self,
         record: TurnRecord,
         context: HistoryContext,
-        messages: Sequence[HistoryMessage],
+        messages: list[HistoryMessage],
         newest_id: UUID | str | None,
+        *,
+        size: int,
     ) -> None:
         key = (record.turn.user_id, record.conversation.id)
         self._drop(key)
-        size = sum(map(_size_of, messages))
         if newest_id is None or not context.is_complete or size > self._most_bytes // 4:
             return
         newest = newest_id if isinstance(newest_id, UUID) else UUID(newest_id)

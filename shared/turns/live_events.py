@@ -6,7 +6,6 @@ A reader of the running turns as any other: it keeps its own position in each of
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from contextvars import Context
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,8 @@ COMMITTED_EVENTS = 2  # of a begin, and of a complete: a message and a status, w
 class LiveEvents:
     """Sends what the turns of this process do, all of them in one request at a time.
 
-    A status doesn't wait. Text gathers for a moment, and for longer the more the project's budget
-    has to carry: then each turn's text comes in larger pieces.
+    A turn has its first event once it has run for GATHER_SECONDS: what ends sooner is told by its
+    commits alone. Text comes in larger pieces the more the project's budget has to carry.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class LiveEvents:
         self._most = int(min(max(events_per_second, 10), MOST_EVENTS))
         self._deltas = deltas
         self._readers: dict[RunningTurn, LiveReader] = {}  # those served last come last
-        self._is_urgent = asyncio.Event()
+        self._has_more = False  # than the last request held
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -53,17 +52,15 @@ class LiveEvents:
             self._task = asyncio.create_task(self._send_all(), context=Context())
 
     async def finish(self, running: RunningTurn) -> None:
-        """Send the statuses that listeners lack, and no event of the turn after that.
+        """Send no event of the turn after this: the commit of its reply says the rest.
 
-        Done before the reply is committed, so that no passing event arrives behind the last one.
-        The rest of the text comes with that commit. Waits only where a request is under way, or
-        the last status isn't the only one left, and then at most the broadcaster's timeout.
+        Waits only while a request is under way, which the broadcaster bounds: no passing event is
+        to arrive behind the last one.
         """
         reader = self._reader_of(running)
         self._budget.spend(COMMITTED_EVENTS)
-        if reader.is_under_way or (reader.lacks_status and not self._broadcaster.is_silent):
-            await self._send_last(reader)
-        reader.ended.set()
+        reader.is_ended = True
+        await reader.is_resting.wait()
 
     def pass_on(self, events: list[Event]) -> None:
         """Send what was written of a turn without a worker, if there is room for it now."""
@@ -73,27 +70,11 @@ class LiveEvents:
             self._budget.spend(len(events))
             self._registry.start(self._broadcaster.send(events))
 
-    async def _send_last(self, reader: LiveReader) -> None:
-        reader.is_last = True
-        self._is_urgent.set()
-        self.start()
-        try:
-            async with asyncio.timeout(self._broadcaster.timeout):
-                await reader.ended.wait()
-        except TimeoutError:
-            self._broadcaster.give_up()
-
     async def _send_all(self) -> None:
         while self._update_readers():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_urgent.wait(), GATHER_SECONDS)
-            self._is_urgent.clear()
-            self._update_readers()
+            await asyncio.sleep(0 if self._has_more else GATHER_SECONDS)
             if not self._broadcaster.is_silent:  # what is new then waits, and is sent after it
                 await self._send_batch()
-            for reader in self._readers.values():
-                if reader.is_last and (self._broadcaster.is_silent or not reader.lacks_status):
-                    reader.ended.set()
 
     async def _send_batch(self) -> None:
         before = {reader: reader.position for reader in self._readers.values()}
@@ -101,10 +82,10 @@ class LiveEvents:
         if not events:
             return
         for reader in readers:
-            reader.is_under_way = True
+            reader.is_resting.clear()
         is_refused = await self._broadcaster.send(events) == "later"
         for reader in readers:
-            reader.is_under_way = False
+            reader.is_resting.set()
             if is_refused:
                 reader.position = before[reader]
         self._budget.spend(len(events))
@@ -113,9 +94,9 @@ class LiveEvents:
         """Let there be a reader for each turn, and for no other; say whether there is any."""
         turns = list(self._registry)
         for gone in self._readers.keys() - set(turns):
-            self._readers.pop(gone).ended.set()
+            del self._readers[gone]
         for running in turns:
-            self._reader_of(running).start_over()
+            self._reader_of(running)
         return bool(turns)
 
     def _reader_of(self, running: RunningTurn) -> LiveReader:
@@ -130,10 +111,10 @@ class LiveEvents:
         room = self._budget.room()
         readers: list[LiveReader] = []
         events: list[Event] = []
+        self._has_more = False
         for reader in self._waiting(now):
             if len(events) >= self._most:
-                if reader.has_status:
-                    self._is_urgent.set()  # those are next, without a pause
+                self._has_more = reader.has_status  # those are next, without a pause
                 break
             with_text = room > 0 and self._may_write(reader, now)
             if not (with_text or reader.has_status):
@@ -150,15 +131,12 @@ class LiveEvents:
 
     def _waiting(self, now: float) -> list[LiveReader]:
         """Return those of whom there is news, the most urgent first."""
-        waiting = [
-            reader
-            for reader in self._readers.values()
-            if not reader.ended.is_set() and (reader.has_status or self._may_write(reader, now))
-        ]
-        return sorted(waiting, key=lambda reader: (not reader.is_last, not reader.has_status))
+        going_on = [reader for reader in self._readers.values() if reader.goes_on]
+        for reader in going_on:
+            reader.start_over()
+        waiting = [r for r in going_on if r.has_status or self._may_write(r, now)]
+        return sorted(waiting, key=lambda reader: not reader.has_status)
 
     def _may_write(self, reader: LiveReader, now: float) -> bool:
-        if reader.is_last or self._deltas == "off":
-            return False
         is_wanted = self._deltas == "all" or not reader.running.is_streamed
-        return is_wanted and reader.has_text(now)
+        return self._deltas != "off" and is_wanted and reader.has_text(now)

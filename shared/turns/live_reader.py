@@ -39,9 +39,17 @@ class LiveReader:
     position: Position = field(default_factory=Position)
     pieces: int = 0
     text_due_at: float = 0.0
-    is_under_way: bool = False
-    is_last: bool = False  # its worker waits for the statuses that are left
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    is_ended: bool = False  # its reply is being committed
+    is_resting: asyncio.Event = field(default_factory=asyncio.Event)  # nothing of it is under way
+
+    def __post_init__(self) -> None:
+        """Begin at rest."""
+        self.is_resting.set()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything more may be sent of the turn."""
+        return self.running.is_worked_on and not self.is_ended
 
     def start_over(self) -> None:
         """Forget what was sent where another attempt has adopted the turn."""
@@ -67,11 +75,6 @@ class LiveReader:
     def has_status(self) -> bool:
         """Whether there is a status that can't wait."""
         return self.position.statuses < self.running.end.statuses
-
-    @property
-    def lacks_status(self) -> bool:
-        """Whether one that came before the last is still to be sent."""
-        return self.position.statuses < self.running.end.statuses - 1
 
     def has_text(self, now: float) -> bool:
         """Whether there is a piece of text, or a part, to be sent by now."""

@@ -18,6 +18,7 @@ from .follow import (
     follow_settled,
     follow_stored,
 )
+from .request import known_request
 from .response import stored_response, turn_in_progress, unstored_message
 from .watched import WatchedTurn, WatchedTurns
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..auth.caller import Caller
     from ..config import Settings
+    from ..models.rows import TurnRow
     from ..models.turns import MegaMindResponse, TurnRecord
     from .begin import TurnStarter
     from .follow import Place, TurnEvent
@@ -117,17 +119,30 @@ class TurnRunner:
         return self._follow_stored(record, place=START, on_expired=take_over)
 
     async def follow(
-        self, user_id: UUID, turn_id: UUID, *, caller: Caller, place: Place
+        self,
+        user_id: UUID,
+        turn_id: UUID,
+        *,
+        caller: Caller,
+        place: Place,
+        takes_over: Callable[[TurnRow], bool] = lambda _: False,
     ) -> AsyncIterator[TurnEvent]:
         """Return the events of a turn that was begun before, from a place in its draft on.
 
+        If its worker is gone it is settled as it stands, or begun again if it `takes_over` such.
         Raises TurnNotFoundError if the user has none such.
         """
         running = self.registry.find(turn_id)
         if running is not None and running.user_id == user_id:
             return follow_running(running, place=place)
         record = await self._elsewhere.load(user_id, turn_id, caller=caller)
-        return self._follow_stored(record, place=place, on_expired=WatchedTurn.settle)
+
+        async def take_over(turn: WatchedTurn) -> RunningTurn | None:
+            return (await self._starter.begin(known_request(turn.record, caller))).running
+
+        is_taken = takes_over(record.turn)
+        on_expired = take_over if is_taken else WatchedTurn.settle
+        return self._follow_stored(record, place=place, on_expired=on_expired)
 
     async def cancel(self, user_id: UUID, turn_id: UUID) -> TurnRecord:
         """Stop a turn: for good at once, and within a heartbeat where it runs elsewhere."""

@@ -41,6 +41,24 @@ class StatusChange:
     status: Status
 
 
+class Word:
+    """Something that a worker is to know once, whatever it waits for."""
+
+    def __init__(self, reached: asyncio.Future[None]) -> None:
+        self._reached = reached
+        self._is_set = False
+
+    def set(self) -> None:
+        """Say it."""
+        self._is_set = True
+        if not self._reached.done():
+            self._reached.set_result(None)
+
+    def is_set(self) -> bool:
+        """Whether it was said."""
+        return self._is_set
+
+
 class RunningTurn:
     """The state of one turn, and the account of how it came about.
 
@@ -69,8 +87,11 @@ class RunningTurn:
         self.given_tokens = 0  # of what the AI was given in this one
         self.reply = reply  # set once the AI is done, before the reply is stored
         self.settled: asyncio.Future[TurnRecord] = asyncio.get_running_loop().create_future()
-        self.stop = asyncio.Event()  # its owner asked for it
-        self.lost = asyncio.Event()  # another worker has it, or it is settled
+        self.called_off: asyncio.Future[None] = (
+            self.settled.get_loop().create_future()
+        )  # by either:
+        self.stop = Word(self.called_off)  # its owner asked for it
+        self.lost = Word(self.called_off)  # another worker has it, or it is settled
         self._statuses: list[StatusChange] = []
         self._changed = asyncio.Event()
 

@@ -29,7 +29,7 @@ class TurnStore(Protocol):
         *,
         user_id: UUID,
         idempotency_key: str,
-        request_hash: str,
+        request_hash: str | None,
         request: str,
         message_id: UUID,
         conversation_id: UUID | None,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import stamina
 import structlog
 
 from ..ai.protocol import PartReady, ReasoningDelta, TextDelta
@@ -18,6 +18,7 @@ from ..encoding.ids import new_id
 from ..encoding.storable import Escaper
 from ..errors import ConversationNotFoundError, StoreUnavailableError, UnavailableError
 from ..observability import telemetry
+from ..persistence.retries import while_away
 from .context import given_context
 from .engine_run import EngineRun
 from .failpoints import crash_point
@@ -112,15 +113,11 @@ class TurnWorker:
         saving.info("message_saving")
         try:
             async with asyncio.timeout(self._store_retry_seconds):
-                async for retry in stamina.retry_context(
-                    on=StoreUnavailableError,
+                done = await while_away(
+                    partial(self._complete, running, reply, message_id),
                     attempts=None,
-                    timeout=None,
-                    wait_initial=0.1,
-                    wait_max=3.0,
-                ):
-                    with retry:
-                        done = await self._complete(running, reply, message_id)
+                    most_seconds=3.0,
+                )
         except TimeoutError as exc:
             raise StoreUnavailableError from exc
         crash_point("after_complete")
@@ -170,18 +167,16 @@ async def _result_or_stop(run: EngineRun, running: RunningTurn) -> EngineResult:
     Raises TurnLostError if the turn is another worker's before there is a result.
     """
     writing = asyncio.create_task(run.result(on_event=lambda event: _write(running, event)))
-    stopping = asyncio.create_task(running.stop.wait())
-    losing = asyncio.create_task(running.lost.wait())
+    either: set[asyncio.Future[Any]] = {writing, running.called_off}
     try:
-        await asyncio.wait({writing, stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
-        if losing.done() and not writing.done():
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if running.lost.is_set() and not writing.done():
             raise TurnLostError
         return writing.result() if writing.done() else run.stopped()
     finally:
-        stopping.cancel()
-        losing.cancel()
-        writing.cancel()
-        await asyncio.wait({writing}, timeout=2)
+        if not writing.done():
+            writing.cancel()
+            await asyncio.wait({writing}, timeout=2)
 
 
 def _write(running: RunningTurn, event: ReplyEvent) -> None:

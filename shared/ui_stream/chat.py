@@ -6,7 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..encoding.ids import as_uuid
-from ..errors import ConversationNotFoundError, InvalidRequestError, MessageNotFoundError
+from ..errors import (
+    ConversationNotFoundError,
+    InvalidRequestError,
+    MessageNotFoundError,
+    TurnInProgressError,
+)
 from ..models.conversations import Page
 from ..models.rows import MessageRow
 from ..models.ui_messages import LoadUiMessagesResponse, StopChatResponse
@@ -14,7 +19,7 @@ from ..turns.follow import START
 from ..turns.request import TurnRequest
 from .answers import answered, answers_in, is_answer, words_of
 from .chunks import ui_chunks
-from .keys import answer_key, edit_key, message_key, regenerate_key
+from .keys import answer_key, edit_key, given_key, is_ours, message_key, regenerate_key
 from .messages import ui_messages
 from .requests import asked, body_of
 
@@ -65,9 +70,10 @@ class UiChat:
     async def resume(self, turn_id: UUID | None) -> AsyncIterator[Chunk] | None:
         """Return the chunks of the turn that runs, from its start on; None if none does.
 
-        A turn that is named is given even if it has ended meanwhile.
+        A turn that is named is given even if it has ended meanwhile; one whose worker is gone is
+        taken over.
         """
-        turn_id = turn_id or await self._stored.running_turn()
+        turn_id = turn_id or await self._stored.open_turn()
         return None if turn_id is None else self._whole(await self._follow(turn_id))
 
     async def send(self, sending: Sending) -> AsyncIterator[Chunk]:
@@ -121,7 +127,13 @@ class UiChat:
             raise MessageNotFoundError
         conversation = known.conversation if known else await self._stored.conversation()
         key = regenerate_key(self._stored.id, asked_id, conversation.last_branch)
-        return await self._begin(key, sending, regenerates=asked_id)
+        try:
+            return await self._begin(key, sending, regenerates=asked_id)
+        except TurnInProgressError as exc:
+            running = await self._stored.turn(exc.details["turnId"])
+            if running.user_message.id != asked_id:
+                raise
+            return await self._follow(running.turn.id)  # it is being answered already
 
     async def _answer(self, sending: Sending) -> AsyncIterator[Chunk]:
         """Go on with the newest reply, whose tool calls the user has answered."""
@@ -166,9 +178,11 @@ class UiChat:
         branch of the first.
         """
         project_id = sending.request.project_id
+        if sending.key is not None and not opens:
+            key = given_key(self._stored.id, sending.key)
         turn = TurnRequest(
             self._stored.user_id,
-            (None if opens else sending.key) or key,
+            key,
             body_of(self._stored.id, project_id=project_id, **body),
             self._stored.caller,
             sending.arrived_at,
@@ -184,7 +198,11 @@ class UiChat:
 
     async def _follow(self, turn_id: UUID) -> AsyncIterator[TurnEvent]:
         return await self._turns.follow(
-            self._stored.user_id, turn_id, caller=self._stored.caller, place=START
+            self._stored.user_id,
+            turn_id,
+            caller=self._stored.caller,
+            place=START,
+            takes_over=is_ours,
         )
 
 

@@ -56,10 +56,9 @@ class ReplyWriter:
         data = event.data
         match event.name:
             case "accepted":
-                yield from self._begin(data["turnId"])
+                yield from self._begin(data["turnId"], data["attempt"])
             case "status":
-                status = {"status": data["status"]}
-                yield {"type": "data-status", "data": status, "transient": True}
+                yield _status(data["status"])
             case "delta" if not event.is_rest:  # the message has it
                 yield from self._write(data["offset"], data["text"])
             case "part":
@@ -70,12 +69,14 @@ class ReplyWriter:
             case "message":
                 yield from self._end(data)
 
-    def _begin(self, turn_id: str) -> Iterator[Chunk]:
+    def _begin(self, turn_id: str, attempt: int) -> Iterator[Chunk]:
         if self._has_begun:
             yield from self._begin_again()
+            yield _status("accepted", attempt=attempt)
             return
         self._has_begun = True
         yield {"type": "start", "messageId": self._base.id if self._base else turn_id}
+        yield _status("accepted", attempt=attempt)
         if self._base is not None:
             if not self._is_shown:
                 replay = PartWriter()
@@ -132,6 +133,11 @@ class ReplyWriter:
             yield from self._complete(index, part)
         yield from self._parts.end()
         yield from _ending(row, error)
+
+
+def _status(status: str, **more: int) -> Chunk:
+    """Return what a page may show while it waits, and no part of the message."""
+    return {"type": "data-status", "data": {"status": status, **more}, "transient": True}
 
 
 def _ending(row: dict[str, Any], error: dict[str, Any]) -> Iterator[Chunk]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ..models.rows import TurnRow
     from ..models.ui_messages import UiMessage
+
+PREFIX: Final = "ui-message "
 
 
 def message_key(conversation_id: UUID, message: UiMessage) -> str:
@@ -32,6 +35,16 @@ def answer_key(conversation_id: UUID, reply_id: UUID) -> str:
     return _key(conversation_id, "answer", reply_id)
 
 
+def given_key(conversation_id: UUID, key: str) -> str:
+    """Return the key of what a client has given a key of its own."""
+    return _key(conversation_id, "given", key)
+
+
+def is_ours(turn: TurnRow) -> bool:
+    """Whether a turn was begun here, and so is the process's own AI's to go on with."""
+    return turn.idempotency_key.startswith(PREFIX)
+
+
 def _key(conversation_id: UUID, *said: object) -> str:
     digest = hashlib.sha256(json.dumps([str(conversation_id), *map(str, said)]).encode())
-    return f"ui-message {digest.hexdigest()}"
+    return PREFIX + digest.hexdigest()

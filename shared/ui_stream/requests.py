@@ -33,7 +33,10 @@ class Sending:
 
 
 def asked(message: UiMessage) -> dict[str, Any]:
-    """Return what a user's message asks, as fields of a request; files go by their names."""
+    """Return what a user's message asks, as fields of a request; files go by their names.
+
+    Its metadata says which of a client's messages it is: its row has an id of its own.
+    """
     parts = message.parts
     texts = [part for part in parts if part.get("type") == "text" and part.get("text")]
     names = [part.get("filename") or part.get("mediaType") for part in parts]
@@ -45,7 +48,7 @@ def asked(message: UiMessage) -> dict[str, Any]:
     return {
         "request": text or ", ".join(str(name) for name in names if name),
         "parts": [] if is_plain else parts,
-        "metadata": message.metadata or {},
+        "metadata": {**(message.metadata or {}), "sentAs": message.id},
     }
 
 

@@ -48,6 +48,19 @@ class StoredChat:
         page = await self.page(limit=1)
         return page.open_turn.turn_id if page and page.open_turn else None
 
+    async def open_turn(self) -> UUID | None:
+        """Return the id of the turn that isn't settled, also if its worker is gone."""
+        request = LoadConversationRequest.model_validate(
+            {"conversationId": str(self.id), "limit": 1}
+        )
+        try:
+            page = await self._persistence.load_conversation(
+                self.user_id, request, caller=self.caller
+            )
+        except ConversationNotFoundError:
+            return None
+        return page.open_turn.turn_id if page.open_turn else None
+
     async def conversation(self) -> ConversationRow:
         """Return the conversation's row; raise ConversationNotFoundError."""
         return await self._persistence.get_conversation(self.user_id, self.id, caller=self.caller)
@@ -59,10 +72,14 @@ class StoredChat:
         except TurnNotFoundError:
             return None
 
+    async def turn(self, turn_id: UUID) -> TurnRecord:
+        """Return a turn; raise TurnNotFoundError."""
+        return await self._persistence.load_turn(self.user_id, turn_id, caller=self.caller)
+
     async def row_of(self, reply_id: UUID) -> UUID:
         """Return the id of a reply's row: its message goes by its turn."""
         try:
-            record = await self._persistence.load_turn(self.user_id, reply_id, caller=self.caller)
+            record = await self.turn(reply_id)
         except TurnNotFoundError:
             return reply_id
         return record.reply.id if record.reply else record.user_message.id

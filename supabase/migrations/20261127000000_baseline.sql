@@ -114,8 +114,14 @@ create unique index conversations_imported_key
     on public.conversations (user_id, (imported ->> 'source'), (imported ->> 'id'))
     where imported is not null;
 
--- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at on public.conversations (updated_at, id);
+-- What retention's listing reads: the conversations that nobody has written to for longest. As an
+-- expression, so that no statement about one user is ever read by it, whatever the statistics say.
+create index idx_conversations_idle
+    on public.conversations ((updated_at at time zone 'utc'), id);
+
+-- A user has many, also one that came after the statistics: else reading all of theirs looks as cheap
+-- as looking one up by its key.
+alter table public.conversations alter column user_id set (n_distinct = -0.01);
 
 -- What removals read, and each look at messages: there is next to nothing in it.
 create index idx_conversations_deleting
@@ -486,6 +492,9 @@ create index idx_turns_user_id_conversation_id on public.turns (user_id, convers
 
 create index idx_turns_user_id on public.turns (user_id, started_at);
 
+-- As with messages.
+alter table public.turns alter column conversation_id set (n_distinct = -0.01);
+
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
     on public.turns (user_id, conversation_id)
@@ -625,6 +634,10 @@ create index idx_messages_conversation_id
     on public.messages (conversation_id, created_at);
 
 create index idx_messages_user_id on public.messages (user_id, created_at);
+
+-- There are many conversations, also after statistics that saw one: else what belongs to one is looked
+-- for in all of the table.
+alter table public.messages alter column conversation_id set (n_distinct = -0.01);
 
 -- Lets the bounded check find the newest messages without reading the others: messages come in the
 -- order of their created_at, so a few bytes for each megabyte are enough.
@@ -1045,7 +1058,9 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_branch := private.path_end(user_id, conversation_id, branch);
+    v_branch := private.path_end(
+        private.branches_of(user_id, v_here), branch, v_here.last_seq
+    );
     if v_branch = v_here.active_branch then
         return;
     end if;
@@ -1103,7 +1118,50 @@ $$;
 grant execute on function private.end_of_branch to authenticated, service_role;
 comment on function private.end_of_branch is 'The seq with which a branch ends.';
 
--- A branch's parent has a lower number: one look at each, from the highest down.
+-- All that is known of a conversation's tree, in one look: b[n] is branch n.
+create function private.branches_of(user_id uuid, conversation private.conversations)
+returns public.branches[]
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if conversation.last_branch = 0 then
+        return '{}';
+    end if;
+    return array(
+        select b
+        from public.branches as b
+        where b.user_id = branches_of.user_id and b.conversation_id = branches_of.conversation.id
+        order by b.branch
+    );
+end;
+$$;
+
+grant execute on function private.branches_of to authenticated, service_role;
+comment on function private.branches_of is 'A conversation''s branches but for 0, in the order of their numbers.';
+
+create function private.path_along(branches public.branches[], branch integer, last_seq bigint)
+returns int8multirange
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_branch integer := branch;
+    v_until bigint := coalesce(branches[branch + 1].first_seq, last_seq + 1);
+    v_ranges int8range[] := '{}';
+begin
+    while v_branch > 0 loop
+        v_ranges := v_ranges
+            || int8range(branches[v_branch].first_seq, greatest(v_until, branches[v_branch].first_seq));
+        v_until := branches[v_branch].fork_seq + 1;
+        v_branch := branches[v_branch].parent;
+    end loop;
+    return int8multirange(variadic v_ranges || int8range(1, v_until));
+end;
+$$;
+
+grant execute on function private.path_along to authenticated, service_role;
+comment on function private.path_along is 'The seqs of the path that ends with one of a conversation''s branches.';
+
 create function private.path_to(
     user_id uuid,
     conversation private.conversations,
@@ -1112,34 +1170,10 @@ create function private.path_to(
 returns int8multirange
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_branch integer := path_to.branch;
-    v_until bigint := conversation.last_seq;
-    v_ranges int8range[] := '{}';
-    v_row record;
 begin
-    if conversation.last_branch = 0 then
-        return int8multirange(int8range(1, conversation.last_seq + 1));
-    end if;
-
-    for v_row in
-        select b.branch, b.parent, b.fork_seq, b.first_seq
-        from public.branches as b
-        where b.user_id = path_to.user_id and b.conversation_id = path_to.conversation.id
-          and b.branch <= path_to.branch + 1
-        order by b.branch desc
-    loop
-        if v_row.branch > path_to.branch then
-            v_until := v_row.first_seq - 1;
-        elsif v_row.branch = v_branch then
-            v_ranges := v_ranges
-                || int8range(v_row.first_seq, greatest(v_until + 1, v_row.first_seq));
-            v_branch := v_row.parent;
-            v_until := v_row.fork_seq;
-        end if;
-    end loop;
-    return int8multirange(variadic v_ranges || int8range(1, v_until + 1));
+    return private.path_along(
+        private.branches_of(user_id, conversation), branch, conversation.last_seq
+    );
 end;
 $$;
 
@@ -1154,25 +1188,15 @@ create function private.path_before(
 returns int8multirange
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
 declare
-    v_branch integer;
+    v_branches constant public.branches[] := private.branches_of(user_id, conversation);
+    v_branch integer := cardinality(v_branches);
 begin
-    if conversation.last_branch = 0 then
-        return int8multirange(
-            int8range(1, greatest(least(path_before.seq, conversation.last_seq + 1), 1))
-        );
-    end if;
-
-    select b.branch into v_branch
-    from public.branches as b
-    where b.user_id = path_before.user_id and b.conversation_id = path_before.conversation.id
-      and b.first_seq <= path_before.seq
-    order by b.branch desc
-    limit 1;
-
-    return private.path_to(user_id, conversation, coalesce(v_branch, 0))
-        * int8multirange(int8range(null, path_before.seq));
+    while v_branch > 0 and v_branches[v_branch].first_seq > seq loop
+        v_branch := v_branch - 1;
+    end loop;
+    return private.path_along(v_branches, v_branch, conversation.last_seq)
+        * int8multirange(int8range(null, seq));
 end;
 $$;
 
@@ -1181,45 +1205,29 @@ comment on function private.path_before is 'The seqs of the path to a message, w
 
 -- Numbers grow with time: the path that was written to last ends with the highest.
 create function private.path_end(
-    user_id uuid,
-    conversation_id uuid,
+    branches public.branches[],
     branch integer,
+    last_seq bigint,
     seq bigint default null
 )
 returns integer
-language plpgsql stable security invoker set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
 declare
-    v_seq bigint := coalesce(
-        path_end.seq, private.end_of_branch(user_id, conversation_id, path_end.branch)
-    );
-    v_end integer := path_end.branch;
+    v_seq bigint := coalesce(seq, branches[branch + 1].first_seq - 1, last_seq);
+    v_end integer := branch;
     v_is_through boolean[] := '{}';
-    v_row record;
+    v_next public.branches;
 begin
-    if not exists (
-        select 1
-        from private.conversations as c
-        where c.user_id = path_end.user_id and c.id = path_end.conversation_id
-          and path_end.branch between 0 and c.last_branch
-    ) then
+    if (branch between 0 and cardinality(branches)) is not true then
         raise exception 'Branch not found.'
             using errcode = 'PT404', detail = 'branch_not_found';
     end if;
 
-    for v_row in
-        select b.branch, b.parent, b.fork_seq
-        from public.branches as b
-        where b.user_id = path_end.user_id and b.conversation_id = path_end.conversation_id
-          and b.branch > path_end.branch
-        order by b.branch
-    loop
-        if v_row.parent = path_end.branch and v_row.fork_seq >= v_seq
-            or v_is_through[v_row.parent]
-        then
-            v_is_through[v_row.branch] := true;
-            v_end := v_row.branch;
+    foreach v_next in array branches[branch + 1:] loop
+        if v_next.parent = branch and v_next.fork_seq >= v_seq or v_is_through[v_next.parent] then
+            v_is_through[v_next.branch] := true;
+            v_end := v_next.branch;
         end if;
     end loop;
     return v_end;
@@ -1227,35 +1235,31 @@ end;
 $$;
 
 grant execute on function private.path_end to authenticated, service_role;
-comment on function private.path_end is 'With which branch the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
+comment on function private.path_end is 'With which of a conversation''s branches the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
 
+-- Mostly all of them are in one range.
 create function private.newest_of(path int8multirange, most bigint)
 returns int8multirange
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_room bigint := most;
-    v_range int8range;
-    v_ranges int8range[] := '{}';
+    v_newest constant int8range := int8range(
+        greatest(lower(path), upper(path) - greatest(most, 0)), upper(path)
+    );
 begin
-    if isempty(path) then
-        return path;
-    elsif path = range_merge(path)::int8multirange then
-        return int8multirange(int8range(
-            greatest(lower(path), upper(path) - greatest(most, 0)), upper(path)
-        ));
-    elsif int8range(upper(path) - greatest(most, 0), upper(path)) <@ path then
-        return int8multirange(int8range(upper(path) - greatest(most, 0), upper(path)));
+    if v_newest <@ path then
+        return int8multirange(v_newest);
     end if;
-
-    for v_range in
-        select r from unnest(path) as r order by r desc
-    loop
-        exit when v_room <= 0;
-        v_ranges := v_ranges || int8range(greatest(lower(v_range), upper(v_range) - v_room), upper(v_range));
-        v_room := v_room - (upper(v_range) - lower(v_range));
-    end loop;
-    return int8multirange(variadic v_ranges);
+    return (
+        select coalesce(range_agg(int8range(greatest(lower(r), upper(r) - room), upper(r))), '{}')
+        from (
+            select r, most - coalesce(sum(upper(r) - lower(r)) over (
+                order by r desc rows between unbounded preceding and 1 preceding
+            ), 0)::bigint as room
+            from unnest(path) as r
+        ) as ranges
+        where room > 0
+    );
 end;
 $$;
 
@@ -1267,28 +1271,23 @@ returns int8multirange
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_room bigint := most;
-    v_range int8range;
-    v_ranges int8range[] := '{}';
+    v_oldest constant int8range := int8range(
+        lower(path), least(upper(path), lower(path) + greatest(most, 0))
+    );
 begin
-    if isempty(path) then
-        return path;
-    elsif path = range_merge(path)::int8multirange then
-        return int8multirange(int8range(
-            lower(path), least(upper(path), lower(path) + greatest(most, 0))
-        ));
-    elsif int8range(lower(path), lower(path) + greatest(most, 0)) <@ path then
-        return int8multirange(int8range(lower(path), lower(path) + greatest(most, 0)));
+    if v_oldest <@ path then
+        return int8multirange(v_oldest);
     end if;
-
-    for v_range in
-        select r from unnest(path) as r order by r
-    loop
-        exit when v_room <= 0;
-        v_ranges := v_ranges || int8range(lower(v_range), least(upper(v_range), lower(v_range) + v_room));
-        v_room := v_room - (upper(v_range) - lower(v_range));
-    end loop;
-    return int8multirange(variadic v_ranges);
+    return (
+        select coalesce(range_agg(int8range(lower(r), least(upper(r), lower(r) + room))), '{}')
+        from (
+            select r, most - coalesce(sum(upper(r) - lower(r)) over (
+                order by r rows between unbounded preceding and 1 preceding
+            ), 0)::bigint as room
+            from unnest(path) as r
+        ) as ranges
+        where room > 0
+    );
 end;
 $$;
 
@@ -1308,12 +1307,11 @@ comment on function private.length_of is 'How many seqs a path has.';
 -- Siblings are the messages that follow one place: the first of each branch that begins there, and the
 -- one that its parent goes on with. Each is given with the branch at which the path ends that was
 -- written to last of those through it, since that is what somebody who turns to it wants to see.
--- The branches are read once; most pages have no fork, and need no more than that.
 create function private.find_siblings(
     user_id uuid,
     conversation_id uuid,
     page int8multirange,
-    last_branch integer,
+    branches public.branches[],
     last_seq bigint
 )
 returns jsonb
@@ -1322,102 +1320,89 @@ as $$
 #variable_conflict use_column
 declare
     c_around constant integer := 10; -- beside a message, on each side
-    v_parents integer[];
-    v_forks bigint[];
-    v_firsts bigint[]; -- of each branch from 1 on, and where the next one would begin
-    v_near integer[]; -- from what the page has forks of
-    v_ends integer[];
-    v_end integer;
-    v_siblings jsonb;
+    v_parents constant integer[] := array(
+        select b.parent
+        from unnest(find_siblings.branches) as b
+        where b.first_seq <@ find_siblings.page or b.fork_seq + 1 <@ find_siblings.page
+    );
+    v_ends integer[] := '{}'; -- with which branch the path ends that goes on from each
+    v_parent integer;
 begin
-    select array_agg(b.parent order by b.branch), array_agg(b.fork_seq order by b.branch),
-           array_agg(b.first_seq order by b.branch) || find_siblings.last_seq + 1,
-           array_agg(b.parent) filter (
-               where b.first_seq <@ find_siblings.page or b.fork_seq + 1 <@ find_siblings.page
-           )
-    into v_parents, v_forks, v_firsts, v_near
-    from public.branches as b
-    where b.user_id = find_siblings.user_id
-      and b.conversation_id = find_siblings.conversation_id;
-
-    if v_near is null then
+    if v_parents = '{}' then
         return '{}';
     end if;
 
-    v_ends := array_fill(0, array[last_branch]);
-    for v_branch in reverse last_branch..1 loop
-        v_end := greatest(v_ends[v_branch], v_branch);
-        v_ends[v_branch] := v_end;
-        if v_end > v_ends[v_parents[v_branch]] then
-            v_ends[v_parents[v_branch]] := v_end;
-        end if;
+    for v_branch in reverse cardinality(branches)..1 loop
+        v_parent := branches[v_branch].parent;
+        v_ends[v_parent] := greatest(v_ends[v_parent], v_ends[v_branch], v_branch);
     end loop;
 
-    with children as (
-        select b.parent, b.fork_seq, b.first_seq, b.ends_with,
-               b.first_seq < v_firsts[b.branch + 1] as is_written,
-               max(b.ends_with) over (
-                   partition by b.parent
-                   order by b.fork_seq desc
-                   groups between unbounded preceding and 1 preceding
-               ) as later_ends_with
-        from unnest(v_parents, v_forks, v_firsts, v_ends)
-            with ordinality as b (parent, fork_seq, first_seq, ends_with, branch)
-        where b.parent = any (v_near)
-    ),
-    following as (
-        select c.parent, c.fork_seq, c.first_seq as seq, c.ends_with
-        from children as c
-        where c.is_written
-        union all
-        select distinct c.parent, c.fork_seq, c.fork_seq + 1, greatest(c.parent, c.later_ends_with)
-        from children as c
-        where c.fork_seq + 1 < v_firsts[c.parent + 1]
-    ),
-    placed as (
-        select f.*,
-               row_number() over (partition by f.parent, f.fork_seq order by f.seq) as position,
-               count(*) over (partition by f.parent, f.fork_seq) as siblings
-        from following as f
-    ),
-    listed as (
-        select p.seq, p.position, p.siblings,
-               (
-                   select jsonb_agg(
-                       jsonb_build_object('id', m.id, 'branch', o.ends_with)
-                       order by o.position
-                   )
-                   from placed as o
-                   cross join lateral (
-                       select *
-                       from public.messages
-                       where messages.user_id = find_siblings.user_id
-                         and messages.conversation_id = find_siblings.conversation_id
-                         and messages.seq = o.seq
-                       offset 0
-                   ) as m
-                   where (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
-                     and abs(o.position - p.position) <= c_around
-               ) as messages
-        from placed as p
-        where p.siblings > 1
-          and p.seq <@ find_siblings.page
-    )
-    select coalesce(jsonb_object_agg(
-        m.id,
-        jsonb_build_object('position', l.position, 'count', l.siblings, 'messages', l.messages)
-    ), '{}')
-    into v_siblings
-    from listed as l
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = find_siblings.user_id
-          and messages.conversation_id = find_siblings.conversation_id
-          and messages.seq = l.seq
-        offset 0
-    ) as m;
-    return v_siblings;
+    return (
+        with children as (
+            select b.parent, b.fork_seq, b.first_seq,
+                   greatest(v_ends[b.branch], b.branch) as ends_with,
+                   b.first_seq <= coalesce(
+                       find_siblings.branches[b.branch + 1].first_seq - 1, find_siblings.last_seq
+                   ) as is_written,
+                   max(greatest(v_ends[b.branch], b.branch)) over (
+                       partition by b.parent
+                       order by b.fork_seq desc
+                       groups between unbounded preceding and 1 preceding
+                   ) as later_ends_with
+            from unnest(find_siblings.branches) as b
+            where b.parent = any (v_parents)
+        ),
+        following as (
+            select c.parent, c.fork_seq, c.first_seq as seq, c.ends_with
+            from children as c
+            where c.is_written
+            union all
+            select distinct c.parent, c.fork_seq, c.fork_seq + 1, greatest(c.parent, c.later_ends_with)
+            from children as c
+            where c.fork_seq < coalesce(
+                find_siblings.branches[c.parent + 1].first_seq - 1, find_siblings.last_seq
+            )
+        ),
+        placed as (
+            select f.*,
+                   row_number() over (partition by f.parent, f.fork_seq order by f.seq) as position,
+                   count(*) over (partition by f.parent, f.fork_seq) as siblings
+            from following as f
+        ),
+        named as (
+            select p.*, m.id
+            from placed as p
+            cross join lateral (
+                select id
+                from public.messages
+                where messages.user_id = find_siblings.user_id
+                  and messages.conversation_id = find_siblings.conversation_id
+                  and messages.seq = p.seq
+                offset 0
+            ) as m
+            where p.siblings > 1
+              and exists (
+                  select 1
+                  from placed as o
+                  where (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
+                    and o.seq <@ find_siblings.page
+                    and abs(o.position - p.position) <= c_around
+              )
+        )
+        select coalesce(jsonb_object_agg(
+            n.id,
+            jsonb_build_object('position', n.position, 'count', n.siblings, 'messages', (
+                select jsonb_agg(
+                    jsonb_build_object('id', o.id, 'branch', o.ends_with) order by o.position
+                )
+                from named as o
+                where (o.parent, o.fork_seq) = (n.parent, n.fork_seq)
+                  and abs(o.position - n.position) <= c_around
+            ))
+        ), '{}')
+        from named as n
+        where n.seq <@ find_siblings.page
+    );
 end;
 $$;
 
@@ -2969,7 +2954,7 @@ begin
                 (id, user_id, conversation_id, idempotency_key, request_hash, lease_expires_at)
             select case when regenerates is null then private.new_id() else message_id end,
                    begin_turn.user_id, v_conversation.id, begin_turn.idempotency_key,
-                   begin_turn.request_hash,
+                   coalesce(begin_turn.request_hash, ''),
                    clock_timestamp() + make_interval(secs => lease_seconds)
             where v_conversation.id is not null
             on conflict do nothing
@@ -3065,7 +3050,7 @@ $$;
 
 revoke all on function public.begin_turn from public, anon, authenticated, service_role;
 grant execute on function public.begin_turn to service_role;
-comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
+comment on function public.begin_turn is 'Commits a user''s message and opens its turn; one that edits a message stands beside it, and a turn that regenerates a reply answers its message once more and has none of its own: message_id is the turn''s id then. Answers {outcome: started | taken_over | replayed | in_progress, turn, conversation, user_message, reply, history, context}, the last two where the AI is to work. The history of a turn that stores its own message lacks the messages from known_from to that of known_id, if it would begin with them (context.known). Without a request_hash the key is that of a turn that is known. With opens_conversation the conversation of that id is begun where there is none. Raises PT404, also for a key whose conversation was deleted and for a message that is not there, PT422, PT429.';
 
 create function private.begin_answering(
     user_id uuid,
@@ -3710,6 +3695,7 @@ declare
     v_open_turn jsonb;
     v_room integer;
     v_branch integer;
+    v_branches public.branches[] := '{}';
     v_path int8multirange;
     v_page int8multirange;
     v_before bigint;
@@ -3781,16 +3767,17 @@ begin
     v_path := int8multirange(int8range(1, v_conversation.last_seq + 1));
     if view = 'active' then
         v_branch := v_conversation.active_branch;
+        v_branches := private.branches_of(user_id, v_conversation);
         if branch is not null then
-            v_branch := private.path_end(user_id, conversation_id, branch);
+            v_branch := private.path_end(v_branches, branch, v_conversation.last_seq);
         end if;
-        if v_conversation.last_branch > 0 then
-            v_path := private.path_to(user_id, v_conversation, v_branch);
+        if v_branches <> '{}' then
+            v_path := private.path_along(v_branches, v_branch, v_conversation.last_seq);
             if branch is null and not v_around <@ v_path then
                 v_branch := private.path_end(
-                    user_id, conversation_id, v_around_branch, v_around
+                    v_branches, v_around_branch, v_conversation.last_seq, v_around
                 );
-                v_path := private.path_to(user_id, v_conversation, v_branch);
+                v_path := private.path_along(v_branches, v_branch, v_conversation.last_seq);
             end if;
         end if;
     end if;
@@ -3890,11 +3877,10 @@ begin
         ),
         'last_seq', v_conversation.last_seq,
         'branch', v_branch,
-        'siblings', case
-            when v_branch is null or v_conversation.last_branch = 0 then '{}'
+        'siblings', case v_branches
+            when '{}' then '{}'
             else private.find_siblings(
-                user_id, conversation_id, v_page, v_conversation.last_branch,
-                v_conversation.last_seq
+                user_id, conversation_id, v_page, v_branches, v_conversation.last_seq
             )
         end,
         'open_turn', v_open_turn
@@ -4292,18 +4278,22 @@ begin
     -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
     -- messages in the next statement's sight: only then may its watermark go.
     v_free := array(
-        select c.id
-        from private.conversations as c
-        where c.user_id = index_messages.user_id and c.id = any (v_ids)
-        order by c.id
-        for no key update skip locked
+        select locked.id
+        from unnest(v_ids) as step (id)
+        -- With its lock it is looked up, whatever the planner takes the tables for.
+        cross join lateral (
+            select c.id
+            from private.conversations as c
+            where c.user_id = index_messages.user_id and c.id = step.id
+            for no key update skip locked
+        ) as locked
     );
 
     delete from search.watermarks as w
     using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
     where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
       and w.conversation_id = any (v_free)
-      -- With a limit it is looked up, whatever the planner takes the tables for.
+      -- Likewise with a limit.
       and (
           select m.seq
           from public.messages as m
@@ -5300,9 +5290,10 @@ revoke all on function public.plan_export from public, anon, authenticated, serv
 grant execute on function public.plan_export to authenticated, service_role;
 comment on function public.plan_export is 'How far a part of an account''s export goes, by the ids of conversations: {until, more}. Always one conversation, however large, and further ones within so many bytes and messages.';
 
--- What take_import_part does with each piece of a conversation: {place, first, is_last, conversation,
--- messages}. `first` is the seq of its first message in the file's conversation; a conversation that
--- fits in one part is one piece.
+-- A conversation of a file, as take_import_part takes it: piece by piece, {place, first, is_last,
+-- conversation, messages}. `first` is the seq of a piece's first message in the file's conversation; what
+-- fits in one part is one piece. A conversation that isn't here is made, and filled; one that is here
+-- gets what its file has more by now.
 
 create function private.take_piece(user_id uuid, import_id uuid, piece jsonb)
 returns jsonb
@@ -5313,8 +5304,11 @@ declare
     v_header constant jsonb := piece -> 'conversation';
     v_imported constant jsonb := v_header -> 'imported';
     v_first constant bigint := (piece ->> 'first')::bigint;
+    v_outcome constant jsonb := jsonb_build_object(
+        'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null, 'is_same', true,
+        'appended', 0, 'changed', 0, 'matched', 0
+    );
     v_here public.conversations;
-    v_original public.conversations;
 begin
     v_here := private.conversation_imported_as(user_id, v_imported);
 
@@ -5334,27 +5328,30 @@ begin
         v_here := null;
     end if;
 
-    if v_here.deleting_since is null and v_here.id is not null then
-        return private.outcome_of_known(user_id, import_id, piece, v_here);
-    end if;
-
     if v_here.id is null then
-        select c.* into v_original
+        select c.* into v_here
         from public.conversations as c
         where c.user_id = take_piece.user_id
           and c.id = (v_imported ->> 'conversationId')::uuid
-          and c.deleting_since is null;
+          and c.deleting_since is null
+          and c.last_seq >= (v_header ->> 'last_seq')::bigint;
+    end if;
 
-        if v_original.last_seq >= (v_header ->> 'last_seq')::bigint then
-            return private.outcome_of_known(user_id, import_id, piece, v_original);
-        end if;
-
-        -- It came under the same key before, and was deleted since.
-        if private.is_import_key_used(user_id, piece) then
-            return jsonb_build_object(
-                'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null,
-                'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
+    -- One that is known by its content or a key doesn't grow: what has is another one.
+    if v_here.id is not null and v_here.deleting_since is null then
+        perform private.keep_import_key(user_id, piece);
+        return v_outcome
+            || case when v_imported ? 'checksum' then '{}'
+                    else private.append_grown(user_id, import_id, piece, v_here) end
+            || jsonb_build_object(
+                'known_id', v_here.id,
+                'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
             );
+    end if;
+
+    if v_here.id is null then
+        if private.is_import_key_used(user_id, piece) then
+            return v_outcome; -- it came under the same key before, and was deleted since
         end if;
 
         v_here := private.begin_imported(user_id, import_id, piece);
@@ -5365,14 +5362,11 @@ begin
 
     perform private.keep_import_key(user_id, piece);
     perform private.add_imported(user_id, piece, v_here);
-    return jsonb_build_object(
-        'place', piece -> 'place', 'id', v_here.id, 'is_taken', true, 'known_id', null,
-        'is_same', true, 'appended', 0, 'changed', 0, 'matched', 0
-    );
+    return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
 end;
 $$;
 
-comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already, and says what came of it.';
+comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already: {place, id, is_taken, known_id, is_same, appended, changed, matched}.';
 
 create function private.conversation_imported_as(user_id uuid, imported jsonb)
 returns public.conversations
@@ -5431,6 +5425,41 @@ $$;
 
 comment on function private.begin_imported is 'Makes the conversation that a first piece is of, without its messages; nothing where there is one by now. Raises PT409 for a later piece.';
 
+create function private.insert_imported(
+    user_id uuid,
+    conversation_id uuid,
+    after bigint,
+    messages jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    insert into public.messages
+        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
+         created_at, branch)
+    select insert_imported.conversation_id,
+           insert_imported.user_id,
+           insert_imported.after + place,
+           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
+           message ->> 'content',
+           message ->> 'generated_code',
+           (message ->> 'metadata')::jsonb,
+           coalesce((message ->> 'parts')::jsonb, '[]'),
+           (message ->> 'native')::jsonb,
+           (message ->> 'created_at')::timestamptz,
+           private.branch_at(
+               insert_imported.user_id, insert_imported.conversation_id,
+               insert_imported.after + place
+           )
+    from jsonb_array_elements(insert_imported.messages) with ordinality as m (message, place)
+    order by place;
+end;
+$$;
+
+comment on function private.insert_imported is 'Writes messages behind a seq, each on the branch that begins at or before its place.';
+
 -- Until its last piece the conversation is hidden, and on its way to be deleted an hour from now.
 create function private.add_imported(
     user_id uuid,
@@ -5447,25 +5476,10 @@ declare
     v_last constant bigint := v_before + jsonb_array_length(piece -> 'messages');
     v_is_whole boolean;
 begin
-    insert into public.messages
-        (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-         created_at, branch)
-    select (add_imported.conversation).id,
-           add_imported.user_id,
-           v_before + place,
-           case message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-           message ->> 'content',
-           message ->> 'generated_code',
-           (message ->> 'metadata')::jsonb,
-           coalesce((message ->> 'parts')::jsonb, '[]'),
-           (message ->> 'native')::jsonb,
-           (message ->> 'created_at')::timestamptz,
-           private.branch_at(user_id, (add_imported.conversation).id, v_before + place)
-    from jsonb_array_elements(piece -> 'messages') with ordinality as m (message, place)
-    order by place;
+    perform private.insert_imported(user_id, conversation.id, v_before, piece -> 'messages');
 
     -- What the doctor checks: no gap, and times that grow with the places.
-    select (add_imported.conversation).last_seq = v_before
+    select conversation.last_seq = v_before
            and coalesce(bool_and(o.is_later), true)
            and (not c_is_last or (
                v_last = (piece -> 'conversation' ->> 'last_seq')::bigint
@@ -5478,7 +5492,7 @@ begin
                m.created_at > lag(m.created_at, 1, '-infinity') over (order by m.seq) as is_later
         from public.messages as m
         where m.user_id = add_imported.user_id
-          and m.conversation_id = (add_imported.conversation).id
+          and m.conversation_id = conversation.id
           and m.seq >= v_before
     ) as o;
 
@@ -5492,14 +5506,14 @@ begin
         updated_at = (piece -> 'conversation' ->> 'updated_at')::timestamptz,
         imported = c.imported || jsonb_build_object('at', now(), 'lastSeq', v_last),
         deleting_since = case when not c_is_last then now() + interval '1 hour' end
-    where c.user_id = add_imported.user_id and c.id = (add_imported.conversation).id;
+    where c.user_id = add_imported.user_id and c.id = conversation.id;
 
-    if c_is_last and (add_imported.conversation).last_branch > 0
+    if c_is_last and conversation.last_branch > 0
         and (
-            private.count_branches(user_id, (add_imported.conversation).id)
-                is distinct from (add_imported.conversation).last_branch
-            or not (add_imported.conversation).active_branch
-                between 0 and (add_imported.conversation).last_branch
+            private.count_branches(user_id, conversation.id)
+                is distinct from conversation.last_branch
+            or not conversation.active_branch
+                between 0 and conversation.last_branch
         )
     then
         raise exception 'The file can''t be imported; nothing was: its branches are no tree.'
@@ -5510,68 +5524,13 @@ $$;
 
 comment on function private.add_imported is 'Adds the messages of a piece to the conversation that it is of. Raises PT400 where that breaks what the doctor checks.';
 
--- One that is known by its content or a key doesn't grow: what has is another one.
-create function private.outcome_of_known(
-    user_id uuid,
-    import_id uuid,
-    piece jsonb,
-    conversation public.conversations
-)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    c_imported constant jsonb := piece -> 'conversation' -> 'imported';
-    v_grown jsonb := jsonb_build_object('appended', 0, 'changed', 0, 'matched', 0);
-begin
-    perform private.keep_import_key(user_id, piece);
-    if not c_imported ? 'checksum' then
-        v_grown := private.append_grown(user_id, import_id, piece, conversation);
-    end if;
-    return v_grown || jsonb_build_object(
-        'place', piece -> 'place',
-        'id', null,
-        'is_taken', false,
-        'known_id', (conversation).id,
-        'is_same', (conversation).imported ->> 'checksum' is not distinct from c_imported ->> 'checksum'
-    );
-end;
-$$;
+-- What comes of a file whose conversation an earlier import has brought: as a provider's export of each
+-- month, which has all of it again.
 
-comment on function private.outcome_of_known is 'What comes of a piece whose conversation is here: what its file has more is appended.';
-
-create function private.begin_imported_branch(
-    user_id uuid,
-    conversation public.conversations,
-    fork_seq bigint
-)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_is_active constant boolean := fork_seq = private.end_of_branch(
-        user_id, conversation.id, conversation.active_branch
-    );
-    v_branch integer;
-begin
-    v_branch := private.begin_branch(
-        user_id, conversation.id, private.branch_at(user_id, conversation.id, fork_seq),
-        fork_seq, conversation.last_seq + 1
-    );
-    if v_is_active then
-        update public.conversations as c
-        set active_branch = v_branch
-        where c.user_id = begin_imported_branch.user_id and c.id = conversation.id;
-    end if;
-end;
-$$;
-
-comment on function private.begin_imported_branch is 'Begins a branch behind the last message that a file had before; where the active path ended there, it goes on with that.';
-
--- A message is known by the id that it has where it is from. What says something else now, or is on
--- no path of the file any more, has changed.
+-- A message is known by the id that it has where it is from, and so is the one that it follows
+-- (`after`; '' for none). What follows another message than the last one here begins a branch, as it
+-- would have if it had been written here: the two are never one conversation. What says something else
+-- now, or is no more in the file, has changed.
 create function private.append_grown(
     user_id uuid,
     import_id uuid,
@@ -5583,29 +5542,20 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_known jsonb;
+    v_seqs jsonb; -- of messages here, by their ids
     v_newest_at timestamptz;
-    v_newest_seq bigint;
-    v_branch integer := (append_grown.conversation).last_branch;
-    v_appended integer;
+    v_new jsonb;
     v_matched integer;
     v_changed integer;
 begin
-    select jsonb_object_agg(m.metadata -> 'imported' ->> 'id', md5(m.content)) filter (
+    select coalesce(jsonb_object_agg(m.metadata -> 'imported' ->> 'id', m.seq) filter (
                where m.metadata -> 'imported' ->> 'id' is not null
-           ),
-           max(m.created_at),
-           max(m.seq) filter (where m.metadata -> 'imported' ->> 'id' is not null)
-    into v_known, v_newest_at, v_newest_seq
+           ), '{}'),
+           max(m.created_at)
+    into v_seqs, v_newest_at
     from public.messages as m
     where m.user_id = append_grown.user_id
-      and m.conversation_id = (append_grown.conversation).id;
-    v_known := coalesce(v_known, '{}');
-
-    -- Where somebody has gone on here with another path, the file goes on with its own.
-    if v_branch > 0 and v_newest_seq < (append_grown.conversation).last_seq then
-        v_branch := v_branch + 1;
-    end if;
+      and m.conversation_id = append_grown.conversation.id;
 
     with staged as (
         select distinct on (key) key, place, message
@@ -5618,56 +5568,37 @@ begin
         order by key, place
     ),
     new as (
-        select s.message, row_number() over (order by s.place) as nth
+        select s.key, s.message, row_number() over (order by s.place) as nth
         from staged as s
-        where not v_known ? s.key
+        where not v_seqs ? s.key
     ),
-    appended as (
-        insert into public.messages
-            (conversation_id, user_id, seq, role, content, generated_code, metadata, parts, native,
-             created_at, branch)
-        select (append_grown.conversation).id,
-               append_grown.user_id,
-               (append_grown.conversation).last_seq + n.nth,
-               case n.message ->> 'role' when 'assistant' then 'assistant' else 'user' end,
-               n.message ->> 'content',
-               n.message ->> 'generated_code',
-               (n.message ->> 'metadata')::jsonb,
-               coalesce((n.message ->> 'parts')::jsonb, '[]'),
-               (n.message ->> 'native')::jsonb,
-               greatest(
+    timed as (
+        select n.key, n.nth,
+               n.message || jsonb_build_object('created_at', greatest(
                    v_newest_at,
                    max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
                        over (order by n.nth)
-               ) + n.nth * interval '1 microsecond',
-               v_branch
+               ) + n.nth * interval '1 microsecond') as message
         from new as n
-        order by n.nth
-        returning created_at
     )
-    select (select count(*) from appended),
-           count(*) filter (where v_known ? s.key),
-           count(*) filter (where v_known ->> s.key <> md5(s.message ->> 'content')),
-           coalesce((select max(a.created_at) from appended as a), v_newest_at)
-    into v_appended, v_matched, v_changed, v_newest_at
-    from staged as s;
+    select (select coalesce(jsonb_agg(t.message || jsonb_build_object('key', t.key) order by t.nth), '[]')
+            from timed as t),
+           count(m.id),
+           count(m.id) filter (where m.content <> s.message ->> 'content')
+    into v_new, v_matched, v_changed
+    from staged as s
+    left join public.messages as m
+        on m.user_id = append_grown.user_id
+        and m.conversation_id = append_grown.conversation.id
+        and m.seq = (v_seqs ->> s.key)::bigint;
 
-    if v_appended > 0 and v_branch > (append_grown.conversation).last_branch then
-        perform private.begin_imported_branch(user_id, conversation, v_newest_seq);
-    end if;
-    if v_appended > 0 then
-        update public.conversations as c
-        set last_seq = c.last_seq + v_appended,
-            updated_at = greatest(c.updated_at, v_newest_at),
-            imported = c.imported || jsonb_build_object('at', now())
-                || case when (c.imported ->> 'lastSeq')::bigint = c.last_seq
-                       then jsonb_build_object('lastSeq', c.last_seq + v_appended) else '{}' end
-        where c.user_id = append_grown.user_id and c.id = (append_grown.conversation).id;
+    if v_new <> '[]' then
+        perform private.append_imported(user_id, piece, conversation, v_seqs, v_new);
     end if;
 
     -- With the last piece shows what the file has no more: all that was here but what was matched.
     if (piece ->> 'is_last')::boolean then
-        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_known)) - v_matched - coalesce((
+        v_changed := v_changed + (select count(*) from jsonb_object_keys(v_seqs)) - v_matched - coalesce((
             select sum((one ->> 'matched')::integer + (one ->> 'appended')::integer)
             from private.import_parts as p
             cross join lateral jsonb_array_elements(p.outcome) as o (one)
@@ -5678,12 +5609,92 @@ begin
     end if;
 
     return jsonb_build_object(
-        'appended', v_appended, 'changed', greatest(v_changed, 0), 'matched', v_matched
+        'appended', jsonb_array_length(v_new),
+        'changed', greatest(v_changed, 0),
+        'matched', v_matched
     );
 end;
 $$;
 
-comment on function private.append_grown is 'Appends to a conversation that an earlier import made what a piece of its file has more by now: {appended, changed, matched}.';
+comment on function private.append_grown is 'Appends to a conversation that is here what a piece of its file has more by now: {appended, changed, matched}.';
+
+-- Which path is active follows the file where nobody has written here; else only where the active path
+-- is what goes on.
+create function private.append_imported(
+    user_id uuid,
+    piece jsonb,
+    conversation public.conversations,
+    seqs jsonb,
+    messages jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_last constant bigint := conversation.last_seq;
+    v_is_imports_alone constant boolean := (conversation.imported ->> 'lastSeq')::bigint = v_last;
+    v_seqs jsonb := seqs;
+    v_active integer := conversation.active_branch;
+    v_is_followed boolean;
+    v_branch integer;
+    v_start record;
+begin
+    select v_seqs || jsonb_object_agg(message ->> 'key', v_last + place) into v_seqs
+    from jsonb_array_elements(messages) with ordinality as m (message, place);
+
+    update public.conversations as c
+    set last_seq = v_last + jsonb_array_length(messages),
+        updated_at = greatest(c.updated_at, (messages -> -1 ->> 'created_at')::timestamptz),
+        imported = c.imported || jsonb_build_object('at', now())
+            || case when v_is_imports_alone
+                   then jsonb_build_object('lastSeq', v_last + jsonb_array_length(messages))
+                   else '{}' end
+    where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id;
+
+    for v_start in
+        select f.seq, f.fork_seq
+        from (
+            select v_last + m.place as seq,
+                   least(
+                       case m.message ->> 'after' when '' then 0
+                           else (v_seqs ->> (m.message ->> 'after'))::bigint end,
+                       v_last + m.place - 1
+                   ) as fork_seq
+            from jsonb_array_elements(messages) with ordinality as m (message, place)
+        ) as f
+        where f.fork_seq <> f.seq - 1
+           or (
+               f.fork_seq = v_last -- a turn has begun a branch that has no message yet
+               and private.branch_at(append_imported.user_id, append_imported.conversation.id, v_last)
+                   < append_imported.conversation.last_branch
+           )
+        order by f.seq
+    loop
+        v_is_followed := v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+        v_branch := private.begin_branch(
+            user_id, conversation.id,
+            private.branch_at(user_id, conversation.id, v_start.fork_seq),
+            v_start.fork_seq, v_start.seq
+        );
+        v_active := case when v_is_followed then v_branch else v_active end;
+    end loop;
+
+    perform private.insert_imported(user_id, conversation.id, v_last, messages);
+
+    if v_is_imports_alone and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
+        v_active := private.branch_at(
+            user_id, conversation.id, (v_seqs ->> (piece -> 'conversation' ->> 'leaf'))::bigint
+        );
+    end if;
+    update public.conversations as c
+    set active_branch = v_active
+    where c.user_id = append_imported.user_id and c.id = append_imported.conversation.id
+      and c.active_branch <> v_active;
+end;
+$$;
+
+comment on function private.append_imported is 'Writes messages that a file has more behind those that are here, each on the path that it is on in the file; seqs has those of the messages here, by their ids.';
 
 -- Imports: a file is taken in parts, each by one call that takes some seconds at most and can be
 -- repeated: what came of a part is written down with it. A conversation is there whole or not at
@@ -6864,7 +6875,8 @@ comment on function private.retention_bound is 'Conversations with activity from
 
 -- Looks at so many conversations and no more, however few of them are due: next is where the next
 -- page begins. A project is asked for behind that bound, since one without any idle conversation would
--- have all of them read.
+-- have all of them read. Sorting is switched off, here and below, so that whatever the statistics say
+-- the longest idle come from the end of their index, and no others are read.
 create function public.list_users_due_for_retention(
     project_id uuid default null,
     most integer default 10000,
@@ -6873,17 +6885,19 @@ create function public.list_users_due_for_retention(
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
     with looked_at as materialized (
         select c as conversation,
-               row_number() over (order by c.updated_at, c.id) as place
+               row_number() over (order by c.updated_at at time zone 'utc', c.id) as place
         from private.conversations as c
-        where c.updated_at < private.retention_bound(now())
-          and (c.updated_at, c.id) > (
-              coalesce(after_updated_at, '-infinity'),
+        where c.updated_at at time zone 'utc' < private.retention_bound(now()) at time zone 'utc'
+          and (c.updated_at at time zone 'utc', c.id) > (
+              coalesce(after_updated_at, '-infinity') at time zone 'utc',
               coalesce(after_id, '00000000-0000-0000-0000-000000000000')
           )
-        order by c.updated_at, c.id
+        order by c.updated_at at time zone 'utc', c.id
         limit most
     )
     select jsonb_build_object(
@@ -6926,7 +6940,8 @@ create function public.apply_retention(
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
-set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -6935,10 +6950,12 @@ declare
     v_now constant timestamptz := now();
     v_found integer;
     v_chosen uuid[];
-    v_tried integer;
-    v_archive uuid[];
-    v_delete uuid[];
-    v_removed jsonb;
+    v_id uuid;
+    v_action text;
+    v_archived bigint := 0;
+    v_deleted bigint := 0;
+    v_messages bigint := 0;
+    v_turns bigint := 0;
     v_more boolean;
 begin
     select count(*),
@@ -6970,69 +6987,60 @@ begin
         window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
-    v_tried := cardinality(v_chosen);
-    v_more := v_found > v_tried;
-
-    if not dry_run then
-        -- What somebody is writing to is in use: it is left for the next time.
-        select coalesce(array_agg(locked.id), '{}')
-        into v_chosen
-        from (
-            select c.id
+    -- One by one, by their keys: nothing that the planner believes of a user makes that a long way.
+    foreach v_id in array v_chosen loop
+        if not dry_run then
+            -- What somebody is writing to is in use: it is left for the next time.
+            perform 1
             from private.conversations as c
-            where c.user_id = apply_retention.user_id
-              and c.id = any(v_chosen)
-            order by c.id
-            for update skip locked
-        ) as locked;
-    end if;
+            where c.user_id = apply_retention.user_id and c.id = v_id
+            for update skip locked;
+            continue when not found;
+        end if;
 
-    -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-    select coalesce(array_agg(d.id) filter (where d.action = 'archive'), '{}'),
-           coalesce(array_agg(d.id) filter (where d.action = 'delete'), '{}')
-    into v_archive, v_delete
-    from (
-        select c.id, private.retention_action(c, v_now) as action
+        -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
+        select private.retention_action(c, v_now) into v_action
         from private.conversations as c
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_chosen)
-    ) as d;
+        where c.user_id = apply_retention.user_id and c.id = v_id;
 
-    select jsonb_build_object(
-        'conversations', cardinality(v_delete),
-        'messages', (
-            select count(*)
-            from public.messages as m
-            where m.user_id = apply_retention.user_id
-              and m.conversation_id = any(v_delete)
-        ),
-        'turns', (
-            select count(*)
-            from public.turns as t
-            where t.user_id = apply_retention.user_id
-              and t.conversation_id = any(v_delete)
-        )
-    )
-    into v_removed;
+        if v_action = 'archive' then
+            v_archived := v_archived + 1;
+            if not dry_run then
+                update private.conversations as c
+                set archived_at = v_now
+                where c.user_id = apply_retention.user_id and c.id = v_id;
+            end if;
+        elsif v_action = 'delete' then
+            v_deleted := v_deleted + 1;
+            v_messages := v_messages + (
+                select count(*)
+                from public.messages as m
+                where m.user_id = apply_retention.user_id and m.conversation_id = v_id
+            );
+            v_turns := v_turns + (
+                select count(*)
+                from public.turns as t
+                where t.user_id = apply_retention.user_id and t.conversation_id = v_id
+            );
+            if not dry_run then
+                delete from public.conversations as c
+                where c.user_id = apply_retention.user_id and c.id = v_id;
+            end if;
+        end if;
+    end loop;
 
+    v_more := v_found > cardinality(v_chosen);
     if not dry_run then
-        update private.conversations as c
-        set archived_at = v_now
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_archive);
-
-        delete from public.conversations as c
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_delete);
-
         v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
 
     return jsonb_build_object(
         'dry_run', dry_run,
-        'archived', cardinality(v_archive),
-        'deleted', v_removed,
-        'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
+        'archived', v_archived,
+        'deleted', jsonb_build_object(
+            'conversations', v_deleted, 'messages', v_messages, 'turns', v_turns
+        ),
+        'skipped', cardinality(v_chosen) - v_archived - v_deleted,
         'more', v_more
     );
 end;
@@ -7096,7 +7104,6 @@ create function public.erase_account(
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
-set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
 #variable_conflict use_column
 declare
@@ -7105,6 +7112,11 @@ declare
     v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
+    v_id uuid;
+    v_conversations bigint := 0;
+    v_messages bigint := 0;
+    v_turns bigint := 0;
+    v_summaries bigint := 0;
     v_left bigint;
     v_held bigint;
 begin
@@ -7132,7 +7144,7 @@ begin
     -- part finds those before it gone.
     v_parts := private.end_imports(user_id);
 
-    select coalesce(array_agg(w.id), '{}')
+    select coalesce(array_agg(w.id order by w.id), '{}')
     into v_chosen
     from (
         select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
@@ -7147,50 +7159,35 @@ begin
     ) as w
     where w.ahead < c_messages;
 
-    perform 1
-    from private.conversations as c
-    where c.user_id = erase_account.user_id
-      and c.id = any(v_chosen)
-    order by c.id
-    for update;
+    -- One by one, by their keys, in the order in which everybody locks them.
+    foreach v_id in array v_chosen loop
+        perform 1
+        from private.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_id
+        for update;
+        -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
+        continue when not found or private.is_held(user_id, v_id);
 
-    -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
-    select coalesce(array_agg(id), '{}')
-    into v_chosen
-    from unnest(v_chosen) as id
-    where not private.is_held(erase_account.user_id, id);
-
-    update private.erasure_receipts as r
-    set conversations = r.conversations + (
-            select count(*)
-            from private.conversations as c
-            where c.user_id = r.user_id
-              and c.id = any(v_chosen)
-        ),
-        messages = r.messages + (
+        v_conversations := v_conversations + 1;
+        v_messages := v_messages + (
             select count(*)
             from public.messages as m
-            where m.user_id = r.user_id
-              and m.conversation_id = any(v_chosen)
-        ),
-        turns = r.turns + (
+            where m.user_id = erase_account.user_id and m.conversation_id = v_id
+        );
+        v_turns := v_turns + (
             select count(*)
             from public.turns as t
-            where t.user_id = r.user_id
-              and t.conversation_id = any(v_chosen)
-        ),
-        summaries = r.summaries + (
+            where t.user_id = erase_account.user_id and t.conversation_id = v_id
+        );
+        v_summaries := v_summaries + (
             select count(*)
             from public.summaries as s
-            where s.user_id = r.user_id
-              and s.conversation_id = any(v_chosen)
-        ),
-        import_parts = r.import_parts + v_parts
-    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
+            where s.user_id = erase_account.user_id and s.conversation_id = v_id
+        );
 
-    delete from public.conversations as c
-    where c.user_id = erase_account.user_id
-      and c.id = any(v_chosen);
+        delete from public.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_id;
+    end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.
     select count(distinct h.conversation_id) into v_held
@@ -7208,8 +7205,23 @@ begin
     end if;
     v_left := v_left + cardinality(private.being_deleted(user_id));
 
+    -- Old tables that an adoption put aside, by a function that their migration made. No hold knows
+    -- what of them it is about: while there is one, all of it stays.
+    if v_left = 0 and v_held = 0
+        and to_regprocedure('legacy_chat.erase_user(uuid, timestamptz)') is not null
+    then
+        execute 'select legacy_chat.erase_user($1, $2)::integer'
+            into v_left
+            using user_id, v_until;
+    end if;
+
     update private.erasure_receipts as r
-    set held = v_held,
+    set conversations = r.conversations + v_conversations,
+        messages = r.messages + v_messages,
+        turns = r.turns + v_turns,
+        summaries = r.summaries + v_summaries,
+        import_parts = r.import_parts + v_parts,
+        held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
     where r.user_id = erase_account.user_id and r.id = v_receipt.id
     returning r.* into v_receipt;
@@ -7356,12 +7368,15 @@ begin
         exit when clock_timestamp() > until;
     end loop;
 
-    return exists (
-        select 1
+    -- In order, so that the next one is looked up, however many of them the statistics expect.
+    return (
+        select c.id
         from public.conversations as c
         where c.user_id = remove_step.user_id
           and c.deleting_since <= clock_timestamp()
-    );
+        order by c.id
+        limit 1
+    ) is not null;
 end;
 $$;
 

@@ -84,12 +84,14 @@ async def test_chatgpts_export_comes_in_order(user: User, db: psycopg.Connection
     assert report["sources"] == ["chatgpt"]
     assert [(m["role"], m["content"]) for m in messages] == GPT_TAKEN
     assert taken["leftOut"] == {"empty": 1}
-    assert taken["kept"] == {"attachment": 1, "branch": 2, "reasoning": 1, "system": 2}
-    first, answer = (messages[n]["metadata"]["imported"] for n in (0, 1))
-    assert [branch["content"] for branch in first["branches"]] == [
-        "The first try", "To the first try",
-    ]  # fmt: skip
-    assert messages[1]["metadata"]["reasoning"] == "S\n\nHmm"
+    assert taken["kept"] == {"attachment": 1, "branch": 1, "reasoning": 1, "system": 2}
+    answer = messages[1]["metadata"]["imported"]
+    other = (await user.load(taken["conversationId"], branch="0")).json()
+    assert [m["content"] for m in other["messages"]] == ["The first try", "To the first try"]
+    assert other["siblings"][other["messages"][0]["id"]]["count"] == 2
+    found = await user.functions.post("/search-messages", json={"q": "first try"})
+    assert {(hit["branch"], hit["seq"]) for hit in found.json()["hits"]} == {(0, 1), (0, 2)}
+    assert messages[1]["parts"][0] == {"type": "reasoning", "text": "S\n\nHmm"}
     assert (answer["model"], answer["source"]) == ("gpt-x", "chatgpt")
     assert broken(db, [taken["conversationId"]]) == []
 
@@ -100,7 +102,8 @@ async def test_claudes_export_comes_in_order(user: User, db: psycopg.Connection)
     assert await said_in(user, tree) == CLAUDE_TAKEN
     assert await said_in(user, flat) == [("user", "Flat"), ("assistant", "Yes")]
     loaded = (await user.load(tree)).json()
-    assert loaded["messages"][0]["metadata"]["imported"]["branches"][0]["content"] == "Old reply"
+    old = loaded["siblings"][loaded["messages"][1]["id"]]
+    assert (old["position"], old["count"]) == (2, 2)
     assert loaded["messages"][0]["created_at"] == "2025-03-01T10:00:00.123456+00:00"
     assert broken(db, [tree, flat]) == []
 
@@ -135,7 +138,7 @@ async def test_one_file_sent_by_several_at_once_is_taken_once(
     }
     assert [answer.status_code for answer in answers] == [200] * 4
     assert any(answer.json()["taken"] for answer in answers)
-    assert (len(named), count_of(db, user)) == (1, (1, 4, 0))
+    assert (len(named), count_of(db, user)) == (1, (1, 6, 0))
 
 
 async def test_zips_are_taken_as_they_are_given_out(

@@ -1,136 +1,23 @@
 """What every store of turns does: the one in memory, and each real road to the SQL functions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from local.stack import Stack
 from shared.auth.caller import Caller
 from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
-    MessageNotEditableError,
-    MessageNotFoundError,
-    TooManyTokensError,
-    TooManyTurnsError,
     TurnNotFoundError,
 )
-from shared.models.turns import ExtendedTurn, TurnExtension, TurnRecord
-from shared.turns.store import TurnStore
-from tests.support.in_memory_store import InMemoryStore
-from tests.support.roads import ROADS, store_by
-from tests.support.users import make_user
+from shared.models.turns import TurnExtension
+from tests.support import turn_roads
+from tests.support.turn_roads import BUDGET, Road
 
-BUDGET = 1_000
-
-
-@dataclass(frozen=True)
-class Road:
-    """A way to a store, and two users who have an account there."""
-
-    store: TurnStore
-    owner: Caller
-    stranger: Caller
-    delete: Callable[[UUID], Awaitable[object]]
-
-    @property
-    def user_id(self) -> UUID:
-        """Whose turns they are."""
-        assert self.owner.user_id is not None
-        return self.owner.user_id
-
-    async def begin(self, request: str = "Hello", **changed: Any) -> TurnRecord:
-        """Begin a turn, under a key of its own unless one is given."""
-        arguments = {
-            "user_id": self.user_id,
-            "idempotency_key": uuid4().hex,
-            "request_hash": "hash",
-            "message_id": uuid4(),
-            "conversation_id": None,
-            "project_id": None,
-            "metadata": {},
-            "lease_seconds": 60,
-            "history_tokens": BUDGET,
-        }
-        return await self.store.begin_turn(request=request, **{**arguments, **changed})
-
-    async def complete(self, record: TurnRecord, **changed: Any) -> TurnRecord:
-        """Complete a turn as the attempt that was begun."""
-        arguments = {
-            "user_id": self.user_id,
-            "turn_id": record.turn.id,
-            "attempt": record.turn.attempt,
-            "message_id": uuid4(),
-            "status": "completed",
-            "content": "Done.",
-            "generated_code": None,
-            "metadata": {"success": True},
-            "error": None,
-            "tokens": 0,
-        }
-        return await self.store.complete_turn(**{**arguments, **changed})
-
-    async def extend(
-        self,
-        record: TurnRecord,
-        offset: int = 0,
-        text: str = "",
-        *,
-        lease_seconds: int = 60,
-        tokens: int = 0,
-    ) -> ExtendedTurn:
-        """Send the heartbeat of one turn."""
-        extension = TurnExtension(
-            user_id=self.user_id,
-            turn_id=record.turn.id,
-            attempt=record.turn.attempt,
-            draft_offset=offset,
-            draft_tail=text,
-            tokens=tokens,
-        )
-        extended = await self.store.extend_turns([extension], lease_seconds=lease_seconds)
-        (turn,) = extended.turns
-        return turn
-
-    async def running(self, record: TurnRecord) -> int:
-        """Return how many turns run in the project, by the heartbeat of this one."""
-        extension = TurnExtension(
-            user_id=self.user_id, turn_id=record.turn.id, attempt=1, draft_offset=0, draft_tail=""
-        )
-        return (await self.store.extend_turns([extension], lease_seconds=60)).running
-
-    async def load(self, record: TurnRecord) -> TurnRecord:
-        """Load a turn as its owner."""
-        return await self.store.load_turn(self.user_id, record.turn.id, caller=self.owner)
-
-
-@pytest.fixture(params=["memory", *ROADS])
-async def road(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
-    """Each road in turn."""
-    if request.param == "memory":
-        memory = InMemoryStore()
-
-        async def forget(conversation_id: UUID) -> None:
-            memory.delete_conversation(conversation_id)
-
-        yield Road(memory, Caller(uuid4(), "owner"), Caller(uuid4(), "stranger"), forget)
-        return
-    stack: Stack = request.getfixturevalue("stack")
-    owner, stranger = [await make_user(stack) for _ in range(2)]
-    async with store_by(request.param, stack) as store:
-        caller = Caller(UUID(owner.id), owner.token)
-
-        async def delete(conversation_id: UUID) -> None:
-            await store.delete_conversation(UUID(owner.id), conversation_id, caller=caller)
-
-        yield Road(store, caller, Caller(UUID(stranger.id), stranger.token), delete)
-    for user in (owner, stranger):
-        await user.functions.aclose()
+road = turn_roads.road
 
 
 @pytest.mark.promise("one reply", red="the store takes a settled turn")
@@ -394,135 +281,6 @@ async def test_only_a_turn_whose_lease_is_over_is_settled(road: Road) -> None:
     assert (await road.complete(record)).outcome == "superseded"
 
 
-async def test_only_so_many_turns_may_begin(road: Road) -> None:
-    """What stores nothing counts, and what was deleted; whatever finds a turn doesn't.
-
-    The error says when to come back.
-    """
-    limits: dict[str, Any] = {
-        "turns_per_minute": 2,
-        "turns_per_day": None,
-        "tokens_per_day": None,
-    }
-    await road.begin(idempotency_key="k", **limits)
-    assert (await road.store.count_unstored_turn(user_id=road.user_id, **limits)).id
-    for refused in (
-        road.begin(**limits),
-        road.store.count_unstored_turn(user_id=road.user_id, **limits),
-        road.begin(turns_per_minute=None, turns_per_day=0),
-    ):
-        with pytest.raises(TooManyTurnsError) as caught:
-            await refused
-        assert 1 <= (caught.value.retry_after or 0) <= 86_400
-    known = await road.begin(idempotency_key="k", **limits)
-    assert known.outcome == "in_progress"
-    busy = await road.begin(conversation_id=known.conversation.id, **limits)
-    assert (busy.outcome, busy.turn.id) == ("in_progress", known.turn.id)
-    await road.delete(known.conversation.id)
-    with pytest.raises(TooManyTurnsError):
-        await road.begin(**limits)
-    assert (await road.begin(turns_per_minute=3, turns_per_day=3)).outcome == "started"
-
-
-@pytest.mark.promise("costs", red="complete_turn leaves tokens as they are")
-async def test_no_turn_begins_when_a_days_tokens_are_spent(road: Road) -> None:
-    """Those of running, settled and deleted turns, of runs that store nothing, and of summaries."""
-    limit: dict[str, Any] = {"tokens_per_day": 100}
-    limits = {"turns_per_minute": None, "turns_per_day": None, **limit}
-    running, settled, deleted = [await road.begin(**limit) for _ in range(3)]
-    await road.extend(running, tokens=20)
-    await road.extend(settled, tokens=1_000)
-    await road.complete(settled, tokens=30)
-    await road.complete(deleted, tokens=10)
-    await road.delete(deleted.conversation.id)
-    unstored = await road.store.count_unstored_turn(user_id=road.user_id, **limits)
-    for turn_id in (unstored.id, settled.turn.id, deleted.turn.id):
-        counted = await road.store.add_tokens(road.user_id, turn_id, tokens=13)
-        assert counted.is_counted
-    assert not (await road.store.add_tokens(road.user_id, uuid4(), tokens=1)).is_counted
-    known = await road.begin(idempotency_key="k", **limit)
-    await road.complete(known, tokens=1)
-    for refused in (
-        road.begin(**limit),
-        road.store.count_unstored_turn(user_id=road.user_id, **limits),
-    ):
-        with pytest.raises(TooManyTokensError) as caught:
-            await refused
-        assert 80_000 < (caught.value.retry_after or 0) <= 86_400
-    assert (await road.begin(idempotency_key="k", **limit)).outcome == "replayed"
-    assert (await road.begin(tokens_per_day=101)).outcome == "started"
-
-
-async def test_a_taken_over_turn_says_what_the_attempts_before_took(road: Road) -> None:
-    """So that the next worker adds to it, and what nobody settled is counted as far as known."""
-    record = await road.begin(idempotency_key="k")
-    await road.extend(record, lease_seconds=0, tokens=70)
-    taken = await road.begin(idempotency_key="k")
-    assert (taken.outcome, taken.turn.tokens) == ("taken_over", 70)
-
-
-@pytest.mark.parametrize(("size", "first"), [(10, 1), (2_000, 3)])
-async def test_a_history_is_the_newest_that_fits(road: Road, size: int, first: int) -> None:
-    """Long ones count a quarter of the budget each; how many are left out is said."""
-    record = await road.begin("x" * size)
-    chat = record.conversation.id
-    for _ in range(2):
-        await road.complete(record, content="y" * size)
-        record = await road.begin("x" * size, conversation_id=chat)
-    await road.complete(record, content="y" * size)
-    loaded = await road.store.load_history(
-        road.user_id, chat, history_tokens=BUDGET, caller=road.owner
-    )
-    begun = await road.begin(conversation_id=chat)
-    assert [row["seq"] for row in loaded.history] == list(range(first, 7))
-    assert loaded.context is not None
-    assert (loaded.context.omitted, loaded.context.is_whole) == (first - 1, first == 1)
-    assert (begun.history, begun.context) == (loaded.history, loaded.context)
-    with pytest.raises(ConversationNotFoundError):
-        await road.store.load_history(
-            road.user_id, uuid4(), history_tokens=BUDGET, caller=road.owner
-        )
-
-
-@pytest.mark.promise("context")
-async def test_what_is_known_of_a_history_is_not_sent(road: Road) -> None:
-    """Up to a message that is found there, and only if the history would begin in what is known."""
-    first = await road.begin("one")
-    chat: dict[str, Any] = {"conversation_id": first.conversation.id}
-    second_id = (await road.complete(first)).reply.id  # type: ignore[union-attr]
-    for known_from, known_id, known in [
-        (1, second_id, 2),
-        (1, first.user_message.id, 1),
-        (2, second_id, 0),
-        (1, uuid4(), 0),
-        (None, second_id, 0),
-        (1, None, 0),
-    ]:
-        begun = await road.begin(**chat, known_from=known_from, known_id=known_id)
-        assert begun.context is not None
-        assert (begun.context.known, begun.context.first) == (known, 1)
-        sent = [row["seq"] for row in begun.history]
-        assert sent == list(range(known + 1, begun.user_message.seq))
-        await road.complete(begun)
-    edited = await road.begin(**chat)
-    await road.complete(edited)
-    for known_id, known in ((edited.user_message.id, 0), (second_id, 2)):
-        begun = await road.begin(
-            **chat, edits=edited.user_message.id, known_from=1, known_id=known_id
-        )
-        assert begun.context is not None
-        assert begun.context.known == known
-        assert [row["seq"] for row in begun.history] == list(
-            range(known + 1, edited.user_message.seq)
-        )
-        await road.complete(begun)
-    elsewhere = await road.begin()
-    await road.complete(elsewhere)
-    chat = {"conversation_id": elsewhere.conversation.id}
-    begun = await road.begin(**chat, known_from=1, known_id=second_id)
-    assert [row["seq"] for row in begun.history] == [1, 2]
-
-
 async def test_of_a_deleted_conversation_nothing_can_be_completed(road: Road) -> None:
     """Its worker finds out when it stores the reply, or at its heartbeat."""
     record = await road.begin()
@@ -552,36 +310,3 @@ async def test_a_key_outlives_its_conversation(road: Road) -> None:
     assert (await road.complete(kept)).outcome == "completed"
     theirs = await road.begin(idempotency_key="k", user_id=road.stranger.user_id)
     assert theirs.outcome == "started"
-
-
-async def test_an_edit_and_a_regeneration_go_on_from_their_place(road: Road) -> None:
-    """Each with the history of its own path; a regenerating turn answers an old message."""
-    first = await road.begin("One")
-    done = await road.complete(first)
-    assert done.reply is not None
-    here = {"conversation_id": first.conversation.id}
-    edited = await road.begin("Two", **here, edits=first.user_message.id)
-    assert (edited.history, edited.user_message.branch, edited.turn.answers) == ([], 1, None)
-    await road.complete(edited)
-    again = {**here, "regenerates": done.reply.id, "message_id": uuid4(), "idempotency_key": "k"}
-    begun = [await road.begin("", **again) for _ in range(2)]
-    assert [record.outcome for record in begun] == ["started", "started"]
-    assert begun[1].turn.id == begun[0].turn.id
-    assert begun[0].turn.answers == begun[0].user_message.id == first.user_message.id
-    other = await road.complete(begun[0])
-    assert other.reply is not None
-    assert (other.user_message, other.reply.seq, other.reply.branch) == (first.user_message, 5, 2)
-    more = await road.begin("More", **here)
-    assert [row["seq"] for row in more.history] == [1, 5]
-
-
-async def test_what_is_not_there_or_not_a_users_is_not_edited(road: Road) -> None:
-    """Nothing is begun, and the key is free."""
-    done = await road.complete(await road.begin())
-    assert done.reply is not None
-    here: dict[str, Any] = {"conversation_id": done.conversation.id, "idempotency_key": "k"}
-    with pytest.raises(MessageNotEditableError):
-        await road.begin(**here, edits=done.reply.id)
-    with pytest.raises(MessageNotFoundError):
-        await road.begin(**here, regenerates=uuid4())
-    assert (await road.begin(**here)).outcome == "started"

@@ -1,5 +1,7 @@
-"""Postgres and the functions are killed with -9 again and again; nothing is lost or doubled.
+"""Postgres, the functions and other writers are killed again and again; nothing is lost or doubled.
 
+Turns are written by mega-mind, over HTTP by a program that may leave them, and by programs with the
+library; others add to sessions of two frameworks meanwhile.
 FAULT_TURNS says how many turns the loop takes. The functions take another road to the store in each
 of their lives, or that of FAULT_ROADS.
 """
@@ -11,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 
 import httpx
@@ -19,8 +22,15 @@ import pytest
 
 from local.postgres import kill_server
 from local.stack import Stack
-from tests.support.fault_history import Call, History, check, read_back
+from tests.support.fault_history import Call, History, Outcome, check, read_back
 from tests.support.invariants import counts_of, found_broken
+from tests.support.killed_writers import (
+    LibraryProgram,
+    SessionAdds,
+    by_library,
+    lives_from,
+    over_http,
+)
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.roads import fault_road
 from tests.support.stack import free_ports
@@ -30,7 +40,7 @@ from tests.support.waiting import until
 TURNS = int(os.environ.get("FAULT_TURNS", "48"))
 CLIENTS = 8
 USERS = 3
-EVERY = max(12, TURNS // 60)  # answered calls from one fault to the next
+EVERY = max(9, TURNS // 60)  # answered calls from one fault to the next
 ABANDONED = 9  # every so many calls, one is sent once and never again
 WAIT_SECONDS = 0.1
 # A lease of three seconds: ten heartbeats and twice the store's deadline.
@@ -53,6 +63,9 @@ class Run:
     history: History = field(default_factory=History)
     port: int = field(default_factory=lambda: free_ports(1)[0])
     clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+    service: httpx.AsyncClient = field(default_factory=httpx.AsyncClient)
+    programs: dict[int, LibraryProgram] = field(default_factory=dict)
+    sessions: list[SessionAdds] = field(default_factory=list)
     answered: int = 0
     progress: asyncio.Condition = field(default_factory=asyncio.Condition)
     _life: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -89,9 +102,24 @@ class Run:
         """Kill them at the same time."""
         await asyncio.gather(self.kill_database(), self.kill_functions())
 
+    async def kill_programs(self) -> None:
+        """Kill those with the library, once they work; each is started again for its next job."""
+        await until(lambda: all(adds.stored for adds in self.sessions))
+        for program in self.programs.values():
+            program.kill()
+
     async def stop(self) -> None:
-        """Stop the functions in an orderly way."""
+        """Stop the functions in an orderly way, and the programs."""
         await self._life.aclose()
+        for program in self.programs.values():
+            await program.stop()
+
+    def program(self, number: int) -> LibraryProgram:
+        """Return a program with the library: each of those that write turns begins at its point."""
+        if number not in self.programs:
+            lives = lives_from(len(self.programs)) if number >= 0 else repeat(None)
+            self.programs[number] = LibraryProgram(self.stack, QUICK, lives)
+        return self.programs[number]
 
     async def note_answer(self) -> None:
         """Count an answer, and wake whoever waits for so many."""
@@ -118,6 +146,13 @@ async def run_on(stack: Stack, folder: Path) -> AsyncIterator[Run]:
                     timeout=15,
                 )
             )
+        run.service = await open_clients.enter_async_context(
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{run.port}/functions/v1",
+                headers={"apikey": stack.settings.environment()["SUPABASE_SECRET_KEY"]},
+                timeout=15,
+            )
+        )
         await run.start()
         try:
             yield run
@@ -133,10 +168,21 @@ async def conversation_for(run: Run, user: User) -> str:
     return str(answer.json()["conversation"]["id"])
 
 
-async def ask_until_answered(run: Run, call: Call) -> None:
+async def ask_once(run: Run, call: Call, number: int, *, is_left: bool = False) -> Outcome:
+    """Have a call's turn written once, in the way that clients of this number do."""
+    match number % 4:
+        case 0:
+            return await over_http(call, run.service, is_left=is_left)
+        case 1:
+            return await by_library(call, run.program(number))
+        case _:
+            return await call.attempt(run.clients[call.user_id])
+
+
+async def ask_until_answered(run: Run, call: Call, number: int) -> None:
     """Send a call under its key until there is a definite answer."""
     while not call.acknowledged:
-        outcome = await call.attempt(run.clients[call.user_id])
+        outcome = await ask_once(run, call, number)
         assert outcome.status in {200, 409, 503, None}, outcome
         if outcome.kind != "ok":
             await asyncio.sleep(WAIT_SECONDS)
@@ -151,17 +197,29 @@ async def be_a_client(run: Run, number: int, turns: Iterator[int], shared: dict[
         text = f"Turn {turn} of client {number}: é🎉"
         call = run.history.call(f"key {turn}", text, user_id=user.id, conversation_id=place)
         if turn % ABANDONED == 0:
-            await call.attempt(run.clients[user.id])
+            await ask_once(run, call, number, is_left=True)
         else:
-            await ask_until_answered(run, call)
+            await ask_until_answered(run, call, number)
             own = own or str(call.acknowledged[0].rows[0]["conversation_id"])
         await run.note_answer()
+
+
+async def be_a_session(run: Run, framework: str) -> None:
+    """Add batch after batch to a session, until the turns are over and some are stored."""
+    user = await sign_up(run.stack)
+    await user.functions.aclose()
+    adds = SessionAdds(framework, user.id)
+    run.sessions.append(adds)
+    program = run.program(-len(run.sessions))
+    while run.answered < TURNS or not adds.stored:
+        await adds.add(program)
+        await asyncio.sleep(WAIT_SECONDS)
 
 
 async def break_things(run: Run) -> None:
     """Kill one thing after the other, each when so many more calls have been answered."""
     ways: list[Callable[[], Awaitable[None]]]
-    ways = [run.kill_functions, run.kill_database, run.kill_both]
+    ways = [run.kill_functions, run.kill_database, run.kill_both, run.kill_programs]
     for number in range(1, TURNS // EVERY):
         await run.until_answered(number * EVERY)
         await ways[number % len(ways)]()
@@ -227,7 +285,8 @@ async def test_nothing_is_lost_or_doubled_while_both_are_killed_again_and_again(
         shared = {user.id: await conversation_for(run, user) for user in run.users}
         turns = iter(range(1, TURNS + 1))
         clients = [be_a_client(run, number, turns, shared) for number in range(CLIENTS)]
-        await asyncio.gather(break_things(run), *clients)
+        adding = [be_a_session(run, framework) for framework in ("openai-agents", "pydantic-ai")]
+        await asyncio.gather(break_things(run), *clients, *adding)
         with psycopg.connect(broken_stack.settings.db_url, autocommit=True) as db:
             await strand_turns(run, db)
             await until(lambda: not running_turns(db, "lease_expires_at > clock_timestamp()"))
@@ -237,14 +296,21 @@ async def test_nothing_is_lost_or_doubled_while_both_are_killed_again_and_again(
             retries = sum(len(call.outcomes) - 1 for call in run.history.calls)
             await ask_all_again(run)
             broken = broken_invariants(db)
+            in_sessions = [problem for adds in run.sessions for problem in adds.problems(db)]
             api_rows, sql_rows = await read_back(run.history, run.clients, db)
     report(run, retries, settled, time.monotonic() - started)
     assert check(run.history, api_rows, sql_rows) == []
-    assert broken == []
+    assert broken == in_sessions == []
     assert (settled, still_running) == (stranded, 0)
     assert stranded >= USERS
-    assert run.history.faults["functions"] >= TURNS // EVERY // 2
-    assert run.history.faults["database"] >= TURNS // EVERY // 2
+    assert run.history.faults["functions"] >= TURNS // EVERY // 3
+    assert run.history.faults["database"] >= TURNS // EVERY // 3
+    assert deaths_of(run).total() >= len(run.programs)
+
+
+def deaths_of(run: Run) -> Counter[str]:
+    """Count the deaths of programs with the library, by their point."""
+    return sum((program.deaths for program in run.programs.values()), Counter())
 
 
 def report(run: Run, retries: int, swept: int, seconds: float) -> None:
@@ -252,6 +318,8 @@ def report(run: Run, retries: int, swept: int, seconds: float) -> None:
     ended = Counter(str(o.status or o.kind) for call in run.history.calls for o in call.outcomes)
     print(  # noqa: T201 - for `pytest -s`
         f"\nkill loop: {len(run.history.calls)} turns, kills {dict(run.history.faults)},"
+        f" deaths of programs {dict(deaths_of(run))},"
+        f" batches {[f'{len(adds.stored)} of {adds.given}' for adds in run.sessions]},"
         f" {retries} retries, attempts by answer {dict(ended)}, {swept} turns swept,"
         f" {seconds:.0f} s"
     )

@@ -28,18 +28,20 @@ WHOLE = "".join(PIECES)
 
 
 async def run_writer(
-    stack: Stack, user: User, *, pause: str = "0", **settings: str
+    stack: Stack, user: User, *, pause: float = 0, **settings: str
 ) -> tuple[int | None, str]:
     """Run the program under one key; return its exit code and what it printed."""
     environment = stack.settings.environment()
     known = {name: environment[name] for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.library_writer", user.id, "k", pause),
+        *(sys.executable, "-m", "tests.support.library_writer"),
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **known, **QUICK, "LOG_LEVEL": "error", **settings},
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), timeout=60)
+    job = json.dumps({"user_id": user.id, "key": "k", "pause": pause}).encode()
+    output, _ = await asyncio.wait_for(process.communicate(job), timeout=60)
     return process.returncode, output.decode().splitlines()[-1] if output else ""
 
 
@@ -49,7 +51,7 @@ async def test_a_program_that_died_at_this_point_ends_its_turn_under_the_same_ke
     stack: Stack, user: User, db: psycopg.Connection, point: str
 ) -> None:
     """Killed with -9, begun again: one message, one reply, as if nothing had been."""
-    pause = "0.1" if point == "mid_model" else "0"
+    pause = 0.1 if point == "mid_model" else 0
     code, _ = await run_writer(stack, user, pause=pause, CRASH_POINT=point)
     again, printed = await run_writer(stack, user)
     assert (code, again) == (-signal.SIGKILL, 0)
@@ -65,7 +67,7 @@ async def test_programs_that_share_a_key_write_one_reply(
     stack: Stack, user: User, db: psycopg.Connection
 ) -> None:
     """Four processes at once: one writes, the others are given what it wrote."""
-    runs = await asyncio.gather(*(run_writer(stack, user, pause="0.05") for _ in range(4)))
+    runs = await asyncio.gather(*(run_writer(stack, user, pause=0.05) for _ in range(4)))
     printed = [json.loads(line) for _, line in runs]
     assert {said["content"] for said in printed} == {WHOLE}
     assert sorted(said["replayed"] for said in printed) == [False, True, True, True]

@@ -104,10 +104,14 @@ def fill_messages(db: psycopg.Connection, user: User) -> None:
     """Make the table of messages larger than any other file, so that it is the one that is full."""
     db.execute("alter table messages alter column content set storage external")
     with db.transaction():
-        db.execute("set local session_replication_role = replica")  # nothing is to read the text
+        # Nothing is to read the text: so the index is said to lack it, as a trigger else does.
+        db.execute("set local session_replication_role = replica")
         db.execute(
             "with chat as ("
             "  insert into conversations (user_id, last_seq) values (%s, %s) returning id, user_id"
+            "), unindexed as ("
+            "  insert into search.watermarks (user_id, conversation_id, indexed_seq)"
+            "  select user_id, id, 0 from chat"
             ")"
             " insert into messages (conversation_id, user_id, role, content, seq, created_at)"
             " select id, user_id, 'user', repeat('x', %s), n, now() + n * interval '1 second'"

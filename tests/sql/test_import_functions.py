@@ -34,9 +34,9 @@ def pieces_of(
 ) -> list[dict[str, Any]]:
     """Return the pieces of a conversation whose messages are these, by their ids."""
     rows = [
-        {"role": "system", "content": content, "created_at": at,
+        {"role": "system", "content": content, "created_at": at, "after": before,
          "metadata": json.dumps({"imported": {"id": name}})}
-        for (name, content), at in zip(said.items(), times, strict=False)
+        for (name, content), before, at in zip(said.items(), ["", *said], times, strict=False)
     ]  # fmt: skip
     header = {"title": "T", "metadata": "{}", "last_seq": len(rows), "created_at": times[0],
               "updated_at": rows[-1]["created_at"],
@@ -72,6 +72,18 @@ def said_in(db: psycopg.Connection, conversation: str) -> list[str]:
         "select content from messages where conversation_id = %s order by seq", (conversation,)
     ).fetchall()
     return [content for (content,) in rows]
+
+
+def branches_of(db: psycopg.Connection, conversation: str) -> tuple[int, list[Any]]:
+    """Return which branch is active, and what each goes on from: its parent, from where, first."""
+    active = db.execute("select active_branch from conversations where id = %s", (conversation,))
+    rows = db.execute(
+        "select branch, parent, fork_seq, first_seq from branches where conversation_id = %s"
+        " order by branch",
+        (conversation,),
+    )
+    (row,) = active.fetchall()
+    return row[0], rows.fetchall()
 
 
 def visible(db: psycopg.Connection, owner: uuid.UUID) -> list[str]:
@@ -310,7 +322,7 @@ def test_the_schedule_sweeps_what_imports_have_left(shaped_url: str) -> None:
 def test_a_conversation_that_has_grown_is_brought_up_to_date(
     scratch: psycopg.Connection, owner: uuid.UUID, size: int
 ) -> None:
-    """What is new comes last, behind what was said here; what differs or is gone is counted."""
+    """What is new comes last, on a path beside what was said here; what differs is counted."""
 
     def grow(said: dict[str, str]) -> tuple[int, int]:
         import_id, outcomes = uuid.uuid4(), []
@@ -329,6 +341,54 @@ def test_a_conversation_that_has_grown_is_brought_up_to_date(
     fewer = grow({"a": "A", "d": "Other"})
     assert (more, again, fewer) == ((2, 1), (0, 0), (0, 3))
     assert said_in(scratch, first["id"]) == ["A", "B", "Here", "C", "D"]
+    assert branches_of(scratch, first["id"]) == (0, [(1, 0, 2, 4)])
+    assert broken(scratch) == []
+
+
+def forked(pieces: list[dict[str, Any]], leaf: str, **parents: str) -> list[dict[str, Any]]:
+    """Return the pieces, with other messages before these, and the end of the active path."""
+    for row in (row for piece in pieces for row in piece["messages"]):
+        row["after"] = parents.get(json.loads(row["metadata"])["imported"]["id"], row["after"])
+    for piece in pieces:
+        piece["conversation"]["leaf"] = leaf
+    return pieces
+
+
+@pytest.mark.promise(
+    "imports", red="what is new goes on with the newest branch, whatever it follows"
+)
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_what_a_file_has_more_is_on_the_path_that_it_is_on_there(
+    scratch: psycopg.Connection, owner: uuid.UUID, size: int
+) -> None:
+    """The active path follows the file's, as nobody has written here or chosen one of their own."""
+    (first,) = take(scratch, owner, pieces_of(AB))
+    said = {**AB, "c": "Other A", "d": "Other B", "e": "Behind B"}
+    import_id = uuid.uuid4()
+    pieces = forked(pieces_of(said, size=size), "d", c="", e="b")
+    for part, piece in enumerate(pieces):
+        take(scratch, owner, [piece], import_id=import_id, part=part)
+    assert said_in(scratch, first["id"]) == list(said.values())
+    assert branches_of(scratch, first["id"]) == (1, [(1, 0, 0, 3), (2, 0, 2, 5)])
+    assert broken(scratch) == []
+
+
+def test_where_somebody_has_written_the_active_path_stays_theirs(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """It goes on only where that is the path that has grown."""
+    (first,) = take(scratch, owner, pieces_of(AB))
+    scratch.execute(
+        "insert into messages (conversation_id, user_id, role, content)"
+        " values (%s, %s, 'user', 'Here')",
+        (first["id"], owner),
+    )
+    said = {**AB, "c": "C"}
+    take(scratch, owner, forked(pieces_of(said), "c"))
+    assert branches_of(scratch, first["id"]) == (0, [(1, 0, 2, 4)])
+    scratch.execute("select private.choose_branch(%s, %s, 1)", (owner, first["id"]))
+    take(scratch, owner, forked(pieces_of({**said, "d": "D", "e": "E"}), "d", e="b"))
+    assert branches_of(scratch, first["id"]) == (1, [(1, 0, 2, 4), (2, 0, 2, 6)])
     assert broken(scratch) == []
 
 

@@ -29,8 +29,7 @@ READ_THE_TABLE = {
     "private.listen_policy()",  # under row-level security
     # An import's, which hides what is not whole, and finds it again.
     "private.add_imported(uuid,jsonb,conversations)",
-    "private.begin_imported_branch(uuid,conversations,bigint)",
-    "private.append_grown(uuid,uuid,jsonb,conversations)",
+    "private.append_imported(uuid,jsonb,conversations,jsonb,jsonb)",
     "private.conversation_imported_as(uuid,jsonb)",
     "private.end_imports(uuid)",
     "private.outcome_of_part(uuid,uuid,integer)",

@@ -31,7 +31,6 @@ class RecordingBroadcaster(Broadcaster):
         self.batches: list[list[Event]] = []
         self.is_hung = False
         self.outcome: Outcome = "sent"
-        self.given_up = 0
         self._silent_until = 0.0
 
     async def send(self, events: list[Event]) -> Outcome:
@@ -40,10 +39,6 @@ class RecordingBroadcaster(Broadcaster):
         if self.is_hung:
             await asyncio.sleep(self.timeout)
         return self.outcome
-
-    def give_up(self) -> None:
-        """Count it."""
-        self.given_up += 1
 
     def says(self) -> list[dict[str, Any]]:
         """Return what was sent, event by event, without the turn's id."""

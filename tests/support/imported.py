@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from shared.imports.parsed import ParsedConversation
+from shared.exports.branches import path_to
+from shared.imports.parsed import ParsedConversation, ParsedMessage
 from shared.imports.reading import FileReader, Rejected
+from shared.models.transfers import BranchExport
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DATA = Path(__file__).parents[1] / "data" / "imports"
@@ -42,6 +44,22 @@ def case(name: str) -> bytes:
     return (DATA / name).read_bytes()
 
 
+def path_of(conversation: ParsedConversation) -> list[ParsedMessage]:
+    """Return the messages on the active path."""
+    branches = [BranchExport.model_validate(one) for one in conversation.branches]
+    path = path_to(branches, conversation.active_branch, len(conversation.messages))
+    return [conversation.messages[seq - 1] for part in path for seq in part]
+
+
+def parts_of(message: ParsedMessage, kind: str) -> list[dict[str, Any]]:
+    """Return the parts of a type, without it."""
+    return [
+        {name: value for name, value in part.items() if name != "type"}
+        for part in message.parts
+        if part["type"] == kind
+    ]
+
+
 def words_of(conversation: ParsedConversation) -> list[tuple[str, str]]:
-    """Return who said what."""
-    return [(message.role, message.content) for message in conversation.messages]
+    """Return who said what on the active path."""
+    return [(message.role, message.content) for message in path_of(conversation)]

@@ -3,35 +3,25 @@
 `tests/contract` shows that it does what the real roads do. Its clock is the event loop's.
 """
 
-import asyncio
 import functools
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
-from shared.ai.tokens import estimate_tokens
 from shared.auth.caller import Caller
 from shared.encoding.parts import Part
 from shared.errors import (
     ConversationNotFoundError,
     ForbiddenError,
     IdempotencyKeyReusedError,
-    MessageNotEditableError,
-    MessageNotFoundError,
-    TooManyTokensError,
-    TooManyTurnsError,
     TurnNotFoundError,
 )
-from shared.models.context import History, HistoryContext
-from shared.models.rows import ConversationRow, MessageRow, TurnRow
+from shared.models.context import History
+from shared.models.rows import MessageRow, TurnRow
 from shared.models.turns import (
     CountedTokens,
     CountedTurn,
-    DraftPart,
     ExtendedTurn,
     ExtendedTurns,
     SettledTurns,
@@ -39,72 +29,19 @@ from shared.models.turns import (
     TurnNews,
     TurnRecord,
 )
-from shared.turns.draft import merged, parts_of_draft
+from shared.turns.draft import parts_of_draft
+from tests.support.in_memory_limits import MemoryLimits
+from tests.support.in_memory_rows import MemoryRows, StoredTurn, moment, now
 from tests.support.store_faults import Fault, works
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-PERIODS = {"minute": 60, "day": 86_400}
 INTERRUPTED = {
     "type": "interrupted",
     "message": "The reply was interrupted before it was complete.",
 }
 CANCELLED = {"type": "cancelled", "message": "The reply was stopped."}
-
-
-@dataclass
-class StoredTurn:
-    """A row of turns."""
-
-    user_id: UUID
-    conversation_id: UUID
-    idempotency_key: str
-    request_hash: str
-    lease_until: float
-    user_message: MessageRow
-    id: UUID = field(default_factory=uuid4)
-    status: str = "running"
-    attempt: int = 1
-    draft: str = ""
-    draft_parts: list[DraftPart] = field(default_factory=list)
-    reply: MessageRow | None = None
-    is_cancel_requested: bool = False
-    answers: UUID | None = None
-
-    @property
-    def is_expired(self) -> bool:
-        """Whether it runs and nobody holds it."""
-        return self.status == "running" and self.lease_until <= now()
-
-    @property
-    def parts_version(self) -> int:
-        """How many changes the parts of its draft have had."""
-        return max((entry.version for entry in self.draft_parts), default=0)
-
-    def extend(self, sent: TurnExtension) -> None:
-        """Write what there is more of the draft, if it is where that belongs."""
-        end = sent.draft_offset + len(sent.draft_tail)
-        is_next = sent.parts_version == self.parts_version and (
-            sent.draft_offset <= len(self.draft) <= end
-        )
-        if sent.parts_version is not None and not is_next:
-            return
-        if sent.draft_offset <= len(self.draft):
-            longer = self.draft[: sent.draft_offset] + sent.draft_tail
-            self.draft = max(self.draft, longer, key=len)
-        self.draft_parts = merged(self.draft_parts, sent.draft_parts or [])
-
-
-def now() -> float:
-    """Return the store's time."""
-    return asyncio.get_running_loop().time()
-
-
-def moment(at: float) -> str:
-    """Return a time as a row has it."""
-    return (EPOCH + timedelta(seconds=at)).isoformat()
 
 
 def _require_self(user_id: UUID, caller: Caller | None) -> None:
@@ -128,20 +65,15 @@ def _verb(
     return call
 
 
-class InMemoryStore:
+class InMemoryStore(MemoryRows, MemoryLimits):
     """A TurnStore. `fault` is what every verb meets, `faults` what one of them does."""
 
     def __init__(self) -> None:
         self.fault: Fault = works
         self.faults: dict[str, Fault] = {}
         self.calls: Counter[str] = Counter()
-        self.turns: dict[UUID, StoredTurn] = {}
-        self.messages: dict[UUID, list[MessageRow]] = {}  # by conversation, in order
-        self._conversations: dict[UUID, ConversationRow] = {}
-        self._parents: dict[UUID, MessageRow | None] = {}  # by message
-        self._tips: dict[UUID, MessageRow | None] = {}  # by conversation
-        self._begun_at: dict[UUID, list[float]] = {}  # by user, what isn't stored too
-        self._spent: dict[UUID, tuple[UUID, float, int]] = {}  # by turn: whose, when, tokens
+        MemoryRows.__init__(self)
+        MemoryLimits.__init__(self)
         self._deleted_keys: set[tuple[UUID, str]] = set()
 
     @_verb
@@ -150,7 +82,7 @@ class InMemoryStore:
         *,
         user_id: UUID,
         idempotency_key: str,
-        request_hash: str,
+        request_hash: str | None,
         request: str,
         message_id: UUID,
         conversation_id: UUID | None,
@@ -172,7 +104,7 @@ class InMemoryStore:
         """Commit the user's message and open its turn, or find what this key led to."""
         known = self._under_key(user_id, idempotency_key)
         if known is not None:
-            if known.request_hash != request_hash:
+            if request_hash is not None and known.request_hash != request_hash:
                 raise IdempotencyKeyReusedError
             is_repeated = message_id in {known.user_message.id, known.id} and known.attempt == 1
             return self._resume(known, lease_seconds, history_tokens, is_repeated=is_repeated)
@@ -386,20 +318,6 @@ class InMemoryStore:
         self._conversation(user_id, conversation_id)
         return self._history(self._path_to(self._tips[conversation_id]), history_tokens)
 
-    def add_conversation(
-        self, user_id: UUID, project_id: UUID | None = None, conversation_id: UUID | None = None
-    ) -> ConversationRow:
-        """Make a conversation."""
-        row = ConversationRow(
-            id=conversation_id or uuid4(), user_id=user_id, project_id=project_id,
-            title="New Chat", metadata={},
-            last_seq=0, created_at=moment(now()), updated_at=moment(now()), archived_at=None,
-        )  # fmt: skip
-        self._conversations[row.id] = row
-        self.messages[row.id] = []
-        self._tips[row.id] = None
-        return row
-
     def delete_conversation(self, conversation_id: UUID) -> None:
         """Remove a conversation with its messages and turns, whose keys lead nowhere then."""
         del self._conversations[conversation_id], self.messages[conversation_id]
@@ -407,12 +325,6 @@ class InMemoryStore:
             if turn.conversation_id == conversation_id:
                 del self.turns[turn.id]
                 self._deleted_keys.add((turn.user_id, turn.idempotency_key))
-
-    def _conversation(self, user_id: UUID, conversation_id: UUID) -> ConversationRow:
-        found = self._conversations.get(conversation_id)
-        if found is None or found.user_id != user_id:
-            raise ConversationNotFoundError
-        return found
 
     def _turn(self, user_id: UUID, turn_id: UUID) -> StoredTurn:
         turn = self.turns.get(turn_id)
@@ -445,32 +357,6 @@ class InMemoryStore:
             self._interrupt(turn)
         return self._record(turn, "in_progress" if turn.status == "running" else "replayed")
 
-    def _require_turns_left(self, user_id: UUID, **limits: int | None) -> None:
-        for name, limit in limits.items():
-            begun = self._begun_at.get(user_id, [])
-            recent = [at for at in begun if at > now() - PERIODS[name]]
-            if limit is not None and len(recent) >= limit:
-                oldest = sorted(recent)[-limit] if limit else now()
-                wait = max(1, ceil(oldest + PERIODS[name] - now()))
-                raise TooManyTurnsError(f"Too many turns this {name}.", retry_after=wait)
-
-    def _require_tokens_left(self, user_id: UUID, limit: int | None) -> None:
-        since = now() - PERIODS["day"]
-        recent = [
-            (at, n)
-            for whose, at, n in self._spent.values()
-            if (whose, at > since) == (user_id, True)
-        ]
-        if limit is not None and sum(n for _, n in recent) >= limit:
-            raise TooManyTokensError("Too many tokens this day.", retry_after=PERIODS["day"])
-
-    def _begun_of(self, turn_id: UUID) -> float:
-        return self._spent[turn_id][1]
-
-    def tokens_of(self, turn_id: UUID) -> int:
-        """Return what a turn took."""
-        return self._spent[turn_id][2]
-
     def _interrupt(self, turn: StoredTurn) -> None:
         error = CANCELLED if turn.is_cancel_requested else INTERRUPTED
         content = turn.draft or error["message"]
@@ -496,103 +382,12 @@ class InMemoryStore:
         turn.reply = self._of_turn(row, turn.id)
         turn.status, turn.draft, turn.draft_parts = status, "", []
 
-    def _add(
-        self,
-        conversation_id: UUID,
-        message_id: UUID,
-        role: Any,
-        content: str,
-        metadata: dict[str, Any],
-        generated_code: str | None = None,
-        parts: list[Part] | None = None,
-        native: dict[str, Any] | None = None,
-    ) -> MessageRow:
-        conversation = self._conversations[conversation_id]
-        rows, tip = self.messages[conversation_id], self._tips[conversation_id]
-        seq, last = conversation.last_seq + 1, conversation.last_branch
-        branch = last + 1 if rows and (tip is None or tip.id != rows[-1].id) else last
-        row = MessageRow(
-            id=message_id, conversation_id=conversation_id, user_id=conversation.user_id, seq=seq,
-            role=role, content=content, generated_code=generated_code, metadata=metadata,
-            is_summary=False, created_at=moment(now()), turn_id=None, parts=parts or [],
-            native=native, branch=branch,
-        )  # fmt: skip
-        self._parents[row.id], self._tips[conversation_id] = tip, row
-        rows.append(row)
-        moved = {"last_seq": seq, "active_branch": branch, "last_branch": branch}
-        self._conversations[conversation_id] = conversation.model_copy(update=moved)
-        return row
-
     def _open(self, turn: StoredTurn, message_id: UUID, answered: MessageRow | None) -> None:
         if answered is None:
             turn.user_message = self._of_turn(turn.user_message, turn.id)
         else:
             turn.id, turn.answers = message_id, answered.id
         self.turns[turn.id] = turn
-
-    def _fork(
-        self, conversation_id: UUID, edits: UUID | None, regenerates: UUID | None
-    ) -> MessageRow | None:
-        """Go on beside a message, or below the one that is to be answered, which is returned."""
-        named = edits or regenerates
-        if named is None:
-            return None
-        rows = {row.id: row for row in self.messages[conversation_id]}
-        if named not in rows:
-            raise MessageNotFoundError
-        beside = rows[named]
-        if edits is not None and beside.role != "user":
-            raise MessageNotEditableError
-        is_below = edits is None and beside.role == "user"
-        self._tips[conversation_id] = beside if is_below else self._parents[named]
-        if edits is not None or is_below:
-            return beside if is_below else None
-        return self.turns[beside.turn_id].user_message if beside.turn_id else None
-
-    def _path_to(self, tip: MessageRow | None) -> list[MessageRow]:
-        path: list[MessageRow] = []
-        while tip is not None:
-            path.append(tip)
-            tip = self._parents[tip.id]
-        return path[::-1]
-
-    def _of_turn(self, row: MessageRow, turn_id: UUID) -> MessageRow:
-        rows = self.messages[row.conversation_id]
-        rows[-1] = row.model_copy(update={"turn_id": turn_id})
-        self._tips[row.conversation_id] = rows[-1]
-        return rows[-1]
-
-    def _history(self, rows: list[MessageRow], budget: int) -> History:
-        """Return the newest messages that fit; a long one counts no more than a quarter."""
-        sizes = [estimate_tokens(row.content) for row in rows]
-        longest = max(budget // 4, 5)
-        is_whole = sum(sizes) <= budget
-        first, room = len(rows), budget
-        while not is_whole and first and (room := room - min(sizes[first - 1], longest)) >= 0:
-            first -= 1
-        given = rows if is_whole else rows[first:]
-        return History(
-            history=[
-                {
-                    "id": row.id,
-                    "seq": row.seq,
-                    "role": row.role,
-                    "content": row.content if is_whole else row.content[: longest * 3],
-                    "parts": row.parts,
-                    "native": row.native,
-                }
-                for row in given
-            ],
-            context=HistoryContext(
-                covers_to=0,
-                first=1 if is_whole else given[0].seq if given else rows[-1].seq + 1,
-                is_complete=is_whole or max(sizes[first:], default=0) <= longest,
-                omitted=len(rows) - len(given),
-                longest=longest,
-                is_whole=is_whole,
-                since_tokens=sum(sizes),
-            ),
-        )
 
     def _record(
         self, turn: StoredTurn, outcome: Any, history_tokens: int | None = None

@@ -61,6 +61,12 @@ def packed(shared: Path) -> Path:
     return archive
 
 
+def built_transport(shared: Path) -> Path:
+    """Return the entry for the AI SDK, built."""
+    packed(shared)
+    return WEB / "dist" / "transport" / "index.js"
+
+
 def app_with_package(shared: Path, peers: str) -> App:
     """Make an empty app with the package in it; once for all who have this folder in common."""
     archive = packed(shared)

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -34,7 +34,6 @@ PROGRAMS = "postgres-*/native/bin"
 SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "fsync": "off",
     "timezone": "UTC",
 }
 
@@ -47,6 +46,7 @@ class Server:
     port: int
     programs: Path
     user: str | None
+    is_durable: bool = False  # then a commit waits for the disk
 
     def start(self) -> None:
         """Start it, on the data that it has."""
@@ -89,7 +89,8 @@ class Server:
                 connection.execute(drop)
 
     def _part(self) -> Part:
-        options = [f"--{name}={value}" for name, value in SERVER_SETTINGS.items()]
+        settings = {**SERVER_SETTINGS, "fsync": "on" if self.is_durable else "off"}
+        options = [f"--{name}={value}" for name, value in settings.items()]
         data = self.home / "data"
         return Part(
             name="bare-db",
@@ -128,9 +129,9 @@ def new_server(programs: Path = EMBEDDED) -> Server:
 
 
 @contextlib.contextmanager
-def running_server(programs: Path = EMBEDDED) -> Iterator[Server]:
+def running_server(programs: Path = EMBEDDED, *, is_durable: bool = False) -> Iterator[Server]:
     """Run an empty server of these programs."""
-    server = new_server(programs)
+    server = replace(new_server(programs), is_durable=is_durable)
     try:
         server.start()
         yield server

@@ -77,11 +77,96 @@ test("a message is sent until it arrives, each time as the same one", async () =
   });
 });
 
-test("an answer that breaks off is written once more in its place", async () => {
-  serve(given(answer(WHOLE.slice(0, 3), true)), given(answer(WHOLE)));
+const status = (attempt: number) => ({
+  type: "data-status",
+  data: { status: "accepted", attempt },
+  transient: true,
+});
+const text = (id: string, ...deltas: string[]) => [
+  { type: "text-start", id },
+  ...deltas.map((delta) => ({ type: "text-delta", id, delta })),
+  { type: "text-end", id },
+];
+
+/** The chunks that are shown where an answer breaks off after so many, and then comes as this. */
+async function shownOf(first: object[], after: number, again: object[]) {
+  serve(given(answer(first.slice(0, after), true)), given(answer(again)));
   const chunks = await all(await transport().sendMessages(sending()));
-  expect(chunks[0]).toEqual(WHOLE[0]);
-  expect(chunks.slice(-WHOLE.length)).toEqual([{ type: "reset-step" }, ...WHOLE.slice(1)]);
+  return chunks.filter(({ type }) => type !== "data-status");
+}
+
+test("what is shown of an answer that breaks off is not shown again, however it is cut", async () => {
+  const call = { type: "tool-input-available", toolCallId: "c", toolName: "t", input: {} };
+  const step = { type: "start-step" };
+  const start = [WHOLE[0]!, status(1), step, ...text("text-1", "One ", "two"), call];
+  const rest = [step, ...text("text-2", "Hello"), { type: "finish" }];
+  const whole = [...start, ...rest];
+  const other = [WHOLE[0]!, status(1), step, ...text("text-1", "One two"), call, ...rest];
+  for (let after = 1; after < whole.length; after += 1) {
+    const chunks = await shownOf(whole, after, other);
+    const said = (type: string) => chunks.filter((chunk) => chunk.type === type);
+    const texts = said("text-delta").map((chunk) => (chunk as { delta?: string }).delta);
+    expect(texts.join("")).toBe("One twoHello");
+    for (const [type, count] of [
+      ["start-step", 2],
+      ["text-end", 2],
+      ["tool-input-available", 1],
+    ]) {
+      expect(said(type as string)).toHaveLength(count as number);
+    }
+    expect(chunks.at(-1)).toEqual({ type: "finish" });
+  }
+});
+
+test("another attempt at a reply takes the place of what was shown", async () => {
+  const half = [WHOLE[0]!, status(1), { type: "start-step" }, ...text("text-1", "Other")];
+  const again = [WHOLE[0]!, status(2), { type: "start-step" }, ...text("text-1", "Hello")];
+  const end = { type: "finish" };
+  expect(await shownOf([...half, end], half.length, [...again, end])).toEqual([
+    ...half.filter(({ type }) => type !== "data-status"),
+    { type: "reset-step" },
+    ...text("text-1", "Hello"),
+    end,
+  ]);
+});
+
+test("what has gone on to another step can't be taken back: that is an error", async () => {
+  const steps = [...text("text-1", "One"), { type: "start-step" }, ...text("text-2", "two")];
+  const half = [WHOLE[0]!, status(1), ...steps];
+  const shown = shownOf([...half, WHOLE[0]!], half.length, [WHOLE[0]!, status(2)]);
+  await expect(shown).rejects.toThrow("load the chat again");
+});
+
+test("an error in the midst of an answer may pass; that of a failed reply is its end", async () => {
+  const failure = { type: "error", errorText: "It broke." };
+  serve(given(answer([WHOLE[0]!, failure])), given(answer(WHOLE)));
+  const chunks = await all(await transport().sendMessages(sending()));
+  expect(chunks).toEqual(WHOLE);
+
+  const failed = [WHOLE[0]!, { type: "message-metadata", messageMetadata: {} }, failure];
+  const fetch = serve(given(answer(failed)));
+  expect(await all(await transport().sendMessages(sending()))).toEqual(failed);
+  expect(fetch).toHaveBeenCalledTimes(1);
+});
+
+test("a message that was stored before its answer came is loaded once", async () => {
+  const user = `user ${(users += 1)}`;
+  const left = new AbortController();
+  const untilLeft = new Promise<Response>((_, reject) => {
+    left.signal.addEventListener("abort", () => reject(left.signal.reason));
+  });
+  serve(() => untilLeft);
+  const stream = await transport(user).sendMessages(sending(left.signal));
+  left.abort();
+  await expect(all(stream)).rejects.toThrow();
+  const stored = [
+    { ...MESSAGE, id: "first" },
+    { ...MESSAGE, id: "row", metadata: { sentAs: MESSAGE.id } },
+    { id: "reply", role: "assistant", parts: [] },
+  ];
+  serve(given(Response.json({ messages: stored, openTurn: null, page: {} })));
+  const { messages } = await transport(user).load("c");
+  expect(messages.map(({ id }) => id)).toEqual(["first", "m"]);
 });
 
 test("what was not sent before a reload is loaded, and sent when the chat is resumed", async () => {

@@ -26,16 +26,16 @@ def is_chatgpt(entry: dict[str, Any]) -> bool:
 
 
 def read_chatgpt(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
-    """Return the path to the conversation's current node."""
+    """Return the conversation; its active path leads to the current node."""
     mapping = as_object(entry.get("mapping"))
     nodes = [_node(key, as_object(value), notes) for key, value in mapping.items()]
-    messages = flatten(nodes, as_text(entry.get("current_node")), source="chatgpt", notes=notes)
+    thread = flatten(nodes, as_text(entry.get("current_node")), source="chatgpt", notes=notes)
     updated_at = notes.moment(entry.get("update_time"))
     return notes.conversation(
         "chatgpt",
         source_id(entry, "conversation_id", "id"),
         entry.get("title"),
-        messages,
+        thread,
         created_at=entry.get("create_time"),
         archived_at=(updated_at or notes.now) if entry.get("is_archived") is True else None,
         more={name: entry.get(name) for name in KEPT},

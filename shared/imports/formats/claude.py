@@ -28,7 +28,7 @@ def is_claude(entry: dict[str, Any]) -> bool:
 
 
 def read_claude(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
-    """Return the path to the conversation's current leaf, else to the newest."""
+    """Return the conversation; its active path leads to the current leaf, else to the newest."""
     nodes = _nodes(notes.objects(entry.get("chat_messages")), notes)
     leaf = as_text(entry.get("current_leaf_message_uuid"))
     project = as_object(entry.get("project"))
@@ -91,7 +91,7 @@ def _said(row: dict[str, Any], artifacts: Artifacts) -> Said:
     read_blocks(row.get("content") or [], said, use_tool=artifacts.use)
     if not said.texts:
         said.say(as_text(row.get("text")))
-    said.texts = [text for text in map(_shown, said.texts) if text]
+    said.reword(_shown)
     artifacts.take_tags(said)
     for attached in (*as_objects(row.get("attachments")), *as_objects(row.get("files"))):
         _attach(attached, said)

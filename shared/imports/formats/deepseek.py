@@ -19,7 +19,7 @@ def is_deepseek(entry: dict[str, Any]) -> bool:
 
 
 def read_deepseek(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
-    """Return the path to the newest message."""
+    """Return the conversation; its active path leads to the newest message."""
     mapping = as_object(entry.get("mapping"))
     nodes = [_node(key, as_object(value), notes) for key, value in mapping.items()]
     return notes.conversation(

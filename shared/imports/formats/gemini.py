@@ -44,8 +44,8 @@ def read_gemini(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
     said = [("user", prompt), ("assistant", answer)]
     nodes = [Node(f"#{role}", None, "message", role, words, at) for role, words in said if words]
     digest = digest_of([entry.get("time"), entry.get("title"), answer.texts])
-    messages = chain(nodes, source="gemini", notes=notes)
-    return notes.conversation("gemini", f"{BY_CONTENT}{digest}", None, messages)
+    thread = chain(nodes, source="gemini", notes=notes)
+    return notes.conversation("gemini", f"{BY_CONTENT}{digest}", None, thread)
 
 
 def _listed(value: Any) -> list[Any]:

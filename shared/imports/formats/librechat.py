@@ -24,7 +24,7 @@ def is_librechat(entry: dict[str, Any]) -> bool:
 
 
 def read_librechat(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
-    """Return the path to the newest message."""
+    """Return the conversation; its active path leads to the newest message."""
     rows = notes.objects(entry.get("messages"))
     nodes = _tree(rows, notes) if any("children" in row for row in rows) else _list(rows, notes)
     options = as_object(entry.get("options"))

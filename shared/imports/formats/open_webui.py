@@ -10,7 +10,7 @@ from ..tree import TOP, Node, chain, flatten
 from .messages import read_message
 
 if TYPE_CHECKING:
-    from ..parsed import Notes, ParsedConversation, ParsedMessage
+    from ..parsed import Notes, ParsedConversation, Thread
 
 REASONING: Final = '<details type="reasoning"'
 SUMMARY: Final = re.compile(r"<summary>[^<]*</summary>")
@@ -23,14 +23,14 @@ def is_open_webui(entry: dict[str, Any]) -> bool:
 
 
 def read_open_webui(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
-    """Return the path to the chat's current message."""
+    """Return the chat; its active path leads to the current message."""
     chat = as_object(entry.get("chat")) or entry
     archived_at = notes.moment(entry.get("updated_at")) or notes.now
     return notes.conversation(
         "open-webui",
         source_id({**chat, **entry}, "id"),
         entry.get("title") or chat.get("title"),
-        _messages(chat, notes),
+        _thread(chat, notes),
         created_at=entry.get("created_at") or chat.get("timestamp"),
         archived_at=archived_at if entry.get("archived") is True else None,
         more={
@@ -41,7 +41,7 @@ def read_open_webui(entry: dict[str, Any], notes: Notes) -> ParsedConversation:
     )
 
 
-def _messages(chat: dict[str, Any], notes: Notes) -> list[ParsedMessage]:
+def _thread(chat: dict[str, Any], notes: Notes) -> Thread:
     history = as_object(chat.get("history"))
     by_id = as_object(history.get("messages"))
     if not by_id:
@@ -65,7 +65,8 @@ def _node(key: str, row: dict[str, Any], notes: Notes) -> Node:
         head, _, rest = texts[0].partition("</details>")
         quoted = SUMMARY.sub("", head.partition(">")[2]).strip().splitlines()
         node.said.think("\n".join(line.removeprefix("> ") for line in quoted))
-        texts[:1] = [rest.strip()] if rest.strip() else []
+        first = texts[0]
+        node.said.reword(lambda text: rest.strip() if text is first else text)
     if row.get("done") is False:
         node.said.is_cut = True
     return node

@@ -53,7 +53,7 @@ def types_of(schema: dict[str, Any]) -> set[str]:
     return {one.get("type", "object") for one in schema.get("anyOf", schema.get("oneOf", [schema]))}
 
 
-@pytest.mark.promise("documentation", red="a word less in shared/http/vocabulary.py")
+@pytest.mark.promise("documentation", red="a word less in shared/http/vocabulary")
 def test_every_name_has_a_description_and_an_example() -> None:
     """Those of the rows, too."""
     missing = [

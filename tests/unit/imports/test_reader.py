@@ -51,12 +51,12 @@ async def test_a_file_comes_back_in_parts_with_a_summary() -> None:
         for part in parts
         for piece in part["pieces"]
     ]
-    assert pieces == [(0, 1, True, 4), (1, 1, False, 1000), (1, 1001, True, 500)]
+    assert pieces == [(0, 1, True, 6), (1, 1, False, 1000), (1, 1001, True, 500)]
     gpt, plain, odd = (read for part in parts for read in part["reads"])
     assert (odd.get("place"), odd["reason"]) == (None, "unreadable")
-    assert (gpt["source"], gpt["messages"], plain["messages"]) == ("chatgpt", 4, 1500)
+    assert (gpt["source"], gpt["messages"], plain["messages"]) == ("chatgpt", 6, 1500)
     found = upload.found
-    assert (found.messages, found.parts, found.sources) == (1504, 3, ["chatgpt", "list"])
+    assert (found.messages, found.parts, found.sources) == (1506, 3, ["chatgpt", "list"])
     assert found == again.found
     first = parts[0]["pieces"][0]["messages"][0]
     assert json.loads(first["metadata"])["imported"]["source"] == "chatgpt"

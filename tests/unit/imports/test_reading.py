@@ -73,7 +73,7 @@ def test_a_conversation_that_makes_no_sense_is_an_empty_one(value: Any) -> None:
     """It is skipped as such; the others of the file are taken."""
     strange = {"mapping": value, "title": 5, "create_time": "x", "current_node": ["x"]}
     first, second = conversations_in([strange, gpt_sample()[0]])
-    assert (len(first.messages), len(second.messages)) == (0, 4)
+    assert (len(first.messages), len(second.messages)) == (0, 6)
     assert conversations_in([{"chat_messages": value}, claude_sample()[0]])[0].messages == []
 
 
@@ -93,7 +93,7 @@ def test_one_odd_entry_costs_that_entry(entry: bytes, problem: str) -> None:
     """The others of the file are taken; alone, it is the file's error."""
     good = json.dumps(gpt_sample()[0]).encode()
     taken, rejected = everything_in(b"[" + good + b"," + entry + b"," + good + b"]")
-    assert [len(one.messages) for one in taken] == [4, 4]
+    assert [len(one.messages) for one in taken] == [6, 6]
     assert [(one.reason, problem in str(one.error)) for one in rejected] == [("unreadable", True)]
     assert rejected[0].title == ("T" if b"title" in entry else "New Chat")
 

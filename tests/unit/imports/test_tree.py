@@ -1,4 +1,4 @@
-"""Trees: one path out of any of them, in order, and an end on those that are none."""
+"""Trees: all of their messages in one order, with branches, and an end on those that are none."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -7,9 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from shared.imports.parsed import Notes, ParsedMessage
+from shared.imports import storing
+from shared.imports.parsed import Notes, ParsedConversation
 from shared.imports.said import Said
-from shared.imports.tree import TOP, Node, flatten
+from shared.imports.storing import make_ready
+from shared.imports.tree import MAX_FORKS, TOP, Node, flatten
+from tests.support.imported import words_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,14 +30,28 @@ def step(key: str, parent: str, content: str) -> Node:
     return Node(key, parent, "step", said=Said(steps=[{"type": "tool", "content": content}]))
 
 
+def tree_of(nodes: list[Node], leaf: str | None) -> ParsedConversation:
+    """Return the conversation that nodes are."""
+    notes = Notes(START, uuid4())
+    thread = flatten(nodes, leaf, source="test", notes=notes)
+    conversation = notes.conversation("chatgpt", "id", "T", thread)
+    make_ready(conversation, START)
+    return conversation
+
+
 def path_of(nodes: list[Node], leaf: str | None) -> list[str]:
-    """Return what the messages on the path say."""
-    return [message.content for message in flattened(nodes, leaf)]
+    """Return what the messages on the active path say."""
+    return [content for _, content in words_of(tree_of(nodes, leaf))]
 
 
-def flattened(nodes: list[Node], leaf: str | None) -> list[ParsedMessage]:
-    """Return the messages on the path."""
-    return flatten(nodes, leaf, source="test", notes=Notes(START, uuid4()))
+def said_in(conversation: ParsedConversation) -> list[str]:
+    """Return what all messages say, in their order."""
+    return [message.content for message in conversation.messages]
+
+
+def forks_of(conversation: ParsedConversation) -> list[tuple[int, int, int]]:
+    """Return for each branch the one that it goes on from, from where, and where it begins."""
+    return [(one["parent"], one["fork_seq"], one["first_seq"]) for one in conversation.branches]
 
 
 FORK = [("a", TOP, 1), ("b", "a", 2), ("c", "b", 3), ("d", "a", 4)]
@@ -49,12 +66,58 @@ def test_the_path_leads_to_the_leaf_or_to_the_newest(leaf: str | None, path: lis
     assert path_of([node(*one) for one in FORK], leaf) == path
 
 
-def test_what_is_not_on_the_path_is_kept_where_it_parts() -> None:
-    """Each branch with its parents' ids, at the message before it."""
-    messages = flattened([node(*one) for one in FORK], "d")
-    kept = messages[0].metadata["imported"]["branches"]
-    assert [(branch["id"], branch["parent"]) for branch in kept] == [("b", "a"), ("c", "b")]
-    assert "branches" not in messages[1].metadata["imported"]
+def test_what_is_not_on_the_path_is_a_branch() -> None:
+    """All messages by time, each behind the one it follows; whatever doesn't go on begins one."""
+    tree = tree_of([node(*one) for one in FORK], "d")
+    assert (said_in(tree), forks_of(tree), tree.active_branch) == (
+        ["a", "b", "c", "d"],
+        [(0, 1, 4)],
+        1,
+    )
+    assert tree.kept == {"branch": 1}
+
+
+def test_a_path_that_was_gone_on_with_later_is_where_it_was_written() -> None:
+    """As if it had been written here: by time, and each stretch by itself."""
+    tree = tree_of([node(*one) for one in (*FORK, ("e", "c", 5), ("f", "d", 6))], "f")
+    assert said_in(tree) == ["a", "b", "c", "d", "e", "f"]
+    assert forks_of(tree) == [(0, 1, 4), (0, 3, 5), (1, 4, 6)]
+    assert [content for _, content in words_of(tree)] == ["a", "d", "f"]
+
+
+def test_what_follows_the_leaf_is_no_part_of_its_path() -> None:
+    """The path ends where it did; the rest is a branch behind it."""
+    tree = tree_of([node(*one) for one in FORK], "b")
+    assert forks_of(tree) == [(0, 2, 3), (0, 1, 4)]
+    assert tree.active_branch == 0
+
+
+def test_a_message_that_takes_several_rows_is_followed_behind_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Branches are of rows."""
+    monkeypatch.setattr(storing, "MAX_TEXT_BYTES", 4)
+    rows = [node("aaaaaa", TOP, 1), node("bbbbbb", "aaaaaa", 2), node("c", "aaaaaa", 3)]
+    tree = tree_of(rows, None)
+    assert said_in(tree) == ["aaaa", "aa", "bbbb", "bb", "c"]
+    assert forks_of(tree) == [(0, 2, 5)]
+
+
+@pytest.mark.parametrize("count", [MAX_FORKS, MAX_FORKS + 1])
+def test_a_tree_with_too_many_forks_is_its_path_alone(count: int) -> None:
+    """The rest is kept in metadata, at the message that it parts from, with what it follows."""
+    nodes = [node("a", TOP, 0), *(node(f"b{n}", "a", n) for n in range(1, count + 1))]
+    nodes.append(node("c", "b1", count + 1))
+    tree = tree_of(nodes, "c")
+    if count == MAX_FORKS:
+        assert (len(tree.messages), len(tree.branches)) == (count + 2, MAX_FORKS)
+    else:
+        assert said_in(tree) == ["a", "b1", "c"]
+        aside = tree.messages[0].metadata["imported"]["branches"]
+        assert [(one["content"], one["parent"]) for one in aside] == [
+            (f"b{n}", "a") for n in range(2, count + 1)
+        ]
+        assert tree.kept == {"branch": count - 1}
 
 
 def test_without_times_the_last_leaf_of_the_file_is_the_newest() -> None:
@@ -82,14 +145,9 @@ def test_without_times_the_last_leaf_of_the_file_is_the_newest() -> None:
 )  # fmt: skip
 def test_odd_trees_come_to_an_end(nodes: list[Any], path: list[str]) -> None:
     """Circles, parents that aren't there, several roots; nothing of them is lost."""
-    messages = flattened([node(*one) for one in nodes], None)
-    kept = [
-        branch["id"]
-        for message in messages
-        for branch in message.metadata["imported"].get("branches", [])
-    ]
-    assert [message.content for message in messages] == path
-    assert sorted([*path, *kept]) == sorted(one[0] for one in nodes)
+    tree = tree_of([node(*one) for one in nodes], None)
+    assert [content for _, content in words_of(tree)] == path
+    assert sorted(said_in(tree)) == sorted(one[0] for one in nodes)
 
 
 def test_a_parent_that_is_missing_is_the_node_that_names_the_child() -> None:
@@ -110,14 +168,14 @@ def test_a_chain_of_10000_with_a_branch_as_deep_is_walked_in_no_time(parent: str
     chain = [node(str(n), parent and (str(n - 1) if n else TOP), n) for n in range(10_000)]
     branch = [node(f"b{n}", f"b{n - 1}" if n else "0") for n in range(10_000)]
     started = time.process_time()
-    messages = flattened([*branch[::-1], *chain], "9999")
-    assert [message.content for message in messages] == [str(n) for n in range(10_000)]
-    assert len(messages[0].metadata["imported"]["branches"]) == 10_000
+    tree = tree_of([*branch[::-1], *chain], "9999")
+    assert [content for _, content in words_of(tree)] == [str(n) for n in range(10_000)]
+    assert len(tree.messages) == 20_000
     assert time.process_time() - started < 20  # the square of it takes minutes
 
 
 def test_steps_go_to_the_reply_they_led_to() -> None:
-    """Those behind the last reply to that one; what was left out is counted on the path alone."""
+    """Those behind the last reply to that one; what was left out is counted."""
     nodes = [
         node("ask", TOP),
         step("look", "ask", "found"),
@@ -127,15 +185,28 @@ def test_steps_go_to_the_reply_they_led_to() -> None:
         Node("aside", "ask", "hidden", left_out="empty"),
     ]
     notes = Notes(START, uuid4())
-    messages = flatten(nodes, "more", source="test", notes=notes)
+    messages = flatten(nodes, "more", source="test", notes=notes).messages
     steps = [done["content"] for done in messages[1].metadata["imported"]["steps"]]
-    assert (steps, notes.left_out, notes.kept) == (["found", "later"], {"empty": 1}, {"tool": 2})
+    assert (steps, notes.left_out, notes.kept) == (["found", "later"], {"empty": 2}, {"tool": 2})
+
+
+def test_steps_that_several_replies_share_stand_with_one() -> None:
+    """That on the active path; nothing is there twice."""
+    nodes = [
+        node("ask", TOP, 1),
+        step("look", "ask", "found"),
+        node("old", "look", 2, role="assistant"),
+        node("new", "look", 3, role="assistant"),
+    ]
+    tree = tree_of(nodes, "new")
+    assert (said_in(tree), forks_of(tree)) == (["ask", "old", "new"], [(0, 1, 3)])
+    assert ["steps" in one.metadata["imported"] for one in tree.messages] == [False, False, True]
 
 
 def test_steps_that_no_reply_followed_are_one() -> None:
     """They belong to nobody's question: neither the one before nor the one behind them."""
     nodes = [node("ask", TOP), step("look", "ask", "found"), node("again", "look")]
-    ask, reply, again = flattened(nodes, "again")
+    ask, reply, again = tree_of(nodes, "again").messages
     assert [message.role for message in (ask, reply, again)] == ["user", "assistant", "user"]
     assert (reply.content, reply.metadata["truncated"]) == ("[no answer]", True)
     assert reply.metadata["imported"]["steps"][0]["content"] == "found"

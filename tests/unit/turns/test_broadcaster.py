@@ -113,21 +113,3 @@ async def test_after_a_refusal_for_the_limit_it_is_silent_for_longer_and_not_lik
     assert playing.count == 20
     assert SILENT_SECONDS <= min(silences) < max(silences) <= 3 * SILENT_SECONDS + 0.2
     assert max(silences) - min(silences) > SILENT_SECONDS / 2
-
-
-async def test_a_batch_that_is_given_up_counts_as_a_failure(
-    broadcaster: Broadcaster, realtime: respx.Route
-) -> None:
-    """It ends at once, and the next ones are not tried; without one there is nothing to do."""
-    playing = Playing()
-    realtime.mock(side_effect=playing)
-    broadcaster.give_up()
-    clock = asyncio.get_running_loop().time
-    started = clock()
-    sending = asyncio.create_task(broadcaster.send([EVENT]))
-    await asyncio.sleep(0.1)
-    broadcaster.give_up()
-    await sending
-    assert clock() - started < 0.2
-    await broadcaster.send([EVENT])
-    assert playing.count == 1

@@ -12,14 +12,14 @@ from shared.turns.request import TurnRequest
 CONVERSATION = "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"
 
 
-def fingerprint(key: str = "k", user_id: uuid.UUID | None = None, **body: Any) -> str:
+def fingerprint(key: str = "k", user_id: uuid.UUID | None = None, **body: Any) -> str | None:
     """Return the hash of a request with this body."""
     request = MegaMindRequest.model_validate({"request": "Hello", **body})
     user_id = user_id or uuid.uuid4()
     return TurnRequest(user_id, key, request, Caller(user_id, token="t")).fingerprint()
 
 
-def regenerated(message_id: str) -> str:
+def regenerated(message_id: str) -> str | None:
     """Return the hash of a request that names a message and says nothing."""
     body = {"conversationId": CONVERSATION, "regenerates": message_id}
     request = MegaMindRequest.model_validate(body)

@@ -38,7 +38,11 @@ async def chunks_of(*events: TurnEvent) -> list[Chunk]:
     """Return the chunks of these events, without those of statuses."""
 
     async def stream() -> AsyncIterator[TurnEvent]:
-        for item in (event("accepted", turnId="t"), *events, event("done", success=True)):
+        for item in (
+            event("accepted", turnId="t", attempt=1),
+            *events,
+            event("done", success=True),
+        ):
             yield item
 
     return [chunk async for chunk in ui_chunks(stream()) if chunk["type"] != "data-status"]
@@ -77,7 +81,7 @@ async def test_the_sentence_of_a_failed_reply_is_shown(written: str) -> None:
 
 async def test_another_attempt_starts_over() -> None:
     """What the one before has written goes; where it had written nothing, nothing is said."""
-    again = event("accepted", turnId="t")
+    again = event("accepted", turnId="t", attempt=2)
     chunks = await chunks_of(again, delta("Lost"), again, delta("Half"), ended())
     assert [chunk["type"] for chunk in chunks].count("reset-step") == 1
     assert text_of(chunks) == "Half"

@@ -8,7 +8,7 @@ import { v4 as newId } from "uuid"; // the browser's own is missing on plain HTT
 import { Outbox } from "../core/outbox.js";
 import type { OutboxEntry } from "../core/types.js";
 import { pauseAfter, untilOnline, wait } from "../core/waiting.js";
-import { isLast, isPassing, Rewriting } from "./chunks.js";
+import { isPassing, Rewriting } from "./chunks.js";
 
 type SendOptions<M extends UIMessage> = Parameters<ChatTransport<M>["sendMessages"]>[0];
 type ReconnectOptions<M extends UIMessage> = Parameters<ChatTransport<M>["reconnectToStream"]>[0];
@@ -63,8 +63,7 @@ export class PersistedChatTransport<M extends UIMessage = UIMessage> implements 
     const loaded: LoadedChat<M> = await this.ask(`${encodeURIComponent(chatId)}${query}`, "GET");
     if (loaded.openTurn) this.openTurns.set(chatId, loaded.openTurn.turnId);
     const waiting = before === undefined ? await this.waitingIn(chatId) : [];
-    const unsent = waiting.map(({ body }) => body.message).filter(({ role }) => role === "user");
-    return { ...loaded, messages: [...loaded.messages, ...unsent] };
+    return { ...loaded, messages: waiting.reduce(withUnsent<M>, loaded.messages) };
   }
 
   /** Stop the reply for good; `stop` of `useChat` only stops reading it. */
@@ -106,7 +105,7 @@ export class PersistedChatTransport<M extends UIMessage = UIMessage> implements 
     });
   }
 
-  /** Send until it is answered to the end; what was shown of a broken answer is written anew. */
+  /** Send until it is answered to the end; what was shown of a broken answer stays. */
   private async pump(
     entry: Entry<M>,
     signal: AbortSignal,
@@ -142,12 +141,16 @@ export class PersistedChatTransport<M extends UIMessage = UIMessage> implements 
     });
     to.begin();
     const reader = stream.getReader();
-    for (let isOver = false; ;) {
-      const { done, value } = await reader.read();
-      if (done) return isOver;
-      if (value.type === "start") await this.outbox.remove(entry.key); // it is stored by now
-      to.take(value);
-      isOver ||= isLast(value);
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return to.isOver;
+        if (value.type === "start") await this.outbox.remove(entry.key); // it is stored by now
+        if (!to.take(value)) return false;
+        if (to.isOver) return true;
+      }
+    } finally {
+      await reader.cancel().catch(() => undefined); // what broke has nothing to be cancelled
     }
   }
 
@@ -170,4 +173,15 @@ export class PersistedChatTransport<M extends UIMessage = UIMessage> implements 
     if (!answer.ok) throw new Error(await answer.text());
     return answer.json();
   }
+}
+
+/** A chat as it is with a message that waits: at its end, or where it is stored or edited already. */
+function withUnsent<M extends UIMessage>(messages: M[], { body }: Entry<M>): M[] {
+  const { message, trigger } = body;
+  if (trigger !== "submit-message" || message.role !== "user") return messages;
+  const place = messages.findIndex(({ id, metadata }) => {
+    const { sentAs } = (metadata ?? {}) as { sentAs?: string };
+    return id === message.id || sentAs === message.id;
+  });
+  return [...(place < 0 ? messages : messages.slice(0, place)), message];
 }

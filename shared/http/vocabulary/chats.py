@@ -1,28 +1,10 @@
-"""What each property and parameter of the API is, by its name, with an example of it.
-
-A name means one thing everywhere; one that means something else in a model or at an endpoint stands
-here as `Model.name` or `endpoint.name`. The OpenAPI document is completed from this table, and a test compares them.
-"""
+"""The words of users, conversations, messages and turns."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-
-class Word(NamedTuple):
-    """What a name stands for."""
-
-    description: str
-    example: Any
-
-
-ID: Final = "6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11"
-USER: Final = "0b7c5f0e-3f0b-4a52-8d0f-0d3b1f0a9c77"
-MOMENT: Final = "2026-11-22T10:00:00Z"
-STORED_AT: Final = "2026-11-22T10:00:00.123456+00:00"
-ROW: Final[dict[str, Any]] = {"id": ID}
-PARTS: Final = [{"type": "file", "mediaType": "image/png", "url": "https://example.com/a.png"}]
-FIGURES: Final[dict[str, Any]] = {"turns": 12, "completed": 11, "failed": 1}
+from .word import ID, MOMENT, PARTS, ROW, STORED_AT, USER, Word
 
 # Who, where, when.
 PLACES: Final = {
@@ -148,6 +130,7 @@ TURNS: Final = {
     "userMessageId": Word("The message that the turn answers.", ID),
     "draft": Word("The reply so far.", "def add("),
     "offset": Word("How much of the reply there is, in characters.", 8),
+    "version": Word("So many changes of the draft's parts have been written.", 0),
     "startedAt": Word("When the turn began.", STORED_AT),
     "leaseExpiresAt": Word("Until then the turn belongs to the worker that runs it.", STORED_AT),
     "isExpired": Word("Whether that worker is gone, and a retry may take the turn over.", False),
@@ -191,124 +174,3 @@ TURNS: Final = {
     "Idempotency-Key": Word("One key is one effect: repeat a request under its key after any failure.", "3b0d8f6c"),
     "last-event-id": Word("The id of the last event that was read, where the stream goes on.", "1.8"),
 }  # fmt: skip
-
-FILES: Final = {
-    "format": Word("What the file is.", "markdown"),
-    "sources": Word("The formats that were found in the file.", ["chatgpt"]),
-    "ImportReport.messages": Word("How many messages were found in the file.", 4),
-    "taken": Word("The conversations that are new.", [{"conversationId": ID, "messages": 4}]),
-    "updated": Word("The conversations that were here and have grown.", []),
-    "skipped": Word("The conversations that were not taken, each with the reason.", []),
-    "source": Word("The system that the conversation is from.", "chatgpt"),
-    "sourceId": Word("The id that it has there.", "c-1"),
-    "TakenConversation.messages": Word("How many of its messages were taken.", 4),
-    "UpdatedConversation.messages": Word("How many messages were appended.", 2),
-    "changed": Word("How many messages differ from what is here; they stay as they are here.", 0),
-    "kept": Word("What was kept beside the text, by kind.", {"image": 1}),
-    "leftOut": Word("What was left out, by reason.", {}),
-    "reason": Word("Why.", "already_imported"),
-    "LegalHoldRow.reason": Word("Why it is held.", "Case 12"),
-    "PlaceLegalHoldRequest.reason": Word("Why it is held.", "Case 12"),
-    "done": Word("How many messages have been taken so far.", 1000),
-    "total": Word("How many messages there are in the file.", 4000),
-}  # fmt: skip
-
-SEARCH: Final = {
-    "q": Word("Words, \"phrases\" in quotes, and -words that may not be there.", "heron -egret"),
-    "hits": Word("What was found, best first.", [{"messageId": ID, "rank": 0.6}]),
-    "rank": Word("How well it matches; larger is better.", 0.6),
-    "snippet": Word("A piece of the message around what was found.", {"text": "the heron sleeps", "marks": []}),
-    "text": Word("The piece's text.", "the heron sleeps"),
-    "marks": Word("Where in it the found words are.", [{"start": 4, "end": 9}]),
-    "hasBefore": Word("Whether the message goes on before it.", False),
-    "hasAfter": Word("Whether the message goes on after it.", False),
-    "parts": Word("Whether parts of words were looked for, since no whole word matched.", False),
-    "truncated": Word("Whether there were more matches than were ranked.", False),
-    "incomplete": Word("Whether the newest messages could not all be looked through.", False),
-}  # fmt: skip
-
-ANALYTICS: Final = {
-    "bucket": Word("How long each of the buckets is.", "day"),
-    "timeZone": Word("The zone whose hours, days, weeks or months are counted.", "Europe/Berlin"),
-    "buckets": Word("The figures of each hour, day, week or month.", [FIGURES]),
-    "totals": Word("The figures of the whole range.", FIGURES),
-    "intents": Word("How many turns wanted what.", [{"name": "create_function", "turns": 7}]),
-    "complexities": Word("How many turns were how much work.", [{"name": "simple", "turns": 7}]),
-    "strategies": Word("How many turns went about it how.", [{"name": "generate_code", "turns": 7}]),
-    "models": Word("What each model was used for.", [{"name": "offline", "turns": 12}]),
-    "name": Word("What is counted.", "create_function"),
-    "turns": Word("How many turns.", 12),
-    "running": Word("How many still run.", 0),
-    "completed": Word("How many ended with a reply.", 11),
-    "failed": Word("How many ended with a failure of the AI.", 1),
-    "failures": Word("How many turns failed, by reason.", {"timeout": 1}),
-    "cancelled": Word("How many were stopped by their user.", 0),
-    "interrupted": Word("How many lost their worker.", 0),
-    "successRate": Word("The part of the ended turns that has a reply, from 0 to 1.", 0.92),
-    "usage": Word("What the AI took, as its provider reports it.", {"turns": 11, "inputTokens": 900}),
-    "inputTokens": Word("Tokens that the AI was given.", 900),
-    "outputTokens": Word("Tokens that the AI wrote.", 300),
-    "cost": Word("What that costs, if the prices are set.", 0.004),
-    "persistence": Word("What persistence did.", {"replaysDeduplicated": 1, "recovered": 0}),
-    "replaysDeduplicated": Word("How many retries were given what was stored.", 1),
-    "recovered": Word("How many turns another worker took over.", 0),
-    "timeToFirstPersist": Word("Until the request was stored, in seconds.", {"measured": 12, "median": 0.01}),
-    "measured": Word("How many were measured.", 11),
-    "median": Word("Half of them took less.", 1.2),
-    "p95": Word("Nineteen of twenty took less.", 3.4),
-    "users": Word("The users of this page.", [{"userId": USER, "turns": 12}]),
-    "bytes": Word("What is stored of them, in bytes.", 120000),
-    "UserUsage.conversations": Word("How many conversations they have.", 3),
-    "UserUsage.messages": Word("How many messages they have.", 24),
-}  # fmt: skip
-
-RECORDS: Final = {
-    "archiveAfterDays": Word("Archive what nobody wrote in for so many days; null never does.", 90),
-    "archive_after_days": Word("What nobody wrote in for so many days is archived; null never is.", 90),
-    "deleteAfterDays": Word("Delete what nobody wrote in for so many days; null never does.", 365),
-    "delete_after_days": Word("What nobody wrote in for so many days is deleted; null never is.", 365),
-    "policy": Word("The retention policy's row.", ROW),
-    "policies": Word("The retention policies' rows.", [ROW]),
-    "dryRun": Word("Whether it is only counted what would be done.", True),
-    "most": Word("How many conversations are looked at.", 500),
-    "ApplyRetentionResponse.archived": Word("How many conversations were archived.", 2),
-    "ApplyRetentionResponse.deleted": Word("What was deleted.", {"conversations": 1, "messages": 8, "turns": 4}),
-    "ApplyRetentionResponse.skipped": Word("How many stay because of a legal hold.", 0),
-    "RemovedRows.conversations": Word("How many conversations.", 1),
-    "RemovedRows.messages": Word("How many messages.", 8),
-    "hold": Word("The legal hold's row.", ROW),
-    "holds": Word("The legal holds' rows.", [ROW]),
-    "placed_at": Word("Since when it is held.", STORED_AT),
-    "released_at": Word("Until when it was held; null if it still is.", None),
-    "released": Word("Whether released holds are listed, too.", False),
-    "confirm": Word("The word `erase`: this can't be undone.", "erase"),
-    "receiptId": Word("The erasure's receipt.", ID),
-    "requestedAt": Word("When the erasure was asked for.", STORED_AT),
-    "erasedAt": Word("When the last of it was gone; null while there is more to remove.", STORED_AT),
-    "removed": Word("How many rows were removed.", {"conversations": 3, "messages": 24}),
-    "ErasedRows.conversations": Word("How many conversations.", 3),
-    "ErasedRows.messages": Word("How many messages.", 24),
-    "summaries": Word("How many summaries.", 1),
-    "importParts": Word("How many parts of unfinished imports.", 0),
-    "held": Word("How many conversations a legal hold keeps.", 0),
-    "remaining": Word("How many conversations are still to be removed.", 0),
-    "deep": Word("Whether the store is asked, too.", True),
-    "store": Word("`ok`, or what is wrong with the store; null if it wasn't asked.", "ok"),
-    "invariants": Word("How often each invariant is broken; null if that wasn't asked.", {}),
-}  # fmt: skip
-
-ERRORS: Final = {
-    "code": Word("A stable word for what went wrong.", "invalid_request"),
-    "ErrorResponse.message": Word("A sentence that is safe to show.", "The request is malformed."),
-    "details": Word("What exactly is wrong, if there is more to say.", [{"field": "request", "problem": "Field required"}]),
-    "hint": Word("What to do about it, if that can be said.", "Did you mean `request`?"),
-}  # fmt: skip
-
-WORDS: Final[dict[str, Word]] = {
-    **PLACES, **CONVERSATIONS, **TURNS, **FILES, **SEARCH, **ANALYTICS, **RECORDS, **ERRORS,
-}  # fmt: skip
-
-
-def word_for(name: str, owner: str) -> Word | None:
-    """Return what a property of a model is, or a parameter of an endpoint."""
-    return WORDS.get(f"{owner}.{name}") or WORDS.get(name)
