@@ -11,15 +11,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
-from agents.memory import SessionABC
-from agents.memory.session_settings import resolve_session_limit
+from agents.memory import SessionABC, SessionSettings
+from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
 
 from ..encoding.parts import text_of
 from .stored import LOST_RESULT, Item, StoredItems
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
-    from agents.memory import SessionSettings
 
     from ..encoding.parts import Part
     from ..library import MessagePersistence
@@ -45,11 +44,12 @@ class StoredSession(SessionABC):
         *,
         user_id: UUID | str,
         session_id: str,
-        session_settings: SessionSettings | None = None,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
         is_exact: bool = False,
     ) -> None:
         self.session_id = session_id
-        self.session_settings = session_settings
+        given = SessionSettings() if session_settings is None else session_settings
+        self.session_settings = coerce_session_settings(given)
         self._is_exact = is_exact
         self._items = StoredItems(
             chat, UUID(str(user_id)), session_id, FRAMEWORK, version(FRAMEWORK)

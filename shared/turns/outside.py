@@ -15,7 +15,7 @@ import structlog
 from ..ai.results import engine_error, failed_result
 from ..ai.tokens import estimate_tokens
 from ..encoding.parts import is_text, text_of
-from ..encoding.sizes import MAX_TEXT_BYTES
+from ..encoding.sizes import MAX_PARTS_BYTES, MAX_TEXT_BYTES, stored_size
 from ..errors import PayloadTooLargeError, TurnSupersededError, UnavailableError
 from ..models.turns import TurnExtension
 from .draft import Draft
@@ -182,6 +182,8 @@ class OutsideTurns:
         if not text_of(parts):
             whole = _whole(record, result.message, parts)
             result, parts = result.model_copy(update={"message": whole.text}), whole.parts()
+            if stored_size(parts) > MAX_PARTS_BYTES:
+                raise PayloadTooLargeError("The reply has no room for these parts.")
         reply = _reply_of(record, _told(result, parts), analysis, parts)
         crash_point("after_model")
         done = await self._store.complete_turn(
