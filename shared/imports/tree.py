@@ -325,11 +325,17 @@ def _message(one: _Assembled, source: str) -> ParsedMessage:
     beside = {
         "id": None if node.id.startswith(NO_ID) else node.id,
         "at": None if node.at is None else node.at.isoformat(),
-        "steps": said.steps,
+        "steps": said.all_steps(),
     }
     imported = {"source": source, **said.more}
     imported |= {name: value for name, value in beside.items() if value}
     metadata = {**said.metadata(), "imported": imported}
     return ParsedMessage(
-        one.role, said.content(), node.at, metadata, said.generated_code(), branch=one.branch
+        one.role,
+        said.content(),
+        node.at,
+        metadata,
+        said.generated_code(),
+        said.parts(f"{source} {node.id}"),
+        branch=one.branch,
     )

@@ -17,6 +17,7 @@ from tests.support import outside_writer
 from tests.support.fault_turns import expire_leases, turns_of
 from tests.support.outside_writer import Writer
 from tests.support.sse import read_events
+from tests.support.ui_messages import resuming, text_of
 from tests.support.users import User
 
 writer = outside_writer.writer
@@ -50,6 +51,19 @@ async def test_a_turn_is_begun_written_and_completed(
     assert tokens == (34,)
     loaded = (await writer.user.load(turn["conversationId"])).json()
     assert loaded["messages"] == [ended["userMessage"], ended["message"]]
+
+
+async def test_a_page_that_follows_a_turn_whose_writer_is_gone_has_no_other_ai_go_on(
+    writer: Writer, db: psycopg.Connection
+) -> None:
+    """What the outside wrote is the reply, marked as interrupted."""
+    turn = await writer.begin()
+    await writer.step(turn, "write", offset=0, text="Half")
+    expire_leases(db, writer.user)
+    async with resuming(writer.user.functions, turn["conversationId"]) as chunks:
+        seen = [chunk async for chunk in chunks]
+    assert (text_of(seen), seen[-1]["type"]) == ("Half", "error")
+    assert turns_of(db, writer.user) == [("interrupted", 1, ["user", "assistant"])]
 
 
 async def test_a_reply_of_parts_is_stored_as_it_is(writer: Writer) -> None:

@@ -19,7 +19,7 @@ from tests.support.users import User
 PIECES = ["One, ", "two, ", "three."]
 WHOLE = "".join(PIECES)
 
-pytestmark = pytest.mark.parametrize("package", ["ai", "ai-6"])
+pytestmark = pytest.mark.parametrize("package", ["ai", "ai-6", "@ai-sdk/vue"])
 
 
 @asynccontextmanager

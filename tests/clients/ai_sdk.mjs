@@ -12,7 +12,7 @@ const {
   DefaultChatTransport,
   lastAssistantMessageIsCompleteWithApprovalResponses,
   lastAssistantMessageIsCompleteWithToolCalls,
-} = await import(name);
+} = await import(name === "@ai-sdk/vue" ? "ai" : name);
 
 class State {
   status = "ready";
@@ -27,11 +27,13 @@ class State {
     (this.messages = this.messages.with(index, structuredClone(message)));
 }
 
-class Chat extends AbstractChat {
+class PlainChat extends AbstractChat {
   constructor({ messages, ...init }) {
     super({ ...init, state: new State(messages) });
   }
 }
+
+const { Chat = PlainChat } = await import(name);
 
 const headers = () => ({ authorization: `Bearer ${token}` });
 const { PersistedChatTransport } = ours ? await import(ours) : {};

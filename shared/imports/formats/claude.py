@@ -91,7 +91,7 @@ def _said(row: dict[str, Any], artifacts: Artifacts) -> Said:
     read_blocks(row.get("content") or [], said, use_tool=artifacts.use)
     if not said.texts:
         said.say(as_text(row.get("text")))
-    said.texts = [text for text in map(_shown, said.texts) if text]
+    said.reword(_shown)
     artifacts.take_tags(said)
     for attached in (*as_objects(row.get("attachments")), *as_objects(row.get("files"))):
         _attach(attached, said)

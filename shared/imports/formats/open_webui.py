@@ -65,7 +65,8 @@ def _node(key: str, row: dict[str, Any], notes: Notes) -> Node:
         head, _, rest = texts[0].partition("</details>")
         quoted = SUMMARY.sub("", head.partition(">")[2]).strip().splitlines()
         node.said.think("\n".join(line.removeprefix("> ") for line in quoted))
-        texts[:1] = [rest.strip()] if rest.strip() else []
+        first = texts[0]
+        node.said.reword(lambda text: rest.strip() if text is first else text)
     if row.get("done") is False:
         node.said.is_cut = True
     return node
