@@ -8,10 +8,11 @@ from uuid import uuid4
 import pytest
 
 from shared.imports import storing
+from shared.imports.nodes import TOP, Node
 from shared.imports.parsed import Notes, ParsedConversation
 from shared.imports.said import Said
 from shared.imports.storing import make_ready
-from shared.imports.tree import MAX_FORKS, TOP, Node, flatten
+from shared.imports.tree import MAX_FORKS, flatten
 from tests.support.imported import words_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
