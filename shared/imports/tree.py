@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import chain as in_a_row
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from .nodes import LONG_AGO, NO_ID, newest_leaf, path_to, repaired
 from .parsed import Fork, ParsedMessage, Thread
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .nodes import Node
     from .parsed import Notes
 
-MAX_FORKS: Final = 1_000  # of a conversation; beyond, the active path alone is messages
+MAX_FORKS: Final = 1_000  # which a page of the conversation reads in a moment
 
 
 @dataclass(slots=True)
@@ -50,7 +50,8 @@ def flatten(nodes: Sequence[Node], leaf: str | None, *, source: str, notes: Note
     forks = _forked(written, active[-1] if active else None)
     notes.left_out.update(node.left_out for node in nodes if node.left_out)
     if len(forks) > MAX_FORKS:
-        return _without_branches(active, growth.assembled, source, notes)
+        written = _on_two_branches(written, active)
+        forks = _forked(written, active[-1])
     if forks:
         notes.kept["branch"] += len(forks)
     return _thread(written, source, notes, forks=forks, active=active)
@@ -182,6 +183,18 @@ def _forked(written: Sequence[_Assembled], end: _Assembled | None) -> list[_Asse
     return forks
 
 
+def _on_two_branches(
+    written: Sequence[_Assembled], active: Sequence[_Assembled]
+) -> list[_Assembled]:
+    """Return the active path, and behind it all that isn't on it: each names what it follows."""
+    on_path = set(map(id, active))
+    rest = [one for one in written if id(one) not in on_path]
+    for above, one in zip([None, *rest], rest, strict=False):
+        one.said.more |= {"parent": one.above.node.id} if one.above else {}
+        one.above = above
+    return [*active, *rest]
+
+
 def _thread(
     assembled: Sequence[_Assembled],
     source: str,
@@ -202,36 +215,6 @@ def _thread(
         ],
         active[-1].branch if active else 0,
     )
-
-
-def _without_branches(
-    active: Sequence[_Assembled], assembled: Sequence[_Assembled], source: str, notes: Notes
-) -> Thread:
-    """Return the active path; what parts from it is in the metadata of the message before."""
-    for one in active:
-        one.branch = 0
-    thread = _thread(active, source, notes)
-    nearest = {id(one): message for one, message in zip(active, thread.messages, strict=True)}
-    for one in assembled:
-        if id(one) not in nearest:
-            message = nearest[id(one.above)] if one.above else thread.messages[0]
-            nearest[id(one)] = message
-            message.metadata["imported"].setdefault("branches", []).append(_aside(one, source))
-            notes.kept["branch"] += 1
-    return thread
-
-
-def _aside(one: _Assembled, source: str) -> dict[str, Any]:
-    message = _message(one, source)
-    beside = {
-        **message.metadata,
-        **message.metadata["imported"],
-        "parts": message.parts,
-        "generatedCode": message.generated_code,
-    }
-    kept = {name: value for name, value in beside.items() if value and name != "imported"}
-    parent = one.above.node.id if one.above else None
-    return {**kept, "parent": parent, "role": message.role, "content": message.content}
 
 
 def _message(one: _Assembled, source: str) -> ParsedMessage:

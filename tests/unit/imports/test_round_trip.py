@@ -114,13 +114,14 @@ async def written(conversation: ParsedConversation) -> bytes:
     return b"".join([chunk async for chunk in json_document(snapshot_of(conversation))])
 
 
+STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
 PARTS = st.lists(
     st.one_of(
-        st.builds(lambda text: {"type": "reasoning", "text": text}, st.text(max_size=9)),
+        st.builds(lambda text: {"type": "reasoning", "text": text}, STORABLE),
         st.builds(
             lambda given: {"type": "dynamic-tool", "toolName": "a", "toolCallId": "b",
                            "state": "input-available", "input": given},
-            st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+            st.recursive(st.none() | st.booleans() | st.integers() | STORABLE,
                          lambda inner: st.lists(inner, max_size=3), max_leaves=5),
         ),
         st.just({"type": "source-url", "sourceId": "s", "url": "https://a.b", "title": "T"}),
