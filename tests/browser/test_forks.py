@@ -77,7 +77,7 @@ async def test_ten_thousand_messages_with_fifty_forks_are_read_and_turned_over(
 async def test_versions_from_right_to_left_on_the_smallest_screen(
     site: Stack, browser: Browser, visiting_user: User, axe: str
 ) -> None:
-    """In the dark: nothing serious, nothing wider than the window, and text where its direction begins."""
+    """In the dark: nothing serious, nothing wider than the window, text where it begins."""
     small = {"width": 320, "height": 640}
     async with visitor(
         browser, site, color_scheme="dark", viewport=small, has_touch=True, is_mobile=True
