@@ -427,7 +427,16 @@ returns boolean
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_broken constant text := case
+    v_broken text;
+begin
+    if draft_parts = '[]' and octet_length(draft) <= 333333 and error is null
+        and octet_length(idempotency_key) between 1 and 255
+        and octet_length(request_hash) <= 255
+    then
+        return true;
+    end if;
+
+    v_broken := case
         when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
         when char_length(request_hash) > 255 then 'request_hash_length'
         when octet_length(error::text) > 20000 then 'error_size'
@@ -435,7 +444,6 @@ declare
         when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
             then 'draft_size'
     end;
-begin
     if v_broken is null then
         return true;
     end if;
@@ -540,11 +548,24 @@ language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     v_metadata constant integer := octet_length(metadata::text);
-    v_broken constant text := case
+    v_is_deep constant boolean := v_metadata > 255
+        and jsonb_path_exists(metadata, 'strict $.**{128}');
+    v_broken text;
+begin
+    -- As most are. By itself, since Postgres prepares an expression whole, once a transaction.
+    if parts = '[]' and native is null and not v_is_deep
+        and octet_length(content) < 100000
+        and v_metadata < 100000
+        and generated_code is null
+        and jsonb_typeof(metadata) = 'object'
+    then
+        return true;
+    end if;
+
+    v_broken := case
         when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
         when v_metadata > 1000000 then 'metadata_size'
-        when v_metadata > 255 and jsonb_path_exists(metadata, 'strict $.**{128}')
-            then 'metadata_depth'
+        when v_is_deep then 'metadata_depth'
         when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
             then 'content_size'
         when octet_length(generated_code) > 333333
@@ -567,7 +588,6 @@ declare
             + coalesce(octet_length(native::text), 0) > 5000000
             then 'row_size'
     end;
-begin
     if v_broken is null then
         return true;
     end if;
@@ -1400,15 +1420,21 @@ declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
 begin
+    if pg_column_size(message) > c_row_limit then
+        return jsonb_build_object(
+            'id', message -> 'id',
+            'seq', message -> 'seq',
+            'role', message -> 'role',
+            'turnId', message -> 'turn_id'
+        );
+    end if;
     return jsonb_build_object(
         'id', message -> 'id',
         'seq', message -> 'seq',
         'role', message -> 'role',
-        'turnId', message -> 'turn_id'
-    ) || case
-        when pg_column_size(message) > c_row_limit then '{}'
-        else jsonb_build_object('row', message)
-    end;
+        'turnId', message -> 'turn_id',
+        'row', message
+    );
 end;
 $$;
 
@@ -1460,9 +1486,9 @@ declare
         'turnId', turn_id, 'status', status, 'message', failure
     ));
 begin
-    perform set_config('realtime.topic', v_topic, true);
-    insert into realtime.messages (topic, extension, event, payload, private)
-    select v_topic, 'broadcast', e.event, e.payload, true
+    -- With ids that grow: random ones would each be on another page of the platform's index.
+    insert into realtime.messages (id, topic, extension, event, payload, private)
+    select private.new_id(), v_topic, 'broadcast', e.event, e.payload, true
     from (values ('message', v_message), ('status', v_status)) as e (event, payload)
     where e.payload is not null;
 exception
@@ -1587,26 +1613,6 @@ create trigger turns_note_usage
     referencing old table as removed
     for each statement
     execute function private.note_turn_usage();
-
-create function private.refuse_used_key(user_id uuid, idempotency_key text)
-returns void
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-    if exists (
-        select 1
-        from private.turn_usage as u
-        where u.user_id = refuse_used_key.user_id
-          and u.key_hash = sha256(convert_to(idempotency_key, 'utf8'))
-    ) then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-end;
-$$;
-
-grant execute on function private.refuse_used_key to service_role;
-comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
 
 -- Whose row is locked begins a turn: two at once can't both take the last place.
 create table private.turn_limits (
@@ -2099,6 +2105,7 @@ as $$
 declare
     c_message_tokens constant integer := 4;
     c_beside constant bigint := 4000000; -- bytes of parts; older messages are given as their text
+    c_step constant integer := 250; -- messages
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
@@ -2107,22 +2114,23 @@ declare
     v_rest int8multirange := path;
     v_part int8multirange;
     v_ours uuid[];
-    v_summary record;
     v_covered bigint;
+    v_summary json;
+    v_summary_tokens integer;
     v_room bigint;
-    v_row record;
-    v_tokens bigint;
+    v_typical bigint := 30; -- tokens of a message
     v_whole bigint := 0;
     v_short bigint := 0;
     v_since bigint := 0;
+    v_beside bigint := 0;
     v_first bigint;
     v_known bigint := 0;
     v_widest bigint := 0;
     v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
-    v_beside bigint := 0;
     v_parts_from bigint;
+    v_messages text;
 begin
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -2130,83 +2138,91 @@ begin
 
     -- A summary is of this path if the newest message that it covers is on it. From the summaries to
     -- what they cover, by id: there are few of them. The fences keep the planner from starting at the messages, which it takes for few as well.
-    select m.seq, through.seq as covers_to, left(m.content, v_longest * 3) as content,
-           (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
-    into v_summary
-    from public.summaries as s
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.id
-        offset 0
-    ) as m
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.through_message_id
-        offset 0
-    ) as through
-    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id
-      and m.conversation_id = s.conversation_id
-      and through.conversation_id = s.conversation_id
-      and through.seq <@ path
-    order by through.seq desc
-    limit 1;
+    if cardinality(v_ours) > 0 then
+        select through.seq,
+               json_build_object(
+                   'seq', m.seq, 'role', 'system', 'content', left(m.content, v_longest * 3),
+                   'is_summary', true
+               ),
+               (octet_length(m.content) + 2) / 3 + c_message_tokens
+        into v_covered, v_summary, v_summary_tokens
+        from public.summaries as s
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = s.user_id and messages.id = s.id
+            offset 0
+        ) as m
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = s.user_id and messages.id = s.through_message_id
+            offset 0
+        ) as through
+        where s.user_id = read_history.user_id
+          and s.conversation_id = read_history.conversation_id
+          and m.conversation_id = s.conversation_id
+          and through.conversation_id = s.conversation_id
+          and through.seq <@ path
+        order by through.seq desc
+        limit 1;
+    end if;
 
-    v_covered := coalesce(v_summary.covers_to, 0);
-    v_room := v_budget - case when v_covered > 0 then least(v_summary.tokens, v_longest) else 0 end;
+    v_covered := coalesce(v_covered, 0);
+    v_room := v_budget - case when v_covered > 0 then least(v_summary_tokens, v_longest) else 0 end;
     if v_room < 0 then
         v_covered := 0;
         v_room := v_budget;
     end if;
 
-    -- From the newest back, a hundred at a time, and no further than the budget reaches.
-    <<back>>
-    while not isempty(v_rest) loop
-        v_part := case
-            when v_is_straight
-                then v_rest * int8multirange(int8range(upper(v_rest) - 100, null))
-            else private.newest_of(v_rest, 100)
-        end;
+    -- From the newest back, no further than the budget reaches: each time as many as are left in it if
+    -- they are like those before.
+    while not isempty(v_rest) and v_short <= v_budget loop
+        v_part := private.newest_of(v_rest, least((v_budget - v_short) / v_typical + 1, c_step));
         v_rest := v_rest - v_part;
-        for v_row in
-            select m.seq,
-                   octet_length(m.content)
-                       + case m.parts when '[]' then 0 else private.bytes_beside_text(m.role, m.parts) end
-                       as bytes,
-                   case
-                       when m.parts = '[]' and m.native is null then 0
-                       else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
-                   end as beside
+
+        select greatest(v_whole, max(r.whole)),
+               greatest(v_short, max(r.short)),
+               greatest(v_beside, max(r.beside)),
+               greatest(v_widest, max(r.tokens)),
+               greatest(v_since, max(r.whole) filter (where r.seq > v_covered)),
+               coalesce(
+                   min(r.seq) filter (where r.short <= v_room and r.seq > v_covered), v_first
+               ),
+               coalesce(min(r.seq) filter (where r.beside <= c_beside), v_parts_from),
+               greatest((max(r.short) - v_short) / count(*), 1)
+        into v_whole, v_short, v_beside, v_widest, v_since, v_first, v_parts_from, v_typical
+        from (
+            select t.seq,
+                   t.tokens,
+                   least(t.tokens, v_longest) as shortened,
+                   v_whole + sum(t.tokens) over newer as whole,
+                   v_short + sum(least(t.tokens, v_longest)) over newer as short,
+                   v_beside + sum(t.beside) over newer as beside
             from unnest(v_part) as part
             cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = read_history.user_id
-                  and messages.conversation_id = read_history.conversation_id
-                  and messages.seq >= lower(part)
-                  and messages.seq < upper(part)
+                select m.id,
+                       m.seq,
+                       (octet_length(m.content) + 2
+                           + case m.parts
+                               when '[]' then 0
+                               else private.bytes_beside_text(m.role, m.parts)::integer
+                             end) / 3 + c_message_tokens as tokens,
+                       case
+                           when m.parts = '[]' and m.native is null then 0
+                           else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
+                       end as beside
+                from public.messages as m
+                where m.user_id = read_history.user_id
+                  and m.conversation_id = read_history.conversation_id
+                  and m.seq >= lower(part)
+                  and m.seq < upper(part)
                 offset 0
-            ) as m
-            where m.id <> all (v_ours)
-            order by m.seq desc
-        loop
-            v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
-            v_whole := v_whole + v_tokens;
-            v_widest := greatest(v_widest, v_tokens);
-            v_beside := v_beside + v_row.beside;
-            if v_beside <= c_beside then
-                v_parts_from := v_row.seq;
-            end if;
-            v_short := v_short + least(v_tokens, v_longest);
-            if v_row.seq > v_covered then
-                v_since := v_whole;
-            end if;
-            exit back when v_short > v_budget;
-            if v_short <= v_room and v_row.seq > v_covered then
-                v_first := v_row.seq;
-            end if;
-        end loop;
+            ) as t
+            where t.id <> all (v_ours)
+            window newer as (order by t.seq desc rows unbounded preceding)
+        ) as r
+        where r.short - r.shortened <= v_budget;
     end loop;
 
     if v_whole <= v_budget then
@@ -2235,47 +2251,52 @@ begin
     end if;
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
-    -- the AI cuts it to them.
-    select coalesce(json_agg(h order by h.seq), '[]') into history
-    from (
-        select m.id, m.seq, m.role,
-               case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
-               case
-                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
-                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure,
-               case when g.is_given then m.parts else '[]' end as parts,
-               case when g.is_given then m.native end as native
-        from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
-        cross join lateral (
-            select *
-            from public.messages
-            where messages.user_id = read_history.user_id
-              and messages.conversation_id = read_history.conversation_id
-              and messages.seq >= lower(part)
-              and messages.seq < upper(part)
-            offset 0
-        ) as m
-        cross join lateral (
-            select m.seq >= v_parts_from
-                and (
-                    v_is_whole
-                    or m.parts = '[]'
-                    or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
-                        + c_message_tokens <= v_longest
-                ) as is_given
-        ) as g
-        where m.id <> all (v_ours)
-    ) as h;
+    -- the AI cuts it to them. Written here, since Postgres would look up how each column is written
+    -- for each row; what a message lacks is left out. They come in the order of their places.
+    select string_agg(
+        '{"id":"' || m.id::text || '","seq":' || m.seq::text || ',"role":"' || m.role
+            || '","content":'
+            || to_json(
+                case
+                    when v_is_whole or octet_length(m.content) <= v_longest * 3 then m.content
+                    else left(m.content, v_longest * 3)
+                end
+            )::text
+            || case
+                when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                    then ',"failure":'
+                        || to_json(coalesce(m.metadata -> 'error' ->> 'type', 'failed'))::text
+                else ''
+            end
+            || case when g.is_given and m.parts <> '[]' then ',"parts":' || m.parts::text else '' end
+            || case when g.is_given then coalesce(',"native":' || m.native::text, '') else '' end
+            || '}',
+        ','
+    )
+    into v_messages
+    from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = read_history.user_id
+          and messages.conversation_id = read_history.conversation_id
+          and messages.seq >= lower(part)
+          and messages.seq < upper(part)
+        order by messages.seq
+        offset 0
+    ) as m
+    cross join lateral (
+        select m.seq >= v_parts_from
+            and (
+                v_is_whole
+                or m.parts = '[]'
+                or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
+                    + c_message_tokens <= v_longest
+            ) as is_given
+    ) as g
+    where m.id <> all (v_ours);
 
-    if v_covered > 0 then
-        history := '[' || json_build_object(
-            'seq', v_summary.seq,
-            'role', 'system',
-            'content', v_summary.content,
-            'is_summary', true
-        ) || case history::text when '[]' then ']' else ',' || substr(history::text, 2) end;
-    end if;
+    history := '[' || concat_ws(',', case when v_covered > 0 then v_summary end, v_messages) || ']';
 
     v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
     v_omitted := case
@@ -2480,7 +2501,6 @@ create function private.add_message(
     native jsonb,
     status text,
     failure text,
-    out seq bigint,
     out described jsonb
 )
 language plpgsql volatile security definer set search_path = ''
@@ -2490,8 +2510,7 @@ declare
     v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
-    seq := conversation.last_seq + 1;
-    conversation.last_seq := seq;
+    conversation.last_seq := conversation.last_seq + 1;
     conversation.updated_at := greatest(
         clock_timestamp(), conversation.updated_at + interval '1 microsecond'
     );
@@ -2503,7 +2522,9 @@ begin
 
     -- What was written last may be on another branch than the one that is active.
     if v_branch <> conversation.last_branch then
-        v_branch := private.continue_branch(user_id, conversation.id, v_branch, seq);
+        v_branch := private.continue_branch(
+            user_id, conversation.id, v_branch, conversation.last_seq
+        );
         conversation.active_branch := v_branch;
         conversation.last_branch := v_branch;
     end if;
@@ -2540,7 +2561,7 @@ end;
 $$;
 
 grant execute on function private.add_message to service_role;
-comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
+comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, and the message''s row.';
 
 create function private.settle_turn(
     user_id uuid,
@@ -2977,7 +2998,16 @@ begin
         end if;
     end loop;
 
-    perform private.refuse_used_key(user_id, idempotency_key);
+    if exists (
+        select 1
+        from private.turn_usage as u
+        where u.user_id = begin_turn.user_id
+          and u.key_hash = sha256(convert_to(begin_turn.idempotency_key, 'utf8'))
+    ) then
+        -- It led to a turn whose conversation was deleted.
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
         perform private.require_turns_left(
             user_id, turns_per_minute, turns_per_day, tokens_per_day
@@ -3005,7 +3035,8 @@ begin
     );
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_conversation, v_stored.seq), known_from, known_id
+        private.path_before(user_id, v_stored.conversation, (v_stored.conversation).last_seq),
+        known_from, known_id
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
@@ -6286,6 +6317,12 @@ begin
         where named.name is not null
         group by named.kind, named.name
     ),
+    listed as (
+        select kind, jsonb_agg(entry order by rank) as entries
+        from ranked
+        where rank <= 20
+        group by kind
+    ),
     models as (
         select
             model,
@@ -6310,24 +6347,9 @@ begin
             from figures as f
             where f.place is not null
         ),
-        'intents', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'intent'
-              and rank <= 20
-        ),
-        'complexities', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'complexity'
-              and rank <= 20
-        ),
-        'strategies', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'strategy'
-              and rank <= 20
-        ),
+        'intents', coalesce((select l.entries from listed as l where l.kind = 'intent'), '[]'),
+        'complexities', coalesce((select l.entries from listed as l where l.kind = 'complexity'), '[]'),
+        'strategies', coalesce((select l.entries from listed as l where l.kind = 'strategy'), '[]'),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
     into v_figures;
@@ -7698,27 +7720,6 @@ $$;
 
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
-create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    select 'summary_of_no_message', s.user_id, s.id
-    from public.summaries as s
-    where s.id = any (summary_ids)
-      and not exists (
-          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-      )
-    union
-    select 'words_of_no_message', d.user_id, d.message_id
-    from search.documents as d
-    where d.message_id = any (message_ids)
-      and not exists (
-          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
-      );
-$$;
-
-comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
-
 -- A check of everything, in steps: a page of one table after the other, for two seconds a call.
 
 -- In the order in which a repair works: owners and places come before replies, which are inserted where
@@ -7795,55 +7796,71 @@ declare
     v_ids uuid[];
     v_found jsonb;
 begin
-    v_ids := case stage
-        when 'messages' then array(
-            select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
-        )
-        when 'turns' then array(
-            select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
-        )
-        when 'summaries' then array(
-            select m.id
-            from public.summaries as m
-            where m.id > after_id
-            order by m.id
-            limit c_rows
-        )
-        when 'words' then array(
-            select distinct d.message_id
-            from (
-                select o.message_id
-                from search.documents as o
-                where o.message_id > after_id
-                order by o.message_id
-                fetch first c_rows rows with ties
-            ) as d
-            order by d.message_id
-        )
-    end;
+    case stage
+        when 'messages' then
+            v_ids := array(
+                select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
+            );
+            select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
 
-    if stage = 'messages' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
-    elsif stage = 'turns' then
-        select jsonb_agg(to_jsonb(b)) into v_found
-        from private.find_broken_turns(v_ids, lost_since) as b;
-    elsif stage = 'summaries' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind(v_ids, '{}') as b;
-    elsif stage = 'words' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind('{}', v_ids) as b;
-    else
-        select jsonb_agg(jsonb_build_object(
-            'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
-        ))
-        into v_found
-        from (
-            select p.user_id, p.import_id
-            from private.import_parts as p
-            group by p.user_id, p.import_id
-            having max(p.taken_at) < now() - interval '1 hour'
-            limit c_rows
-        ) as i;
-    end if;
+        when 'turns' then
+            v_ids := array(
+                select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
+            );
+            select jsonb_agg(to_jsonb(b)) into v_found
+            from private.find_broken_turns(v_ids, lost_since) as b;
+
+        when 'summaries' then
+            v_ids := array(
+                select s.id from public.summaries as s where s.id > after_id order by s.id limit c_rows
+            );
+            select jsonb_agg(jsonb_build_object(
+                'name', 'summary_of_no_message', 'user_id', s.user_id, 'id', s.id
+            ))
+            into v_found
+            from public.summaries as s
+            where s.id = any (v_ids)
+              and not exists (
+                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+              );
+
+        when 'words' then
+            v_ids := array(
+                select distinct d.message_id
+                from (
+                    select o.message_id
+                    from search.documents as o
+                    where o.message_id > after_id
+                    order by o.message_id
+                    fetch first c_rows rows with ties
+                ) as d
+                order by d.message_id
+            );
+            select jsonb_agg(distinct jsonb_build_object(
+                'name', 'words_of_no_message', 'user_id', d.user_id, 'id', d.message_id
+            ))
+            into v_found
+            from search.documents as d
+            where d.message_id = any (v_ids)
+              and not exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = d.user_id and m.id = d.message_id
+              );
+
+        when 'imports' then
+            select jsonb_agg(jsonb_build_object(
+                'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
+            ))
+            into v_found
+            from (
+                select p.user_id, p.import_id
+                from private.import_parts as p
+                group by p.user_id, p.import_id
+                having max(p.taken_at) < now() - interval '1 hour'
+                limit c_rows
+            ) as i;
+    end case;
 
     return jsonb_build_object(
         'found', coalesce(v_found, '[]'),

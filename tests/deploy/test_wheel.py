@@ -52,6 +52,17 @@ asyncio.run(main())
 """
 
 
+ASK_FROM_THREADS = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from page import answer_now
+
+with ThreadPoolExecutor(4) as threads:
+    asked = [threads.submit(answer_now, sys.argv[1], str(n), f"key {n}") for n in range(8)]
+print(json.dumps([one.result() for one in asked]))
+"""
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from this repository."""
@@ -178,3 +189,16 @@ def test_the_documents_example_runs(
     ).fetchall()
     assert json.loads(answers) == ["After 0 messages you said: Hello"] * 2
     assert stored == [("Hello",), ("After 0 messages you said: Hello",)]
+
+
+def test_code_that_is_not_async_has_a_way(
+    python: Path, tmp_path: Path, stack: Stack, user: User
+) -> None:
+    """As the page writes it: a loop in a thread of its own, from any thread."""
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [blocks[0], *(block for block in blocks if "def answer_now" in block)]
+    (tmp_path / "page.py").write_text("\n".join(lines))
+    settings = stack.settings.environment()
+    given = {name: settings[name] for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY")}
+    answers = run(python, tmp_path, ASK_FROM_THREADS, user.id, **given)
+    assert json.loads(answers) == [f"After 0 messages you said: {n}" for n in range(8)]

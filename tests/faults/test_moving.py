@@ -22,6 +22,7 @@ from tests.support.two_stores import (
     Everything,
     bundle_on,
     make_user_at,
+    owner_url,
     two_servers,
 )
 from tests.support.waiting import until
@@ -73,8 +74,8 @@ def move(
 ) -> None:
     """Move a user from the first to the second."""
     with (
-        psycopg.connect(servers["one"].url()) as source,
-        psycopg.connect(servers["two"].url()) as destination,
+        psycopg.connect(owner_url(servers["one"])) as source,
+        psycopg.connect(owner_url(servers["two"])) as destination,
     ):
         move_user(user_id, source, destination, say=say, overwrite=overwrite)
 
@@ -183,8 +184,8 @@ async def test_a_program_that_is_killed_holds_nobody_up(
 
 def arguments_for(servers: dict[str, Server], user_id: UUID) -> list[str]:
     """Return what the program is given to move a user from the first to the second."""
-    urls = ("--source", servers["one"].url(), "--destination", servers["two"].url())
-    return ["--user", str(user_id), *urls]
+    source, destination = map(owner_url, servers.values())
+    return ["--user", str(user_id), "--source", source, "--destination", destination]
 
 
 async def test_nothing_is_lost_or_doubled_by_a_move_while_turns_are_taken(

@@ -147,10 +147,10 @@ def test_taking_a_part_again_does_nothing_and_answers_the_same(
     more = pieces_of({**AB, "c": "C"}) + pieces_of({"x": "X"}, place=1, key="two")
     asked = take(scratch, owner, None, import_id=import_id)
     outcomes = [take(scratch, owner, more, import_id=import_id) for _ in range(2)]
-    told = take(scratch, owner, None, import_id=import_id)
+    repeated = take(scratch, owner, None, import_id=import_id)
     assert asked is None
-    assert outcomes[0] == outcomes[1] == told
-    assert [(one["is_taken"], one["appended"]) for one in told] == [(False, 1), (True, 0)]
+    assert outcomes[0] == outcomes[1] == repeated
+    assert [(one["is_taken"], one["appended"]) for one in repeated] == [(False, 1), (True, 0)]
     assert scratch.execute("select count(*) from messages").fetchone() == (4,)
 
 

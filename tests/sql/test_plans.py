@@ -4,6 +4,7 @@ On a database with statistics of its own: thousands of other users with a messag
 one very long conversation, one very long list.
 """
 
+import contextlib
 import re
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,8 +15,9 @@ import psycopg
 import pytest
 
 from local import database
+from tests.support.clients import install_clients
 from tests.support.plans import watched_plans
-from tests.support.postgres import Server
+from tests.support.postgres import Server, programs_of, running_server
 from tests.support.sql_calls import act_as
 
 pytestmark = pytest.mark.promise("lists", red="a page reads its whole conversation")
@@ -85,18 +87,25 @@ class Populated:
 
 # What the planner knows: all there is, nothing, or what was true before most of it was written.
 STATISTICS = ("fresh", "none", "before the others", "before the owner")
+CASES = [
+    ("fresh", "no summaries", ""),
+    *((statistics, "summaries", "") for statistics in STATISTICS),
+    # On the other versions those that have misled them.
+    *((statistics, "summaries", major) for major in (15, 17) for statistics in STATISTICS[1::2]),
+]
 
 
 @pytest.fixture(
-    scope="module",
-    params=[("fresh", False), *((statistics, True) for statistics in STATISTICS)],
-    ids=lambda made: f"statistics {made[0]}, {'summaries' if made[1] else 'no summaries'}",
+    scope="module", params=CASES, ids=lambda case: ", ".join(str(part) for part in case if part)
 )
 def populated(bare_server: Server, request: pytest.FixtureRequest) -> Iterator[Populated]:
     """The database, with the statistics that the case names and no way to better ones."""
-    statistics, has_summaries = request.param
+    statistics, summaries, major = request.param
     owner, chat = str(uuid.uuid4()), str(uuid.uuid4())
-    with bare_server.database() as url, psycopg.connect(url, autocommit=True) as db:
+    with contextlib.ExitStack() as opened:
+        server = opened.enter_context(server_of(major)) if major else bare_server
+        url = opened.enter_context(server.database())
+        db = opened.enter_context(psycopg.connect(url, autocommit=True))
         database.shape(url)
         database.migrate(url)
         for table in ("conversations", "messages", "turns", "summaries"):
@@ -107,13 +116,22 @@ def populated(bare_server: Server, request: pytest.FixtureRequest) -> Iterator[P
             db.execute(step.encode(), {"owner": owner, "chat": chat} if step is OWNER else None)
             if statistics == analysed:
                 db.execute("analyze")
-        if has_summaries:
+        if summaries == "summaries":
             db.execute(SUMMARIES.encode(), {"chat": chat})
         db.execute("set session_replication_role = origin")
         if statistics == "fresh":
             db.execute("vacuum analyze")
         act_as(db, owner)
         yield Populated(db, owner, chat)
+
+
+def server_of(major: int) -> contextlib.AbstractContextManager[Server]:
+    """Return a server of this version, to be run."""
+    install_clients()
+    programs = programs_of(major)
+    if programs is None:
+        pytest.skip(f"no PostgreSQL {major} server on this machine (only its programs are needed)")
+    return running_server(programs)
 
 
 CALLS = {

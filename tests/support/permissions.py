@@ -246,7 +246,6 @@ PRIVATE_FUNCTIONS = {
         "new_id",
         "parts_of_draft",
         "read_history",
-        "refuse_used_key",
         "remove_step",
         "require_self",
         "require_turns_left",

@@ -1,6 +1,7 @@
 """Bare Postgres servers for tests: any installed version, on a free port, gone afterwards.
 
 No Auth, no Data API, nothing of ours: what a migration meets on a server that isn't the stack's.
+Run as a program with a version, it prints where the programs of that one are.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from filelock import FileLock
 
 from local import postgres
 from local.processes import Part, as_user
-from tests.support.clients import CLIENTS
+from tests.support.clients import CLIENTS, install_clients
 from tests.support.stack import free_ports
 
 EMBEDDED = postgres.PROGRAMS  # the stack's
@@ -171,3 +173,11 @@ def _version_in(programs: Path) -> int | None:
     said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"(\d+)", said.stdout)
     return int(found.group(1)) if found else None
+
+
+if __name__ == "__main__":
+    install_clients()
+    found = programs_of(int(sys.argv[1]))
+    if found is None:
+        sys.exit(f"no PostgreSQL {sys.argv[1]} server on this machine")
+    sys.stdout.write(f"{found}\n")

@@ -101,10 +101,10 @@ async def test_an_owners_stop_is_said_at_the_next_write(processes: list[Process]
     one, other = processes
     record, writer = await begin(one)
     await other.runner.cancel(USER, record.turn.id)
-    told = await one.runner.outside.write(writer, offset=0, text="So far")
+    answer = await one.runner.outside.write(writer, offset=0, text="So far")
     await asyncio.sleep(30)
     settled = await begin(other)
-    assert told.cancel_requested
+    assert answer.cancel_requested
     assert settled[0].outcome == "replayed"
     assert settled[0].turn.status == "cancelled"
 
