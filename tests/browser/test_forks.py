@@ -73,7 +73,7 @@ async def test_ten_thousand_messages_with_fifty_forks_are_read_and_turned_over(
     assert visit.problems == []
 
 
-@pytest.mark.promise("accessibility", red="a field of its own without a name")
+@pytest.mark.promise("accessibility")
 async def test_versions_from_right_to_left_on_the_smallest_screen(
     site: Stack, browser: Browser, visiting_user: User, axe: str
 ) -> None:

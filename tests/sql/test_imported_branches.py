@@ -151,3 +151,22 @@ def test_where_somebody_has_written_the_active_path_stays_theirs(
     take(scratch, owner, forked(pieces_of({**said, "d": "D", "e": "E"}), "d", e="b"))
     assert branches_of(scratch, first["id"]) == (1, [(1, 0, 2, 4), (2, 0, 2, 6)])
     assert broken(scratch) == []
+
+
+def test_a_branch_that_a_turn_has_begun_stays_the_active_one(
+    scratch: psycopg.Connection, owner: uuid.UUID
+) -> None:
+    """Its reply is still to come there; what the file has more is beside it."""
+    (first,) = take(scratch, owner, pieces_of(AB))
+    scratch.execute("select private.begin_branch(%s, %s, 0, 1, 3)", (owner, first["id"]))
+    scratch.execute("update conversations set active_branch = 1 where id = %s", (first["id"],))
+    take(scratch, owner, forked(pieces_of({**AB, "c": "C"}), "c"))
+    assert branches_of(scratch, first["id"]) == (1, [(1, 0, 1, 3), (2, 0, 2, 3)])
+    scratch.execute(
+        "insert into messages (conversation_id, user_id, role, content)"
+        " values (%s, %s, 'assistant', 'Reply')",
+        (first["id"], owner),
+    )
+    active, branches = branches_of(scratch, first["id"])
+    assert branches[active - 1] == (3, 0, 1, 4)
+    assert broken(scratch) == []
