@@ -110,6 +110,7 @@ async def _given_or_new_key(request: Request, given: KeyHeader = None) -> str:
     return await _given_key(request, given) or uuid4().hex
 
 
+CurrentRequest = Annotated[Request, Read(lambda request: request)]
 CurrentContainer = Annotated[Container, Read(container_of)]
 CurrentCaller = Annotated[Caller, Read(_verified)]
 SignedInUser = Annotated[Caller, Read(_signed_in_user)]

@@ -94,7 +94,10 @@ class EndpointRouter(APIRouter):
 
 
 def _with_read(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the handler for FastAPI to give it all but what its route reads out of the request."""
+    """Return the handler for FastAPI to give it all but what its route reads out of the request.
+
+    The request itself is FastAPI's to one parameter alone: a handler asks for CurrentRequest.
+    """
     signature = inspect.signature(handler, eval_str=True)
     reads = {
         parameter.name: its
