@@ -64,8 +64,9 @@ web: $(READY) ## the page with hot reload, beside `make up`
 pictures: $(READY) ## take the README's pictures of the page (needs Chromium)
 	@$(RUN)/python -m tests.support.pictures
 
-test: $(READY) ## every test
-	@$(RUN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: $(READY) ## every test (POSTGRES=15 or 17 for the stack, else 18; TESTS=tests/sql)
+	@$(if $(POSTGRES),programs=$$($(RUN)/python -m tests.support.postgres $(POSTGRES)) && POSTGRES_PROGRAMS=$$programs) \
+		$(RUN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 quick: $(READY) ## every test that needs no stack, in less than a minute
 	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not stack" tests/unit tests/contract
@@ -110,7 +111,7 @@ docs: $(READY) ## write the tables of settings and of promises from where they s
 	@$(RUN)/python docs/configuration_page.py
 	@$(RUN)/python -m tests.support.promises
 
-BENCHES := turn load list search stream throughput growth cold-start
+BENCHES := turn load list search stream throughput growth worst-turn notify cold-start
 
 bench: $(addprefix bench-,$(BENCHES)) figures ## what it costs; one alone: make bench-turn
 

@@ -70,12 +70,22 @@ class Floor:
         self._db.execute(FLOOR_SELECT, (self._conversation,)).fetchall()
 
 
+def send_as_on_hosted(db_url: str) -> None:
+    """Let live events be sent as on a hosted project: a row each, which Realtime reads in the log.
+
+    The local Realtime is left the id of each as well, in a table of its own.
+    """
+    with psycopg.connect(db_url, autocommit=True) as db:
+        db.execute("alter table realtime.messages disable trigger note_undelivered")
+
+
 @contextmanager
-def server_with_schema() -> Iterator[Server]:
+def server_with_schema(*, is_durable: bool = False) -> Iterator[Server]:
     """Run a server of its own that has the schema, and nothing else."""
-    with running_server() as server:
+    with running_server(is_durable=is_durable) as server:
         database.shape(server.url())
         database.migrate(server.url())
+        send_as_on_hosted(server.url())
         yield server
 
 

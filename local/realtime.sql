@@ -85,26 +85,41 @@ grant execute on function realtime.send(jsonb, text, text, boolean)
 comment on function realtime.send(jsonb, text, text, boolean) is
     'Broadcasts a payload to a topic once this transaction commits.';
 
--- Only the id travels: a notification holds 8 kB at most.
-create or replace function realtime.notify_message()
+-- What the broadcast server has yet to deliver. Hosted, it reads the write-ahead log, and nobody who
+-- commits waits for it. NOTIFY would let each commit wait for the one before.
+create unlogged table if not exists realtime.undelivered (
+    place bigint generated always as identity,
+    id uuid not null
+);
+
+revoke all on table realtime.undelivered from public;
+
+comment on table realtime.undelivered is
+    'The ids of broadcasts that the server has yet to deliver, in the order of their being sent.';
+
+create or replace function realtime.note_undelivered()
 returns trigger
 language plpgsql
 volatile
+security definer
 set search_path = ''
 as $$
 begin
-    perform pg_notify('realtime_messages', new.id::text);
+    insert into realtime.undelivered (id)
+    select sent.id
+    from sent
+    where sent.extension = 'broadcast' and sent.event is not null;
     return null;
 end;
 $$;
 
-revoke execute on function realtime.notify_message() from public;
+revoke execute on function realtime.note_undelivered() from public;
 
-comment on function realtime.notify_message() is
-    'Notifies the broadcast server of a row of realtime.messages.';
+comment on function realtime.note_undelivered() is
+    'Leaves rows of realtime.messages for the broadcast server.';
 
-create or replace trigger notify_message
+create or replace trigger note_undelivered
     after insert on realtime.messages
-    for each row
-    when (new.extension = 'broadcast' and new.event is not null)
-    execute function realtime.notify_message();
+    referencing new table as sent
+    for each statement
+    execute function realtime.note_undelivered();

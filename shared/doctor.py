@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     summary = (__doc__ or "").partition(":")[0]
-    parser = argparse.ArgumentParser(prog="python -m shared.doctor", description=summary)
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.doctor", description=summary)
     parser.add_argument("--repair", action="store_true", help="mend what can be mended")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(

@@ -5,6 +5,7 @@ Whoever holds this acts as the service: it says whose data each call is about.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack
 from uuid import UUID, uuid4
@@ -20,7 +21,7 @@ from .models.turns import MegaMindRequest
 from .observability.logs import log_as_a_library
 from .turns.context import given_context
 from .turns.follow import Place
-from .turns.own_turn import OwnTurn
+from .turns.own_turn import FROM_A_THREAD, OwnTurn
 from .turns.request import TurnRequest
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class MessagePersistence:
             **settings,
         }
         self.settings = load_settings(**{k: v for k, v in given.items() if v is not None})
-        self._container = Container(self.settings, summariser=summariser)
+        self._built = Container(self.settings, summariser=summariser)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
 
     def turn(self, request: str, *, name: str = "own", **fields: Unpack[TurnFields]) -> OwnTurn:
         """Return a turn to write in an `async with`; `name` is the engine's in the metadata.
@@ -149,7 +152,23 @@ class MessagePersistence:
 
     async def aclose(self) -> None:
         """Let running turns end, then close the connections."""
-        await self._container.aclose()
+        container = self._container
+        self._is_closed = True
+        await container.aclose()
+
+    @property
+    def _container(self) -> Container:
+        """What all of this is made of; its connections belong to the loop that used it first."""
+        if self._is_closed:
+            raise RuntimeError("This MessagePersistence is closed: make another one.")
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if loop is not self._loop:
+            raise RuntimeError(
+                f"This MessagePersistence was first used in another event loop. {FROM_A_THREAD}"
+                " Under asyncio.run, make one in each run."
+            )
+        return self._built
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,6 +189,8 @@ def _uuid(value: Id) -> UUID:
 
 
 def _request_of(request: str, fields: TurnFields, *, engine: Engine | None = None) -> TurnRequest:
+    if unknown := fields.keys() - TurnFields.__annotations__.keys():
+        raise TypeError(f"a turn has no {', '.join(sorted(unknown))}")
     body = {
         **({"request": request} if request or not fields.get("regenerates") else {}),
         "conversationId": fields.get("conversation_id"),

@@ -115,7 +115,7 @@ async def _collect(settings: Settings, *, days: int) -> list[UserUsage]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m shared.usage", description=(__doc__ or "").partition(":")[0]
+        prog=f"python -m {__package__}.usage", description=(__doc__ or "").partition(":")[0]
     )
     parser.add_argument("--days", type=int, default=30, choices=range(1, 3661), metavar="N")
     parser.add_argument("--top", type=int, default=20, help="users to list (default: %(default)s)")

@@ -3,7 +3,8 @@
 What each stores a turn with a history of fifty, in conversations of a thousand and of ten thousand
 messages, on one Postgres. The others are installed into an environment of their own, in
 .local/peers. All sides are processes that take turns; each says what its turn took. Some can read
-no less than all.
+no less than all. It takes some minutes, most of them for google-adk's ten thousand messages, which
+it takes one at a time.
 """
 
 import argparse
@@ -32,10 +33,15 @@ class Side:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
+    def begin(self, verb: str, size: int) -> None:
+        """Have something done; `answer` waits for it."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, as `answer` says too
+            self._process.stdin.write(f"{verb} {size}\n")
+
     def ask(self, verb: str, size: int) -> float:
         """Have it done; return the seconds that it took there."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{verb} {size}\n")
+        self.begin(verb, size)
         return float(self.answer())
 
     def answer(self) -> str:
@@ -56,7 +62,8 @@ def main() -> None:
     report = Report("peers")
     with instant_stack() as stack, ExitStack() as on:
         user = HttpUser(stack)
-        environment = {**os.environ, **stack.settings.environment(), "BENCH_USER": user.id}
+        own = {"BENCH_USER": user.id, "CHAINLIT_APP_ROOT": str(PLACE)}  # it makes a folder there
+        environment = {**os.environ, **stack.settings.environment(), **own}
         sides = {}
         for name in options.names or SIDES:
             program = sys.executable if name in OURS else python
@@ -104,9 +111,11 @@ def running(command: list[str], environment: dict[str, str]) -> Iterator[Side]:
 def compare(sides: dict[str, Side], rounds: int, report: Report) -> None:
     """Let all sides take turns in conversations of each size."""
     for size in SIZES:
+        for side in sides.values():
+            side.begin("fill", size)
         for name, side in list(sides.items()):
             try:
-                side.ask("fill", size)
+                side.answer()
             except EOFError:  # it said why on standard error
                 print(f"  {name} is left out", file=sys.stderr)
                 del sides[name]

@@ -129,7 +129,8 @@ begin
           and p.proname <> 'clock'
           and (
               l.lanname = 'sql' and p.provolatile <> 'i' and p.pronargs > 0
-              or l.lanname = 'plpgsql' and p.prosrc ~ 'clock_timestamp\(\)'
+              or l.lanname = 'plpgsql'
+                  and p.prosrc ~ 'clock_timestamp\(\)|returning to_jsonb\('
           )
     loop
         v_head := split_part(v_function.text, E'\nAS $function$', 1);
@@ -146,6 +147,16 @@ begin
                     v_function.type, v_body
                 )
             end;
+        end if;
+        -- Nor functions in RETURNING that aren't immutable: the row comes back, and is written then.
+        if v_body ~ 'returning to_jsonb\(' then
+            v_body := regexp_replace(v_body, '\mdeclare\M', E'declare\n    v_returned record;');
+            v_body := regexp_replace(
+                v_body,
+                'returning to_jsonb\((\w+)\)([^;]*) into (\w+);',
+                E'returning \\1.* into v_returned;\n    \\3 := to_jsonb(v_returned)\\2;',
+                'g'
+            );
         end if;
         v_body := replace(v_body, 'clock_timestamp()', 'private.clock()');
         execute v_head || E'\nAS $function$' || v_body || '$function$';

@@ -18,14 +18,16 @@ async function forward(request: Request): Promise<Response> {
   if (!token) return Response.json({ message: "Sign in first." }, { status: 401 });
   const { pathname, search } = new URL(request.url);
   const path = pathname.replace(/^.*?\/api\/chat/, "") + search;
+  const key = request.headers.get("idempotency-key");
   const answer = await fetch(`${SUPABASE_URL}/functions/v1/ui-messages${path}`, {
     method: request.method,
     headers: {
       apikey: SUPABASE_PUBLISHABLE_KEY,
       authorization: `Bearer ${token}`,
       "content-type": "application/json",
+      ...(key && { "idempotency-key": key }),
     },
-    body: request.method === "POST" ? await request.text() : undefined,
+    body: request.method === "POST" ? await request.text() : null,
     // The page going away ends the reading, and never the turn.
     signal: request.signal,
   });

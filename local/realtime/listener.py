@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -19,16 +19,23 @@ if TYPE_CHECKING:
     from local.realtime.database import Database
     from local.realtime.hub import Hub
 
-CHECK_SECONDS = 10.0  # without a notification, before the connection is tried
+POLL_SECONDS = 0.02
 RECONNECT_SECONDS = (0.1, 2.0)  # the first and the longest pause
 DAYS_KEPT = 3
 
 logger = logging.getLogger(__name__)
 
-_LOAD = """
-    select topic, event, private, payload::text
-      from realtime.messages
-     where id = %s and extension = 'broadcast' and event is not null
+# Each row is looked up by its id, however many there are.
+_TAKE = """
+    with taken as (
+        delete from realtime.undelivered returning place, id
+    )
+    select sent.topic, sent.event, sent.private, sent.payload::text, taken.id::text
+      from taken
+      cross join lateral (
+          select * from realtime.messages where messages.id = taken.id limit 1
+      ) as sent
+     order by taken.place
 """
 _PRUNE = """
     delete from realtime.messages
@@ -37,7 +44,7 @@ _PRUNE = """
 
 
 class Listener:
-    """Holds the one connection that listens; opens the pool with it and closes it after."""
+    """Holds the connection that asks what was sent; opens the pool with it, and closes it after."""
 
     def __init__(self, database: Database, hub: Hub) -> None:
         self._database = database
@@ -60,21 +67,17 @@ class Listener:
 
     async def _listen(self) -> None:
         async with await self._database.connect() as connection:
-            await connection.execute("listen realtime_messages")
+            await connection.execute("delete from realtime.undelivered")
             await connection.execute(_PRUNE, (DAYS_KEPT,))
             await self._database.open()
             self._pause = RECONNECT_SECONDS[0]
             while True:
-                async for notification in connection.notifies(timeout=CHECK_SECONDS):
-                    await self._deliver(notification.payload)
-                await connection.execute("select 1")
+                for row in await (await connection.execute(_TAKE)).fetchall():
+                    self._deliver(row)
+                await asyncio.sleep(POLL_SECONDS)
 
-    async def _deliver(self, row_id: str) -> None:
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(_LOAD, (row_id,))).fetchone()
-        if row is None:
-            return
-        topic, event, is_private, payload = row
+    def _deliver(self, row: tuple[Any, ...]) -> None:
+        topic, event, is_private, payload, row_id = row
         if len((payload or "").encode()) > PAYLOAD_BYTES:
             logger.warning("Broadcast %s is skipped: more than %d bytes", row_id, PAYLOAD_BYTES)
             return

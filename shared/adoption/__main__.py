@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 try:
     import psycopg
 except ImportError:  # pragma: no cover
-    sys.exit("psycopg is needed: pip install --require-hashes -r requirements/database.txt")
+    sys.exit("psycopg is needed: the extra `database` brings it, or requirements/database.txt")
 
 from .copying import Copier
 from .moving import what_hangs_on, write_migration
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     summary = (__doc__ or "").partition(":")[0]
-    parser = argparse.ArgumentParser(prog="python -m shared.adoption", description=summary)
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=summary)
     add = parser.add_argument
     add("--database-url", required=True, help="Postgres itself, as postgres")
     add("--from", dest="source", default="public", help="the old tables' schema")
@@ -182,8 +182,10 @@ def _take(
     code = _list_left_out(connection, options.left_out)
     differences = lines_of_comparison(connection, old, new)
     _print(differences or ["compared by user: everything that was to be taken is here"])
+    reached = "deleted" if old.messages.schema == LEGACY else "deleted or erased"
     print(
-        f"{old.messages.schema} still holds all of it, erased chats too, until you drop its tables."
+        f"{old.messages.schema} still holds all of it, chats that are {reached} from now on too,"
+        " until you drop its tables."
     )
     return LEFT_OUT if differences else code
 

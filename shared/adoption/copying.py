@@ -183,11 +183,17 @@ class Copier:
 
     def prepare(self) -> None:
         """Make the ledger of what was taken, so that no conversation comes back once deleted."""
-        with self._connection.transaction():
-            known = self._connection.execute("select to_regnamespace(%s)", (LEGACY,)).fetchone()
-            if known == (None,):
-                self._connection.execute(sql.SQL("create schema {}").format(sql.Identifier(LEGACY)))
-            self._connection.execute(sql.SQL(_LEDGER).format(LEDGER))
+        try:
+            with self._connection.transaction():
+                self._make_ledger()
+        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema):
+            pass  # another run has made both meanwhile
+
+    def _make_ledger(self) -> None:
+        known = self._connection.execute("select to_regnamespace(%s)", (LEGACY,)).fetchone()
+        if known == (None,):
+            self._connection.execute(sql.SQL("create schema {}").format(sql.Identifier(LEGACY)))
+        self._connection.execute(sql.SQL(_LEDGER).format(LEDGER))
 
     def run(self, show: Callable[[int], None]) -> None:
         """Copy all steps, and show how many messages were in each."""

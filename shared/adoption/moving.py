@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
+from .erasing import erase_function
 from .tables import LEGACY, Chats, place_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ grant usage on schema {legacy} to anon, authenticated, service_role;
 
 alter table if exists {schema}.messages set schema {legacy};
 alter table if exists {schema}.conversations set schema {legacy};
-"""
+
+{erasing}"""
 
 _HANGING: Final = """
 with old (id) as (
@@ -95,6 +97,7 @@ def write_migration(folder: Path, connection: psycopg.Connection, old: Chats) ->
     text = _MIGRATION.format(
         schema=sql.Identifier(schema).as_string(connection),
         legacy=LEGACY,
+        erasing=erase_function(old),
         hanging="\n".join(["--", *lines]) if lines else "--",
     )
     path = folder / f"{_version(folder, connection)}_move_old_chats_aside.sql"

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
 import structlog
-from pydantic import ConfigDict, JsonValue, TypeAdapter
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ..config.named import load_named
 from ..encoding.files import GeneratedFile
 from ..encoding.parts import Part, problem_of
 from ..encoding.sizes import MAX_GIVEN_METADATA_BYTES, stored_size
+from ..encoding.storable import MAX_DEPTH, map_texts
 from .protocol import (
     Analysis,
     AnalysisReady,
@@ -33,6 +34,7 @@ from .streams import closing
 
 _log = structlog.get_logger(__name__)
 
+MAX_PART_DEPTH: Final = MAX_DEPTH - 2  # it stands in a list, in a row
 _JSON_OBJECT: Final = TypeAdapter(dict[str, JsonValue], config=ConfigDict(allow_inf_nan=False))
 
 
@@ -90,8 +92,7 @@ class AgentEngine:
                         text.append(output)
                         yield TextDelta(output)
                     elif isinstance(output, dict):
-                        require_part(output)
-                        yield PartReady(output)
+                        yield PartReady(own_part(output))
                     elif isinstance(output, Analysis):
                         yield AnalysisReady(output)
                     else:
@@ -120,10 +121,18 @@ class AgentEngine:
         )
 
 
-def require_part(part: Part) -> None:
-    """Raise ValueError where this is no part of a message."""
+def own_part(part: Part) -> Part:
+    """Return a part as it is now, whatever its giver does with it; ValueError for what is none."""
     if problem := problem_of(part):
         raise ValueError(problem)
+    try:
+        copied: Part = map_texts(part, lambda text: text, depth=MAX_PART_DEPTH)
+        _JSON_OBJECT.validate_python(copied)
+    except RecursionError as exc:
+        raise ValueError(f"should be nested less than {MAX_PART_DEPTH} deep") from exc
+    except ValidationError as exc:
+        raise ValueError(f"{exc.errors()[0]['loc'][0]}: should be JSON, without NaN") from exc
+    return copied
 
 
 def require_room(metadata: dict[str, Any]) -> None:

@@ -9,14 +9,30 @@ text, and so is one whose path is unsafe or whose closing fence is missing.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import BaseModel
 
+from .sizes import stored_size
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .parts import Part
+
 MAX_PATH_CHARS: Final = 255
+MAX_PARTS_BYTES: Final = 500_000  # of files as parts; all of them are in generated_code
+MEDIA_TYPES: Final = {
+    "css": "text/css",
+    "csv": "text/csv",
+    "html": "text/html",
+    "js": "text/javascript",
+    "json": "application/json",
+    "md": "text/markdown",
+    "svg": "image/svg+xml",
+    "xml": "application/xml",
+}
 
 _OPENING: Final = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*(.*)")
 _ATTRIBUTE: Final = re.compile(r"\b(?:path|file|filename|title)=(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
@@ -117,3 +133,21 @@ def render_files(files: list[GeneratedFile]) -> str | None:
     fence = "`" * max(3, longest + 1)
     blocks = [f"{fence}{f.language or 'text'} path={f.path}\n{f.content}\n{fence}" for f in files]
     return "\n\n".join(blocks)
+
+
+def file_parts(files: list[GeneratedFile]) -> list[Part]:
+    """Return generated files as parts of a message; none if all of them are too large for that."""
+    parts = [_part_of(file) for file in files]
+    return parts if stored_size(parts) <= MAX_PARTS_BYTES else []
+
+
+def _part_of(file: GeneratedFile) -> Part:
+    """Return a generated file as a part, its content in its address."""
+    media_type = MEDIA_TYPES.get(file.path.rpartition(".")[2].lower(), "text/plain")
+    data = b64encode(file.content.encode(errors="backslashreplace")).decode()
+    return {
+        "type": "file",
+        "mediaType": media_type,
+        "filename": file.path,
+        "url": f"data:{media_type};charset=utf-8;base64,{data}",
+    }

@@ -69,7 +69,7 @@ async def _pdf_document(snapshot: Snapshot, settings: Settings) -> AsyncIterator
 
     return await render_pdf(
         snapshot.conversation,
-        snapshot.messages(),
+        snapshot.in_reading_order(),
         time_limit=settings.pdf_timeout,
         memory_limit=settings.pdf_memory_bytes,
     )

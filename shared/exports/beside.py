@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..models.rows import ConversationRow, MessageRow
+    from ..models.transfers import ShownMessage
 
 ROLES: Final = {"user": "User", "assistant": "Assistant", "system": "System"}
 _SOURCES: Final = {
@@ -88,7 +89,7 @@ def attachments_of(row: MessageRow) -> list[Attachment]:
         for each in _dicts(row.metadata, "attachments")
     ]
     return noted + [
-        Attachment(_text(part, "filename") or "unnamed", _text(part, "mediaType"), "")
+        Attachment(_name_of(part), _text(part, "mediaType"), "")
         for part in _parts(row, "file")
         if part.get("filename") not in listed
     ]
@@ -125,8 +126,10 @@ def author_of(row: MessageRow) -> str:
     return f"{ROLES[row.role]} ({model})" if is_named else ROLES[row.role]
 
 
-def notices_of(row: MessageRow) -> Iterator[str]:
+def notices_of(row: ShownMessage) -> Iterator[str]:
     """Yield what a reader should know of how a message came to be as it is."""
+    if row.versions:
+        yield row.versions
     if row.metadata.get("success") is False:
         error = error_of(row.metadata)
         kind = _text(error, "type")
@@ -136,9 +139,8 @@ def notices_of(row: MessageRow) -> Iterator[str]:
         yield "This reply was cut off before its end."
     if row.metadata.get("escaped"):
         yield "This message holds characters that are shown as escapes, such as \\u0000."
-    for name, what in (("branches", "messages of other branches"), ("steps", "steps of tools")):
-        if kept := _dicts(_imported(row), name):
-            yield f"The JSON export also has {what}: {len(kept)}."
+    if steps := _dicts(_imported(row), "steps"):
+        yield f"The JSON export also has steps of tools: {len(steps)}."
 
 
 def error_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,6 +182,11 @@ def _content(file: Mapping[str, Any]) -> str | None:
 
 def _parts(row: MessageRow, *kinds: str) -> list[dict[str, Any]]:
     return [part for part in row.parts if part.get("type") in kinds]
+
+
+def _name_of(file: dict[str, Any]) -> str:
+    url = _text(file, "url")
+    return _text(file, "filename") or ("unnamed" if url.startswith("data:") else url)
 
 
 def _written(value: Any) -> str:

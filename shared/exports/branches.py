@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -37,7 +38,12 @@ class Branches:
 
     def is_on_path(self, seq: int) -> bool:
         """Say whether a message is on the active path."""
-        return any(seq in part for part in self._path)
+        at = bisect_right(self._path, seq, key=lambda part: part.start) - 1
+        return seq in self._path[at]
+
+    def place_of(self, seq: int) -> dict[str, str]:
+        """Return what a shown message says of its place."""
+        return {"opening": self.opening(seq), "versions": self.versions(seq)}
 
     def opening(self, seq: int) -> str:
         """Return the heading of the messages beside the active path that begin with this one."""

@@ -47,7 +47,9 @@ def markdown_document(snapshot: Snapshot) -> AsyncIterator[bytes]:
 async def _parts(snapshot: Snapshot) -> AsyncIterator[str]:
     yield _opening(snapshot.conversation)
     count = 0
-    async for message in snapshot.messages():
+    async for message in snapshot.in_reading_order():
+        if message.opening:
+            yield f"## {message.opening}\n\n"
         texts = (message.content, message.generated_code or "", reasoning_of(message))
         if sum(map(len, texts)) < LARGE_CHARS:
             yield _section(message)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .branches import Branches
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
@@ -36,6 +38,22 @@ class Snapshot:
     def is_whole(self) -> bool:
         """Whether the first page has all of its messages."""
         return len(self.first_page) >= self.conversation.last_seq
+
+    async def in_reading_order(self) -> AsyncIterator[MessageExport]:
+        """Yield the messages of the active path, then those beside it, branch by branch.
+
+        A conversation of one path is read once, in its order.
+        """
+        row = self.conversation
+        if not row.branches:
+            async for message in self.messages():
+                yield message
+            return
+        branches = Branches(row.branches, row.active_branch, row.last_seq)
+        for is_on_path in (True, False):
+            async for message in self.messages():
+                if branches.is_on_path(message.seq) is is_on_path:
+                    yield message.model_copy(update=branches.place_of(message.seq))
 
     async def messages(self) -> AsyncIterator[MessageExport]:
         """Yield each message in order; may be called more than once.

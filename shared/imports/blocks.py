@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ..encoding.parts import problem_of
+from .attached import LINKS, media_kind
 from .parsed import as_object, as_objects, as_text
-from .said import fenced, media_kind, visible_texts
+from .said import fenced, visible_texts
+from .tools import read_tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .said import Said
 
-QUIET: Final = frozenset({"step-start", "step-finish", "token_budget", "flag"})
+QUIET: Final = frozenset({"step-finish", "token_budget", "flag"})
 TOOL: Final = re.compile(r".*(tool|function)")
+KEPT: Final = re.compile(r"step-start$|data-.|source-document$")  # if it is a part already
 UseTool: TypeAlias = "Callable[[dict[str, Any], Said], bool]"
 
 
@@ -32,11 +36,16 @@ def read_blocks(value: Any, said: Said, *, use_tool: UseTool | None = None) -> N
 
 def _read_block(block: dict[str, Any], said: Said, use_tool: UseTool | None) -> None:
     kind = str(block.get("type") or _only_name(block)).lower()
-    if read := next((read for pattern, read in READERS if pattern.match(kind)), None):
+    if KEPT.match(kind) and problem_of(block) is None:
+        said.add_part(dict(block))
+    elif kind == "step-start":
+        return
+    elif read := next((read for pattern, read in READERS if pattern.match(kind)), None):
         read(kind, block, said)
     elif TOOL.match(kind):
         if use_tool is None or not use_tool(block, said):
-            said.step(**{name: part for name, part in block.items() if _is_kept(part)})
+            kept = {name: part for name, part in block.items() if _is_kept(part)}
+            read_tool(block, said, step=kept)
     elif kind not in QUIET:
         said.unknown.append(kind or "none")
         for text in visible_texts(block):
@@ -97,9 +106,20 @@ def _read_attached(kind: str, block: dict[str, Any], said: Said) -> None:
     names = ("filename", "file_name", "name", "title", "url", "uri", "fileUri", "file_id")
     name = next((source[one] for one in names if _is_name(source.get(one))), None)
     what = next((one for one in ("image", "audio", "video") if one in kind), None)
-    mark = said.attach(what or media_kind(media_type, name), name, media_type)
+    url = _address(block, inner, media_type)
+    mark = said.attach(what or media_kind(media_type, name), name, media_type, url)
     words = as_text(inner.get("data")) if inner.get("type") == "text" else None
     said.say(f"{mark}\n\n{fenced(words)}" if words else mark)
+
+
+def _address(block: dict[str, Any], inner: dict[str, Any], media_type: Any) -> str | None:
+    """Return where a file is, which may be in the address itself."""
+    data = inner.get("data")
+    if isinstance(data, str) and inner.get("type") != "text" and isinstance(media_type, str):
+        return f"data:{media_type};base64,{data}"
+    values = (*block.values(), *inner.values())
+    known = (*LINKS, "data:")
+    return next((one for one in values if isinstance(one, str) and one.startswith(known)), None)
 
 
 def _is_name(value: Any) -> bool:

@@ -10,25 +10,31 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ..encoding.files import GeneratedFile, render_files
+from ..encoding.files import GeneratedFile, file_parts, render_files
+from ..encoding.parts import SEPARATOR, is_text, is_tool, separates
+from .attached import EXTENSIONS, LINKS, MAX_NAME_CHARS, file_part, file_path, name_of
+from .tools import call_part, with_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-MAX_NAME_CHARS: Final = 200
+    from ..encoding.parts import Part
+    from .tools import Result
+
+SHOWN: Final = ("file", "data-")
 # Members of an unknown part that name it rather than say something.
 NOT_WORDS: Final = re.compile(
     r".*(type|role|id|uuid|url|uri|pointer|status|language|mime|_at)", re.I
 )
-UNSAFE_IN_PATH: Final = re.compile(r"[^\w.()-]+")
 
 
 @dataclass(slots=True)
 class Said:
-    """The parts of a message, in the order they came."""
+    """What a message has, in its order; `beside` names each part's place among the texts."""
 
     texts: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
+    beside: list[tuple[int, Part]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)  # of calls that aren't here
     files: list[GeneratedFile] = field(default_factory=list)
     attachments: list[dict[str, Any]] = field(default_factory=list)
     citations: list[dict[str, str]] = field(default_factory=list)
@@ -39,12 +45,19 @@ class Said:
 
     def __bool__(self) -> bool:
         """Whether there is anything to keep."""
-        return any((self.texts, self.reasoning, self.files, self.attachments, self.steps))
+        return self.is_shown or any((self.beside, self.results, self.steps))
 
     @property
     def is_shown(self) -> bool:
         """Whether a reader of the conversation saw anything of it."""
-        return bool(self.texts or self.files or self.attachments)
+        return bool(self.texts or self.files or self.attachments) or any(
+            str(part["type"]).startswith(SHOWN) for _, part in self.beside
+        )
+
+    @property
+    def reasoning(self) -> list[str]:
+        """What the AI thought."""
+        return [part["text"] for _, part in self.beside if part["type"] == "reasoning"]
 
     def say(self, text: object) -> None:
         """Add words."""
@@ -54,11 +67,48 @@ class Said:
     def think(self, text: object) -> None:
         """Add reasoning."""
         if isinstance(text, str) and text.strip():
-            self.reasoning.append(text)
+            self.add_part({"type": "reasoning", "text": text})
 
-    def attach(self, kind: str, name: object = None, media_type: object = None) -> str:
-        """Add something that is named and not kept; return how its place in the text is marked."""
+    def think_first(self, text: str) -> None:
+        """Put reasoning before all else."""
+        if text:
+            self.beside.insert(0, (0, {"type": "reasoning", "text": text}))
+
+    def add_part(self, part: Part) -> None:
+        """Add a part that is no text, in its place."""
+        self.beside.append((len(self.texts), part))
+
+    def call(
+        self, name: str, given: Any, *, call_id: str | None, more: dict[str, Any] | None = None
+    ) -> None:
+        """Add the call of a tool."""
+        self.add_part(call_part(name, given, call_id=call_id, more=more or {}))
+
+    def result(self, result: Result) -> None:
+        """Add what came of a call, which may stand in what this is added to."""
+        if part := result.call_in(part for _, part in self.beside if is_tool(part)):
+            result.fill(part)
+        else:
+            self.results.append(result)
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change each text; one that has no words any more is left out."""
+        texts: list[str] = []
+        beside: list[tuple[int, Part]] = []
+        for place, text in enumerate([*self.texts, ""]):
+            beside += [(len(texts), part) for at, part in self.beside if at == place]
+            if (changed := change(text) if text else "").strip():
+                texts.append(changed)
+        self.texts, self.beside = texts, beside
+
+    def attach(
+        self, kind: str, name: object = None, media_type: object = None, url: object = None
+    ) -> str:
+        """Add a file; without an address it is named alone. Return what marks its place."""
         known = name[:MAX_NAME_CHARS] if isinstance(name, str) and name.strip() else None
+        if part := file_part(kind, known, media_type, url):
+            self.add_part(part)
+            return f"[{kind}: {known}]" if known else f"[{kind}]"
         attachment = {"name": known or kind}
         if isinstance(media_type, str) and "/" in media_type:
             attachment["mediaType"] = media_type[:MAX_NAME_CHARS]
@@ -76,12 +126,19 @@ class Said:
 
     def cite(self, url: object, title: object = None) -> bool:
         """Add a link; return whether it is one."""
-        if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        if not isinstance(url, str) or not url.startswith(LINKS):
             return False
         citation = {"title": title if isinstance(title, str) and title else url, "url": url}
         if all(known["url"] != url for known in self.citations):
             self.citations.append(citation)
         return True
+
+    def cite_document(self, title: object) -> None:
+        """Add a source that has no link."""
+        if isinstance(title, str) and title.strip():
+            media_type = mimetypes.guess_type(title)[0] or "application/octet-stream"
+            named = {"mediaType": media_type, "title": title[:MAX_NAME_CHARS]}
+            self.add_part({"type": "source-document", "sourceId": title[:MAX_NAME_CHARS], **named})
 
     def step(self, /, **members: Any) -> None:
         """Add something that was done on the way to a reply."""
@@ -89,8 +146,11 @@ class Said:
 
     def add(self, other: Said) -> None:
         """Add all that follows."""
-        for name in ("texts", "reasoning", "attachments", "citations", "steps", "unknown"):
+        self.beside += [(len(self.texts) + place, part) for place, part in other.beside]
+        for name in ("texts", "attachments", "citations", "steps", "unknown"):
             getattr(self, name).extend(getattr(other, name))
+        for result in other.results:
+            self.result(result)
         replaced = {file.path for file in other.files}
         self.files = [*(file for file in self.files if file.path not in replaced), *other.files]
         self.more |= other.more
@@ -102,46 +162,74 @@ class Said:
             return "\n\n".join(self.texts)
         names = [f"[file: {file.path}]" for file in self.files]
         names += [f"[{attachment['name']}]" for attachment in self.attachments]
+        names += [f"[{name_of(part)}]" for _, part in self.beside if _is_named(part)]
         return "\n\n".join(names) or "[no answer]"
 
     def generated_code(self) -> str | None:
         """Return the files as the rest of the product stores them."""
         return render_files(self.files)
 
+    def parts(self, of: str) -> list[Part]:
+        """Return the parts of the message of this id, whose text is the content; none if all are.
+
+        Sources and data come last: between two texts they would not set them apart.
+        """
+        parts: list[Part] = []
+        for place, text in enumerate(self.texts or [self.content()]):
+            parts += self._before(place if self.texts else None)
+            if parts and is_text(parts[-1]):
+                parts[-1]["text"] += SEPARATOR + text
+            else:
+                parts.append({"type": "text", "text": text})
+        parts += self._before(len(self.texts)) if self.texts else []
+        parts += [part for _, part in self.beside if not separates([part])]
+        parts += [
+            {"type": "source-url", "sourceId": f"source-{number}", **citation}
+            for number, citation in enumerate(self.citations, 1)
+        ]
+        parts += file_parts(self.files)
+        with_ids(parts, of)
+        return [] if all(map(is_text, parts)) else parts
+
+    def _before(self, place: int | None) -> list[Part]:
+        """Return the parts that stand before a text, or all of them."""
+        return [part for at, part in self.beside if separates([part]) and place in {at, None}]
+
     def metadata(self) -> dict[str, Any]:
-        """Return what stands beside the words."""
+        """Return what stands beside the words and is no part."""
         beside = {
-            "reasoning": "\n\n".join(self.reasoning),
             "files": [{"path": file.path, "language": file.language} for file in self.files],
             "attachments": self.attachments,
-            "citations": self.citations,
             "truncated": self.is_cut,
             "finishReason": "unknown" if self.is_cut else None,
         }
         return {name: value for name, value in beside.items() if value}
 
+    def all_steps(self) -> list[dict[str, Any]]:
+        """Return what was done on the way, with the results of calls that aren't there."""
+        return [*self.steps, *(result.step for result in self.results if result.step)]
+
     def kinds(self) -> Iterator[str]:
         """Yield a word for each part that is kept beside the words."""
-        yield from ["reasoning"] * len(self.reasoning)
+        yield from (_kind_of(part) for _, part in self.beside if part["type"] != "step-start")
         yield from ["file"] * len(self.files)
         yield from ["attachment"] * len(self.attachments)
         yield from ["citation"] * len(self.citations)
-        yield from (str(step.get("type") or "step")[:60] for step in self.steps)
+        yield from (str(step.get("type") or "step")[:60] for step in self.all_steps())
         yield from (f"unknown type {name[:60]}" for name in self.unknown)
 
 
-def file_path(title: object, language: str) -> str:
-    """Return a plain file name for a title."""
-    stem = UNSAFE_IN_PATH.sub("-", title).strip("-.")[:80] if isinstance(title, str) else ""
-    stem = stem or "file"
-    return stem if re.search(r"\.\w{1,10}$", stem) else stem + EXTENSIONS.get(language, ".txt")
+def _is_named(part: Part) -> bool:
+    return str(part["type"]).startswith(SHOWN)
 
 
-EXTENSIONS: Final = {
-    "html": ".html", "markdown": ".md", "python": ".py", "javascript": ".js", "typescript": ".ts",
-    "jsx": ".jsx", "tsx": ".tsx", "svg": ".svg", "css": ".css", "json": ".json", "java": ".java",
-    "mermaid": ".mmd", "sql": ".sql", "bash": ".sh", "latex": ".tex",
-}  # fmt: skip
+def _kind_of(part: Part) -> str:
+    """Return the report's word for a part."""
+    kind = str(part["type"])
+    if is_tool(part):
+        return "tool"
+    words = {"file": "attachment", "source-document": "citation"}
+    return words.get(kind, "data" if kind.startswith("data-") else kind)
 
 
 def fenced(text: str, language: str = "") -> str:
@@ -166,11 +254,3 @@ def visible_texts(value: Any) -> list[str]:
             worded = [part for name, part in item.items() if not NOT_WORDS.fullmatch(name)]
             waiting.extend(reversed(worded))
     return found
-
-
-def media_kind(media_type: object, name: object = None) -> str:
-    """Return a word for what an attachment is."""
-    given = media_type if isinstance(media_type, str) else ""
-    guessed = given or (mimetypes.guess_type(name)[0] if isinstance(name, str) else None) or ""
-    kind = guessed.partition("/")[0]
-    return kind if kind in {"image", "audio", "video"} else "file"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from ..encoding.parts import is_text, is_tool, text_of
 from ..encoding.sizes import (
     MAX_GIVEN_METADATA_BYTES,
     MAX_METADATA_BYTES,
@@ -19,15 +21,18 @@ from ..encoding.sizes import (
 )
 from ..encoding.storable import escape_unstorable, map_texts
 from ..errors import InvalidImportError
+from .attached import name_of
 from .parsed import BY_CONTENT, ParsedMessage, set_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from ..encoding.parts import Part
     from .parsed import ParsedConversation
 
 EMPTY_SIZE: Final = len("{}")
+IN_METADATA: Final = frozenset({"text", "reasoning", "source-url", "file"})  # under its own name
 ROW_ROOM: Final = 100  # for the quotes of texts
 ORIGIN_ROOM: Final = 10_000  # for what each origin has beside its provenance
 
@@ -103,10 +108,45 @@ def _parts(message: ParsedMessage, conversation: ParsedConversation) -> list[Par
             conversation.left_out["too_large"] += 1
     if is_escaped:
         message.metadata["escaped"] = True
-    message.metadata = _fitted(message.metadata, MAX_METADATA_BYTES, conversation)
     whole = message.content
     message.content = cut_to_size(whole, MAX_TEXT_BYTES)
+    message.parts = _saying(message.content, map_texts(message.parts, _storable))
+    message.metadata = _fitted(message.metadata, MAX_METADATA_BYTES, conversation)
+    if _is_large(message):
+        _put_beside(message)
+        message.metadata = _fitted(message.metadata, MAX_METADATA_BYTES, conversation)
     return [message, *_continued(message, whole[len(message.content) :], conversation)]
+
+
+def _saying(content: str, parts: list[Part]) -> list[Part]:
+    """Return the parts with the content for their text, which may have been cut or escaped."""
+    if not parts or text_of(parts) == content:
+        return parts
+    first = next(place for place, part in enumerate(parts) if is_text(part))
+    text = {"type": "text", "text": content}
+    behind = [part for part in parts[first:] if not is_text(part)]
+    return [*parts[:first], text, *behind]
+
+
+def _put_beside(message: ParsedMessage) -> None:
+    """Keep in metadata what the parts of a message say that have no room in its row."""
+    kinds: defaultdict[str, list[Part]] = defaultdict(list)
+    for part in message.parts:
+        kinds["tool" if is_tool(part) else part["type"]].append(part)
+    metadata, imported = message.metadata, message.metadata.setdefault("imported", {})
+    names = {one["path"] for one in metadata.get("files", [])}
+    files = [part for part in kinds["file"] if part.get("filename") not in names]
+    found = {
+        "reasoning": "\n\n".join(part["text"] for part in kinds["reasoning"]),
+        "citations": [{"title": one["title"], "url": one["url"]} for one in kinds["source-url"]],
+        "attachments": [{"name": name_of(part), "mediaType": part["mediaType"]} for part in files]
+        + metadata.get("attachments", []),
+    }
+    metadata |= {name: value for name, value in found.items() if value}
+    others = [part for kind in kinds if kind not in IN_METADATA for part in kinds[kind]]
+    if others:
+        imported["steps"] = [*others, *imported.get("steps", [])]
+    message.parts = []
 
 
 def _continued(

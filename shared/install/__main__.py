@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 DONE, STOPPED, MISUSED, UNREACHABLE = 0, 1, 2, 3
 
-SOURCE = Path(__file__).resolve().parents[2] / "supabase"
+PACKAGE = Path(__file__).resolve().parents[1]
+# The wheel has them within the package, a checkout beside it.
+SOURCE = next(f / "supabase" for f in (PACKAGE, PACKAGE.parent) if (f / "supabase").is_dir())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     summary = (__doc__ or "").partition(":")[0]
-    parser = argparse.ArgumentParser(prog="python -m shared.install", description=summary)
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=summary)
     parser.add_argument(
         "--into", type=Path, required=True, metavar="DIR", help="the folder that has supabase/"
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import psycopg
 
 CONNECT_SECONDS = 10
 
@@ -82,6 +82,10 @@ class Database:
 
 def look_at(url: str, schemas: Sequence[str]) -> Database:
     """Look at a database, and into these schemas of it; raises UnreachableError."""
+    try:
+        import psycopg  # whoever names no database needs none
+    except ImportError as exc:
+        raise UnreachableError("psycopg is needed: the extra `database` brings it") from exc
     try:
         with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
             connection.read_only = True

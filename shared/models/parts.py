@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, JsonValue
 
 from ..encoding.parts import Part, is_text, problem_of
+from ..encoding.sizes import MAX_PARTS_BYTES, stored_size
 
 MAX_PARTS: Final = 1000
 
@@ -26,6 +27,12 @@ def _a_users(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _small_enough(parts: list[Part]) -> list[Part]:
+    if stored_size(parts) > MAX_PARTS_BYTES:
+        raise ValueError(f"should take at most {MAX_PARTS_BYTES} bytes")
+    return parts
+
+
 RequestParts = Annotated[
     list[Annotated[dict[str, JsonValue], AfterValidator(_a_part), AfterValidator(_a_users)]],
     Field(max_length=MAX_PARTS),
@@ -34,6 +41,7 @@ RequestParts = Annotated[
 ReplyParts = Annotated[
     list[Annotated[dict[str, JsonValue], AfterValidator(_a_part)]],
     Field(max_length=MAX_PARTS),
+    AfterValidator(_small_enough),
 ]
 
 

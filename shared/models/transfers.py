@@ -81,7 +81,18 @@ class TurnExport(BaseModel):
     draft_parts: Annotated[list[dict[str, Any]], BeforeValidator(_json_text)] = []
 
 
-class MessageExport(MessageRow):
+class ShownMessage(MessageRow):
+    """A row of `messages`, and where it is among its conversation's branches, in words.
+
+    `opening` is the heading of the messages beside the active path that begin with this one,
+    `versions` names the others that may be read in its place.
+    """
+
+    opening: str = ""
+    versions: str = ""
+
+
+class MessageExport(ShownMessage):
     """A row of `messages`, with the turn that it opened; numbers keep every digit."""
 
     metadata: JsonText

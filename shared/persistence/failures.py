@@ -105,6 +105,9 @@ DELETED_ACCOUNT = (
 )
 
 
+UNKNOWN_KEY = "Invalid API key"  # a gateway's sentence, without a code
+
+
 def meaning(code: str, message: str, function: str, *, as_user: bool) -> AppError:
     """Return the error that an SQLSTATE or a code of the Data API's stands for."""
     if ours := _raised_by_us(code, message):
@@ -115,8 +118,8 @@ def meaning(code: str, message: str, function: str, *, as_user: bool) -> AppErro
         return UnauthorizedError()
     if as_user and code == "42501":
         return ForbiddenError()
-    if as_user and (code == "401" or code.startswith("PGRST3")):
-        return UnauthorizedError()
+    if code == "401" or code.startswith("PGRST3") or message.startswith(UNKNOWN_KEY):
+        return UnauthorizedError() if as_user else refused_key(function)
     if code in NOT_THERE:
         return NOT_THERE[code]()
     if _is_our_mistake(code):
@@ -128,6 +131,12 @@ def meaning(code: str, message: str, function: str, *, as_user: bool) -> AppErro
 def unstorable() -> InvalidRequestError:
     """Return the error of a value that Postgres can't hold, which it isn't to repeat."""
     return InvalidRequestError("A value in the request can't be stored.")
+
+
+def refused_key(function: str) -> StoreUnavailableError:
+    """Return the error of a store that doesn't know the service's key any more, and log it."""
+    log.error("service_key_refused", function=function)
+    return StoreUnavailableError("The store refuses the service's key; nothing was lost.")
 
 
 def unavailable(function: str, reason: str) -> StoreUnavailableError:

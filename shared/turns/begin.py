@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from ..errors import StoreUnavailableError
+from ..errors import StoreUnavailableError, UnauthorizedError, UserNotFoundError
 from ..observability import telemetry
 from .failpoints import crash_point
 from .histories import Histories
@@ -110,6 +110,10 @@ class TurnStarter:
             )
         except StoreUnavailableError:
             self._in_doubt.keep(key, begin)
+            raise
+        except UnauthorizedError as exc:  # there is no such account
+            if request.caller.is_service:
+                raise UserNotFoundError from exc
             raise
         crash_point("after_begin")
         telemetry.count("turns.begun", outcome=record.outcome)

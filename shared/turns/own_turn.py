@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from ..ai import within_limits
-from ..ai.agents import OUTPUTS, AgentEngine, ReplyMetadata, require_part, require_room
+from ..ai.agents import OUTPUTS, AgentEngine, ReplyMetadata, own_part, require_room
 from ..ai.results import engine_error
 from ..errors import AppError
 from .response import turn_in_progress
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .request import TurnRequest
     from .runner import TurnRunner
     from .running_turn import RunningTurn
+
+
+FROM_A_THREAD = "From a thread, use asyncio.run_coroutine_threadsafe with the loop it belongs to."
 
 
 class OwnTurn:
@@ -94,13 +97,14 @@ class OwnTurn:
     async def add(self, output: AgentOutput) -> None:
         """Add what an agent may yield: text, a part, usage, a file, analysis, metadata, an error.
 
-        Raises TypeError for anything else, ValueError for what no reply can hold.
+        Raises TypeError for anything else, ValueError for what no reply can hold, RuntimeError
+        outside of the block and of its event loop.
         """
         writing = self._own
         if not isinstance(output, OUTPUTS):
             raise TypeError(f"a reply can't hold a {type(output).__name__}")
         if isinstance(output, dict):
-            require_part(output)
+            output = own_part(output)
         if isinstance(output, ReplyMetadata):
             require_room({**self.asked.metadata, **output.values})
         writing.body.put(output)
@@ -109,6 +113,8 @@ class OwnTurn:
             raise asyncio.CancelledError
 
     async def __aenter__(self) -> Self:
+        if self._record is not None:
+            raise RuntimeError("This turn has begun already: a block is entered once.")
         body = _Body()
         limits = self._settings
         engine = within_limits(
@@ -200,6 +206,8 @@ class _Body:
         """Give on the next piece."""
         if self._has_ended:
             raise RuntimeError("The block of this turn has ended.")
+        if asyncio.get_running_loop() is not self.asked.get_loop():
+            raise RuntimeError(f"This turn was begun in another event loop. {FROM_A_THREAD}")
         self._outputs.put_nowait(output)
 
     def end(self, *last: AgentOutput) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from ..encoding.files import file_parts
 from ..encoding.parts import text_of
 from ..encoding.sizes import (
     MAX_NATIVE_BYTES,
@@ -18,20 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..ai.protocol import EngineResult
-    from ..encoding.files import GeneratedFile
     from ..encoding.parts import Part
-
-MAX_FILES_BYTES: Final = 500_000  # of files as parts; all of them are in generated_code
-MEDIA_TYPES: Final = {
-    "css": "text/css",
-    "csv": "text/csv",
-    "html": "text/html",
-    "js": "text/javascript",
-    "json": "application/json",
-    "md": "text/markdown",
-    "svg": "image/svg+xml",
-    "xml": "application/xml",
-}
 
 
 def content_of(result: EngineResult, parts: Sequence[Part]) -> str:
@@ -42,22 +29,10 @@ def content_of(result: EngineResult, parts: Sequence[Part]) -> str:
 
 def parts_of(result: EngineResult, parts: Sequence[Part], *, content: str) -> list[Part]:
     """Return the parts of a reply, its files behind them; none if it is text alone."""
-    files = [file_part(file) for file in result.files]
-    if not files or stored_size(files) > MAX_FILES_BYTES:
+    files = file_parts(result.files)
+    if not files:
         return list(parts)
     return [*(parts or [{"type": "text", "text": content}]), *files]
-
-
-def file_part(file: GeneratedFile) -> Part:
-    """Return a generated file as a part, its content in its address."""
-    media_type = MEDIA_TYPES.get(file.path.rpartition(".")[2].lower(), "text/plain")
-    data = b64encode(file.content.encode(errors="backslashreplace")).decode()
-    return {
-        "type": "file",
-        "mediaType": media_type,
-        "filename": file.path,
-        "url": f"data:{media_type};charset=utf-8;base64,{data}",
-    }
 
 
 def fitting(

@@ -6,7 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..encoding.ids import as_uuid
-from ..errors import ConversationNotFoundError, InvalidRequestError, MessageNotFoundError
+from ..errors import (
+    ConversationNotFoundError,
+    InvalidRequestError,
+    MessageNotFoundError,
+    TurnInProgressError,
+)
 from ..models.conversations import Page
 from ..models.rows import MessageRow
 from ..models.ui_messages import LoadUiMessagesResponse, StopChatResponse
@@ -122,7 +127,13 @@ class UiChat:
             raise MessageNotFoundError
         conversation = known.conversation if known else await self._stored.conversation()
         key = regenerate_key(self._stored.id, asked_id, conversation.last_branch)
-        return await self._begin(key, sending, regenerates=asked_id)
+        try:
+            return await self._begin(key, sending, regenerates=asked_id)
+        except TurnInProgressError as exc:
+            running = await self._stored.turn(exc.details["turnId"])
+            if running.user_message.id != asked_id:
+                raise
+            return await self._follow(running.turn.id)  # it is being answered already
 
     async def _answer(self, sending: Sending) -> AsyncIterator[Chunk]:
         """Go on with the newest reply, whose tool calls the user has answered."""

@@ -72,10 +72,14 @@ class StoredChat:
         except TurnNotFoundError:
             return None
 
+    async def turn(self, turn_id: UUID) -> TurnRecord:
+        """Return a turn; raise TurnNotFoundError."""
+        return await self._persistence.load_turn(self.user_id, turn_id, caller=self.caller)
+
     async def row_of(self, reply_id: UUID) -> UUID:
         """Return the id of a reply's row: its message goes by its turn."""
         try:
-            record = await self._persistence.load_turn(self.user_id, reply_id, caller=self.caller)
+            record = await self.turn(reply_id)
         except TurnNotFoundError:
             return reply_id
         return record.reply.id if record.reply else record.user_message.id

@@ -114,8 +114,14 @@ create unique index conversations_imported_key
     on public.conversations (user_id, (imported ->> 'source'), (imported ->> 'id'))
     where imported is not null;
 
--- What retention reads: the conversations that nobody has written to for longest.
-create index idx_conversations_updated_at on public.conversations (updated_at, id);
+-- What retention's listing reads: the conversations that nobody has written to for longest. As an
+-- expression, so that no statement about one user is ever read by it, whatever the statistics say.
+create index idx_conversations_idle
+    on public.conversations ((updated_at at time zone 'utc'), id);
+
+-- A user has many, also one that came after the statistics: else reading all of theirs looks as cheap
+-- as looking one up by its key.
+alter table public.conversations alter column user_id set (n_distinct = -0.01);
 
 -- What removals read, and each look at messages: there is next to nothing in it.
 create index idx_conversations_deleting
@@ -421,7 +427,16 @@ returns boolean
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_broken constant text := case
+    v_broken text;
+begin
+    if draft_parts = '[]' and octet_length(draft) <= 333333 and error is null
+        and octet_length(idempotency_key) between 1 and 255
+        and octet_length(request_hash) <= 255
+    then
+        return true;
+    end if;
+
+    v_broken := case
         when char_length(idempotency_key) not between 1 and 255 then 'idempotency_key_length'
         when char_length(request_hash) > 255 then 'request_hash_length'
         when octet_length(error::text) > 20000 then 'error_size'
@@ -429,7 +444,6 @@ declare
         when octet_length(to_json(draft)::text) + octet_length(draft_parts::text) > 2000004
             then 'draft_size'
     end;
-begin
     if v_broken is null then
         return true;
     end if;
@@ -477,6 +491,9 @@ create table public.turns (
 create index idx_turns_user_id_conversation_id on public.turns (user_id, conversation_id);
 
 create index idx_turns_user_id on public.turns (user_id, started_at);
+
+-- As with messages.
+alter table public.turns alter column conversation_id set (n_distinct = -0.01);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
@@ -531,11 +548,24 @@ language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
     v_metadata constant integer := octet_length(metadata::text);
-    v_broken constant text := case
+    v_is_deep constant boolean := v_metadata > 255
+        and jsonb_path_exists(metadata, 'strict $.**{128}');
+    v_broken text;
+begin
+    -- As most are. By itself, since Postgres prepares an expression whole, once a transaction.
+    if parts = '[]' and native is null and not v_is_deep
+        and octet_length(content) < 100000
+        and v_metadata < 100000
+        and generated_code is null
+        and jsonb_typeof(metadata) = 'object'
+    then
+        return true;
+    end if;
+
+    v_broken := case
         when jsonb_typeof(metadata) <> 'object' then 'metadata_object'
         when v_metadata > 1000000 then 'metadata_size'
-        when v_metadata > 255 and jsonb_path_exists(metadata, 'strict $.**{128}')
-            then 'metadata_depth'
+        when v_is_deep then 'metadata_depth'
         when octet_length(content) > 333333 and octet_length(to_json(content)::text) > 2000002
             then 'content_size'
         when octet_length(generated_code) > 333333
@@ -558,7 +588,6 @@ declare
             + coalesce(octet_length(native::text), 0) > 5000000
             then 'row_size'
     end;
-begin
     if v_broken is null then
         return true;
     end if;
@@ -605,6 +634,10 @@ create index idx_messages_conversation_id
     on public.messages (conversation_id, created_at);
 
 create index idx_messages_user_id on public.messages (user_id, created_at);
+
+-- There are many conversations, also after statistics that saw one: else what belongs to one is looked
+-- for in all of the table.
+alter table public.messages alter column conversation_id set (n_distinct = -0.01);
 
 -- Lets the bounded check find the newest messages without reading the others: messages come in the
 -- order of their created_at, so a few bytes for each megabyte are enough.
@@ -1025,7 +1058,9 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_branch := private.path_end(user_id, conversation_id, branch);
+    v_branch := private.path_end(
+        private.branches_of(user_id, v_here), branch, v_here.last_seq
+    );
     if v_branch = v_here.active_branch then
         return;
     end if;
@@ -1083,7 +1118,50 @@ $$;
 grant execute on function private.end_of_branch to authenticated, service_role;
 comment on function private.end_of_branch is 'The seq with which a branch ends.';
 
--- A branch's parent has a lower number: one look at each, from the highest down.
+-- All that is known of a conversation's tree, in one look: b[n] is branch n.
+create function private.branches_of(user_id uuid, conversation private.conversations)
+returns public.branches[]
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    if conversation.last_branch = 0 then
+        return '{}';
+    end if;
+    return array(
+        select b
+        from public.branches as b
+        where b.user_id = branches_of.user_id and b.conversation_id = branches_of.conversation.id
+        order by b.branch
+    );
+end;
+$$;
+
+grant execute on function private.branches_of to authenticated, service_role;
+comment on function private.branches_of is 'A conversation''s branches but for 0, in the order of their numbers.';
+
+create function private.path_along(branches public.branches[], branch integer, last_seq bigint)
+returns int8multirange
+language plpgsql immutable security invoker set search_path = ''
+as $$
+declare
+    v_branch integer := branch;
+    v_until bigint := coalesce(branches[branch + 1].first_seq, last_seq + 1);
+    v_ranges int8range[] := '{}';
+begin
+    while v_branch > 0 loop
+        v_ranges := v_ranges
+            || int8range(branches[v_branch].first_seq, greatest(v_until, branches[v_branch].first_seq));
+        v_until := branches[v_branch].fork_seq + 1;
+        v_branch := branches[v_branch].parent;
+    end loop;
+    return int8multirange(variadic v_ranges || int8range(1, v_until));
+end;
+$$;
+
+grant execute on function private.path_along to authenticated, service_role;
+comment on function private.path_along is 'The seqs of the path that ends with one of a conversation''s branches.';
+
 create function private.path_to(
     user_id uuid,
     conversation private.conversations,
@@ -1092,34 +1170,10 @@ create function private.path_to(
 returns int8multirange
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-declare
-    v_branch integer := path_to.branch;
-    v_until bigint := conversation.last_seq;
-    v_ranges int8range[] := '{}';
-    v_row record;
 begin
-    if conversation.last_branch = 0 then
-        return int8multirange(int8range(1, conversation.last_seq + 1));
-    end if;
-
-    for v_row in
-        select b.branch, b.parent, b.fork_seq, b.first_seq
-        from public.branches as b
-        where b.user_id = path_to.user_id and b.conversation_id = path_to.conversation.id
-          and b.branch <= path_to.branch + 1
-        order by b.branch desc
-    loop
-        if v_row.branch > path_to.branch then
-            v_until := v_row.first_seq - 1;
-        elsif v_row.branch = v_branch then
-            v_ranges := v_ranges
-                || int8range(v_row.first_seq, greatest(v_until + 1, v_row.first_seq));
-            v_branch := v_row.parent;
-            v_until := v_row.fork_seq;
-        end if;
-    end loop;
-    return int8multirange(variadic v_ranges || int8range(1, v_until + 1));
+    return private.path_along(
+        private.branches_of(user_id, conversation), branch, conversation.last_seq
+    );
 end;
 $$;
 
@@ -1134,25 +1188,15 @@ create function private.path_before(
 returns int8multirange
 language plpgsql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
 declare
-    v_branch integer;
+    v_branches constant public.branches[] := private.branches_of(user_id, conversation);
+    v_branch integer := cardinality(v_branches);
 begin
-    if conversation.last_branch = 0 then
-        return int8multirange(
-            int8range(1, greatest(least(path_before.seq, conversation.last_seq + 1), 1))
-        );
-    end if;
-
-    select b.branch into v_branch
-    from public.branches as b
-    where b.user_id = path_before.user_id and b.conversation_id = path_before.conversation.id
-      and b.first_seq <= path_before.seq
-    order by b.branch desc
-    limit 1;
-
-    return private.path_to(user_id, conversation, coalesce(v_branch, 0))
-        * int8multirange(int8range(null, path_before.seq));
+    while v_branch > 0 and v_branches[v_branch].first_seq > seq loop
+        v_branch := v_branch - 1;
+    end loop;
+    return private.path_along(v_branches, v_branch, conversation.last_seq)
+        * int8multirange(int8range(null, seq));
 end;
 $$;
 
@@ -1161,45 +1205,29 @@ comment on function private.path_before is 'The seqs of the path to a message, w
 
 -- Numbers grow with time: the path that was written to last ends with the highest.
 create function private.path_end(
-    user_id uuid,
-    conversation_id uuid,
+    branches public.branches[],
     branch integer,
+    last_seq bigint,
     seq bigint default null
 )
 returns integer
-language plpgsql stable security invoker set search_path = ''
+language plpgsql immutable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
 declare
-    v_seq bigint := coalesce(
-        path_end.seq, private.end_of_branch(user_id, conversation_id, path_end.branch)
-    );
-    v_end integer := path_end.branch;
+    v_seq bigint := coalesce(seq, branches[branch + 1].first_seq - 1, last_seq);
+    v_end integer := branch;
     v_is_through boolean[] := '{}';
-    v_row record;
+    v_next public.branches;
 begin
-    if not exists (
-        select 1
-        from private.conversations as c
-        where c.user_id = path_end.user_id and c.id = path_end.conversation_id
-          and path_end.branch between 0 and c.last_branch
-    ) then
+    if (branch between 0 and cardinality(branches)) is not true then
         raise exception 'Branch not found.'
             using errcode = 'PT404', detail = 'branch_not_found';
     end if;
 
-    for v_row in
-        select b.branch, b.parent, b.fork_seq
-        from public.branches as b
-        where b.user_id = path_end.user_id and b.conversation_id = path_end.conversation_id
-          and b.branch > path_end.branch
-        order by b.branch
-    loop
-        if v_row.parent = path_end.branch and v_row.fork_seq >= v_seq
-            or v_is_through[v_row.parent]
-        then
-            v_is_through[v_row.branch] := true;
-            v_end := v_row.branch;
+    foreach v_next in array branches[branch + 1:] loop
+        if v_next.parent = branch and v_next.fork_seq >= v_seq or v_is_through[v_next.parent] then
+            v_is_through[v_next.branch] := true;
+            v_end := v_next.branch;
         end if;
     end loop;
     return v_end;
@@ -1207,35 +1235,31 @@ end;
 $$;
 
 grant execute on function private.path_end to authenticated, service_role;
-comment on function private.path_end is 'With which branch the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
+comment on function private.path_end is 'With which of a conversation''s branches the path ends that was written to last, of those through a message of a branch, or through all of it. Raises PT404.';
 
+-- Mostly all of them are in one range.
 create function private.newest_of(path int8multirange, most bigint)
 returns int8multirange
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_room bigint := most;
-    v_range int8range;
-    v_ranges int8range[] := '{}';
+    v_newest constant int8range := int8range(
+        greatest(lower(path), upper(path) - greatest(most, 0)), upper(path)
+    );
 begin
-    if isempty(path) then
-        return path;
-    elsif path = range_merge(path)::int8multirange then
-        return int8multirange(int8range(
-            greatest(lower(path), upper(path) - greatest(most, 0)), upper(path)
-        ));
-    elsif int8range(upper(path) - greatest(most, 0), upper(path)) <@ path then
-        return int8multirange(int8range(upper(path) - greatest(most, 0), upper(path)));
+    if v_newest <@ path then
+        return int8multirange(v_newest);
     end if;
-
-    for v_range in
-        select r from unnest(path) as r order by r desc
-    loop
-        exit when v_room <= 0;
-        v_ranges := v_ranges || int8range(greatest(lower(v_range), upper(v_range) - v_room), upper(v_range));
-        v_room := v_room - (upper(v_range) - lower(v_range));
-    end loop;
-    return int8multirange(variadic v_ranges);
+    return (
+        select coalesce(range_agg(int8range(greatest(lower(r), upper(r) - room), upper(r))), '{}')
+        from (
+            select r, most - coalesce(sum(upper(r) - lower(r)) over (
+                order by r desc rows between unbounded preceding and 1 preceding
+            ), 0)::bigint as room
+            from unnest(path) as r
+        ) as ranges
+        where room > 0
+    );
 end;
 $$;
 
@@ -1247,28 +1271,23 @@ returns int8multirange
 language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
-    v_room bigint := most;
-    v_range int8range;
-    v_ranges int8range[] := '{}';
+    v_oldest constant int8range := int8range(
+        lower(path), least(upper(path), lower(path) + greatest(most, 0))
+    );
 begin
-    if isempty(path) then
-        return path;
-    elsif path = range_merge(path)::int8multirange then
-        return int8multirange(int8range(
-            lower(path), least(upper(path), lower(path) + greatest(most, 0))
-        ));
-    elsif int8range(lower(path), lower(path) + greatest(most, 0)) <@ path then
-        return int8multirange(int8range(lower(path), lower(path) + greatest(most, 0)));
+    if v_oldest <@ path then
+        return int8multirange(v_oldest);
     end if;
-
-    for v_range in
-        select r from unnest(path) as r order by r
-    loop
-        exit when v_room <= 0;
-        v_ranges := v_ranges || int8range(lower(v_range), least(upper(v_range), lower(v_range) + v_room));
-        v_room := v_room - (upper(v_range) - lower(v_range));
-    end loop;
-    return int8multirange(variadic v_ranges);
+    return (
+        select coalesce(range_agg(int8range(lower(r), least(upper(r), lower(r) + room))), '{}')
+        from (
+            select r, most - coalesce(sum(upper(r) - lower(r)) over (
+                order by r rows between unbounded preceding and 1 preceding
+            ), 0)::bigint as room
+            from unnest(path) as r
+        ) as ranges
+        where room > 0
+    );
 end;
 $$;
 
@@ -1288,12 +1307,11 @@ comment on function private.length_of is 'How many seqs a path has.';
 -- Siblings are the messages that follow one place: the first of each branch that begins there, and the
 -- one that its parent goes on with. Each is given with the branch at which the path ends that was
 -- written to last of those through it, since that is what somebody who turns to it wants to see.
--- The branches are read once; most pages have no fork, and need no more than that.
 create function private.find_siblings(
     user_id uuid,
     conversation_id uuid,
     page int8multirange,
-    last_branch integer,
+    branches public.branches[],
     last_seq bigint
 )
 returns jsonb
@@ -1302,102 +1320,89 @@ as $$
 #variable_conflict use_column
 declare
     c_around constant integer := 10; -- beside a message, on each side
-    v_parents integer[];
-    v_forks bigint[];
-    v_firsts bigint[]; -- of each branch from 1 on, and where the next one would begin
-    v_near integer[]; -- from what the page has forks of
-    v_ends integer[];
-    v_end integer;
-    v_siblings jsonb;
+    v_parents constant integer[] := array(
+        select b.parent
+        from unnest(find_siblings.branches) as b
+        where b.first_seq <@ find_siblings.page or b.fork_seq + 1 <@ find_siblings.page
+    );
+    v_ends integer[] := '{}'; -- with which branch the path ends that goes on from each
+    v_parent integer;
 begin
-    select array_agg(b.parent order by b.branch), array_agg(b.fork_seq order by b.branch),
-           array_agg(b.first_seq order by b.branch) || find_siblings.last_seq + 1,
-           array_agg(b.parent) filter (
-               where b.first_seq <@ find_siblings.page or b.fork_seq + 1 <@ find_siblings.page
-           )
-    into v_parents, v_forks, v_firsts, v_near
-    from public.branches as b
-    where b.user_id = find_siblings.user_id
-      and b.conversation_id = find_siblings.conversation_id;
-
-    if v_near is null then
+    if v_parents = '{}' then
         return '{}';
     end if;
 
-    v_ends := array_fill(0, array[last_branch]);
-    for v_branch in reverse last_branch..1 loop
-        v_end := greatest(v_ends[v_branch], v_branch);
-        v_ends[v_branch] := v_end;
-        if v_end > v_ends[v_parents[v_branch]] then
-            v_ends[v_parents[v_branch]] := v_end;
-        end if;
+    for v_branch in reverse cardinality(branches)..1 loop
+        v_parent := branches[v_branch].parent;
+        v_ends[v_parent] := greatest(v_ends[v_parent], v_ends[v_branch], v_branch);
     end loop;
 
-    with children as (
-        select b.parent, b.fork_seq, b.first_seq, b.ends_with,
-               b.first_seq < v_firsts[b.branch + 1] as is_written,
-               max(b.ends_with) over (
-                   partition by b.parent
-                   order by b.fork_seq desc
-                   groups between unbounded preceding and 1 preceding
-               ) as later_ends_with
-        from unnest(v_parents, v_forks, v_firsts, v_ends)
-            with ordinality as b (parent, fork_seq, first_seq, ends_with, branch)
-        where b.parent = any (v_near)
-    ),
-    following as (
-        select c.parent, c.fork_seq, c.first_seq as seq, c.ends_with
-        from children as c
-        where c.is_written
-        union all
-        select distinct c.parent, c.fork_seq, c.fork_seq + 1, greatest(c.parent, c.later_ends_with)
-        from children as c
-        where c.fork_seq + 1 < v_firsts[c.parent + 1]
-    ),
-    placed as (
-        select f.*,
-               row_number() over (partition by f.parent, f.fork_seq order by f.seq) as position,
-               count(*) over (partition by f.parent, f.fork_seq) as siblings
-        from following as f
-    ),
-    listed as (
-        select p.seq, p.position, p.siblings,
-               (
-                   select jsonb_agg(
-                       jsonb_build_object('id', m.id, 'branch', o.ends_with)
-                       order by o.position
-                   )
-                   from placed as o
-                   cross join lateral (
-                       select *
-                       from public.messages
-                       where messages.user_id = find_siblings.user_id
-                         and messages.conversation_id = find_siblings.conversation_id
-                         and messages.seq = o.seq
-                       offset 0
-                   ) as m
-                   where (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
-                     and abs(o.position - p.position) <= c_around
-               ) as messages
-        from placed as p
-        where p.siblings > 1
-          and p.seq <@ find_siblings.page
-    )
-    select coalesce(jsonb_object_agg(
-        m.id,
-        jsonb_build_object('position', l.position, 'count', l.siblings, 'messages', l.messages)
-    ), '{}')
-    into v_siblings
-    from listed as l
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = find_siblings.user_id
-          and messages.conversation_id = find_siblings.conversation_id
-          and messages.seq = l.seq
-        offset 0
-    ) as m;
-    return v_siblings;
+    return (
+        with children as (
+            select b.parent, b.fork_seq, b.first_seq,
+                   greatest(v_ends[b.branch], b.branch) as ends_with,
+                   b.first_seq <= coalesce(
+                       find_siblings.branches[b.branch + 1].first_seq - 1, find_siblings.last_seq
+                   ) as is_written,
+                   max(greatest(v_ends[b.branch], b.branch)) over (
+                       partition by b.parent
+                       order by b.fork_seq desc
+                       groups between unbounded preceding and 1 preceding
+                   ) as later_ends_with
+            from unnest(find_siblings.branches) as b
+            where b.parent = any (v_parents)
+        ),
+        following as (
+            select c.parent, c.fork_seq, c.first_seq as seq, c.ends_with
+            from children as c
+            where c.is_written
+            union all
+            select distinct c.parent, c.fork_seq, c.fork_seq + 1, greatest(c.parent, c.later_ends_with)
+            from children as c
+            where c.fork_seq < coalesce(
+                find_siblings.branches[c.parent + 1].first_seq - 1, find_siblings.last_seq
+            )
+        ),
+        placed as (
+            select f.*,
+                   row_number() over (partition by f.parent, f.fork_seq order by f.seq) as position,
+                   count(*) over (partition by f.parent, f.fork_seq) as siblings
+            from following as f
+        ),
+        named as (
+            select p.*, m.id
+            from placed as p
+            cross join lateral (
+                select id
+                from public.messages
+                where messages.user_id = find_siblings.user_id
+                  and messages.conversation_id = find_siblings.conversation_id
+                  and messages.seq = p.seq
+                offset 0
+            ) as m
+            where p.siblings > 1
+              and exists (
+                  select 1
+                  from placed as o
+                  where (o.parent, o.fork_seq) = (p.parent, p.fork_seq)
+                    and o.seq <@ find_siblings.page
+                    and abs(o.position - p.position) <= c_around
+              )
+        )
+        select coalesce(jsonb_object_agg(
+            n.id,
+            jsonb_build_object('position', n.position, 'count', n.siblings, 'messages', (
+                select jsonb_agg(
+                    jsonb_build_object('id', o.id, 'branch', o.ends_with) order by o.position
+                )
+                from named as o
+                where (o.parent, o.fork_seq) = (n.parent, n.fork_seq)
+                  and abs(o.position - n.position) <= c_around
+            ))
+        ), '{}')
+        from named as n
+        where n.seq <@ find_siblings.page
+    );
 end;
 $$;
 
@@ -1415,15 +1420,21 @@ declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
 begin
+    if pg_column_size(message) > c_row_limit then
+        return jsonb_build_object(
+            'id', message -> 'id',
+            'seq', message -> 'seq',
+            'role', message -> 'role',
+            'turnId', message -> 'turn_id'
+        );
+    end if;
     return jsonb_build_object(
         'id', message -> 'id',
         'seq', message -> 'seq',
         'role', message -> 'role',
-        'turnId', message -> 'turn_id'
-    ) || case
-        when pg_column_size(message) > c_row_limit then '{}'
-        else jsonb_build_object('row', message)
-    end;
+        'turnId', message -> 'turn_id',
+        'row', message
+    );
 end;
 $$;
 
@@ -1475,9 +1486,9 @@ declare
         'turnId', turn_id, 'status', status, 'message', failure
     ));
 begin
-    perform set_config('realtime.topic', v_topic, true);
-    insert into realtime.messages (topic, extension, event, payload, private)
-    select v_topic, 'broadcast', e.event, e.payload, true
+    -- With ids that grow: random ones would each be on another page of the platform's index.
+    insert into realtime.messages (id, topic, extension, event, payload, private)
+    select private.new_id(), v_topic, 'broadcast', e.event, e.payload, true
     from (values ('message', v_message), ('status', v_status)) as e (event, payload)
     where e.payload is not null;
 exception
@@ -1602,26 +1613,6 @@ create trigger turns_note_usage
     referencing old table as removed
     for each statement
     execute function private.note_turn_usage();
-
-create function private.refuse_used_key(user_id uuid, idempotency_key text)
-returns void
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-    if exists (
-        select 1
-        from private.turn_usage as u
-        where u.user_id = refuse_used_key.user_id
-          and u.key_hash = sha256(convert_to(idempotency_key, 'utf8'))
-    ) then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-end;
-$$;
-
-grant execute on function private.refuse_used_key to service_role;
-comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
 
 -- Whose row is locked begins a turn: two at once can't both take the last place.
 create table private.turn_limits (
@@ -2114,6 +2105,7 @@ as $$
 declare
     c_message_tokens constant integer := 4;
     c_beside constant bigint := 4000000; -- bytes of parts; older messages are given as their text
+    c_step constant integer := 250; -- messages
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
@@ -2122,22 +2114,23 @@ declare
     v_rest int8multirange := path;
     v_part int8multirange;
     v_ours uuid[];
-    v_summary record;
     v_covered bigint;
+    v_summary json;
+    v_summary_tokens integer;
     v_room bigint;
-    v_row record;
-    v_tokens bigint;
+    v_typical bigint := 30; -- tokens of a message
     v_whole bigint := 0;
     v_short bigint := 0;
     v_since bigint := 0;
+    v_beside bigint := 0;
     v_first bigint;
     v_known bigint := 0;
     v_widest bigint := 0;
     v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
-    v_beside bigint := 0;
     v_parts_from bigint;
+    v_messages text;
 begin
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -2145,83 +2138,91 @@ begin
 
     -- A summary is of this path if the newest message that it covers is on it. From the summaries to
     -- what they cover, by id: there are few of them. The fences keep the planner from starting at the messages, which it takes for few as well.
-    select m.seq, through.seq as covers_to, left(m.content, v_longest * 3) as content,
-           (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
-    into v_summary
-    from public.summaries as s
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.id
-        offset 0
-    ) as m
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.through_message_id
-        offset 0
-    ) as through
-    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id
-      and m.conversation_id = s.conversation_id
-      and through.conversation_id = s.conversation_id
-      and through.seq <@ path
-    order by through.seq desc
-    limit 1;
+    if cardinality(v_ours) > 0 then
+        select through.seq,
+               json_build_object(
+                   'seq', m.seq, 'role', 'system', 'content', left(m.content, v_longest * 3),
+                   'is_summary', true
+               ),
+               (octet_length(m.content) + 2) / 3 + c_message_tokens
+        into v_covered, v_summary, v_summary_tokens
+        from public.summaries as s
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = s.user_id and messages.id = s.id
+            offset 0
+        ) as m
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = s.user_id and messages.id = s.through_message_id
+            offset 0
+        ) as through
+        where s.user_id = read_history.user_id
+          and s.conversation_id = read_history.conversation_id
+          and m.conversation_id = s.conversation_id
+          and through.conversation_id = s.conversation_id
+          and through.seq <@ path
+        order by through.seq desc
+        limit 1;
+    end if;
 
-    v_covered := coalesce(v_summary.covers_to, 0);
-    v_room := v_budget - case when v_covered > 0 then least(v_summary.tokens, v_longest) else 0 end;
+    v_covered := coalesce(v_covered, 0);
+    v_room := v_budget - case when v_covered > 0 then least(v_summary_tokens, v_longest) else 0 end;
     if v_room < 0 then
         v_covered := 0;
         v_room := v_budget;
     end if;
 
-    -- From the newest back, a hundred at a time, and no further than the budget reaches.
-    <<back>>
-    while not isempty(v_rest) loop
-        v_part := case
-            when v_is_straight
-                then v_rest * int8multirange(int8range(upper(v_rest) - 100, null))
-            else private.newest_of(v_rest, 100)
-        end;
+    -- From the newest back, no further than the budget reaches: each time as many as are left in it if
+    -- they are like those before.
+    while not isempty(v_rest) and v_short <= v_budget loop
+        v_part := private.newest_of(v_rest, least((v_budget - v_short) / v_typical + 1, c_step));
         v_rest := v_rest - v_part;
-        for v_row in
-            select m.seq,
-                   octet_length(m.content)
-                       + case m.parts when '[]' then 0 else private.bytes_beside_text(m.role, m.parts) end
-                       as bytes,
-                   case
-                       when m.parts = '[]' and m.native is null then 0
-                       else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
-                   end as beside
+
+        select greatest(v_whole, max(r.whole)),
+               greatest(v_short, max(r.short)),
+               greatest(v_beside, max(r.beside)),
+               greatest(v_widest, max(r.tokens)),
+               greatest(v_since, max(r.whole) filter (where r.seq > v_covered)),
+               coalesce(
+                   min(r.seq) filter (where r.short <= v_room and r.seq > v_covered), v_first
+               ),
+               coalesce(min(r.seq) filter (where r.beside <= c_beside), v_parts_from),
+               greatest((max(r.short) - v_short) / count(*), 1)
+        into v_whole, v_short, v_beside, v_widest, v_since, v_first, v_parts_from, v_typical
+        from (
+            select t.seq,
+                   t.tokens,
+                   least(t.tokens, v_longest) as shortened,
+                   v_whole + sum(t.tokens) over newer as whole,
+                   v_short + sum(least(t.tokens, v_longest)) over newer as short,
+                   v_beside + sum(t.beside) over newer as beside
             from unnest(v_part) as part
             cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = read_history.user_id
-                  and messages.conversation_id = read_history.conversation_id
-                  and messages.seq >= lower(part)
-                  and messages.seq < upper(part)
+                select m.id,
+                       m.seq,
+                       (octet_length(m.content) + 2
+                           + case m.parts
+                               when '[]' then 0
+                               else private.bytes_beside_text(m.role, m.parts)::integer
+                             end) / 3 + c_message_tokens as tokens,
+                       case
+                           when m.parts = '[]' and m.native is null then 0
+                           else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
+                       end as beside
+                from public.messages as m
+                where m.user_id = read_history.user_id
+                  and m.conversation_id = read_history.conversation_id
+                  and m.seq >= lower(part)
+                  and m.seq < upper(part)
                 offset 0
-            ) as m
-            where m.id <> all (v_ours)
-            order by m.seq desc
-        loop
-            v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
-            v_whole := v_whole + v_tokens;
-            v_widest := greatest(v_widest, v_tokens);
-            v_beside := v_beside + v_row.beside;
-            if v_beside <= c_beside then
-                v_parts_from := v_row.seq;
-            end if;
-            v_short := v_short + least(v_tokens, v_longest);
-            if v_row.seq > v_covered then
-                v_since := v_whole;
-            end if;
-            exit back when v_short > v_budget;
-            if v_short <= v_room and v_row.seq > v_covered then
-                v_first := v_row.seq;
-            end if;
-        end loop;
+            ) as t
+            where t.id <> all (v_ours)
+            window newer as (order by t.seq desc rows unbounded preceding)
+        ) as r
+        where r.short - r.shortened <= v_budget;
     end loop;
 
     if v_whole <= v_budget then
@@ -2250,47 +2251,52 @@ begin
     end if;
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
-    -- the AI cuts it to them.
-    select coalesce(json_agg(h order by h.seq), '[]') into history
-    from (
-        select m.id, m.seq, m.role,
-               case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
-               case
-                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
-                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure,
-               case when g.is_given then m.parts else '[]' end as parts,
-               case when g.is_given then m.native end as native
-        from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
-        cross join lateral (
-            select *
-            from public.messages
-            where messages.user_id = read_history.user_id
-              and messages.conversation_id = read_history.conversation_id
-              and messages.seq >= lower(part)
-              and messages.seq < upper(part)
-            offset 0
-        ) as m
-        cross join lateral (
-            select m.seq >= v_parts_from
-                and (
-                    v_is_whole
-                    or m.parts = '[]'
-                    or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
-                        + c_message_tokens <= v_longest
-                ) as is_given
-        ) as g
-        where m.id <> all (v_ours)
-    ) as h;
+    -- the AI cuts it to them. Written here, since Postgres would look up how each column is written
+    -- for each row; what a message lacks is left out. They come in the order of their places.
+    select string_agg(
+        '{"id":"' || m.id::text || '","seq":' || m.seq::text || ',"role":"' || m.role
+            || '","content":'
+            || to_json(
+                case
+                    when v_is_whole or octet_length(m.content) <= v_longest * 3 then m.content
+                    else left(m.content, v_longest * 3)
+                end
+            )::text
+            || case
+                when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                    then ',"failure":'
+                        || to_json(coalesce(m.metadata -> 'error' ->> 'type', 'failed'))::text
+                else ''
+            end
+            || case when g.is_given and m.parts <> '[]' then ',"parts":' || m.parts::text else '' end
+            || case when g.is_given then coalesce(',"native":' || m.native::text, '') else '' end
+            || '}',
+        ','
+    )
+    into v_messages
+    from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = read_history.user_id
+          and messages.conversation_id = read_history.conversation_id
+          and messages.seq >= lower(part)
+          and messages.seq < upper(part)
+        order by messages.seq
+        offset 0
+    ) as m
+    cross join lateral (
+        select m.seq >= v_parts_from
+            and (
+                v_is_whole
+                or m.parts = '[]'
+                or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
+                    + c_message_tokens <= v_longest
+            ) as is_given
+    ) as g
+    where m.id <> all (v_ours);
 
-    if v_covered > 0 then
-        history := '[' || json_build_object(
-            'seq', v_summary.seq,
-            'role', 'system',
-            'content', v_summary.content,
-            'is_summary', true
-        ) || case history::text when '[]' then ']' else ',' || substr(history::text, 2) end;
-    end if;
+    history := '[' || concat_ws(',', case when v_covered > 0 then v_summary end, v_messages) || ']';
 
     v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
     v_omitted := case
@@ -2495,7 +2501,6 @@ create function private.add_message(
     native jsonb,
     status text,
     failure text,
-    out seq bigint,
     out described jsonb
 )
 language plpgsql volatile security definer set search_path = ''
@@ -2505,8 +2510,7 @@ declare
     v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
-    seq := conversation.last_seq + 1;
-    conversation.last_seq := seq;
+    conversation.last_seq := conversation.last_seq + 1;
     conversation.updated_at := greatest(
         clock_timestamp(), conversation.updated_at + interval '1 microsecond'
     );
@@ -2518,7 +2522,9 @@ begin
 
     -- What was written last may be on another branch than the one that is active.
     if v_branch <> conversation.last_branch then
-        v_branch := private.continue_branch(user_id, conversation.id, v_branch, seq);
+        v_branch := private.continue_branch(
+            user_id, conversation.id, v_branch, conversation.last_seq
+        );
         conversation.active_branch := v_branch;
         conversation.last_branch := v_branch;
     end if;
@@ -2555,7 +2561,7 @@ end;
 $$;
 
 grant execute on function private.add_message to service_role;
-comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
+comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, and the message''s row.';
 
 create function private.settle_turn(
     user_id uuid,
@@ -2992,7 +2998,16 @@ begin
         end if;
     end loop;
 
-    perform private.refuse_used_key(user_id, idempotency_key);
+    if exists (
+        select 1
+        from private.turn_usage as u
+        where u.user_id = begin_turn.user_id
+          and u.key_hash = sha256(convert_to(begin_turn.idempotency_key, 'utf8'))
+    ) then
+        -- It led to a turn whose conversation was deleted.
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
         perform private.require_turns_left(
             user_id, turns_per_minute, turns_per_day, tokens_per_day
@@ -3020,7 +3035,8 @@ begin
     );
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_conversation, v_stored.seq), known_from, known_id
+        private.path_before(user_id, v_stored.conversation, (v_stored.conversation).last_seq),
+        known_from, known_id
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,
@@ -3676,6 +3692,7 @@ declare
     v_open_turn jsonb;
     v_room integer;
     v_branch integer;
+    v_branches public.branches[] := '{}';
     v_path int8multirange;
     v_page int8multirange;
     v_before bigint;
@@ -3747,16 +3764,17 @@ begin
     v_path := int8multirange(int8range(1, v_conversation.last_seq + 1));
     if view = 'active' then
         v_branch := v_conversation.active_branch;
+        v_branches := private.branches_of(user_id, v_conversation);
         if branch is not null then
-            v_branch := private.path_end(user_id, conversation_id, branch);
+            v_branch := private.path_end(v_branches, branch, v_conversation.last_seq);
         end if;
-        if v_conversation.last_branch > 0 then
-            v_path := private.path_to(user_id, v_conversation, v_branch);
+        if v_branches <> '{}' then
+            v_path := private.path_along(v_branches, v_branch, v_conversation.last_seq);
             if branch is null and not v_around <@ v_path then
                 v_branch := private.path_end(
-                    user_id, conversation_id, v_around_branch, v_around
+                    v_branches, v_around_branch, v_conversation.last_seq, v_around
                 );
-                v_path := private.path_to(user_id, v_conversation, v_branch);
+                v_path := private.path_along(v_branches, v_branch, v_conversation.last_seq);
             end if;
         end if;
     end if;
@@ -3856,11 +3874,10 @@ begin
         ),
         'last_seq', v_conversation.last_seq,
         'branch', v_branch,
-        'siblings', case
-            when v_branch is null or v_conversation.last_branch = 0 then '{}'
+        'siblings', case v_branches
+            when '{}' then '{}'
             else private.find_siblings(
-                user_id, conversation_id, v_page, v_conversation.last_branch,
-                v_conversation.last_seq
+                user_id, conversation_id, v_page, v_branches, v_conversation.last_seq
             )
         end,
         'open_turn', v_open_turn
@@ -4258,18 +4275,22 @@ begin
     -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
     -- messages in the next statement's sight: only then may its watermark go.
     v_free := array(
-        select c.id
-        from private.conversations as c
-        where c.user_id = index_messages.user_id and c.id = any (v_ids)
-        order by c.id
-        for no key update skip locked
+        select locked.id
+        from unnest(v_ids) as step (id)
+        -- With its lock it is looked up, whatever the planner takes the tables for.
+        cross join lateral (
+            select c.id
+            from private.conversations as c
+            where c.user_id = index_messages.user_id and c.id = step.id
+            for no key update skip locked
+        ) as locked
     );
 
     delete from search.watermarks as w
     using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
     where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
       and w.conversation_id = any (v_free)
-      -- With a limit it is looked up, whatever the planner takes the tables for.
+      -- Likewise with a limit.
       and (
           select m.seq
           from public.messages as m
@@ -5609,6 +5630,9 @@ as $$
 #variable_conflict use_column
 declare
     v_last constant bigint := conversation.last_seq;
+    -- A turn that makes a reply once more has begun a branch, and writes to it later.
+    v_is_awaited constant boolean := private.branch_at(user_id, conversation.id, v_last)
+        < conversation.last_branch;
     v_is_imports_alone constant boolean := (conversation.imported ->> 'lastSeq')::bigint = v_last;
     v_seqs jsonb := seqs;
     v_active integer := conversation.active_branch;
@@ -5640,14 +5664,11 @@ begin
             from jsonb_array_elements(messages) with ordinality as m (message, place)
         ) as f
         where f.fork_seq <> f.seq - 1
-           or (
-               f.fork_seq = v_last -- a turn has begun a branch that has no message yet
-               and private.branch_at(append_imported.user_id, append_imported.conversation.id, v_last)
-                   < append_imported.conversation.last_branch
-           )
+           or (f.fork_seq = v_last and v_is_awaited)
         order by f.seq
     loop
-        v_is_followed := v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+        v_is_followed := not v_is_awaited
+            and v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
         v_branch := private.begin_branch(
             user_id, conversation.id,
             private.branch_at(user_id, conversation.id, v_start.fork_seq),
@@ -5658,7 +5679,7 @@ begin
 
     perform private.insert_imported(user_id, conversation.id, v_last, messages);
 
-    if v_is_imports_alone and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
+    if v_is_imports_alone and not v_is_awaited and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
         v_active := private.branch_at(
             user_id, conversation.id, (v_seqs ->> (piece -> 'conversation' ->> 'leaf'))::bigint
         );
@@ -6296,6 +6317,12 @@ begin
         where named.name is not null
         group by named.kind, named.name
     ),
+    listed as (
+        select kind, jsonb_agg(entry order by rank) as entries
+        from ranked
+        where rank <= 20
+        group by kind
+    ),
     models as (
         select
             model,
@@ -6320,24 +6347,9 @@ begin
             from figures as f
             where f.place is not null
         ),
-        'intents', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'intent'
-              and rank <= 20
-        ),
-        'complexities', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'complexity'
-              and rank <= 20
-        ),
-        'strategies', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'strategy'
-              and rank <= 20
-        ),
+        'intents', coalesce((select l.entries from listed as l where l.kind = 'intent'), '[]'),
+        'complexities', coalesce((select l.entries from listed as l where l.kind = 'complexity'), '[]'),
+        'strategies', coalesce((select l.entries from listed as l where l.kind = 'strategy'), '[]'),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
     into v_figures;
@@ -6851,7 +6863,8 @@ comment on function private.retention_bound is 'Conversations with activity from
 
 -- Looks at so many conversations and no more, however few of them are due: next is where the next
 -- page begins. A project is asked for behind that bound, since one without any idle conversation would
--- have all of them read.
+-- have all of them read. Sorting is switched off, here and below, so that whatever the statistics say
+-- the longest idle come from the end of their index, and no others are read.
 create function public.list_users_due_for_retention(
     project_id uuid default null,
     most integer default 10000,
@@ -6860,17 +6873,19 @@ create function public.list_users_due_for_retention(
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
     with looked_at as materialized (
         select c as conversation,
-               row_number() over (order by c.updated_at, c.id) as place
+               row_number() over (order by c.updated_at at time zone 'utc', c.id) as place
         from private.conversations as c
-        where c.updated_at < private.retention_bound(now())
-          and (c.updated_at, c.id) > (
-              coalesce(after_updated_at, '-infinity'),
+        where c.updated_at at time zone 'utc' < private.retention_bound(now()) at time zone 'utc'
+          and (c.updated_at at time zone 'utc', c.id) > (
+              coalesce(after_updated_at, '-infinity') at time zone 'utc',
               coalesce(after_id, '00000000-0000-0000-0000-000000000000')
           )
-        order by c.updated_at, c.id
+        order by c.updated_at at time zone 'utc', c.id
         limit most
     )
     select jsonb_build_object(
@@ -6913,7 +6928,8 @@ create function public.apply_retention(
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
-set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -6922,10 +6938,12 @@ declare
     v_now constant timestamptz := now();
     v_found integer;
     v_chosen uuid[];
-    v_tried integer;
-    v_archive uuid[];
-    v_delete uuid[];
-    v_removed jsonb;
+    v_id uuid;
+    v_action text;
+    v_archived bigint := 0;
+    v_deleted bigint := 0;
+    v_messages bigint := 0;
+    v_turns bigint := 0;
     v_more boolean;
 begin
     select count(*),
@@ -6957,69 +6975,60 @@ begin
         window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
-    v_tried := cardinality(v_chosen);
-    v_more := v_found > v_tried;
-
-    if not dry_run then
-        -- What somebody is writing to is in use: it is left for the next time.
-        select coalesce(array_agg(locked.id), '{}')
-        into v_chosen
-        from (
-            select c.id
+    -- One by one, by their keys: nothing that the planner believes of a user makes that a long way.
+    foreach v_id in array v_chosen loop
+        if not dry_run then
+            -- What somebody is writing to is in use: it is left for the next time.
+            perform 1
             from private.conversations as c
-            where c.user_id = apply_retention.user_id
-              and c.id = any(v_chosen)
-            order by c.id
-            for update skip locked
-        ) as locked;
-    end if;
+            where c.user_id = apply_retention.user_id and c.id = v_id
+            for update skip locked;
+            continue when not found;
+        end if;
 
-    -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-    select coalesce(array_agg(d.id) filter (where d.action = 'archive'), '{}'),
-           coalesce(array_agg(d.id) filter (where d.action = 'delete'), '{}')
-    into v_archive, v_delete
-    from (
-        select c.id, private.retention_action(c, v_now) as action
+        -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
+        select private.retention_action(c, v_now) into v_action
         from private.conversations as c
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_chosen)
-    ) as d;
+        where c.user_id = apply_retention.user_id and c.id = v_id;
 
-    select jsonb_build_object(
-        'conversations', cardinality(v_delete),
-        'messages', (
-            select count(*)
-            from public.messages as m
-            where m.user_id = apply_retention.user_id
-              and m.conversation_id = any(v_delete)
-        ),
-        'turns', (
-            select count(*)
-            from public.turns as t
-            where t.user_id = apply_retention.user_id
-              and t.conversation_id = any(v_delete)
-        )
-    )
-    into v_removed;
+        if v_action = 'archive' then
+            v_archived := v_archived + 1;
+            if not dry_run then
+                update private.conversations as c
+                set archived_at = v_now
+                where c.user_id = apply_retention.user_id and c.id = v_id;
+            end if;
+        elsif v_action = 'delete' then
+            v_deleted := v_deleted + 1;
+            v_messages := v_messages + (
+                select count(*)
+                from public.messages as m
+                where m.user_id = apply_retention.user_id and m.conversation_id = v_id
+            );
+            v_turns := v_turns + (
+                select count(*)
+                from public.turns as t
+                where t.user_id = apply_retention.user_id and t.conversation_id = v_id
+            );
+            if not dry_run then
+                delete from public.conversations as c
+                where c.user_id = apply_retention.user_id and c.id = v_id;
+            end if;
+        end if;
+    end loop;
 
+    v_more := v_found > cardinality(v_chosen);
     if not dry_run then
-        update private.conversations as c
-        set archived_at = v_now
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_archive);
-
-        delete from public.conversations as c
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_delete);
-
         v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
 
     return jsonb_build_object(
         'dry_run', dry_run,
-        'archived', cardinality(v_archive),
-        'deleted', v_removed,
-        'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
+        'archived', v_archived,
+        'deleted', jsonb_build_object(
+            'conversations', v_deleted, 'messages', v_messages, 'turns', v_turns
+        ),
+        'skipped', cardinality(v_chosen) - v_archived - v_deleted,
         'more', v_more
     );
 end;
@@ -7083,7 +7092,6 @@ create function public.erase_account(
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
-set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
 as $$
 #variable_conflict use_column
 declare
@@ -7092,6 +7100,11 @@ declare
     v_receipt private.erasure_receipts;
     v_parts bigint;
     v_chosen uuid[];
+    v_id uuid;
+    v_conversations bigint := 0;
+    v_messages bigint := 0;
+    v_turns bigint := 0;
+    v_summaries bigint := 0;
     v_left bigint;
     v_held bigint;
 begin
@@ -7119,7 +7132,7 @@ begin
     -- part finds those before it gone.
     v_parts := private.end_imports(user_id);
 
-    select coalesce(array_agg(w.id), '{}')
+    select coalesce(array_agg(w.id order by w.id), '{}')
     into v_chosen
     from (
         select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
@@ -7134,50 +7147,35 @@ begin
     ) as w
     where w.ahead < c_messages;
 
-    perform 1
-    from private.conversations as c
-    where c.user_id = erase_account.user_id
-      and c.id = any(v_chosen)
-    order by c.id
-    for update;
+    -- One by one, by their keys, in the order in which everybody locks them.
+    foreach v_id in array v_chosen loop
+        perform 1
+        from private.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_id
+        for update;
+        -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
+        continue when not found or private.is_held(user_id, v_id);
 
-    -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
-    select coalesce(array_agg(id), '{}')
-    into v_chosen
-    from unnest(v_chosen) as id
-    where not private.is_held(erase_account.user_id, id);
-
-    update private.erasure_receipts as r
-    set conversations = r.conversations + (
-            select count(*)
-            from private.conversations as c
-            where c.user_id = r.user_id
-              and c.id = any(v_chosen)
-        ),
-        messages = r.messages + (
+        v_conversations := v_conversations + 1;
+        v_messages := v_messages + (
             select count(*)
             from public.messages as m
-            where m.user_id = r.user_id
-              and m.conversation_id = any(v_chosen)
-        ),
-        turns = r.turns + (
+            where m.user_id = erase_account.user_id and m.conversation_id = v_id
+        );
+        v_turns := v_turns + (
             select count(*)
             from public.turns as t
-            where t.user_id = r.user_id
-              and t.conversation_id = any(v_chosen)
-        ),
-        summaries = r.summaries + (
+            where t.user_id = erase_account.user_id and t.conversation_id = v_id
+        );
+        v_summaries := v_summaries + (
             select count(*)
             from public.summaries as s
-            where s.user_id = r.user_id
-              and s.conversation_id = any(v_chosen)
-        ),
-        import_parts = r.import_parts + v_parts
-    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
+            where s.user_id = erase_account.user_id and s.conversation_id = v_id
+        );
 
-    delete from public.conversations as c
-    where c.user_id = erase_account.user_id
-      and c.id = any(v_chosen);
+        delete from public.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_id;
+    end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.
     select count(distinct h.conversation_id) into v_held
@@ -7195,8 +7193,23 @@ begin
     end if;
     v_left := v_left + cardinality(private.being_deleted(user_id));
 
+    -- Old tables that an adoption put aside, by a function that their migration made. No hold knows
+    -- what of them it is about: while there is one, all of it stays.
+    if v_left = 0 and v_held = 0
+        and to_regprocedure('legacy_chat.erase_user(uuid, timestamptz)') is not null
+    then
+        execute 'select legacy_chat.erase_user($1, $2)::integer'
+            into v_left
+            using user_id, v_until;
+    end if;
+
     update private.erasure_receipts as r
-    set held = v_held,
+    set conversations = r.conversations + v_conversations,
+        messages = r.messages + v_messages,
+        turns = r.turns + v_turns,
+        summaries = r.summaries + v_summaries,
+        import_parts = r.import_parts + v_parts,
+        held = v_held,
         erased_at = case when v_left = 0 then clock_timestamp() end
     where r.user_id = erase_account.user_id and r.id = v_receipt.id
     returning r.* into v_receipt;
@@ -7343,12 +7356,15 @@ begin
         exit when clock_timestamp() > until;
     end loop;
 
-    return exists (
-        select 1
+    -- In order, so that the next one is looked up, however many of them the statistics expect.
+    return (
+        select c.id
         from public.conversations as c
         where c.user_id = remove_step.user_id
           and c.deleting_since <= clock_timestamp()
-    );
+        order by c.id
+        limit 1
+    ) is not null;
 end;
 $$;
 
@@ -7704,27 +7720,6 @@ $$;
 
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
-create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    select 'summary_of_no_message', s.user_id, s.id
-    from public.summaries as s
-    where s.id = any (summary_ids)
-      and not exists (
-          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-      )
-    union
-    select 'words_of_no_message', d.user_id, d.message_id
-    from search.documents as d
-    where d.message_id = any (message_ids)
-      and not exists (
-          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
-      );
-$$;
-
-comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
-
 -- A check of everything, in steps: a page of one table after the other, for two seconds a call.
 
 -- In the order in which a repair works: owners and places come before replies, which are inserted where
@@ -7801,55 +7796,71 @@ declare
     v_ids uuid[];
     v_found jsonb;
 begin
-    v_ids := case stage
-        when 'messages' then array(
-            select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
-        )
-        when 'turns' then array(
-            select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
-        )
-        when 'summaries' then array(
-            select m.id
-            from public.summaries as m
-            where m.id > after_id
-            order by m.id
-            limit c_rows
-        )
-        when 'words' then array(
-            select distinct d.message_id
-            from (
-                select o.message_id
-                from search.documents as o
-                where o.message_id > after_id
-                order by o.message_id
-                fetch first c_rows rows with ties
-            ) as d
-            order by d.message_id
-        )
-    end;
+    case stage
+        when 'messages' then
+            v_ids := array(
+                select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
+            );
+            select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
 
-    if stage = 'messages' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
-    elsif stage = 'turns' then
-        select jsonb_agg(to_jsonb(b)) into v_found
-        from private.find_broken_turns(v_ids, lost_since) as b;
-    elsif stage = 'summaries' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind(v_ids, '{}') as b;
-    elsif stage = 'words' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind('{}', v_ids) as b;
-    else
-        select jsonb_agg(jsonb_build_object(
-            'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
-        ))
-        into v_found
-        from (
-            select p.user_id, p.import_id
-            from private.import_parts as p
-            group by p.user_id, p.import_id
-            having max(p.taken_at) < now() - interval '1 hour'
-            limit c_rows
-        ) as i;
-    end if;
+        when 'turns' then
+            v_ids := array(
+                select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
+            );
+            select jsonb_agg(to_jsonb(b)) into v_found
+            from private.find_broken_turns(v_ids, lost_since) as b;
+
+        when 'summaries' then
+            v_ids := array(
+                select s.id from public.summaries as s where s.id > after_id order by s.id limit c_rows
+            );
+            select jsonb_agg(jsonb_build_object(
+                'name', 'summary_of_no_message', 'user_id', s.user_id, 'id', s.id
+            ))
+            into v_found
+            from public.summaries as s
+            where s.id = any (v_ids)
+              and not exists (
+                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+              );
+
+        when 'words' then
+            v_ids := array(
+                select distinct d.message_id
+                from (
+                    select o.message_id
+                    from search.documents as o
+                    where o.message_id > after_id
+                    order by o.message_id
+                    fetch first c_rows rows with ties
+                ) as d
+                order by d.message_id
+            );
+            select jsonb_agg(distinct jsonb_build_object(
+                'name', 'words_of_no_message', 'user_id', d.user_id, 'id', d.message_id
+            ))
+            into v_found
+            from search.documents as d
+            where d.message_id = any (v_ids)
+              and not exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = d.user_id and m.id = d.message_id
+              );
+
+        when 'imports' then
+            select jsonb_agg(jsonb_build_object(
+                'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
+            ))
+            into v_found
+            from (
+                select p.user_id, p.import_id
+                from private.import_parts as p
+                group by p.user_id, p.import_id
+                having max(p.taken_at) < now() - interval '1 hour'
+                limit c_rows
+            ) as i;
+    end case;
 
     return jsonb_build_object(
         'found', coalesce(v_found, '[]'),

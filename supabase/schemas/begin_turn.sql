@@ -119,7 +119,16 @@ begin
         end if;
     end loop;
 
-    perform private.refuse_used_key(user_id, idempotency_key);
+    if exists (
+        select 1
+        from private.turn_usage as u
+        where u.user_id = begin_turn.user_id
+          and u.key_hash = sha256(convert_to(begin_turn.idempotency_key, 'utf8'))
+    ) then
+        -- It led to a turn whose conversation was deleted.
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
+    end if;
     if num_nonnulls(turns_per_minute, turns_per_day, tokens_per_day) > 0 then
         perform private.require_turns_left(
             user_id, turns_per_minute, turns_per_day, tokens_per_day
@@ -147,7 +156,8 @@ begin
     );
     v_history := private.read_history(
         user_id, v_conversation.id, history_tokens,
-        private.path_before(user_id, v_conversation, v_stored.seq), known_from, known_id
+        private.path_before(user_id, v_stored.conversation, (v_stored.conversation).last_seq),
+        known_from, known_id
     );
     return private.describe_rows(
         'started', v_turn, v_stored.conversation, v_stored.described, null, v_history.history,

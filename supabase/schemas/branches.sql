@@ -285,7 +285,9 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_branch := private.path_end(user_id, conversation_id, branch);
+    v_branch := private.path_end(
+        private.branches_of(user_id, v_here), branch, v_here.last_seq
+    );
     if v_branch = v_here.active_branch then
         return;
     end if;

@@ -16,7 +16,6 @@ create function private.add_message(
     native jsonb,
     status text,
     failure text,
-    out seq bigint,
     out described jsonb
 )
 language plpgsql volatile security definer set search_path = ''
@@ -26,8 +25,7 @@ declare
     v_branch integer := conversation.active_branch;
     v_bytes_per_day bigint;
 begin
-    seq := conversation.last_seq + 1;
-    conversation.last_seq := seq;
+    conversation.last_seq := conversation.last_seq + 1;
     conversation.updated_at := greatest(
         clock_timestamp(), conversation.updated_at + interval '1 microsecond'
     );
@@ -39,7 +37,9 @@ begin
 
     -- What was written last may be on another branch than the one that is active.
     if v_branch <> conversation.last_branch then
-        v_branch := private.continue_branch(user_id, conversation.id, v_branch, seq);
+        v_branch := private.continue_branch(
+            user_id, conversation.id, v_branch, conversation.last_seq
+        );
         conversation.active_branch := v_branch;
         conversation.last_branch := v_branch;
     end if;
@@ -76,7 +76,7 @@ end;
 $$;
 
 grant execute on function private.add_message to service_role;
-comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, the message''s seq, and its row.';
+comment on function private.add_message is 'Adds a turn''s message to its conversation, which the caller holds, and sends both the message and the turn''s status. Answers the conversation as it is then, and the message''s row.';
 
 create function private.settle_turn(
     user_id uuid,

@@ -21,6 +21,7 @@ as $$
 declare
     c_message_tokens constant integer := 4;
     c_beside constant bigint := 4000000; -- bytes of parts; older messages are given as their text
+    c_step constant integer := 250; -- messages
     v_budget constant integer := greatest(history_tokens, 0);
     -- Where not everything fits, one long message does not push out all the others.
     v_longest constant integer := greatest(v_budget / 4, c_message_tokens + 1);
@@ -29,22 +30,23 @@ declare
     v_rest int8multirange := path;
     v_part int8multirange;
     v_ours uuid[];
-    v_summary record;
     v_covered bigint;
+    v_summary json;
+    v_summary_tokens integer;
     v_room bigint;
-    v_row record;
-    v_tokens bigint;
+    v_typical bigint := 30; -- tokens of a message
     v_whole bigint := 0;
     v_short bigint := 0;
     v_since bigint := 0;
+    v_beside bigint := 0;
     v_first bigint;
     v_known bigint := 0;
     v_widest bigint := 0;
     v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
-    v_beside bigint := 0;
     v_parts_from bigint;
+    v_messages text;
 begin
     select coalesce(array_agg(s.id), '{}') into v_ours
     from public.summaries as s
@@ -52,83 +54,91 @@ begin
 
     -- A summary is of this path if the newest message that it covers is on it. From the summaries to
     -- what they cover, by id: there are few of them. The fences keep the planner from starting at the messages, which it takes for few as well.
-    select m.seq, through.seq as covers_to, left(m.content, v_longest * 3) as content,
-           (octet_length(m.content) + 2) / 3 + c_message_tokens as tokens
-    into v_summary
-    from public.summaries as s
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.id
-        offset 0
-    ) as m
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.through_message_id
-        offset 0
-    ) as through
-    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id
-      and m.conversation_id = s.conversation_id
-      and through.conversation_id = s.conversation_id
-      and through.seq <@ path
-    order by through.seq desc
-    limit 1;
+    if cardinality(v_ours) > 0 then
+        select through.seq,
+               json_build_object(
+                   'seq', m.seq, 'role', 'system', 'content', left(m.content, v_longest * 3),
+                   'is_summary', true
+               ),
+               (octet_length(m.content) + 2) / 3 + c_message_tokens
+        into v_covered, v_summary, v_summary_tokens
+        from public.summaries as s
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = s.user_id and messages.id = s.id
+            offset 0
+        ) as m
+        cross join lateral (
+            select *
+            from public.messages
+            where messages.user_id = s.user_id and messages.id = s.through_message_id
+            offset 0
+        ) as through
+        where s.user_id = read_history.user_id
+          and s.conversation_id = read_history.conversation_id
+          and m.conversation_id = s.conversation_id
+          and through.conversation_id = s.conversation_id
+          and through.seq <@ path
+        order by through.seq desc
+        limit 1;
+    end if;
 
-    v_covered := coalesce(v_summary.covers_to, 0);
-    v_room := v_budget - case when v_covered > 0 then least(v_summary.tokens, v_longest) else 0 end;
+    v_covered := coalesce(v_covered, 0);
+    v_room := v_budget - case when v_covered > 0 then least(v_summary_tokens, v_longest) else 0 end;
     if v_room < 0 then
         v_covered := 0;
         v_room := v_budget;
     end if;
 
-    -- From the newest back, a hundred at a time, and no further than the budget reaches.
-    <<back>>
-    while not isempty(v_rest) loop
-        v_part := case
-            when v_is_straight
-                then v_rest * int8multirange(int8range(upper(v_rest) - 100, null))
-            else private.newest_of(v_rest, 100)
-        end;
+    -- From the newest back, no further than the budget reaches: each time as many as are left in it if
+    -- they are like those before.
+    while not isempty(v_rest) and v_short <= v_budget loop
+        v_part := private.newest_of(v_rest, least((v_budget - v_short) / v_typical + 1, c_step));
         v_rest := v_rest - v_part;
-        for v_row in
-            select m.seq,
-                   octet_length(m.content)
-                       + case m.parts when '[]' then 0 else private.bytes_beside_text(m.role, m.parts) end
-                       as bytes,
-                   case
-                       when m.parts = '[]' and m.native is null then 0
-                       else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
-                   end as beside
+
+        select greatest(v_whole, max(r.whole)),
+               greatest(v_short, max(r.short)),
+               greatest(v_beside, max(r.beside)),
+               greatest(v_widest, max(r.tokens)),
+               greatest(v_since, max(r.whole) filter (where r.seq > v_covered)),
+               coalesce(
+                   min(r.seq) filter (where r.short <= v_room and r.seq > v_covered), v_first
+               ),
+               coalesce(min(r.seq) filter (where r.beside <= c_beside), v_parts_from),
+               greatest((max(r.short) - v_short) / count(*), 1)
+        into v_whole, v_short, v_beside, v_widest, v_since, v_first, v_parts_from, v_typical
+        from (
+            select t.seq,
+                   t.tokens,
+                   least(t.tokens, v_longest) as shortened,
+                   v_whole + sum(t.tokens) over newer as whole,
+                   v_short + sum(least(t.tokens, v_longest)) over newer as short,
+                   v_beside + sum(t.beside) over newer as beside
             from unnest(v_part) as part
             cross join lateral (
-                select *
-                from public.messages
-                where messages.user_id = read_history.user_id
-                  and messages.conversation_id = read_history.conversation_id
-                  and messages.seq >= lower(part)
-                  and messages.seq < upper(part)
+                select m.id,
+                       m.seq,
+                       (octet_length(m.content) + 2
+                           + case m.parts
+                               when '[]' then 0
+                               else private.bytes_beside_text(m.role, m.parts)::integer
+                             end) / 3 + c_message_tokens as tokens,
+                       case
+                           when m.parts = '[]' and m.native is null then 0
+                           else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
+                       end as beside
+                from public.messages as m
+                where m.user_id = read_history.user_id
+                  and m.conversation_id = read_history.conversation_id
+                  and m.seq >= lower(part)
+                  and m.seq < upper(part)
                 offset 0
-            ) as m
-            where m.id <> all (v_ours)
-            order by m.seq desc
-        loop
-            v_tokens := (v_row.bytes + 2) / 3 + c_message_tokens;
-            v_whole := v_whole + v_tokens;
-            v_widest := greatest(v_widest, v_tokens);
-            v_beside := v_beside + v_row.beside;
-            if v_beside <= c_beside then
-                v_parts_from := v_row.seq;
-            end if;
-            v_short := v_short + least(v_tokens, v_longest);
-            if v_row.seq > v_covered then
-                v_since := v_whole;
-            end if;
-            exit back when v_short > v_budget;
-            if v_short <= v_room and v_row.seq > v_covered then
-                v_first := v_row.seq;
-            end if;
-        end loop;
+            ) as t
+            where t.id <> all (v_ours)
+            window newer as (order by t.seq desc rows unbounded preceding)
+        ) as r
+        where r.short - r.shortened <= v_budget;
     end loop;
 
     if v_whole <= v_budget then
@@ -157,47 +167,52 @@ begin
     end if;
 
     -- A longer one is sent with as many characters as could be within its bytes; who gives it to
-    -- the AI cuts it to them.
-    select coalesce(json_agg(h order by h.seq), '[]') into history
-    from (
-        select m.id, m.seq, m.role,
-               case when v_is_whole then m.content else left(m.content, v_longest * 3) end as content,
-               case
-                   when m.role = 'assistant' and m.metadata -> 'success' = 'false'
-                       then coalesce(m.metadata -> 'error' ->> 'type', 'failed')
-               end as failure,
-               case when g.is_given then m.parts else '[]' end as parts,
-               case when g.is_given then m.native end as native
-        from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
-        cross join lateral (
-            select *
-            from public.messages
-            where messages.user_id = read_history.user_id
-              and messages.conversation_id = read_history.conversation_id
-              and messages.seq >= lower(part)
-              and messages.seq < upper(part)
-            offset 0
-        ) as m
-        cross join lateral (
-            select m.seq >= v_parts_from
-                and (
-                    v_is_whole
-                    or m.parts = '[]'
-                    or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
-                        + c_message_tokens <= v_longest
-                ) as is_given
-        ) as g
-        where m.id <> all (v_ours)
-    ) as h;
+    -- the AI cuts it to them. Written here, since Postgres would look up how each column is written
+    -- for each row; what a message lacks is left out. They come in the order of their places.
+    select string_agg(
+        '{"id":"' || m.id::text || '","seq":' || m.seq::text || ',"role":"' || m.role
+            || '","content":'
+            || to_json(
+                case
+                    when v_is_whole or octet_length(m.content) <= v_longest * 3 then m.content
+                    else left(m.content, v_longest * 3)
+                end
+            )::text
+            || case
+                when m.role = 'assistant' and m.metadata -> 'success' = 'false'
+                    then ',"failure":'
+                        || to_json(coalesce(m.metadata -> 'error' ->> 'type', 'failed'))::text
+                else ''
+            end
+            || case when g.is_given and m.parts <> '[]' then ',"parts":' || m.parts::text else '' end
+            || case when g.is_given then coalesce(',"native":' || m.native::text, '') else '' end
+            || '}',
+        ','
+    )
+    into v_messages
+    from unnest(path * int8multirange(int8range(greatest(v_first, v_known + 1), null))) as part
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = read_history.user_id
+          and messages.conversation_id = read_history.conversation_id
+          and messages.seq >= lower(part)
+          and messages.seq < upper(part)
+        order by messages.seq
+        offset 0
+    ) as m
+    cross join lateral (
+        select m.seq >= v_parts_from
+            and (
+                v_is_whole
+                or m.parts = '[]'
+                or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
+                    + c_message_tokens <= v_longest
+            ) as is_given
+    ) as g
+    where m.id <> all (v_ours);
 
-    if v_covered > 0 then
-        history := '[' || json_build_object(
-            'seq', v_summary.seq,
-            'role', 'system',
-            'content', v_summary.content,
-            'is_summary', true
-        ) || case history::text when '[]' then ']' else ',' || substr(history::text, 2) end;
-    end if;
+    history := '[' || concat_ws(',', case when v_covered > 0 then v_summary end, v_messages) || ']';
 
     v_rest := path * int8multirange(int8range(v_covered + 1, greatest(v_first, v_covered + 1)));
     v_omitted := case

@@ -9,15 +9,21 @@ declare
     -- Realtime carries 256 kB a payload on the smallest plan; larger rows are fetched.
     c_row_limit constant integer := 32768;
 begin
+    if pg_column_size(message) > c_row_limit then
+        return jsonb_build_object(
+            'id', message -> 'id',
+            'seq', message -> 'seq',
+            'role', message -> 'role',
+            'turnId', message -> 'turn_id'
+        );
+    end if;
     return jsonb_build_object(
         'id', message -> 'id',
         'seq', message -> 'seq',
         'role', message -> 'role',
-        'turnId', message -> 'turn_id'
-    ) || case
-        when pg_column_size(message) > c_row_limit then '{}'
-        else jsonb_build_object('row', message)
-    end;
+        'turnId', message -> 'turn_id',
+        'row', message
+    );
 end;
 $$;
 
@@ -69,9 +75,9 @@ declare
         'turnId', turn_id, 'status', status, 'message', failure
     ));
 begin
-    perform set_config('realtime.topic', v_topic, true);
-    insert into realtime.messages (topic, extension, event, payload, private)
-    select v_topic, 'broadcast', e.event, e.payload, true
+    -- With ids that grow: random ones would each be on another page of the platform's index.
+    insert into realtime.messages (id, topic, extension, event, payload, private)
+    select private.new_id(), v_topic, 'broadcast', e.event, e.payload, true
     from (values ('message', v_message), ('status', v_status)) as e (event, payload)
     where e.payload is not null;
 exception

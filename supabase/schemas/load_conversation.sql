@@ -23,6 +23,7 @@ declare
     v_open_turn jsonb;
     v_room integer;
     v_branch integer;
+    v_branches public.branches[] := '{}';
     v_path int8multirange;
     v_page int8multirange;
     v_before bigint;
@@ -94,16 +95,17 @@ begin
     v_path := int8multirange(int8range(1, v_conversation.last_seq + 1));
     if view = 'active' then
         v_branch := v_conversation.active_branch;
+        v_branches := private.branches_of(user_id, v_conversation);
         if branch is not null then
-            v_branch := private.path_end(user_id, conversation_id, branch);
+            v_branch := private.path_end(v_branches, branch, v_conversation.last_seq);
         end if;
-        if v_conversation.last_branch > 0 then
-            v_path := private.path_to(user_id, v_conversation, v_branch);
+        if v_branches <> '{}' then
+            v_path := private.path_along(v_branches, v_branch, v_conversation.last_seq);
             if branch is null and not v_around <@ v_path then
                 v_branch := private.path_end(
-                    user_id, conversation_id, v_around_branch, v_around
+                    v_branches, v_around_branch, v_conversation.last_seq, v_around
                 );
-                v_path := private.path_to(user_id, v_conversation, v_branch);
+                v_path := private.path_along(v_branches, v_branch, v_conversation.last_seq);
             end if;
         end if;
     end if;
@@ -203,11 +205,10 @@ begin
         ),
         'last_seq', v_conversation.last_seq,
         'branch', v_branch,
-        'siblings', case
-            when v_branch is null or v_conversation.last_branch = 0 then '{}'
+        'siblings', case v_branches
+            when '{}' then '{}'
             else private.find_siblings(
-                user_id, conversation_id, v_page, v_conversation.last_branch,
-                v_conversation.last_seq
+                user_id, conversation_id, v_page, v_branches, v_conversation.last_seq
             )
         end,
         'open_turn', v_open_turn

@@ -173,7 +173,8 @@ comment on function private.retention_bound is 'Conversations with activity from
 
 -- Looks at so many conversations and no more, however few of them are due: next is where the next
 -- page begins. A project is asked for behind that bound, since one without any idle conversation would
--- have all of them read.
+-- have all of them read. Sorting is switched off, here and below, so that whatever the statistics say
+-- the longest idle come from the end of their index, and no others are read.
 create function public.list_users_due_for_retention(
     project_id uuid default null,
     most integer default 10000,
@@ -182,17 +183,19 @@ create function public.list_users_due_for_retention(
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
     with looked_at as materialized (
         select c as conversation,
-               row_number() over (order by c.updated_at, c.id) as place
+               row_number() over (order by c.updated_at at time zone 'utc', c.id) as place
         from private.conversations as c
-        where c.updated_at < private.retention_bound(now())
-          and (c.updated_at, c.id) > (
-              coalesce(after_updated_at, '-infinity'),
+        where c.updated_at at time zone 'utc' < private.retention_bound(now()) at time zone 'utc'
+          and (c.updated_at at time zone 'utc', c.id) > (
+              coalesce(after_updated_at, '-infinity') at time zone 'utc',
               coalesce(after_id, '00000000-0000-0000-0000-000000000000')
           )
-        order by c.updated_at, c.id
+        order by c.updated_at at time zone 'utc', c.id
         limit most
     )
     select jsonb_build_object(
@@ -235,7 +238,8 @@ create function public.apply_retention(
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
-set plan_cache_mode = force_custom_plan -- how many are chosen decides how they are read
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -244,10 +248,12 @@ declare
     v_now constant timestamptz := now();
     v_found integer;
     v_chosen uuid[];
-    v_tried integer;
-    v_archive uuid[];
-    v_delete uuid[];
-    v_removed jsonb;
+    v_id uuid;
+    v_action text;
+    v_archived bigint := 0;
+    v_deleted bigint := 0;
+    v_messages bigint := 0;
+    v_turns bigint := 0;
     v_more boolean;
 begin
     select count(*),
@@ -279,69 +285,60 @@ begin
         window longest_idle_first as (order by due.updated_at, due.id)
     ) as d;
 
-    v_tried := cardinality(v_chosen);
-    v_more := v_found > v_tried;
-
-    if not dry_run then
-        -- What somebody is writing to is in use: it is left for the next time.
-        select coalesce(array_agg(locked.id), '{}')
-        into v_chosen
-        from (
-            select c.id
+    -- One by one, by their keys: nothing that the planner believes of a user makes that a long way.
+    foreach v_id in array v_chosen loop
+        if not dry_run then
+            -- What somebody is writing to is in use: it is left for the next time.
+            perform 1
             from private.conversations as c
-            where c.user_id = apply_retention.user_id
-              and c.id = any(v_chosen)
-            order by c.id
-            for update skip locked
-        ) as locked;
-    end if;
+            where c.user_id = apply_retention.user_id and c.id = v_id
+            for update skip locked;
+            continue when not found;
+        end if;
 
-    -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-    select coalesce(array_agg(d.id) filter (where d.action = 'archive'), '{}'),
-           coalesce(array_agg(d.id) filter (where d.action = 'delete'), '{}')
-    into v_archive, v_delete
-    from (
-        select c.id, private.retention_action(c, v_now) as action
+        -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
+        select private.retention_action(c, v_now) into v_action
         from private.conversations as c
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_chosen)
-    ) as d;
+        where c.user_id = apply_retention.user_id and c.id = v_id;
 
-    select jsonb_build_object(
-        'conversations', cardinality(v_delete),
-        'messages', (
-            select count(*)
-            from public.messages as m
-            where m.user_id = apply_retention.user_id
-              and m.conversation_id = any(v_delete)
-        ),
-        'turns', (
-            select count(*)
-            from public.turns as t
-            where t.user_id = apply_retention.user_id
-              and t.conversation_id = any(v_delete)
-        )
-    )
-    into v_removed;
+        if v_action = 'archive' then
+            v_archived := v_archived + 1;
+            if not dry_run then
+                update private.conversations as c
+                set archived_at = v_now
+                where c.user_id = apply_retention.user_id and c.id = v_id;
+            end if;
+        elsif v_action = 'delete' then
+            v_deleted := v_deleted + 1;
+            v_messages := v_messages + (
+                select count(*)
+                from public.messages as m
+                where m.user_id = apply_retention.user_id and m.conversation_id = v_id
+            );
+            v_turns := v_turns + (
+                select count(*)
+                from public.turns as t
+                where t.user_id = apply_retention.user_id and t.conversation_id = v_id
+            );
+            if not dry_run then
+                delete from public.conversations as c
+                where c.user_id = apply_retention.user_id and c.id = v_id;
+            end if;
+        end if;
+    end loop;
 
+    v_more := v_found > cardinality(v_chosen);
     if not dry_run then
-        update private.conversations as c
-        set archived_at = v_now
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_archive);
-
-        delete from public.conversations as c
-        where c.user_id = apply_retention.user_id
-          and c.id = any(v_delete);
-
         v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
 
     return jsonb_build_object(
         'dry_run', dry_run,
-        'archived', cardinality(v_archive),
-        'deleted', v_removed,
-        'skipped', v_tried - cardinality(v_archive) - cardinality(v_delete),
+        'archived', v_archived,
+        'deleted', jsonb_build_object(
+            'conversations', v_deleted, 'messages', v_messages, 'turns', v_turns
+        ),
+        'skipped', cardinality(v_chosen) - v_archived - v_deleted,
         'more', v_more
     );
 end;

@@ -46,18 +46,22 @@ begin
     -- Last, because a writer may wait for these rows. A conversation that nobody writes to has all its
     -- messages in the next statement's sight: only then may its watermark go.
     v_free := array(
-        select c.id
-        from private.conversations as c
-        where c.user_id = index_messages.user_id and c.id = any (v_ids)
-        order by c.id
-        for no key update skip locked
+        select locked.id
+        from unnest(v_ids) as step (id)
+        -- With its lock it is looked up, whatever the planner takes the tables for.
+        cross join lateral (
+            select c.id
+            from private.conversations as c
+            where c.user_id = index_messages.user_id and c.id = step.id
+            for no key update skip locked
+        ) as locked
     );
 
     delete from search.watermarks as w
     using unnest(v_ids, v_seqs) as step (conversation_id, indexed_seq)
     where w.user_id = index_messages.user_id and w.conversation_id = step.conversation_id
       and w.conversation_id = any (v_free)
-      -- With a limit it is looked up, whatever the planner takes the tables for.
+      -- Likewise with a limit.
       and (
           select m.seq
           from public.messages as m

@@ -51,26 +51,6 @@ create trigger turns_note_usage
     for each statement
     execute function private.note_turn_usage();
 
-create function private.refuse_used_key(user_id uuid, idempotency_key text)
-returns void
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-    if exists (
-        select 1
-        from private.turn_usage as u
-        where u.user_id = refuse_used_key.user_id
-          and u.key_hash = sha256(convert_to(idempotency_key, 'utf8'))
-    ) then
-        raise exception 'Conversation not found.'
-            using errcode = 'PT404', detail = 'conversation_not_found';
-    end if;
-end;
-$$;
-
-grant execute on function private.refuse_used_key to service_role;
-comment on function private.refuse_used_key is 'Raises PT404 where a key led to a turn whose conversation was deleted.';
-
 -- Whose row is locked begins a turn: two at once can't both take the last place.
 create table private.turn_limits (
     user_id uuid not null,

@@ -91,7 +91,7 @@ async def test_chatgpts_export_comes_in_order(user: User, db: psycopg.Connection
     assert other["siblings"][other["messages"][0]["id"]]["count"] == 2
     found = await user.functions.post("/search-messages", json={"q": "first try"})
     assert {(hit["branch"], hit["seq"]) for hit in found.json()["hits"]} == {(0, 1), (0, 2)}
-    assert messages[1]["metadata"]["reasoning"] == "S\n\nHmm"
+    assert messages[1]["parts"][0] == {"type": "reasoning", "text": "S\n\nHmm"}
     assert (answer["model"], answer["source"]) == ("gpt-x", "chatgpt")
     assert broken(db, [taken["conversationId"]]) == []
 

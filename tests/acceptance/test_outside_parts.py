@@ -126,6 +126,17 @@ async def test_what_a_draft_has_no_room_for_is_refused(writer: Writer, kind: str
     assert done.json()["status"] == "completed"
 
 
+async def test_an_end_has_no_room_for_more_than_a_reply_holds(writer: Writer) -> None:
+    """What was written and what is given with its end are one reply; less of it is taken."""
+    large = [{"type": "data-x", "data": "x" * 1_100_000}]
+    turn = await writer.begin()
+    await write(writer, turn, offset=0, parts=large)
+    refused = await writer.step(turn, "complete", parts=large)
+    done = await writer.step(turn, "complete", parts=[CALL])
+    assert (refused.status_code, refused.json()["code"]) == (413, "payload_too_large")
+    assert done.json()["message"]["parts"] == [*large, CALL]
+
+
 @pytest.mark.promise("strict input")
 @pytest.mark.parametrize(
     "step",

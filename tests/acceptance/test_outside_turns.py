@@ -4,6 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -16,10 +17,12 @@ from tests.support import outside_writer
 from tests.support.fault_turns import expire_leases, turns_of
 from tests.support.outside_writer import Writer
 from tests.support.sse import read_events
+from tests.support.ui_messages import resuming, text_of
 from tests.support.users import User
 
 writer = outside_writer.writer
 
+LARGE = {"type": "data-x", "data": "x" * 3_000_000}
 PAGE = ROOT / "docs" / "turns.md"
 
 
@@ -48,6 +51,19 @@ async def test_a_turn_is_begun_written_and_completed(
     assert tokens == (34,)
     loaded = (await writer.user.load(turn["conversationId"])).json()
     assert loaded["messages"] == [ended["userMessage"], ended["message"]]
+
+
+async def test_a_page_that_follows_a_turn_whose_writer_is_gone_has_no_other_ai_go_on(
+    writer: Writer, db: psycopg.Connection
+) -> None:
+    """What the outside wrote is the reply, marked as interrupted."""
+    turn = await writer.begin()
+    await writer.step(turn, "write", offset=0, text="Half")
+    expire_leases(db, writer.user)
+    async with resuming(writer.user.functions, turn["conversationId"]) as chunks:
+        seen = [chunk async for chunk in chunks]
+    assert (text_of(seen), seen[-1]["type"]) == ("Half", "error")
+    assert turns_of(db, writer.user) == [("interrupted", 1, ["user", "assistant"])]
 
 
 async def test_a_reply_of_parts_is_stored_as_it_is(writer: Writer) -> None:
@@ -199,11 +215,11 @@ async def test_the_owner_stops_it_and_the_writer_is_told(writer: Writer) -> None
     turn = await writer.begin()
     await writer.step(turn, "write", offset=0, text="So far")
     cancel = await writer.user.functions.post("/cancel-turn", json={"turnId": turn["turnId"]})
-    told = await writer.step(turn, "write", offset=6)
+    answer = await writer.step(turn, "write", offset=6)
     error = {"type": "cancelled", "message": "The reply was stopped."}
     ended = (await writer.step(turn, "fail", error=error)).json()
     assert cancel.json()["status"] == "running"
-    assert told.json()["cancelRequested"] is True
+    assert answer.json()["cancelRequested"] is True
     assert (ended["status"], ended["message"]["content"]) == ("cancelled", "So far")
 
 
@@ -250,8 +266,13 @@ async def test_a_turn_is_its_users(writer: Writer, other_user: User) -> None:
         await stranger.step(turn, "write", offset=0, text="x"),
         await stranger.step(turn, "complete", content="x"),
         await stranger.post("/turns", request="Hi", conversationId=turn["conversationId"]),
+        await writer.post("/turns", request="Hi", userId=str(uuid4())),
     ]
-    assert [answer.status_code for answer in answers] == [404] * 3
+    said = [(answer.status_code, answer.json()["code"]) for answer in answers]
+    assert said == [
+        (404, "turn_not_found"), (404, "turn_not_found"), (404, "conversation_not_found"),
+        (404, "user_not_found"),
+    ]  # fmt: skip
 
 
 @pytest.mark.promise("strict input")
@@ -266,12 +287,19 @@ async def test_a_turn_is_its_users(writer: Writer, other_user: User) -> None:
         ("/{}/write", {"attempt": 1, "offset": -1}),
         ("/{}/write", {"attempt": 0, "offset": 0}),
         ("/{}/write", {"attempt": 1, "offset": 0, "text": "a\x00b"}),
+        ("/{}/write", {"attempt": 1, "offset": 2**40, "text": "a"}),
+        ("/{}/write", {"attempt": 1, "offset": 0, "text": "x" * 3_000_000}),
+        ("/{}/write", {"attempt": 1, "offset": 0, "parts": [LARGE]}),
         ("/{}/complete", {"attempt": 1, "content": " "}),
+        ("/{}/complete", {"attempt": 1, "content": "x" * 3_000_000}),
+        ("/{}/complete", {"attempt": 1, "parts": [LARGE]}),
+        ("/{}/complete", {"attempt": 1, "parts": [{"type": "video"}]}),
         ("/{}/complete", {"attempt": 1, "content": "x", "metadata": {"success": True}}),
         ("/{}/complete", {"attempt": 1, "content": "x", "intent": "plan"}),
         ("/{}/fail", {"attempt": 1}),
         ("/{}/fail", {"attempt": 1, "error": {"type": "Not a word", "message": "x"}}),
     ],
+    ids=lambda value: str(value)[:60],
 )
 async def test_what_is_wrong_is_refused_and_changes_nothing(
     writer: Writer, db: psycopg.Connection, step: str, body: dict[str, Any]

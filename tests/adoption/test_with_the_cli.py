@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
-from tests.support.old_chats import TABLES, Project
+from shared.install.__main__ import DONE, STOPPED
+from shared.install.__main__ import main as install
+from tests.support.old_chats import TABLES, Project, old_rows
 from tests.support.supabase_cli import SUPABASE, Cli
 
 pytest_plugins = [
@@ -49,3 +51,22 @@ def test_a_database_made_from_the_migrations_alone_gets_the_same(
     for migration in (SUPABASE / "migrations").glob("*.sql"):
         shutil.copy(migration, folder.folder)
     assert len(cli.ask("db", "push", url=shaped_url)["migrations"]) >= 3
+
+
+@pytest.mark.promise("adoption")
+def test_an_install_takes_the_place_of_old_tables_and_leaves_it(cli: Cli, folder: Project) -> None:
+    """First it says what is in the way; the old rows are the same, and the adopted ones stay."""
+    where = ["--into", str(cli.workdir), "--database-url", folder.url]
+    before = old_rows(folder)
+    assert install(where) == STOPPED
+    assert folder.adopt("--write-migration", str(folder.folder)).code == 0
+    cli.ask("db", "push", url=folder.url)
+    folder.old_schema = "legacy_chat"
+    assert install(where) == DONE
+    cli.ask("db", "push", url=folder.url)
+    assert folder.adopt().code == 0
+    stored = folder.stored()
+    assert install([*where, "--remove"]) == DONE
+    cli.ask("db", "push", url=folder.url)
+    assert (len(stored), folder.stored()) == (24, stored)
+    assert old_rows(folder) == before

@@ -1,16 +1,18 @@
 // A chat of the AI SDK, unmodified, driven by lines of JSON: [name, ...arguments] comes in, and what
-// the chat holds then goes out. Usage: node ai_sdk.mjs <package> <api> <token>
+// the chat holds then goes out. Usage: node ai_sdk.mjs <package> <api> <token> [<file of our transport>]
 
 import { createInterface } from "node:readline";
 
-const [name, api, token] = process.argv.slice(2);
+const [name, api, token, ours] = process.argv.slice(2);
 let place = api;
+const { fetch } = globalThis;
+globalThis.fetch = (url, options) => fetch(String(url).replace(api, place), options);
 const {
   AbstractChat,
   DefaultChatTransport,
   lastAssistantMessageIsCompleteWithApprovalResponses,
   lastAssistantMessageIsCompleteWithToolCalls,
-} = await import(name);
+} = await import(name === "@ai-sdk/vue" ? "ai" : name);
 
 class State {
   status = "ready";
@@ -25,18 +27,19 @@ class State {
     (this.messages = this.messages.with(index, structuredClone(message)));
 }
 
-class Chat extends AbstractChat {
+class PlainChat extends AbstractChat {
   constructor({ messages, ...init }) {
     super({ ...init, state: new State(messages) });
   }
 }
 
+const { Chat = PlainChat } = await import(name);
+
 const headers = () => ({ authorization: `Bearer ${token}` });
-const transport = new DefaultChatTransport({
-  api,
-  headers,
-  fetch: (url, options) => fetch(url.replace(api, place), options),
-});
+const { PersistedChatTransport } = ours ? await import(ours) : {};
+const transport = PersistedChatTransport
+  ? new PersistedChatTransport({ url: api.replace("/ui-messages", ""), userId: token, headers })
+  : new DefaultChatTransport({ api, headers });
 let chat;
 const working = new Set();
 
@@ -56,11 +59,17 @@ function sendAutomaticallyWhen(state) {
   );
 }
 
+async function loaded(id) {
+  if (PersistedChatTransport) return transport.load(id).catch(() => null);
+  const answer = await globalThis
+    .fetch(`${api}/${encodeURIComponent(id)}`, { headers: headers() })
+    .catch(() => null);
+  return answer?.json();
+}
+
 const commands = {
   async open(id) {
-    const address = `${place}/${encodeURIComponent(id)}`;
-    const answer = await fetch(address, { headers: headers() }).catch(() => null);
-    const { messages } = (await answer?.json()) ?? { messages: [] };
+    const { messages } = (await loaded(id)) ?? { messages: [] };
     chat = new Chat({ id, messages, transport, sendAutomaticallyWhen });
   },
   // A tab whose messages were loaded before anything was in the chat.
@@ -71,6 +80,8 @@ const commands = {
   regenerate: (options) => begin(chat.regenerate(options)),
   resume: () => begin(chat.resumeStream()),
   stop: () => chat.stop(),
+  // For good, as any tab may.
+  halt: () => globalThis.fetch(`${api}/${chat.id}/stop`, { method: "POST", headers: headers() }),
   approve: (answer) => chat.addToolApprovalResponse(answer),
   output: (answer) => chat.addToolOutput(answer),
   status: (wanted) => until(() => chat.status === wanted),

@@ -6,12 +6,15 @@ file does to keys, policies and functions is done on a real Postgres.
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pglast
 import psycopg
 import pytest
+from pglast import ast
 
 from local.settings import ROOT
+from tests.support import user_gate
 from tests.support.postgres import Server
 from tests.support.sql_calls import Caller, act_as, assert_whole, make_account
 
@@ -114,6 +117,57 @@ def test_nothing_is_left_that_citus_refuses(distributed: psycopg.Connection) -> 
     assert [name for name, _, body in functions if re.search(r"clock_timestamp\(\)", body)] == []
 
 
+def test_foreign_keys_have_the_user_in_one_place(distributed: psycopg.Connection) -> None:
+    """Between two distributed tables: at the same place in both of its ends."""
+    keys = distributed.execute(
+        "select k.conname, a.attname, b.attname from pg_constraint as k"
+        " join citus_stand_ins.asked as t on t.of = k.conrelid::regclass::text"
+        " join citus_stand_ins.asked as r on r.of = k.confrelid::regclass::text"
+        " join pg_attribute as a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]"
+        " join pg_attribute as b on b.attrelid = k.confrelid and b.attnum = k.confkey[1]"
+        " where k.contype = 'f' and t.what = 'table' and r.what = 'table'"
+    ).fetchall()
+    assert len(keys) > 8
+    assert {(own, other) for _, own, other in keys} == {("user_id", "user_id")}
+
+
+def test_no_statement_has_a_function_where_citus_takes_none(
+    distributed: psycopg.Connection,
+) -> None:
+    """One that is not immutable in RETURNING, or volatile in an UPDATE of a user's rows."""
+    rows = distributed.execute(
+        "select proname, max(array_position('{i,s,v}', provolatile::text)) from pg_proc group by 1"
+    ).fetchall()
+    changing = {name for name, place in rows if place > 1}
+    volatile = {name for name, place in rows if place > 2}
+    found = set()
+    for function in user_gate._functions(distributed):
+        for statement in writes_in(function.statements):
+            returned = called_in(statement.returningClause) & changing
+            updated = (
+                called_in(statement.targetList) & volatile
+                if isinstance(statement, ast.UpdateStmt)
+                else set()
+            )
+            found |= {(function.name, name) for name in returned | updated}
+    assert found == set()
+
+
+def writes_in(node: Any) -> Iterator[Any]:
+    """Yield each statement that writes, those within others too."""
+    if isinstance(node, ast.InsertStmt | ast.UpdateStmt | ast.DeleteStmt):
+        yield node
+    for child in user_gate._children(node):
+        yield from writes_in(child)
+
+
+def called_in(node: Any) -> set[str]:
+    """Return the names of the functions that are called in an expression."""
+    called = node.funcname or () if isinstance(node, ast.FuncCall) else ()
+    names = {name.sval for name in called[-1:]}
+    return names.union(*(called_in(child) for child in user_gate._children(node)))
+
+
 def test_a_conversation_goes_on_as_before(distributed: psycopg.Connection) -> None:
     """Turns, their key, a page, a list, a search, a deletion; and nothing is broken."""
     service, user_id = Caller(distributed), make_account(distributed)
@@ -143,6 +197,8 @@ def test_a_conversation_goes_on_as_before(distributed: psycopg.Connection) -> No
 
 
 def asked(db: psycopg.Connection, what: str) -> dict[str, str]:
-    """Return what was asked for of each table or function."""
-    rows = db.execute("select of, with_what from citus_stand_ins.asked where what = %s", (what,))
-    return dict(rows.fetchall())
+    """Return what was asked for of each table or function, each of which is named once."""
+    query = "select of, with_what from citus_stand_ins.asked where what = %s"
+    rows = db.execute(query, (what,)).fetchall()
+    assert len(dict(rows)) == len(rows) or what == "placements"
+    return dict(rows)

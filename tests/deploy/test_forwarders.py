@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from local.stack import Stack
 from shared.config import Settings
+from tests.support.ai_sdk import ai_sdk_chat
 from tests.support.backends import in_front_of, nowhere, replies
 from tests.support.bundle import settings_for
 from tests.support.edge import SECRET, Edge, edge_functions, function_names
@@ -36,12 +38,12 @@ def guarded(stack: Stack) -> Settings:
 
 @asynccontextmanager
 async def forwarded_bundle(
-    stack: Stack, folder: Path, engine: TypingEngine | None = None
+    stack: Stack, folder: Path, engine: TypingEngine | None = None, **limits: str
 ) -> AsyncIterator[Edge]:
     """Run forwarders in front of a bundle that only they may call."""
     async with (
         served_bundle(guarded(stack), engine=engine) as url,
-        edge_functions(url.removesuffix("/functions/v1"), folder) as edge,
+        edge_functions(url.removesuffix("/functions/v1"), folder, **limits) as edge,
     ):
         yield edge
 
@@ -337,3 +339,27 @@ async def test_a_forwarder_without_its_settings_says_so_in_its_log(
 
 def _id(turn: httpx.Response) -> dict[str, str]:
     return {"conversation_id": turn.json()["conversationId"]}
+
+
+@pytest.mark.promise("forwarders")
+@pytest.mark.parametrize("package", ["ai", "ai-6"])
+async def test_a_chat_of_the_ai_sdk_that_is_cut_off_in_time_is_resumed(
+    stack: Stack, user: User, tmp_path: Path, package: str
+) -> None:
+    """Its end is an error, and no end of the turn: to resume shows the whole reply."""
+    chat_id, engine = str(uuid4()), TypingEngine(PIECES)
+    async with (
+        forwarded_bundle(stack, tmp_path, engine, FORWARD_TOTAL_SECONDS="6") as edge,
+        ai_sdk_chat(edge.url, user.token, chat_id, package=package) as chat,
+    ):
+        await chat.do("send", {"text": "Count"})
+        engine.allow(1)
+        await chat.do("until", PIECES[0])
+        cut = await chat.do("settled")
+        await chat.do("resume")
+        await chat.do("status", "streaming")
+        engine.allow(3)
+        shown = await chat.do("settled")
+    assert (cut.status, cut.texts) == ("error", ["Count", PIECES[0]])
+    assert (shown.status, shown.texts) == ("ready", ["Count", "".join(PIECES)])
+    assert engine.runs == 1

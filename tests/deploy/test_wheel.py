@@ -13,12 +13,17 @@ import pytest
 
 from local.settings import ROOT
 from local.stack import Stack
+from shared.doctor import BROKEN, WELL
+from tests.support.clients import CLIENTS, install_clients
+from tests.support.installed import contents
+from tests.support.supabase_cli import Cli
 from tests.support.users import User
 from tests.support.wheel import build_wheel
 
 PAGE = ROOT / "docs" / "library.md"
 # Modules that only somebody needs who has the extra that brings what they import.
 WITH_EXTRAS = (
+    "adoption.",
     "sessions.",
     "ai.model",
     "observability.otlp",
@@ -44,6 +49,17 @@ async def main():
     print(json.dumps(replies))
 
 asyncio.run(main())
+"""
+
+
+ASK_FROM_THREADS = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from page import answer_now
+
+with ThreadPoolExecutor(4) as threads:
+    asked = [threads.submit(answer_now, sys.argv[1], str(n), f"key {n}") for n in range(8)]
+print(json.dumps([one.result() for one in asked]))
 """
 
 
@@ -92,9 +108,9 @@ def test_the_wheel_has_the_library_and_nothing_else(wheel: Path) -> None:
     }
     assert "message_persistence/py.typed" in names
     rooms = {name.split("/")[1] for name in names}
-    assert rooms.isdisjoint({"http", "exports", "imports", "install", "adoption"})
+    assert rooms.isdisjoint({"http", "exports", "imports"})
     assert not [name for name in names if name.endswith(("jwks.py", "authenticator.py"))]
-    assert wheel.stat().st_size < 400_000
+    assert wheel.stat().st_size < 500_000
 
 
 @pytest.mark.promise("deployment")
@@ -105,6 +121,57 @@ def test_a_new_environment_has_what_the_library_needs(python: Path, tmp_path: Pa
     for name in ("shared", "functions", "fastapi", "uvicorn"):
         found = run(python, tmp_path, f"import importlib.util as u; print(u.find_spec('{name}'))")
         assert found == "None\n"
+
+
+@pytest.mark.promise("deployment", red="migrations and forwarders left out of the wheel")
+def test_it_installs_what_the_checkout_does(python: Path, tmp_path: Path) -> None:
+    """Into a project that the CLI has made: the same files, but for the time in their names."""
+    install_clients()
+    written = []
+    for name, command in (
+        ("by_wheel", [python, "-m", "message_persistence", "install"]),
+        ("by_checkout", [sys.executable, "-m", "shared.install"]),
+    ):
+        project = tmp_path / name
+        project.mkdir()
+        made = Cli(CLIENTS / "node_modules" / ".bin" / "supabase", project).run("init")
+        assert made.returncode == 0, made.stderr
+        there = contents(project)
+        subprocess.run(
+            [*command, "--into", project, "--schema", "chat"],
+            cwd=ROOT if name == "by_checkout" else tmp_path, check=True, capture_output=True,
+        )  # fmt: skip
+        written.append(
+            {
+                re.sub(r"/\d{14}_", "/", file): text.replace(name.encode(), b"")
+                for file, text in contents(project).items()
+                if there.get(file) != text
+            }
+        )
+    assert written[0] == written[1]
+    assert {
+        "supabase/config.toml",
+        "supabase/functions/mega-mind/index.ts",
+        "supabase/migrations/message_persistence_baseline.sql",
+    } <= written[0].keys()
+
+
+@pytest.mark.promise("deployment")
+def test_its_programs_have_one_name(python: Path, tmp_path: Path, stack: Stack) -> None:
+    """The doctor and the figures ask a project; what needs the extra for Postgres says so."""
+    ended = {
+        name: subprocess.run(
+            [python, "-m", "message_persistence", name, *options],
+            cwd=tmp_path, env={"PATH": os.environ["PATH"], **stack.settings.environment()},
+            capture_output=True, text=True, check=False,
+        )
+        for name, options in {"doctor": [], "usage": ["--json"], "adopt": [], "other": []}.items()
+    }  # fmt: skip
+    assert ended["doctor"].returncode in {WELL, BROKEN}, ended["doctor"].stderr  # others write here
+    assert isinstance(json.loads(ended["usage"].stdout), list)
+    assert (ended["adopt"].returncode, ended["other"].returncode) == (1, 2)
+    assert "the extra `database`" in ended["adopt"].stderr
+    assert all(name in ended["other"].stdout for name in ("install", "adopt", "doctor", "usage"))
 
 
 @pytest.mark.promise("one key, one effect")
@@ -122,3 +189,16 @@ def test_the_documents_example_runs(
     ).fetchall()
     assert json.loads(answers) == ["After 0 messages you said: Hello"] * 2
     assert stored == [("Hello",), ("After 0 messages you said: Hello",)]
+
+
+def test_code_that_is_not_async_has_a_way(
+    python: Path, tmp_path: Path, stack: Stack, user: User
+) -> None:
+    """As the page writes it: a loop in a thread of its own, from any thread."""
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [blocks[0], *(block for block in blocks if "def answer_now" in block)]
+    (tmp_path / "page.py").write_text("\n".join(lines))
+    settings = stack.settings.environment()
+    given = {name: settings[name] for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY")}
+    answers = run(python, tmp_path, ASK_FROM_THREADS, user.id, **given)
+    assert json.loads(answers) == [f"After 0 messages you said: {n}" for n in range(8)]

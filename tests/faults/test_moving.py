@@ -1,6 +1,7 @@
 """A user who is moved from one real server to another: killed at any step, written to meanwhile."""
 
 import asyncio
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,10 +22,14 @@ from tests.support.two_stores import (
     Everything,
     bundle_on,
     make_user_at,
+    owner_url,
     two_servers,
 )
 from tests.support.waiting import until
 
+WAITING = """
+select pid from pg_stat_activity where wait_event_type = 'Lock' and query ~ 'conversations'
+"""
 STEPS = ("locked", "copied", "stored", "removed")
 
 pytestmark = pytest.mark.promise("moving", red="the source is committed before the destination")
@@ -69,8 +74,8 @@ def move(
 ) -> None:
     """Move a user from the first to the second."""
     with (
-        psycopg.connect(servers["one"].url()) as source,
-        psycopg.connect(servers["two"].url()) as destination,
+        psycopg.connect(owner_url(servers["one"])) as source,
+        psycopg.connect(owner_url(servers["two"])) as destination,
     ):
         move_user(user_id, source, destination, say=say, overwrite=overwrite)
 
@@ -142,6 +147,45 @@ def test_whoever_has_no_account_at_the_destination_stays(
         move(servers, user_id)
     assert stored(servers["one"], user_id) == before
     assert is_empty(stored(servers["two"], user_id))
+
+
+def test_the_program_says_what_became_of_it(
+    servers: dict[str, Server], user_id: UUID, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Moved, moved already, refused, or not to be reached."""
+    arguments = arguments_for(servers, user_id)
+    assert (moving.main(arguments), moving.main(arguments)) == (moving.MOVED, moving.MOVED)
+    assert "public.messages                           7" in capsys.readouterr().out
+    with psycopg.connect(servers["one"].url(), autocommit=True) as db:
+        db.execute("insert into conversations (user_id) values (%s)", (user_id,))
+    assert moving.main(arguments) == moving.REFUSED
+    assert "they differ" in capsys.readouterr().err
+    nowhere = [*arguments[:3], "postgresql://127.0.0.1:1/postgres", *arguments[4:]]
+    assert moving.main(nowhere) == moving.UNREACHABLE
+
+
+async def test_a_program_that_is_killed_holds_nobody_up(
+    servers: dict[str, Server], user_id: UUID
+) -> None:
+    """With -9, while it waits for somebody who writes."""
+    with psycopg.connect(servers["one"].url()) as writer:
+        writer.execute("select from conversations where user_id = %s for update", (user_id,))
+        arguments = arguments_for(servers, user_id)
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "shared.moving", *arguments
+        )
+        with psycopg.connect(servers["one"].url(), autocommit=True) as db:
+            await until(lambda: db.execute(WAITING).fetchall())
+            program.kill()
+            await program.wait()
+    assert moving.main(arguments) == moving.MOVED
+    assert is_empty(stored(servers["one"], user_id))
+
+
+def arguments_for(servers: dict[str, Server], user_id: UUID) -> list[str]:
+    """Return what the program is given to move a user from the first to the second."""
+    source, destination = map(owner_url, servers.values())
+    return ["--user", str(user_id), "--source", source, "--destination", destination]
 
 
 async def test_nothing_is_lost_or_doubled_by_a_move_while_turns_are_taken(

@@ -47,3 +47,17 @@ async def test_a_call_that_waits_ends(
         after = await http.get(f"{path}&select=title")
     assert late.is_error
     assert after.json() == [{"title": "Hello"}]
+
+
+async def test_what_the_local_data_api_lacks(stack: Stack, user: User, own: dict[str, str]) -> None:
+    """The page of limits says so: who meets it would look for a fault of their own."""
+    await user.send("Hello")
+    embedded = "/rest/v1/messages?select=id,conversations{}(title)"
+    async with httpx.AsyncClient(base_url=stack.settings.url, headers=own) as http:
+        ambiguous = await http.get(embedded.format(""))
+        named = await http.get(embedded.format("!messages_user_id_conversation_id_fkey"))
+        empty = await http.post("/rest/v1/conversations?select=id", json={})
+        default = await http.post("/rest/v1/conversations?select=id", json={"title": "New Chat"})
+    assert (ambiguous.status_code, ambiguous.json()["code"]) == (300, "PGRST201")
+    assert [row["conversations"] for row in named.json()] == [{"title": "Hello"}] * 2
+    assert (empty.status_code, default.status_code) == (400, 201)

@@ -23,7 +23,7 @@ from shared.persistence.postgres import Postgres
 from shared.persistence.rpc import Store
 from shared.shares import StorePlaces
 from tests.support.pgbouncer import server_processes
-from tests.support.roads import DIRECT, POOLED, url_of
+from tests.support.roads import DIRECT, IN_SESSIONS, POOLED, url_of
 from tests.support.sql_calls import make_conversation
 from tests.support.users import User
 from tests.support.waiting import until
@@ -50,7 +50,7 @@ select current_user::text, current_setting('request.jwt.claims', true),
 SLEEPING = "select count(*) from pg_stat_activity where query like %s and state = 'active'"
 SERVICE = Caller(None, None)
 
-pytestmark = pytest.mark.parametrize("road", [DIRECT, POOLED])
+pytestmark = pytest.mark.parametrize("road", [DIRECT, POOLED, IN_SESSIONS])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
 from agents.items import TResponseInputItem
+from agents.memory import SessionSettings
 from openai import AsyncOpenAI
 
 from local.settings import ROOT
@@ -72,6 +73,21 @@ async def test_items_come_back_as_they_were_given(chat: MessagePersistence, user
     assert [part["type"] for row in loaded for part in row["parts"]] == [
         "reasoning", "dynamic-tool", "dynamic-tool",
     ]  # fmt: skip
+
+
+async def test_its_settings_are_those_of_the_sdks_sessions(
+    chat: MessagePersistence, user: User
+) -> None:
+    """Always there, also given as a dict; what is none of them is refused."""
+    place: dict[str, Any] = {"user_id": user.id, "session_id": "one"}
+    limited = StoredSession(chat, **place, session_settings={"limit": 2})
+    await limited.add_items(ITEMS)
+    assert StoredSession(chat, **place).session_settings == SessionSettings()
+    assert json.dumps(await limited.get_items()) == json.dumps(ITEMS[-1:])
+    assert len(await limited.get_items(limit=5)) == 5
+    assert await limited.get_items(limit=0) == []
+    with pytest.raises(TypeError, match="most"):
+        StoredSession(chat, **place, session_settings={"most": 2})
 
 
 async def test_what_is_taken_back_stays_stored(chat: MessagePersistence, user: User) -> None:

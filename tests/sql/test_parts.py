@@ -259,9 +259,9 @@ def test_a_history_has_parts_and_counts_what_a_model_is_given_of_them(
     ]
     assert whole[1]["native"] == NATIVE
     cut = history(service, owner, chat, 1_500)
-    assert [(row["content"], row["parts"], row["native"]) for row in cut] == [
-        ("Hello", [], None),
-        ("Cold.", [], None),
+    assert [(row["content"], "parts" in row, "native" in row) for row in cut] == [
+        ("Hello", False, False),
+        ("Cold.", False, False),
     ]
 
 
@@ -274,7 +274,12 @@ def test_a_history_has_four_megabytes_of_parts_at_most(service: Caller, owner: s
         picture = {**FILE, "url": "data:image/png;base64," + "A" * 1_500_000}
         service.complete(begun, content="Hi", parts=Jsonb([text("Hi"), picture]))
     given = history(service, owner, str(chat), 100_000)
-    assert [len(row["parts"]) for row in given if row["role"] == "assistant"] == [0, 0, 2, 2]
+    assert [len(row.get("parts", [])) for row in given if row["role"] == "assistant"] == [
+        0,
+        0,
+        2,
+        2,
+    ]
     assert {row["content"] for row in given} == {"Hello", "Hi"}
 
 

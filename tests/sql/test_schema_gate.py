@@ -47,7 +47,8 @@ ALLOWED = {
         "private.end_of_branch(uuid,uuid,integer)",
         "private.exported_branches(uuid,private.conversations)",
         "private.exported_messages(uuid,uuid,bigint,bigint)",
-        "private.find_siblings(uuid,uuid,int8multirange,integer,bigint)",
+        "private.branches_of(uuid,private.conversations)",  # of what the caller can see
+        "private.find_siblings(uuid,uuid,int8multirange,branches[],bigint)",
         "private.length_of(int8multirange)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
         "private.bytes_beside_text(text,jsonb)",  # likewise
@@ -55,7 +56,8 @@ ALLOWED = {
         "private.newest_of(int8multirange,bigint)",
         "private.oldest_of(int8multirange,bigint)",
         "private.path_before(uuid,private.conversations,bigint)",
-        "private.path_end(uuid,uuid,integer,bigint)",
+        "private.path_along(branches[],integer,bigint)",  # of what it is given
+        "private.path_end(branches[],integer,bigint,bigint)",
         "private.path_to(uuid,private.conversations,integer)",
         "private.new_id()",
         "private.parts_of_draft(text,jsonb)",  # likewise

@@ -224,7 +224,7 @@ def test_a_broken_reply_is_marked_as_such(
     say(db, conversation, "Fine", role="assistant", metadata={"success": True})
     say(db, conversation, "Mine", role="user", metadata=failed)
     history = load(service, conversation, 1_000).history
-    assert [row["failure"] for row in history] == ["interrupted", "failed", None, None]
+    assert [row.get("failure") for row in history] == ["interrupted", "failed", None, None]
 
 
 @pytest.mark.promise("context", red="`load_history` believes `is_summary`")

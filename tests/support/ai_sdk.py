@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from local.node import NODE
@@ -48,11 +49,12 @@ class AiSdkChat:
 
 @asynccontextmanager
 async def ai_sdk_chat(
-    url: str, token: str, chat_id: str, *, package: str = "ai"
+    url: str, token: str, chat_id: str, *, package: str = "ai", transport: Path | None = None
 ) -> AsyncIterator[AiSdkChat]:
-    """Open a page on a chat; its messages are loaded first."""
+    """Open a page on a chat; its messages are loaded first. `transport` is the file of ours."""
     process = await asyncio.create_subprocess_exec(
         NODE, install_clients() / "ai_sdk.mjs", package, f"{url}/ui-messages", token,
+        *([transport] if transport else []),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=MAX_LINE_BYTES,
     )  # fmt: skip
     try:

@@ -1,9 +1,11 @@
 """The page of examples/ai-sdk-vite, built and opened in a browser, with an AI of the test's."""
 
 import os
+import re
+import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,19 +23,56 @@ from tests.support.users import PASSWORD, User
 EXAMPLE = ROOT / "examples" / "ai-sdk-vite"
 
 
-def build_example(stack: Stack, folder: Path) -> None:
+# The example with the npm package's transport: what docs/ai-sdk.md says of it.
+PERSISTED = """
+export let transport: PersistedChatTransport<Message>;
+
+export async function loadChat(id: string): Promise<LoadedChat> {
+  const { data } = await supabase.auth.getSession();
+  const userId = data.session?.user.id ?? "";
+  transport ??= new PersistedChatTransport({ url: `${url}/functions/v1`, userId, headers });
+  return transport.load(id);
+}
+
+export const stopChat = (id: string) => transport.stop(id);
+"""
+CONFIG_OF_OURS = """
+import config from "%s";
+export default { ...config, resolve: { alias: { "%s": "%s" }, preserveSymlinks: true } };
+"""
+
+
+def with_our_transport(folder: Path, transport: Path) -> Path:
+    """Copy the example into a folder, with the transport of this file; return the copy."""
+    install_packages(EXAMPLE, "ci")
+    copy = folder / "example"
+    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("node_modules"))
+    (copy / "node_modules").symlink_to(EXAMPLE / "node_modules")
+    ours = "message-persistence-web/transport"
+    chats = (copy / "src" / "chats.ts").read_text()
+    kept = re.sub(r"\nexport const transport .*?;\n|\nexport async .*", "", chats, flags=re.DOTALL)
+    imported = kept.replace("DefaultChatTransport, type", "type")
+    written = f'import {{ PersistedChatTransport }} from "{ours}";\n{imported}{PERSISTED}'
+    (copy / "src" / "chats.ts").write_text(written)
+    chat = (copy / "src" / "Chat.tsx").read_text()
+    (copy / "src" / "Chat.tsx").write_text(chat.replace("initial.openTurn !== null", "true"))
+    (copy / "vite.config.ts").rename(copy / "vite.example.ts")
+    (copy / "vite.config.ts").write_text(CONFIG_OF_OURS % ("./vite.example.ts", ours, transport))
+    return copy
+
+
+def build_example(stack: Stack, folder: Path, example: Path = EXAMPLE) -> None:
     """Check the example's types and build it for this stack."""
     install_packages(EXAMPLE, "ci")
     environment = stack.settings.environment()
     modules = EXAMPLE / "node_modules"
-    commands: list[list[str | Path]] = [
-        [modules / "typescript" / "bin" / "tsc", "--noEmit"],
-        [modules / "vite" / "bin" / "vite.js", "build", "--outDir", folder],
-    ]
+    check: list[str | Path] = [modules / "typescript" / "bin" / "tsc", "--noEmit"]
+    build: list[str | Path] = [modules / "vite" / "bin" / "vite.js", "build", "--outDir", folder]
+    commands = [check, build] if example == EXAMPLE else [build]
     for command in commands:
         subprocess.run(
             [NODE, *command],
-            cwd=EXAMPLE,
+            cwd=example,
             env={
                 **os.environ,
                 "VITE_SUPABASE_URL": environment["SUPABASE_URL"],
@@ -69,12 +108,29 @@ class ChatTab:
         return self.page.get_by_role("status")
 
 
+@dataclass
+class Network:
+    """What lies between a browser and the functions."""
+
+    is_cut: bool = False
+
+
 @dataclass(frozen=True)
 class ChatBrowser:
     """Somebody's browser on the example, signed in."""
 
     context: BrowserContext
     address: str
+    network: Network
+
+    @contextmanager
+    def without_sending(self) -> Iterator[None]:
+        """Let nothing that is sent to a chat arrive."""
+        self.network.is_cut = True
+        try:
+            yield
+        finally:
+            self.network.is_cut = False
 
     async def open(self, chat_id: str) -> ChatTab:
         """Open a tab on a chat."""
@@ -91,6 +147,7 @@ async def chat_browser(
     """Sign a user in on the example, whose replies an engine of the test's writes."""
 
     problems: list[str] = []
+    network = Network()
     page_app = StaticFiles(directory=built, html=True)
     async with (
         served_bundle(settings_for(stack), engine=engine) as functions,
@@ -100,6 +157,9 @@ async def chat_browser(
 
         async def answer(route: Route) -> None:
             path = route.request.url.split("/functions/v1")[1]
+            if network.is_cut and route.request.method == "POST":
+                await route.abort()
+                return
             await route.continue_(url=f"{functions}{path}")
 
         context.on("weberror", lambda error: problems.append(str(error.error)))
@@ -110,5 +170,5 @@ async def chat_browser(
         await page.get_by_label("Password").fill(PASSWORD)
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("status").wait_for()
-        yield ChatBrowser(context, f"{address}/")
+        yield ChatBrowser(context, f"{address}/", network)
         assert problems == []

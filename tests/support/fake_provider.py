@@ -145,7 +145,7 @@ def strictly(*pieces: str) -> Callable[[Handler], None]:
     """
 
     def answer(handler: Handler) -> None:
-        problem = _problem_of_calls(handler.asked)
+        problem = problem_of_calls(handler.asked)
         if problem is None:
             streaming(*pieces)(handler)
         else:
@@ -154,7 +154,8 @@ def strictly(*pieces: str) -> Callable[[Handler], None]:
     return answer
 
 
-def _problem_of_calls(asked: Mapping[str, Any]) -> str | None:
+def problem_of_calls(asked: Mapping[str, Any]) -> str | None:
+    """Return what OpenAI's API would refuse of the calls in a conversation."""
     waiting: set[str] = set()
     has_called = False
     for message in asked["messages"]:

@@ -51,6 +51,15 @@ def path_of(conversation: ParsedConversation) -> list[ParsedMessage]:
     return [conversation.messages[seq - 1] for part in path for seq in part]
 
 
+def parts_of(message: ParsedMessage, kind: str) -> list[dict[str, Any]]:
+    """Return the parts of a type, without it."""
+    return [
+        {name: value for name, value in part.items() if name != "type"}
+        for part in message.parts
+        if part["type"] == kind
+    ]
+
+
 def words_of(conversation: ParsedConversation) -> list[tuple[str, str]]:
     """Return who said what on the active path."""
     return [(message.role, message.content) for message in path_of(conversation)]

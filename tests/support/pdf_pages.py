@@ -12,6 +12,7 @@ import pypdfium2
 
 from shared.exports.pdf.render import render_pdf
 from shared.models.rows import ConversationRow, MessageRow
+from shared.models.transfers import ShownMessage
 
 OWNER = UUID(int=1)
 START = datetime(2026, 11, 22, 9, 14, 59, 123456, tzinfo=UTC)
@@ -20,7 +21,7 @@ LAST_ACTIVITY = datetime(2026, 11, 23, 17, 3, 4, 987654, tzinfo=UTC)
 UNSEEN = dict.fromkeys(map(ord, "\u200b\u202a\u202b\u202c\u200e\u200f\ufffe\x0c"))
 
 
-def a_conversation(title: str = "A title") -> ConversationRow:
+def a_conversation(title: str = "A title", last_branch: int = 0) -> ConversationRow:
     """Return a conversation's row."""
     return ConversationRow(
         id=UUID(int=2),
@@ -29,6 +30,7 @@ def a_conversation(title: str = "A title") -> ConversationRow:
         title=title,
         metadata={},
         last_seq=0,
+        last_branch=last_branch,
         created_at=START.isoformat(),
         updated_at=LAST_ACTIVITY.isoformat(),
         archived_at=None,
@@ -61,7 +63,7 @@ def _message(seq: int, turn: str | tuple[str, str] | dict[str, Any]) -> MessageR
         columns["role"], columns["content"] = turn
     else:
         columns |= turn
-    return MessageRow(**columns)
+    return ShownMessage(**columns)
 
 
 async def from_store(rows: Iterable[MessageRow]) -> AsyncIterator[MessageRow]:
@@ -70,9 +72,11 @@ async def from_store(rows: Iterable[MessageRow]) -> AsyncIterator[MessageRow]:
         yield row
 
 
-async def pdf_of(*turns: str | tuple[str, str] | dict[str, Any], title: str = "A title") -> bytes:
+async def pdf_of(
+    *turns: str | tuple[str, str] | dict[str, Any], title: str = "A title", last_branch: int = 0
+) -> bytes:
     """Return the PDF of a conversation."""
-    chunks = await render_pdf(a_conversation(title), from_store(messages(*turns)))
+    chunks = await render_pdf(a_conversation(title, last_branch), from_store(messages(*turns)))
     return b"".join([chunk async for chunk in chunks])
 
 

@@ -1,6 +1,7 @@
 """Bare Postgres servers for tests: any installed version, on a free port, gone afterwards.
 
 No Auth, no Data API, nothing of ours: what a migration meets on a server that isn't the stack's.
+Run as a program with a version, it prints where the programs of that one are.
 """
 
 import contextlib
@@ -10,10 +11,11 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -23,7 +25,7 @@ from filelock import FileLock
 
 from local import postgres
 from local.processes import Part, as_user
-from tests.support.clients import CLIENTS
+from tests.support.clients import CLIENTS, install_clients
 from tests.support.stack import free_ports
 
 EMBEDDED = postgres.PROGRAMS  # the stack's
@@ -34,7 +36,6 @@ PROGRAMS = "postgres-*/native/bin"
 SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "fsync": "off",
     "timezone": "UTC",
 }
 
@@ -47,6 +48,7 @@ class Server:
     port: int
     programs: Path
     user: str | None
+    is_durable: bool = False  # then a commit waits for the disk
 
     def start(self) -> None:
         """Start it, on the data that it has."""
@@ -89,7 +91,8 @@ class Server:
                 connection.execute(drop)
 
     def _part(self) -> Part:
-        options = [f"--{name}={value}" for name, value in SERVER_SETTINGS.items()]
+        settings = {**SERVER_SETTINGS, "fsync": "on" if self.is_durable else "off"}
+        options = [f"--{name}={value}" for name, value in settings.items()]
         data = self.home / "data"
         return Part(
             name="bare-db",
@@ -128,9 +131,9 @@ def new_server(programs: Path = EMBEDDED) -> Server:
 
 
 @contextlib.contextmanager
-def running_server(programs: Path = EMBEDDED) -> Iterator[Server]:
+def running_server(programs: Path = EMBEDDED, *, is_durable: bool = False) -> Iterator[Server]:
     """Run an empty server of these programs."""
-    server = new_server(programs)
+    server = replace(new_server(programs), is_durable=is_durable)
     try:
         server.start()
         yield server
@@ -170,3 +173,11 @@ def _version_in(programs: Path) -> int | None:
     said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"(\d+)", said.stdout)
     return int(found.group(1)) if found else None
+
+
+if __name__ == "__main__":
+    install_clients()
+    found = programs_of(int(sys.argv[1]))
+    if found is None:
+        sys.exit(f"no PostgreSQL {sys.argv[1]} server on this machine")
+    sys.stdout.write(f"{found}\n")

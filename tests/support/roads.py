@@ -1,5 +1,7 @@
 """The roads to a stack's store: over the Data API, to Postgres itself, and through a pooler.
 
+`pooled` is a pooler in transaction mode, `in sessions` one in session mode.
+
 FAULT_ROADS says which of the first two the fault runs take, by turns: `direct` alone, for example.
 """
 
@@ -22,8 +24,9 @@ from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 
 DIRECT = pytest.param("direct", marks=pytest.mark.stack)
 POOLED = pytest.param("pooled", marks=[pytest.mark.stack, needs_pgbouncer])
+IN_SESSIONS = pytest.param("in sessions", marks=[pytest.mark.stack, needs_pgbouncer])
 FAULT_ROADS = os.environ.get("FAULT_ROADS", "data_api,direct").split(",")
-ROADS = [pytest.param("data_api", marks=pytest.mark.stack), DIRECT, POOLED]
+ROADS = [pytest.param("data_api", marks=pytest.mark.stack), DIRECT, POOLED, IN_SESSIONS]
 
 
 @contextlib.contextmanager
@@ -31,6 +34,9 @@ def url_of(road: str, stack: Stack) -> Iterator[str]:
     """Give what SUPABASE_DB_URL is on this road."""
     if road == "pooled":
         with pgbouncer(stack.settings.direct_url) as url:
+            yield url
+    elif road == "in sessions":  # a connection of the pooler's for each that is open
+        with pgbouncer(stack.settings.direct_url, mode="session", size=20) as url:
             yield url
     else:
         yield stack.settings.direct_url if road == "direct" else "off"

@@ -103,6 +103,32 @@ class AskingEngine:
         yield Finished(EngineResult(success=True, message=text, engine=self.name))
 
 
+class LocatingEngine:
+    """Has the page run its tool, and says what that gave."""
+
+    name = "locating"
+
+    def __init__(self) -> None:
+        self.asked: list[EngineRequest] = []
+
+    async def run(self, asked: EngineRequest) -> AsyncIterator[EngineEvent]:
+        """Yield the call that the page is to run, or what it gave."""
+        self.asked.append(asked)
+        answers = [part["data"] for part in asked.parts if part["type"] == "data-tool-answer"]
+        if answers:
+            found = answers[0].get("output") or answers[0].get("errorText")
+            text = f"You are in {found}."
+            yield TextDelta(text)
+        else:
+            text = "Let me look."
+            yield TextDelta(text)
+            yield PartReady(
+                {"type": "tool-locate", "toolCallId": f"locate-{len(asked.history)}",
+                 "state": "input-available", "input": {}}
+            )  # fmt: skip
+        yield Finished(EngineResult(success=True, message=text, engine=self.name))
+
+
 class CountingEngine:
     """Answers with what it was asked, and how often it was asked anything."""
 

@@ -38,7 +38,14 @@ def two_servers() -> Iterator[dict[str, Server]]:
         for server in (one, two):
             database.shape(server.url())
             database.migrate(server.url())
+            # As on hosted projects, where supautils lets it.
+            server.execute("grant set on parameter session_replication_role to postgres")
         yield {"one": one, "two": two}
+
+
+def owner_url(server: Server) -> str:
+    """Return the URL at which the tables' owner is, who is no superuser."""
+    return f"{server.url()}?options=-crole%3Dpostgres"
 
 
 def settings_of(servers: dict[str, Server], **overrides: Any) -> Settings:

@@ -111,7 +111,7 @@ def _tables(connection: psycopg.Connection) -> set[str]:
 def _in_public(text: str) -> str:
     """Return a text as if all of ours were in public: the parser knows types of no other schema."""
     text = re.sub(r"\b(private|search)\.", "public.", text)
-    return re.sub(r"\bpublic\.\w+\[\]", "text[]", text)  # nor arrays of rows
+    return re.sub(r"\b(?:public\.\w+|branches)\[\]", "text[]", text)  # nor arrays of rows
 
 
 def _functions(connection: psycopg.Connection) -> Iterator[Function]:

@@ -1,5 +1,6 @@
 """The library's face: what it takes, and what it says of what it can't take."""
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -54,6 +55,35 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUPABASE_URL", raising=False)
     with pytest.raises(ConfigurationError, match="SUPABASE_URL is missing"):
         MessagePersistence(secret_key="sb_secret_unit")
+
+
+async def test_a_field_that_no_turn_has_is_refused() -> None:
+    """Misspelt, it would else lead to another conversation."""
+    chat = MessagePersistence(*PROJECT)
+    with pytest.raises(TypeError, match="a turn has no conversation"):
+        chat.turn("Hello", user_id=USER, conversation=USER)  # type: ignore[call-arg]
+    await chat.aclose()
+
+
+def test_it_belongs_to_one_event_loop() -> None:
+    """Connections do: in another loop, without any, and closed it says so, and how to do it."""
+    chat = MessagePersistence(*PROJECT)
+
+    async def use(chat: MessagePersistence) -> None:
+        chat.turn("Hello", user_id=USER)
+
+    async def use_closed() -> None:
+        await chat.aclose()
+        await use(chat)
+
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        chat.turn("Hello", user_id=USER)
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(use(chat))
+        with pytest.raises(RuntimeError, match="run_coroutine_threadsafe"):
+            second.run(use(chat))
+        with pytest.raises(RuntimeError, match="closed"):
+            first.run(use_closed())
 
 
 @pytest.mark.parametrize(

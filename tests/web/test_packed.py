@@ -1,6 +1,7 @@
 """The package as others get it: what is in it, and what an app of Vite's template makes of it."""
 
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -87,6 +88,22 @@ export const ofNobody = (client: ChatClient) => client.nothing;
 """
 
 
+EVERY_ENTRY = """
+import * as all from "%(name)s";
+import * as components from "%(name)s/components";
+import * as core from "%(name)s/core";
+import * as hook from "%(name)s/hook";
+import { type LoadedChat, PersistedChatTransport } from "%(name)s/transport";
+import type { ChatTransport, UIMessage } from "ai";
+
+export const entries = [all, components, core, hook];
+type Mine = UIMessage<{ seq: number }>;
+const persisted = new PersistedChatTransport<Mine>({ url: "", userId: "", headers: () => ({}) });
+export const transport: ChatTransport<Mine> = persisted;
+export const loaded: Promise<LoadedChat<Mine>> = persisted.load("1");
+"""
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of this test run."""
@@ -139,6 +156,25 @@ def test_its_types_can_be_read_as_node_reads_them(app: App) -> None:
     app.write("as-node/index.ts", AS_NODE % {"name": NAME})
     options = ["--module", "nodenext", "--target", "es2023", "--types", "", "--skipLibCheck"]
     app.run("typescript/bin/tsc", "--ignoreConfig", "--noEmit", *options, "as-node/index.ts")
+
+
+@pytest.mark.parametrize("peers", PEERS)
+@pytest.mark.parametrize("resolution", ["bundler", "node16"])
+def test_its_types_hold_where_each_declaration_is_checked(
+    shared: Path, peers: str, resolution: str
+) -> None:
+    """Without `skipLibCheck`: in packages of others something is wrong, in this one nothing is."""
+    app = app_with_package(shared, peers)
+    app.write("strict/index.ts", EVERY_ENTRY % {"name": NAME})
+    module = "esnext" if resolution == "bundler" else resolution
+    found = app.run(
+        "typescript/bin/tsc", "--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "false",
+        "--module", module, "--moduleResolution", resolution, "--target", "es2023",
+        "--lib", "ES2023,DOM", "--types", "", "strict/index.ts",
+        may_fail=True,
+    )  # fmt: skip
+    errors = [line for line in found.splitlines() if re.match(r"\S+\(\d+,\d+\): error", line)]
+    assert [line for line in errors if NAME in line or line.startswith("strict/")] == []
 
 
 def test_it_can_be_imported_and_rendered_on_a_server(app: App) -> None:

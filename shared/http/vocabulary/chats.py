@@ -130,6 +130,7 @@ TURNS: Final = {
     "userMessageId": Word("The message that the turn answers.", ID),
     "draft": Word("The reply so far.", "def add("),
     "offset": Word("How much of the reply there is, in characters.", 8),
+    "version": Word("So many changes of the draft's parts have been written.", 0),
     "startedAt": Word("When the turn began.", STORED_AT),
     "leaseExpiresAt": Word("Until then the turn belongs to the worker that runs it.", STORED_AT),
     "isExpired": Word("Whether that worker is gone, and a retry may take the turn over.", False),

@@ -108,6 +108,7 @@ RECORDS: Final = {
     "remaining": Word("How many conversations are still to be removed.", 0),
     "deep": Word("Whether the store is asked, too.", True),
     "store": Word("`ok`, or what is wrong with the store; null if it wasn't asked.", "ok"),
+    "stores": Word("Of each store, if there are several: `ok` or `away`.", {"eu": "ok", "us": "away"}),
     "invariants": Word("How often each invariant is broken; null if that wasn't asked.", {}),
 }  # fmt: skip
 

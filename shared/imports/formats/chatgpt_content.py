@@ -7,8 +7,10 @@ import re
 from itertools import chain
 from typing import Any, Final
 
+from ..attached import media_kind
 from ..parsed import as_object, as_objects, as_text
-from ..said import Said, fenced, media_kind, visible_texts
+from ..said import Said, fenced, visible_texts
+from ..tools import Result
 
 KNOWN_TYPES: Final = frozenset(
     {
@@ -38,7 +40,8 @@ def read_message(message: dict[str, Any], role: str) -> tuple[Said, bool]:
     kind = str(content.get("content_type") or "")
     if recipient.startswith("canmore.") and _add_document(said, content):
         return said, True
-    is_step = _add_content(said, kind, content, metadata, recipient=recipient, role=role)
+    name = as_text(as_object(message.get("author")).get("name"))
+    is_step = _add_content(said, kind, content, metadata, recipient=recipient, role=role, name=name)
     for attached in as_objects(metadata.get("attachments")):
         name = attached.get("name")
         media_type = attached.get("mime_type") or attached.get("mimeType")
@@ -46,7 +49,7 @@ def read_message(message: dict[str, Any], role: str) -> tuple[Said, bool]:
     _add_links(said, metadata)
     for reference in as_objects(metadata.get("content_references")):
         if reference.get("type") == "file":  # which has no link
-            said.step(type="citation", title=reference.get("name"))
+            said.cite_document(reference.get("name"))
     return said, is_step
 
 
@@ -58,6 +61,7 @@ def _add_content(
     *,
     recipient: str,
     role: str,
+    name: str | None,
 ) -> bool:
     """Add what a content says; return whether it is a step."""
     if kind == "thoughts":
@@ -72,18 +76,28 @@ def _add_content(
     is_for_tool = recipient not in {"all", "python"}
     is_quiet = kind in STEP_TYPES or is_for_tool or (role == "tool" and not is_answer)
     if is_quiet and not is_code and not said.attachments:
-        _add_step(said, kind, content, texts, recipient=recipient)
+        tool = recipient if is_for_tool else name if role == "tool" else None
+        _add_step(said, kind, content, texts, tool=tool, recipient=recipient)
         return True
     for text in texts:
         said.say(fenced(text, str(content.get("language") or "")) if is_code else text)
+    if role == "tool" and name and said.attachments:
+        said.result(Result(None, name, "\n\n".join(texts), is_error=False))
     if kind == "system_error":
         said.more["type"] = kind
     return is_quiet or recipient != "all"
 
 
 def _add_step(
-    said: Said, kind: str, content: dict[str, Any], texts: list[str], *, recipient: str
+    said: Said,
+    kind: str,
+    content: dict[str, Any],
+    texts: list[str],
+    *,
+    tool: str | None,
+    recipient: str,
 ) -> None:
+    """Add the call of a tool, what it answered, or what else was done on the way."""
     if kind == "tether_quote":
         said.cite(content.get("url"), content.get("title"))
     details = {name: content.get(name) for name in ASIDE}
@@ -91,7 +105,14 @@ def _add_step(
     if text or any(details.values()):
         is_plain = kind in {"text", "multimodal_text"}
         to = None if recipient == "all" else recipient
-        said.step(type="tool" if is_plain else kind, content=text, recipient=to, **details)
+        step = {"type": "tool" if is_plain else kind, "content": text, "recipient": to, **details}
+        kept = {name: value for name, value in step.items() if value is not None}
+        if tool and to:
+            said.call(tool, text, call_id=None, more={n: v for n, v in details.items() if v})
+        elif tool:
+            said.result(Result(None, tool, text, is_error=False, step=kept))
+        else:
+            said.step(**kept)
 
 
 def _texts(said: Said, kind: str, content: dict[str, Any], metadata: dict[str, Any]) -> list[str]:

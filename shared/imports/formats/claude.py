@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from ..attached import media_kind
 from ..blocks import read_blocks
+from ..nodes import TOP, Node
 from ..parsed import as_object, as_objects, as_text, source_id
-from ..said import Said, fenced, media_kind
-from ..tree import TOP, Node, flatten
+from ..said import Said, fenced
+from ..tree import flatten
 from .claude_artifacts import Artifacts
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def _said(row: dict[str, Any], artifacts: Artifacts) -> Said:
     read_blocks(row.get("content") or [], said, use_tool=artifacts.use)
     if not said.texts:
         said.say(as_text(row.get("text")))
-    said.texts = [text for text in map(_shown, said.texts) if text]
+    said.reword(_shown)
     artifacts.take_tags(said)
     for attached in (*as_objects(row.get("attachments")), *as_objects(row.get("files"))):
         _attach(attached, said)

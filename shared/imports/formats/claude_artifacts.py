@@ -64,12 +64,15 @@ class Artifacts:
 
     def take_tags(self, said: Said) -> None:
         """Take artifacts and thoughts in tags, as old exports have them, out of the words."""
-        texts: list[str] = []
-        for text in said.texts:
-            words = _without(text, "antThinking", lambda _, inner: said.think(inner.strip()))
-            words = _without(words, "antArtifact", lambda head, inner: self._tag(head, inner, said))
-            texts += [words] if words.strip() else []
-        said.texts = texts
+
+        def words_of(text: str) -> str:
+            words = _without(text, "antThinking", lambda _, inner: thoughts.append(inner.strip()))
+            return _without(words, "antArtifact", lambda head, inner: self._tag(head, inner, said))
+
+        thoughts: list[str] = []
+        said.reword(words_of)
+        for thought in reversed(thoughts):
+            said.think_first(thought)
         for citation in said.citations:
             if citation["title"] == citation["url"]:
                 citation["title"] = self.titles.get(citation["url"], citation["url"])

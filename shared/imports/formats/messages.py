@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..attached import media_kind
 from ..blocks import add_citations, read_blocks
+from ..nodes import Node
 from ..parsed import BY_CONTENT, as_object, as_objects, digest_of
-from ..said import media_kind, visible_texts
-from ..tree import Node, chain
+from ..said import visible_texts
+from ..tools import read_tool
+from ..tree import chain
 
 if TYPE_CHECKING:
     from ...models.transfers import ImportSource
@@ -147,9 +150,7 @@ def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
         notes.system.extend(said.texts)
         node.kind = "hidden"
     elif node.role in {"tool", ""}:
-        words = "\n\n".join(said.texts) or None
-        said.step(**{**said.more, "type": given or "unknown role", "content": words})
-        node.kind, said.texts, said.more = "step", [], {}
+        _put_aside(node, given)
     elif not said:
         node.kind, node.left_out = "hidden", "empty"
     elif not said.is_shown:  # Anthropic has the results of tools in a user's messages
@@ -157,12 +158,25 @@ def read_message(message: dict[str, Any], key: str, notes: Notes) -> Node:
     return node
 
 
+def _put_aside(node: Node, given: str) -> None:
+    """Make a call, a result or a step of what is no user's and no assistant's."""
+    said = node.said
+    words = {"content": "\n\n".join(said.texts)} if said.texts else {}
+    step = {**said.more, "type": given or "unknown role", **words}
+    node.kind, said.texts, said.more = "step", [], {}
+    if node.role != "tool":
+        said.step(**step)
+    elif len(step) > 1:  # else its blocks have said it all
+        read_tool(step, said, step=step, is_result=given != "function_call")
+
+
 def _add_beside(node: Node, message: dict[str, Any]) -> None:
     """Add what stands beside a message's content."""
     said = node.said
     for call in (*as_objects(message.get("tool_calls")), as_object(message.get("function_call"))):
         if call:
-            said.step(**{"type": "tool_call", **call})
+            step = {"type": "tool_call", **call}
+            read_tool(step, said, step=step)
     for name in ("attachments", "files", "experimental_attachments"):
         given = message.get(name, [])
         for one in given if isinstance(given, list) else [given]:
@@ -170,7 +184,8 @@ def _add_beside(node: Node, message: dict[str, Any]) -> None:
             inner = {**as_object(file.get("file")), **file}
             title = inner.get("filename") or inner.get("name")
             media_type = inner.get("contentType") or inner.get("type") or inner.get("mime_type")
-            mark = said.attach(media_kind(media_type, title), title, media_type)
+            url = inner.get("url") or inner.get("data")
+            mark = said.attach(media_kind(media_type, title), title, media_type, url)
             if not said.texts:
                 said.say(mark)
     said.more = {name: value for name, value in message.items() if name not in READ}

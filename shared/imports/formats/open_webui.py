@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from ..nodes import TOP, Node
 from ..parsed import as_object, as_text, source_id
-from ..tree import TOP, Node, chain, flatten
+from ..tree import chain, flatten
 from .messages import read_message
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _node(key: str, row: dict[str, Any], notes: Notes) -> Node:
         head, _, rest = texts[0].partition("</details>")
         quoted = SUMMARY.sub("", head.partition(">")[2]).strip().splitlines()
         node.said.think("\n".join(line.removeprefix("> ") for line in quoted))
-        texts[:1] = [rest.strip()] if rest.strip() else []
+        first = texts[0]
+        node.said.reword(lambda text: rest.strip() if text is first else text)
     if row.get("done") is False:
         node.said.is_cut = True
     return node

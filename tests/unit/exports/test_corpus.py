@@ -29,9 +29,9 @@ def texts_of(message: dict[str, Any]) -> Iterator[str]:
     metadata = message["metadata"]
     yield message["content"]
     yield message["generated_code"] or ""
-    yield metadata.get("reasoning", "")
     yield from (attachment["name"] for attachment in metadata.get("attachments", ()))
-    yield from (citation["title"] for citation in metadata.get("citations", ()))
+    for part in message["parts"]:
+        yield from (str(part.get(name, "")) for name in ("text", "title", "toolName", "output"))
 
 
 async def test_every_word_of_every_format_is_on_paper() -> None:
@@ -43,6 +43,7 @@ async def test_every_word_of_every_format_is_on_paper() -> None:
             "content": message.content,
             "generated_code": message.generated_code,
             "metadata": message.metadata,
+            "parts": message.parts,
         }
         for conversation in read
         for message in conversation.messages

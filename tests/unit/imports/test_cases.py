@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.imported import case, conversations_in, everything_in, words_of
+from tests.support.imported import case, conversations_in, everything_in, parts_of, words_of
 
 pytestmark = pytest.mark.promise("imports")
 
@@ -116,7 +116,7 @@ def test_each_system_is_known_and_read(name: str, source: str) -> None:
         ("cg_attachments.json", {"attachment": 3}),
         ("cl_artifact.json", {"reasoning": 1, "file": 1}),
         ("cl_thinking_only.json", {"reasoning": 1}),
-        ("cl_citations.json", {"citation": 1, "tool_use": 1, "tool_result": 1}),
+        ("cl_citations.json", {"citation": 1, "tool": 1}),
         ("fm_anthropic.json", {"reasoning": 1, "system": 1}),
         ("fm_openai_blocks.json", {"attachment": 1}),
     ],
@@ -186,8 +186,8 @@ def test_pasted_text_belongs_to_the_question() -> None:
 )
 def test_the_links_of_citations_are_kept(name: str, title: str, place: int) -> None:
     """With their titles, each once."""
-    citations = only(name).messages[place].metadata["citations"]
-    assert citations == [{"title": title, "url": "https://example.org/rye"}]
+    citations = parts_of(only(name).messages[place], "source-url")
+    assert citations == [{"sourceId": "source-1", "title": title, "url": "https://example.org/rye"}]
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,18 @@ def test_an_artifact_is_a_file_and_thinking_stands_beside(
 ) -> None:
     """Neither is part of the words."""
     reply = only(name).messages[1]
-    assert (reply.generated_code, reply.metadata.get("reasoning")) == (code, reasoning)
+    thoughts = parts_of(reply, "reasoning")
+    assert (reply.generated_code, thoughts) == (code, [{"text": reasoning}] if reasoning else [])
+    assert [file["filename"] for file in parts_of(reply, "file")] == [
+        file["path"] for file in reply.metadata["files"]
+    ]
     assert reply.metadata["files"][0]["language"] == "html"
 
 
 def test_a_reply_that_was_stopped_while_thinking_is_marked() -> None:
     """It is there, not complete, with its thinking."""
     _, reply = only("cl_thinking_only.json").messages
-    assert reply.metadata["reasoning"] == "First I consider the lemma about snails."
+    assert parts_of(reply, "reasoning") == [{"text": "First I consider the lemma about snails."}]
     assert (reply.content, reply.metadata["truncated"]) == ("[no answer]", True)
 
 
@@ -248,8 +252,9 @@ def test_what_a_format_holds_besides_is_in_the_metadata() -> None:
     """The system's text with the conversation, an id with its message."""
     assert only("fm_anthropic.json").metadata["imported"]["system"] == "Be brief"
     assert imported(only("fm_extra_id.json").messages[0]) == {"source": "list", "id": "a"}
-    (picture,) = only("fm_openai_blocks.json").messages[0].metadata["attachments"]
-    assert picture == {"name": "image", "mediaType": "image/png"}
+    (picture,) = parts_of(only("fm_openai_blocks.json").messages[0], "file")
+    assert picture["mediaType"] == "image/png"
+    assert picture["url"].startswith("data:image/png;base64,")
 
 
 def test_lines_are_conversations() -> None:

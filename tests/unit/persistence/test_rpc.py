@@ -104,6 +104,7 @@ async def test_a_call_names_the_schema_that_is_set(schema: str) -> None:
         (401, {"code": "PGRST301"}, "unauthorized", "store_unavailable"),
         (401, {"code": "PGRST303"}, "unauthorized", "store_unavailable"),
         (401, b"<html>internals</html>", "unauthorized", "store_unavailable"),
+        (401, {"message": "Invalid API key"}, "unauthorized", "store_unavailable"),
         # Our own mistakes.
         (404, {"code": "PGRST202"}, "schema_behind", ...),
         (406, {"code": "PGRST106"}, "schema_not_served", ...),

@@ -11,7 +11,10 @@ import pytest
 from shared.ai.agents import ReplyMetadata
 from shared.ai.protocol import EngineError, Usage
 from shared.encoding.files import GeneratedFile
-from shared.errors import IdempotencyKeyReusedError, TurnInProgressError
+from shared.errors import (
+    IdempotencyKeyReusedError,
+    TurnInProgressError,
+)
 from shared.turns.own_turn import OwnTurn
 from tests.support.engines import ScriptedEngine
 from tests.support.heart import USER, Process, turn_request, until
@@ -145,26 +148,6 @@ async def test_a_body_may_say_why_it_failed(process: Process) -> None:
     async with own_turn(process) as turn:
         await turn.add(EngineError(type="refused", message="Not that."))
     assert (turn.reply.content, turn.reply.metadata["success"]) == ("Not that.", False)
-
-
-@pytest.mark.parametrize(
-    ("output", "error"),
-    [
-        (3, TypeError),
-        ({"type": "no-such-part"}, ValueError),
-        (ReplyMetadata({"x": {1, 2}}), ValueError),
-        (ReplyMetadata({"x": "y" * 500_000}), ValueError),
-    ],
-)
-async def test_what_a_reply_can_not_hold_is_refused_where_it_is_added(
-    process: Process, output: Any, error: type[Exception]
-) -> None:
-    """The body knows at once, and the turn goes on."""
-    async with own_turn(process) as turn:
-        with pytest.raises(error):
-            await turn.add(output)
-        await turn.write("Well.")
-    assert turn.reply.metadata["success"] is True
 
 
 async def test_the_lease_is_kept_and_the_draft_shown_while_the_body_works(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ....models.rows import ConversationRow, MessageRow
+    from ....models.transfers import ShownMessage
 
 _DASH: Final = "\u2013"
 
@@ -49,8 +50,8 @@ class Summary:
         """Count one more message."""
         self.messages += 1
         self.turns += message.role == "user"
-        self.first = self.first or message.created_at
-        self.last = message.created_at
+        self.first = min(self.first or message.created_at, message.created_at, key=timestamp)
+        self.last = max(self.last or message.created_at, message.created_at, key=timestamp)
 
 
 def head(conversation: ConversationRow, summary: Summary, characters: Characters) -> dict[str, Any]:
@@ -69,12 +70,16 @@ def head(conversation: ConversationRow, summary: Summary, characters: Characters
     }
 
 
-def entry(message: MessageRow, characters: Characters) -> dict[str, Any]:
+def entry(
+    message: ShownMessage, characters: Characters, *, is_numbered: bool = False
+) -> dict[str, Any]:
     """Return one message; `outline` is its line in the outline, where it begins a turn."""
+    number = f"{message.seq}. " if is_numbered else ""
     begins_turn = message.role != "assistant" or message.is_summary
     return {
         "role": message.role,
-        "label": characters.runs(author_of(message)),
+        "opening": message.opening,
+        "label": characters.runs(f"{number}{author_of(message)}"),
         "time": _moment(message.created_at),
         "outline": _outline(message) if begins_turn else None,
         "han": han_variant(message.content),

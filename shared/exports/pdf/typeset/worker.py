@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from typing import TYPE_CHECKING, Any, Final
 
-from ....models.rows import ConversationRow, MessageRow
+from ....models.rows import ConversationRow
+from ....models.transfers import ShownMessage
 from .compiler import Typesetter
 from .document import Summary, entry, head, timestamp
 from .join import count_pages, finish, join
@@ -23,7 +24,7 @@ def typeset(lines: Iterable[bytes], target: Path) -> None:
     """Write the PDF of the conversation that is read."""
     rows = iter(lines)
     conversation = ConversationRow.model_validate_json(next(rows))
-    _Document(conversation, target).write(MessageRow.model_validate_json(row) for row in rows)
+    _Document(conversation, target).write(ShownMessage.model_validate_json(row) for row in rows)
 
 
 class _Document:
@@ -34,7 +35,7 @@ class _Document:
         self._typesetter = Typesetter(timestamp(conversation.updated_at))
         self._summary = Summary()
 
-    def write(self, messages: Iterable[MessageRow]) -> None:
+    def write(self, messages: Iterable[ShownMessage]) -> None:
         """Set the parts; the first one comes last, since its head counts all of them."""
         parts = self._parts(messages)
         first = next(parts)
@@ -47,12 +48,13 @@ class _Document:
         paths = [self._store(document, "1"), *rest]
         join(paths, self._footers(sum(map(count_pages, paths))), self._target)
 
-    def _parts(self, messages: Iterable[MessageRow]) -> Iterator[list[dict[str, Any]]]:
+    def _parts(self, messages: Iterable[ShownMessage]) -> Iterator[list[dict[str, Any]]]:
         part: list[dict[str, Any]] = []
         size = 0
         for message in messages:
             self._summary.add(message)
-            part.append(entry(message, self._characters))
+            is_numbered = self._conversation.last_branch > 0  # branches name each other's messages
+            part.append(entry(message, self._characters, is_numbered=is_numbered))
             beside = len(message.generated_code or "") + len(str(message.metadata))
             size += len(message.content) + beside
             if len(part) >= PART_MESSAGES or size >= PART_CHARS:

@@ -1,11 +1,14 @@
 """ChatGPT: each type of content, what was shown of it, and what only the AI was given."""
 
+import json
+import re
 from typing import Any
 
 import pytest
 
+from shared.encoding.parts import text_of
 from shared.imports.formats.chatgpt_content import clean, read_message
-from tests.support.imported import conversations_in, words_of
+from tests.support.imported import conversations_in, parts_of, words_of
 from tests.support.provider_files import GPT_TAKEN, gpt_conversation, gpt_message, gpt_sample
 
 MULTIMODAL = [
@@ -120,14 +123,18 @@ def test_a_reply_that_was_cut_says_so(more: dict[str, Any]) -> None:
     assert [message.metadata.get("truncated") for message in conversation.messages] == [None, True]
 
 
-@pytest.mark.parametrize("text", ["{cut", "[1]", "5", '{"content": 5}'])
-def test_a_canvas_that_makes_no_sense_is_kept_as_a_step(text: str) -> None:
-    """It isn't a file, and it isn't lost."""
+@pytest.mark.parametrize("text", ["{cut", "[1]", "5"])
+def test_a_canvas_that_makes_no_sense_is_a_call(text: str) -> None:
+    """It isn't a file, and it isn't lost: it is the call that it was."""
     call = gpt_message(
         "assistant", {"content_type": "code", "text": text}, recipient="canmore.create_textdoc"
     )
     said, is_step = read_message(call, "assistant")
-    assert (said.files, is_step, said.steps[0]["content"]) == ([], True, text)
+    (_, call) = said.beside[0]
+    given = call["input"] if isinstance(call["input"], str) else json.dumps(call["input"])
+    assert (said.files, is_step, call["toolName"], given) == (
+        [], True, "canmore_create_textdoc", text,
+    )  # fmt: skip
 
 
 def test_a_reply_that_was_stopped_stays_marked_when_steps_follow_it() -> None:
@@ -145,4 +152,35 @@ def test_a_file_that_a_reply_cites_is_named() -> None:
     """It has no link that could be kept."""
     cited = {"content_references": [{"type": "file", "name": "report.pdf"}]}
     said, _ = read_message(gpt_message("assistant", "A", metadata=cited), "assistant")
-    assert said.steps == [{"type": "citation", "title": "report.pdf"}]
+    (part,) = said.parts("m")[1:]
+    assert part == {
+        "type": "source-document", "sourceId": "report.pdf", "mediaType": "application/pdf",
+        "title": "report.pdf",
+    }  # fmt: skip
+
+
+def test_a_call_has_the_result_that_follows_it() -> None:
+    """By the tool's name; names and ids are such as every provider takes. A picture is one too."""
+    code = {"content_type": "code", "text": '{"query": "geese"}'}
+    drawn = {"content_type": "multimodal_text", "parts": [
+        {"content_type": "image_asset_pointer", "asset_pointer": "sediment://f"},
+    ]}  # fmt: skip
+    nodes = [
+        ("a", None, gpt_message("user", "Q")),
+        ("b", "a", gpt_message("assistant", code, recipient="web.run")),
+        ("c", "b", gpt_message("tool", "20 geese", author={"role": "tool", "name": "web.run"})),
+        ("d", "c", gpt_message("assistant", "An owl", recipient="dalle.text2im")),
+        ("e", "d", gpt_message("tool", drawn, author={"role": "tool", "name": "dalle.text2im"})),
+        ("f", "e", gpt_message("tool", "quiet", author={"role": "tool", "name": "bio"})),
+        ("g", "f", gpt_message("assistant", "A")),
+    ]
+    (conversation,) = conversations_in([gpt_conversation(nodes)])
+    reply = conversation.messages[1]
+    calls = parts_of(reply, "dynamic-tool")
+    assert [(one["toolName"], one["state"], one["input"], one["output"]) for one in calls] == [
+        ("web_run", "output-available", {"query": "geese"}, "20 geese"),
+        ("dalle_text2im", "output-available", "An owl", "[image: f]"),
+    ]
+    assert all(re.fullmatch(r"[\w-]{1,64}", one["toolCallId"]) for one in calls)
+    assert (reply.content, text_of(reply.parts)) == ("[image: f]\n\nA",) * 2
+    assert reply.metadata["imported"]["steps"] == [{"type": "tool", "content": "quiet"}]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.imported import conversations_in, everything_in, words_of
+from tests.support.imported import conversations_in, everything_in, parts_of, path_of, words_of
 from tests.support.provider_files import CLAUDE_TAKEN, claude_message, claude_sample
 
 
@@ -56,7 +56,7 @@ def test_a_message_with_nothing_in_it_is_empty(row: dict[str, Any]) -> None:
 
 
 def test_a_change_of_an_artifact_gives_the_whole_of_it() -> None:
-    """As the reader saw it after that reply; one that can't be followed is kept as a step."""
+    """As the reader saw it after that reply; one that can't be followed is the call that it was."""
     contents = [
         [artifact("create", content="one two")],
         [artifact("update", old_str="two", new_str="three")],
@@ -67,7 +67,8 @@ def test_a_change_of_an_artifact_gives_the_whole_of_it() -> None:
     assert [message.generated_code for message in conversation.messages] == [
         "one two", "one three", None,
     ]  # fmt: skip
-    assert conversation.messages[2].metadata["imported"]["steps"][0]["input"]["old_str"] == "gone"
+    (call,) = parts_of(conversation.messages[2], "dynamic-tool")
+    assert call["input"]["old_str"] == "gone"
 
 
 def test_a_tag_that_never_ends_swallows_nothing() -> None:
@@ -80,9 +81,15 @@ def test_samples_come_in_order() -> None:
     """A tree and a list; the branch and the tools beside them."""
     tree, flat = conversations_in(claude_sample())
     assert words_of(tree) == CLAUDE_TAKEN
+    thinking, said, call, more = path_of(tree)[1].parts
+    assert (thinking, said["text"], more["text"]) == (
+        {"type": "reasoning", "text": "Hmm"}, "Let me look.", "Cats.",
+    )  # fmt: skip
+    assert (call["toolName"], call["input"], call["output"]) == (
+        "search", {"query": "cats"}, "found",
+    )  # fmt: skip
     assert words_of(flat) == [("user", "Flat"), ("assistant", "Yes")]
-    assert tree.kept == {"reasoning": 1, "tool_use": 1, "tool_result": 1, "branch": 1,
-                         "attachment": 1}  # fmt: skip
+    assert tree.kept == {"reasoning": 1, "tool": 1, "branch": 1, "attachment": 1}
 
 
 @pytest.mark.parametrize("parent", [None, "n0"])

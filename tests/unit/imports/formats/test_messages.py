@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from shared.encoding.parts import text_of
 from shared.imports.parsed import ParsedConversation
-from tests.support.imported import conversations_in, words_of
+from tests.support.imported import conversations_in, parts_of, words_of
 
 ASK = {"role": "user", "content": "Q"}
 
@@ -72,62 +73,143 @@ VERCEL = [
      (VERCEL, "vercel")],
     ids=["OpenAI", "Anthropic", "OpenAI's Responses", "LangChain", "Vercel"],
 )  # fmt: skip
-def test_tools_are_steps_and_system_text_is_no_message(content: Any, source: str) -> None:
-    """Who asked and what was answered are the messages."""
+def test_tools_are_parts_and_system_text_is_no_message(content: Any, source: str) -> None:
+    """Who asked and what was answered are the messages; a call without a name is a step."""
     conversation = only(content)
     assert conversation.source == source
     assert words_of(conversation) == [("user", "Q"), ("assistant", "A")]
     assert conversation.metadata["imported"]["system"] == "D"
-    assert len(steps_of(conversation)) == 2
-    assert "20 C" in str(steps_of(conversation))
+    reply = conversation.messages[-1]
+    called = [(call["state"], call.get("output")) for call in parts_of(reply, "dynamic-tool")]
+    if content in (OPENAI, LANGCHAIN):
+        assert (called, len(steps_of(conversation))) == ([], 2)
+        assert "20 C" in str(steps_of(conversation))
+    else:
+        assert called[0] == ("output-available", "20 C")
+        assert called[1:] == ([("input-available", None)] if content == VERCEL else [])
     assert conversation.left_out == {}
 
 
 @pytest.mark.parametrize(
-    ("block", "text", "attachment"),
+    ("block", "text", "attached"),
     [
         ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A"}},
-         "[image]", {"name": "image", "mediaType": "image/png"}),
+         "[image]", {"mediaType": "image/png", "url": "data:image/png;base64,A"}),
         ({"type": "file", "mediaType": "text/csv", "filename": "a.csv", "url": "data:text/csv,"},
-         "[file: a.csv]", {"name": "a.csv", "mediaType": "text/csv"}),
+         "[file: a.csv]", {"filename": "a.csv", "mediaType": "text/csv", "url": "data:text/csv,"}),
         ({"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,A"},
-         "[file: a.pdf]", {"name": "a.pdf", "mediaType": "application/pdf"}),
+         "[file: a.pdf]", {"filename": "a.pdf", "mediaType": "application/pdf",
+                           "url": "data:application/pdf;base64,A"}),
         ({"type": "image_url", "image_url": {"url": "https://example.org/owl.png"}},
-         "[image: https://example.org/owl.png]", {"name": "https://example.org/owl.png"}),
+         "[image: https://example.org/owl.png]", {"mediaType": "image/png", "url": "https://example.org/owl.png"}),
         ({"type": "document", "title": "D", "source": {"type": "text", "data": "words"}},
          "[file: D]\n\n```\nwords\n```", {"name": "D"}),
         ({"inlineData": {"mimeType": "audio/wav", "data": "A"}},
-         "[audio]", {"name": "audio", "mediaType": "audio/wav"}),
+         "[audio]", {"mediaType": "audio/wav", "url": "data:audio/wav;base64,A"}),
     ],
 )  # fmt: skip
 def test_what_is_attached_is_named_in_its_place(
-    block: dict[str, Any], text: str, attachment: dict[str, str]
+    block: dict[str, Any], text: str, attached: dict[str, str]
 ) -> None:
-    """Its data is not kept."""
+    """With its data or its address; what has neither is an attachment of the metadata."""
     (message,) = only([{"role": "user", "content": ["Look:", block]}]).messages
     assert message.content == f"Look:\n\n{text}"
-    assert message.metadata["attachments"] == [attachment]
+    if "url" in attached:
+        assert parts_of(message, "file") == [attached]
+        assert text_of(message.parts) == message.content
+    else:
+        assert message.metadata["attachments"] == [attached]
+
+
+def test_a_file_that_has_no_room_is_named_alone() -> None:
+    """As one whose data isn't in the export."""
+    url = "data:image/png;base64," + "A" * 1_600_000
+    (message,) = only(
+        [{"role": "user", "content": [{"type": "image_url", "image_url": url}]}]
+    ).messages
+    assert (message.content, message.parts) == ("[image]", [])
+    assert message.metadata["attachments"] == [{"name": "image", "mediaType": "image/png"}]
 
 
 @pytest.mark.parametrize(
-    ("more", "key", "kept"),
+    ("more", "kind", "kept"),
     [
-        ({"reasoning_content": "R"}, "reasoning", "R"),
-        ({"content": [{"type": "reasoning", "text": "R"}, "A"]}, "reasoning", "R"),
-        ({"parts": [{"text": "R", "thought": True}, {"text": "A"}]}, "reasoning", "R"),
+        ({"reasoning_content": "R"}, "reasoning", {"text": "R"}),
+        ({"content": [{"type": "reasoning", "text": "R"}, "A"]}, "reasoning", {"text": "R"}),
+        ({"parts": [{"text": "R", "thought": True}, {"text": "A"}]}, "reasoning", {"text": "R"}),
         ({"annotations": [{"type": "url_citation",
                            "url_citation": {"url": "https://a.b", "title": "T"}}]},
-         "citations", [{"title": "T", "url": "https://a.b"}]),
+         "source-url", {"sourceId": "source-1", "title": "T", "url": "https://a.b"}),
         ({"content": ["A", {"type": "source-url", "url": "https://a.b"}]},
-         "citations", [{"title": "https://a.b", "url": "https://a.b"}]),
+         "source-url", {"sourceId": "source-1", "title": "https://a.b", "url": "https://a.b"}),
     ],
 )  # fmt: skip
-def test_what_stands_beside_the_words_has_its_key(
-    more: dict[str, Any], key: str, kept: Any
-) -> None:
-    """Wherever a system puts it."""
+def test_what_stands_beside_the_words_is_a_part(more: dict[str, Any], kind: str, kept: Any) -> None:
+    """Wherever a system puts it; the text of the parts is the content."""
     message = only([{"role": "assistant", "content": "A", **more}]).messages[0]
-    assert (message.content, message.metadata[key]) == ("A", kept)
+    assert (message.content, parts_of(message, kind)) == ("A", [kept])
+    assert text_of(message.parts) == "A"
+
+
+TOOL = {"type": "dynamic-tool", "toolName": "get", "toolCallId": "c"}
+DONE = {**TOOL, "state": "output-available", "input": {"at": 1}, "output": "20 C"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ([{"tool_calls": [{"id": "c", "function": {"name": "get", "arguments": '{"at": 1}'}}]},
+          {"role": "tool", "tool_call_id": "c", "content": "20 C"}], DONE),
+        ([{"tool_calls": [{"id": "c", "name": "get", "args": {"at": 1}, "type": "tool_call"}]},
+          {"role": "tool", "tool_call_id": "c", "content": "20 C"}], DONE),
+        ([{"content": [{"type": "tool_use", "id": "c", "name": "get", "input": {"at": 1}}]},
+          {"role": "user", "content": [
+              {"type": "tool_result", "tool_use_id": "c", "is_error": True, "content": "Gone"}]}],
+         {**TOOL, "state": "output-error", "input": {"at": 1}, "errorText": "Gone"}),
+        ([{"parts": [{"type": "tool-invocation", "toolInvocation": {
+            "state": "result", "toolCallId": "c", "toolName": "get", "args": {"at": 1},
+            "result": "20 C"}}]}], DONE),
+        ([{"content": [{"type": "tool-call", "toolCallId": "c", "toolName": "get",
+                        "input": {"at": 1}}]},
+          {"role": "tool", "content": [{"type": "tool-result", "toolCallId": "c",
+                                        "toolName": "get", "output": "20 C"}]}], DONE),
+        ([{"content": [{"type": "tool_call", "tool_call": {
+            "id": "c", "name": "get", "args": '{"at": 1}', "output": "20 C"}}]}], DONE),
+        ([{"parts": [{**DONE, "callProviderMetadata": {"x": {"y": 1}}}]}],
+         {**DONE, "callProviderMetadata": {"x": {"y": 1}}}),
+        ([{"tool_calls": [{"id": "c", "function": {"name": "get", "arguments": '{"at": 1'}}]}],
+         {**TOOL, "state": "input-available", "input": '{"at": 1'}),
+    ],
+    ids=["OpenAI", "LangChain", "Anthropic", "Vercel 4", "Vercel's core", "LibreChat", "Vercel 5",
+         "cut"],
+)  # fmt: skip
+def test_a_call_and_its_result_are_one_part(rows: list[dict[str, Any]], part: Any) -> None:
+    """However they are written; the arguments as the object that they are."""
+    rows = [{"role": "assistant", **row} for row in rows]
+    reply = only([ASK, *rows, {"role": "assistant", "content": "A"}]).messages[1]
+    assert reply.parts == [part, {"type": "text", "text": "A"}]
+    assert "steps" not in reply.metadata["imported"]
+
+
+def test_calls_have_ids_that_providers_take() -> None:
+    """Each its own within its message, the same whenever the file is read."""
+    calls = [{"id": name, "function": {"name": "a b", "arguments": ""}} for name in ("é", "é", "x")]
+    rows = [ASK, {"role": "assistant", "content": "A", "tool_calls": calls}]
+    first, again = (parts_of(only(rows).messages[1], "dynamic-tool") for _ in range(2))
+    ids = [one["toolCallId"] for one in first]
+    assert (first, len(set(ids)), ids[2]) == (again, 3, "x")
+    assert {one["toolName"] for one in first} == {"a_b"}
+
+
+def test_vercels_data_and_steps_are_the_parts_that_they_were() -> None:
+    """Data is no text; a step sets two texts apart, as a blank line does in the content."""
+    parts = [
+        {"type": "step-start"}, {"type": "text", "text": "A"}, {"type": "step-start"},
+        {"type": "data-weather", "data": {"sky": "clear"}}, {"type": "text", "text": "B"},
+    ]  # fmt: skip
+    (message,) = only([{"role": "assistant", "parts": parts}]).messages
+    assert message.content == text_of(message.parts) == "A\n\nB"
+    assert message.parts == [*parts[:3], parts[4], parts[3]]
 
 
 def test_code_that_a_model_ran_is_in_its_place() -> None:
@@ -185,7 +267,7 @@ def test_files_that_are_only_named_are_attachments() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
     named, drawn = only([row, {"role": "user", "content": [picture, picture]}]).messages
     assert {one["name"] for one in named.metadata["attachments"]} == {"a.pdf", "b.png"}
-    assert len(drawn.metadata["attachments"]) == 2
+    assert len(parts_of(drawn, "file")) == 2
 
 
 def test_langchain_keeps_reasoning_beside_and_functions_results() -> None:
@@ -193,7 +275,7 @@ def test_langchain_keeps_reasoning_beside_and_functions_results() -> None:
     thinking = {"content": "A", "tool_calls": [], "additional_kwargs": {"reasoning_content": "hm"}}
     result = {"id": ["langchain", "FunctionMessage"], "kwargs": {"name": "f", "content": "out"}}
     conversation = only([{"type": "ai", "data": thinking}, result])
-    assert conversation.messages[0].metadata["reasoning"] == "hm"
+    assert parts_of(conversation.messages[0], "reasoning") == [{"text": "hm"}]
     assert (conversation.kept, conversation.left_out) == ({"reasoning": 1, "function": 1}, {})
 
 
