@@ -80,7 +80,7 @@ class Run:
 
     async def kill_programs(self) -> None:
         """Kill those with the library, once they work; each is started again for its next job."""
-        while not all(adds.stored for adds in self.sessions):  # however long starting takes
+        while not all(adds.stored for adds in self.sessions):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         for program in self.programs.values():
             program.kill()
