@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,3 +56,41 @@ async def connect(url: str, user: User) -> Connection:
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=4_000_000)
     return Connection(reader, writer, user)
+
+
+class HttpCaller:
+    """A caller that does one thing at a time: a request in one piece, and its answer."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        place = urlsplit(url)
+        self.port = place.port
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._socket = socket.create_connection((place.hostname, place.port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answers = self._socket.makefile("rb")
+
+    def post(self, path: str, body: dict[str, Any]) -> bytes:
+        """Return what is answered with 200."""
+        content = json.dumps(body).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: bench\r\n{self._headers}"
+            f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+        )
+        self._socket.sendall(head.encode() + content)
+        status = self._answers.readline()
+        said = {}
+        while (line := self._answers.readline()) != b"\r\n":
+            name, _, value = line.decode().partition(":")
+            said[name.lower()] = value.strip()
+        answer = self._read(said)
+        assert b" 200 " in status, answer
+        return answer
+
+    def _read(self, said: dict[str, str]) -> bytes:
+        if "content-length" in said:
+            return self._answers.read(int(said["content-length"]))
+        pieces = []
+        while size := int(self._answers.readline(), 16):
+            pieces.append(self._answers.read(size + 2)[:size])
+        self._answers.readline()
+        return b"".join(pieces)

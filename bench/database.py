@@ -70,17 +70,13 @@ class Floor:
         self._db.execute(FLOOR_SELECT, (self._conversation,)).fetchall()
 
 
-@contextmanager
-def as_on_hosted(db_url: str) -> Iterator[None]:
-    """Send live events as a hosted project does: a row each, which Realtime reads from the log.
+def send_as_on_hosted(db_url: str) -> None:
+    """Let live events be sent as on a hosted project: a row each, which Realtime reads in the log.
 
-    The local Realtime is notified of each instead, in the commit that sends it, which takes a lock
-    of the whole database.
+    The local Realtime is left the id of each as well, in a table of its own.
     """
     with psycopg.connect(db_url, autocommit=True) as db:
-        db.execute("alter table realtime.messages disable trigger notify_message")
-        yield
-        db.execute("alter table realtime.messages enable trigger notify_message")
+        db.execute("alter table realtime.messages disable trigger note_undelivered")
 
 
 @contextmanager
@@ -89,8 +85,8 @@ def server_with_schema(*, is_durable: bool = False) -> Iterator[Server]:
     with running_server(is_durable=is_durable) as server:
         database.shape(server.url())
         database.migrate(server.url())
-        with as_on_hosted(server.url()):
-            yield server
+        send_as_on_hosted(server.url())
+        yield server
 
 
 @contextmanager

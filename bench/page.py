@@ -22,7 +22,8 @@ HEAD = """\
 What each bench measured when it was last run to be kept here. The sides of a section took turns in
 one run. A ratio is to the section's first line; beside it the lowest and the highest of three runs.
 "Middle half" is that of all calls. The machine ran everything: Postgres, the Data API, the
-functions and whoever called them.
+functions and whoever called them. Live events are sent as on a hosted project, where Realtime reads
+them from the log: what the local one adds to it is switched off.
 
 <picture>
   <source media="(prefers-color-scheme: dark)" srcset="images/figures-dark.svg">

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from bench.database import sign_in, take_turn
+from bench.database import send_as_on_hosted, sign_in, take_turn
 from bench.frame import RUNS, Report, figure_of, in_milliseconds, side_by_side
 from bench.population import populate
 from local import database
@@ -155,6 +155,7 @@ def filled_server(messages: int) -> Iterator[str]:
             server.execute(f"create database {name}")
             database.shape(server.url(name))
             database.migrate(server.url(name))
+            send_as_on_hosted(server.url(name))
             with psycopg.connect(server.url(name), autocommit=True) as db:
                 populate(db, size)
                 db.execute("vacuum")

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 
 import httpx
 
-from bench.database import as_on_hosted
+from bench.database import send_as_on_hosted
 from local.stack import Stack
 from tests.support.stack import WITHOUT_LIMITS, free_ports, settings_in
 
@@ -26,8 +26,8 @@ def instant_stack() -> Iterator[Stack]:
     stack.__dict__["functions"] = dataclasses.replace(stack.functions, command=command)
     try:
         stack.up()
-        with as_on_hosted(stack.settings.db_url):
-            yield stack
+        send_as_on_hosted(stack.settings.db_url)
+        yield stack
     finally:
         stack.down()
         shutil.rmtree(home, ignore_errors=True)

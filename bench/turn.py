@@ -3,15 +3,16 @@
 In SQL: begin_turn and complete_turn against two inserts and a select of fifty, each its own
 commit. Over HTTP: one mega-mind turn with an instant engine, by both roads to the store, against
 the same and against two empty calls of the Data API; and the CPU time that it takes of the
-process.
+process. All calls are made over plain sockets: what an HTTP library takes on the caller's side is
+no price of ours.
 """
 
 from functools import partial
 
-import httpx
 import psutil
 import psycopg
 
+from bench.client import HttpCaller
 from bench.database import DEFAULT_HISTORY, Floor, conversation_of, take_turn
 from bench.frame import RUNS, Report, Work, figure_of, in_milliseconds, rounds_of, side_by_side
 from bench.stack import HttpUser, further_process, instant_stack
@@ -29,7 +30,10 @@ def main() -> None:
         grown = conversation_of(db, user.id, 1000)
         db.execute("vacuum analyze")
         with further_process(stack) as data_api, further_process(stack, is_direct=True) as direct:
-            roads = {"the Data API": user.at(data_api), "Postgres itself": user.at(direct)}
+            roads = {
+                "the Data API": HttpCaller(data_api, user.headers),
+                "Postgres itself": HttpCaller(direct, user.headers),
+            }
             over_http(user, floor, roads, grown, rounds, report)
     report.keep()
 
@@ -53,21 +57,23 @@ def in_sql(db: psycopg.Connection, user_id: str, floor: Floor, rounds: int, repo
 def over_http(
     user: HttpUser,
     floor: Floor,
-    roads: dict[str, httpx.Client],
+    roads: dict[str, HttpCaller],
     grown: str,
     rounds: int,
     report: Report,
 ) -> None:
     """Time turns with an instant engine by each road, and what they take of the process."""
+    data_api = HttpCaller(str(user.http.base_url), user.service)
+    gateway = HttpCaller(str(user.http.base_url), user.headers)
     sides: dict[str, Work] = {
         "floor: two inserts, a select of 50": floor.turn,
-        "two empty calls of the Data API": partial(user.empty_calls, 2),
+        "two empty calls of the Data API": partial(two_empty_calls, data_api),
     }
     for road, functions in roads.items():
         sides[f"turn over HTTP, {road}, new"] = partial(take_http_turn, functions)
         sides[f"turn over HTTP, {road}, 1000 messages"] = partial(take_http_turn, functions, grown)
     sides["turn through the gateway, the Data API, new"] = partial(
-        take_http_turn, user.http, headers=user.headers, path="/functions/v1/mega-mind"
+        take_http_turn, gateway, path="/functions/v1/mega-mind"
     )
     times = side_by_side(sides, rounds)
     report.add("a turn over HTTP", in_milliseconds(times))
@@ -81,20 +87,21 @@ def over_http(
 
 
 def take_http_turn(
-    functions: httpx.Client,
-    conversation_id: str | None = None,
-    *,
-    headers: dict[str, str] | None = None,
-    path: str = "/mega-mind",
+    functions: HttpCaller, conversation_id: str | None = None, *, path: str = "/mega-mind"
 ) -> None:
     """POST mega-mind."""
-    body = {"request": "Hello", "conversationId": conversation_id}
-    functions.post(path, json=body, headers=headers).raise_for_status()
+    functions.post(path, {"request": "Hello", "conversationId": conversation_id})
 
 
-def cpu_of(functions: httpx.Client, rounds: int) -> list[list[float]]:
+def two_empty_calls(data_api: HttpCaller) -> None:
+    """Call an SQL function that does nothing, twice."""
+    for _ in range(2):
+        data_api.post("/rest/v1/rpc/ping", {})
+
+
+def cpu_of(functions: HttpCaller, rounds: int) -> list[list[float]]:
     """Return the CPU time of a turn in milliseconds, the mean of each run."""
-    process = listener(functions.base_url.port)
+    process = listener(functions.port)
     runs = []
     for _ in range(RUNS):
         before = process.cpu_times()

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
-from shared.http.dependencies import CurrentContainer
+from shared.http.dependencies import container_of
 
 router = APIRouter(tags=["health"])
 
@@ -28,12 +28,13 @@ class HealthResponse(BaseModel):
 @router.head("/health", include_in_schema=False)
 @router.get("/health", response_model_exclude_none=True)
 async def health(
-    container: CurrentContainer,
+    request: Request,
     deep: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
 ) -> HealthResponse:
     """Answer at once, or with `deep=1` after the store has: it is asked once a second at most."""
     if not deep:
         return HealthResponse()
+    container = container_of(request)
     found = await container.health.read()
     names = container.stores if len(container.stores) > 1 else ()
     return HealthResponse(

@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Header, Query, Response
 from fastapi.responses import JSONResponse
 
 from shared.errors import (
@@ -14,7 +14,7 @@ from shared.errors import (
     InvalidImportError,
     TooManyBytesError,
 )
-from shared.http.dependencies import CurrentCaller, CurrentContainer, GivenKey
+from shared.http.dependencies import CurrentCaller, CurrentContainer, CurrentRequest, GivenKey
 from shared.http.error_responses import error_responses
 from shared.http.routing import EndpointRouter
 from shared.http.sse import event_stream, wants_events
@@ -47,7 +47,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def import_conversation(
-    request: Request,
+    request: CurrentRequest,
     caller: CurrentCaller,
     container: CurrentContainer,
     key: GivenKey,

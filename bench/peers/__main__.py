@@ -3,7 +3,8 @@
 What each stores a turn with a history of fifty, in conversations of a thousand and of ten thousand
 messages, on one Postgres. The others are installed into an environment of their own, in
 .local/peers. All sides are processes that take turns; each says what its turn took. Some can read
-no less than all.
+no less than all. It takes some minutes, most of them for google-adk's ten thousand messages, which
+it takes one at a time.
 """
 
 import argparse

@@ -13,7 +13,7 @@ TICKS_KEPT = 12  # of five seconds each by default: a mean over up to a minute
 
 
 class Rate:
-    """Messages a second over all channels, as a mean that is made anew with each tick.
+    """Messages a second over all channels, as a mean that is computed with each tick.
 
     Whether it is too high shows at a tick too: as with the real server, a burst that ends before
     the next one is seen in its mean alone.

@@ -10,12 +10,12 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .addresses import is_hosted, is_local
+from .checks import outlasts_heartbeats, says_whose_stores
 from .problems import ConfigurationError, one_line
 from .types import (
     FirstKey,
@@ -256,27 +256,8 @@ class Settings(BaseSettings):
         default=None, description="Set by AWS Lambda itself; switches FREEZES_BETWEEN_REQUESTS on."
     )
 
-    @field_validator("store_of")
-    @classmethod
-    def _says_whose_stores(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Refuse several stores without a function that says whose each is, or beside one."""
-        given = {name for name in info.data if name.startswith("supabase_db_") and info.data[name]}
-        if (value is not None) != ("supabase_db_urls" in given):
-            raise ValueError("goes with SUPABASE_DB_URLS, and neither without the other")
-        if value is not None and len(given) > 1:
-            raise ValueError("takes SUPABASE_DB_URLS alone, without any other of SUPABASE_DB_...")
-        return value
-
-    @field_validator("lease_seconds")
-    @classmethod
-    def _outlasts_heartbeats(cls, value: int, info: ValidationInfo) -> int:
-        """Refuse a lease that one missed heartbeat would end; a wrong setting has its own line."""
-        least = 3 * info.data.get("heartbeat_seconds", 0) + info.data.get("store_timeout", 0)
-        if value < least:
-            raise ValueError(
-                f"is less than 3 x HEARTBEAT_SECONDS + STORE_TIMEOUT, which is {least:g}"
-            )
-        return value
+    _stores = field_validator("store_of")(says_whose_stores)
+    _lease = field_validator("lease_seconds")(outlasts_heartbeats)
 
     @cached_property
     def expected_issuer(self) -> str | None:

@@ -139,9 +139,8 @@ def notices_of(row: ShownMessage) -> Iterator[str]:
         yield "This reply was cut off before its end."
     if row.metadata.get("escaped"):
         yield "This message holds characters that are shown as escapes, such as \\u0000."
-    for name, what in (("branches", "messages of other branches"), ("steps", "steps of tools")):
-        if kept := _dicts(_imported(row), name):
-            yield f"The JSON export also has {what}: {len(kept)}."
+    if steps := _dicts(_imported(row), "steps"):
+        yield f"The JSON export also has steps of tools: {len(steps)}."
 
 
 def error_of(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """What a handler may ask for, each by a name that says what it gets.
 
-All of them are coroutines: FastAPI runs a plain function in a thread, at more than its own cost.
+What is in the request itself is read without FastAPI, which takes many times as long to solve a
+dependency. The others are coroutines: a plain function it runs in a thread, at more than its own
+cost.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Header, Query, Request
@@ -15,6 +18,13 @@ from ..container import Container
 from ..errors import ForbiddenError, InvalidRequestError, UnauthorizedError
 from ..models.base import PlainUuid
 from ..shares import Places
+
+
+@dataclass(frozen=True)
+class Read:
+    """How a handler's argument is read: before its body, if it has one."""
+
+    read: Callable[[Request], Any]
 
 
 def container_of(request: Request) -> Container:
@@ -30,27 +40,19 @@ def _verified(request: Request) -> Caller:
     return caller
 
 
-async def _container(request: Request) -> Container:
-    return container_of(request)
-
-
-async def _caller_or_stranger(request: Request) -> Caller | None:
+def _caller_or_stranger(request: Request) -> Caller | None:
     caller: Caller | None = request.state.caller
     return caller
 
 
-async def _verified_caller(request: Request) -> Caller:
-    return _verified(request)
-
-
-async def _signed_in_user(request: Request) -> Caller:
+def _signed_in_user(request: Request) -> Caller:
     caller = _verified(request)
     if caller.is_service:
         raise ForbiddenError("Only a signed-in user can do that, not the service.")
     return caller
 
 
-async def _the_service(request: Request) -> Caller:
+def _the_service(request: Request) -> Caller:
     caller = _verified(request)
     if not caller.is_service:
         raise ForbiddenError("Only the service can do that.")
@@ -81,43 +83,42 @@ async def _user_in_query(
     return _verified(request).acting_for(user_id)
 
 
-async def _arrived_at(request: Request) -> float:
+def _arrived_at(request: Request) -> float:
     arrived_at: float = request.state.arrived_at
     return arrived_at
 
 
-async def _given_key(
-    request: Request,
-    given: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x20-\x7e]+$",
-            description="Repeating a request under its key gives the stored answer.",
-        ),
-    ] = None,
-) -> str | None:
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="Repeating a request under its key gives the stored answer.",
+    ),
+]
+
+
+async def _given_key(request: Request, given: KeyHeader = None) -> str | None:
     if len(set(request.headers.getlist("idempotency-key"))) > 1:
         raise InvalidRequestError("A request has one Idempotency-Key; this one has several.")
     return given
 
 
-GivenKey = Annotated[str | None, Depends(_given_key)]
+async def _given_or_new_key(request: Request, given: KeyHeader = None) -> str:
+    return await _given_key(request, given) or uuid4().hex
 
 
-async def _given_or_new_key(given: GivenKey) -> str:
-    return given or uuid4().hex
-
-
-CurrentContainer = Annotated[Container, Depends(_container)]
-CurrentCaller = Annotated[Caller, Depends(_verified_caller)]
-SignedInUser = Annotated[Caller, Depends(_signed_in_user)]
-ServiceCaller = Annotated[Caller, Depends(_the_service)]
-CallerOrStranger = Annotated[Caller | None, Depends(_caller_or_stranger)]
+CurrentRequest = Annotated[Request, Read(lambda request: request)]
+CurrentContainer = Annotated[Container, Read(container_of)]
+CurrentCaller = Annotated[Caller, Read(_verified)]
+SignedInUser = Annotated[Caller, Read(_signed_in_user)]
+ServiceCaller = Annotated[Caller, Read(_the_service)]
+CallerOrStranger = Annotated[Caller | None, Read(_caller_or_stranger)]
 UserInQuery = Annotated[UUID, Depends(_user_in_query)]
 HeavyReadPlace = Annotated[None, Depends(_heavy_read)]  # until the response was sent
 ExportPlace = Annotated[None, Depends(_export)]  # likewise
-ArrivedAt = Annotated[float, Depends(_arrived_at)]
+GivenKey = Annotated[str | None, Depends(_given_key)]
+ArrivedAt = Annotated[float, Read(_arrived_at)]
 IdempotencyKey = Annotated[str, Depends(_given_or_new_key)]

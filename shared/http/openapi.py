@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FASTAPIS_ERRORS = ("HTTPValidationError", "ValidationError")
+BEARER: dict[str, Any] = {"security": [{"HTTPBearer": []}]}  # of an operation for verified callers
+BEARER_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The signed-in user's access token.",
+}
 METHODS = {"get", "put", "post", "delete", "patch", "head"}
 
 
@@ -23,6 +29,7 @@ class DocumentedApp(FastAPI):
         is_made = self.openapi_schema is not None
         document = super().openapi()
         if not is_made:
+            document["components"]["securitySchemes"] = {"HTTPBearer": BEARER_SCHEME}
             _leave_out_fastapis_own_errors(document)
             _describe(document)
         return document

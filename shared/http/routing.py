@@ -11,16 +11,16 @@ from contextlib import AsyncExitStack
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
 from pydantic import WrapValidator
 
 from ..encoding.last_item import keep_last
 from ..encoding.strict import REQUEST, SHORTENED, parse_json
 from ..errors import InvalidRequestError, PayloadTooLargeError
 from ..models.base import RequestBody
-from .dependencies import container_of, own_place
+from .dependencies import Read, container_of, own_place
+from .openapi import BEARER
 from .request_body import LARGE_BYTES, read_body, require_plain_json
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ..auth.caller import Caller
     from ..container import Container
 
-# Only documents the scheme: verifying is the route's.
-BEARER = HTTPBearer(auto_error=False, description="The signed-in user's access token.")
 MAX_FIELDS = 100  # of a request; what is wrong with each of them is found before any is reported
 
 
@@ -56,6 +54,7 @@ class CheckedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the checks."""
         handle = super().get_route_handler()
+        reads: dict[str, Read] = getattr(self.endpoint, "reads", {})
         takes: Any = self.body_field and self.body_field.field_info.annotation
 
         async def checked(request: Request) -> Response:
@@ -63,6 +62,7 @@ class CheckedRoute(APIRoute):
             request.state.caller = await _caller(request, container)
             until_sent: AsyncExitStack = request.scope["fastapi_inner_astack"]  # FastAPI's own
             await until_sent.enter_async_context(own_place(request, container.shares.requests))
+            request.state.read = {name: its.read(request) for name, its in reads.items()}
             return await handle(await _check_body(request, container, takes) if takes else request)
 
         return checked
@@ -76,7 +76,6 @@ class EndpointRouter(APIRouter):
             prefix=f"/{name}",
             tags=[name],
             route_class=CheckedRoute,
-            dependencies=[Depends(BEARER)],
         )
 
     def add_api_route(
@@ -88,9 +87,38 @@ class EndpointRouter(APIRouter):
         **options: Any,
     ) -> None:
         """Add a route for each method: GET takes a request as its query, the others as a body."""
+        options["openapi_extra"] = {**(options.get("openapi_extra") or {}), **BEARER}
         for method in methods or ["GET"]:
             handler = _with_query(endpoint) if method == "GET" else endpoint
-            super().add_api_route(path, handler, methods=[method], **options)
+            super().add_api_route(path, _with_read(handler), methods=[method], **options)
+
+
+def _with_read(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the handler for FastAPI to give it all but what its route reads out of the request.
+
+    The request itself is FastAPI's to one parameter alone: a handler asks for CurrentRequest.
+    """
+    signature = inspect.signature(handler, eval_str=True)
+    reads = {
+        parameter.name: its
+        for parameter in signature.parameters.values()
+        for its in getattr(parameter.annotation, "__metadata__", ())
+        if isinstance(its, Read)
+    }
+
+    @wraps(handler)
+    async def with_read(http_request: Request, **arguments: Any) -> Any:
+        return await handler(**arguments, **http_request.state.read)
+
+    others = [its for name, its in signature.parameters.items() if name not in reads]
+    itself = inspect.Parameter(
+        "http_request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request
+    )
+    with_read.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[itself, *others]
+    )
+    with_read.reads = reads  # type: ignore[attr-defined]
+    return with_read
 
 
 def _with_query(handler: Callable[..., Any]) -> Callable[..., Any]:

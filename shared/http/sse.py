@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,12 +15,13 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from ..errors import AppError, InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 log = structlog.get_logger(__name__)
 
 KEEPALIVE_SECONDS = 15.0
 CHUNK_BYTES = 64 * 1024
+MOST_READY = 8  # events that wait for a client to read
 WEIGHT = re.compile(r";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 UI_HEADERS = {**HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
@@ -83,30 +85,45 @@ def _weighed(media_range: str) -> tuple[str, float]:
     return media_range.partition(";")[0].strip(), float(found[1]) if found else 1.0
 
 
-async def _with_keepalive(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass encoded events on; send a comment where nothing else was sent for a while."""
-    while True:
-        following = asyncio.ensure_future(anext(events, None))
-        try:
-            while not (await asyncio.wait({following}, timeout=KEEPALIVE_SECONDS))[0]:
+async def _with_keepalive(events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    """Pass encoded events on, in one piece those that are ready; send a comment in a silence."""
+    ready: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_READY)
+    reading = asyncio.create_task(_read(events, ready))
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(KEEPALIVE_SECONDS):
+                    pieces = [await ready.get()]
+            except TimeoutError:
                 yield KEEPALIVE_COMMENT
-            encoded = following.result()
-        finally:
-            following.cancel()
-        if encoded is None:
-            return
-        for start in range(0, len(encoded), CHUNK_BYTES):  # as fast as the client reads it
-            yield encoded[start : start + CHUNK_BYTES]
+                continue
+            while not ready.empty():
+                pieces.append(ready.get_nowait())
+            encoded = b"".join(filter(None, pieces))
+            for start in range(0, len(encoded), CHUNK_BYTES):  # as fast as the client reads it
+                yield encoded[start : start + CHUNK_BYTES]
+            if pieces[-1] is None:
+                return
+    finally:
+        reading.cancel()
 
 
-async def _encoded(events: AsyncIterator[StreamEvent]) -> AsyncIterator[bytes]:
+async def _read(events: AsyncGenerator[bytes], ready: asyncio.Queue[bytes | None]) -> None:
+    """Move events to the queue, None behind the last: nothing is raised by what encodes them."""
+    async with aclosing(events):
+        async for encoded in events:
+            await ready.put(encoded)
+    await ready.put(None)
+
+
+async def _encoded(events: AsyncIterator[StreamEvent]) -> AsyncGenerator[bytes]:
     async for event in _ended_by_an_error(events):
         place = None if event.place is None else str(event.place)
         data = event.data if isinstance(event.data, str) else json.dumps(event.data)
         yield format_sse_event(event=event.name, id=place, data_str=data)
 
 
-async def _encoded_chunks(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _encoded_chunks(chunks: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes]:
     try:
         async for chunk in chunks:
             yield format_sse_event(data_str=json.dumps(chunk))

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..encoding.parts import problem_of
+from .attached import LINKS, media_kind
 from .parsed import as_object, as_objects, as_text
-from .said import LINKS, fenced, media_kind, visible_texts
+from .said import fenced, visible_texts
 from .tools import read_tool
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import structlog
 
+from ..encoding.sandbox import ran_out_of_memory, running
 from ..errors import ChecksumMismatchError, InternalError, InvalidImportError
 from ..models.transfers import ReadFile
-from ..sandbox import ran_out_of_memory, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

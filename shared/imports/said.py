@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..encoding.files import GeneratedFile, file_parts, render_files
 from ..encoding.parts import SEPARATOR, is_text, is_tool, separates
+from .attached import EXTENSIONS, LINKS, MAX_NAME_CHARS, file_part, file_path, name_of
 from .tools import call_part, with_ids
 
 if TYPE_CHECKING:
@@ -20,17 +21,11 @@ if TYPE_CHECKING:
     from ..encoding.parts import Part
     from .tools import Result
 
-MAX_NAME_CHARS: Final = 200
-MAX_DATA_CHARS: Final = (
-    1_500_000  # of a file in its own address; its message has room for two million
-)
-LINKS: Final = ("https://", "http://")
 SHOWN: Final = ("file", "data-")
 # Members of an unknown part that name it rather than say something.
 NOT_WORDS: Final = re.compile(
     r".*(type|role|id|uuid|url|uri|pointer|status|language|mime|_at)", re.I
 )
-UNSAFE_IN_PATH: Final = re.compile(r"[^\w.()-]+")
 
 
 @dataclass(slots=True)
@@ -224,25 +219,6 @@ class Said:
         yield from (f"unknown type {name[:60]}" for name in self.unknown)
 
 
-def file_part(kind: str, name: str | None, media_type: object, url: object) -> Part | None:
-    """Return the part of a file that has an address, or that is in it."""
-    if not isinstance(url, str) or len(url) > MAX_DATA_CHARS or "\x00" in url:
-        return None
-    if not url.startswith((*LINKS, "data:")):
-        return None
-    given = media_type if isinstance(media_type, str) and "/" in media_type else ""
-    known = given or mimetypes.guess_type(name or url)[0] or (f"{kind}/*" if kind != "file" else "")
-    if not known:
-        return None
-    named = {"filename": name} if name and name != url[:MAX_NAME_CHARS] else {}
-    return {"type": "file", "mediaType": known[:MAX_NAME_CHARS], "url": url, **named}
-
-
-def name_of(part: Part) -> str:
-    """Return what a part is called that a reader saw."""
-    return str(part.get("filename") or part.get("mediaType") or str(part["type"])[len("data-") :])
-
-
 def _is_named(part: Part) -> bool:
     return str(part["type"]).startswith(SHOWN)
 
@@ -254,20 +230,6 @@ def _kind_of(part: Part) -> str:
         return "tool"
     words = {"file": "attachment", "source-document": "citation"}
     return words.get(kind, "data" if kind.startswith("data-") else kind)
-
-
-def file_path(title: object, language: str) -> str:
-    """Return a plain file name for a title."""
-    stem = UNSAFE_IN_PATH.sub("-", title).strip("-.")[:80] if isinstance(title, str) else ""
-    stem = stem or "file"
-    return stem if re.search(r"\.\w{1,10}$", stem) else stem + EXTENSIONS.get(language, ".txt")
-
-
-EXTENSIONS: Final = {
-    "html": ".html", "markdown": ".md", "python": ".py", "javascript": ".js", "typescript": ".ts",
-    "jsx": ".jsx", "tsx": ".tsx", "svg": ".svg", "css": ".css", "json": ".json", "java": ".java",
-    "mermaid": ".mmd", "sql": ".sql", "bash": ".sh", "latex": ".tex",
-}  # fmt: skip
 
 
 def fenced(text: str, language: str = "") -> str:
@@ -292,11 +254,3 @@ def visible_texts(value: Any) -> list[str]:
             worded = [part for name, part in item.items() if not NOT_WORDS.fullmatch(name)]
             waiting.extend(reversed(worded))
     return found
-
-
-def media_kind(media_type: object, name: object = None) -> str:
-    """Return a word for what an attachment is."""
-    given = media_type if isinstance(media_type, str) else ""
-    guessed = given or (mimetypes.guess_type(name)[0] if isinstance(name, str) else None) or ""
-    kind = guessed.partition("/")[0]
-    return kind if kind in {"image", "audio", "video"} else "file"

@@ -21,8 +21,8 @@ from ..encoding.sizes import (
 )
 from ..encoding.storable import escape_unstorable, map_texts
 from ..errors import InvalidImportError
+from .attached import name_of
 from .parsed import BY_CONTENT, ParsedMessage, set_times
-from .said import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,44 +1,24 @@
-"""A conversation that is a tree, as the providers keep it: all messages in one order, and branches.
-
-Walks without recursion, and comes to an end on any input: parents that aren't there, parents that
-go in a circle.
-"""
+"""A conversation that is a tree, as the providers keep it: its messages in order, and branches."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import chain as in_a_row
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
+from .nodes import LONG_AGO, NO_ID, newest_leaf, path_to, repaired
 from .parsed import Fork, ParsedMessage, Thread
 from .said import Said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .nodes import Node
     from .parsed import Notes
 
-MAX_FORKS: Final = 1_000  # of a conversation; beyond, the active path alone is messages
-NO_ID: Final = "#"  # opens what stands for the id of a message that has none
-LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
-TOP: Final = "\N{NULL}top"  # the parent of a node that is rightly the first; several are branches
-
-
-@dataclass(slots=True)
-class Node:
-    """A place in the tree: a message, a step on the way to a reply, or nothing to be shown."""
-
-    id: str
-    parent: str | None
-    kind: Literal["message", "step", "hidden"]
-    role: str = "assistant"
-    said: Said = field(default_factory=Said)
-    at: datetime | None = None
-    children: Sequence[Any] = ()
-    left_out: str | None = None
+MAX_FORKS: Final = 1_000  # which a page of the conversation reads in a moment
 
 
 @dataclass(slots=True)
@@ -70,7 +50,8 @@ def flatten(nodes: Sequence[Node], leaf: str | None, *, source: str, notes: Note
     forks = _forked(written, active[-1] if active else None)
     notes.left_out.update(node.left_out for node in nodes if node.left_out)
     if len(forks) > MAX_FORKS:
-        return _without_branches(active, growth.assembled, source, notes)
+        written = _on_two_branches(written, active)
+        forks = _forked(written, active[-1])
     if forks:
         notes.kept["branch"] += len(forks)
     return _thread(written, source, notes, forks=forks, active=active)
@@ -132,72 +113,6 @@ class _Growth:
             waiting.extendleft(reversed(below[1:]))
             node = below[0] if below else None
         return list(stretch.values())
-
-
-def repaired(nodes: Sequence[Node]) -> dict[str, Node]:
-    """Return the nodes by id, each with a parent that is there, but for the first.
-
-    A parent that is missing is the node that names this one as its child, else the one that was
-    written before it.
-    """
-    by_id = {node.id: node for node in nodes}
-    for node in nodes:
-        for child in node.children:
-            known = by_id.get(child) if isinstance(child, str) else None
-            if known is not None and known.parent not in by_id and known is not node:
-                known.parent = node.id
-    roots = _roots(nodes, by_id)
-    previous: Node | None = None
-    for node in _by_time(nodes):
-        is_loose = node.parent not in by_id and node.parent != TOP
-        if is_loose and previous is not None and roots[previous.id] != node.id:
-            node.parent = previous.id
-        previous = node
-    return by_id
-
-
-def _roots(nodes: Sequence[Node], by_id: dict[str, Node]) -> dict[str, str]:
-    """Return for each node the one at the top of its tree."""
-    roots: dict[str, str] = {}
-    for node in nodes:
-        path: list[str] = []
-        above: Node | None = node
-        while above is not None and above.id not in roots:
-            path.append(above.id)
-            roots[above.id] = above.id  # where a circle ends
-            above = by_id.get(above.parent) if above.parent is not None else None
-        top = path[-1] if above is None and path else roots[above.id] if above else node.id
-        roots.update(dict.fromkeys(path, top))
-    return roots
-
-
-def _by_time(nodes: Sequence[Node]) -> list[Node]:
-    """Return the nodes in the order they were written; without a time, behind the one before."""
-    last = LONG_AGO
-    moments = []
-    for node in nodes:
-        last = node.at or last
-        moments.append(last)
-    order = sorted(range(len(nodes)), key=lambda place: moments[place])
-    return [nodes[place] for place in order]
-
-
-def newest_leaf(nodes: Sequence[Node]) -> Node | None:
-    """Return the newest node that nothing follows; the last of several, or of all in a circle."""
-    parents = {node.parent for node in nodes}
-    leaves = [node for node in nodes if node.id not in parents] or nodes
-    return max(reversed(leaves), key=lambda node: node.at or LONG_AGO, default=None)
-
-
-def path_to(node: Node | None, by_id: dict[str, Node]) -> list[Node]:
-    """Return the nodes from the root to this one."""
-    path: list[Node] = []
-    seen: set[str] = set()
-    while node is not None and node.id not in seen:
-        seen.add(node.id)
-        path.append(node)
-        node = by_id.get(node.parent) if node.parent is not None else None
-    return path[::-1]
 
 
 def _assembled(path: Sequence[Node]) -> tuple[list[_Assembled], dict[str, int]]:
@@ -268,6 +183,18 @@ def _forked(written: Sequence[_Assembled], end: _Assembled | None) -> list[_Asse
     return forks
 
 
+def _on_two_branches(
+    written: Sequence[_Assembled], active: Sequence[_Assembled]
+) -> list[_Assembled]:
+    """Return the active path, and behind it all that isn't on it: each names what it follows."""
+    on_path = set(map(id, active))
+    rest = [one for one in written if id(one) not in on_path]
+    for above, one in zip([None, *rest], rest, strict=False):
+        one.said.more |= {"parent": one.above.node.id} if one.above else {}
+        one.above = above
+    return [*active, *rest]
+
+
 def _thread(
     assembled: Sequence[_Assembled],
     source: str,
@@ -288,36 +215,6 @@ def _thread(
         ],
         active[-1].branch if active else 0,
     )
-
-
-def _without_branches(
-    active: Sequence[_Assembled], assembled: Sequence[_Assembled], source: str, notes: Notes
-) -> Thread:
-    """Return the active path; what parts from it is in the metadata of the message before."""
-    for one in active:
-        one.branch = 0
-    thread = _thread(active, source, notes)
-    nearest = {id(one): message for one, message in zip(active, thread.messages, strict=True)}
-    for one in assembled:
-        if id(one) not in nearest:
-            message = nearest[id(one.above)] if one.above else thread.messages[0]
-            nearest[id(one)] = message
-            message.metadata["imported"].setdefault("branches", []).append(_aside(one, source))
-            notes.kept["branch"] += 1
-    return thread
-
-
-def _aside(one: _Assembled, source: str) -> dict[str, Any]:
-    message = _message(one, source)
-    beside = {
-        **message.metadata,
-        **message.metadata["imported"],
-        "parts": message.parts,
-        "generatedCode": message.generated_code,
-    }
-    kept = {name: value for name, value in beside.items() if value and name != "imported"}
-    parent = one.above.node.id if one.above else None
-    return {**kept, "parent": parent, "role": message.role, "content": message.content}
 
 
 def _message(one: _Assembled, source: str) -> ParsedMessage:

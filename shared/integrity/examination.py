@@ -55,7 +55,7 @@ class Findings:
 async def check_everything(
     store: Persistence, *, grace_seconds: int, say: Callable[[str], None]
 ) -> Findings:
-    """Check all that is stored; `say` is told after each step how far it is."""
+    """Check all that is stored; `say` is called after each step with how far it is."""
     findings = Findings()
     rows = 0
     place: dict[str, Any] | None = None

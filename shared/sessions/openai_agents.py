@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 FRAMEWORK: Final = "openai-agents"
 ROLES: Final = {"user": "user", "assistant": "assistant"}
+ANSWERED_BY_TEXT: Final = {"function_call", "custom_tool_call"}
+CALLS: Final = ANSWERED_BY_TEXT | {
+    "apply_patch_call", "computer_call", "local_shell_call", "shell_call",
+}  # fmt: skip
+RESULTS: Final = {f"{kind}_output" for kind in CALLS}
 TEXTS: Final = {"input_text", "output_text", "text"}
 
 
@@ -81,29 +86,46 @@ class StoredSession(SessionABC):
 
 
 def answered(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return items of which each tool call has its result, and each result its call."""
+    """Return items as providers take them: each call has its result, and each result its call.
+
+    A lost result is given where it is text; another call is left out. So is reasoning behind which
+    nothing of the model's is left.
+    """
     results = {item["call_id"] for item in items if _is_result(item)}
     called: set[str] = set()
     found: list[dict[str, Any]] = []
     for item in items:
         if _is_result(item) and item["call_id"] not in called:
             continue
+        is_lost = _is_call(item) and item["call_id"] not in results
+        if is_lost and item["type"] not in ANSWERED_BY_TEXT:
+            continue
         found.append(item)
         if _is_call(item):
             called.add(item["call_id"])
-            if item["call_id"] not in results:
-                kind = f"{item['type']}_output"
-                found.append({"type": kind, "call_id": item["call_id"], "output": LOST_RESULT})
-    return found
+        if is_lost:
+            kind = f"{item['type']}_output"
+            found.append({"type": kind, "call_id": item["call_id"], "output": LOST_RESULT})
+    return _without_loose_reasoning(found)
+
+
+def _without_loose_reasoning(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
+    is_led_on = False
+    for item in reversed(items):
+        if item.get("type") != "reasoning":
+            is_led_on = item.get("role", "assistant") == "assistant" and not _is_result(item)
+        if item.get("type") != "reasoning" or is_led_on:
+            kept.append(item)
+    return kept[::-1]
 
 
 def _is_call(item: dict[str, Any]) -> bool:
-    return item.get("type") in {"function_call", "custom_tool_call"} and "call_id" in item
+    return item.get("type") in CALLS and "call_id" in item
 
 
 def _is_result(item: dict[str, Any]) -> bool:
-    kind = item.get("type")
-    return kind in {"function_call_output", "custom_tool_call_output"} and "call_id" in item
+    return item.get("type") in RESULTS and "call_id" in item
 
 
 def _item_of(row: MessageRow) -> dict[str, Any] | None:

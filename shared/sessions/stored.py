@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..auth.caller import SERVICE
 from ..encoding.ids import conversation_of, new_id
@@ -14,12 +15,14 @@ from ..models.base import MAX_LIMIT
 from ..models.conversations import LoadConversationRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
     from uuid import UUID
 
     from ..encoding.parts import Part
     from ..library import MessagePersistence
     from ..models.rows import MessageRow
+
+ResultT = TypeVar("ResultT")
 
 AT_A_TIME: Final = 200
 TAKES_BACK: Final = "takesBack"  # in the metadata of a row of the system: an id, or `all`
@@ -100,8 +103,10 @@ class StoredItems:
 
     async def take_back(self) -> MessageRow | None:
         """Take the newest row back, and return it. Nothing is lost: it stays, and so does this."""
-        taken = await self.chat.persistence.take_back_message(
-            self.user_id, self.conversation_id, message_id=new_id()
+        taken = await _to_its_end(
+            self.chat.persistence.take_back_message(
+                self.user_id, self.conversation_id, message_id=new_id()
+            )
         )
         return taken.message
 
@@ -122,8 +127,8 @@ class StoredItems:
         return [item.as_row(self.framework, self.version) for item in items]
 
     async def _append(self, rows: list[dict[str, Any]]) -> None:
-        await self.chat.persistence.append_messages(
-            self.user_id, self.conversation_id, messages=rows
+        await _to_its_end(
+            self.chat.persistence.append_messages(self.user_id, self.conversation_id, messages=rows)
         )
 
     async def _newest_first(self) -> AsyncIterator[MessageRow]:
@@ -145,6 +150,16 @@ class StoredItems:
             if not page.page.has_older:
                 return
             before = page.page.oldest_seq
+
+
+async def _to_its_end(change: Awaitable[ResultT]) -> ResultT:
+    """Wait for a change, and only then be cancelled: what comes next comes behind it."""
+    task = asyncio.ensure_future(change)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _storable(text: str) -> str:

@@ -106,7 +106,9 @@ class OutsideTurns:
         to go on. Raises TurnSupersededError, PayloadTooLargeError where the draft has no more
         room, and UnavailableError if the turn is just being ended or stopped.
         """
-        draft = Draft.stored(await self._parts_at(writer, version, parts), before=offset)
+        needs_parts = parts or (text and version)
+        stored = await self._parts_of(writer) if needs_parts else []
+        draft = Draft.stored(stored, before=offset)
         if draft.version == version and draft.begun_at <= offset:
             if text:
                 draft.write(text)
@@ -131,12 +133,8 @@ class OutsideTurns:
             raise PayloadTooLargeError("The reply has no room for more: complete it, or fail.")
         return turn
 
-    async def _parts_at(
-        self, writer: Attempt, version: int, parts: Sequence[Part]
-    ) -> list[DraftPart]:
-        """Return the parts of a draft; none, unread, where it is to have none before or after."""
-        if not version and not parts:
-            return []
+    async def _parts_of(self, writer: Attempt) -> list[DraftPart]:
+        """Return the parts of a draft, without its text."""
         news = await self._store.watch_turn(
             writer.user_id, writer.turn_id, attempt=writer.number, draft_offset=MAX_TEXT_BYTES
         )

@@ -5639,6 +5639,9 @@ as $$
 #variable_conflict use_column
 declare
     v_last constant bigint := conversation.last_seq;
+    -- A turn that makes a reply once more has begun a branch, and writes to it later.
+    v_is_awaited constant boolean := private.branch_at(user_id, conversation.id, v_last)
+        < conversation.last_branch;
     v_is_imports_alone constant boolean := (conversation.imported ->> 'lastSeq')::bigint = v_last;
     v_seqs jsonb := seqs;
     v_active integer := conversation.active_branch;
@@ -5670,14 +5673,11 @@ begin
             from jsonb_array_elements(messages) with ordinality as m (message, place)
         ) as f
         where f.fork_seq <> f.seq - 1
-           or (
-               f.fork_seq = v_last -- a turn has begun a branch that has no message yet
-               and private.branch_at(append_imported.user_id, append_imported.conversation.id, v_last)
-                   < append_imported.conversation.last_branch
-           )
+           or (f.fork_seq = v_last and v_is_awaited)
         order by f.seq
     loop
-        v_is_followed := v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+        v_is_followed := not v_is_awaited
+            and v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
         v_branch := private.begin_branch(
             user_id, conversation.id,
             private.branch_at(user_id, conversation.id, v_start.fork_seq),
@@ -5688,7 +5688,7 @@ begin
 
     perform private.insert_imported(user_id, conversation.id, v_last, messages);
 
-    if v_is_imports_alone and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
+    if v_is_imports_alone and not v_is_awaited and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
         v_active := private.branch_at(
             user_id, conversation.id, (v_seqs ->> (piece -> 'conversation' ->> 'leaf'))::bigint
         );
@@ -6326,6 +6326,12 @@ begin
         where named.name is not null
         group by named.kind, named.name
     ),
+    listed as (
+        select kind, jsonb_agg(entry order by rank) as entries
+        from ranked
+        where rank <= 20
+        group by kind
+    ),
     models as (
         select
             model,
@@ -6350,24 +6356,9 @@ begin
             from figures as f
             where f.place is not null
         ),
-        'intents', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'intent'
-              and rank <= 20
-        ),
-        'complexities', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'complexity'
-              and rank <= 20
-        ),
-        'strategies', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'strategy'
-              and rank <= 20
-        ),
+        'intents', coalesce((select l.entries from listed as l where l.kind = 'intent'), '[]'),
+        'complexities', coalesce((select l.entries from listed as l where l.kind = 'complexity'), '[]'),
+        'strategies', coalesce((select l.entries from listed as l where l.kind = 'strategy'), '[]'),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
     into v_figures;
@@ -7738,27 +7729,6 @@ $$;
 
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
-create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    select 'summary_of_no_message', s.user_id, s.id
-    from public.summaries as s
-    where s.id = any (summary_ids)
-      and not exists (
-          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-      )
-    union
-    select 'words_of_no_message', d.user_id, d.message_id
-    from search.documents as d
-    where d.message_id = any (message_ids)
-      and not exists (
-          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
-      );
-$$;
-
-comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';
-
 -- A check of everything, in steps: a page of one table after the other, for two seconds a call.
 
 -- In the order in which a repair works: owners and places come before replies, which are inserted where
@@ -7835,55 +7805,71 @@ declare
     v_ids uuid[];
     v_found jsonb;
 begin
-    v_ids := case stage
-        when 'messages' then array(
-            select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
-        )
-        when 'turns' then array(
-            select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
-        )
-        when 'summaries' then array(
-            select m.id
-            from public.summaries as m
-            where m.id > after_id
-            order by m.id
-            limit c_rows
-        )
-        when 'words' then array(
-            select distinct d.message_id
-            from (
-                select o.message_id
-                from search.documents as o
-                where o.message_id > after_id
-                order by o.message_id
-                fetch first c_rows rows with ties
-            ) as d
-            order by d.message_id
-        )
-    end;
+    case stage
+        when 'messages' then
+            v_ids := array(
+                select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
+            );
+            select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
 
-    if stage = 'messages' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
-    elsif stage = 'turns' then
-        select jsonb_agg(to_jsonb(b)) into v_found
-        from private.find_broken_turns(v_ids, lost_since) as b;
-    elsif stage = 'summaries' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind(v_ids, '{}') as b;
-    elsif stage = 'words' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind('{}', v_ids) as b;
-    else
-        select jsonb_agg(jsonb_build_object(
-            'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
-        ))
-        into v_found
-        from (
-            select p.user_id, p.import_id
-            from private.import_parts as p
-            group by p.user_id, p.import_id
-            having max(p.taken_at) < now() - interval '1 hour'
-            limit c_rows
-        ) as i;
-    end if;
+        when 'turns' then
+            v_ids := array(
+                select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
+            );
+            select jsonb_agg(to_jsonb(b)) into v_found
+            from private.find_broken_turns(v_ids, lost_since) as b;
+
+        when 'summaries' then
+            v_ids := array(
+                select s.id from public.summaries as s where s.id > after_id order by s.id limit c_rows
+            );
+            select jsonb_agg(jsonb_build_object(
+                'name', 'summary_of_no_message', 'user_id', s.user_id, 'id', s.id
+            ))
+            into v_found
+            from public.summaries as s
+            where s.id = any (v_ids)
+              and not exists (
+                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+              );
+
+        when 'words' then
+            v_ids := array(
+                select distinct d.message_id
+                from (
+                    select o.message_id
+                    from search.documents as o
+                    where o.message_id > after_id
+                    order by o.message_id
+                    fetch first c_rows rows with ties
+                ) as d
+                order by d.message_id
+            );
+            select jsonb_agg(distinct jsonb_build_object(
+                'name', 'words_of_no_message', 'user_id', d.user_id, 'id', d.message_id
+            ))
+            into v_found
+            from search.documents as d
+            where d.message_id = any (v_ids)
+              and not exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = d.user_id and m.id = d.message_id
+              );
+
+        when 'imports' then
+            select jsonb_agg(jsonb_build_object(
+                'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
+            ))
+            into v_found
+            from (
+                select p.user_id, p.import_id
+                from private.import_parts as p
+                group by p.user_id, p.import_id
+                having max(p.taken_at) < now() - interval '1 hour'
+                limit c_rows
+            ) as i;
+    end case;
 
     return jsonb_build_object(
         'found', coalesce(v_found, '[]'),

@@ -212,6 +212,12 @@ begin
         where named.name is not null
         group by named.kind, named.name
     ),
+    listed as (
+        select kind, jsonb_agg(entry order by rank) as entries
+        from ranked
+        where rank <= 20
+        group by kind
+    ),
     models as (
         select
             model,
@@ -236,24 +242,9 @@ begin
             from figures as f
             where f.place is not null
         ),
-        'intents', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'intent'
-              and rank <= 20
-        ),
-        'complexities', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'complexity'
-              and rank <= 20
-        ),
-        'strategies', (
-            select coalesce(jsonb_agg(entry order by rank), '[]')
-            from ranked
-            where kind = 'strategy'
-              and rank <= 20
-        ),
+        'intents', coalesce((select l.entries from listed as l where l.kind = 'intent'), '[]'),
+        'complexities', coalesce((select l.entries from listed as l where l.kind = 'complexity'), '[]'),
+        'strategies', coalesce((select l.entries from listed as l where l.kind = 'strategy'), '[]'),
         'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
     )
     into v_figures;

@@ -107,6 +107,9 @@ as $$
 #variable_conflict use_column
 declare
     v_last constant bigint := conversation.last_seq;
+    -- A turn that makes a reply once more has begun a branch, and writes to it later.
+    v_is_awaited constant boolean := private.branch_at(user_id, conversation.id, v_last)
+        < conversation.last_branch;
     v_is_imports_alone constant boolean := (conversation.imported ->> 'lastSeq')::bigint = v_last;
     v_seqs jsonb := seqs;
     v_active integer := conversation.active_branch;
@@ -138,14 +141,11 @@ begin
             from jsonb_array_elements(messages) with ordinality as m (message, place)
         ) as f
         where f.fork_seq <> f.seq - 1
-           or (
-               f.fork_seq = v_last -- a turn has begun a branch that has no message yet
-               and private.branch_at(append_imported.user_id, append_imported.conversation.id, v_last)
-                   < append_imported.conversation.last_branch
-           )
+           or (f.fork_seq = v_last and v_is_awaited)
         order by f.seq
     loop
-        v_is_followed := v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
+        v_is_followed := not v_is_awaited
+            and v_start.fork_seq = private.end_of_branch(user_id, conversation.id, v_active);
         v_branch := private.begin_branch(
             user_id, conversation.id,
             private.branch_at(user_id, conversation.id, v_start.fork_seq),
@@ -156,7 +156,7 @@ begin
 
     perform private.insert_imported(user_id, conversation.id, v_last, messages);
 
-    if v_is_imports_alone and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
+    if v_is_imports_alone and not v_is_awaited and v_seqs ? (piece -> 'conversation' ->> 'leaf') then
         v_active := private.branch_at(
             user_id, conversation.id, (v_seqs ->> (piece -> 'conversation' ->> 'leaf'))::bigint
         );

@@ -258,24 +258,3 @@ as $$
 $$;
 
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
-
-create function private.find_left_behind(summary_ids uuid[], message_ids uuid[])
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    select 'summary_of_no_message', s.user_id, s.id
-    from public.summaries as s
-    where s.id = any (summary_ids)
-      and not exists (
-          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-      )
-    union
-    select 'words_of_no_message', d.user_id, d.message_id
-    from search.documents as d
-    where d.message_id = any (message_ids)
-      and not exists (
-          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
-      );
-$$;
-
-comment on function private.find_left_behind is 'Which of these summaries and words are of no message any more.';

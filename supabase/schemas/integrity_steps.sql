@@ -74,55 +74,71 @@ declare
     v_ids uuid[];
     v_found jsonb;
 begin
-    v_ids := case stage
-        when 'messages' then array(
-            select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
-        )
-        when 'turns' then array(
-            select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
-        )
-        when 'summaries' then array(
-            select m.id
-            from public.summaries as m
-            where m.id > after_id
-            order by m.id
-            limit c_rows
-        )
-        when 'words' then array(
-            select distinct d.message_id
-            from (
-                select o.message_id
-                from search.documents as o
-                where o.message_id > after_id
-                order by o.message_id
-                fetch first c_rows rows with ties
-            ) as d
-            order by d.message_id
-        )
-    end;
+    case stage
+        when 'messages' then
+            v_ids := array(
+                select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
+            );
+            select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
 
-    if stage = 'messages' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
-    elsif stage = 'turns' then
-        select jsonb_agg(to_jsonb(b)) into v_found
-        from private.find_broken_turns(v_ids, lost_since) as b;
-    elsif stage = 'summaries' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind(v_ids, '{}') as b;
-    elsif stage = 'words' then
-        select jsonb_agg(to_jsonb(b)) into v_found from private.find_left_behind('{}', v_ids) as b;
-    else
-        select jsonb_agg(jsonb_build_object(
-            'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
-        ))
-        into v_found
-        from (
-            select p.user_id, p.import_id
-            from private.import_parts as p
-            group by p.user_id, p.import_id
-            having max(p.taken_at) < now() - interval '1 hour'
-            limit c_rows
-        ) as i;
-    end if;
+        when 'turns' then
+            v_ids := array(
+                select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
+            );
+            select jsonb_agg(to_jsonb(b)) into v_found
+            from private.find_broken_turns(v_ids, lost_since) as b;
+
+        when 'summaries' then
+            v_ids := array(
+                select s.id from public.summaries as s where s.id > after_id order by s.id limit c_rows
+            );
+            select jsonb_agg(jsonb_build_object(
+                'name', 'summary_of_no_message', 'user_id', s.user_id, 'id', s.id
+            ))
+            into v_found
+            from public.summaries as s
+            where s.id = any (v_ids)
+              and not exists (
+                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+              );
+
+        when 'words' then
+            v_ids := array(
+                select distinct d.message_id
+                from (
+                    select o.message_id
+                    from search.documents as o
+                    where o.message_id > after_id
+                    order by o.message_id
+                    fetch first c_rows rows with ties
+                ) as d
+                order by d.message_id
+            );
+            select jsonb_agg(distinct jsonb_build_object(
+                'name', 'words_of_no_message', 'user_id', d.user_id, 'id', d.message_id
+            ))
+            into v_found
+            from search.documents as d
+            where d.message_id = any (v_ids)
+              and not exists (
+                  select 1
+                  from public.messages as m
+                  where m.user_id = d.user_id and m.id = d.message_id
+              );
+
+        when 'imports' then
+            select jsonb_agg(jsonb_build_object(
+                'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
+            ))
+            into v_found
+            from (
+                select p.user_id, p.import_id
+                from private.import_parts as p
+                group by p.user_id, p.import_id
+                having max(p.taken_at) < now() - interval '1 hour'
+                limit c_rows
+            ) as i;
+    end case;
 
     return jsonb_build_object(
         'found', coalesce(v_found, '[]'),

@@ -53,7 +53,7 @@ async def test_a_bad_file_is_a_clear_error_and_leaves_nothing(
     assert count_of(db, user) == (0, 0, 0)
 
 
-@pytest.mark.promise("imports", red="parts numbered anew in each call")
+@pytest.mark.promise("imports", red="parts numbered from 0 in each call")
 async def test_a_store_that_fails_halfway_leaves_whole_conversations_and_is_gone_on_with(
     stack: Stack, user: User, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,11 +215,11 @@ async def test_the_owner_stops_it_and_the_writer_is_told(writer: Writer) -> None
     turn = await writer.begin()
     await writer.step(turn, "write", offset=0, text="So far")
     cancel = await writer.user.functions.post("/cancel-turn", json={"turnId": turn["turnId"]})
-    told = await writer.step(turn, "write", offset=6)
+    answer = await writer.step(turn, "write", offset=6)
     error = {"type": "cancelled", "message": "The reply was stopped."}
     ended = (await writer.step(turn, "fail", error=error)).json()
     assert cancel.json()["status"] == "running"
-    assert told.json()["cancelRequested"] is True
+    assert answer.json()["cancelRequested"] is True
     assert (ended["status"], ended["message"]["content"]) == ("cancelled", "So far")
 
 

@@ -59,9 +59,9 @@ async def test_a_turn_with_parts_goes_all_the_way_and_back(stack: Stack, user: U
         [*REPLY, SOURCE],
     ]
     assert loaded[1]["content"] == "Let me look.\n\nCold."
-    told = [event.data["part"] for event in events if event.name == "part"]
+    parts = [event.data["part"] for event in events if event.name == "part"]
     assert {DONE["toolCallId"], "s"} <= {
-        part.get("toolCallId") or part.get("sourceId") for part in told
+        part.get("toolCallId") or part.get("sourceId") for part in parts
     }
     assert events[-2].data == loaded[1]
 

@@ -31,7 +31,7 @@ def transport(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built_transport(shared_among_workers(tmp_path_factory))
 
 
-@pytest.mark.promise("outbox", red="an entry that is removed before it was sent")
+@pytest.mark.promise("outbox")
 async def test_what_is_sent_without_a_network_arrives_once(
     stack: Stack, user: User, db: psycopg.Connection, transport: Path
 ) -> None:
@@ -61,7 +61,7 @@ async def test_what_is_sent_without_a_network_arrives_once(
     assert engine.requests == ["One", "One", "Uno"]
 
 
-@pytest.mark.promise("safe retry", red="an answer whose text is written again after a break")
+@pytest.mark.promise("safe retry")
 async def test_a_reply_whose_service_dies_goes_on_by_itself(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path, transport: Path
 ) -> None:

@@ -61,7 +61,7 @@ async def test_a_tool_that_the_page_runs_is_answered_and_its_message_goes_on(
     assert len(engine.asked) == 2
 
 
-@pytest.mark.promise("safe retry", red="an answer's key that names what was answered")
+@pytest.mark.promise("safe retry")
 @pytest.mark.parametrize("second", [True, False], ids=["alike", "otherwise"])
 async def test_two_tabs_that_answer_at_once_have_one_effect(
     stack: Stack, user: User, package: str, second: bool

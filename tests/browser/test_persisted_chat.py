@@ -29,7 +29,7 @@ def built(site: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "built"
 
 
-@pytest.mark.promise("outbox", red="an entry that is removed before it was sent")
+@pytest.mark.promise("outbox")
 async def test_what_was_not_sent_waits_through_a_reload_and_is_sent_once_by_two_tabs(
     site: Stack, browser: Browser, visiting_user: User, built: Path
 ) -> None:

@@ -341,7 +341,7 @@ def _id(turn: httpx.Response) -> dict[str, str]:
     return {"conversation_id": turn.json()["conversationId"]}
 
 
-@pytest.mark.promise("forwarders", red="a UI stream that ends in good order")
+@pytest.mark.promise("forwarders")
 @pytest.mark.parametrize("package", ["ai", "ai-6"])
 async def test_a_chat_of_the_ai_sdk_that_is_cut_off_in_time_is_resumed(
     stack: Stack, user: User, tmp_path: Path, package: str

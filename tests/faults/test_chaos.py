@@ -20,9 +20,10 @@ import pytest
 
 from local.postgres import kill_part
 from local.stack import Stack
-from tests.faults.test_kill_loop import QUICK, broken_invariants, running_turns, sweep
+from tests.faults.test_kill_loop import broken_invariants, running_turns, sweep
 from tests.support.chaos_user import ChaosUser
 from tests.support.invariants import counts_of, found_broken
+from tests.support.kill_run import QUICK
 from tests.support.process import FunctionsProcess, functions_process
 from tests.support.roads import fault_road
 from tests.support.stack import free_ports

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ import pytest
 from local.settings import ROOT
 from local.stack import Stack
 from tests.faults.test_crash_points import POINTS, QUICK, ending_of
+from tests.faults.test_cut_tool_calls import draft_of
 from tests.support.fault_turns import expire_leases, turns_of
+from tests.support.killed_writers import LibraryProgram
 from tests.support.library_writer import PIECES, REQUEST
 from tests.support.process import functions_process
 from tests.support.users import User, functions_client
+from tests.support.waiting import until
 
 WHOLE = "".join(PIECES)
 
@@ -72,6 +76,27 @@ async def test_programs_that_share_a_key_write_one_reply(
     assert {said["content"] for said in printed} == {WHOLE}
     assert sorted(said["replayed"] for said in printed) == [False, True, True, True]
     assert turns_of(db, user) == [("completed", 1, ["user", "assistant"])]
+
+
+@pytest.mark.promise("fencing")
+async def test_a_program_whose_loop_was_blocked_past_its_lease_stores_nothing(
+    stack: Stack, user: User, db: psycopg.Connection
+) -> None:
+    """It stood still, another wrote the turn under its key, and it is given that reply."""
+    blocked, other = (LibraryProgram(stack, QUICK, repeat(None)) for _ in range(2))
+    job = {"user_id": user.id, "key": "k", "request": REQUEST}
+    doing = asyncio.create_task(blocked.do({**job, "pieces": ["Late ", "words"], "pause": 2}))
+    await until(lambda: draft_of(db, user) == (1, "Late ", []))
+    blocked.stand_still()
+    written = await other.do(job)
+    blocked.go_on()
+    given = await doing
+    for program in (blocked, other):
+        await program.stop()
+    assert written is not None
+    assert given is not None
+    assert (written["content"], given["rows"]) == (WHOLE, written["rows"])
+    assert turns_of(db, user) == [("completed", 2, ["user", "assistant"])]
 
 
 class Program:

@@ -118,7 +118,7 @@ def test_what_is_being_deleted_is_not_found(hidden: Hidden, what: str) -> None:
 @pytest.mark.promise("erasure", red="a message is placed wherever the row is")
 def test_a_message_to_what_is_being_deleted_is_refused_as_to_what_is_gone(hidden: Hidden) -> None:
     """With the same words."""
-    told = []
+    refusals = []
     for conversation in (hidden.conversation, str(uuid.uuid4())):
         with pytest.raises(psycopg.Error) as refused, hidden.db.transaction():
             hidden.db.execute(
@@ -126,6 +126,6 @@ def test_a_message_to_what_is_being_deleted_is_refused_as_to_what_is_gone(hidden
                 " values (%s, %s, 'user', 'x')",
                 (conversation, hidden.owner),
             )
-        told.append((refused.value.sqlstate, refused.value.diag.message_primary))
-    assert told[0] == told[1]
-    assert told[0][0] == "23503"
+        refusals.append((refused.value.sqlstate, refused.value.diag.message_primary))
+    assert refusals[0] == refusals[1]
+    assert refusals[0][0] == "23503"

@@ -147,10 +147,10 @@ def test_taking_a_part_again_does_nothing_and_answers_the_same(
     more = pieces_of({**AB, "c": "C"}) + pieces_of({"x": "X"}, place=1, key="two")
     asked = take(scratch, owner, None, import_id=import_id)
     outcomes = [take(scratch, owner, more, import_id=import_id) for _ in range(2)]
-    told = take(scratch, owner, None, import_id=import_id)
+    repeated = take(scratch, owner, None, import_id=import_id)
     assert asked is None
-    assert outcomes[0] == outcomes[1] == told
-    assert [(one["is_taken"], one["appended"]) for one in told] == [(False, 1), (True, 0)]
+    assert outcomes[0] == outcomes[1] == repeated
+    assert [(one["is_taken"], one["appended"]) for one in repeated] == [(False, 1), (True, 0)]
     assert scratch.execute("select count(*) from messages").fetchone() == (4,)
 
 
@@ -342,53 +342,6 @@ def test_a_conversation_that_has_grown_is_brought_up_to_date(
     assert (more, again, fewer) == ((2, 1), (0, 0), (0, 3))
     assert said_in(scratch, first["id"]) == ["A", "B", "Here", "C", "D"]
     assert branches_of(scratch, first["id"]) == (0, [(1, 0, 2, 4)])
-    assert broken(scratch) == []
-
-
-def forked(pieces: list[dict[str, Any]], leaf: str, **parents: str) -> list[dict[str, Any]]:
-    """Return the pieces, with other messages before these, and the end of the active path."""
-    for row in (row for piece in pieces for row in piece["messages"]):
-        row["after"] = parents.get(json.loads(row["metadata"])["imported"]["id"], row["after"])
-    for piece in pieces:
-        piece["conversation"]["leaf"] = leaf
-    return pieces
-
-
-@pytest.mark.promise(
-    "imports", red="what is new goes on with the newest branch, whatever it follows"
-)
-@pytest.mark.parametrize("size", [1, 2, 100])
-def test_what_a_file_has_more_is_on_the_path_that_it_is_on_there(
-    scratch: psycopg.Connection, owner: uuid.UUID, size: int
-) -> None:
-    """The active path follows the file's, as nobody has written here or chosen one of their own."""
-    (first,) = take(scratch, owner, pieces_of(AB))
-    said = {**AB, "c": "Other A", "d": "Other B", "e": "Behind B"}
-    import_id = uuid.uuid4()
-    pieces = forked(pieces_of(said, size=size), "d", c="", e="b")
-    for part, piece in enumerate(pieces):
-        take(scratch, owner, [piece], import_id=import_id, part=part)
-    assert said_in(scratch, first["id"]) == list(said.values())
-    assert branches_of(scratch, first["id"]) == (1, [(1, 0, 0, 3), (2, 0, 2, 5)])
-    assert broken(scratch) == []
-
-
-def test_where_somebody_has_written_the_active_path_stays_theirs(
-    scratch: psycopg.Connection, owner: uuid.UUID
-) -> None:
-    """It goes on only where that is the path that has grown."""
-    (first,) = take(scratch, owner, pieces_of(AB))
-    scratch.execute(
-        "insert into messages (conversation_id, user_id, role, content)"
-        " values (%s, %s, 'user', 'Here')",
-        (first["id"], owner),
-    )
-    said = {**AB, "c": "C"}
-    take(scratch, owner, forked(pieces_of(said), "c"))
-    assert branches_of(scratch, first["id"]) == (0, [(1, 0, 2, 4)])
-    scratch.execute("select private.choose_branch(%s, %s, 1)", (owner, first["id"]))
-    take(scratch, owner, forked(pieces_of({**said, "d": "D", "e": "E"}), "d", e="b"))
-    assert branches_of(scratch, first["id"]) == (1, [(1, 0, 2, 4), (2, 0, 2, 6)])
     assert broken(scratch) == []
 
 

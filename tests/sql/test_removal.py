@@ -83,10 +83,10 @@ def test_a_deletion_that_is_repeated_ends(hidden: Hidden) -> None:
         )
     ]  # fmt: skip
     events = hidden.db.execute("select string_agg(m::text, '') from realtime.messages as m")
-    told = (events.fetchone() or ("",))[0]
+    payloads = (events.fetchone() or ("",))[0]
     assert again == {"id": hidden.conversation, "more": False}
     assert left == [(0,)] * 5
-    assert not any(row_id in told for row_id in {*before, hidden.conversation})
+    assert not any(row_id in payloads for row_id in {*before, hidden.conversation})
     for key in ("settled", "running"):
         with pytest.raises(psycopg.Error) as refused, hidden.db.transaction():
             Caller(hidden.db).begin(hidden.owner, idempotency_key=key)

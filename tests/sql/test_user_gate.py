@@ -32,7 +32,6 @@ CHECKS = {
     "private.find_broken_messages(uuid[])": {"conversations", "messages", "turns"},
     "private.find_broken_places(uuid[],bigint,integer,integer)": {"conversations"},
     f"private.find_broken_turns(uuid[],{MOMENT})": {"conversations", "turns"},
-    "private.find_left_behind(uuid[],uuid[])": {"documents", "summaries"},
 }
 # Read over all users, or what is nobody's; one call a user writes then.
 LISTINGS = {

@@ -17,7 +17,7 @@ LOOK = {"device_scale_factor": 2, "locale": "en-GB", "timezone_id": "Europe/Lond
 
 
 async def take_pictures(stack: Stack) -> None:
-    """Take each picture anew."""
+    """Take each picture again."""
     user = await sign_up(stack, email="ada.lovelace@example.com")
     chat = write_chats(stack, user)
     async with running_browser() as browser:

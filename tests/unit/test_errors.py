@@ -111,3 +111,13 @@ def test_what_is_down_always_says_when_to_come_back() -> None:
 def test_a_401_has_its_challenge() -> None:
     """As HTTP asks for."""
     assert UnauthorizedError().headers() == {"WWW-Authenticate": "Bearer"}
+
+
+def test_an_error_says_whether_the_same_call_may_succeed_later() -> None:
+    """A limit, an outage and a turn that runs pass; what is wrong with a request does not."""
+    lasting = {error().code for error in EVERY if not error().retryable}
+    assert {error.code for error in EVERY} - lasting == {
+        "import_busy", "internal_error", "pdf_busy", "reply_not_stored", "request_too_slow",
+        "schema_behind", "schema_not_served", "store_unavailable", "too_many_bytes",
+        "too_many_requests", "too_many_tokens", "too_many_turns", "turn_in_progress", "unavailable",
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 What somebody wrote is set by a compiler, and that takes time and memory: outside of this process
 it can neither stop the others' requests nor take this process down. The typesetter gets rows on
-its standard input, a deadline and a limit of memory: see shared/sandbox.py.
+its standard input, a deadline and a limit of memory: see shared/encoding/sandbox.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Final
 
 import structlog
 
+from ...encoding.sandbox import ran_out_of_memory, running
 from ...errors import InternalError, PdfBusyError, PdfNotInstalledError, PdfTooLargeError
-from ...sandbox import ran_out_of_memory, running
 from ...shares import Places
 
 if TYPE_CHECKING:

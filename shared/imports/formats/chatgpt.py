@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..nodes import Node
 from ..parsed import as_object, as_text, source_id
-from ..tree import Node, flatten
+from ..tree import flatten
 from .chatgpt_content import read_message
 
 if TYPE_CHECKING:

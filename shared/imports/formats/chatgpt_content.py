@@ -7,8 +7,9 @@ import re
 from itertools import chain
 from typing import Any, Final
 
+from ..attached import media_kind
 from ..parsed import as_object, as_objects, as_text
-from ..said import Said, fenced, media_kind, visible_texts
+from ..said import Said, fenced, visible_texts
 from ..tools import Result
 
 KNOWN_TYPES: Final = frozenset(

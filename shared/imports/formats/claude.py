@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from ..attached import media_kind
 from ..blocks import read_blocks
+from ..nodes import TOP, Node
 from ..parsed import as_object, as_objects, as_text, source_id
-from ..said import Said, fenced, media_kind
-from ..tree import TOP, Node, flatten
+from ..said import Said, fenced
+from ..tree import flatten
 from .claude_artifacts import Artifacts
 
 if TYPE_CHECKING:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..attached import media_kind
 from ..blocks import add_citations
+from ..nodes import Node
 from ..parsed import as_object, as_objects, as_text, source_id
-from ..said import Said, media_kind
-from ..tree import Node, flatten
+from ..said import Said
+from ..tree import flatten
 
 if TYPE_CHECKING:
     from ..parsed import Notes, ParsedConversation

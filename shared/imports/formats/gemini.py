@@ -7,9 +7,11 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Final
 
+from ..attached import media_kind
+from ..nodes import Node
 from ..parsed import BY_CONTENT, as_objects, as_text, digest_of
-from ..said import Said, media_kind
-from ..tree import Node, chain
+from ..said import Said
+from ..tree import chain
 
 if TYPE_CHECKING:
     from ..parsed import Notes, ParsedConversation

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..nodes import TOP, Node
 from ..parsed import as_object, as_objects, as_text, source_id
-from ..tree import TOP, Node, flatten
+from ..tree import flatten
 from .messages import read_message
 
 if TYPE_CHECKING:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..attached import media_kind
 from ..blocks import add_citations, read_blocks
+from ..nodes import Node
 from ..parsed import BY_CONTENT, as_object, as_objects, digest_of
-from ..said import media_kind, visible_texts
+from ..said import visible_texts
 from ..tools import read_tool
-from ..tree import Node, chain
+from ..tree import chain
 
 if TYPE_CHECKING:
     from ...models.transfers import ImportSource

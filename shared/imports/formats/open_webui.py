@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from ..nodes import TOP, Node
 from ..parsed import as_object, as_text, source_id
-from ..tree import TOP, Node, chain, flatten
+from ..tree import chain, flatten
 from .messages import read_message
 
 if TYPE_CHECKING:

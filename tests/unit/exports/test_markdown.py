@@ -119,11 +119,10 @@ async def test_what_a_message_has_beside_its_text_is_shown() -> None:
 
 
 async def test_what_only_the_json_has_is_said() -> None:
-    """Of an imported reply: its model, and how much of other branches and tools there is."""
-    imported = {"model": "gpt-5", "branches": [{}, {}], "steps": [{"type": "search"}]}
+    """Of an imported reply: its model, and how many steps of tools there are."""
+    imported = {"model": "gpt-5", "steps": [{"type": "search"}]}
     document = await rendered(message("Here.", metadata={"imported": imported}))
     assert "## 1. Assistant (gpt-5), " in document
-    assert "*The JSON export also has messages of other branches: 2.*" in document
     assert "*The JSON export also has steps of tools: 1.*" in document
 
 

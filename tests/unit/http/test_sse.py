@@ -12,10 +12,11 @@ from shared.turns.follow import START, Place, TurnEvent
 
 
 async def sent(stream: AsyncIterator[TurnEvent]) -> list[bytes]:
-    """Return the chunks of a response to these events."""
+    """Return the events of a response, as they are sent."""
     response = event_stream(stream)
     assert response.headers["cache-control"] == "no-store"
-    return [bytes(chunk) async for chunk in response.body_iterator]  # type: ignore[arg-type]
+    body = b"".join([bytes(chunk) async for chunk in response.body_iterator])  # type: ignore[arg-type]
+    return [event + b"\n\n" for event in body.split(b"\n\n")[:-1]]
 
 
 async def test_an_event_has_its_name_its_place_and_one_line_of_json() -> None:
@@ -46,6 +47,23 @@ async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.Mon
             release.set()
     assert chunks[:3] == [b": ping\n\n"] * 3
     assert bytes(chunks[-1]).startswith(b"event: done")  # type: ignore[arg-type]
+
+
+async def test_events_that_are_ready_are_one_piece() -> None:
+    """One write to the socket; what comes later is another, and none waits for it."""
+    release = asyncio.Event()
+
+    async def three() -> AsyncIterator[TurnEvent]:
+        yield TurnEvent("accepted", {}, START)
+        yield TurnEvent("status", {}, START)
+        await release.wait()
+        yield TurnEvent("done", {}, START)
+
+    chunks = []
+    async for chunk in event_stream(three()).body_iterator:
+        chunks.append(bytes(chunk))  # type: ignore[arg-type]
+        release.set()
+    assert [chunk.count(b"event: ") for chunk in chunks] == [2, 1]
 
 
 @pytest.mark.parametrize(

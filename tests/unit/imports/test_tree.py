@@ -8,10 +8,11 @@ from uuid import uuid4
 import pytest
 
 from shared.imports import storing
+from shared.imports.nodes import TOP, Node
 from shared.imports.parsed import Notes, ParsedConversation
 from shared.imports.said import Said
 from shared.imports.storing import make_ready
-from shared.imports.tree import MAX_FORKS, TOP, Node, flatten
+from shared.imports.tree import MAX_FORKS, flatten
 from tests.support.imported import words_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,21 +104,21 @@ def test_a_message_that_takes_several_rows_is_followed_behind_the_last(
     assert forks_of(tree) == [(0, 2, 5)]
 
 
-@pytest.mark.parametrize("count", [MAX_FORKS, MAX_FORKS + 1])
-def test_a_tree_with_too_many_forks_is_its_path_alone(count: int) -> None:
-    """The rest is kept in metadata, at the message that it parts from, with what it follows."""
+@pytest.mark.parametrize("count", [MAX_FORKS, MAX_FORKS + 1, 10_000])
+def test_a_tree_with_too_many_forks_has_one_branch_beside_its_path(count: int) -> None:
+    """Nothing of it is lost: all the rest in order, each with what it follows."""
     nodes = [node("a", TOP, 0), *(node(f"b{n}", "a", n) for n in range(1, count + 1))]
     nodes.append(node("c", "b1", count + 1))
     tree = tree_of(nodes, "c")
+    assert (len(tree.messages), tree.left_out) == (count + 2, {})
+    assert [content for _, content in words_of(tree)] == ["a", "b1", "c"]
     if count == MAX_FORKS:
-        assert (len(tree.messages), len(tree.branches)) == (count + 2, MAX_FORKS)
+        assert len(tree.branches) == MAX_FORKS
     else:
-        assert said_in(tree) == ["a", "b1", "c"]
-        aside = tree.messages[0].metadata["imported"]["branches"]
-        assert [(one["content"], one["parent"]) for one in aside] == [
-            (f"b{n}", "a") for n in range(2, count + 1)
-        ]
-        assert tree.kept == {"branch": count - 1}
+        assert forks_of(tree) == [(0, 0, 4)]
+        assert said_in(tree)[3:] == [f"b{n}" for n in range(2, count + 1)]
+        parents = {message.metadata["imported"].get("parent") for message in tree.messages[3:]}
+        assert (parents, tree.kept) == ({"a"}, {"branch": 1})
 
 
 def test_without_times_the_last_leaf_of_the_file_is_the_newest() -> None:

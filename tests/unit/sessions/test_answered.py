@@ -46,6 +46,32 @@ def test_each_call_of_the_agents_sdk_has_one_result(
     assert [item for item in found if item == HELLO] == [item for item in items if item == HELLO]
 
 
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": []}
+ANSWER = {"type": "message", "role": "assistant", "content": []}
+SHELL = {"type": "shell_call", "call_id": "s", "action": {"commands": ["ls"]}}
+DONE = {"type": "shell_call_output", "call_id": "s", "output": []}
+
+
+@pytest.mark.parametrize(
+    ("items", "kept"),
+    [
+        ([THOUGHT, ANSWER, HELLO], [THOUGHT, ANSWER, HELLO]),
+        ([THOUGHT, THOUGHT, call(1), result(1)], [THOUGHT, THOUGHT, call(1), result(1)]),
+        ([HELLO, THOUGHT], [HELLO]),
+        ([THOUGHT, HELLO], [HELLO]),
+        ([call(1), THOUGHT, result(1)], [call(1), result(1)]),
+        ([SHELL, DONE], [SHELL, DONE]),
+        ([HELLO, THOUGHT, SHELL], [HELLO]),
+        ([DONE, HELLO], [HELLO]),
+    ],
+)
+def test_what_a_crash_or_a_limit_has_torn_apart_is_left_out(
+    items: list[dict[str, Any]], kept: list[dict[str, Any]]
+) -> None:
+    """Reasoning without what it led to, and calls whose result can't be made up."""
+    assert openai_agents.answered(items) == kept
+
+
 def said(text: str) -> ModelMessage:
     return ModelRequest([UserPromptPart(text)])
 

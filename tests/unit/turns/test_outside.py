@@ -101,10 +101,10 @@ async def test_an_owners_stop_is_said_at_the_next_write(processes: list[Process]
     one, other = processes
     record, writer = await begin(one)
     await other.runner.cancel(USER, record.turn.id)
-    told = await one.runner.outside.write(writer, offset=0, text="So far")
+    answer = await one.runner.outside.write(writer, offset=0, text="So far")
     await asyncio.sleep(30)
     settled = await begin(other)
-    assert told.cancel_requested
+    assert answer.cancel_requested
     assert settled[0].outcome == "replayed"
     assert settled[0].turn.status == "cancelled"
 
@@ -206,6 +206,20 @@ async def test_a_write_elsewhere_changes_nothing(
     assert parts_of_draft(stored.draft, stored.draft_parts) == [
         {"type": "text", "text": "abc"}, CALL,
     ]  # fmt: skip
+
+
+async def test_parts_are_read_only_for_what_is_written_beside_them(
+    processes: list[Process],
+) -> None:
+    """A heartbeat without anything, and text where there are none, cost one call."""
+    one, _ = processes
+    _, writer = await begin(one)
+    await one.runner.outside.write(writer, offset=0, text="abc")
+    assert "watch_turn" not in one.store.calls
+    await one.runner.outside.write(writer, offset=3, parts=[CALL])
+    written = await one.runner.outside.write(writer, offset=3, version=2)
+    assert one.store.calls["watch_turn"] == 1
+    assert (written.draft_length, written.parts_version) == (3, 2)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ PARTS = [
 CONTENT = "Let me look.\n\nIt is cold."
 
 
-def told(reading: Reading) -> list[tuple[str, Any]]:
-    """Return the parts that a stream has told of."""
+def parts_sent(reading: Reading) -> list[tuple[str, Any]]:
+    """Return the parts that a stream has sent."""
     return [
         (event.name, event.data.get("part", event.data.get("text")))
         for event in reading.events
@@ -90,7 +90,7 @@ async def test_a_reply_that_is_only_text_has_no_parts() -> None:
     process = Process(InMemoryStore(), engine)
     reading = process.streaming()
     await reading.task
-    assert told(reading) == []
+    assert parts_sent(reading) == []
     assert reading.events[-2].data["parts"] == []
 
 
@@ -103,7 +103,7 @@ async def test_another_process_follows_the_parts_that_are_stored() -> None:
     await until(lambda: any(turn.draft_parts for turn in store.turns.values()))
     (turn,) = store.turns.values()
     reading = other.following(turn.id)
-    await until(lambda: len(told(reading)) == 3)
+    await until(lambda: len(parts_sent(reading)) == 3)
     mine.die()
     await reading.task
     assert parts_of(reading) == [PARTS[0], PARTS[1], CALL]

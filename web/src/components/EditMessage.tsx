@@ -1,4 +1,4 @@
-/** A user's message as it is being written anew: sent beside the one that it was, which stays. */
+/** A user's message while it is edited: sent beside the one that it was, which stays. */
 
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import { directionOf, isBlank } from "../core/text.js";
