@@ -119,8 +119,7 @@ create unique index conversations_imported_key
 create index idx_conversations_idle
     on public.conversations ((updated_at at time zone 'utc'), id);
 
--- A user has many, also one that came after the statistics: else reading all of theirs looks as cheap
--- as looking one up by its key.
+-- As with messages: a user has many.
 alter table public.conversations alter column user_id set (n_distinct = -0.01);
 
 -- What removals read, and each look at messages: there is next to nothing in it.
@@ -493,7 +492,9 @@ create index idx_turns_user_id_conversation_id on public.turns (user_id, convers
 create index idx_turns_user_id on public.turns (user_id, started_at);
 
 -- As with messages.
-alter table public.turns alter column conversation_id set (n_distinct = -0.01);
+alter table public.turns
+    alter column user_id set (n_distinct = -0.01),
+    alter column conversation_id set (n_distinct = -0.01);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key
@@ -635,9 +636,11 @@ create index idx_messages_conversation_id
 
 create index idx_messages_user_id on public.messages (user_id, created_at);
 
--- There are many conversations, also after statistics that saw one: else what belongs to one is looked
--- for in all of the table.
-alter table public.messages alter column conversation_id set (n_distinct = -0.01);
+-- A user and a conversation have many, and there are many of both, also where the statistics saw one:
+-- else reading all that is a user's looks as cheap as looking one up by its key.
+alter table public.messages
+    alter column user_id set (n_distinct = -0.01),
+    alter column conversation_id set (n_distinct = -0.01);
 
 -- Lets the bounded check find the newest messages without reading the others: messages come in the
 -- order of their created_at, so a few bytes for each megabyte are enough.
@@ -3321,10 +3324,16 @@ declare
 begin
     perform private.require_self(user_id);
 
-    select t.id into v_turn_id
-    from public.turns as t
-    where t.user_id = find_turn.user_id and t.idempotency_key = any (find_turn.idempotency_keys)
-    order by array_position(find_turn.idempotency_keys, t.idempotency_key)
+    select found.id into v_turn_id
+    from unnest(find_turn.idempotency_keys) with ordinality as wanted (key, place)
+    -- With its limit it is looked up, whatever the planner takes the table for.
+    cross join lateral (
+        select t.id
+        from public.turns as t
+        where t.user_id = find_turn.user_id and t.idempotency_key = wanted.key
+        limit 1
+    ) as found
+    order by wanted.place
     limit 1;
 
     if not found then

@@ -39,8 +39,7 @@ create unique index conversations_imported_key
 create index idx_conversations_idle
     on public.conversations ((updated_at at time zone 'utc'), id);
 
--- A user has many, also one that came after the statistics: else reading all of theirs looks as cheap
--- as looking one up by its key.
+-- As with messages: a user has many.
 alter table public.conversations alter column user_id set (n_distinct = -0.01);
 
 -- What removals read, and each look at messages: there is next to nothing in it.

@@ -156,10 +156,16 @@ declare
 begin
     perform private.require_self(user_id);
 
-    select t.id into v_turn_id
-    from public.turns as t
-    where t.user_id = find_turn.user_id and t.idempotency_key = any (find_turn.idempotency_keys)
-    order by array_position(find_turn.idempotency_keys, t.idempotency_key)
+    select found.id into v_turn_id
+    from unnest(find_turn.idempotency_keys) with ordinality as wanted (key, place)
+    -- With its limit it is looked up, whatever the planner takes the table for.
+    cross join lateral (
+        select t.id
+        from public.turns as t
+        where t.user_id = find_turn.user_id and t.idempotency_key = wanted.key
+        limit 1
+    ) as found
+    order by wanted.place
     limit 1;
 
     if not found then

@@ -79,7 +79,9 @@ create index idx_turns_user_id_conversation_id on public.turns (user_id, convers
 create index idx_turns_user_id on public.turns (user_id, started_at);
 
 -- As with messages.
-alter table public.turns alter column conversation_id set (n_distinct = -0.01);
+alter table public.turns
+    alter column user_id set (n_distinct = -0.01),
+    alter column conversation_id set (n_distinct = -0.01);
 
 -- One running turn a conversation; also what a sweep over expired leases reads.
 create unique index turns_one_running_key

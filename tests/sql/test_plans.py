@@ -38,6 +38,14 @@ chats as (
     insert into conversations (user_id, last_seq, updated_at)
     select id, 2, now() - row_number() over () * interval '2 minutes' from users
     returning id, user_id
+),
+turns as (
+    insert into turns (
+        conversation_id, user_id, idempotency_key, request_hash, status, lease_expires_at,
+        finished_at
+    )
+    select id, user_id, 'key', 'hash', 'completed', now(), now()
+    from chats
 )
 insert into messages (conversation_id, user_id, role, content, seq, created_at)
 select id, user_id, 'user', 'Message ' || n, n, now() + n * interval '1 microsecond'
@@ -182,13 +190,15 @@ def test_a_deep_page_of_a_list_is_read_by_its_rows(populated: Populated, plan_ki
     assert PAGE <= rows_read(populated.db, call, values, plan_kind, "authenticated") <= MOST
 
 
-# An erasure counts what remains, too: once, and here that is half of the table.
+# An erasure sorts the user's conversations and counts what remains, each once: here that is half of
+# the table.
 UPKEEP = {
     "retention": ("apply_retention(%(owner)s, most => 20)", MOST),
     "applied retention": ("apply_retention(%(owner)s, false, most => 20)", MOST),
     "users due": ("list_users_due_for_retention(most => 20)", MOST),
+    "a turn by its keys": ("find_turn(%(owner)s, array['none', '7', '8', '9'])", MOST),
     "expired turns": ("list_expired_turns(20)", MOST),
-    "an erasure": ("erase_account(%(owner)s, 'key', most => 20)", MOST + CHATS + USERS),
+    "an erasure": ("erase_account(%(owner)s, 'key', most => 20)", MOST + 2 * CHATS + USERS),
     "a stranger's erasure": ("erase_account(gen_random_uuid(), 'key', most => 20)", MOST),
 }
 

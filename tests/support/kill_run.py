@@ -17,7 +17,6 @@ from tests.support.process import FunctionsProcess, functions_process
 from tests.support.roads import fault_road
 from tests.support.stack import free_ports
 from tests.support.users import User, sign_up
-from tests.support.waiting import until
 
 USERS = 3
 # A lease of three seconds: ten heartbeats and twice the store's deadline.
@@ -81,7 +80,8 @@ class Run:
 
     async def kill_programs(self) -> None:
         """Kill those with the library, once they work; each is started again for its next job."""
-        await until(lambda: all(adds.stored for adds in self.sessions))
+        while not all(adds.stored for adds in self.sessions):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         for program in self.programs.values():
             program.kill()
 
