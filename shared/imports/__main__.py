@@ -13,7 +13,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 
-from .. import sandbox
+from ..encoding import sandbox
 from ..errors import ChecksumMismatchError, InvalidImportError
 from ..models.transfers import ImportFault, ReadFile, ReadingTask
 from .parts import write_parts

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .... import sandbox
+from ....encoding import sandbox
 from .worker import typeset
 
 
