@@ -72,7 +72,8 @@ class LiveEvents:
 
     async def _send_all(self) -> None:
         while self._update_readers():
-            await asyncio.sleep(0 if self._has_more else GATHER_SECONDS)
+            goes_on = self._has_more and not self._broadcaster.is_silent
+            await asyncio.sleep(0 if goes_on else GATHER_SECONDS)
             if not self._broadcaster.is_silent:  # what is new then waits, and is sent after it
                 await self._send_batch()
 

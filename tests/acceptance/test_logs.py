@@ -92,10 +92,10 @@ async def test_the_request_id_is_in_every_line_and_in_the_answer(
     stack: Stack, user: User, tmp_path: Path
 ) -> None:
     """The caller's own where it is sensible, a new one where not; also for refusals and faults."""
-    closed_realtime = {"REALTIME_TIMEOUT": "0.2", "LOG_LEVEL": "debug"}
+    noisy = {"REALTIME_TIMEOUT": "0.2", "LOG_LEVEL": "debug", "OFFLINE_DELAY": "0.1"}
     async with (
         proxy_to(stack.settings.url) as proxy,
-        functions_process(stack, tmp_path, SUPABASE_URL=proxy.url, **closed_realtime) as process,
+        functions_process(stack, tmp_path, SUPABASE_URL=proxy.url, **noisy) as process,
         process.client(user.token) as client,
     ):
         proxy.on("broadcast", replies(500, b"<html>"))

@@ -220,7 +220,10 @@ async def test_the_road_to_realtime_may_break_in_any_way(
         async with second_gateway(stack, tmp_path, REALTIME_URL=url) as port:
             for verb in VERBS:
                 settings = settings_for(
-                    stack, supabase_url=f"http://127.0.0.1:{port}", realtime_timeout=0.3
+                    stack,
+                    supabase_url=f"http://127.0.0.1:{port}",
+                    realtime_timeout=0.3,
+                    offline_delay=0.1,  # what ends at once sends nothing by this road
                 )
                 async with bundle(settings, token=user.token) as client:
                     await poison(realtime, verb)

@@ -24,7 +24,10 @@ USER = UUID("6f1c2d1e-8a55-4d0e-9d0c-0e6b0a6f3c11")
 
 
 class RecordingBroadcaster(Broadcaster):
-    """Keeps what is sent, batch by batch; `is_hung` makes it take for ever."""
+    """Keeps what is sent, batch by batch; `is_hung` makes it take for ever.
+
+    With the outcome `later` it is silent for a minute.
+    """
 
     def __init__(self) -> None:
         self.timeout = 0.5
@@ -38,6 +41,8 @@ class RecordingBroadcaster(Broadcaster):
         self.batches.append(events)
         if self.is_hung:
             await asyncio.sleep(self.timeout)
+        if self.outcome == "later":
+            self._silent_until = asyncio.get_running_loop().time() + 60
         return self.outcome
 
     def says(self) -> list[dict[str, Any]]:

@@ -137,6 +137,16 @@ async def test_statuses_that_are_more_than_one_request_holds_take_another_at_onc
     assert out.statuses() == [["thinking"] * 12, ["thinking"] * 12, ["thinking"] * 6]
 
 
+async def test_statuses_that_are_refused_wait_at_rest() -> None:
+    """However many more there are: time goes on, which it would not beside a loop that spins."""
+    out = await sending(30, events_per_second=12)
+    for turn in out.turns:
+        turn.show("thinking")
+    out.broadcaster.outcome = "later"
+    await asyncio.sleep(50)
+    assert out.statuses() == [["thinking"] * 12]
+
+
 async def test_text_waits_for_the_budget_and_a_status_does_not() -> None:
     """What begins and statuses have cost is paid for first, and then all of the text goes out."""
     out = await sending(2, events_per_second=1)
@@ -218,7 +228,6 @@ async def test_a_refusal_loses_nothing_and_a_silence_gathers() -> None:
     out.broadcaster.outcome = "later"
     await asyncio.sleep(1.5 * GATHER_SECONDS)
     out.broadcaster.outcome = "sent"
-    out.broadcaster._silent_until = asyncio.get_running_loop().time() + 60
     refused = len(out.broadcaster.batches)
     turn.write("lo")
     await asyncio.sleep(50)
