@@ -158,7 +158,7 @@ as $$
     with written as materialized (
         select m.id, m.conversation_id, m.turn_id, m.created_at
         from public.messages as m
-        where m.created_at between since and 'infinity'
+        where (m.created_at at time zone 'utc') between (since at time zone 'utc') and 'infinity'
     ),
     newest as (
         select w.conversation_id as id

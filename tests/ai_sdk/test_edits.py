@@ -12,7 +12,15 @@ from tests.support.bundle import settings_for
 from tests.support.engines import TypingEngine
 from tests.support.server import served_bundle
 from tests.support.tool_engines import CountingEngine
-from tests.support.ui_messages import load, request_of, send, served_to, text_of, user_message
+from tests.support.ui_messages import (
+    load,
+    request_of,
+    send,
+    served_to,
+    streaming,
+    text_of,
+    user_message,
+)
 from tests.support.users import User
 
 
@@ -100,8 +108,10 @@ async def test_a_lost_connection_is_tried_again_and_follows_the_turn(
             "POST", "/ui-messages", json=request_of(chat_id, message)
         ) as broken:
             assert broken.status_code == 200
-        engine.allow(3)
-        chunks = await send(client, request_of(chat_id, message, trigger="regenerate-message"))
+        again = request_of(chat_id, message, trigger="regenerate-message")
+        async with streaming(client, again) as following:
+            engine.allow(3)
+            chunks = [chunk async for chunk in following]
     assert text_of(chunks) == "One, two."
     assert engine.runs == 1
 
