@@ -17,6 +17,7 @@ from tests.support import outside_writer
 from tests.support.fault_turns import expire_leases, turns_of
 from tests.support.outside_writer import Writer
 from tests.support.sse import read_events
+from tests.support.strict_types import type_errors
 from tests.support.ui_messages import resuming, text_of
 from tests.support.users import User
 
@@ -311,13 +312,14 @@ async def test_what_is_wrong_is_refused_and_changes_nothing(
     assert turns_of(db, writer.user) == [("running", 1, ["user"])]
 
 
-def test_the_documents_lines_write_turns_in_javascript(
+def test_the_documents_lines_write_turns_in_typescript(
     stack: Stack, user: User, db: psycopg.Connection, tmp_path: Path
 ) -> None:
-    """Replayed, in order, failed: as docs/turns.md writes them, with fetch alone."""
-    (lines,) = re.findall(r"^```js\n(.*?)^```", PAGE.read_text(), re.M | re.S)
-    file = tmp_path / "lines.mjs"
+    """Replayed, in order, failed: as docs/turns.md writes them, strictly typed, by fetch alone."""
+    (lines,) = re.findall(r"^```ts\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+    file = tmp_path / "lines.ts"
     file.write_text(lines)
+    assert type_errors(file) == ""
     secret_key = stack.settings.environment()["SUPABASE_SECRET_KEY"]
     seen = seen_by(stack, "turns.mjs", secret_key, user.id, str(file))
     contents = [seen[name]["content"] for name in ("first", "again", "second", "last")]

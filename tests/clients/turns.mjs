@@ -1,4 +1,4 @@
-// A program in JavaScript writes a turn with the service key, as docs/turns.md has it. No SDK.
+// A program in TypeScript writes a turn with the service key, as docs/turns.md has it. No SDK.
 // Usage: node turns.mjs <url> <publishable key> <secret key> <user id> <file with the page's lines>
 
 const [url, , secretKey, userId, lines] = process.argv.slice(2);
