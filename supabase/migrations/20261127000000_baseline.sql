@@ -3574,6 +3574,7 @@ create function public.list_conversations(
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
+set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
 as $$
@@ -4469,6 +4470,7 @@ comment on function search.count_unindexed is 'How many of a user''s messages ar
 create function search.read_unindexed(user_id uuid, most integer)
 returns search.documents[]
 language plpgsql stable security invoker set search_path = ''
+set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
 as $$
@@ -6883,6 +6885,7 @@ create function public.list_users_due_for_retention(
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
+set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
 as $$
@@ -6938,6 +6941,7 @@ create function public.apply_retention(
 returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '2s'
+set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
 as $$

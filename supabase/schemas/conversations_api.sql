@@ -69,6 +69,7 @@ create function public.list_conversations(
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
+set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
 as $$

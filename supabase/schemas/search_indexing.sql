@@ -230,6 +230,7 @@ comment on function search.count_unindexed is 'How many of a user''s messages ar
 create function search.read_unindexed(user_id uuid, most integer)
 returns search.documents[]
 language plpgsql stable security invoker set search_path = ''
+set jit = off -- Postgres up to 17 takes what is off for so dear that compiling pays
 set enable_sort = off
 set enable_bitmapscan = off
 as $$

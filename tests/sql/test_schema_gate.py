@@ -210,6 +210,11 @@ PLANTED = [
         "ping()",
     ),
     (
+        "alter function public.ping() set enable_sort = off",
+        "function that is compiled for what it switches off",
+        "ping()",
+    ),
+    (
         "alter function public.ping() security definer",
         "function that runs as its owner",
         "ping()",

@@ -107,6 +107,11 @@ LINTS = {
     "function without a pinned search_path": """
         select name from functions where not coalesce('search_path=""' = any (proconfig), false)
     """,
+    # Up to Postgres 17 a plan with what is off costs ten billion, and is compiled for a second.
+    "function that is compiled for what it switches off": """
+        select name from functions
+        where proconfig::text like '%enable_%' and not 'jit=off' = any (proconfig)
+    """,
     "function that runs as its owner": """
         select name from functions where prosecdef
     """,
