@@ -76,26 +76,3 @@ def write_long_chat(stack: Stack, user: User, count: int) -> str:
         )
         db.execute("update conversations set last_seq = %s where id = %s", (count, chat))
     return chat
-
-
-def write_forked_chat(stack: Stack, user: User, count: int, forks: int) -> str:
-    """Store one whose path has so many forks, evenly spread: each begins four messages back."""
-    chat = write_long_chat(stack, user, count)
-    apart = count // forks - 4
-    with psycopg.connect(stack.settings.db_url) as db:
-        db.execute("set local session_replication_role = replica")
-        db.execute(
-            "insert into branches (user_id, conversation_id, branch, parent, fork_seq, first_seq)"
-            " select %s, %s, n, n - 1, n * %s - 4, n * %s + 1 from generate_series(1, %s) as n",
-            (user.id, chat, apart, apart, forks),
-        )
-        db.execute(
-            "update messages as m set branch = least((m.seq - 1) / %s, %s)"
-            " where user_id = %s and conversation_id = %s",
-            (apart, forks, user.id, chat),
-        )
-        db.execute(
-            "update conversations set active_branch = %s, last_branch = %s where id = %s",
-            (forks, forks, chat),
-        )
-    return chat
