@@ -89,13 +89,6 @@ def server_with_schema(*, is_durable: bool = False) -> Iterator[Server]:
         yield server
 
 
-@contextmanager
-def connection_to_schema() -> Iterator[psycopg.Connection]:
-    """Run such a server, and connect to it as its superuser."""
-    with server_with_schema() as server, psycopg.connect(server.url(), autocommit=True) as db:
-        yield db
-
-
 def conversation_of(db: psycopg.Connection, user_id: str, messages: int) -> str:
     """Make a conversation of so many messages, in one go."""
     values = {"id": str(uuid.uuid4()), "user": user_id, "count": messages, "text": TEXT}

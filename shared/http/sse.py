@@ -109,10 +109,13 @@ async def _with_keepalive(events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]
 
 
 async def _read(events: AsyncGenerator[bytes], ready: asyncio.Queue[bytes | None]) -> None:
-    """Move events to the queue, None behind the last: nothing is raised by what encodes them."""
-    async with aclosing(events):
-        async for encoded in events:
-            await ready.put(encoded)
+    """Move events to the queue, None behind the last, whatever fails: a reader is not left waiting."""
+    try:
+        async with aclosing(events):
+            async for encoded in events:
+                await ready.put(encoded)
+    except Exception:
+        log.exception("stream_failed")
     await ready.put(None)
 
 

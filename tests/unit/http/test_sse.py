@@ -49,6 +49,17 @@ async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.Mon
     assert bytes(chunks[-1]).startswith(b"event: done")  # type: ignore[arg-type]
 
 
+async def test_what_cannot_be_written_ends_the_stream() -> None:
+    """Whoever reads isn't kept waiting by comments."""
+
+    async def odd() -> AsyncIterator[TurnEvent]:
+        yield TurnEvent("delta", {"text": "a", "offset": 0}, START)
+        yield TurnEvent("delta", {"text": object(), "offset": 1}, START)
+
+    async with asyncio.timeout(5):
+        assert len(await sent(odd())) == 1
+
+
 async def test_events_that_are_ready_are_one_piece() -> None:
     """One write to the socket; what comes later is another, and none waits for it."""
     release = asyncio.Event()
