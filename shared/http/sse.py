@@ -109,7 +109,7 @@ async def _with_keepalive(events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]
 
 
 async def _read(events: AsyncGenerator[bytes], ready: asyncio.Queue[bytes | None]) -> None:
-    """Move events to the queue, None behind the last, whatever fails: a reader is not left waiting."""
+    """Move events to the queue, None behind the last: whatever fails, its reader goes on."""
     try:
         async with aclosing(events):
             async for encoded in events:
