@@ -1833,8 +1833,48 @@ comment on table public.summaries is 'Which messages are summaries that the back
 comment on column public.summaries.id is 'The message that is the summary.';
 comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before on the path to that, too. Paths without that message have no use for it. A message rather than a seq, since a repair may renumber messages.';
 
--- The newest summary is found by ids alone: where most conversations are of two messages, the planner
--- takes every one for as short, and would join all of a long one with itself.
+-- By ids alone, from the summaries, of which there are few, to what they cover: where most conversations
+-- are of two messages, the planner takes every one for as short, and would join all of a long one with
+-- itself.
+create function private.newest_summary(
+    user_id uuid,
+    conversation_id uuid,
+    path int8multirange,
+    out seq bigint,
+    out content text,
+    out through_seq bigint
+)
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    select m.seq, m.content, through.seq
+    into seq, content, through_seq
+    from public.summaries as s
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.id
+        offset 0
+    ) as m
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
+        offset 0
+    ) as through
+    where s.user_id = newest_summary.user_id and s.conversation_id = newest_summary.conversation_id
+      and m.conversation_id = s.conversation_id
+      and through.conversation_id = s.conversation_id
+      and through.seq <@ path
+    order by through.seq desc
+    limit 1;
+end;
+$$;
+
+grant execute on function private.newest_summary to authenticated, service_role;
+comment on function private.newest_summary is 'The newest summary of a path, which is one whose newest message is on it: its place, its text, and the place up to which it covers; nulls where there is none.';
+
 create function public.load_unsummarised(
     user_id uuid,
     conversation_id uuid,
@@ -1881,28 +1921,9 @@ begin
     where s.user_id = load_unsummarised.user_id
       and s.conversation_id = load_unsummarised.conversation_id;
 
-    select m.content, through.seq
+    select n.content, n.through_seq
     into v_previous, v_covered
-    from public.summaries as s
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.id
-        offset 0
-    ) as m
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.through_message_id
-        offset 0
-    ) as through
-    where s.user_id = load_unsummarised.user_id
-      and s.conversation_id = load_unsummarised.conversation_id
-      and m.conversation_id = s.conversation_id
-      and through.conversation_id = s.conversation_id
-      and through.seq <@ v_path
-    order by through.seq desc
-    limit 1;
+    from private.newest_summary(user_id, conversation_id, v_path) as n;
 
     v_covered := coalesce(v_covered, 0);
     v_path := v_path * int8multirange(int8range(v_covered + 1, null));
@@ -2087,9 +2108,9 @@ grant execute on function public.write_summary to service_role;
 comment on function public.write_summary is 'Adds a summary of everything up to a seq as a system message, to the path that was written to last. Answers outcome written, known where as much is covered already, busy while a turn runs or another path is active, or elsewhere for a seq that is not on that path. Raises PT404.';
 
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
--- the newest summary and everything since, all of it along one path. Tokens are estimated as a third of the bytes in UTF-8,
--- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
--- without reading the text itself.
+-- the newest summary and everything since, all of it along one path. Tokens are estimated as a third of
+-- the bytes in UTF-8, rounded up, and four more for each message, as shared/ai/tokens.py does: a length
+-- in bytes is known without reading the text itself.
 
 -- Its messages as text: as jsonb each would be built, copied into the answer and written out again.
 create function private.read_history(
@@ -2140,36 +2161,15 @@ begin
     from public.summaries as s
     where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id;
 
-    -- A summary is of this path if the newest message that it covers is on it. From the summaries to
-    -- what they cover, by id: there are few of them. The fences keep the planner from starting at the messages, which it takes for few as well.
     if cardinality(v_ours) > 0 then
-        select through.seq,
+        select n.through_seq,
                json_build_object(
-                   'seq', m.seq, 'role', 'system', 'content', left(m.content, v_longest * 3),
+                   'seq', n.seq, 'role', 'system', 'content', left(n.content, v_longest * 3),
                    'is_summary', true
                ),
-               (octet_length(m.content) + 2) / 3 + c_message_tokens
+               (octet_length(n.content) + 2) / 3 + c_message_tokens
         into v_covered, v_summary, v_summary_tokens
-        from public.summaries as s
-        cross join lateral (
-            select *
-            from public.messages
-            where messages.user_id = s.user_id and messages.id = s.id
-            offset 0
-        ) as m
-        cross join lateral (
-            select *
-            from public.messages
-            where messages.user_id = s.user_id and messages.id = s.through_message_id
-            offset 0
-        ) as through
-        where s.user_id = read_history.user_id
-          and s.conversation_id = read_history.conversation_id
-          and m.conversation_id = s.conversation_id
-          and through.conversation_id = s.conversation_id
-          and through.seq <@ path
-        order by through.seq desc
-        limit 1;
+        from private.newest_summary(user_id, conversation_id, path) as n;
     end if;
 
     v_covered := coalesce(v_covered, 0);

@@ -1,7 +1,7 @@
 -- Context that fits: the AI is given the whole history while it fits a budget of tokens; beyond it,
--- the newest summary and everything since, all of it along one path. Tokens are estimated as a third of the bytes in UTF-8,
--- rounded up, and four more for each message, as shared/ai/tokens.py does: a length in bytes is known
--- without reading the text itself.
+-- the newest summary and everything since, all of it along one path. Tokens are estimated as a third of
+-- the bytes in UTF-8, rounded up, and four more for each message, as shared/ai/tokens.py does: a length
+-- in bytes is known without reading the text itself.
 
 -- Its messages as text: as jsonb each would be built, copied into the answer and written out again.
 create function private.read_history(
@@ -52,36 +52,15 @@ begin
     from public.summaries as s
     where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id;
 
-    -- A summary is of this path if the newest message that it covers is on it. From the summaries to
-    -- what they cover, by id: there are few of them. The fences keep the planner from starting at the messages, which it takes for few as well.
     if cardinality(v_ours) > 0 then
-        select through.seq,
+        select n.through_seq,
                json_build_object(
-                   'seq', m.seq, 'role', 'system', 'content', left(m.content, v_longest * 3),
+                   'seq', n.seq, 'role', 'system', 'content', left(n.content, v_longest * 3),
                    'is_summary', true
                ),
-               (octet_length(m.content) + 2) / 3 + c_message_tokens
+               (octet_length(n.content) + 2) / 3 + c_message_tokens
         into v_covered, v_summary, v_summary_tokens
-        from public.summaries as s
-        cross join lateral (
-            select *
-            from public.messages
-            where messages.user_id = s.user_id and messages.id = s.id
-            offset 0
-        ) as m
-        cross join lateral (
-            select *
-            from public.messages
-            where messages.user_id = s.user_id and messages.id = s.through_message_id
-            offset 0
-        ) as through
-        where s.user_id = read_history.user_id
-          and s.conversation_id = read_history.conversation_id
-          and m.conversation_id = s.conversation_id
-          and through.conversation_id = s.conversation_id
-          and through.seq <@ path
-        order by through.seq desc
-        limit 1;
+        from private.newest_summary(user_id, conversation_id, path) as n;
     end if;
 
     v_covered := coalesce(v_covered, 0);

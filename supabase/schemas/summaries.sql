@@ -40,8 +40,48 @@ comment on table public.summaries is 'Which messages are summaries that the back
 comment on column public.summaries.id is 'The message that is the summary.';
 comment on column public.summaries.through_message_id is 'The newest message it covers; it covers every one before on the path to that, too. Paths without that message have no use for it. A message rather than a seq, since a repair may renumber messages.';
 
--- The newest summary is found by ids alone: where most conversations are of two messages, the planner
--- takes every one for as short, and would join all of a long one with itself.
+-- By ids alone, from the summaries, of which there are few, to what they cover: where most conversations
+-- are of two messages, the planner takes every one for as short, and would join all of a long one with
+-- itself.
+create function private.newest_summary(
+    user_id uuid,
+    conversation_id uuid,
+    path int8multirange,
+    out seq bigint,
+    out content text,
+    out through_seq bigint
+)
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    select m.seq, m.content, through.seq
+    into seq, content, through_seq
+    from public.summaries as s
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.id
+        offset 0
+    ) as m
+    cross join lateral (
+        select *
+        from public.messages
+        where messages.user_id = s.user_id and messages.id = s.through_message_id
+        offset 0
+    ) as through
+    where s.user_id = newest_summary.user_id and s.conversation_id = newest_summary.conversation_id
+      and m.conversation_id = s.conversation_id
+      and through.conversation_id = s.conversation_id
+      and through.seq <@ path
+    order by through.seq desc
+    limit 1;
+end;
+$$;
+
+grant execute on function private.newest_summary to authenticated, service_role;
+comment on function private.newest_summary is 'The newest summary of a path, which is one whose newest message is on it: its place, its text, and the place up to which it covers; nulls where there is none.';
+
 create function public.load_unsummarised(
     user_id uuid,
     conversation_id uuid,
@@ -88,28 +128,9 @@ begin
     where s.user_id = load_unsummarised.user_id
       and s.conversation_id = load_unsummarised.conversation_id;
 
-    select m.content, through.seq
+    select n.content, n.through_seq
     into v_previous, v_covered
-    from public.summaries as s
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.id
-        offset 0
-    ) as m
-    cross join lateral (
-        select *
-        from public.messages
-        where messages.user_id = s.user_id and messages.id = s.through_message_id
-        offset 0
-    ) as through
-    where s.user_id = load_unsummarised.user_id
-      and s.conversation_id = load_unsummarised.conversation_id
-      and m.conversation_id = s.conversation_id
-      and through.conversation_id = s.conversation_id
-      and through.seq <@ v_path
-    order by through.seq desc
-    limit 1;
+    from private.newest_summary(user_id, conversation_id, v_path) as n;
 
     v_covered := coalesce(v_covered, 0);
     v_path := v_path * int8multirange(int8range(v_covered + 1, null));

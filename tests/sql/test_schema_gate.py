@@ -54,6 +54,7 @@ ALLOWED = {
         "private.bytes_beside_text(text,jsonb)",  # likewise
         "private.message_of_turn(uuid,turns)",
         "private.newest_of(int8multirange,bigint)",
+        "private.newest_summary(uuid,uuid,int8multirange)",
         "private.oldest_of(int8multirange,bigint)",
         "private.path_before(uuid,private.conversations,bigint)",
         "private.path_along(branches[],integer,bigint)",  # of what it is given
