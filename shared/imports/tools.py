@@ -77,17 +77,10 @@ def read_tool(
     if is_tool(block) and problem_of(block) is None:
         said.add_part(dict(block))
         return
-    kind = str(block.get("type") or next(iter(block), "")).lower()
-    given = dict(block)
-    for inner in [key for key, value in block.items() if isinstance(value, dict)]:
-        if inner.lower() in INNER:
-            given |= given.pop(inner)
-    is_result = is_result or IS_RESULT.match(kind) is not None
-    called = kind.removeprefix("tool-") if kind.startswith("tool-") else ""
-    names = (given.get(name) for name in NAMES)
-    name = next((one for one in names if isinstance(one, str) and one.strip()), None)
-    if name is None and called and called not in NO_NAME:
-        name = str(block["type"])[len("tool-") :]
+    given = _unwrapped(block)
+    kind = str(block.get("type") or next(iter(block), ""))
+    is_result = is_result or IS_RESULT.match(kind.lower()) is not None
+    name = _name_in(given, kind)
     ids = (given.get(one) for one in (CALL_IDS if is_result else (*CALL_IDS, "id")))
     call_id = next((str(one) for one in ids if one and isinstance(one, str | int)), None)
     if not is_result:
@@ -100,10 +93,31 @@ def read_tool(
     outputs = [given[one] for one in (*OUTPUTS, "errorText") if given.get(one) is not None]
     outputs += [given["content"]] if is_result and given.get("content") is not None else []
     if outputs or is_result:
-        is_error = given.get("is_error") is True or given.get("isError") is True
-        is_error = is_error or "errorText" in given or given.get("status") == "error"
         output = _plain(outputs[0]) if outputs else None
-        said.result(Result(call_id, name, output, is_error, step if is_result else None))
+        own_step = step if is_result else None
+        said.result(Result(call_id, name, output, _is_error(given), own_step))
+
+
+def _unwrapped(block: dict[str, Any]) -> dict[str, Any]:
+    """Return what a block says, with what it says of its call within it."""
+    given = dict(block)
+    for inner in [key for key, value in block.items() if isinstance(value, dict)]:
+        if inner.lower() in INNER:
+            given |= given.pop(inner)
+    return given
+
+
+def _name_in(given: dict[str, Any], kind: str) -> str | None:
+    """Return a tool's name, as it is given or as the type has it behind `tool-`."""
+    names = (given.get(name) for name in NAMES)
+    name = next((one for one in names if isinstance(one, str) and one.strip()), None)
+    called = kind[len("tool-") :] if kind.lower().startswith("tool-") else ""
+    return name or (called if called.lower() not in NO_NAME else "") or None
+
+
+def _is_error(given: dict[str, Any]) -> bool:
+    is_marked = given.get("is_error") is True or given.get("isError") is True
+    return is_marked or "errorText" in given or given.get("status") == "error"
 
 
 def call_part(name: str, given: Any, *, call_id: str | None, more: dict[str, Any]) -> Part:
