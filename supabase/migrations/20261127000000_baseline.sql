@@ -1193,9 +1193,15 @@ returns int8multirange
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-    v_branches constant public.branches[] := private.branches_of(user_id, conversation);
-    v_branch integer := cardinality(v_branches);
+    v_branches public.branches[];
+    v_branch integer;
 begin
+    if conversation.last_branch = 0 then
+        return int8multirange(int8range(1, seq));
+    end if;
+
+    v_branches := private.branches_of(user_id, conversation);
+    v_branch := cardinality(v_branches);
     while v_branch > 0 and v_branches[v_branch].first_seq > seq loop
         v_branch := v_branch - 1;
     end loop;
@@ -1492,8 +1498,10 @@ declare
 begin
     -- With ids that grow: random ones would each be on another page of the platform's index.
     insert into realtime.messages (id, topic, extension, event, payload, private)
-    select private.new_id(), v_topic, 'broadcast', e.event, e.payload, true
-    from (values ('message', v_message), ('status', v_status)) as e (event, payload)
+    select e.id, v_topic, 'broadcast', e.event, e.payload, true
+    from (values
+        ((message ->> 'id')::uuid, 'message', v_message), (private.new_id(), 'status', v_status)
+    ) as e (id, event, payload)
     where e.payload is not null;
 exception
     when others then
@@ -2121,7 +2129,7 @@ create function private.read_history(
     known_from bigint default null,
     known_id uuid default null,
     out history json,
-    out context jsonb
+    out context json
 )
 language plpgsql stable security invoker set search_path = ''
 set jit = off -- compiling takes longer than reading a history
@@ -2138,7 +2146,12 @@ declare
     v_is_straight constant boolean := path = int8multirange(range_merge(path));
     v_rest int8multirange := path;
     v_part int8multirange;
-    v_ours uuid[];
+    v_ours constant uuid[] := array(
+        select s.id
+        from public.summaries as s
+        where s.user_id = read_history.user_id
+          and s.conversation_id = read_history.conversation_id
+    );
     v_covered bigint;
     v_summary json;
     v_summary_tokens integer;
@@ -2150,17 +2163,12 @@ declare
     v_beside bigint := 0;
     v_first bigint;
     v_known bigint := 0;
-    v_widest bigint := 0;
     v_is_complete boolean;
     v_omitted bigint;
     v_is_whole boolean := false;
     v_parts_from bigint;
     v_messages text;
 begin
-    select coalesce(array_agg(s.id), '{}') into v_ours
-    from public.summaries as s
-    where s.user_id = read_history.user_id and s.conversation_id = read_history.conversation_id;
-
     if cardinality(v_ours) > 0 then
         select n.through_seq,
                json_build_object(
@@ -2188,17 +2196,15 @@ begin
         select greatest(v_whole, max(r.whole)),
                greatest(v_short, max(r.short)),
                greatest(v_beside, max(r.beside)),
-               greatest(v_widest, max(r.tokens)),
                greatest(v_since, max(r.whole) filter (where r.seq > v_covered)),
                coalesce(
                    min(r.seq) filter (where r.short <= v_room and r.seq > v_covered), v_first
                ),
                coalesce(min(r.seq) filter (where r.beside <= c_beside), v_parts_from),
                greatest((max(r.short) - v_short) / count(*), 1)
-        into v_whole, v_short, v_beside, v_widest, v_since, v_first, v_parts_from, v_typical
+        into v_whole, v_short, v_beside, v_since, v_first, v_parts_from, v_typical
         from (
             select t.seq,
-                   t.tokens,
                    least(t.tokens, v_longest) as shortened,
                    v_whole + sum(t.tokens) over newer as whole,
                    v_short + sum(least(t.tokens, v_longest)) over newer as short,
@@ -2208,12 +2214,12 @@ begin
                 select m.id,
                        m.seq,
                        (octet_length(m.content) + 2
-                           + case m.parts
-                               when '[]' then 0
+                           + case jsonb_array_length(m.parts)
+                               when 0 then 0
                                else private.bytes_beside_text(m.role, m.parts)::integer
                              end) / 3 + c_message_tokens as tokens,
                        case
-                           when m.parts = '[]' and m.native is null then 0
+                           when jsonb_array_length(m.parts) = 0 and m.native is null then 0
                            else octet_length(m.parts::text) + coalesce(octet_length(m.native::text), 0)
                        end as beside
                 from public.messages as m
@@ -2243,7 +2249,7 @@ begin
     -- before a message never changes, and no other path or conversation, whatever its id, has it.
     -- But only if nothing is cut or left out of any message, which would not be so each time.
     v_is_complete := coalesce(v_parts_from <= v_first, true)
-        and (v_is_whole or v_widest <= v_longest);
+        and (v_is_whole or v_short = v_whole);
     if v_is_complete and known_from <= v_first then
         select m.seq into v_known
         from public.messages as m
@@ -2258,23 +2264,26 @@ begin
     -- the AI cuts it to them. Written here, since Postgres would look up how each column is written
     -- for each row; what a message lacks is left out. They come in the order of their places.
     select string_agg(
-        '{"id":"' || m.id::text || '","seq":' || m.seq::text || ',"role":"' || m.role
-            || '","content":'
-            || to_json(
+        concat(
+            '{"id":"', m.id, '","seq":', m.seq, ',"role":"', m.role, '","content":',
+            to_json(
                 case
                     when v_is_whole or octet_length(m.content) <= v_longest * 3 then m.content
                     else left(m.content, v_longest * 3)
                 end
-            )::text
-            || case
+            ),
+            case
                 when m.role = 'assistant' and m.metadata -> 'success' = 'false'
                     then ',"failure":'
                         || to_json(coalesce(m.metadata -> 'error' ->> 'type', 'failed'))::text
-                else ''
-            end
-            || case when g.is_given and m.parts <> '[]' then ',"parts":' || m.parts::text else '' end
-            || case when g.is_given then coalesce(',"native":' || m.native::text, '') else '' end
-            || '}',
+            end,
+            case
+                when g.is_given and jsonb_array_length(m.parts) > 0
+                    then ',"parts":' || m.parts::text
+            end,
+            case when g.is_given then ',"native":' || m.native::text end,
+            '}'
+        ),
         ','
     )
     into v_messages
@@ -2293,7 +2302,7 @@ begin
         select m.seq >= v_parts_from
             and (
                 v_is_whole
-                or m.parts = '[]'
+                or jsonb_array_length(m.parts) = 0
                 or (octet_length(m.content) + private.bytes_beside_text(m.role, m.parts) + 2) / 3
                     + c_message_tokens <= v_longest
             ) as is_given
@@ -2319,7 +2328,7 @@ begin
         where m.seq <@ v_rest;
     end if;
 
-    context := jsonb_build_object(
+    context := json_build_object(
         'covers_to', v_covered,
         'first', v_first,
         'known', v_known,
@@ -2381,7 +2390,7 @@ create function private.describe_rows(
     user_message jsonb,
     reply jsonb,
     history json default '[]',
-    context jsonb default null
+    context json default null
 )
 returns json
 language plpgsql stable security invoker set search_path = ''
@@ -2389,7 +2398,7 @@ as $$
 begin
     return json_build_object(
         'outcome', outcome,
-        'turn', to_jsonb(turn) - 'request_hash' - 'draft' - 'draft_parts',
+        'turn', to_jsonb(turn) - '{request_hash,draft,draft_parts}'::text[],
         'conversation', conversation,
         'user_message', user_message,
         'reply', reply,
@@ -2541,23 +2550,21 @@ begin
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
          conversation.updated_at, v_branch)
-    returning to_jsonb(m) into described;
+    returning to_jsonb(m), (select l.bytes_per_day from private.limits as l)
+    into described, v_bytes_per_day;
 
     insert into search.watermarks (user_id, conversation_id, indexed_seq)
     values (add_message.user_id, conversation.id, conversation.last_seq - 1)
     on conflict on constraint watermarks_pkey do nothing;
 
-    if role = 'user' then
-        v_bytes_per_day := (select l.bytes_per_day from private.limits as l);
-        if v_bytes_per_day is not null then
-            perform private.count_bytes(
-                user_id,
-                octet_length(content) + octet_length(metadata::text)
-                    + case parts when '[]' then 0 else octet_length(parts::text) end
-                    + coalesce(octet_length(native::text), 0),
-                v_bytes_per_day
-            );
-        end if;
+    if v_bytes_per_day is not null and role = 'user' then
+        perform private.count_bytes(
+            user_id,
+            octet_length(content) + octet_length(metadata::text)
+                + case parts when '[]' then 0 else octet_length(parts::text) end
+                + coalesce(octet_length(native::text), 0),
+            v_bytes_per_day
+        );
     end if;
 
     perform private.broadcast_status(conversation.id, turn_id, status, failure, described);

@@ -99,9 +99,15 @@ returns int8multirange
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-    v_branches constant public.branches[] := private.branches_of(user_id, conversation);
-    v_branch integer := cardinality(v_branches);
+    v_branches public.branches[];
+    v_branch integer;
 begin
+    if conversation.last_branch = 0 then
+        return int8multirange(int8range(1, seq));
+    end if;
+
+    v_branches := private.branches_of(user_id, conversation);
+    v_branch := cardinality(v_branches);
     while v_branch > 0 and v_branches[v_branch].first_seq > seq loop
         v_branch := v_branch - 1;
     end loop;

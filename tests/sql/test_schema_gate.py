@@ -42,7 +42,7 @@ ALLOWED = {
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
         "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
         # of what it is given, and of what the caller can see
-        "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,jsonb)",
+        "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,json)",
         "private.describe_turn(uuid,uuid,text,integer)",
         "private.end_of_branch(uuid,uuid,integer)",
         "private.exported_branches(uuid,private.conversations)",
