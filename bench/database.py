@@ -4,6 +4,8 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import psycopg
 
@@ -41,10 +43,17 @@ CONVERSATION = """
 insert into public.conversations (id, user_id, last_seq, updated_at)
 values (%(id)s, %(user)s, %(count)s, now())
 """
+TURNS = """
+insert into public.turns (id, user_id, conversation_id, idempotency_key, request_hash, status,
+                          lease_expires_at, finished_at)
+select md5(%(id)s::uuid::text || n)::uuid, %(user)s, %(id)s, md5(%(id)s::uuid::text || n), 'hash',
+       'completed', now(), now()
+from generate_series(1, %(count)s / 2) as n
+"""
 MESSAGES = """
-insert into public.messages (conversation_id, user_id, role, content, seq, created_at)
+insert into public.messages (conversation_id, user_id, role, content, seq, created_at, turn_id)
 select %(id)s, %(user)s, (array['assistant', 'user'])[1 + n %% 2], %(text)s, n,
-       now() - (%(count)s - n) * interval '1 second'
+       now() - (%(count)s - n) * interval '1 second', md5(%(id)s::uuid::text || (n + 1) / 2)::uuid
 from generate_series(1, %(count)s) as n
 """
 
@@ -90,23 +99,42 @@ def server_with_schema(*, is_durable: bool = False) -> Iterator[Server]:
 
 
 def conversation_of(db: psycopg.Connection, user_id: str, messages: int) -> str:
-    """Make a conversation of so many messages, in one go."""
+    """Make a conversation of so many messages, an even number, in one go."""
     values = {"id": str(uuid.uuid4()), "user": user_id, "count": messages, "text": TEXT}
     db.execute("set session_replication_role = replica")
-    db.execute(CONVERSATION, values)
-    db.execute(MESSAGES, values)
+    for rows in (CONVERSATION, TURNS, MESSAGES):
+        db.execute(rows.encode(), values)
     db.execute("reset session_replication_role")
     return values["id"]  # type: ignore[return-value]
 
 
 def take_turn(
-    caller: Caller, user_id: str, conversation_id: str | None, history_tokens: int = HISTORY_OF_50
-) -> None:
-    """Begin a turn and complete it, as the bundle does around the AI."""
+    caller: Caller,
+    user_id: str,
+    conversation_id: str | None,
+    history_tokens: int = HISTORY_OF_50,
+    **known: Any,
+) -> dict[str, Any]:
+    """Begin a turn and complete it, as the bundle does around the AI; return what began it."""
     begun = caller.begin(
-        user_id, TEXT, conversation_id=conversation_id, history_tokens=history_tokens
+        user_id, TEXT, conversation_id=conversation_id, history_tokens=history_tokens, **known
     )
     caller.complete(begun, content=TEXT, metadata={"success": True})
+    return begun
+
+
+class WarmProcess:
+    """Takes turns as a process does that holds the history: it is sent what came after that."""
+
+    def __init__(self, caller: Caller, user_id: str, conversation_id: str) -> None:
+        self._turn = partial(take_turn, caller, user_id, conversation_id, DEFAULT_HISTORY)
+        self._known: dict[str, Any] = {}
+
+    def turn(self) -> None:
+        """Take a turn with the default history."""
+        begun = self._turn(**self._known)
+        first, newest = begun["context"]["first"], begun["history"][-1]
+        self._known = {"known_from": first, "known_id": newest["id"]}
 
 
 def sign_in(db: psycopg.Connection, user_id: str) -> None:

@@ -13,12 +13,13 @@ import psutil
 import psycopg
 
 from bench.client import HttpCaller
-from bench.database import DEFAULT_HISTORY, Floor, conversation_of, take_turn
+from bench.database import DEFAULT_HISTORY, Floor, WarmProcess, conversation_of, take_turn
 from bench.frame import RUNS, Report, Work, figure_of, in_milliseconds, rounds_of, side_by_side
 from bench.stack import HttpUser, further_process, instant_stack
-from tests.support.sql_calls import Caller
+from tests.support.sql_calls import Caller, make_account
 
 SIZES = (10, 1_000, 10_000, 100_000)
+OTHERS = 500
 
 
 def main() -> None:
@@ -41,7 +42,10 @@ def main() -> None:
 def in_sql(db: psycopg.Connection, user_id: str, floor: Floor, rounds: int, report: Report) -> None:
     """Time a turn's two calls on one connection, in conversations of each size."""
     caller = Caller(db)
-    sides = {"floor: two inserts, a select of 50": floor.turn}
+    # Of a table of one page Postgres reads all, and goes on to while it grows.
+    for _ in range(OTHERS):
+        conversation_of(db, make_account(db), 20)
+    sides: dict[str, Work] = {"floor: two inserts, a select of 50": floor.turn}
     for size in SIZES:
         conversation = conversation_of(db, user_id, size)
         sides[f"turn, history of 50, {size} messages"] = partial(
@@ -50,6 +54,8 @@ def in_sql(db: psycopg.Connection, user_id: str, floor: Floor, rounds: int, repo
     sides["turn, 100,000 tokens of history, 1000 messages"] = partial(
         take_turn, caller, user_id, conversation_of(db, user_id, 1000), DEFAULT_HISTORY
     )
+    warm = WarmProcess(caller, user_id, conversation_of(db, user_id, 1000))
+    sides["the same, by a process that has them"] = warm.turn
     db.execute("vacuum analyze")
     report.add("a turn in SQL", in_milliseconds(side_by_side(sides, rounds)))
 

@@ -8,7 +8,7 @@ client, and a machine that does something else.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import psycopg
 
 from bench.cpu import cpu_of, waited_of
 from bench.database import Floor, server_with_schema, take_turn
-from bench.frame import Figure, Report, figure_of, rounds_of
+from bench.frame import Figure, Report, Work, figure_of, rounds_of
 from tests.support.sql_calls import Caller, make_account, make_conversation
 
 CONVERSATIONS = 8
@@ -42,7 +42,7 @@ def main() -> None:
     ):
         user_id, floor, caller = make_account(db), Floor(db), Caller(db)
         chats = cycle([make_conversation(db, user_id) for _ in range(CONVERSATIONS)])
-        sides: dict[str, Callable[[], None]] = {
+        sides: dict[str, Work] = {
             "floor": floor.turn,
             "turn": lambda: take_turn(caller, user_id, next(chats)),
         }
@@ -56,7 +56,7 @@ def main() -> None:
     report.keep()
 
 
-def take(pid: int, sides: dict[str, Callable[[], None]], turns: int) -> dict[str, list[Taken]]:
+def take(pid: int, sides: dict[str, Work], turns: int) -> dict[str, list[Taken]]:
     """Call the sides by turns; return what each call took."""
     taken: dict[str, list[Taken]] = {side: [] for side in sides}
     for number in range(-WARM_UP, turns):

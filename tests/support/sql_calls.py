@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -24,18 +25,8 @@ class Caller:
     def call(self, function: str, **arguments: Any) -> dict[str, Any]:
         """Call a function of public, or one named with its schema; return its jsonb value."""
         arguments = {**self.own, **arguments}
-        name = function if "." in function else f"public.{function}"
-        named = psycopg.sql.SQL(", ").join(
-            psycopg.sql.SQL("{} => {}").format(
-                psycopg.sql.Identifier(name), psycopg.sql.Placeholder()
-            )
-            for name in arguments
-        )
-        query = psycopg.sql.SQL("select {}({})").format(
-            psycopg.sql.Identifier(*name.split(".")), named
-        )
         values = [Jsonb(v) if isinstance(v, dict) else v for v in arguments.values()]
-        row = self.connection.execute(query, values).fetchone()
+        row = self.connection.execute(_query(function, tuple(arguments)), values).fetchone()
         assert row is not None
         value: dict[str, Any] = row[0]
         return value
@@ -68,6 +59,17 @@ class Caller:
             }
             | changed,
         )
+
+
+@lru_cache
+def _query(function: str, names: tuple[str, ...]) -> bytes:
+    """Write the call once, as the bundle does."""
+    name = function if "." in function else f"public.{function}"
+    arguments = [psycopg.sql.SQL("{} => %s").format(psycopg.sql.Identifier(n)) for n in names]
+    call = psycopg.sql.SQL("select {}({})").format(
+        psycopg.sql.Identifier(*name.split(".")), psycopg.sql.SQL(", ").join(arguments)
+    )
+    return call.as_bytes()
 
 
 @contextmanager
