@@ -4990,24 +4990,25 @@ comment on function public.search_messages is 'A page of hits in the caller''s o
 -- 1 ... last_seq is a snapshot, however long the reading takes. Each call is bounded in rows and in
 -- bytes, and reads not much more than it answers: a row may have megabytes.
 
--- Goes through the messages one by one, and ends with the one that is too much. Metadata counts as
--- it is sent: stored, it is compressed.
+-- Goes through the messages one by one, and ends before the one that is too much, but not before the
+-- first. Metadata counts as it is sent: stored, it is compressed.
 create function private.measure_messages(
     user_id uuid,
     conversation_id uuid,
     after bigint,
     most bigint,
-    most_bytes bigint
+    most_bytes bigint,
+    out until bigint,
+    out bytes bigint
 )
-returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_message record;
-    v_until bigint := after;
-    v_bytes bigint := 0;
 begin
+    until := after;
+    bytes := 0;
     for v_message in
         select m.seq,
                octet_length(m.content) + coalesce(octet_length(m.generated_code), 0)
@@ -5020,99 +5021,126 @@ begin
         order by m.seq
         limit greatest(most, 0)
     loop
-        exit when v_bytes + v_message.bytes > most_bytes;
-        v_until := v_message.seq;
-        v_bytes := v_bytes + v_message.bytes;
+        exit when until > after and bytes + v_message.bytes > most_bytes;
+        until := v_message.seq;
+        bytes := bytes + v_message.bytes;
     end loop;
-    return jsonb_build_object('until', v_until, 'bytes', v_bytes);
 end;
 $$;
 
 grant execute on function private.measure_messages to authenticated, service_role;
-comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
+comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, one at least, and how many bytes that is.';
+
+-- By id, which never changes: activity during an export moves nothing over a page's end.
+create function private.measure_conversations(
+    user_id uuid,
+    after uuid,
+    until uuid,
+    most integer,
+    most_messages bigint,
+    most_bytes bigint
+)
+returns table (conversation private.conversations, until_seq bigint, is_whole boolean)
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_measured record;
+    v_messages bigint := most_messages;
+    v_bytes bigint := most_bytes;
+begin
+    for conversation in
+        select c.*
+        from private.conversations as c
+        where c.user_id = measure_conversations.user_id
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
+          and c.id <= coalesce(measure_conversations.until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        order by c.id
+        limit most
+    loop
+        v_bytes := v_bytes - octet_length(conversation.metadata::text)
+            - coalesce(octet_length(conversation.imported::text), 0) - conversation.last_branch * 80;
+        v_measured := private.measure_messages(
+            user_id, conversation.id, 0, least(conversation.last_seq, v_messages), v_bytes
+        );
+        v_messages := v_messages - v_measured.until;
+        v_bytes := v_bytes - v_measured.bytes;
+        exit when v_bytes < 0 and until_seq is not null;
+
+        until_seq := v_measured.until;
+        is_whole := until_seq >= conversation.last_seq;
+        return next;
+        exit when v_messages <= 0 or not is_whole;
+    end loop;
+end;
+$$;
+
+grant execute on function private.measure_conversations to authenticated, service_role;
+comment on function private.measure_conversations is 'Which conversations come next by id, and how far the messages of each go, within so many messages and bytes: always one, however large, and only of the last is there more.';
 
 -- metadata, parts and native as text: a number in them may have more digits than readers of JSON keep.
-create function private.exported_messages(
+create function private.exported_page(
     user_id uuid,
-    conversation_id uuid,
+    conversation private.conversations,
     after bigint,
     until bigint
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select coalesce(jsonb_agg(
-        to_jsonb(m)
-        || jsonb_build_object(
-            'metadata', m.metadata::text,
-            'parts', m.parts::text,
-            'native', m.native::text,
-            'turn', (
-                select jsonb_build_object(
-                    'id', t.id,
-                    'answers', t.answers,
-                    'status', t.status,
-                    'attempt', t.attempt,
-                    'idempotency_key', t.idempotency_key,
-                    'reply_message_id', (
-                        select r.id
-                        from public.messages as r
-                        where r.user_id = t.user_id and r.turn_id = t.id
-                          and r.role = 'assistant'
-                    ),
-                    'draft', t.draft,
-                    'draft_parts', t.draft_parts::text,
-                    'error', t.error::text,
-                    'started_at', t.started_at,
-                    'finished_at', t.finished_at,
-                    'cancel_requested_at', t.cancel_requested_at
+    select jsonb_build_object(
+        'conversation', to_jsonb(conversation) || jsonb_build_object(
+            'metadata', conversation.metadata::text,
+            'branches', (
+                select coalesce(jsonb_agg(to_jsonb(fork) order by fork.branch), '[]')
+                from (
+                    select b.branch, b.parent, b.fork_seq, b.first_seq
+                    from public.branches as b
+                    where b.user_id = exported_page.user_id
+                      and b.conversation_id = conversation.id
+                      and conversation.last_branch > 0
+                      and exported_page.after = 0
+                ) as fork
+            )
+        ),
+        'messages', (
+            select coalesce(jsonb_agg(
+                to_jsonb(m)
+                || jsonb_build_object(
+                    'metadata', m.metadata::text,
+                    'parts', m.parts::text,
+                    'native', m.native::text,
+                    'turn', (
+                        select to_jsonb(opened)
+                        from (
+                            select t.id, t.answers, t.status, t.attempt, t.idempotency_key,
+                                   t.draft, t.draft_parts::text, t.error::text,
+                                   t.started_at, t.finished_at, t.cancel_requested_at,
+                                   (
+                                       select r.id
+                                       from public.messages as r
+                                       where r.user_id = t.user_id and r.turn_id = t.id
+                                         and r.role = 'assistant'
+                                   ) as reply_message_id
+                            from public.turns as t
+                            where t.user_id = exported_page.user_id and t.id = m.turn_id
+                              and (m.role = 'user' or t.answers is not null)
+                        ) as opened
+                    )
                 )
-                from public.turns as t
-                where t.user_id = exported_messages.user_id and t.id = m.turn_id
-                  and (m.role = 'user' or t.answers is not null)
-            )
+                order by m.seq
+            ), '[]')
+            from public.messages as m
+            where m.user_id = exported_page.user_id
+              and m.conversation_id = conversation.id
+              and m.seq > exported_page.after
+              and m.seq <= exported_page.until
         )
-        order by m.seq
-    ), '[]')
-    from public.messages as m
-    where m.user_id = exported_messages.user_id
-      and m.conversation_id = exported_messages.conversation_id
-      and m.seq > exported_messages.after
-      and m.seq <= exported_messages.until;
+    );
 $$;
 
-grant execute on function private.exported_messages to authenticated, service_role;
-comment on function private.exported_messages is 'Messages in order, each with the turn that it opened; a reply that was made once more has its own.';
-
-create function private.exported_branches(
-    user_id uuid,
-    conversation private.conversations
-)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    if conversation.last_branch = 0 then
-        return '{"branches": []}';
-    end if;
-    return jsonb_build_object('branches', (
-        select coalesce(jsonb_agg(
-            jsonb_build_object(
-                'branch', b.branch, 'parent', b.parent,
-                'fork_seq', b.fork_seq, 'first_seq', b.first_seq
-            )
-            order by b.branch
-        ), '[]')
-        from public.branches as b
-        where b.user_id = exported_branches.user_id
-          and b.conversation_id = exported_branches.conversation.id
-    ));
-end;
-$$;
-
-grant execute on function private.exported_branches to authenticated, service_role;
-comment on function private.exported_branches is 'From where each branch of a conversation goes on: {branches}.';
+grant execute on function private.exported_page to authenticated, service_role;
+comment on function private.exported_page is 'A conversation and its messages between two places, each with the turn that it opened; a reply that was made once more has its own. With the first of them come the branches.';
 
 create function public.export_messages(
     user_id uuid,
@@ -5128,8 +5156,8 @@ as $$
 #variable_conflict use_column
 declare
     v_conversation private.conversations;
-    v_last bigint;
-    v_measured jsonb;
+    v_most bigint;
+    v_measured record;
 begin
     perform private.require_self(export_messages.user_id);
 
@@ -5143,21 +5171,11 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_last := least(
-        coalesce(until, v_conversation.last_seq), after + least(greatest(page_size, 1), 1000)
+    v_most := least(
+        coalesce(until, v_conversation.last_seq) - after, least(greatest(page_size, 1), 1000)
     );
-    v_measured := private.measure_messages(user_id, conversation_id, after, v_last - after, page_bytes);
-
-    return jsonb_build_object(
-        'conversation',
-        to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text)
-            || case when after = 0 then private.exported_branches(user_id, v_conversation) else '{}' end,
-        'messages',
-        private.exported_messages(
-            user_id, conversation_id, after,
-            greatest((v_measured ->> 'until')::bigint, least(after + 1, v_last))
-        )
-    );
+    v_measured := private.measure_messages(user_id, conversation_id, after, v_most, page_bytes);
+    return private.exported_page(user_id, v_conversation, after, v_measured.until);
 end;
 $$;
 
@@ -5165,13 +5183,10 @@ revoke all on function public.export_messages from public, anon, authenticated, 
 grant execute on function public.export_messages to authenticated, service_role;
 comment on function public.export_messages is 'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
--- By id, which never changes: activity during an export moves nothing over a page's end.
 create function public.export_conversations(
     user_id uuid,
     after uuid default null,
-    until uuid default null,
-    page_size integer default 1000,
-    page_bytes integer default 1000000
+    until uuid default null
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -5179,109 +5194,53 @@ as $$
 #variable_conflict use_column
 declare
     c_conversations constant integer := 500;
-    v_conversation record;
-    v_measured jsonb;
-    v_rows bigint := least(greatest(page_size, 1), 1000);
-    v_bytes bigint := page_bytes;
-    v_until bigint;
-    v_ids uuid[] := '{}';
-    v_untils bigint[] := '{}';
+    c_messages constant bigint := 1000;
+    c_bytes constant bigint := 1000000;
 begin
     perform private.require_self(export_conversations.user_id);
 
-    for v_conversation in
-        select c.id, c.last_seq,
-               octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0)
-                   + c.last_branch * 80 as bytes
-        from private.conversations as c
-        where c.user_id = export_conversations.user_id
-          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
-          and c.id <= coalesce(export_conversations.until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-        order by c.id
-        limit c_conversations
-    loop
-        v_bytes := v_bytes - v_conversation.bytes;
-        v_measured := private.measure_messages(
-            user_id, v_conversation.id, 0, least(v_conversation.last_seq, v_rows), v_bytes
-        );
-        v_until := (v_measured ->> 'until')::bigint;
-
-        if v_ids = '{}' then
-            v_until := greatest(v_until, least(v_conversation.last_seq, 1));
-        elsif v_bytes < 0 or v_until = 0 and v_conversation.last_seq > 0 then
-            exit;
-        end if;
-
-        v_ids := v_ids || v_conversation.id;
-        v_untils := v_untils || v_until;
-        v_rows := v_rows - v_until;
-        v_bytes := v_bytes - (v_measured ->> 'bytes')::bigint;
-        exit when v_until < v_conversation.last_seq;
-    end loop;
-
     return jsonb_build_object('conversations', (
         select coalesce(jsonb_agg(
-            jsonb_build_object(
-                'conversation', to_jsonb(c) || jsonb_build_object('metadata', c.metadata::text)
-                    || private.exported_branches(export_conversations.user_id, c),
-                'messages', private.exported_messages(
-                    export_conversations.user_id, c.id, 0, chosen.until
-                )
+            private.exported_page(
+                export_conversations.user_id, chosen.conversation, 0, chosen.until_seq
             )
-            order by c.id
+            order by (chosen.conversation).id
         ), '[]')
-        from unnest(v_ids, v_untils) as chosen (id, until)
-        join private.conversations as c
-            on c.user_id = export_conversations.user_id and c.id = chosen.id
+        from private.measure_conversations(
+            export_conversations.user_id, after, export_conversations.until,
+            c_conversations, c_messages, c_bytes
+        ) as chosen
     ));
 end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
-comment on function public.export_conversations is 'The next of a user''s conversations by id, archived ones too, each with its messages: {conversations: [{conversation, messages}]}. At most page_size messages and, beyond the first, page_bytes; the last conversation may lack some, which export_messages has.';
+comment on function public.export_conversations is 'The next of a user''s conversations by id, archived ones too, each with its messages: {conversations: [{conversation, messages}]}. At most 1,000 messages and, beyond the first, a megabyte; the last conversation may lack some, which export_messages has.';
 
 create function public.plan_export(
     user_id uuid,
     after uuid default null,
-    most_bytes bigint default 30000000,
-    most_messages bigint default 50000,
-    most_conversations integer default 5000
+    most_bytes bigint default 30000000
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation record;
+    c_conversations constant integer := 5000;
+    c_messages constant bigint := 50000;
     v_until uuid;
-    v_measured jsonb;
-    v_messages bigint := most_messages;
-    v_bytes bigint := most_bytes;
 begin
     perform private.require_self(plan_export.user_id);
 
-    for v_conversation in
-        select c.id, c.last_seq, octet_length(c.metadata::text) as bytes
-        from private.conversations as c
-        where c.user_id = plan_export.user_id
-          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
-        order by c.id
-        limit most_conversations
-    loop
-        v_messages := v_messages - v_conversation.last_seq;
-        exit when v_messages < 0 and v_until is not null;
-
-        v_bytes := v_bytes - v_conversation.bytes;
-        v_measured := private.measure_messages(
-            user_id, v_conversation.id, 0, least(v_conversation.last_seq, most_messages), v_bytes
-        );
-        v_bytes := v_bytes - (v_measured ->> 'bytes')::bigint;
-        exit when (v_measured ->> 'until')::bigint < v_conversation.last_seq and v_until is not null;
-
-        v_until := v_conversation.id;
-        exit when v_bytes <= 0 or (v_measured ->> 'until')::bigint < v_conversation.last_seq;
-    end loop;
+    select (chosen.conversation).id into v_until
+    from private.measure_conversations(
+        plan_export.user_id, after, null, c_conversations, c_messages, most_bytes
+    ) with ordinality as chosen (conversation, until_seq, is_whole, nth)
+    where chosen.is_whole or chosen.nth = 1
+    order by chosen.nth desc
+    limit 1;
 
     return jsonb_build_object(
         'until', v_until,
@@ -6193,14 +6152,13 @@ $$;
 grant execute on function private.bucket_bounds to authenticated, service_role;
 comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
-create function public.conversation_analytics(
+create function private.turn_figures(
     user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
-    bucket text default 'day',
-    time_zone text default 'UTC',
-    project_id uuid default null,
-    prices jsonb default '{}'
+    bounds timestamptz[],
+    project_id uuid,
+    prices jsonb
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -6209,16 +6167,13 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
-    v_leaving constant uuid[] := private.being_deleted(conversation_analytics.user_id);
     v_figures jsonb;
 begin
-    perform private.require_self(conversation_analytics.user_id);
-
     with turned as (
         select
-            width_bucket(t.started_at, v_bounds) as place,
+            width_bucket(t.started_at, bounds) as place,
             t.status,
+            t.error,
             t.attempt,
             t.replays,
             -- An interrupted turn ends when somebody finds it: that says nothing of how long it took.
@@ -6238,24 +6193,24 @@ begin
                 r.metadata, '$.usage.output_tokens ? (@.type() == "number")'
             )::numeric as output_tokens,
             r.metadata ->> 'engine' as model,
-            r.metadata ->> 'intent' as intent,
-            r.metadata ->> 'complexity' as complexity,
-            r.metadata ->> 'strategy' as strategy
+            r.metadata
         from public.turns as t
         left join public.messages as r
             on r.user_id = t.user_id and r.turn_id = t.id
             and r.role = 'assistant'
-        where t.user_id = conversation_analytics.user_id
-          and t.started_at >= conversation_analytics.starts_at
-          and t.started_at < conversation_analytics.ends_at
-          and t.conversation_id <> all (v_leaving)
+        where t.user_id = turn_figures.user_id
+          and t.started_at >= turn_figures.starts_at
+          and t.started_at < turn_figures.ends_at
+          and t.conversation_id <> all (
+              (select private.being_deleted(turn_figures.user_id))::uuid[]
+          )
           and (
-              conversation_analytics.project_id is null
+              turn_figures.project_id is null
               or exists (
                   select 1
                   from private.conversations as c
                   where c.user_id = t.user_id and c.id = t.conversation_id
-                    and c.project_id = conversation_analytics.project_id
+                    and c.project_id = turn_figures.project_id
               )
           )
     ),
@@ -6313,7 +6268,7 @@ begin
                     )
                 )
             ) as figures
-        from generate_series(1, cardinality(v_bounds) - 1) as bucket (place)
+        from generate_series(1, cardinality(bounds) - 1) as bucket (place)
         left join facts as f on f.place = bucket.place
         group by grouping sets ((bucket.place), ())
     ),
@@ -6324,7 +6279,9 @@ begin
             row_number() over (partition by named.kind order by count(*) desc, named.name) as rank
         from facts
         cross join lateral (
-            values ('intent', intent), ('complexity', complexity), ('strategy', strategy)
+            values ('intents', metadata ->> 'intent'),
+                   ('complexities', metadata ->> 'complexity'),
+                   ('strategies', metadata ->> 'strategy')
         ) as named (kind, name)
         where named.name is not null
         group by named.kind, named.name
@@ -6349,24 +6306,57 @@ begin
         where has_usage
         group by model
     )
-    select jsonb_build_object(
+    select into v_figures jsonb_build_object(
         'totals', (select f.figures from figures as f where f.place is null),
         'buckets', (
             select jsonb_agg(
-                jsonb_build_object('start', v_bounds[f.place], 'end', v_bounds[f.place + 1]) || f.figures
+                jsonb_build_object('start', bounds[f.place], 'end', bounds[f.place + 1]) || f.figures
                 order by f.place
             )
             from figures as f
             where f.place is not null
         ),
-        'intents', coalesce((select l.entries from listed as l where l.kind = 'intent'), '[]'),
-        'complexities', coalesce((select l.entries from listed as l where l.kind = 'complexity'), '[]'),
-        'strategies', coalesce((select l.entries from listed as l where l.kind = 'strategy'), '[]'),
-        'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
-    )
-    into v_figures;
+        'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models),
+        'failures', (
+            select coalesce(jsonb_object_agg(e.reason, e.turns), '{}')
+            from (
+                select coalesce(error ->> 'type', status) as reason, count(*) as turns
+                from facts
+                where status in ('failed', 'interrupted')
+                group by 1
+            ) as e
+        ),
+        'intents', '[]'::jsonb,
+        'complexities', '[]'::jsonb,
+        'strategies', '[]'::jsonb
+    ) || (select coalesce(jsonb_object_agg(l.kind, l.entries), '{}') from listed as l);
 
     return v_figures;
+end;
+$$;
+
+grant execute on function private.turn_figures to authenticated, service_role;
+comment on function private.turn_figures is 'Figures of a user''s turns begun in a range, in all and for each bucket that the bounds make, with the failures by reason. Turns of deleted conversations are in none.';
+
+create function public.conversation_analytics(
+    user_id uuid,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    bucket text default 'day',
+    time_zone text default 'UTC',
+    project_id uuid default null,
+    prices jsonb default '{}'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+    perform private.require_self(user_id);
+
+    return private.turn_figures(
+        user_id, starts_at, ends_at,
+        private.bucket_bounds(starts_at, ends_at, bucket, time_zone), project_id, prices
+    ) - 'failures';
 end;
 $$;
 
@@ -6376,92 +6366,6 @@ comment on function public.conversation_analytics is 'Figures of a user''s turns
 
 -- What everybody's turns came to and what is stored of each user: a listing over users, a page at a
 -- time, for whoever runs the project.
-
-create function private.usage_of_user(
-    user_id uuid,
-    starts_at timestamptz,
-    ends_at timestamptz,
-    prices jsonb
-)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    with turned as (
-        select
-            t.status,
-            t.error ->> 'type' as reason,
-            r.metadata ->> 'engine' as model,
-            jsonb_path_query_first(
-                r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
-            )::numeric as input_tokens,
-            jsonb_path_query_first(
-                r.metadata, '$.usage.output_tokens ? (@.type() == "number")'
-            )::numeric as output_tokens
-        from public.turns as t
-        left join public.messages as r
-            on r.user_id = t.user_id and r.turn_id = t.id
-            and r.role = 'assistant'
-        where t.user_id = usage_of_user.user_id
-          and t.started_at >= usage_of_user.starts_at
-          and t.started_at < usage_of_user.ends_at
-          and t.conversation_id <> all (
-              (select private.being_deleted(usage_of_user.user_id))::uuid[]
-          )
-    ),
-    priced as (
-        select
-            turned.*,
-            coalesce(input_tokens, output_tokens) is not null as has_usage,
-            0.000001 * (
-                coalesce(input_tokens, 0) * (prices -> model ->> 'input')::numeric
-                + coalesce(output_tokens, 0) * (prices -> model ->> 'output')::numeric
-            ) as cost
-        from turned
-    )
-    select jsonb_build_object(
-        'user_id', usage_of_user.user_id,
-        'turns', count(*),
-        'completed', count(*) filter (where p.status = 'completed'),
-        'failures', (
-            select coalesce(jsonb_object_agg(f.reason, f.turns), '{}')
-            from (
-                select coalesce(e.reason, e.status) as reason, count(*) as turns
-                from priced as e
-                where e.status in ('failed', 'interrupted')
-                group by 1
-            ) as f
-        ),
-        'input_tokens', coalesce(sum(p.input_tokens), 0),
-        'output_tokens', coalesce(sum(p.output_tokens), 0),
-        'cost', case
-            when bool_or(p.has_usage and p.cost is null) then null
-            else trim_scale(coalesce(sum(p.cost) filter (where p.has_usage), 0))
-        end,
-        'conversations', (
-            select count(*)
-            from private.conversations as c
-            where c.user_id = usage_of_user.user_id
-        ),
-        'messages', (
-            select count(*)
-            from public.messages as m
-            where m.user_id = usage_of_user.user_id
-        ),
-        -- As they lie on disk, compressed: no text is read for it.
-        'bytes', (
-            select coalesce(sum(
-                pg_column_size(m.content) + pg_column_size(m.metadata)
-                + coalesce(pg_column_size(m.generated_code), 0)
-            ), 0)
-            from public.messages as m
-            where m.user_id = usage_of_user.user_id
-        )
-    )
-    from priced as p;
-$$;
-
-grant execute on function private.usage_of_user to service_role;
-comment on function private.usage_of_user is 'Figures of a user''s turns begun in a range, and what is stored of them now. Turns of deleted conversations are gone from both.';
 
 create function public.project_usage(
     starts_at timestamptz,
@@ -6477,6 +6381,7 @@ declare
     c_work constant interval := '2 seconds';
     v_until constant timestamptz := clock_timestamp() + c_work;
     v_user_id uuid := after_user_id;
+    v_figures jsonb;
     v_users jsonb[] := '{}';
 begin
     loop
@@ -6490,7 +6395,31 @@ begin
         exit when v_user_id is null
             or cardinality(v_users) >= most
             or clock_timestamp() > v_until and cardinality(v_users) > 0;
-        v_users := v_users || private.usage_of_user(v_user_id, starts_at, ends_at, prices);
+
+        v_figures := private.turn_figures(
+            v_user_id, starts_at, ends_at, array[starts_at, ends_at], null, prices
+        );
+        v_users := v_users || (
+            select jsonb_build_object(
+                'user_id', v_user_id,
+                'turns', v_figures -> 'totals' -> 'turns',
+                'completed', v_figures -> 'totals' -> 'completed',
+                'failures', v_figures -> 'failures',
+                'conversations', (
+                    select count(*)
+                    from private.conversations as c
+                    where c.user_id = v_user_id
+                ),
+                'messages', count(*),
+                -- As they lie on disk, compressed: no text is read for it.
+                'bytes', coalesce(sum(
+                    pg_column_size(m.content) + pg_column_size(m.metadata)
+                    + coalesce(pg_column_size(m.generated_code), 0)
+                ), 0)
+            ) || (v_figures -> 'totals' -> 'usage') - 'turns'
+            from public.messages as m
+            where m.user_id = v_user_id
+        );
     end loop;
 
     return jsonb_build_object('users', to_jsonb(v_users), 'more', v_user_id is not null);
@@ -6499,7 +6428,7 @@ $$;
 
 revoke all on function public.project_usage from public, anon, authenticated, service_role;
 grant execute on function public.project_usage to service_role;
-comment on function public.project_usage is 'A page of the project''s users in the order of their ids, each with the figures of private.usage_of_user: a listing. A step ends after two seconds of work; more says that users are left behind the last one.';
+comment on function public.project_usage is 'A page of the project''s users in the order of their ids, each with figures of their turns begun in a range, and what is stored of them now: a listing. A step ends after two seconds of work; more says that users are left behind the last one.';
 
 -- Legal holds: what is held is removed by nobody until the hold is released.
 
@@ -6552,49 +6481,35 @@ grant execute on function private.is_held to service_role;
 comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
 -- Runs as its owner, because whoever deletes may not see the holds. It is the one place that all
--- deletions pass: the owner's, the service's, retention, erasure, and that of the account. The row
--- is locked by then, and placing a hold waits for that lock.
+-- deletions pass: the owner's, the service's, retention, erasure, and that of the account, which
+-- deletes its holds too: whichever goes first, one in force refuses. A conversation's row is locked by
+-- then, and placing a hold waits for that lock.
 create function private.refuse_held_removal()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    if private.is_held(old.user_id, old.id) then
-        raise exception 'A legal hold keeps this conversation.'
+    if tg_table_name = 'legal_holds' or private.is_held(old.user_id, old.id) then
+        raise exception 'A legal hold %.', tg_argv[0]
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
     return old;
 end;
 $$;
 
-comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
+comment on function private.refuse_held_removal is 'Raises PT409 where a hold that was not released, or a conversation that one keeps, is to be deleted.';
 
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
     when (old.deleting_since is null)
-    execute function private.refuse_held_removal();
+    execute function private.refuse_held_removal('keeps this conversation');
 
--- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
-create function private.refuse_unreleased_removal()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    if old.released_at is null then
-        raise exception 'A legal hold is in force.'
-            using errcode = 'PT409', detail = 'legal_hold';
-    end if;
-    return old;
-end;
-$$;
-
-comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
-
-create trigger legal_holds_refuse_unreleased_removal
+create trigger legal_holds_refuse_held_removal
     before delete on private.legal_holds
     for each row
-    execute function private.refuse_unreleased_removal();
+    when (old.released_at is null)
+    execute function private.refuse_held_removal('is in force');
 
 create function public.place_legal_hold(
     user_id uuid,
@@ -6609,35 +6524,29 @@ as $$
 declare
     v_hold jsonb;
 begin
-    if conversation_id is not null then
-        perform 1
-        from private.conversations as c
-        where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
-        for key share;
-
-        if not found then
-            raise exception 'Conversation not found.'
-                using errcode = 'PT404', detail = 'conversation_not_found';
-        end if;
-    end if;
-
     insert into private.legal_holds (user_id, conversation_id, reason)
     values (place_legal_hold.user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
-    if conversation_id is null then
-        perform 1
-        from private.conversations as c
-        where c.user_id = place_legal_hold.user_id
-        order by c.id
-        for key share;
-    end if;
+    perform 1
+    from private.conversations as c
+    where c.user_id = place_legal_hold.user_id
+      and (place_legal_hold.conversation_id is null or c.id = place_legal_hold.conversation_id)
+    order by c.id
+    for key share;
 
+    if not found and conversation_id is not null then
+        raise foreign_key_violation;
+    end if;
     return v_hold;
 exception
     when foreign_key_violation then
-        raise exception 'User not found.' using errcode = 'PT404', detail = 'user_not_found';
+        if conversation_id is null then
+            raise exception 'User not found.' using errcode = 'PT404', detail = 'user_not_found';
+        end if;
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
 end;
 $$;
 
@@ -6950,88 +6859,62 @@ declare
     c_messages constant bigint := 50000;
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_now constant timestamptz := now();
-    v_found integer;
-    v_chosen uuid[];
-    v_id uuid;
+    v_conversation private.conversations;
     v_action text;
+    v_chosen bigint := 0;
     v_archived bigint := 0;
     v_deleted bigint := 0;
     v_messages bigint := 0;
     v_turns bigint := 0;
-    v_more boolean;
+    v_more boolean := false;
 begin
-    select count(*),
-           coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
-    into v_found, v_chosen
-    from (
-        select due.id,
-               row_number() over longest_idle_first as place,
-               coalesce(sum(due.last_seq) filter (where due.action = 'delete') over (
-                   longest_idle_first rows between unbounded preceding and 1 preceding
-               ), 0) as ahead
-        from (
-            select idle.*
-            from (
-                select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
-                from private.conversations as c
-                where c.user_id = apply_retention.user_id
-                  and c.updated_at < private.retention_bound(v_now)
-                  and (
-                      apply_retention.project_id is null
-                      or c.project_id = apply_retention.project_id
-                  )
-                order by c.updated_at, c.id
-                offset 0 -- so that the rule is asked once a row
-            ) as idle
-            where idle.action is not null
-            limit most + 1
-        ) as due
-        window longest_idle_first as (order by due.updated_at, due.id)
-    ) as d;
+    for v_conversation in
+        select c.*
+        from private.conversations as c
+        where c.user_id = apply_retention.user_id
+          and c.updated_at < private.retention_bound(v_now)
+          and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
+        order by c.updated_at, c.id
+    loop
+        v_action := private.retention_action(v_conversation, v_now);
+        continue when v_action is null;
 
-    -- One by one, by their keys: nothing that the planner believes of a user makes that a long way.
-    foreach v_id in array v_chosen loop
+        v_more := v_chosen >= most or v_messages >= c_messages;
+        exit when v_more;
+        v_chosen := v_chosen + 1;
+
         if not dry_run then
             -- What somebody is writing to is in use: it is left for the next time.
-            perform 1
+            select c.* into v_conversation
             from private.conversations as c
-            where c.user_id = apply_retention.user_id and c.id = v_id
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id
             for update skip locked;
             continue when not found;
+            -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
+            v_action := private.retention_action(v_conversation, v_now);
         end if;
-
-        -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-        select private.retention_action(c, v_now) into v_action
-        from private.conversations as c
-        where c.user_id = apply_retention.user_id and c.id = v_id;
 
         if v_action = 'archive' then
             v_archived := v_archived + 1;
-            if not dry_run then
-                update private.conversations as c
-                set archived_at = v_now
-                where c.user_id = apply_retention.user_id and c.id = v_id;
-            end if;
+            continue when dry_run;
+            update public.conversations as c
+            set archived_at = v_now
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id;
         elsif v_action = 'delete' then
             v_deleted := v_deleted + 1;
-            v_messages := v_messages + (
-                select count(*)
-                from public.messages as m
-                where m.user_id = apply_retention.user_id and m.conversation_id = v_id
-            );
+            v_messages := v_messages + v_conversation.last_seq;
             v_turns := v_turns + (
                 select count(*)
                 from public.turns as t
-                where t.user_id = apply_retention.user_id and t.conversation_id = v_id
+                where t.user_id = apply_retention.user_id
+                  and t.conversation_id = v_conversation.id
             );
-            if not dry_run then
-                delete from public.conversations as c
-                where c.user_id = apply_retention.user_id and c.id = v_id;
-            end if;
+            continue when dry_run;
+            delete from public.conversations as c
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id;
         end if;
     end loop;
 
-    v_more := v_found > cardinality(v_chosen);
     if not dry_run then
         v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
@@ -7042,7 +6925,7 @@ begin
         'deleted', jsonb_build_object(
             'conversations', v_deleted, 'messages', v_messages, 'turns', v_turns
         ),
-        'skipped', cardinality(v_chosen) - v_archived - v_deleted,
+        'skipped', v_chosen - v_archived - v_deleted,
         'more', v_more
     );
 end;
@@ -7112,15 +6995,9 @@ declare
     c_messages constant bigint := 50000;
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
-    v_parts bigint;
-    v_chosen uuid[];
-    v_id uuid;
-    v_conversations bigint := 0;
-    v_messages bigint := 0;
-    v_turns bigint := 0;
-    v_summaries bigint := 0;
+    v_before bigint;
+    v_conversation private.conversations;
     v_left bigint;
-    v_held bigint;
 begin
     insert into private.erasure_receipts (user_id, idempotency_key, requested_by)
     values (erase_account.user_id, erase_account.idempotency_key, erase_account.requested_by)
@@ -7144,60 +7021,52 @@ begin
 
     -- First, since this waits for a part that is being taken: what it made is found below. The next
     -- part finds those before it gone.
-    v_parts := private.end_imports(user_id);
+    v_receipt.import_parts := v_receipt.import_parts + private.end_imports(user_id);
+    v_before := v_receipt.messages;
 
-    select coalesce(array_agg(w.id order by w.id), '{}')
-    into v_chosen
-    from (
-        select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
-        from (
-            select o.id, o.last_seq
-            from private.conversations as o
-            where o.user_id = erase_account.user_id
-              and not private.is_held(o.user_id, o.id)
-            order by o.id
-            limit most
-        ) as c
-    ) as w
-    where w.ahead < c_messages;
-
-    -- One by one, by their keys, in the order in which everybody locks them.
-    foreach v_id in array v_chosen loop
-        perform 1
+    for v_conversation in
+        select c.*
         from private.conversations as c
-        where c.user_id = erase_account.user_id and c.id = v_id
+        where c.user_id = erase_account.user_id
+          and not private.is_held(c.user_id, c.id)
+        order by c.id
+        limit most
+    loop
+        exit when v_receipt.messages >= v_before + c_messages;
+
+        select c.* into v_conversation
+        from private.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_conversation.id
         for update;
         -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
-        continue when not found or private.is_held(user_id, v_id);
+        continue when not found or private.is_held(user_id, v_conversation.id);
 
-        v_conversations := v_conversations + 1;
-        v_messages := v_messages + (
-            select count(*)
-            from public.messages as m
-            where m.user_id = erase_account.user_id and m.conversation_id = v_id
-        );
-        v_turns := v_turns + (
+        v_receipt.conversations := v_receipt.conversations + 1;
+        v_receipt.messages := v_receipt.messages + v_conversation.last_seq;
+        v_receipt.turns := v_receipt.turns + (
             select count(*)
             from public.turns as t
-            where t.user_id = erase_account.user_id and t.conversation_id = v_id
+            where t.user_id = erase_account.user_id and t.conversation_id = v_conversation.id
         );
-        v_summaries := v_summaries + (
+        v_receipt.summaries := v_receipt.summaries + (
             select count(*)
             from public.summaries as s
-            where s.user_id = erase_account.user_id and s.conversation_id = v_id
+            where s.user_id = erase_account.user_id and s.conversation_id = v_conversation.id
         );
 
         delete from public.conversations as c
-        where c.user_id = erase_account.user_id and c.id = v_id;
+        where c.user_id = erase_account.user_id and c.id = v_conversation.id;
     end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.
-    select count(distinct h.conversation_id) into v_held
-    from private.legal_holds as h
-    where h.user_id = erase_account.user_id
-      and h.released_at is null;
+    v_receipt.held := (
+        select count(distinct h.conversation_id)
+        from private.legal_holds as h
+        where h.user_id = erase_account.user_id
+          and h.released_at is null
+    );
 
-    select count(*) - v_held into v_left
+    select count(*) - v_receipt.held into v_left
     from private.conversations as c
     where c.user_id = erase_account.user_id;
 
@@ -7209,7 +7078,7 @@ begin
 
     -- Old tables that an adoption put aside, by a function that their migration made. No hold knows
     -- what of them it is about: while there is one, all of it stays.
-    if v_left = 0 and v_held = 0
+    if v_left = 0 and v_receipt.held = 0
         and to_regprocedure('legacy_chat.erase_user(uuid, timestamptz)') is not null
     then
         execute 'select legacy_chat.erase_user($1, $2)::integer'
@@ -7217,16 +7086,16 @@ begin
             using user_id, v_until;
     end if;
 
+    v_receipt.erased_at := case when v_left = 0 then clock_timestamp() end;
     update private.erasure_receipts as r
-    set conversations = r.conversations + v_conversations,
-        messages = r.messages + v_messages,
-        turns = r.turns + v_turns,
-        summaries = r.summaries + v_summaries,
-        import_parts = r.import_parts + v_parts,
-        held = v_held,
-        erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.user_id = erase_account.user_id and r.id = v_receipt.id
-    returning r.* into v_receipt;
+    set conversations = v_receipt.conversations,
+        messages = v_receipt.messages,
+        turns = v_receipt.turns,
+        summaries = v_receipt.summaries,
+        import_parts = v_receipt.import_parts,
+        held = v_receipt.held,
+        erased_at = v_receipt.erased_at
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
 end;
