@@ -238,19 +238,6 @@ class ReadFile(BaseModel):
     error: ImportFault | None = None
 
 
-class ImportLeftBehind(BaseModel):
-    """Whose import has left its parts staged."""
-
-    user_id: UUID
-    import_id: UUID
-
-
-class ImportsLeftBehind(BaseModel):
-    """What list_imports_left_behind answers."""
-
-    imports: list[ImportLeftBehind]
-
-
 class ImportOutcome(BaseModel):
     """What became of a piece of a conversation.
 

@@ -2782,23 +2782,20 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    with added as (
-        insert into public.messages
-            (id, conversation_id, user_id, role, content, metadata, parts, native)
-        select (i.message ->> 'id')::uuid,
-               append_messages.conversation_id,
-               append_messages.user_id,
-               i.message ->> 'role',
-               i.message ->> 'content',
-               coalesce(i.message -> 'metadata', '{}'),
-               coalesce(i.message -> 'parts', '[]'),
-               nullif(i.message -> 'native', 'null')
-        from jsonb_array_elements(messages) with ordinality as i (message, nth)
-        order by i.nth
-        on conflict do nothing
-        returning id
-    )
-    select count(*) into v_added from added;
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, metadata, parts, native)
+    select (i.message ->> 'id')::uuid,
+           append_messages.conversation_id,
+           append_messages.user_id,
+           i.message ->> 'role',
+           i.message ->> 'content',
+           coalesce(i.message -> 'metadata', '{}'),
+           coalesce(i.message -> 'parts', '[]'),
+           nullif(i.message -> 'native', 'null')
+    from jsonb_array_elements(messages) with ordinality as i (message, nth)
+    order by i.nth
+    on conflict do nothing;
+    get diagnostics v_added = row_count;
 
     return jsonb_build_object('added', v_added);
 end;
@@ -2849,31 +2846,26 @@ begin
         order by m.seq desc
     loop
         exit when v_row.role = 'system' and v_row.metadata ->> 'takesBack' = 'all';
-        if v_row.role = 'system' and v_row.metadata ? 'takesBack' then
-            v_passed := v_passed + 1;
-        elsif v_passed > 0 then
-            v_passed := v_passed - 1;
-        else
-            v_taken := v_row;
-            exit;
-        end if;
+        v_passed := v_passed
+            + case when v_row.role = 'system' and v_row.metadata ? 'takesBack' then 1 else -1 end;
+        continue when v_passed >= 0;
+
+        v_taken := v_row;
+        insert into public.messages (id, conversation_id, user_id, role, content, metadata)
+        values (
+            take_back_message.message_id,
+            take_back_message.conversation_id,
+            take_back_message.user_id,
+            'system',
+            'The message before this was taken back.',
+            jsonb_build_object('takesBack', v_taken.id)
+        );
+        exit;
     end loop;
 
-    if v_taken.id is null then
-        return jsonb_build_object('message', null);
-    end if;
-
-    insert into public.messages (id, conversation_id, user_id, role, content, metadata)
-    values (
-        take_back_message.message_id,
-        take_back_message.conversation_id,
-        take_back_message.user_id,
-        'system',
-        'The message before this was taken back.',
-        jsonb_build_object('takesBack', v_taken.id)
+    return jsonb_build_object(
+        'message', case when v_taken.id is not null then to_jsonb(v_taken) end
     );
-
-    return jsonb_build_object('message', to_jsonb(v_taken));
 end;
 $$;
 
@@ -5272,13 +5264,20 @@ declare
     v_header constant jsonb := piece -> 'conversation';
     v_imported constant jsonb := v_header -> 'imported';
     v_first constant bigint := (piece ->> 'first')::bigint;
+    v_key constant bytea := decode(v_header ->> 'key_hash', 'hex');
     v_outcome constant jsonb := jsonb_build_object(
         'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null, 'is_same', true,
         'appended', 0, 'changed', 0, 'matched', 0
     );
     v_here public.conversations;
+    v_is_known boolean;
 begin
-    v_here := private.conversation_imported_as(user_id, v_imported);
+    select c.* into v_here
+    from public.conversations as c
+    where c.user_id = take_piece.user_id
+      and c.imported ->> 'source' = v_imported ->> 'source'
+      and c.imported ->> 'id' = v_imported ->> 'id'
+    for update;
 
     -- A hidden one is this, begun with an earlier piece. Else it makes way: another import has left
     -- it unfinished, or it is being deleted.
@@ -5304,21 +5303,14 @@ begin
           and c.deleting_since is null
           and c.last_seq >= (v_header ->> 'last_seq')::bigint;
     end if;
-
-    -- One that is known by its content or a key doesn't grow: what has is another one.
-    if v_here.id is not null and v_here.deleting_since is null then
-        perform private.keep_import_key(user_id, piece);
-        return v_outcome
-            || case when v_imported ? 'checksum' then '{}'
-                    else private.append_grown(user_id, import_id, piece, v_here) end
-            || jsonb_build_object(
-                'known_id', v_here.id,
-                'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
-            );
-    end if;
+    v_is_known := v_here.id is not null and v_here.deleting_since is null;
 
     if v_here.id is null then
-        if private.is_import_key_used(user_id, piece) then
+        if exists (
+            select 1
+            from private.import_keys as k
+            where k.user_id = take_piece.user_id and k.key_hash = v_key
+        ) then
             return v_outcome; -- it came under the same key before, and was deleted since
         end if;
 
@@ -5328,27 +5320,29 @@ begin
         end if;
     end if;
 
-    perform private.keep_import_key(user_id, piece);
-    perform private.add_imported(user_id, piece, v_here);
-    return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
+    -- With the last piece: one that was never whole may come again.
+    insert into private.import_keys (user_id, key_hash)
+    select take_piece.user_id, v_key
+    where v_key is not null and (piece ->> 'is_last')::boolean
+    on conflict do nothing;
+
+    if not v_is_known then
+        perform private.add_imported(user_id, piece, v_here);
+        return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
+    end if;
+
+    -- One that is known by its content or a key doesn't grow: what has is another one.
+    return v_outcome
+        || case when v_imported ? 'checksum' then '{}'
+                else private.append_grown(user_id, import_id, piece, v_here) end
+        || jsonb_build_object(
+            'known_id', v_here.id,
+            'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
+        );
 end;
 $$;
 
 comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already: {place, id, is_taken, known_id, is_same, appended, changed, matched}.';
-
-create function private.conversation_imported_as(user_id uuid, imported jsonb)
-returns public.conversations
-language sql volatile security invoker set search_path = ''
-as $$
-    select c.*
-    from public.conversations as c
-    where c.user_id = conversation_imported_as.user_id
-      and c.imported ->> 'source' = conversation_imported_as.imported ->> 'source'
-      and c.imported ->> 'id' = conversation_imported_as.imported ->> 'id'
-    for update;
-$$;
-
-comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
 
 create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
 returns public.conversations
@@ -5536,21 +5530,16 @@ begin
         order by key, place
     ),
     new as (
-        select s.key, s.message, row_number() over (order by s.place) as nth
+        select s.place,
+               s.message || jsonb_build_object('key', s.key, 'created_at', greatest(
+                   v_newest_at,
+                   max((s.message ->> 'created_at')::timestamptz - s.place * interval '1 microsecond')
+                       over (order by s.place)
+               ) + s.place * interval '1 microsecond') as message
         from staged as s
         where not v_seqs ? s.key
-    ),
-    timed as (
-        select n.key, n.nth,
-               n.message || jsonb_build_object('created_at', greatest(
-                   v_newest_at,
-                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
-                       over (order by n.nth)
-               ) + n.nth * interval '1 microsecond') as message
-        from new as n
     )
-    select (select coalesce(jsonb_agg(t.message || jsonb_build_object('key', t.key) order by t.nth), '[]')
-            from timed as t),
+    select (select coalesce(jsonb_agg(n.message order by n.place), '[]') from new as n),
            count(m.id),
            count(m.id) filter (where m.content <> s.message ->> 'content')
     into v_new, v_matched, v_changed
@@ -5696,6 +5685,27 @@ grant select, delete on table private.import_parts to service_role;
 
 comment on table private.import_parts is 'What came of the parts of files that are being imported: ids and counts, nothing of their content; gone an hour after the last of them. No policy for select, insert, update, delete: take_import_part alone writes them.';
 
+-- Under which idempotency keys something was imported: a request that is sent again after its
+-- conversations were deleted brings none of them back.
+create table private.import_keys (
+    user_id uuid not null,
+    key_hash bytea not null,
+
+    constraint import_keys_pkey primary key (user_id, key_hash),
+    constraint import_keys_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.import_keys enable row level security;
+
+create policy withheld on private.import_keys for select to authenticated using (false);
+
+-- Withheld: everything, from everybody.
+revoke all on table private.import_keys from public, anon, authenticated, service_role;
+
+comment on table private.import_keys is 'What was imported under a key, for as long as the account exists. No policy for select, insert, update, delete: take_import_part alone uses it.';
+comment on column private.import_keys.key_hash is 'SHA-256 of a key and of what one conversation is known by where it is from.';
+
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
@@ -5715,7 +5725,16 @@ declare
     v_outcome jsonb;
 begin
     if part = 0 then
-        perform private.forget_import_that_is_over(user_id, import_id);
+        delete from private.import_parts as p -- of the same file, which was all taken: another import
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and exists (
+              select 1
+              from private.import_parts as o
+              where o.user_id = take_import_part.user_id
+                and o.import_id = take_import_part.import_id
+                and o.is_over
+          );
     end if;
 
     v_outcome := private.outcome_of_part(user_id, import_id, part);
@@ -5723,7 +5742,7 @@ begin
         return jsonb_build_object('outcome', v_outcome);
     end if;
 
-    -- Calls of one import queue here, and behind them whoever erases the account.
+    -- Calls of one import queue at its first part, and behind them whoever erases the account.
     insert into private.import_parts (user_id, import_id, part)
     values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
     on conflict on constraint import_parts_pkey do nothing;
@@ -5732,8 +5751,7 @@ begin
     from private.import_parts as p
     where p.user_id = take_import_part.user_id
       and p.import_id = take_import_part.import_id
-      and p.part in (0, take_import_part.part)
-    order by p.part
+      and p.part = 0
     for update;
 
     v_outcome := private.outcome_of_part(user_id, import_id, part);
@@ -5802,24 +5820,6 @@ $$;
 
 comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
-create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
-returns void
-language sql volatile security invoker set search_path = ''
-as $$
-    delete from private.import_parts as p
-    where p.user_id = forget_import_that_is_over.user_id
-      and p.import_id = forget_import_that_is_over.import_id
-      and exists (
-          select 1
-          from private.import_parts as o
-          where o.user_id = forget_import_that_is_over.user_id
-            and o.import_id = forget_import_that_is_over.import_id
-            and o.is_over
-      );
-$$;
-
-comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
-
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
 create function private.end_imports(user_id uuid)
 returns bigint
@@ -5843,94 +5843,6 @@ $$;
 
 grant execute on function private.end_imports to service_role;
 comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
-
-create function public.discard_import(user_id uuid, import_id uuid)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-set lock_timeout = '2s'
-as $$
-#variable_conflict use_column
-declare
-    v_count integer;
-begin
-    delete from private.import_parts as p
-    where p.user_id = discard_import.user_id
-      and p.import_id = discard_import.import_id;
-    get diagnostics v_count = row_count;
-    return jsonb_build_object('discarded', v_count);
-end;
-$$;
-
-revoke all on function public.discard_import from public, anon, authenticated, service_role;
-grant execute on function public.discard_import to service_role;
-comment on function public.discard_import is 'Forgets what came of the parts of an import: it can''t be gone on with any more.';
-
--- A listing: it reads over all users, and discard_import then writes for one.
-create function public.list_imports_left_behind(most integer default 100)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
-    from (
-        select p.user_id, p.import_id
-        from private.import_parts as p
-        group by p.user_id, p.import_id
-        having max(p.taken_at) < now() - interval '1 hour'
-        limit list_imports_left_behind.most
-    ) as behind;
-$$;
-
-revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
-grant execute on function public.list_imports_left_behind to service_role;
-comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';
-
--- Under which idempotency keys something was imported: a request that is sent again after its
--- conversations were deleted brings none of them back.
-create table private.import_keys (
-    user_id uuid not null,
-    key_hash bytea not null,
-
-    constraint import_keys_pkey primary key (user_id, key_hash),
-    constraint import_keys_user_id_fkey foreign key (user_id)
-        references auth.users (id) on delete cascade
-);
-
-alter table private.import_keys enable row level security;
-
-create policy withheld on private.import_keys for select to authenticated using (false);
-
--- Withheld: everything, from everybody.
-revoke all on table private.import_keys from public, anon, authenticated, service_role;
-
-comment on table private.import_keys is 'What was imported under a key, for as long as the account exists. No policy for select, insert, update, delete: take_import_part alone uses it.';
-comment on column private.import_keys.key_hash is 'SHA-256 of a key and of what one conversation is known by where it is from.';
-
-create function private.keep_import_key(user_id uuid, piece jsonb)
-returns void
-language sql volatile security invoker set search_path = ''
-as $$
-    insert into private.import_keys (user_id, key_hash)
-    select keep_import_key.user_id, decode(piece -> 'conversation' ->> 'key_hash', 'hex')
-    where (piece ->> 'is_last')::boolean
-      and piece -> 'conversation' ->> 'key_hash' is not null
-    on conflict do nothing;
-$$;
-
-comment on function private.keep_import_key is 'Keeps the key under which a conversation was imported, with its last piece: one that was never whole may come again.';
-
-create function private.is_import_key_used(user_id uuid, piece jsonb)
-returns boolean
-language sql volatile security invoker set search_path = ''
-as $$
-    select exists (
-        select 1
-        from private.import_keys as k
-        where k.user_id = is_import_key_used.user_id
-          and k.key_hash = decode(piece -> 'conversation' ->> 'key_hash', 'hex')
-    );
-$$;
-
-comment on function private.is_import_key_used is 'Whether a conversation came under this key before.';
 
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
 -- here, where both end, and not with who calls. It is off unless the bundle was started with one.
@@ -6995,7 +6907,7 @@ declare
     c_messages constant bigint := 50000;
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
-    v_before bigint;
+    v_ahead bigint := 0;
     v_conversation private.conversations;
     v_left bigint;
 begin
@@ -7022,7 +6934,6 @@ begin
     -- First, since this waits for a part that is being taken: what it made is found below. The next
     -- part finds those before it gone.
     v_receipt.import_parts := v_receipt.import_parts + private.end_imports(user_id);
-    v_before := v_receipt.messages;
 
     for v_conversation in
         select c.*
@@ -7032,7 +6943,8 @@ begin
         order by c.id
         limit most
     loop
-        exit when v_receipt.messages >= v_before + c_messages;
+        exit when v_ahead >= c_messages;
+        v_ahead := v_ahead + v_conversation.last_seq;
 
         select c.* into v_conversation
         from private.conversations as c
@@ -7042,7 +6954,11 @@ begin
         continue when not found or private.is_held(user_id, v_conversation.id);
 
         v_receipt.conversations := v_receipt.conversations + 1;
-        v_receipt.messages := v_receipt.messages + v_conversation.last_seq;
+        v_receipt.messages := v_receipt.messages + (
+            select count(*)
+            from public.messages as m
+            where m.user_id = erase_account.user_id and m.conversation_id = v_conversation.id
+        );
         v_receipt.turns := v_receipt.turns + (
             select count(*)
             from public.turns as t
@@ -7303,13 +7219,18 @@ as $$
         select r.user_id
         from private.erasure_receipts as r
         where r.erased_at is null
+        union
+        select p.user_id
+        from private.import_parts as p
+        group by p.user_id, p.import_id
+        having max(p.taken_at) < now() - interval '1 hour'
         limit most
     ) as unfinished;
 $$;
 
 revoke all on function public.list_removals from public, anon, authenticated, service_role;
 grant execute on function public.list_removals to service_role;
-comment on function public.list_removals is 'Whose deletions or erasure somebody has begun and not ended: {users}.';
+comment on function public.list_removals is 'Whose deletions, erasure or import somebody has begun and not ended: {users}.';
 
 create function public.continue_removal(user_id uuid)
 returns jsonb
@@ -7321,6 +7242,16 @@ declare
     c_time constant interval := '2 seconds';
     v_receipt private.erasure_receipts;
 begin
+    delete from private.import_parts as p
+    where p.user_id = continue_removal.user_id
+      and p.import_id in (
+          select o.import_id
+          from private.import_parts as o
+          where o.user_id = continue_removal.user_id
+          group by o.import_id
+          having max(o.taken_at) < now() - interval '1 hour'
+      );
+
     select r.* into v_receipt
     from private.erasure_receipts as r
     where r.user_id = continue_removal.user_id
@@ -7340,7 +7271,7 @@ $$;
 
 revoke all on function public.continue_removal from public, anon, authenticated, service_role;
 grant execute on function public.continue_removal to service_role;
-comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}.';
+comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}. Forgets the parts of imports that nobody went on with for an hour.';
 
 -- What must hold of the stored rows after any run, as checks. Constraints keep most of it; a restore,
 -- a dropped constraint or a hand that bypassed them is what is looked for. Each function here looks at
@@ -8474,7 +8405,6 @@ begin
         v_page := case job
             when 'sweep-turns' then public.list_expired_turns()
             when 'sweep-removals' then public.list_removals()
-            when 'sweep-imports' then public.list_imports_left_behind()
             when 'sweep-search-index' then public.list_users_to_index()
             when 'apply-retention' then public.list_users_due_for_retention(
                 after_updated_at => (v_next ->> 'after_updated_at')::timestamptz,
@@ -8486,7 +8416,7 @@ begin
 
         for v_item in
             select jsonb_array_elements(
-                coalesce(v_page -> 'users', v_page -> 'turns', v_page -> 'imports')
+                coalesce(v_page -> 'users', v_page -> 'turns')
             )
         loop
             exit when clock_timestamp() > v_until;
@@ -8500,8 +8430,6 @@ begin
                     when 'sweep-removals' then
                         v_step := public.continue_removal(v_user_id);
                         v_more := v_more or (v_step -> 'more')::boolean;
-                    when 'sweep-imports' then
-                        perform public.discard_import(v_user_id, (v_item ->> 'import_id')::uuid);
                     when 'sweep-search-index' then
                         v_step := public.index_messages(v_user_id);
                         v_more := v_more
@@ -8554,7 +8482,6 @@ as $$
     values
         ('sweep-turns', '* * * * *', 'call private.sweep(''sweep-turns'', 30)'),
         ('sweep-removals', '* * * * *', 'call private.sweep(''sweep-removals'', 50)'),
-        ('sweep-imports', '*/15 * * * *', 'call private.sweep(''sweep-imports'', 100)'),
         ('sweep-search-index', '* * * * *', 'call private.sweep(''sweep-search-index'', 30)'),
         ('apply-retention', '*/15 * * * *', 'call private.sweep(''apply-retention'', 100)');
 $$;

@@ -58,7 +58,7 @@ declare
     c_messages constant bigint := 50000;
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
-    v_before bigint;
+    v_ahead bigint := 0;
     v_conversation private.conversations;
     v_left bigint;
 begin
@@ -85,7 +85,6 @@ begin
     -- First, since this waits for a part that is being taken: what it made is found below. The next
     -- part finds those before it gone.
     v_receipt.import_parts := v_receipt.import_parts + private.end_imports(user_id);
-    v_before := v_receipt.messages;
 
     for v_conversation in
         select c.*
@@ -95,7 +94,8 @@ begin
         order by c.id
         limit most
     loop
-        exit when v_receipt.messages >= v_before + c_messages;
+        exit when v_ahead >= c_messages;
+        v_ahead := v_ahead + v_conversation.last_seq;
 
         select c.* into v_conversation
         from private.conversations as c
@@ -105,7 +105,11 @@ begin
         continue when not found or private.is_held(user_id, v_conversation.id);
 
         v_receipt.conversations := v_receipt.conversations + 1;
-        v_receipt.messages := v_receipt.messages + v_conversation.last_seq;
+        v_receipt.messages := v_receipt.messages + (
+            select count(*)
+            from public.messages as m
+            where m.user_id = erase_account.user_id and m.conversation_id = v_conversation.id
+        );
         v_receipt.turns := v_receipt.turns + (
             select count(*)
             from public.turns as t

@@ -30,7 +30,6 @@ READ_THE_TABLE = {
     # An import's, which hides what is not whole, and finds it again.
     "private.add_imported(uuid,jsonb,conversations)",
     "private.append_imported(uuid,jsonb,conversations,jsonb,jsonb)",
-    "private.conversation_imported_as(uuid,jsonb)",
     "private.end_imports(uuid)",
     "private.outcome_of_part(uuid,uuid,integer)",
     "private.take_piece(uuid,uuid,jsonb)",

@@ -36,7 +36,6 @@ CHECKS = {
 # Read over all users, or what is nobody's; one call a user writes then.
 LISTINGS = {
     "list_expired_turns(integer)",
-    "list_imports_left_behind(integer)",
     "list_removals(integer)",
     DUE,
     "list_users_to_index(integer)",
@@ -55,9 +54,9 @@ FUNCTIONS = (
 STATEMENTS = {
     "extend_turns(jsonb,integer): public.turns",  # counts those that run in the project
     "list_expired_turns(integer): public.turns",
-    "list_imports_left_behind(integer): public.import_parts",
     "list_removals(integer): public.conversations",
     "list_removals(integer): public.erasure_receipts",
+    "list_removals(integer): public.import_parts",
     f"{DUE}: public.conversations",
     "list_users_to_index(integer): public.watermarks",
     "project_usage(timestamp with time zone,timestamp with time zone,uuid,integer,jsonb):"

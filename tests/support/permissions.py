@@ -123,7 +123,6 @@ OF_ANY_USER = {"anon": "denied", "owner": "done", "other": "done", "service": "d
 FUNCTIONS = {
     "begin_turn": BACKEND,
     "cancel_turn": BACKEND,
-    "discard_import": BACKEND,
     "export_conversations": OF_ANY_USER,
     "export_messages": OF_THE_OWNER,
     "plan_export": OF_ANY_USER,
@@ -140,7 +139,6 @@ FUNCTIONS = {
     "set_limits": BACKEND,
     "settle_expired_turn": BACKEND,
     "list_expired_turns": BACKEND,
-    "list_imports_left_behind": BACKEND,
     "list_removals": BACKEND,
     "list_users_due_for_retention": BACKEND,
     "check_platform": BACKEND,
@@ -321,9 +319,6 @@ ARGUMENTS: dict[str, Arguments] = {
     "create_conversation": about(title="Mine"),
     "delete_conversation": about_the_chat(),
     "delete_retention_policy": lambda tenants, user_id: {"policy_id": tenants.message},
-    "discard_import": lambda tenants, user_id: {
-        "user_id": user_id, "import_id": tenants.import_id,
-    },
     "erase_account": about(idempotency_key="key"),
     "export_conversations": about(),
     "export_messages": about_the_chat(),
@@ -336,7 +331,6 @@ ARGUMENTS: dict[str, Arguments] = {
     "index_messages": about(most=0),
     "list_conversations": about(),
     "list_expired_turns": lambda tenants, user_id: {"most": 0},
-    "list_imports_left_behind": lambda tenants, user_id: {"most": 0},
     "list_legal_holds": about(),
     "list_removals": lambda tenants, user_id: {"most": 0},
     "list_retention_policies": about(),

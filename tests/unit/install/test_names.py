@@ -74,7 +74,7 @@ def test_what_a_whole_project_has_in_common_is_named_after_the_schema() -> None:
     text = "\n".join(Names("chat").rename(TEXTS))
     assert "create policy chat_listen_to_own_conversation" in text
     assert not re.search(r"\blisten_to_own_conversation", text)
-    for job in ("sweep-turns", "sweep-imports", "apply-retention"):
+    for job in ("sweep-turns", "sweep-removals", "apply-retention"):
         assert f"'chat-{job}'" in text
         assert f"'{job}'" not in text
 
