@@ -1,13 +1,18 @@
-"""`python -m functions`: what it says where it can't start."""
+"""`python -m functions`: what it says where it can't start, and what start-up leaves behind."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import uvicorn
 
+from functions.__main__ import serve
+from functions.app import create_app
 from local.settings import ROOT
+from tests.support.unit_settings import unit_settings
 
 GOOD = {
     "SUPABASE_URL": "http://127.0.0.1:9",
@@ -85,3 +90,14 @@ def test_a_port_that_is_none_is_no_traceback(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "invalid int value: 'http'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_start_up_makes_is_out_of_the_collectors_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first request: looking through all of it would stall turns for no find."""
+    frozen: list[int] = []
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: frozen.append(gc.get_freeze_count()))
+    try:
+        serve(create_app("health"), unit_settings(), host="127.0.0.1", port=0)
+    finally:
+        gc.unfreeze()
+    assert frozen[0] > 1000
