@@ -99,9 +99,15 @@ class Users:
 
     def doctor(self) -> None:
         """Check two thousand rows of each table, as a step of the doctor does."""
-        for table in ("messages", "turns", "words"):
-            query = "select private.check_rows(%s, %s, now())"
-            self.db.execute(query, (table, uuid.UUID(int=0)))
+        for table, key in (
+            ("public.messages", "id"),
+            ("public.turns", "id"),
+            ("search.documents", "message_id"),
+        ):
+            page = f"select distinct {key} from {table} order by {key} limit 2000"
+            self.db.execute(
+                f"select private.find_broken(%s, array({page}), now())".encode(), (table,)
+            )
 
     def sweep(self) -> None:
         """List what a sweep looks for."""

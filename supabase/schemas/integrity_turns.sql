@@ -1,0 +1,181 @@
+-- Turns, which have one message and, once they are settled, one reply; and what is left behind by what
+-- is gone.
+
+-- Of a conversation that is being deleted, messages may be gone already.
+create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select distinct b.name, b.user_id, b.id
+    from (
+        select o as turn, o.*,
+               c.user_id as owner_id,
+               (
+                   select count(*)
+                   from public.messages as m
+                   where m.user_id = o.user_id and m.turn_id = o.id
+                     and m.role = 'assistant'
+               ) as replies
+        from public.turns as o
+        left join public.conversations as c on c.id = o.conversation_id
+        where o.id = any (ids)
+          and c.deleting_since is null
+    ) as t
+    cross join lateral (
+        values
+            ('row_of_another_owner', t.owner_id, t.conversation_id, t.user_id <> t.owner_id),
+            ('conversation_missing', t.user_id, t.conversation_id, t.owner_id is null),
+            ('turn_without_message', t.user_id, t.id, not exists (
+                select 1
+                from private.message_of_turn(t.user_id, t.turn) as m
+                where m.role = 'user'
+                  and (t.answers is null or m.conversation_id = t.conversation_id)
+            )),
+            ('settled_turn_without_reply', t.user_id, t.id,
+             t.status <> 'running' and t.replies = 0),
+            ('turn_with_two_replies', t.user_id, t.id, t.replies > 1),
+            ('turn_without_worker', t.user_id, t.id,
+             t.status = 'running' and t.lease_expires_at < lost_since),
+            ('draft_left_behind', t.user_id, t.id,
+             t.status <> 'running' and (t.draft <> '' or t.draft_parts <> '[]')),
+            ('key_used_twice', t.user_id, t.id, exists (
+                select 1
+                from public.turns as o
+                where o.user_id = t.user_id
+                  and o.idempotency_key = t.idempotency_key
+                  and (o.started_at, o.id) < (t.started_at, t.id)
+            ))
+    ) as b (name, user_id, id, is_broken)
+    where b.is_broken;
+$$;
+
+comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
+
+create function private.find_left_behind(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select 'summary_of_no_message', s.user_id, s.id
+    from public.summaries as s
+    where s.id = any (ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+      )
+    union
+    select 'words_of_no_message', d.user_id, d.message_id
+    from search.documents as d
+    where d.message_id = any (ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
+      )
+    union
+    select 'import_left_behind', p.user_id, p.import_id
+    from private.import_parts as p
+    where p.import_id = any (ids)
+    group by p.user_id, p.import_id
+    having max(p.taken_at) < now() - interval '1 hour';
+$$;
+
+comment on function private.find_left_behind is 'Summaries and words of messages that are gone, and imports that nobody goes on with, of these.';
+
+-- Repairs settled_turn_without_reply, turn_without_worker. A turn with a lease has a worker.
+create function private.settle_by_reply(user_id uuid, turn_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_turn public.turns;
+    v_conversation private.conversations;
+begin
+    select t.* into v_turn
+    from public.turns as t
+    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
+      and (t.status <> 'running' or t.lease_expires_at <= clock_timestamp())
+    for update;
+
+    update public.turns as t
+    set status = case
+            when t.status <> 'running' then t.status
+            when m.metadata ->> 'success' = 'true' then 'completed'
+            else 'interrupted'
+        end,
+        draft = '',
+        draft_parts = '[]',
+        finished_at = coalesce(t.finished_at, m.created_at)
+    from public.messages as m
+    where t.user_id = v_turn.user_id and t.id = v_turn.id
+      and m.user_id = t.user_id and m.turn_id = t.id
+      and m.role = 'assistant';
+
+    if found then
+        return true;
+    end if;
+
+    -- Only a running turn can be interrupted, and a conversation has one of them: one that was settled
+    -- and lost its reply waits for that one, and runs for this moment.
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = v_turn.user_id and c.id = v_turn.conversation_id
+      and not exists (
+          select 1
+          from public.turns as t
+          where t.user_id = c.user_id and t.conversation_id = c.id
+            and t.id <> v_turn.id
+            and t.status = 'running'
+      );
+
+    if not found then
+        return false;
+    end if;
+
+    update public.turns as t
+    set status = 'running',
+        finished_at = null
+    where t.user_id = v_turn.user_id and t.id = v_turn.id
+      and t.status <> 'running';
+
+    perform private.interrupt_beside(user_id, v_turn, v_conversation);
+    return true;
+end;
+$$;
+
+comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
+
+-- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
+create function private.interrupt_beside(
+    user_id uuid,
+    turn public.turns,
+    conversation private.conversations
+)
+returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_request constant public.messages := private.message_of_turn(user_id, turn);
+    v_branch integer;
+begin
+    if coalesce(
+        v_request.seq <@ private.path_to(user_id, conversation, conversation.active_branch), true
+    ) then
+        perform private.interrupt_turn(user_id, turn.id);
+        return;
+    end if;
+
+    v_branch := private.begin_branch(
+        user_id, conversation.id, v_request.branch, v_request.seq, conversation.last_seq + 1
+    );
+    update private.conversations as c
+    set active_branch = v_branch
+    where c.user_id = interrupt_beside.user_id and c.id = conversation.id;
+
+    perform private.interrupt_turn(user_id, turn.id);
+
+    update private.conversations as c
+    set active_branch = conversation.active_branch
+    where c.user_id = interrupt_beside.user_id and c.id = conversation.id;
+end;
+$$;
+
+comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
