@@ -7758,18 +7758,14 @@ returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
     select distinct b.name, b.user_id, b.id
-    from (
-        select o.*,
-               (
-                   select c.user_id from public.conversations as c where c.id = o.conversation_id
-               ) as owner_id
-        from public.messages as o
-        where o.id = any (ids)
-    ) as m
+    from public.messages as m
+    left join lateral (
+        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
+    ) as owner on true
     cross join lateral (
         values
-            ('row_of_another_owner', m.owner_id, m.conversation_id, m.user_id <> m.owner_id),
-            ('conversation_missing', m.user_id, m.conversation_id, m.owner_id is null),
+            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
             ('message_of_unknown_turn', m.user_id, m.id,
              m.turn_id is not null
              and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
@@ -7779,7 +7775,8 @@ as $$
              and m.parts <> '[]'
              and not private.parts_agree(m.content, m.metadata, m.parts))
     ) as b (name, user_id, id, is_broken)
-    where b.is_broken;
+    where m.id = any (ids)
+      and b.is_broken;
 $$;
 
 comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
@@ -7894,33 +7891,36 @@ returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
     select distinct b.name, b.user_id, b.id
-    from (
-        select o as turn, o.*,
-               c.user_id as owner_id,
-               (
-                   select count(*)
-                   from public.messages as m
-                   where m.user_id = o.user_id and m.turn_id = o.id
-                     and m.role = 'assistant'
-               ) as replies
-        from public.turns as o
-        left join public.conversations as c on c.id = o.conversation_id
-        where o.id = any (ids)
-          and c.deleting_since is null
-    ) as t
+    from public.turns as t
+    left join lateral (
+        select c.user_id, c.deleting_since
+        from public.conversations as c
+        where c.id = t.conversation_id
+        limit 1
+    ) as owner on true
+    cross join lateral (
+        select count(*) filter (where m.role = 'user') as requests,
+               count(*) filter (where m.role = 'assistant') as replies
+        from public.messages as m
+        where m.user_id = t.user_id and m.turn_id = t.id
+    ) as own
     cross join lateral (
         values
-            ('row_of_another_owner', t.owner_id, t.conversation_id, t.user_id <> t.owner_id),
-            ('conversation_missing', t.user_id, t.conversation_id, t.owner_id is null),
-            ('turn_without_message', t.user_id, t.id, not exists (
-                select 1
-                from private.message_of_turn(t.user_id, t.turn) as m
-                where m.role = 'user'
-                  and (t.answers is null or m.conversation_id = t.conversation_id)
-            )),
+            ('row_of_another_owner', owner.user_id, t.conversation_id, t.user_id <> owner.user_id),
+            ('conversation_missing', t.user_id, t.conversation_id, owner.user_id is null),
+            ('turn_without_message', t.user_id, t.id, case
+                when t.answers is null then own.requests = 0
+                else not exists (
+                    select 1
+                    from public.messages as m
+                    where m.user_id = t.user_id and m.id = t.answers
+                      and m.conversation_id = t.conversation_id
+                      and m.role = 'user'
+                )
+            end),
             ('settled_turn_without_reply', t.user_id, t.id,
-             t.status <> 'running' and t.replies = 0),
-            ('turn_with_two_replies', t.user_id, t.id, t.replies > 1),
+             t.status <> 'running' and own.replies = 0),
+            ('turn_with_two_replies', t.user_id, t.id, own.replies > 1),
             ('turn_without_worker', t.user_id, t.id,
              t.status = 'running' and t.lease_expires_at < lost_since),
             ('draft_left_behind', t.user_id, t.id,
@@ -7933,7 +7933,9 @@ as $$
                   and (o.started_at, o.id) < (t.started_at, t.id)
             ))
     ) as b (name, user_id, id, is_broken)
-    where b.is_broken;
+    where t.id = any (ids)
+      and owner.deleting_since is null
+      and b.is_broken;
 $$;
 
 comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';

@@ -6,18 +6,14 @@ returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
     select distinct b.name, b.user_id, b.id
-    from (
-        select o.*,
-               (
-                   select c.user_id from public.conversations as c where c.id = o.conversation_id
-               ) as owner_id
-        from public.messages as o
-        where o.id = any (ids)
-    ) as m
+    from public.messages as m
+    left join lateral (
+        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
+    ) as owner on true
     cross join lateral (
         values
-            ('row_of_another_owner', m.owner_id, m.conversation_id, m.user_id <> m.owner_id),
-            ('conversation_missing', m.user_id, m.conversation_id, m.owner_id is null),
+            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
             ('message_of_unknown_turn', m.user_id, m.id,
              m.turn_id is not null
              and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
@@ -27,7 +23,8 @@ as $$
              and m.parts <> '[]'
              and not private.parts_agree(m.content, m.metadata, m.parts))
     ) as b (name, user_id, id, is_broken)
-    where b.is_broken;
+    where m.id = any (ids)
+      and b.is_broken;
 $$;
 
 comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
