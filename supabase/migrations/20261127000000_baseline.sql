@@ -2693,13 +2693,16 @@ revoke all on function public.complete_turn from public, anon, authenticated, se
 grant execute on function public.complete_turn to service_role;
 comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
-create function private.interrupt_turn(user_id uuid, turn_id uuid)
+create function private.interrupt_turn(
+    user_id uuid,
+    turn_id uuid,
+    conversation private.conversations default null
+)
 returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation private.conversations;
     v_turn public.turns;
     v_status text := 'interrupted';
     v_error jsonb := jsonb_build_object(
@@ -2711,9 +2714,11 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
-    select c.* into strict v_conversation
-    from private.conversations as c
-    where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+    if conversation.id is null then
+        select c.* into strict conversation
+        from private.conversations as c
+        where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+    end if;
 
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
@@ -2722,7 +2727,7 @@ begin
 
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
-        conversation => v_conversation,
+        conversation => conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -2746,7 +2751,7 @@ end;
 $$;
 
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply, on the active branch of the conversation as it is or as it is given.';
 
 -- Conversations whose items a framework adds itself, as they are. What it takes back stays, with a row
 -- of the system behind it that says so: `metadata.takesBack` has that message's id, or `all`.
@@ -7976,6 +7981,7 @@ as $$
 declare
     v_turn public.turns;
     v_conversation private.conversations;
+    v_request public.messages;
 begin
     select t.* into v_turn
     from public.turns as t
@@ -8024,50 +8030,24 @@ begin
     where t.user_id = v_turn.user_id and t.id = v_turn.id
       and t.status <> 'running';
 
-    perform private.interrupt_beside(user_id, v_turn, v_conversation);
+    -- The reply goes where the turn's message is: if that is not on the active path, to a branch of its
+    -- own beside it.
+    v_request := private.message_of_turn(user_id, v_turn);
+    if not v_request.seq
+        <@ private.path_to(user_id, v_conversation, v_conversation.active_branch)
+    then
+        v_conversation.last_branch := private.begin_branch(
+            user_id, v_conversation.id, v_request.branch, v_request.seq, v_conversation.last_seq + 1
+        );
+        v_conversation.active_branch := v_conversation.last_branch;
+    end if;
+
+    perform private.interrupt_turn(user_id, turn_id, v_conversation);
     return true;
 end;
 $$;
 
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
-
--- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
-create function private.interrupt_beside(
-    user_id uuid,
-    turn public.turns,
-    conversation private.conversations
-)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_request constant public.messages := private.message_of_turn(user_id, turn);
-    v_branch integer;
-begin
-    if coalesce(
-        v_request.seq <@ private.path_to(user_id, conversation, conversation.active_branch), true
-    ) then
-        perform private.interrupt_turn(user_id, turn.id);
-        return;
-    end if;
-
-    v_branch := private.begin_branch(
-        user_id, conversation.id, v_request.branch, v_request.seq, conversation.last_seq + 1
-    );
-    update private.conversations as c
-    set active_branch = v_branch
-    where c.user_id = interrupt_beside.user_id and c.id = conversation.id;
-
-    perform private.interrupt_turn(user_id, turn.id);
-
-    update private.conversations as c
-    set active_branch = conversation.active_branch
-    where c.user_id = interrupt_beside.user_id and c.id = conversation.id;
-end;
-$$;
-
-comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
 
 -- What must hold of the stored rows after any run is checked, and repaired. Constraints keep most of
 -- it; a restore, a dropped constraint or a hand that bypassed them is what is looked for. What is wrong,

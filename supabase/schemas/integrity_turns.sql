@@ -92,6 +92,7 @@ as $$
 declare
     v_turn public.turns;
     v_conversation private.conversations;
+    v_request public.messages;
 begin
     select t.* into v_turn
     from public.turns as t
@@ -140,47 +141,21 @@ begin
     where t.user_id = v_turn.user_id and t.id = v_turn.id
       and t.status <> 'running';
 
-    perform private.interrupt_beside(user_id, v_turn, v_conversation);
+    -- The reply goes where the turn's message is: if that is not on the active path, to a branch of its
+    -- own beside it.
+    v_request := private.message_of_turn(user_id, v_turn);
+    if not v_request.seq
+        <@ private.path_to(user_id, v_conversation, v_conversation.active_branch)
+    then
+        v_conversation.last_branch := private.begin_branch(
+            user_id, v_conversation.id, v_request.branch, v_request.seq, v_conversation.last_seq + 1
+        );
+        v_conversation.active_branch := v_conversation.last_branch;
+    end if;
+
+    perform private.interrupt_turn(user_id, turn_id, v_conversation);
     return true;
 end;
 $$;
 
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
-
--- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
-create function private.interrupt_beside(
-    user_id uuid,
-    turn public.turns,
-    conversation private.conversations
-)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_request constant public.messages := private.message_of_turn(user_id, turn);
-    v_branch integer;
-begin
-    if coalesce(
-        v_request.seq <@ private.path_to(user_id, conversation, conversation.active_branch), true
-    ) then
-        perform private.interrupt_turn(user_id, turn.id);
-        return;
-    end if;
-
-    v_branch := private.begin_branch(
-        user_id, conversation.id, v_request.branch, v_request.seq, conversation.last_seq + 1
-    );
-    update private.conversations as c
-    set active_branch = v_branch
-    where c.user_id = interrupt_beside.user_id and c.id = conversation.id;
-
-    perform private.interrupt_turn(user_id, turn.id);
-
-    update private.conversations as c
-    set active_branch = conversation.active_branch
-    where c.user_id = interrupt_beside.user_id and c.id = conversation.id;
-end;
-$$;
-
-comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
