@@ -79,7 +79,9 @@ as $$
         where coalesce(stage = 'public.turns', true)
         union
         select * from private.find_left_behind(ids)
-        where coalesce(stage in ('public.summaries', 'search.documents', 'private.import_parts'), true)
+        where coalesce(
+            stage in ('public.summaries', 'search.documents', 'private.import_parts'), true
+        )
     ) as b;
 $$;
 
