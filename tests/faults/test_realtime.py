@@ -57,11 +57,11 @@ async def test_a_realtime_that_drops_what_it_accepts_is_missed_by_nobody_who_loa
         settings_for(stack, supabase_url=proxy.url, **QUICK), token=user.token, engine=engine
     ) as client:
         asking = asyncio.create_task(ask(client, "k"))
-        shown = [await load_until(client, user, db, "", seconds=20)]
+        shown = [await load_until(client, user, db, "")]
         for count in range(1, len(PIECES) + 1):
             engine.allow()
             text = "".join(PIECES[:count])
-            shown.append(await load_until(client, user, db, text, seconds=20))
+            shown.append(await load_until(client, user, db, text))
         engine.allow()
         answer = (await asking).json()
         first = {"conversationId": answer["conversationId"], "after": 0}
@@ -76,10 +76,10 @@ async def test_a_realtime_that_drops_what_it_accepts_is_missed_by_nobody_who_loa
 
 
 async def load_until(
-    client: httpx.AsyncClient, user: User, db: psycopg.Connection, draft: str, *, seconds: float
+    client: httpx.AsyncClient, user: User, db: psycopg.Connection, draft: str
 ) -> dict[str, Any]:
     """Load the user's one conversation until its open turn has said this much."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(BOUND):
         while True:
             found = db.execute(
                 "select id::text from conversations where user_id = %s", (user.id,)
