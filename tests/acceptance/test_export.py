@@ -83,17 +83,6 @@ async def test_numbers_keep_every_digit(user: User, db: psycopg.Connection) -> N
     assert '"m":1e+5000' in text
 
 
-async def test_many_messages_come_whole_and_in_order(user: User, db: psycopg.Connection) -> None:
-    """More than a page by number, and more than a page by size."""
-    conversation = await conversation_of(user, "Hi")
-    insert_messages(db, conversation, 1100, "n")
-    insert_messages(db, conversation, 8, "x" * 400_000)
-    document = (await export(user, conversation)).json()
-    assert [row["seq"] for row in document["messages"]] == list(range(1, 1111))
-    assert document["messages"][-1]["content"] == "x" * 400_000 + "8"
-    assert document["checksum"]["value"] == checksum_of(document)
-
-
 @pytest.mark.promise("exports", red="`export_messages` without `until`")
 @pytest.mark.parametrize("export_format", ["json", "markdown"])
 async def test_what_is_written_while_it_streams_is_left_out(

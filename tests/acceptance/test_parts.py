@@ -8,10 +8,9 @@ import pytest
 
 from local.stack import Stack
 from shared.ai import EngineEvent, PartReady, ReasoningDelta
-from tests.acceptance.test_streaming import client_of, streaming
-from tests.support.bundle import settings_for
+from tests.support.bundle import bundle, settings_for
 from tests.support.engines import TypingEngine
-from tests.support.server import served_bundle
+from tests.support.sse import read_events
 from tests.support.users import User
 
 CALL = {
@@ -46,12 +45,11 @@ async def test_a_turn_with_parts_goes_all_the_way_and_back(stack: Stack, user: U
     """Stream, rows, JSON, Markdown, and an import that is the same again."""
     engine = TypingEngine([*STEPS, PartReady(SOURCE)])
     engine.allow(len(STEPS) + 2)
-    async with (
-        served_bundle(settings_for(stack), engine=engine) as url,
-        client_of(url, user) as client,
-        streaming(client, request="Is it cold?", parts=[FILE]) as stream,
-    ):
-        events = [event async for event in stream]
+    headers = {"accept": "text/event-stream"}
+    async with bundle(settings_for(stack), token=user.token, engine=engine) as client:
+        body = {"request": "Is it cold?", "parts": [FILE]}
+        answer = await client.post("/mega-mind", json=body, headers=headers)
+        events = [event async for event in read_events(answer)]
     conversation = events[0].data["conversationId"]
     loaded = (await user.load(conversation)).json()["messages"]
     assert [row["parts"] for row in loaded] == [

@@ -112,6 +112,8 @@ def test_every_key_of_ours_is_reserved() -> None:
     assert ours.metadata.keys() | escaped.metadata.keys() | mine.keys() == RESERVED_METADATA
 
 
+@pytest.mark.promise("any text", red="`compose_reply` without its escaper")
+@pytest.mark.promise("model fails", red="`compose_reply` without its escaper")
 @pytest.mark.parametrize("bad", ["\x00", "\ud83d"], ids=ascii)
 def test_what_postgres_cannot_hold_is_escaped_wherever_it_is(bad: str) -> None:
     """In text, code, file names and errors; flagged, and it can be turned back."""

@@ -1,8 +1,9 @@
 /** Where a message is written. What is sent is safe in the browser before the field is cleared. */
 
 import { ArrowUpIcon, StopIcon } from "@radix-ui/react-icons";
-import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
-import { directionOf, isBlank } from "../core/text.js";
+import { useEffect, useRef, useState } from "react";
+import { isBlank } from "../core/text.js";
+import { MessageForm } from "./MessageForm.js";
 import { useTexts } from "./texts.js";
 
 /** Whether the field grows with its text by itself, or by its rows. */
@@ -22,7 +23,6 @@ export function Composer({ isBusy, initial, onType, onSend, onStop }: ComposerPr
   const texts = useTexts();
   const [text, setText] = useState(initial);
   const field = useRef<HTMLTextAreaElement>(null);
-  const help = useId();
   const isEmpty = isBlank(text);
   useEffect(() => onType(text), [text, onType]);
 
@@ -37,35 +37,19 @@ export function Composer({ isBusy, initial, onType, onSend, onStop }: ComposerPr
     field.current?.focus();
   }
 
-  function onKeyDown(event: KeyboardEvent) {
-    // A word is being put together. Safari says of the key that ends it only this code.
-    const isComposing = event.nativeEvent.isComposing || event.keyCode === 229;
-    if (event.key === "Enter" && !event.shiftKey && !isComposing) {
-      event.preventDefault();
-      void send();
-    }
-    if (event.key === "Escape" && isBusy && !isComposing) void onStop();
-  }
-
   return (
-    <form
+    <MessageForm
       className="uci-composer"
-      onSubmit={(event) => {
-        event.preventDefault();
-        void send();
-      }}
+      field={field}
+      text={text}
+      rows={GROWS ? 1 : Math.min(MOST_ROWS, text.split("\n").length)}
+      label={texts.yourMessage}
+      help={isBusy ? texts.keys + texts.keyThatStops : texts.keys}
+      placeholder={texts.writeMessage}
+      onType={setText}
+      onSend={send}
+      onEscape={() => isBusy && void onStop()}
     >
-      <textarea
-        ref={field}
-        rows={GROWS ? 1 : Math.min(MOST_ROWS, text.split("\n").length)}
-        dir={directionOf(text)}
-        value={text}
-        aria-label={texts.yourMessage}
-        aria-describedby={help}
-        placeholder={texts.writeMessage}
-        onChange={(event) => setText(event.target.value)}
-        onKeyDown={onKeyDown}
-      />
       {isBusy && (
         <button
           type="button"
@@ -84,10 +68,6 @@ export function Composer({ isBusy, initial, onType, onSend, onStop }: ComposerPr
       >
         <ArrowUpIcon aria-hidden />
       </button>
-      <p id={help} className="uci-composer-help">
-        {texts.keys}
-        {isBusy && texts.keyThatStops}
-      </p>
-    </form>
+    </MessageForm>
   );
 }

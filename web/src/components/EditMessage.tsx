@@ -1,7 +1,8 @@
 /** A user's message while it is edited: sent beside the one that it was, which stays. */
 
-import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
-import { directionOf, isBlank } from "../core/text.js";
+import { useEffect, useRef, useState } from "react";
+import { isBlank } from "../core/text.js";
+import { MessageForm } from "./MessageForm.js";
 import { useTexts } from "./texts.js";
 
 interface EditMessageProps {
@@ -15,7 +16,6 @@ export function EditMessage({ text: original, onType, onSend, onCancel }: EditMe
   const texts = useTexts();
   const [text, setText] = useState(original);
   const field = useRef<HTMLTextAreaElement>(null);
-  const help = useId();
   const isEmpty = isBlank(text);
   useEffect(() => onType(text), [text]);
   useEffect(() => {
@@ -27,40 +27,21 @@ export function EditMessage({ text: original, onType, onSend, onCancel }: EditMe
     if (!isEmpty) await onSend(text);
   }
 
-  function onKeyDown(event: KeyboardEvent) {
-    const isComposing = event.nativeEvent.isComposing || event.keyCode === 229;
-    if (isComposing) return;
-    if (event.key === "Enter" && !event.shiftKey) {
-      event.preventDefault();
-      void send();
-    }
-    if (event.key === "Escape") {
-      event.stopPropagation();
-      onCancel();
-    }
-  }
-
   return (
-    <form
+    <MessageForm
       className="uci-edit"
-      onSubmit={(event) => {
-        event.preventDefault();
-        void send();
+      field={field}
+      text={text}
+      rows={Math.min(8, text.split("\n").length)}
+      label={texts.editedMessage}
+      help={texts.editKeys}
+      onType={setText}
+      onSend={send}
+      onEscape={(event) => {
+        event.stopPropagation();
+        onCancel();
       }}
     >
-      <textarea
-        ref={field}
-        rows={Math.min(8, text.split("\n").length)}
-        dir={directionOf(text)}
-        value={text}
-        aria-label={texts.editedMessage}
-        aria-describedby={help}
-        onChange={(event) => setText(event.target.value)}
-        onKeyDown={onKeyDown}
-      />
-      <p id={help} className="uci-composer-help">
-        {texts.editKeys}
-      </p>
       <div className="uci-edit-actions">
         <button type="button" className="uci-link" onClick={onCancel}>
           {texts.cancel}
@@ -69,6 +50,6 @@ export function EditMessage({ text: original, onType, onSend, onCancel }: EditMe
           {texts.send}
         </button>
       </div>
-    </form>
+    </MessageForm>
   );
 }
