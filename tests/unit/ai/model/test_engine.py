@@ -171,9 +171,10 @@ async def test_text_does_not_wait_for_an_analysis_that_hangs() -> None:
 
 async def test_a_run_that_is_left_takes_its_analysis_along() -> None:
     """No call to the provider outlives the turn."""
-    is_stopped = asyncio.Event()
+    is_begun, is_stopped = asyncio.Event(), asyncio.Event()
 
     async def hang(_: list[ModelMessage], __: AgentInfo) -> ModelResponse:
+        is_begun.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -182,14 +183,14 @@ async def test_a_run_that_is_left_takes_its_analysis_along() -> None:
 
     async def stream(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
         yield "One"
-        await asyncio.sleep(0.05)
+        await is_begun.wait()
         yield "Two"
         await asyncio.Event().wait()
 
     model = FunctionModel(hang, stream_function=stream)
     async with closing(engine_of(model).run(EngineRequest("Hi"))) as events:
         assert [await anext(events), await anext(events)] == [TextDelta("One"), TextDelta("Two")]
-    await asyncio.wait_for(is_stopped.wait(), 1)
+    await asyncio.wait_for(is_stopped.wait(), 30)
 
 
 @pytest.mark.parametrize(
