@@ -11,13 +11,11 @@ import psycopg
 import pytest
 
 from tests.support.imported import DATA
-from tests.support.importing import ZIP, broken, count_of, exported, said_in, send, taken_from
+from tests.support.importing import ZIP, count_of, said_in, send, taken_from
 from tests.support.provider_files import (
     as_bytes,
-    claude_sample,
     gpt_sample,
     lines_of,
-    zipped,
 )
 from tests.support.users import User
 
@@ -81,28 +79,6 @@ async def test_one_file_sent_by_several_at_once_is_taken_once(
     assert [answer.status_code for answer in answers] == [200] * 4
     assert any(answer.json()["taken"] for answer in answers)
     assert (len(named), count_of(db, user)) == (1, (1, 6, 0))
-
-
-async def test_zips_are_taken_as_they_are_given_out(
-    user: User, other_user: User, db: psycopg.Connection
-) -> None:
-    """A provider's in a folder, one in shards, and our own of an account."""
-    gpt, claude = as_bytes(gpt_sample()), claude_sample()
-    shards = zipped(**{
-        f"conversations-00{n}___json": as_bytes([one]) for n, one in enumerate(claude)
-    })  # fmt: skip
-    await taken_from(user, zipped(x__conversations___json=gpt, x__chat___html=b"<html>"), ZIP)
-    assert len(await taken_from(user, shards, ZIP)) == 2
-    account = (await user.functions.get("/export-account")).content
-    copies = await taken_from(other_user, account, ZIP)
-    mine = (await user.functions.get("/conversations")).json()["conversations"]
-    sums = [
-        sorted([(await exported(who, one))["checksum"]["value"] for one in ids])
-        for who, ids in ((user, [row["id"] for row in mine]), (other_user, copies))
-    ]
-    assert len(copies) == 3
-    assert sums[0] == sums[1]
-    assert broken(db, copies) == []
 
 
 @pytest.mark.promise("imports", red="messages without an id stay without one")

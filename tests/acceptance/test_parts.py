@@ -1,6 +1,5 @@
 """Parts, from a request to the row, the stream, the exports and back."""
 
-import json
 from typing import Any
 
 import psycopg
@@ -25,7 +24,6 @@ FILE = {
     "type": "file", "mediaType": "image/png", "filename": "a.png",
     "url": "data:image/png;base64,AA==", "providerMetadata": {"any": {"id": 1}},
 }  # fmt: skip
-NATIVE = {"framework": "any", "version": "1.0", "data": [{"kind": "request", "n": 1.50}]}
 STEPS: list[str | EngineEvent] = [
     ReasoningDelta("Hm."),
     "Let me look.",
@@ -97,24 +95,6 @@ async def _comes_back_as_it_was(user: User, query: dict[str, str]) -> None:
     ]
 
 
-async def test_a_native_form_is_exported_and_imported_exactly(
-    stack: Stack, user: User, db: psycopg.Connection
-) -> None:
-    """With every digit of its numbers."""
-    conversation = (await user.send("Hello")).json()["conversationId"]
-    native = json.dumps(NATIVE).replace("1.5", "1.50000000000000000001")
-    with db.transaction():
-        db.execute("set local session_replication_role = replica")
-        db.execute(
-            "update messages set native = %s where conversation_id = %s", (native, conversation)
-        )
-    text = (
-        await user.functions.get("/export-conversation", params={"conversationId": conversation})
-    ).text
-    assert text.count("1.50000000000000000001") == 2
-    await _comes_back_as_it_was(user, {"conversationId": conversation})
-
-
 @pytest.mark.parametrize(
     ("parts", "named"),
     [
@@ -138,20 +118,3 @@ async def test_parts_that_can_not_be_a_users_are_refused(
     assert named in answer.text
     row = db.execute("select count(*) from messages where user_id = %s", (user.id,)).fetchone()
     assert row == (0,)
-
-
-async def test_the_place_of_a_requests_text_is_kept(user: User) -> None:
-    """Where it is one of the parts."""
-    parts = [FILE, {"type": "text", "text": "Look"}, {"type": "data-x", "data": None}]
-    sent = (await user.send("Look", parts=parts)).json()
-    assert sent["userMessage"]["parts"] == parts
-    assert sent["userMessage"]["content"] == "Look"
-
-
-async def test_a_reply_with_files_has_them_as_parts(user: User) -> None:
-    """The offline engine's too; one that is only text has none."""
-    code = (await user.send("Write a Python function that adds two numbers")).json()["message"]
-    assert [part["type"] for part in code["parts"]] == ["text", "file"]
-    assert code["parts"][1]["filename"] == code["metadata"]["files"][0]["path"]
-    assert code["parts"][0]["text"] == code["content"]
-    assert (await user.send("Hello")).json()["message"]["parts"] == []

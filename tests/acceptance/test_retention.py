@@ -261,6 +261,7 @@ async def test_nobody_erases_another(
 SOME = str(uuid.uuid4())
 BACKEND: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/apply-retention", {"json": {"dryRun": True}}),
+    ("POST", "/sweep-turns", {}),
     ("GET", "/retention-policies", {}),
     ("PUT", "/retention-policies", {"json": {"deleteAfterDays": 1}}),
     ("DELETE", f"/retention-policies/{SOME}", {}),

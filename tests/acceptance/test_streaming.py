@@ -1,12 +1,11 @@
-"""Streams as documented, and the service key's ways to follow, stop and settle turns."""
+"""Streams as documented, and the service key's ways to follow and stop turns."""
 
 import jsonschema_rs
-import psycopg
 
 from functions.app import app
 from local.stack import Stack
 from tests.support.sse import read_events
-from tests.support.users import User, functions_client, sign_up
+from tests.support.users import User, functions_client
 
 
 async def test_a_stream_is_what_the_document_says(user: User) -> None:
@@ -41,33 +40,3 @@ async def test_with_the_service_key_a_turn_is_followed_and_stopped_for_its_user(
             stopped = await client.post("/cancel-turn", json={"turnId": turn, **whose})
             seen.append((followed.status_code, stopped.status_code))
     assert seen == [(400, 400), (200, 200), (404, 404), (403, 403)]
-
-
-async def test_the_sweep_settles_what_nobody_asks_for(own_stack: Stack) -> None:
-    """sweep-turns is for the service key alone, and settles every lost turn."""
-    user = await sign_up(own_stack)
-    turn = (await user.send("Hello")).json()
-    with psycopg.connect(own_stack.settings.db_url, autocommit=True) as db:
-        plant_lost_turn(db, user, turn["conversationId"])
-    refused = await user.functions.post("/sweep-turns")
-    key = own_stack.settings.environment()["SUPABASE_SECRET_KEY"]
-    async with functions_client(own_stack.settings.url, apikey=key) as service:
-        swept = [(await service.post("/sweep-turns")).json() for _ in range(2)]
-    loaded = (await user.load(turn["conversationId"])).json()
-    await user.functions.aclose()
-    assert refused.status_code == 403
-    assert swept == [{"settled": 1}, {"settled": 0}]
-    assert loaded["messages"][-1]["content"] == "Half an ans"
-
-
-def plant_lost_turn(db: psycopg.Connection, user: User, conversation_id: str) -> None:
-    """Leave a turn as a killed worker does, its lease over."""
-    db.execute(
-        "select begin_turn(%s, 'lost', 'hash', 'And then?', gen_random_uuid(), %s)",
-        (user.id, conversation_id),
-    )
-    db.execute(
-        "update turns set draft = 'Half an ans', lease_expires_at = now() - interval '1 second'"
-        " where user_id = %s and status = 'running'",
-        (user.id,),
-    )

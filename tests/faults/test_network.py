@@ -1,7 +1,7 @@
 """The network between any two parts misbehaves: who sees what, what is stored, how it heals.
 
 Verbs are toxiproxy's. Function and store are two HTTP calls apart, so each verb is tried in front
-of the first and of the second; behind the store, and at the model, it is tried from the start.
+of the first and of the second; behind the store it is tried from the start.
 """
 
 from collections.abc import AsyncIterator

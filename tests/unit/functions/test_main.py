@@ -60,23 +60,12 @@ def test_a_model_that_cannot_be_used_is_one_line_too(tmp_path: Path) -> None:
     assert "no-such-provider" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("engine", "says"),
-    [
-        ("my_agent", "'my_agent' is not of the form package.module:name."),
-        ("no_such_agent:agent", "'no_such_agent' can't be imported: ModuleNotFoundError"),
-        ("my_agent:other", "'my_agent' has no 'other'."),
-        ("my_agent:number", "3 is no agent"),
-    ],
-)
-def test_an_engine_that_cannot_be_used_is_one_line_too(
-    tmp_path: Path, engine: str, says: str
-) -> None:
+def test_an_engine_that_cannot_be_used_is_one_line_too(tmp_path: Path) -> None:
     """What is wrong with MEGA_MIND_ENGINE, at the start."""
     (tmp_path / "my_agent.py").write_text("number = 3\n")
-    done = start(tmp_path, **GOOD, MEGA_MIND_ENGINE=engine)
+    done = start(tmp_path, **GOOD, MEGA_MIND_ENGINE="my_agent:number")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"configuration error: {says}")
+    assert done.stderr.startswith("configuration error: 3 is no agent")
     assert len(done.stderr.splitlines()) == 1
 
 
