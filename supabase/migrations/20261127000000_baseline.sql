@@ -7566,7 +7566,12 @@ language sql stable security invoker set search_path = ''
 as $$
     select distinct b.name, c.user_id, c.id
     from public.messages as m
-    join private.conversations as c on c.user_id = m.user_id and c.id = m.conversation_id
+    cross join lateral (
+        select o.*
+        from private.conversations as o
+        where o.user_id = m.user_id and o.id = m.conversation_id
+        limit 1 -- so that it is looked up, whatever the planner takes the table for
+    ) as c
     left join lateral (
         select o.seq, o.created_at
         from public.messages as o
