@@ -4,7 +4,6 @@ from shared.conversations.indexing import sweep_search_index
 from shared.conversations.removal import sweep_removals
 from shared.http.dependencies import CurrentContainer, ServiceCaller
 from shared.http.routing import EndpointRouter
-from shared.imports.sweep import sweep_imports
 from shared.models.turns import SweepTurnsResponse
 from shared.turns.sweep import sweep_turns as sweep
 
@@ -15,7 +14,6 @@ router = EndpointRouter("sweep-turns")
 async def sweep_turns(_: ServiceCaller, container: CurrentContainer) -> SweepTurnsResponse:
     """Settle every turn whose lease is over, and end what was begun. For the service key alone."""
     settled = await sweep(container.persistence)
-    await sweep_imports(container.persistence)
     await sweep_removals(container.persistence)
     await sweep_search_index(container.persistence)
     return SweepTurnsResponse(settled=settled)

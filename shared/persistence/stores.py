@@ -40,7 +40,6 @@ MOST_HOLDS: Final = 1000  # in one answer, as of one store
 # for the next listing, and no others. Of anything else all must answer.
 LISTINGS: Final = {
     "list_expired_turns": "turns",
-    "list_imports_left_behind": "imports",
     "list_removals": "users",
     "list_users_to_index": "users",
     "list_users_due_for_retention": "users",

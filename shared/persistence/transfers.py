@@ -9,7 +9,6 @@ from ..models.transfers import (
     ExportPage,
     ExportPlan,
     ImportOutcomes,
-    ImportsLeftBehind,
 )
 from .calls import Calls
 from .replica import has_seq
@@ -91,17 +90,3 @@ class TransferCalls(Calls):
             pieces=pieces,
             is_over=is_over,
         )
-
-    async def discard_import(
-        self,
-        user_id: UUID,
-        import_id: UUID,
-    ) -> None:
-        """Forget an import that nobody goes on with."""
-        await self._store.call(
-            "discard_import", {"user_id": str(user_id), "import_id": str(import_id)}, caller=None
-        )
-
-    async def list_imports_left_behind(self) -> ImportsLeftBehind:
-        """List imports that nobody went on with for an hour, of all users, a hundred at most."""
-        return await self._call_with_retries(ImportsLeftBehind, "list_imports_left_behind")

@@ -2700,13 +2700,16 @@ revoke all on function public.complete_turn from public, anon, authenticated, se
 grant execute on function public.complete_turn to service_role;
 comment on function public.complete_turn is 'Commits the reply and closes the turn, for the attempt that holds it. Answers outcome completed or superseded. Raises PT404.';
 
-create function private.interrupt_turn(user_id uuid, turn_id uuid)
+create function private.interrupt_turn(
+    user_id uuid,
+    turn_id uuid,
+    conversation private.conversations default null
+)
 returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation private.conversations;
     v_turn public.turns;
     v_status text := 'interrupted';
     v_error jsonb := jsonb_build_object(
@@ -2718,9 +2721,11 @@ begin
     from public.turns as t
     where t.user_id = interrupt_turn.user_id and t.id = interrupt_turn.turn_id;
 
-    select c.* into strict v_conversation
-    from private.conversations as c
-    where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+    if conversation.id is null then
+        select c.* into strict conversation
+        from private.conversations as c
+        where c.user_id = interrupt_turn.user_id and c.id = v_turn.conversation_id;
+    end if;
 
     if v_turn.cancel_requested_at is not null then
         v_status := 'cancelled';
@@ -2729,7 +2734,7 @@ begin
 
     perform private.settle_turn(
         user_id => interrupt_turn.user_id,
-        conversation => v_conversation,
+        conversation => conversation,
         turn_id => interrupt_turn.turn_id,
         attempt => v_turn.attempt,
         status => v_status,
@@ -2753,7 +2758,7 @@ end;
 $$;
 
 grant execute on function private.interrupt_turn to service_role;
-comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply.';
+comment on function private.interrupt_turn is 'Settles a turn whose worker is gone, as interrupted or, where that was asked for, as cancelled: what it had written becomes the stored reply, on the active branch of the conversation as it is or as it is given.';
 
 -- Conversations whose items a framework adds itself, as they are. What it takes back stays, with a row
 -- of the system behind it that says so: `metadata.takesBack` has that message's id, or `all`.
@@ -2789,23 +2794,20 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    with added as (
-        insert into public.messages
-            (id, conversation_id, user_id, role, content, metadata, parts, native)
-        select (i.message ->> 'id')::uuid,
-               append_messages.conversation_id,
-               append_messages.user_id,
-               i.message ->> 'role',
-               i.message ->> 'content',
-               coalesce(i.message -> 'metadata', '{}'),
-               coalesce(i.message -> 'parts', '[]'),
-               nullif(i.message -> 'native', 'null')
-        from jsonb_array_elements(messages) with ordinality as i (message, nth)
-        order by i.nth
-        on conflict do nothing
-        returning id
-    )
-    select count(*) into v_added from added;
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, metadata, parts, native)
+    select (i.message ->> 'id')::uuid,
+           append_messages.conversation_id,
+           append_messages.user_id,
+           i.message ->> 'role',
+           i.message ->> 'content',
+           coalesce(i.message -> 'metadata', '{}'),
+           coalesce(i.message -> 'parts', '[]'),
+           nullif(i.message -> 'native', 'null')
+    from jsonb_array_elements(messages) with ordinality as i (message, nth)
+    order by i.nth
+    on conflict do nothing;
+    get diagnostics v_added = row_count;
 
     return jsonb_build_object('added', v_added);
 end;
@@ -2856,31 +2858,26 @@ begin
         order by m.seq desc
     loop
         exit when v_row.role = 'system' and v_row.metadata ->> 'takesBack' = 'all';
-        if v_row.role = 'system' and v_row.metadata ? 'takesBack' then
-            v_passed := v_passed + 1;
-        elsif v_passed > 0 then
-            v_passed := v_passed - 1;
-        else
-            v_taken := v_row;
-            exit;
-        end if;
+        v_passed := v_passed
+            + case when v_row.role = 'system' and v_row.metadata ? 'takesBack' then 1 else -1 end;
+        continue when v_passed >= 0;
+
+        v_taken := v_row;
+        insert into public.messages (id, conversation_id, user_id, role, content, metadata)
+        values (
+            take_back_message.message_id,
+            take_back_message.conversation_id,
+            take_back_message.user_id,
+            'system',
+            'The message before this was taken back.',
+            jsonb_build_object('takesBack', v_taken.id)
+        );
+        exit;
     end loop;
 
-    if v_taken.id is null then
-        return jsonb_build_object('message', null);
-    end if;
-
-    insert into public.messages (id, conversation_id, user_id, role, content, metadata)
-    values (
-        take_back_message.message_id,
-        take_back_message.conversation_id,
-        take_back_message.user_id,
-        'system',
-        'The message before this was taken back.',
-        jsonb_build_object('takesBack', v_taken.id)
+    return jsonb_build_object(
+        'message', case when v_taken.id is not null then to_jsonb(v_taken) end
     );
-
-    return jsonb_build_object('message', to_jsonb(v_taken));
 end;
 $$;
 
@@ -4997,24 +4994,25 @@ comment on function public.search_messages is 'A page of hits in the caller''s o
 -- 1 ... last_seq is a snapshot, however long the reading takes. Each call is bounded in rows and in
 -- bytes, and reads not much more than it answers: a row may have megabytes.
 
--- Goes through the messages one by one, and ends with the one that is too much. Metadata counts as
--- it is sent: stored, it is compressed.
+-- Goes through the messages one by one, and ends before the one that is too much, but not before the
+-- first. Metadata counts as it is sent: stored, it is compressed.
 create function private.measure_messages(
     user_id uuid,
     conversation_id uuid,
     after bigint,
     most bigint,
-    most_bytes bigint
+    most_bytes bigint,
+    out until bigint,
+    out bytes bigint
 )
-returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
     v_message record;
-    v_until bigint := after;
-    v_bytes bigint := 0;
 begin
+    until := after;
+    bytes := 0;
     for v_message in
         select m.seq,
                octet_length(m.content) + coalesce(octet_length(m.generated_code), 0)
@@ -5027,99 +5025,126 @@ begin
         order by m.seq
         limit greatest(most, 0)
     loop
-        exit when v_bytes + v_message.bytes > most_bytes;
-        v_until := v_message.seq;
-        v_bytes := v_bytes + v_message.bytes;
+        exit when until > after and bytes + v_message.bytes > most_bytes;
+        until := v_message.seq;
+        bytes := bytes + v_message.bytes;
     end loop;
-    return jsonb_build_object('until', v_until, 'bytes', v_bytes);
 end;
 $$;
 
 grant execute on function private.measure_messages to authenticated, service_role;
-comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, and how many bytes that is: {until, bytes}.';
+comment on function private.measure_messages is 'How far the messages after a seq go within so many rows and bytes, one at least, and how many bytes that is.';
+
+-- By id, which never changes: activity during an export moves nothing over a page's end.
+create function private.measure_conversations(
+    user_id uuid,
+    after uuid,
+    until uuid,
+    most integer,
+    most_messages bigint,
+    most_bytes bigint
+)
+returns table (conversation private.conversations, until_seq bigint, is_whole boolean)
+language plpgsql stable security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_measured record;
+    v_messages bigint := most_messages;
+    v_bytes bigint := most_bytes;
+begin
+    for conversation in
+        select c.*
+        from private.conversations as c
+        where c.user_id = measure_conversations.user_id
+          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
+          and c.id <= coalesce(measure_conversations.until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        order by c.id
+        limit most
+    loop
+        v_bytes := v_bytes - octet_length(conversation.metadata::text)
+            - coalesce(octet_length(conversation.imported::text), 0) - conversation.last_branch * 80;
+        v_measured := private.measure_messages(
+            user_id, conversation.id, 0, least(conversation.last_seq, v_messages), v_bytes
+        );
+        v_messages := v_messages - v_measured.until;
+        v_bytes := v_bytes - v_measured.bytes;
+        exit when v_bytes < 0 and until_seq is not null;
+
+        until_seq := v_measured.until;
+        is_whole := until_seq >= conversation.last_seq;
+        return next;
+        exit when v_messages <= 0 or not is_whole;
+    end loop;
+end;
+$$;
+
+grant execute on function private.measure_conversations to authenticated, service_role;
+comment on function private.measure_conversations is 'Which conversations come next by id, and how far the messages of each go, within so many messages and bytes: always one, however large, and only of the last is there more.';
 
 -- metadata, parts and native as text: a number in them may have more digits than readers of JSON keep.
-create function private.exported_messages(
+create function private.exported_page(
     user_id uuid,
-    conversation_id uuid,
+    conversation private.conversations,
     after bigint,
     until bigint
 )
 returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select coalesce(jsonb_agg(
-        to_jsonb(m)
-        || jsonb_build_object(
-            'metadata', m.metadata::text,
-            'parts', m.parts::text,
-            'native', m.native::text,
-            'turn', (
-                select jsonb_build_object(
-                    'id', t.id,
-                    'answers', t.answers,
-                    'status', t.status,
-                    'attempt', t.attempt,
-                    'idempotency_key', t.idempotency_key,
-                    'reply_message_id', (
-                        select r.id
-                        from public.messages as r
-                        where r.user_id = t.user_id and r.turn_id = t.id
-                          and r.role = 'assistant'
-                    ),
-                    'draft', t.draft,
-                    'draft_parts', t.draft_parts::text,
-                    'error', t.error::text,
-                    'started_at', t.started_at,
-                    'finished_at', t.finished_at,
-                    'cancel_requested_at', t.cancel_requested_at
+    select jsonb_build_object(
+        'conversation', to_jsonb(conversation) || jsonb_build_object(
+            'metadata', conversation.metadata::text,
+            'branches', (
+                select coalesce(jsonb_agg(to_jsonb(fork) order by fork.branch), '[]')
+                from (
+                    select b.branch, b.parent, b.fork_seq, b.first_seq
+                    from public.branches as b
+                    where b.user_id = exported_page.user_id
+                      and b.conversation_id = conversation.id
+                      and conversation.last_branch > 0
+                      and exported_page.after = 0
+                ) as fork
+            )
+        ),
+        'messages', (
+            select coalesce(jsonb_agg(
+                to_jsonb(m)
+                || jsonb_build_object(
+                    'metadata', m.metadata::text,
+                    'parts', m.parts::text,
+                    'native', m.native::text,
+                    'turn', (
+                        select to_jsonb(opened)
+                        from (
+                            select t.id, t.answers, t.status, t.attempt, t.idempotency_key,
+                                   t.draft, t.draft_parts::text, t.error::text,
+                                   t.started_at, t.finished_at, t.cancel_requested_at,
+                                   (
+                                       select r.id
+                                       from public.messages as r
+                                       where r.user_id = t.user_id and r.turn_id = t.id
+                                         and r.role = 'assistant'
+                                   ) as reply_message_id
+                            from public.turns as t
+                            where t.user_id = exported_page.user_id and t.id = m.turn_id
+                              and (m.role = 'user' or t.answers is not null)
+                        ) as opened
+                    )
                 )
-                from public.turns as t
-                where t.user_id = exported_messages.user_id and t.id = m.turn_id
-                  and (m.role = 'user' or t.answers is not null)
-            )
+                order by m.seq
+            ), '[]')
+            from public.messages as m
+            where m.user_id = exported_page.user_id
+              and m.conversation_id = conversation.id
+              and m.seq > exported_page.after
+              and m.seq <= exported_page.until
         )
-        order by m.seq
-    ), '[]')
-    from public.messages as m
-    where m.user_id = exported_messages.user_id
-      and m.conversation_id = exported_messages.conversation_id
-      and m.seq > exported_messages.after
-      and m.seq <= exported_messages.until;
+    );
 $$;
 
-grant execute on function private.exported_messages to authenticated, service_role;
-comment on function private.exported_messages is 'Messages in order, each with the turn that it opened; a reply that was made once more has its own.';
-
-create function private.exported_branches(
-    user_id uuid,
-    conversation private.conversations
-)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    if conversation.last_branch = 0 then
-        return '{"branches": []}';
-    end if;
-    return jsonb_build_object('branches', (
-        select coalesce(jsonb_agg(
-            jsonb_build_object(
-                'branch', b.branch, 'parent', b.parent,
-                'fork_seq', b.fork_seq, 'first_seq', b.first_seq
-            )
-            order by b.branch
-        ), '[]')
-        from public.branches as b
-        where b.user_id = exported_branches.user_id
-          and b.conversation_id = exported_branches.conversation.id
-    ));
-end;
-$$;
-
-grant execute on function private.exported_branches to authenticated, service_role;
-comment on function private.exported_branches is 'From where each branch of a conversation goes on: {branches}.';
+grant execute on function private.exported_page to authenticated, service_role;
+comment on function private.exported_page is 'A conversation and its messages between two places, each with the turn that it opened; a reply that was made once more has its own. With the first of them come the branches.';
 
 create function public.export_messages(
     user_id uuid,
@@ -5135,8 +5160,8 @@ as $$
 #variable_conflict use_column
 declare
     v_conversation private.conversations;
-    v_last bigint;
-    v_measured jsonb;
+    v_most bigint;
+    v_measured record;
 begin
     perform private.require_self(export_messages.user_id);
 
@@ -5150,21 +5175,11 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    v_last := least(
-        coalesce(until, v_conversation.last_seq), after + least(greatest(page_size, 1), 1000)
+    v_most := least(
+        coalesce(until, v_conversation.last_seq) - after, least(greatest(page_size, 1), 1000)
     );
-    v_measured := private.measure_messages(user_id, conversation_id, after, v_last - after, page_bytes);
-
-    return jsonb_build_object(
-        'conversation',
-        to_jsonb(v_conversation) || jsonb_build_object('metadata', v_conversation.metadata::text)
-            || case when after = 0 then private.exported_branches(user_id, v_conversation) else '{}' end,
-        'messages',
-        private.exported_messages(
-            user_id, conversation_id, after,
-            greatest((v_measured ->> 'until')::bigint, least(after + 1, v_last))
-        )
-    );
+    v_measured := private.measure_messages(user_id, conversation_id, after, v_most, page_bytes);
+    return private.exported_page(user_id, v_conversation, after, v_measured.until);
 end;
 $$;
 
@@ -5172,13 +5187,10 @@ revoke all on function public.export_messages from public, anon, authenticated, 
 grant execute on function public.export_messages to authenticated, service_role;
 comment on function public.export_messages is 'A conversation and its next messages after a seq, up to another, each with the turn that it opened; at most page_size rows and, beyond the first, page_bytes. Raises PT404.';
 
--- By id, which never changes: activity during an export moves nothing over a page's end.
 create function public.export_conversations(
     user_id uuid,
     after uuid default null,
-    until uuid default null,
-    page_size integer default 1000,
-    page_bytes integer default 1000000
+    until uuid default null
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -5186,109 +5198,53 @@ as $$
 #variable_conflict use_column
 declare
     c_conversations constant integer := 500;
-    v_conversation record;
-    v_measured jsonb;
-    v_rows bigint := least(greatest(page_size, 1), 1000);
-    v_bytes bigint := page_bytes;
-    v_until bigint;
-    v_ids uuid[] := '{}';
-    v_untils bigint[] := '{}';
+    c_messages constant bigint := 1000;
+    c_bytes constant bigint := 1000000;
 begin
     perform private.require_self(export_conversations.user_id);
 
-    for v_conversation in
-        select c.id, c.last_seq,
-               octet_length(c.metadata::text) + coalesce(octet_length(c.imported::text), 0)
-                   + c.last_branch * 80 as bytes
-        from private.conversations as c
-        where c.user_id = export_conversations.user_id
-          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
-          and c.id <= coalesce(export_conversations.until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-        order by c.id
-        limit c_conversations
-    loop
-        v_bytes := v_bytes - v_conversation.bytes;
-        v_measured := private.measure_messages(
-            user_id, v_conversation.id, 0, least(v_conversation.last_seq, v_rows), v_bytes
-        );
-        v_until := (v_measured ->> 'until')::bigint;
-
-        if v_ids = '{}' then
-            v_until := greatest(v_until, least(v_conversation.last_seq, 1));
-        elsif v_bytes < 0 or v_until = 0 and v_conversation.last_seq > 0 then
-            exit;
-        end if;
-
-        v_ids := v_ids || v_conversation.id;
-        v_untils := v_untils || v_until;
-        v_rows := v_rows - v_until;
-        v_bytes := v_bytes - (v_measured ->> 'bytes')::bigint;
-        exit when v_until < v_conversation.last_seq;
-    end loop;
-
     return jsonb_build_object('conversations', (
         select coalesce(jsonb_agg(
-            jsonb_build_object(
-                'conversation', to_jsonb(c) || jsonb_build_object('metadata', c.metadata::text)
-                    || private.exported_branches(export_conversations.user_id, c),
-                'messages', private.exported_messages(
-                    export_conversations.user_id, c.id, 0, chosen.until
-                )
+            private.exported_page(
+                export_conversations.user_id, chosen.conversation, 0, chosen.until_seq
             )
-            order by c.id
+            order by (chosen.conversation).id
         ), '[]')
-        from unnest(v_ids, v_untils) as chosen (id, until)
-        join private.conversations as c
-            on c.user_id = export_conversations.user_id and c.id = chosen.id
+        from private.measure_conversations(
+            export_conversations.user_id, after, export_conversations.until,
+            c_conversations, c_messages, c_bytes
+        ) as chosen
     ));
 end;
 $$;
 
 revoke all on function public.export_conversations from public, anon, authenticated, service_role;
 grant execute on function public.export_conversations to authenticated, service_role;
-comment on function public.export_conversations is 'The next of a user''s conversations by id, archived ones too, each with its messages: {conversations: [{conversation, messages}]}. At most page_size messages and, beyond the first, page_bytes; the last conversation may lack some, which export_messages has.';
+comment on function public.export_conversations is 'The next of a user''s conversations by id, archived ones too, each with its messages: {conversations: [{conversation, messages}]}. At most 1,000 messages and, beyond the first, a megabyte; the last conversation may lack some, which export_messages has.';
 
 create function public.plan_export(
     user_id uuid,
     after uuid default null,
-    most_bytes bigint default 30000000,
-    most_messages bigint default 50000,
-    most_conversations integer default 5000
+    most_bytes bigint default 30000000
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_conversation record;
+    c_conversations constant integer := 5000;
+    c_messages constant bigint := 50000;
     v_until uuid;
-    v_measured jsonb;
-    v_messages bigint := most_messages;
-    v_bytes bigint := most_bytes;
 begin
     perform private.require_self(plan_export.user_id);
 
-    for v_conversation in
-        select c.id, c.last_seq, octet_length(c.metadata::text) as bytes
-        from private.conversations as c
-        where c.user_id = plan_export.user_id
-          and c.id > coalesce(after, '00000000-0000-0000-0000-000000000000')
-        order by c.id
-        limit most_conversations
-    loop
-        v_messages := v_messages - v_conversation.last_seq;
-        exit when v_messages < 0 and v_until is not null;
-
-        v_bytes := v_bytes - v_conversation.bytes;
-        v_measured := private.measure_messages(
-            user_id, v_conversation.id, 0, least(v_conversation.last_seq, most_messages), v_bytes
-        );
-        v_bytes := v_bytes - (v_measured ->> 'bytes')::bigint;
-        exit when (v_measured ->> 'until')::bigint < v_conversation.last_seq and v_until is not null;
-
-        v_until := v_conversation.id;
-        exit when v_bytes <= 0 or (v_measured ->> 'until')::bigint < v_conversation.last_seq;
-    end loop;
+    select (chosen.conversation).id into v_until
+    from private.measure_conversations(
+        plan_export.user_id, after, null, c_conversations, c_messages, most_bytes
+    ) with ordinality as chosen (conversation, until_seq, is_whole, nth)
+    where chosen.is_whole or chosen.nth = 1
+    order by chosen.nth desc
+    limit 1;
 
     return jsonb_build_object(
         'until', v_until,
@@ -5320,13 +5276,20 @@ declare
     v_header constant jsonb := piece -> 'conversation';
     v_imported constant jsonb := v_header -> 'imported';
     v_first constant bigint := (piece ->> 'first')::bigint;
+    v_key constant bytea := decode(v_header ->> 'key_hash', 'hex');
     v_outcome constant jsonb := jsonb_build_object(
         'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null, 'is_same', true,
         'appended', 0, 'changed', 0, 'matched', 0
     );
     v_here public.conversations;
+    v_is_known boolean;
 begin
-    v_here := private.conversation_imported_as(user_id, v_imported);
+    select c.* into v_here
+    from public.conversations as c
+    where c.user_id = take_piece.user_id
+      and c.imported ->> 'source' = v_imported ->> 'source'
+      and c.imported ->> 'id' = v_imported ->> 'id'
+    for update;
 
     -- A hidden one is this, begun with an earlier piece. Else it makes way: another import has left
     -- it unfinished, or it is being deleted.
@@ -5352,21 +5315,14 @@ begin
           and c.deleting_since is null
           and c.last_seq >= (v_header ->> 'last_seq')::bigint;
     end if;
-
-    -- One that is known by its content or a key doesn't grow: what has is another one.
-    if v_here.id is not null and v_here.deleting_since is null then
-        perform private.keep_import_key(user_id, piece);
-        return v_outcome
-            || case when v_imported ? 'checksum' then '{}'
-                    else private.append_grown(user_id, import_id, piece, v_here) end
-            || jsonb_build_object(
-                'known_id', v_here.id,
-                'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
-            );
-    end if;
+    v_is_known := v_here.id is not null and v_here.deleting_since is null;
 
     if v_here.id is null then
-        if private.is_import_key_used(user_id, piece) then
+        if exists (
+            select 1
+            from private.import_keys as k
+            where k.user_id = take_piece.user_id and k.key_hash = v_key
+        ) then
             return v_outcome; -- it came under the same key before, and was deleted since
         end if;
 
@@ -5376,27 +5332,29 @@ begin
         end if;
     end if;
 
-    perform private.keep_import_key(user_id, piece);
-    perform private.add_imported(user_id, piece, v_here);
-    return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
+    -- With the last piece: one that was never whole may come again.
+    insert into private.import_keys (user_id, key_hash)
+    select take_piece.user_id, v_key
+    where v_key is not null and (piece ->> 'is_last')::boolean
+    on conflict do nothing;
+
+    if not v_is_known then
+        perform private.add_imported(user_id, piece, v_here);
+        return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
+    end if;
+
+    -- One that is known by its content or a key doesn't grow: what has is another one.
+    return v_outcome
+        || case when v_imported ? 'checksum' then '{}'
+                else private.append_grown(user_id, import_id, piece, v_here) end
+        || jsonb_build_object(
+            'known_id', v_here.id,
+            'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
+        );
 end;
 $$;
 
 comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already: {place, id, is_taken, known_id, is_same, appended, changed, matched}.';
-
-create function private.conversation_imported_as(user_id uuid, imported jsonb)
-returns public.conversations
-language sql volatile security invoker set search_path = ''
-as $$
-    select c.*
-    from public.conversations as c
-    where c.user_id = conversation_imported_as.user_id
-      and c.imported ->> 'source' = conversation_imported_as.imported ->> 'source'
-      and c.imported ->> 'id' = conversation_imported_as.imported ->> 'id'
-    for update;
-$$;
-
-comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
 
 create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
 returns public.conversations
@@ -5526,7 +5484,7 @@ begin
 
     if c_is_last and conversation.last_branch > 0
         and (
-            private.count_branches(user_id, conversation.id)
+            private.count_branches(user_id, conversation.id, v_last)
                 is distinct from conversation.last_branch
             or not conversation.active_branch
                 between 0 and conversation.last_branch
@@ -5584,21 +5542,16 @@ begin
         order by key, place
     ),
     new as (
-        select s.key, s.message, row_number() over (order by s.place) as nth
+        select s.place,
+               s.message || jsonb_build_object('key', s.key, 'created_at', greatest(
+                   v_newest_at,
+                   max((s.message ->> 'created_at')::timestamptz - s.place * interval '1 microsecond')
+                       over (order by s.place)
+               ) + s.place * interval '1 microsecond') as message
         from staged as s
         where not v_seqs ? s.key
-    ),
-    timed as (
-        select n.key, n.nth,
-               n.message || jsonb_build_object('created_at', greatest(
-                   v_newest_at,
-                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
-                       over (order by n.nth)
-               ) + n.nth * interval '1 microsecond') as message
-        from new as n
     )
-    select (select coalesce(jsonb_agg(t.message || jsonb_build_object('key', t.key) order by t.nth), '[]')
-            from timed as t),
+    select (select coalesce(jsonb_agg(n.message order by n.place), '[]') from new as n),
            count(m.id),
            count(m.id) filter (where m.content <> s.message ->> 'content')
     into v_new, v_matched, v_changed
@@ -5744,6 +5697,27 @@ grant select, delete on table private.import_parts to service_role;
 
 comment on table private.import_parts is 'What came of the parts of files that are being imported: ids and counts, nothing of their content; gone an hour after the last of them. No policy for select, insert, update, delete: take_import_part alone writes them.';
 
+-- Under which idempotency keys something was imported: a request that is sent again after its
+-- conversations were deleted brings none of them back.
+create table private.import_keys (
+    user_id uuid not null,
+    key_hash bytea not null,
+
+    constraint import_keys_pkey primary key (user_id, key_hash),
+    constraint import_keys_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.import_keys enable row level security;
+
+create policy withheld on private.import_keys for select to authenticated using (false);
+
+-- Withheld: everything, from everybody.
+revoke all on table private.import_keys from public, anon, authenticated, service_role;
+
+comment on table private.import_keys is 'What was imported under a key, for as long as the account exists. No policy for select, insert, update, delete: take_import_part alone uses it.';
+comment on column private.import_keys.key_hash is 'SHA-256 of a key and of what one conversation is known by where it is from.';
+
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
@@ -5763,7 +5737,16 @@ declare
     v_outcome jsonb;
 begin
     if part = 0 then
-        perform private.forget_import_that_is_over(user_id, import_id);
+        delete from private.import_parts as p -- of the same file, which was all taken: another import
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and exists (
+              select 1
+              from private.import_parts as o
+              where o.user_id = take_import_part.user_id
+                and o.import_id = take_import_part.import_id
+                and o.is_over
+          );
     end if;
 
     v_outcome := private.outcome_of_part(user_id, import_id, part);
@@ -5771,7 +5754,7 @@ begin
         return jsonb_build_object('outcome', v_outcome);
     end if;
 
-    -- Calls of one import queue here, and behind them whoever erases the account.
+    -- Calls of one import queue at its first part, and behind them whoever erases the account.
     insert into private.import_parts (user_id, import_id, part)
     values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
     on conflict on constraint import_parts_pkey do nothing;
@@ -5780,8 +5763,7 @@ begin
     from private.import_parts as p
     where p.user_id = take_import_part.user_id
       and p.import_id = take_import_part.import_id
-      and p.part in (0, take_import_part.part)
-    order by p.part
+      and p.part = 0
     for update;
 
     v_outcome := private.outcome_of_part(user_id, import_id, part);
@@ -5850,24 +5832,6 @@ $$;
 
 comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
-create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
-returns void
-language sql volatile security invoker set search_path = ''
-as $$
-    delete from private.import_parts as p
-    where p.user_id = forget_import_that_is_over.user_id
-      and p.import_id = forget_import_that_is_over.import_id
-      and exists (
-          select 1
-          from private.import_parts as o
-          where o.user_id = forget_import_that_is_over.user_id
-            and o.import_id = forget_import_that_is_over.import_id
-            and o.is_over
-      );
-$$;
-
-comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
-
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
 create function private.end_imports(user_id uuid)
 returns bigint
@@ -5891,94 +5855,6 @@ $$;
 
 grant execute on function private.end_imports to service_role;
 comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
-
-create function public.discard_import(user_id uuid, import_id uuid)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-set lock_timeout = '2s'
-as $$
-#variable_conflict use_column
-declare
-    v_count integer;
-begin
-    delete from private.import_parts as p
-    where p.user_id = discard_import.user_id
-      and p.import_id = discard_import.import_id;
-    get diagnostics v_count = row_count;
-    return jsonb_build_object('discarded', v_count);
-end;
-$$;
-
-revoke all on function public.discard_import from public, anon, authenticated, service_role;
-grant execute on function public.discard_import to service_role;
-comment on function public.discard_import is 'Forgets what came of the parts of an import: it can''t be gone on with any more.';
-
--- A listing: it reads over all users, and discard_import then writes for one.
-create function public.list_imports_left_behind(most integer default 100)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
-    from (
-        select p.user_id, p.import_id
-        from private.import_parts as p
-        group by p.user_id, p.import_id
-        having max(p.taken_at) < now() - interval '1 hour'
-        limit list_imports_left_behind.most
-    ) as behind;
-$$;
-
-revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
-grant execute on function public.list_imports_left_behind to service_role;
-comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';
-
--- Under which idempotency keys something was imported: a request that is sent again after its
--- conversations were deleted brings none of them back.
-create table private.import_keys (
-    user_id uuid not null,
-    key_hash bytea not null,
-
-    constraint import_keys_pkey primary key (user_id, key_hash),
-    constraint import_keys_user_id_fkey foreign key (user_id)
-        references auth.users (id) on delete cascade
-);
-
-alter table private.import_keys enable row level security;
-
-create policy withheld on private.import_keys for select to authenticated using (false);
-
--- Withheld: everything, from everybody.
-revoke all on table private.import_keys from public, anon, authenticated, service_role;
-
-comment on table private.import_keys is 'What was imported under a key, for as long as the account exists. No policy for select, insert, update, delete: take_import_part alone uses it.';
-comment on column private.import_keys.key_hash is 'SHA-256 of a key and of what one conversation is known by where it is from.';
-
-create function private.keep_import_key(user_id uuid, piece jsonb)
-returns void
-language sql volatile security invoker set search_path = ''
-as $$
-    insert into private.import_keys (user_id, key_hash)
-    select keep_import_key.user_id, decode(piece -> 'conversation' ->> 'key_hash', 'hex')
-    where (piece ->> 'is_last')::boolean
-      and piece -> 'conversation' ->> 'key_hash' is not null
-    on conflict do nothing;
-$$;
-
-comment on function private.keep_import_key is 'Keeps the key under which a conversation was imported, with its last piece: one that was never whole may come again.';
-
-create function private.is_import_key_used(user_id uuid, piece jsonb)
-returns boolean
-language sql volatile security invoker set search_path = ''
-as $$
-    select exists (
-        select 1
-        from private.import_keys as k
-        where k.user_id = is_import_key_used.user_id
-          and k.key_hash = decode(piece -> 'conversation' ->> 'key_hash', 'hex')
-    );
-$$;
-
-comment on function private.is_import_key_used is 'Whether a conversation came under this key before.';
 
 -- What a user may write in a day, over the functions and over the Data API alike: so the number stands
 -- here, where both end, and not with who calls. It is off unless the bundle was started with one.
@@ -6200,14 +6076,13 @@ $$;
 grant execute on function private.bucket_bounds to authenticated, service_role;
 comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
-create function public.conversation_analytics(
+create function private.turn_figures(
     user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
-    bucket text default 'day',
-    time_zone text default 'UTC',
-    project_id uuid default null,
-    prices jsonb default '{}'
+    bounds timestamptz[],
+    project_id uuid,
+    prices jsonb
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -6216,16 +6091,13 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
-    v_leaving constant uuid[] := private.being_deleted(conversation_analytics.user_id);
     v_figures jsonb;
 begin
-    perform private.require_self(conversation_analytics.user_id);
-
     with turned as (
         select
-            width_bucket(t.started_at, v_bounds) as place,
+            width_bucket(t.started_at, bounds) as place,
             t.status,
+            t.error,
             t.attempt,
             t.replays,
             -- An interrupted turn ends when somebody finds it: that says nothing of how long it took.
@@ -6245,24 +6117,24 @@ begin
                 r.metadata, '$.usage.output_tokens ? (@.type() == "number")'
             )::numeric as output_tokens,
             r.metadata ->> 'engine' as model,
-            r.metadata ->> 'intent' as intent,
-            r.metadata ->> 'complexity' as complexity,
-            r.metadata ->> 'strategy' as strategy
+            r.metadata
         from public.turns as t
         left join public.messages as r
             on r.user_id = t.user_id and r.turn_id = t.id
             and r.role = 'assistant'
-        where t.user_id = conversation_analytics.user_id
-          and t.started_at >= conversation_analytics.starts_at
-          and t.started_at < conversation_analytics.ends_at
-          and t.conversation_id <> all (v_leaving)
+        where t.user_id = turn_figures.user_id
+          and t.started_at >= turn_figures.starts_at
+          and t.started_at < turn_figures.ends_at
+          and t.conversation_id <> all (
+              (select private.being_deleted(turn_figures.user_id))::uuid[]
+          )
           and (
-              conversation_analytics.project_id is null
+              turn_figures.project_id is null
               or exists (
                   select 1
                   from private.conversations as c
                   where c.user_id = t.user_id and c.id = t.conversation_id
-                    and c.project_id = conversation_analytics.project_id
+                    and c.project_id = turn_figures.project_id
               )
           )
     ),
@@ -6320,7 +6192,7 @@ begin
                     )
                 )
             ) as figures
-        from generate_series(1, cardinality(v_bounds) - 1) as bucket (place)
+        from generate_series(1, cardinality(bounds) - 1) as bucket (place)
         left join facts as f on f.place = bucket.place
         group by grouping sets ((bucket.place), ())
     ),
@@ -6331,7 +6203,9 @@ begin
             row_number() over (partition by named.kind order by count(*) desc, named.name) as rank
         from facts
         cross join lateral (
-            values ('intent', intent), ('complexity', complexity), ('strategy', strategy)
+            values ('intents', metadata ->> 'intent'),
+                   ('complexities', metadata ->> 'complexity'),
+                   ('strategies', metadata ->> 'strategy')
         ) as named (kind, name)
         where named.name is not null
         group by named.kind, named.name
@@ -6356,24 +6230,57 @@ begin
         where has_usage
         group by model
     )
-    select jsonb_build_object(
+    select into v_figures jsonb_build_object(
         'totals', (select f.figures from figures as f where f.place is null),
         'buckets', (
             select jsonb_agg(
-                jsonb_build_object('start', v_bounds[f.place], 'end', v_bounds[f.place + 1]) || f.figures
+                jsonb_build_object('start', bounds[f.place], 'end', bounds[f.place + 1]) || f.figures
                 order by f.place
             )
             from figures as f
             where f.place is not null
         ),
-        'intents', coalesce((select l.entries from listed as l where l.kind = 'intent'), '[]'),
-        'complexities', coalesce((select l.entries from listed as l where l.kind = 'complexity'), '[]'),
-        'strategies', coalesce((select l.entries from listed as l where l.kind = 'strategy'), '[]'),
-        'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
-    )
-    into v_figures;
+        'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models),
+        'failures', (
+            select coalesce(jsonb_object_agg(e.reason, e.turns), '{}')
+            from (
+                select coalesce(error ->> 'type', status) as reason, count(*) as turns
+                from facts
+                where status in ('failed', 'interrupted')
+                group by 1
+            ) as e
+        ),
+        'intents', '[]'::jsonb,
+        'complexities', '[]'::jsonb,
+        'strategies', '[]'::jsonb
+    ) || (select coalesce(jsonb_object_agg(l.kind, l.entries), '{}') from listed as l);
 
     return v_figures;
+end;
+$$;
+
+grant execute on function private.turn_figures to authenticated, service_role;
+comment on function private.turn_figures is 'Figures of a user''s turns begun in a range, in all and for each bucket that the bounds make, with the failures by reason. Turns of deleted conversations are in none.';
+
+create function public.conversation_analytics(
+    user_id uuid,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    bucket text default 'day',
+    time_zone text default 'UTC',
+    project_id uuid default null,
+    prices jsonb default '{}'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+    perform private.require_self(user_id);
+
+    return private.turn_figures(
+        user_id, starts_at, ends_at,
+        private.bucket_bounds(starts_at, ends_at, bucket, time_zone), project_id, prices
+    ) - 'failures';
 end;
 $$;
 
@@ -6383,92 +6290,6 @@ comment on function public.conversation_analytics is 'Figures of a user''s turns
 
 -- What everybody's turns came to and what is stored of each user: a listing over users, a page at a
 -- time, for whoever runs the project.
-
-create function private.usage_of_user(
-    user_id uuid,
-    starts_at timestamptz,
-    ends_at timestamptz,
-    prices jsonb
-)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    with turned as (
-        select
-            t.status,
-            t.error ->> 'type' as reason,
-            r.metadata ->> 'engine' as model,
-            jsonb_path_query_first(
-                r.metadata, '$.usage.input_tokens ? (@.type() == "number")'
-            )::numeric as input_tokens,
-            jsonb_path_query_first(
-                r.metadata, '$.usage.output_tokens ? (@.type() == "number")'
-            )::numeric as output_tokens
-        from public.turns as t
-        left join public.messages as r
-            on r.user_id = t.user_id and r.turn_id = t.id
-            and r.role = 'assistant'
-        where t.user_id = usage_of_user.user_id
-          and t.started_at >= usage_of_user.starts_at
-          and t.started_at < usage_of_user.ends_at
-          and t.conversation_id <> all (
-              (select private.being_deleted(usage_of_user.user_id))::uuid[]
-          )
-    ),
-    priced as (
-        select
-            turned.*,
-            coalesce(input_tokens, output_tokens) is not null as has_usage,
-            0.000001 * (
-                coalesce(input_tokens, 0) * (prices -> model ->> 'input')::numeric
-                + coalesce(output_tokens, 0) * (prices -> model ->> 'output')::numeric
-            ) as cost
-        from turned
-    )
-    select jsonb_build_object(
-        'user_id', usage_of_user.user_id,
-        'turns', count(*),
-        'completed', count(*) filter (where p.status = 'completed'),
-        'failures', (
-            select coalesce(jsonb_object_agg(f.reason, f.turns), '{}')
-            from (
-                select coalesce(e.reason, e.status) as reason, count(*) as turns
-                from priced as e
-                where e.status in ('failed', 'interrupted')
-                group by 1
-            ) as f
-        ),
-        'input_tokens', coalesce(sum(p.input_tokens), 0),
-        'output_tokens', coalesce(sum(p.output_tokens), 0),
-        'cost', case
-            when bool_or(p.has_usage and p.cost is null) then null
-            else trim_scale(coalesce(sum(p.cost) filter (where p.has_usage), 0))
-        end,
-        'conversations', (
-            select count(*)
-            from private.conversations as c
-            where c.user_id = usage_of_user.user_id
-        ),
-        'messages', (
-            select count(*)
-            from public.messages as m
-            where m.user_id = usage_of_user.user_id
-        ),
-        -- As they lie on disk, compressed: no text is read for it.
-        'bytes', (
-            select coalesce(sum(
-                pg_column_size(m.content) + pg_column_size(m.metadata)
-                + coalesce(pg_column_size(m.generated_code), 0)
-            ), 0)
-            from public.messages as m
-            where m.user_id = usage_of_user.user_id
-        )
-    )
-    from priced as p;
-$$;
-
-grant execute on function private.usage_of_user to service_role;
-comment on function private.usage_of_user is 'Figures of a user''s turns begun in a range, and what is stored of them now. Turns of deleted conversations are gone from both.';
 
 create function public.project_usage(
     starts_at timestamptz,
@@ -6484,6 +6305,7 @@ declare
     c_work constant interval := '2 seconds';
     v_until constant timestamptz := clock_timestamp() + c_work;
     v_user_id uuid := after_user_id;
+    v_figures jsonb;
     v_users jsonb[] := '{}';
 begin
     loop
@@ -6497,7 +6319,31 @@ begin
         exit when v_user_id is null
             or cardinality(v_users) >= most
             or clock_timestamp() > v_until and cardinality(v_users) > 0;
-        v_users := v_users || private.usage_of_user(v_user_id, starts_at, ends_at, prices);
+
+        v_figures := private.turn_figures(
+            v_user_id, starts_at, ends_at, array[starts_at, ends_at], null, prices
+        );
+        v_users := v_users || (
+            select jsonb_build_object(
+                'user_id', v_user_id,
+                'turns', v_figures -> 'totals' -> 'turns',
+                'completed', v_figures -> 'totals' -> 'completed',
+                'failures', v_figures -> 'failures',
+                'conversations', (
+                    select count(*)
+                    from private.conversations as c
+                    where c.user_id = v_user_id
+                ),
+                'messages', count(*),
+                -- As they lie on disk, compressed: no text is read for it.
+                'bytes', coalesce(sum(
+                    pg_column_size(m.content) + pg_column_size(m.metadata)
+                    + coalesce(pg_column_size(m.generated_code), 0)
+                ), 0)
+            ) || (v_figures -> 'totals' -> 'usage') - 'turns'
+            from public.messages as m
+            where m.user_id = v_user_id
+        );
     end loop;
 
     return jsonb_build_object('users', to_jsonb(v_users), 'more', v_user_id is not null);
@@ -6506,7 +6352,7 @@ $$;
 
 revoke all on function public.project_usage from public, anon, authenticated, service_role;
 grant execute on function public.project_usage to service_role;
-comment on function public.project_usage is 'A page of the project''s users in the order of their ids, each with the figures of private.usage_of_user: a listing. A step ends after two seconds of work; more says that users are left behind the last one.';
+comment on function public.project_usage is 'A page of the project''s users in the order of their ids, each with figures of their turns begun in a range, and what is stored of them now: a listing. A step ends after two seconds of work; more says that users are left behind the last one.';
 
 -- Legal holds: what is held is removed by nobody until the hold is released.
 
@@ -6559,49 +6405,35 @@ grant execute on function private.is_held to service_role;
 comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
 -- Runs as its owner, because whoever deletes may not see the holds. It is the one place that all
--- deletions pass: the owner's, the service's, retention, erasure, and that of the account. The row
--- is locked by then, and placing a hold waits for that lock.
+-- deletions pass: the owner's, the service's, retention, erasure, and that of the account, which
+-- deletes its holds too: whichever goes first, one in force refuses. A conversation's row is locked by
+-- then, and placing a hold waits for that lock.
 create function private.refuse_held_removal()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    if private.is_held(old.user_id, old.id) then
-        raise exception 'A legal hold keeps this conversation.'
+    if tg_table_name = 'legal_holds' or private.is_held(old.user_id, old.id) then
+        raise exception 'A legal hold %.', tg_argv[0]
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
     return old;
 end;
 $$;
 
-comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
+comment on function private.refuse_held_removal is 'Raises PT409 where a hold that was not released, or a conversation that one keeps, is to be deleted.';
 
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
     when (old.deleting_since is null)
-    execute function private.refuse_held_removal();
+    execute function private.refuse_held_removal('keeps this conversation');
 
--- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
-create function private.refuse_unreleased_removal()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    if old.released_at is null then
-        raise exception 'A legal hold is in force.'
-            using errcode = 'PT409', detail = 'legal_hold';
-    end if;
-    return old;
-end;
-$$;
-
-comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
-
-create trigger legal_holds_refuse_unreleased_removal
+create trigger legal_holds_refuse_held_removal
     before delete on private.legal_holds
     for each row
-    execute function private.refuse_unreleased_removal();
+    when (old.released_at is null)
+    execute function private.refuse_held_removal('is in force');
 
 create function public.place_legal_hold(
     user_id uuid,
@@ -6616,35 +6448,29 @@ as $$
 declare
     v_hold jsonb;
 begin
-    if conversation_id is not null then
-        perform 1
-        from private.conversations as c
-        where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
-        for key share;
-
-        if not found then
-            raise exception 'Conversation not found.'
-                using errcode = 'PT404', detail = 'conversation_not_found';
-        end if;
-    end if;
-
     insert into private.legal_holds (user_id, conversation_id, reason)
     values (place_legal_hold.user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
-    if conversation_id is null then
-        perform 1
-        from private.conversations as c
-        where c.user_id = place_legal_hold.user_id
-        order by c.id
-        for key share;
-    end if;
+    perform 1
+    from private.conversations as c
+    where c.user_id = place_legal_hold.user_id
+      and (place_legal_hold.conversation_id is null or c.id = place_legal_hold.conversation_id)
+    order by c.id
+    for key share;
 
+    if not found and conversation_id is not null then
+        raise foreign_key_violation;
+    end if;
     return v_hold;
 exception
     when foreign_key_violation then
-        raise exception 'User not found.' using errcode = 'PT404', detail = 'user_not_found';
+        if conversation_id is null then
+            raise exception 'User not found.' using errcode = 'PT404', detail = 'user_not_found';
+        end if;
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
 end;
 $$;
 
@@ -6957,88 +6783,62 @@ declare
     c_messages constant bigint := 50000;
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_now constant timestamptz := now();
-    v_found integer;
-    v_chosen uuid[];
-    v_id uuid;
+    v_conversation private.conversations;
     v_action text;
+    v_chosen bigint := 0;
     v_archived bigint := 0;
     v_deleted bigint := 0;
     v_messages bigint := 0;
     v_turns bigint := 0;
-    v_more boolean;
+    v_more boolean := false;
 begin
-    select count(*),
-           coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
-    into v_found, v_chosen
-    from (
-        select due.id,
-               row_number() over longest_idle_first as place,
-               coalesce(sum(due.last_seq) filter (where due.action = 'delete') over (
-                   longest_idle_first rows between unbounded preceding and 1 preceding
-               ), 0) as ahead
-        from (
-            select idle.*
-            from (
-                select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
-                from private.conversations as c
-                where c.user_id = apply_retention.user_id
-                  and c.updated_at < private.retention_bound(v_now)
-                  and (
-                      apply_retention.project_id is null
-                      or c.project_id = apply_retention.project_id
-                  )
-                order by c.updated_at, c.id
-                offset 0 -- so that the rule is asked once a row
-            ) as idle
-            where idle.action is not null
-            limit most + 1
-        ) as due
-        window longest_idle_first as (order by due.updated_at, due.id)
-    ) as d;
+    for v_conversation in
+        select c.*
+        from private.conversations as c
+        where c.user_id = apply_retention.user_id
+          and c.updated_at < private.retention_bound(v_now)
+          and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
+        order by c.updated_at, c.id
+    loop
+        v_action := private.retention_action(v_conversation, v_now);
+        continue when v_action is null;
 
-    -- One by one, by their keys: nothing that the planner believes of a user makes that a long way.
-    foreach v_id in array v_chosen loop
+        v_more := v_chosen >= most or v_messages >= c_messages;
+        exit when v_more;
+        v_chosen := v_chosen + 1;
+
         if not dry_run then
             -- What somebody is writing to is in use: it is left for the next time.
-            perform 1
+            select c.* into v_conversation
             from private.conversations as c
-            where c.user_id = apply_retention.user_id and c.id = v_id
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id
             for update skip locked;
             continue when not found;
+            -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
+            v_action := private.retention_action(v_conversation, v_now);
         end if;
-
-        -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-        select private.retention_action(c, v_now) into v_action
-        from private.conversations as c
-        where c.user_id = apply_retention.user_id and c.id = v_id;
 
         if v_action = 'archive' then
             v_archived := v_archived + 1;
-            if not dry_run then
-                update private.conversations as c
-                set archived_at = v_now
-                where c.user_id = apply_retention.user_id and c.id = v_id;
-            end if;
+            continue when dry_run;
+            update public.conversations as c
+            set archived_at = v_now
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id;
         elsif v_action = 'delete' then
             v_deleted := v_deleted + 1;
-            v_messages := v_messages + (
-                select count(*)
-                from public.messages as m
-                where m.user_id = apply_retention.user_id and m.conversation_id = v_id
-            );
+            v_messages := v_messages + v_conversation.last_seq;
             v_turns := v_turns + (
                 select count(*)
                 from public.turns as t
-                where t.user_id = apply_retention.user_id and t.conversation_id = v_id
+                where t.user_id = apply_retention.user_id
+                  and t.conversation_id = v_conversation.id
             );
-            if not dry_run then
-                delete from public.conversations as c
-                where c.user_id = apply_retention.user_id and c.id = v_id;
-            end if;
+            continue when dry_run;
+            delete from public.conversations as c
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id;
         end if;
     end loop;
 
-    v_more := v_found > cardinality(v_chosen);
     if not dry_run then
         v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
@@ -7049,7 +6849,7 @@ begin
         'deleted', jsonb_build_object(
             'conversations', v_deleted, 'messages', v_messages, 'turns', v_turns
         ),
-        'skipped', cardinality(v_chosen) - v_archived - v_deleted,
+        'skipped', v_chosen - v_archived - v_deleted,
         'more', v_more
     );
 end;
@@ -7119,15 +6919,9 @@ declare
     c_messages constant bigint := 50000;
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
-    v_parts bigint;
-    v_chosen uuid[];
-    v_id uuid;
-    v_conversations bigint := 0;
-    v_messages bigint := 0;
-    v_turns bigint := 0;
-    v_summaries bigint := 0;
+    v_ahead bigint := 0;
+    v_conversation private.conversations;
     v_left bigint;
-    v_held bigint;
 begin
     insert into private.erasure_receipts (user_id, idempotency_key, requested_by)
     values (erase_account.user_id, erase_account.idempotency_key, erase_account.requested_by)
@@ -7151,60 +6945,56 @@ begin
 
     -- First, since this waits for a part that is being taken: what it made is found below. The next
     -- part finds those before it gone.
-    v_parts := private.end_imports(user_id);
+    v_receipt.import_parts := v_receipt.import_parts + private.end_imports(user_id);
 
-    select coalesce(array_agg(w.id order by w.id), '{}')
-    into v_chosen
-    from (
-        select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
-        from (
-            select o.id, o.last_seq
-            from private.conversations as o
-            where o.user_id = erase_account.user_id
-              and not private.is_held(o.user_id, o.id)
-            order by o.id
-            limit most
-        ) as c
-    ) as w
-    where w.ahead < c_messages;
-
-    -- One by one, by their keys, in the order in which everybody locks them.
-    foreach v_id in array v_chosen loop
-        perform 1
+    for v_conversation in
+        select c.*
         from private.conversations as c
-        where c.user_id = erase_account.user_id and c.id = v_id
+        where c.user_id = erase_account.user_id
+          and not private.is_held(c.user_id, c.id)
+        order by c.id
+        limit most
+    loop
+        exit when v_ahead >= c_messages;
+        v_ahead := v_ahead + v_conversation.last_seq;
+
+        select c.* into v_conversation
+        from private.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_conversation.id
         for update;
         -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
-        continue when not found or private.is_held(user_id, v_id);
+        continue when not found or private.is_held(user_id, v_conversation.id);
 
-        v_conversations := v_conversations + 1;
-        v_messages := v_messages + (
+        v_receipt.conversations := v_receipt.conversations + 1;
+        v_receipt.messages := v_receipt.messages + (
             select count(*)
             from public.messages as m
-            where m.user_id = erase_account.user_id and m.conversation_id = v_id
+            where m.user_id = erase_account.user_id and m.conversation_id = v_conversation.id
         );
-        v_turns := v_turns + (
+        v_receipt.turns := v_receipt.turns + (
             select count(*)
             from public.turns as t
-            where t.user_id = erase_account.user_id and t.conversation_id = v_id
+            where t.user_id = erase_account.user_id and t.conversation_id = v_conversation.id
         );
-        v_summaries := v_summaries + (
+        v_receipt.summaries := v_receipt.summaries + (
             select count(*)
             from public.summaries as s
-            where s.user_id = erase_account.user_id and s.conversation_id = v_id
+            where s.user_id = erase_account.user_id and s.conversation_id = v_conversation.id
         );
 
         delete from public.conversations as c
-        where c.user_id = erase_account.user_id and c.id = v_id;
+        where c.user_id = erase_account.user_id and c.id = v_conversation.id;
     end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.
-    select count(distinct h.conversation_id) into v_held
-    from private.legal_holds as h
-    where h.user_id = erase_account.user_id
-      and h.released_at is null;
+    v_receipt.held := (
+        select count(distinct h.conversation_id)
+        from private.legal_holds as h
+        where h.user_id = erase_account.user_id
+          and h.released_at is null
+    );
 
-    select count(*) - v_held into v_left
+    select count(*) - v_receipt.held into v_left
     from private.conversations as c
     where c.user_id = erase_account.user_id;
 
@@ -7216,7 +7006,7 @@ begin
 
     -- Old tables that an adoption put aside, by a function that their migration made. No hold knows
     -- what of them it is about: while there is one, all of it stays.
-    if v_left = 0 and v_held = 0
+    if v_left = 0 and v_receipt.held = 0
         and to_regprocedure('legacy_chat.erase_user(uuid, timestamptz)') is not null
     then
         execute 'select legacy_chat.erase_user($1, $2)::integer'
@@ -7224,16 +7014,16 @@ begin
             using user_id, v_until;
     end if;
 
+    v_receipt.erased_at := case when v_left = 0 then clock_timestamp() end;
     update private.erasure_receipts as r
-    set conversations = r.conversations + v_conversations,
-        messages = r.messages + v_messages,
-        turns = r.turns + v_turns,
-        summaries = r.summaries + v_summaries,
-        import_parts = r.import_parts + v_parts,
-        held = v_held,
-        erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.user_id = erase_account.user_id and r.id = v_receipt.id
-    returning r.* into v_receipt;
+    set conversations = v_receipt.conversations,
+        messages = v_receipt.messages,
+        turns = v_receipt.turns,
+        summaries = v_receipt.summaries,
+        import_parts = v_receipt.import_parts,
+        held = v_receipt.held,
+        erased_at = v_receipt.erased_at
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
 end;
@@ -7441,13 +7231,18 @@ as $$
         select r.user_id
         from private.erasure_receipts as r
         where r.erased_at is null
+        union
+        select p.user_id
+        from private.import_parts as p
+        group by p.user_id, p.import_id
+        having max(p.taken_at) < now() - interval '1 hour'
         limit most
     ) as unfinished;
 $$;
 
 revoke all on function public.list_removals from public, anon, authenticated, service_role;
 grant execute on function public.list_removals to service_role;
-comment on function public.list_removals is 'Whose deletions or erasure somebody has begun and not ended: {users}.';
+comment on function public.list_removals is 'Whose deletions, erasure or import somebody has begun and not ended: {users}.';
 
 create function public.continue_removal(user_id uuid)
 returns jsonb
@@ -7459,6 +7254,16 @@ declare
     c_time constant interval := '2 seconds';
     v_receipt private.erasure_receipts;
 begin
+    delete from private.import_parts as p
+    where p.user_id = continue_removal.user_id
+      and p.import_id in (
+          select o.import_id
+          from private.import_parts as o
+          where o.user_id = continue_removal.user_id
+          group by o.import_id
+          having max(o.taken_at) < now() - interval '1 hour'
+      );
+
     select r.* into v_receipt
     from private.erasure_receipts as r
     where r.user_id = continue_removal.user_id
@@ -7478,12 +7283,11 @@ $$;
 
 revoke all on function public.continue_removal from public, anon, authenticated, service_role;
 grant execute on function public.continue_removal to service_role;
-comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}.';
+comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}. Forgets the parts of imports that nobody went on with for an hour.';
 
--- What must hold of the stored rows after any run, as checks. Constraints keep most of it; a restore,
--- a dropped constraint or a hand that bypassed them is what is looked for. Each function here looks at
--- rows that are named to it, so that a check of everything goes in steps. Live events are not looked
--- at: they are Realtime's, which drops them after three days.
+-- Places: seq is 1, 2, 3 ... in each conversation, and created_at, the branches and the search's
+-- watermark agree with it. Each check is a line with what is wrong; below is how it is repaired, under
+-- the lock that repair_broken takes.
 
 create function private.branch_at(user_id uuid, conversation_id uuid, seq bigint)
 returns integer
@@ -7498,15 +7302,14 @@ $$;
 comment on function private.branch_at is 'The branch that a seq is in.';
 
 -- Each begins no earlier than the one before it and goes on from within its parent.
-create function private.count_branches(user_id uuid, conversation_id uuid)
+create function private.count_branches(user_id uuid, conversation_id uuid, last_seq bigint)
 returns integer
 language sql stable security invoker set search_path = ''
 as $$
     select case
         when coalesce(bool_and(
             b.branch = b.nth
-            and b.first_seq >= b.previous_seq
-            and b.first_seq <= b.last_seq + 1
+            and b.first_seq between b.previous_seq and count_branches.last_seq + 1
             and b.fork_seq >= coalesce(above.first_seq, 0)
             and b.fork_seq < coalesce(next.first_seq, 0)
         ), true) then count(b.branch)::integer
@@ -7514,12 +7317,7 @@ as $$
     from (
         select o.*,
                row_number() over numbers as nth,
-               lag(o.first_seq, 1, 0) over numbers as previous_seq,
-               (
-                   select c.last_seq
-                   from private.conversations as c
-                   where c.user_id = o.user_id and c.id = o.conversation_id
-               ) as last_seq
+               lag(o.first_seq, 1, 0) over numbers as previous_seq
         from public.branches as o
         where o.user_id = count_branches.user_id
           and o.conversation_id = count_branches.conversation_id
@@ -7535,618 +7333,92 @@ $$;
 
 comment on function private.count_branches is 'How many branches a conversation has beside 0; null where they are no tree.';
 
--- Where places begin is 1, or what an earlier step has ended with: that row is looked at again.
-create function private.find_broken_places(
-    conversation_ids uuid[],
-    starts_at bigint default null,
-    newest integer default null,
-    most integer default 20001
-)
+create function private.find_broken_conversations(ids uuid[])
 returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
-    with named as (
-        select c.id, c.user_id, c.last_seq, c.active_branch, c.last_branch,
-               coalesce(find_broken_places.starts_at, nullif(greatest(c.last_seq - newest, 0), 0))
-                   as starts_at,
+    select b.name, c.user_id, c.id
+    from (
+        select o.*,
                coalesce((
                    select max(m.seq)
                    from public.messages as m
-                   where m.user_id = c.user_id and m.conversation_id = c.id
+                   where m.user_id = o.user_id and m.conversation_id = o.id
                ), 0) as newest_seq
-        from private.conversations as c
-        where c.id = any (conversation_ids)
-    ),
-    chosen as (
-        select n.*,
-               coalesce((
-                   select w.indexed_seq
-                   from search.watermarks as w
-                   where w.user_id = n.user_id and w.conversation_id = n.id
-               ), n.newest_seq) as indexed_seq
-        from named as n
-    ),
-    placed as (
-        select c.user_id, c.id, m.id as message_id, m.seq, m.created_at, m.branch, c.last_branch,
-               case when c.starts_at is null then 1 else m.seq end as first_seq,
-               c.indexed_seq,
-               lag(m.seq) over places as previous_seq,
-               lag(m.created_at) over places as previous_created_at
-        from chosen as c
-        cross join lateral (
-            select o.id, o.seq, o.created_at, o.branch
-            from public.messages as o
-            where o.user_id = c.user_id and o.conversation_id = c.id
-              and (c.starts_at is null or o.seq >= c.starts_at)
-            order by o.seq
-            fetch first (most) rows with ties
-        ) as m
-        window places as (partition by c.id order by m.seq, m.created_at, m.id)
-    )
-    select 'seq_gap', p.user_id, p.id
-    from placed as p
-    where p.seq <> coalesce(p.previous_seq + 1, p.first_seq)
-      and p.seq is distinct from p.previous_seq
-    union
-    select 'seq_tie', p.user_id, p.id from placed as p where p.seq = p.previous_seq
-    union
-    select 'created_at_out_of_order', p.user_id, p.id
-    from placed as p
-    where p.created_at <= p.previous_created_at
-    union
-    select 'last_seq_wrong', c.user_id, c.id
-    from chosen as c
-    where c.last_seq <> c.newest_seq
-    union
-    select 'branch_wrong', c.user_id, c.id
-    from chosen as c
-    where not c.active_branch between 0 and c.last_branch
-       or c.last_branch <> coalesce(private.count_branches(c.user_id, c.id), -1)
-    union
-    select 'branch_wrong', p.user_id, p.id
-    from placed as p
-    where p.branch <> case
-        when p.last_branch = 0 then 0
-        else private.branch_at(p.user_id, p.id, p.seq)
-    end
-    union
-    -- What the watermark says is in the index, and isn't, or could come to be said of a message.
-    select 'watermark_too_high', c.user_id, c.id
-    from chosen as c
-    where find_broken_places.newest is null
-      and c.indexed_seq > c.newest_seq
-    union
-    select 'watermark_too_high', p.user_id, p.id
-    from placed as p
-    where find_broken_places.newest is null
-      and p.seq <= p.indexed_seq
-      and not exists (
-          select 1
-          from search.documents as d
-          where d.user_id = p.user_id and d.message_id = p.message_id
-      );
+        from private.conversations as o
+        where o.id = any (ids)
+    ) as c
+    cross join lateral (
+        values
+            ('last_seq_wrong', c.last_seq <> c.newest_seq),
+            ('branch_wrong',
+             not c.active_branch between 0 and c.last_branch
+             or private.count_branches(c.user_id, c.id, c.last_seq) is distinct from c.last_branch),
+            -- It could come to be said of a message that isn't in the index.
+            ('watermark_too_high', c.newest_seq < (
+                select w.indexed_seq
+                from search.watermarks as w
+                where w.user_id = c.user_id and w.conversation_id = c.id
+            ))
+    ) as b (name, is_broken)
+    where b.is_broken;
 $$;
 
-comment on function private.find_broken_places is 'What is broken of the places in these conversations: from a seq on, or among the newest messages, so many of each at most. Ids are those of conversations.';
+comment on function private.find_broken_conversations is 'What is broken of these conversations.';
 
--- What a row names is looked up by its id alone: it may stand under a wrong user.
-create function private.find_broken_messages(ids uuid[])
+-- A message's place is right if it is that after the one before it.
+create function private.find_broken_places(ids uuid[])
 returns table (name text, user_id uuid, id uuid)
 language sql stable security invoker set search_path = ''
 as $$
-    with seen as (
-        select m.id, m.user_id, m.conversation_id, m.turn_id,
-               m.parts = '[]' or private.parts_agree(m.content, m.metadata, m.parts) as is_agreed,
-               (
-                   select c.user_id from public.conversations as c where c.id = m.conversation_id
-               ) as owner_id,
-               (select t.id from public.turns as t where t.id = m.turn_id) as known_turn_id
-        from public.messages as m
-        where m.id = any (ids)
-    )
-    select 'row_of_another_owner', s.owner_id, s.conversation_id
-    from seen as s
-    where s.user_id <> s.owner_id
-    union
-    select 'conversation_missing', s.user_id, s.conversation_id
-    from seen as s
-    where s.owner_id is null
-    union
-    select 'message_of_unknown_turn', s.user_id, s.id
-    from seen as s
-    where s.turn_id is not null
-      and s.known_turn_id is null
-    union
-    -- What was imported has the content that it came with.
-    select 'content_not_of_parts', s.user_id, s.id
-    from seen as s
-    where s.turn_id is not null
-      and not s.is_agreed;
+    select distinct b.name, c.user_id, c.id
+    from public.messages as m
+    cross join lateral (
+        select o.*
+        from private.conversations as o
+        where o.user_id = m.user_id and o.id = m.conversation_id
+        limit 1 -- so that it is looked up, whatever the planner takes the table for
+    ) as c
+    left join lateral (
+        select o.seq, o.created_at
+        from public.messages as o
+        where o.user_id = m.user_id and o.conversation_id = m.conversation_id
+          and o.seq <= m.seq
+          and o.id <> m.id
+        order by o.seq desc
+        limit 1
+    ) as before on true
+    cross join lateral (
+        values
+            ('seq_gap',
+             m.seq <> coalesce(before.seq, 0) + 1 and m.seq is distinct from before.seq),
+            ('seq_tie', m.seq = before.seq),
+            ('created_at_out_of_order',
+             m.seq > before.seq and m.created_at <= before.created_at),
+            ('branch_wrong', m.branch <> case
+                when c.last_branch = 0 then 0
+                else private.branch_at(m.user_id, m.conversation_id, m.seq)
+            end),
+            ('watermark_too_high',
+             not exists (
+                 select 1
+                 from search.documents as d
+                 where d.user_id = m.user_id and d.message_id = m.id
+             )
+             and not exists (
+                 select 1
+                 from search.watermarks as w
+                 where w.user_id = m.user_id and w.conversation_id = m.conversation_id
+                   and w.indexed_seq < m.seq
+             ))
+    ) as b (name, is_broken)
+    where m.id = any (ids)
+      and b.is_broken;
 $$;
 
-comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+comment on function private.find_broken_places is 'What is broken of these messages'' places. Ids are those of the conversations.';
 
--- Of a conversation that is being deleted, messages may be gone already.
-create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
-returns table (name text, user_id uuid, id uuid)
-language sql stable security invoker set search_path = ''
-as $$
-    with seen as (
-        select t.*,
-               c.user_id as owner_id,
-               case
-                   when t.answers is null then (
-                       select m.id
-                       from public.messages as m
-                       where m.user_id = t.user_id and m.turn_id = t.id
-                         and m.role = 'user'
-                       limit 1
-                   )
-                   else (
-                       select m.id
-                       from public.messages as m
-                       where m.user_id = t.user_id and m.id = t.answers
-                         and m.conversation_id = t.conversation_id
-                         and m.role = 'user'
-                   )
-               end as request_id,
-               (
-                   select count(*)
-                   from public.messages as m
-                   where m.user_id = t.user_id and m.turn_id = t.id
-                     and m.role = 'assistant'
-               ) as replies,
-               (
-                   select o.id
-                   from public.turns as o
-                   where o.user_id = t.user_id
-                     and o.idempotency_key = t.idempotency_key
-                     and (o.started_at, o.id) < (t.started_at, t.id)
-                   limit 1
-               ) as same_key_id
-        from public.turns as t
-        left join public.conversations as c on c.id = t.conversation_id
-        where t.id = any (ids)
-          and c.deleting_since is null
-    )
-    select 'turn_without_message', s.user_id, s.id from seen as s where s.request_id is null
-    union
-    select 'settled_turn_without_reply', s.user_id, s.id
-    from seen as s
-    where s.status <> 'running'
-      and s.replies = 0
-    union
-    select 'turn_with_two_replies', s.user_id, s.id from seen as s where s.replies > 1
-    union
-    select 'key_used_twice', s.user_id, s.id from seen as s where s.same_key_id is not null
-    union
-    select 'turn_without_worker', s.user_id, s.id
-    from seen as s
-    where s.status = 'running'
-      and s.lease_expires_at < lost_since
-    union
-    select 'draft_left_behind', s.user_id, s.id
-    from seen as s
-    where s.status <> 'running'
-      and (s.draft <> '' or s.draft_parts <> '[]')
-    union
-    select 'row_of_another_owner', s.owner_id, s.conversation_id
-    from seen as s
-    where s.user_id <> s.owner_id
-    union
-    select 'conversation_missing', s.user_id, s.conversation_id
-    from seen as s
-    where s.owner_id is null;
-$$;
-
-comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
-
--- A check of everything, in steps: a page of one table after the other, for two seconds a call.
-
--- In the order in which a repair works: owners and places come before replies, which are inserted where
--- those are right.
-create function private.list_checks()
-returns text[]
-language sql immutable security invoker set search_path = ''
-as $$
-    select array[
-        'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
-        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
-        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
-        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
-    ];
-$$;
-
-comment on function private.list_checks is 'The names of all checks.';
-
--- A page ends where its conversations' messages are many; a long conversation is several pages.
-create function private.check_conversations(after_id uuid, starts_at bigint)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-    c_messages constant bigint := 20000;
-    v_ids uuid[] := array[after_id];
-    v_last uuid;
-    v_newest bigint;
-begin
-    if starts_at is null then
-        select coalesce(array_agg(w.id order by w.id), '{}') into v_ids
-        from (
-            select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
-            from (
-                select o.id, o.last_seq
-                from private.conversations as o
-                where o.id > after_id
-                order by o.id
-                limit 1000
-            ) as c
-        ) as w
-        where w.ahead < c_messages;
-    end if;
-    v_last := v_ids[cardinality(v_ids)];
-
-    select max(m.seq) into v_newest
-    from private.conversations as c
-    join public.messages as m on m.user_id = c.user_id and m.conversation_id = c.id
-    where c.id = v_last;
-
-    return jsonb_build_object(
-        'found', (
-            select coalesce(jsonb_agg(to_jsonb(b)), '[]')
-            from private.find_broken_places(v_ids, starts_at) as b
-        ),
-        'rows', cardinality(v_ids),
-        'id', v_last,
-        'seq', coalesce(starts_at, 1) + case
-            when v_newest > coalesce(starts_at, 1) + c_messages then c_messages
-        end
-    );
-end;
-$$;
-
-comment on function private.check_conversations is 'Checks the places in the conversations that follow one, or from a seq on in one that is long: {found, rows, id, seq}, the last two where the next page begins.';
-
-create function private.check_rows(stage text, after_id uuid, lost_since timestamptz)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-    c_rows constant integer := 2000;
-    v_ids uuid[];
-    v_found jsonb;
-begin
-    case stage
-        when 'messages' then
-            v_ids := array(
-                select m.id from public.messages as m where m.id > after_id order by m.id limit c_rows
-            );
-            select jsonb_agg(to_jsonb(b)) into v_found from private.find_broken_messages(v_ids) as b;
-
-        when 'turns' then
-            v_ids := array(
-                select t.id from public.turns as t where t.id > after_id order by t.id limit c_rows
-            );
-            select jsonb_agg(to_jsonb(b)) into v_found
-            from private.find_broken_turns(v_ids, lost_since) as b;
-
-        when 'summaries' then
-            v_ids := array(
-                select s.id from public.summaries as s where s.id > after_id order by s.id limit c_rows
-            );
-            select jsonb_agg(jsonb_build_object(
-                'name', 'summary_of_no_message', 'user_id', s.user_id, 'id', s.id
-            ))
-            into v_found
-            from public.summaries as s
-            where s.id = any (v_ids)
-              and not exists (
-                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-              );
-
-        when 'words' then
-            v_ids := array(
-                select distinct d.message_id
-                from (
-                    select o.message_id
-                    from search.documents as o
-                    where o.message_id > after_id
-                    order by o.message_id
-                    fetch first c_rows rows with ties
-                ) as d
-                order by d.message_id
-            );
-            select jsonb_agg(distinct jsonb_build_object(
-                'name', 'words_of_no_message', 'user_id', d.user_id, 'id', d.message_id
-            ))
-            into v_found
-            from search.documents as d
-            where d.message_id = any (v_ids)
-              and not exists (
-                  select 1
-                  from public.messages as m
-                  where m.user_id = d.user_id and m.id = d.message_id
-              );
-
-        when 'imports' then
-            select jsonb_agg(jsonb_build_object(
-                'name', 'import_left_behind', 'user_id', i.user_id, 'id', i.import_id
-            ))
-            into v_found
-            from (
-                select p.user_id, p.import_id
-                from private.import_parts as p
-                group by p.user_id, p.import_id
-                having max(p.taken_at) < now() - interval '1 hour'
-                limit c_rows
-            ) as i;
-    end case;
-
-    return jsonb_build_object(
-        'found', coalesce(v_found, '[]'),
-        'rows', coalesce(cardinality(v_ids), 0),
-        'id', case when cardinality(v_ids) > 0 then v_ids[cardinality(v_ids)] end
-    );
-end;
-$$;
-
-comment on function private.check_rows is 'Checks the rows of a table that follow one: {found, rows, id}, the last where the next page begins.';
-
--- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
-create function private.check_newest(since timestamptz, lost_since timestamptz)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    with written as materialized (
-        select m.id, m.conversation_id, m.turn_id, m.created_at
-        from public.messages as m
-        where (m.created_at at time zone 'utc') between (since at time zone 'utc') and 'infinity'
-    ),
-    newest as (
-        select w.conversation_id as id
-        from written as w
-        group by w.conversation_id
-        order by max(w.created_at) desc
-        limit 100
-    ),
-    latest as (
-        select w.id, w.turn_id from written as w order by w.created_at desc limit 2000
-    ),
-    stuck as (
-        select t.id, t.conversation_id
-        from public.turns as t
-        where t.status = 'running'
-          and t.lease_expires_at < lost_since
-        limit 100
-    ),
-    broken as (
-        select *
-        from private.find_broken_places(
-            array(select id from newest union select conversation_id from stuck), newest => 200
-        )
-        union
-        select * from private.find_broken_messages(array(select id from latest))
-        union
-        select *
-        from private.find_broken_turns(
-            array(
-                select turn_id from latest where turn_id is not null union select id from stuck
-            ),
-            lost_since
-        )
-    )
-    select jsonb_build_object(
-        'found', (select coalesce(jsonb_agg(to_jsonb(b)), '[]') from broken as b),
-        'rows', (select count(*) from latest)
-    );
-$$;
-
-comment on function private.check_newest is 'Checks the hundred newest conversations with a message from a moment on, of each its newest messages, and a hundred turns that lost their worker: {found, rows}.';
-
--- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
--- because nobody is granted the search index, which holds content too.
-create function public.check_invariants(
-    grace_seconds integer default 120,
-    since timestamptz default null,
-    after jsonb default null
-)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-set jit = off -- compiling takes longer than most of these queries
-as $$
-declare
-    c_stages constant text[] := array[
-        'conversations', 'messages', 'turns', 'summaries', 'words', 'imports'
-    ];
-    c_first constant uuid := '00000000-0000-0000-0000-000000000000';
-    v_lost_since constant timestamptz := now() - make_interval(secs => grace_seconds);
-    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
-    v_stage text := coalesce(after ->> 'stage', c_stages[1]);
-    v_id uuid := coalesce((after ->> 'id')::uuid, c_first);
-    v_seq bigint := (after ->> 'seq')::bigint;
-    v_page jsonb;
-    v_found jsonb := '[]';
-    v_rows bigint := 0;
-begin
-    if since is not null then
-        v_page := private.check_newest(since, v_lost_since);
-        v_found := v_page -> 'found';
-        v_rows := v_page -> 'rows';
-        v_stage := null;
-    end if;
-
-    while v_stage is not null loop
-        v_page := case v_stage
-            when 'conversations' then private.check_conversations(v_id, v_seq)
-            else private.check_rows(v_stage, v_id, v_lost_since)
-        end;
-        v_found := v_found || (v_page -> 'found');
-        v_rows := v_rows + (v_page ->> 'rows')::bigint;
-        v_id := v_page ->> 'id';
-        v_seq := v_page ->> 'seq';
-
-        if v_id is null then
-            v_stage := c_stages[array_position(c_stages, v_stage) + 1];
-            v_id := c_first;
-        end if;
-        exit when clock_timestamp() > v_until or jsonb_array_length(v_found) > 10000;
-    end loop;
-
-    return jsonb_build_object(
-        'checks', to_jsonb(private.list_checks()),
-        'broken', (
-            select coalesce(jsonb_agg(b.row), '[]')
-            from (
-                select distinct f.row
-                from jsonb_array_elements(v_found) as f (row)
-                where f.row -> 'user_id' <> 'null'
-            ) as b
-        ),
-        'rows', v_rows,
-        'next', case when v_stage is not null then
-            jsonb_build_object('stage', v_stage, 'id', v_id, 'seq', v_seq)
-        end
-    );
-end;
-$$;
-
-revoke all on function public.check_invariants from public, anon, authenticated, service_role;
-grant execute on function public.check_invariants to service_role;
-comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where check_newest says.';
-
--- What a repair does about branches. Granted to nobody: repair_invariants alone calls it.
-
--- Where no tree can be made of the branches, all messages are on one path, in the order of writing.
-create function private.mend_branches(user_id uuid, conversation_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_count integer;
-begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
-    end if;
-
-    v_count := private.count_branches(user_id, conversation_id);
-    if v_count is null then
-        delete from public.branches as b
-        where b.user_id = mend_branches.user_id
-          and b.conversation_id = mend_branches.conversation_id;
-        v_count := 0;
-    end if;
-
-    update private.conversations as c
-    set last_branch = v_count,
-        active_branch = case
-            when c.active_branch between 0 and v_count then c.active_branch
-            else v_count
-        end
-    where c.user_id = mend_branches.user_id and c.id = mend_branches.conversation_id;
-
-    update public.messages as m
-    set branch = private.branch_at(m.user_id, m.conversation_id, m.seq)
-    where m.user_id = mend_branches.user_id and m.conversation_id = mend_branches.conversation_id
-      and (v_count > 0 or m.branch <> 0)
-      and m.branch <> private.branch_at(m.user_id, m.conversation_id, m.seq);
-
-    return true;
-end;
-$$;
-
-comment on function private.mend_branches is 'Gives a conversation''s messages the branches that their places are in, and the conversation their number.';
-
--- A reply is written to the active branch: where that is another path, to one of its own meanwhile.
-create function private.interrupt_beside(user_id uuid, turn public.turns)
-returns void
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-    v_request constant public.messages := private.message_of_turn(user_id, turn);
-    v_conversation private.conversations;
-    v_is_elsewhere boolean;
-    v_branch integer;
-begin
-    select c.* into v_conversation
-    from private.conversations as c
-    where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
-
-    v_is_elsewhere := not v_request.seq
-        <@ private.path_to(user_id, v_conversation, v_conversation.active_branch);
-
-    if v_is_elsewhere then
-        v_branch := private.begin_branch(
-            user_id, turn.conversation_id, v_request.branch, v_request.seq,
-            v_conversation.last_seq + 1
-        );
-
-        update private.conversations as c
-        set active_branch = v_branch
-        where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
-    end if;
-
-    perform private.interrupt_turn(user_id, turn.id);
-
-    if v_is_elsewhere then
-        update private.conversations as c
-        set active_branch = v_conversation.active_branch
-        where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
-    end if;
-end;
-$$;
-
-comment on function private.interrupt_beside is 'Interrupts a turn so that its reply is on a path with its message, whichever path is active.';
-
--- The parts of a repair. Each looks again under the lock of the conversation, and says whether it
--- changed anything. Granted to nobody: repair_invariants alone calls them, as its owner.
-create function private.lock_conversation(user_id uuid, conversation_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    perform 1
-    from public.conversations as c
-    where c.user_id = lock_conversation.user_id and c.id = lock_conversation.conversation_id
-    for update;
-
-    return found;
-end;
-$$;
-
-comment on function private.lock_conversation is 'Waits until nobody else writes to a conversation; false where there is none.';
-
-create function private.recount_conversation(user_id uuid, conversation_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
-    end if;
-
-    -- The next message takes its place from these two.
-    update public.conversations as c
-    set last_seq = coalesce(newest.seq, 0),
-        updated_at = greatest(c.updated_at, newest.created_at)
-    from (
-        select max(m.seq) as seq, max(m.created_at) as created_at
-        from public.messages as m
-        where m.user_id = recount_conversation.user_id
-          and m.conversation_id = recount_conversation.conversation_id
-    ) as newest
-    where c.user_id = recount_conversation.user_id and c.id = recount_conversation.conversation_id;
-
-    return true;
-end;
-$$;
-
-comment on function private.recount_conversation is 'Sets a conversation''s last_seq to that of its newest message, and its last activity no earlier.';
-
+-- Repairs seq_gap, seq_tie, created_at_out_of_order.
 create function private.renumber_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
@@ -8155,10 +7427,6 @@ as $$
 declare
     v_above bigint;
 begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
-    end if;
-
     -- Branches keep what they have: places are counted below their ends.
     update public.branches as b
     set fork_seq = counted.forked,
@@ -8211,13 +7479,127 @@ begin
       and m.conversation_id = renumber_conversation.conversation_id
       and m.seq > v_above;
 
-    perform private.recount_conversation(user_id, conversation_id);
-    return private.mend_branches(user_id, conversation_id);
+    return private.recount_conversation(user_id, conversation_id);
 end;
 $$;
 
 comment on function private.renumber_conversation is 'Numbers a conversation''s messages 1, 2, 3 ... by seq, then created_at, then id, and makes created_at grow with it.';
 
+-- Repairs last_seq_wrong, branch_wrong. Where no tree can be made of the branches, all messages are on
+-- one path, in the order of writing.
+create function private.recount_conversation(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_newest record;
+    v_branches integer;
+begin
+    select coalesce(max(m.seq), 0) as seq, max(m.created_at) as created_at into v_newest
+    from public.messages as m
+    where m.user_id = recount_conversation.user_id
+      and m.conversation_id = recount_conversation.conversation_id;
+
+    v_branches := private.count_branches(user_id, conversation_id, v_newest.seq);
+    if v_branches is null then
+        delete from public.branches as b
+        where b.user_id = recount_conversation.user_id
+          and b.conversation_id = recount_conversation.conversation_id;
+        v_branches := 0;
+    end if;
+
+    update public.messages as m
+    set branch = private.branch_at(m.user_id, m.conversation_id, m.seq)
+    where m.user_id = recount_conversation.user_id
+      and m.conversation_id = recount_conversation.conversation_id
+      and (v_branches > 0 or m.branch <> 0)
+      and m.branch <> private.branch_at(m.user_id, m.conversation_id, m.seq);
+
+    -- The next message takes its place from these.
+    update public.conversations as c
+    set last_seq = v_newest.seq,
+        updated_at = greatest(c.updated_at, v_newest.created_at),
+        last_branch = v_branches,
+        active_branch = case
+            when c.active_branch between 0 and v_branches then c.active_branch
+            else v_branches
+        end
+    where c.user_id = recount_conversation.user_id and c.id = recount_conversation.conversation_id;
+
+    return found;
+end;
+$$;
+
+comment on function private.recount_conversation is 'Sets what a conversation says of its newest message and of its branches, and gives its messages the branches that their places are in.';
+
+-- Repairs watermark_too_high: below the first message that is not in the index; what is there beyond
+-- stays as it is.
+create function private.lower_watermark(user_id uuid, conversation_id uuid)
+returns boolean
+language plpgsql volatile security invoker set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
+    select c.user_id, c.id,
+           coalesce(
+               min(m.seq) filter (
+                   where not exists (
+                       select 1
+                       from search.documents as d
+                       where d.user_id = m.user_id and d.message_id = m.id
+                   )
+               ) - 1,
+               max(m.seq),
+               0
+           )
+    from public.conversations as c
+    left join public.messages as m on m.user_id = c.user_id and m.conversation_id = c.id
+    where c.user_id = lower_watermark.user_id and c.id = lower_watermark.conversation_id
+    group by c.user_id, c.id
+    on conflict on constraint watermarks_pkey do update
+    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+
+    return found;
+end;
+$$;
+
+comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
+
+-- What a message belongs to: a conversation of its owner's, the turn that it names, and the parts that
+-- its content is of. Whatever it names is looked up by its id alone: it may stand under a wrong user.
+
+create function private.find_broken_messages(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select distinct b.name, b.user_id, b.id
+    from public.messages as m
+    left join lateral (
+        select c.user_id from public.conversations as c where c.id = m.conversation_id limit 1
+    ) as owner on true
+    cross join lateral (
+        values
+            ('row_of_another_owner', owner.user_id, m.conversation_id, m.user_id <> owner.user_id),
+            ('conversation_missing', m.user_id, m.conversation_id, owner.user_id is null),
+            ('message_of_unknown_turn', m.user_id, m.id,
+             m.turn_id is not null
+             and not exists (select 1 from public.turns as t where t.id = m.turn_id)),
+            -- What was imported has the content that it came with.
+            ('content_not_of_parts', m.user_id, m.id,
+             m.turn_id is not null
+             and m.parts <> '[]'
+             and not private.parts_agree(m.content, m.metadata, m.parts))
+    ) as b (name, user_id, id, is_broken)
+    where m.id = any (ids)
+      and b.is_broken;
+$$;
+
+comment on function private.find_broken_messages is 'What is broken of these messages: owners and missing conversations by the id of the conversation, else by the message''s.';
+
+-- Repairs conversation_missing. Rows of an account that is gone belong to nobody who could be shown
+-- them.
 create function private.recover_conversation(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
@@ -8226,7 +7608,6 @@ as $$
 declare
     v_id uuid := recover_conversation.conversation_id;
 begin
-    -- Rows of an account that is gone belong to nobody who could be shown them.
     if not exists (select 1 from auth.users as u where u.id = recover_conversation.user_id) then
         return false;
     end if;
@@ -8272,24 +7653,19 @@ begin
           and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    perform private.recount_conversation(user_id, v_id);
-    return private.mend_branches(user_id, v_id);
+    return private.recount_conversation(user_id, v_id);
 end;
 $$;
 
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
--- In one statement, since a message names its turn by its user too.
+-- Repairs row_of_another_owner. In one statement, since a message names its turn by its user too.
 create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
-    end if;
-
     with given as (
         update public.turns as t
         set user_id = give_to_owner.user_id,
@@ -8323,33 +7699,92 @@ $$;
 
 comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
 
-create function private.drop_second_replies(user_id uuid, turn_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
+-- Turns, which have one message and, once they are settled, one reply; and what is left behind by what
+-- is gone.
+
+-- Of a conversation that is being deleted, messages may be gone already.
+create function private.find_broken_turns(ids uuid[], lost_since timestamptz)
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
-begin
-    perform private.lock_conversation(t.user_id, t.conversation_id)
+    select distinct b.name, b.user_id, b.id
     from public.turns as t
-    where t.user_id = drop_second_replies.user_id and t.id = drop_second_replies.turn_id;
-
-    update public.messages as m
-    set turn_id = null
-    where m.user_id = drop_second_replies.user_id and m.turn_id = drop_second_replies.turn_id
-      and m.role = 'assistant'
-      and m.seq > (
-          select min(o.seq)
-          from public.messages as o
-          where o.user_id = m.user_id and o.turn_id = m.turn_id
-            and o.role = 'assistant'
-      );
-
-    return found;
-end;
+    left join lateral (
+        select c.user_id, c.deleting_since
+        from public.conversations as c
+        where c.id = t.conversation_id
+        limit 1
+    ) as owner on true
+    cross join lateral (
+        select count(*) filter (where m.role = 'user') as requests,
+               count(*) filter (where m.role = 'assistant') as replies
+        from public.messages as m
+        where m.user_id = t.user_id and m.turn_id = t.id
+    ) as own
+    cross join lateral (
+        values
+            ('row_of_another_owner', owner.user_id, t.conversation_id, t.user_id <> owner.user_id),
+            ('conversation_missing', t.user_id, t.conversation_id, owner.user_id is null),
+            ('turn_without_message', t.user_id, t.id, case
+                when t.answers is null then own.requests = 0
+                else not exists (
+                    select 1
+                    from public.messages as m
+                    where m.user_id = t.user_id and m.id = t.answers
+                      and m.conversation_id = t.conversation_id
+                      and m.role = 'user'
+                )
+            end),
+            ('settled_turn_without_reply', t.user_id, t.id,
+             t.status <> 'running' and own.replies = 0),
+            ('turn_with_two_replies', t.user_id, t.id, own.replies > 1),
+            ('turn_without_worker', t.user_id, t.id,
+             t.status = 'running' and t.lease_expires_at < lost_since),
+            ('draft_left_behind', t.user_id, t.id,
+             t.status <> 'running' and (t.draft <> '' or t.draft_parts <> '[]')),
+            ('key_used_twice', t.user_id, t.id, exists (
+                select 1
+                from public.turns as o
+                where o.user_id = t.user_id
+                  and o.idempotency_key = t.idempotency_key
+                  and (o.started_at, o.id) < (t.started_at, t.id)
+            ))
+    ) as b (name, user_id, id, is_broken)
+    where t.id = any (ids)
+      and owner.deleting_since is null
+      and b.is_broken;
 $$;
 
-comment on function private.drop_second_replies is 'Leaves a turn its first reply; the others stay as messages outside of any turn.';
+comment on function private.find_broken_turns is 'What is broken of these turns: owners and missing conversations by the id of the conversation, else by the turn''s.';
 
+create function private.find_left_behind(ids uuid[])
+returns table (name text, user_id uuid, id uuid)
+language sql stable security invoker set search_path = ''
+as $$
+    select 'summary_of_no_message', s.user_id, s.id
+    from public.summaries as s
+    where s.id = any (ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
+      )
+    union
+    select 'words_of_no_message', d.user_id, d.message_id
+    from search.documents as d
+    where d.message_id = any (ids)
+      and not exists (
+          select 1 from public.messages as m where m.user_id = d.user_id and m.id = d.message_id
+      )
+    union
+    select 'import_left_behind', p.user_id, p.import_id
+    from private.import_parts as p
+    where p.import_id = any (ids)
+    group by p.user_id, p.import_id
+    having max(p.taken_at) < now() - interval '1 hour';
+$$;
+
+comment on function private.find_left_behind is 'Summaries and words of messages that are gone, and imports that nobody goes on with, of these.';
+
+-- Repairs settled_turn_without_reply, turn_without_worker. A turn with a lease has a worker.
 create function private.settle_by_reply(user_id uuid, turn_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
@@ -8357,196 +7792,321 @@ as $$
 #variable_conflict use_column
 declare
     v_turn public.turns;
-    v_reply public.messages;
+    v_conversation private.conversations;
+    v_request public.messages;
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
-
-    -- Without a conversation there is no place for a reply.
-    if not private.lock_conversation(user_id, v_turn.conversation_id) then
-        return false;
-    end if;
-
-    select t.* into v_turn
-    from public.turns as t
     where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
+      and (t.status <> 'running' or t.lease_expires_at <= clock_timestamp())
     for update;
-
-    -- A turn with a lease has a worker.
-    if v_turn.status = 'running' and v_turn.lease_expires_at > clock_timestamp() then
-        return false;
-    end if;
-
-    select m.* into v_reply
-    from public.messages as m
-    where m.user_id = settle_by_reply.user_id and m.turn_id = settle_by_reply.turn_id
-      and m.role = 'assistant'
-    order by m.seq
-    limit 1;
-
-    if not found then
-        -- Only a running turn can be interrupted, and a conversation has one of them: one that was
-        -- settled and lost its reply waits for that one, and runs for this moment.
-        if exists (
-            select 1
-            from public.turns as t
-            where t.user_id = settle_by_reply.user_id
-              and t.conversation_id = v_turn.conversation_id
-              and t.id <> settle_by_reply.turn_id
-              and t.status = 'running'
-        ) then
-            return false;
-        end if;
-
-        update public.turns as t
-        set status = 'running',
-            finished_at = null
-        where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id
-          and t.status <> 'running';
-
-        perform private.interrupt_beside(user_id, v_turn);
-        return true;
-    end if;
 
     update public.turns as t
     set status = case
             when t.status <> 'running' then t.status
-            when v_reply.metadata ->> 'success' = 'true' then 'completed'
+            when m.metadata ->> 'success' = 'true' then 'completed'
             else 'interrupted'
         end,
         draft = '',
         draft_parts = '[]',
-        finished_at = coalesce(t.finished_at, v_reply.created_at)
-    where t.user_id = settle_by_reply.user_id and t.id = settle_by_reply.turn_id;
+        finished_at = coalesce(t.finished_at, m.created_at)
+    from public.messages as m
+    where t.user_id = v_turn.user_id and t.id = v_turn.id
+      and m.user_id = t.user_id and m.turn_id = t.id
+      and m.role = 'assistant';
 
+    if found then
+        return true;
+    end if;
+
+    -- Only a running turn can be interrupted, and a conversation has one of them: one that was settled
+    -- and lost its reply waits for that one, and runs for this moment.
+    select c.* into v_conversation
+    from private.conversations as c
+    where c.user_id = v_turn.user_id and c.id = v_turn.conversation_id
+      and not exists (
+          select 1
+          from public.turns as t
+          where t.user_id = c.user_id and t.conversation_id = c.id
+            and t.id <> v_turn.id
+            and t.status = 'running'
+      );
+
+    if not found then
+        return false;
+    end if;
+
+    update public.turns as t
+    set status = 'running',
+        finished_at = null
+    where t.user_id = v_turn.user_id and t.id = v_turn.id
+      and t.status <> 'running';
+
+    -- The reply goes where the turn's message is: if that is not on the active path, to a branch of its
+    -- own beside it.
+    v_request := private.message_of_turn(user_id, v_turn);
+    if not v_request.seq
+        <@ private.path_to(user_id, v_conversation, v_conversation.active_branch)
+    then
+        v_conversation.last_branch := private.begin_branch(
+            user_id, v_conversation.id, v_request.branch, v_request.seq, v_conversation.last_seq + 1
+        );
+        v_conversation.active_branch := v_conversation.last_branch;
+    end if;
+
+    perform private.interrupt_turn(user_id, turn_id, v_conversation);
     return true;
 end;
 $$;
 
 comment on function private.settle_by_reply is 'Settles a turn without a worker by its stored reply; where there is none, interrupts it.';
 
-create function private.lower_watermark(user_id uuid, conversation_id uuid)
-returns boolean
-language plpgsql volatile security invoker set search_path = ''
+-- What must hold of the stored rows after any run is checked, and repaired. Constraints keep most of
+-- it; a restore, a dropped constraint or a hand that bypassed them is what is looked for. What is wrong,
+-- and how it is repaired, stands with what it is about: places, owners, turns. Here are the steps: the
+-- rows of one table after the other are checked by their ids, a page at a time, and what was found of a
+-- user is repaired. Live events are not looked at: they are Realtime's, which drops them after three days.
+
+-- In the order in which a repair works: owners and places come before replies, which are inserted where
+-- those are right.
+create function private.list_checks()
+returns text[]
+language sql immutable security invoker set search_path = ''
 as $$
-#variable_conflict use_column
+    select array[
+        'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
+        'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
+        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
+        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
+    ];
+$$;
+
+comment on function private.list_checks is 'The names of all checks.';
+
+-- What was written of late, and no more than a few thousand rows of it: no proof, but cheap.
+create function private.list_newest(since timestamptz, lost_since timestamptz)
+returns table (stage text, ids uuid[])
+language sql stable security invoker set search_path = ''
+as $$
+    with latest as (
+        select m.id, m.conversation_id, m.turn_id, m.created_at
+        from public.messages as m
+        where (m.created_at at time zone 'utc') between (since at time zone 'utc') and 'infinity'
+        order by m.created_at desc
+        limit 2000
+    ),
+    newest as (
+        select l.conversation_id as id
+        from latest as l
+        group by l.conversation_id
+        order by max(l.created_at) desc
+        limit 100
+    ),
+    stuck as (
+        select t.id, t.conversation_id
+        from public.turns as t
+        where t.status = 'running'
+          and t.lease_expires_at < lost_since
+        limit 100
+    )
+    select 'private.conversations', array(
+        select id from newest union select conversation_id from stuck
+    )
+    union all
+    select 'public.messages', array(select id from latest)
+    union all
+    select 'public.turns', array(
+        select turn_id from latest where turn_id is not null union select id from stuck
+    );
+$$;
+
+comment on function private.list_newest is 'The two thousand newest messages from a moment on, their turns and the hundred newest of their conversations; and a hundred turns that lost their worker, with theirs.';
+
+create function private.find_broken(stage text, ids uuid[], lost_since timestamptz)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+    from (
+        select * from private.find_broken_conversations(ids)
+        where coalesce(stage = 'private.conversations', true)
+        union
+        select * from private.find_broken_places(ids)
+        where coalesce(stage = 'public.messages', true)
+        union
+        select * from private.find_broken_messages(ids)
+        where coalesce(stage = 'public.messages', true)
+        union
+        select * from private.find_broken_turns(ids, lost_since)
+        where coalesce(stage = 'public.turns', true)
+        union
+        select * from private.find_left_behind(ids)
+        where coalesce(
+            stage in ('public.summaries', 'search.documents', 'private.import_parts'), true
+        )
+    ) as b;
+$$;
+
+comment on function private.find_broken is 'What is broken of these rows of a table, or of whichever have these ids: [{name, user_id, id}].';
+
+-- A listing: it reads over all users, and repair_invariants then writes for one. Runs as its owner,
+-- because nobody is granted the search index, which holds content too.
+create function public.check_invariants(
+    grace_seconds integer default 120,
+    since timestamptz default null,
+    after jsonb default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+set jit = off -- compiling takes longer than most of these queries
+as $$
+declare
+    c_stages constant text[] := array[
+        'private.conversations', 'public.messages', 'public.turns', 'public.summaries',
+        'search.documents', 'private.import_parts'
+    ];
+    c_first constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_lost_since constant timestamptz := now() - make_interval(secs => grace_seconds);
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
+    v_stage text := coalesce(after ->> 'stage', c_stages[1]);
+    v_id uuid := coalesce((after ->> 'id')::uuid, c_first);
+    v_ids uuid[];
+    v_found jsonb := '[]';
+    v_rows bigint := 0;
 begin
-    if not private.lock_conversation(user_id, conversation_id) then
-        return false;
+    if since is not null then
+        for v_stage, v_ids in select * from private.list_newest(since, v_lost_since) loop
+            v_found := v_found || private.find_broken(v_stage, v_ids, v_lost_since);
+            v_rows := v_rows + cardinality(v_ids);
+        end loop;
+        v_stage := null;
     end if;
 
-    -- Below the first message that is not in the index; what is there beyond stays as it is.
-    insert into search.watermarks as w (user_id, conversation_id, indexed_seq)
-    select lower_watermark.user_id, lower_watermark.conversation_id,
-           coalesce(
-               min(m.seq) filter (
-                   where not exists (
-                       select 1
-                       from search.documents as d
-                       where d.user_id = m.user_id and d.message_id = m.id
-                   )
-               ) - 1,
-               max(m.seq),
-               0
-           )
-    from public.messages as m
-    where m.user_id = lower_watermark.user_id
-      and m.conversation_id = lower_watermark.conversation_id
-    on conflict on constraint watermarks_pkey do update
-    set indexed_seq = least(w.indexed_seq, excluded.indexed_seq);
+    while v_stage is not null loop
+        execute format(
+            'select array(select distinct %1$I from %2$s where %1$I > $1 order by %1$I limit 2000)',
+            case v_stage
+                when 'search.documents' then 'message_id'
+                when 'private.import_parts' then 'import_id'
+                else 'id'
+            end,
+            v_stage
+        ) into v_ids using v_id;
+        v_found := v_found || private.find_broken(v_stage, v_ids, v_lost_since);
+        v_rows := v_rows + cardinality(v_ids);
+        v_id := v_ids[cardinality(v_ids)];
 
-    return true;
+        if v_id is null then
+            v_stage := c_stages[array_position(c_stages, v_stage) + 1];
+            v_id := c_first;
+        end if;
+        exit when clock_timestamp() > v_until or jsonb_array_length(v_found) > 10000;
+    end loop;
+
+    return jsonb_build_object(
+        'checks', to_jsonb(private.list_checks()),
+        'broken', (
+            select coalesce(jsonb_agg(distinct f.row), '[]')
+            from jsonb_array_elements(v_found) as f (row)
+            -- A step looks at what waits for the index; a look at what is new has no time for it.
+            where since is null or f.row ->> 'name' <> 'watermark_too_high'
+        ),
+        'rows', v_rows,
+        'next', case when v_stage is not null then
+            jsonb_build_object('stage', v_stage, 'id', v_id)
+        end
+    );
 end;
 $$;
 
-comment on function private.lower_watermark is 'Puts a conversation''s watermark below what is not in the search index, so that it is indexed next.';
+revoke all on function public.check_invariants from public, anon, authenticated, service_role;
+grant execute on function public.check_invariants to service_role;
+comment on function public.check_invariants is 'A step of a check of everything: {checks: the names of all, broken: [{name, user_id, id}], rows looked at, next: the after of the next step, or null}. The id is that of a conversation for places, owners and missing ones, else of the row. A running turn counts as without a worker when its lease is over for longer than the grace. With since it is one cheap step, and looks only where list_newest says.';
 
--- How what check_invariants found of a user is mended: one thing at a time, in an order that works.
--- Each looks again, since what was found may be mended by now, or something else's name.
-
+-- Whoever writes to the conversation goes first. What was found may be repaired by now, or be something
+-- else's name: a row is checked once more, and what is done to a conversation changes nothing of one
+-- that is whole.
 create function private.repair_broken(user_id uuid, check_name text, broken_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
 begin
+    perform 1
+    from public.conversations as c
+    where c.user_id = repair_broken.user_id
+      and c.id = coalesce(
+          (
+              select t.conversation_id
+              from public.turns as t
+              where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
+          ),
+          repair_broken.broken_id
+      )
+    for update;
+
+    case check_name
+        when 'conversation_missing' then
+            return private.recover_conversation(user_id, broken_id);
+        when 'row_of_another_owner' then
+            return private.give_to_owner(user_id, broken_id);
+        when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
+            return private.renumber_conversation(user_id, broken_id);
+        when 'last_seq_wrong', 'branch_wrong' then
+            return private.recount_conversation(user_id, broken_id);
+        when 'watermark_too_high' then
+            return private.lower_watermark(user_id, broken_id);
+        when 'settled_turn_without_reply', 'turn_without_worker' then
+            return private.settle_by_reply(user_id, broken_id);
+        else
+            if not private.find_broken(null, array[broken_id], now()) @> jsonb_build_array(
+                jsonb_build_object('name', check_name, 'user_id', user_id, 'id', broken_id)
+            ) then
+                return false;
+            end if;
+    end case;
+
     case check_name
         when 'message_of_unknown_turn' then
             update public.messages as m
             set turn_id = null
-            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id
-              and not exists (
-                  select 1
-                  from public.turns as t
-                  where t.user_id = m.user_id and t.id = m.turn_id
-              );
+            where m.user_id = repair_broken.user_id and m.id = repair_broken.broken_id;
 
         when 'key_used_twice' then
             update public.turns as t
             set idempotency_key = left(t.idempotency_key, 218) || '-' || t.id
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
-              and exists (
-                  select 1
-                  from public.turns as o
-                  where o.user_id = t.user_id
-                    and o.idempotency_key = t.idempotency_key
-                    and o.id <> t.id
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
+
+        when 'turn_with_two_replies' then -- the first one is the turn's
+            update public.messages as m
+            set turn_id = null
+            where m.user_id = repair_broken.user_id and m.turn_id = repair_broken.broken_id
+              and m.role = 'assistant'
+              and m.seq > (
+                  select min(o.seq)
+                  from public.messages as o
+                  where o.user_id = m.user_id and o.turn_id = m.turn_id
+                    and o.role = 'assistant'
               );
-
-        when 'conversation_missing' then
-            return private.recover_conversation(user_id, broken_id);
-
-        when 'row_of_another_owner' then
-            return private.give_to_owner(user_id, broken_id);
-
-        when 'seq_gap', 'seq_tie', 'created_at_out_of_order' then
-            return private.renumber_conversation(user_id, broken_id);
-
-        when 'last_seq_wrong' then
-            return private.recount_conversation(user_id, broken_id);
-
-        when 'branch_wrong' then
-            return private.mend_branches(user_id, broken_id);
-
-        when 'turn_with_two_replies' then
-            return private.drop_second_replies(user_id, broken_id);
-
-        when 'settled_turn_without_reply', 'turn_without_worker' then
-            return private.settle_by_reply(user_id, broken_id);
 
         when 'draft_left_behind' then
             update public.turns as t
             set draft = '',
                 draft_parts = '[]'
-            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id
-              and t.status <> 'running';
-
-        when 'import_left_behind' then
-            delete from private.import_parts as p
-            where p.user_id = repair_broken.user_id
-              and p.import_id = repair_broken.broken_id
-              and p.taken_at < now() - interval '1 hour';
+            where t.user_id = repair_broken.user_id and t.id = repair_broken.broken_id;
 
         when 'summary_of_no_message' then
             delete from public.summaries as s
-            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id
-              and not exists (
-                  select 1 from public.messages as m where m.user_id = s.user_id and m.id = s.id
-              );
+            where s.user_id = repair_broken.user_id and s.id = repair_broken.broken_id;
 
         when 'words_of_no_message' then
             delete from search.documents as d
-            where d.user_id = repair_broken.user_id
-              and d.message_id = repair_broken.broken_id
-              and not exists (
-                  select 1
-                  from public.messages as m
-                  where m.user_id = d.user_id and m.id = d.message_id
-              );
+            where d.user_id = repair_broken.user_id and d.message_id = repair_broken.broken_id;
 
-        when 'watermark_too_high' then
-            return private.lower_watermark(user_id, broken_id);
+        when 'import_left_behind' then
+            delete from private.import_parts as p
+            where p.user_id = repair_broken.user_id and p.import_id = repair_broken.broken_id;
 
         else
             return false;
@@ -8556,7 +8116,7 @@ begin
 end;
 $$;
 
-comment on function private.repair_broken is 'Mends one thing that a check found; false where it could not.';
+comment on function private.repair_broken is 'Repairs one thing that a check found; false where it could not.';
 
 -- Runs as its owner, because messages are append-only for everybody, the service included: this
 -- is the one way to change a stored message's place, owner or turn. It never changes what one
@@ -8588,7 +8148,7 @@ $$;
 
 revoke all on function public.repair_invariants from public, anon, authenticated, service_role;
 grant execute on function public.repair_invariants to service_role;
-comment on function public.repair_invariants is 'Mends what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
+comment on function public.repair_invariants is 'Repairs what check_invariants found of one user, [{name, id}], and says how much of each: {repaired: {name: count}}. Never deletes a message and never changes its text. Leaves a turn whose message is lost, and rows of accounts that are gone. What a repair brings to light, the next check finds.';
 
 -- What runs by itself, where the database has pg_cron; elsewhere a scheduler calls the endpoints of
 -- the same names.
@@ -8612,7 +8172,6 @@ begin
         v_page := case job
             when 'sweep-turns' then public.list_expired_turns()
             when 'sweep-removals' then public.list_removals()
-            when 'sweep-imports' then public.list_imports_left_behind()
             when 'sweep-search-index' then public.list_users_to_index()
             when 'apply-retention' then public.list_users_due_for_retention(
                 after_updated_at => (v_next ->> 'after_updated_at')::timestamptz,
@@ -8624,7 +8183,7 @@ begin
 
         for v_item in
             select jsonb_array_elements(
-                coalesce(v_page -> 'users', v_page -> 'turns', v_page -> 'imports')
+                coalesce(v_page -> 'users', v_page -> 'turns')
             )
         loop
             exit when clock_timestamp() > v_until;
@@ -8638,8 +8197,6 @@ begin
                     when 'sweep-removals' then
                         v_step := public.continue_removal(v_user_id);
                         v_more := v_more or (v_step -> 'more')::boolean;
-                    when 'sweep-imports' then
-                        perform public.discard_import(v_user_id, (v_item ->> 'import_id')::uuid);
                     when 'sweep-search-index' then
                         v_step := public.index_messages(v_user_id);
                         v_more := v_more
@@ -8692,7 +8249,6 @@ as $$
     values
         ('sweep-turns', '* * * * *', 'call private.sweep(''sweep-turns'', 30)'),
         ('sweep-removals', '* * * * *', 'call private.sweep(''sweep-removals'', 50)'),
-        ('sweep-imports', '*/15 * * * *', 'call private.sweep(''sweep-imports'', 100)'),
         ('sweep-search-index', '* * * * *', 'call private.sweep(''sweep-search-index'', 30)'),
         ('apply-retention', '*/15 * * * *', 'call private.sweep(''apply-retention'', 100)');
 $$;

@@ -76,14 +76,13 @@ $$;
 grant execute on function private.bucket_bounds to authenticated, service_role;
 comment on function private.bucket_bounds is 'Where the hours, days, weeks (from Monday) or months of a time zone begin that cover a range, and where the last of them ends. Raises PT400 for more than 400 of them.';
 
-create function public.conversation_analytics(
+create function private.turn_figures(
     user_id uuid,
     starts_at timestamptz,
     ends_at timestamptz,
-    bucket text default 'day',
-    time_zone text default 'UTC',
-    project_id uuid default null,
-    prices jsonb default '{}'
+    bounds timestamptz[],
+    project_id uuid,
+    prices jsonb
 )
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -92,16 +91,13 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_bounds constant timestamptz[] := private.bucket_bounds(starts_at, ends_at, bucket, time_zone);
-    v_leaving constant uuid[] := private.being_deleted(conversation_analytics.user_id);
     v_figures jsonb;
 begin
-    perform private.require_self(conversation_analytics.user_id);
-
     with turned as (
         select
-            width_bucket(t.started_at, v_bounds) as place,
+            width_bucket(t.started_at, bounds) as place,
             t.status,
+            t.error,
             t.attempt,
             t.replays,
             -- An interrupted turn ends when somebody finds it: that says nothing of how long it took.
@@ -121,24 +117,24 @@ begin
                 r.metadata, '$.usage.output_tokens ? (@.type() == "number")'
             )::numeric as output_tokens,
             r.metadata ->> 'engine' as model,
-            r.metadata ->> 'intent' as intent,
-            r.metadata ->> 'complexity' as complexity,
-            r.metadata ->> 'strategy' as strategy
+            r.metadata
         from public.turns as t
         left join public.messages as r
             on r.user_id = t.user_id and r.turn_id = t.id
             and r.role = 'assistant'
-        where t.user_id = conversation_analytics.user_id
-          and t.started_at >= conversation_analytics.starts_at
-          and t.started_at < conversation_analytics.ends_at
-          and t.conversation_id <> all (v_leaving)
+        where t.user_id = turn_figures.user_id
+          and t.started_at >= turn_figures.starts_at
+          and t.started_at < turn_figures.ends_at
+          and t.conversation_id <> all (
+              (select private.being_deleted(turn_figures.user_id))::uuid[]
+          )
           and (
-              conversation_analytics.project_id is null
+              turn_figures.project_id is null
               or exists (
                   select 1
                   from private.conversations as c
                   where c.user_id = t.user_id and c.id = t.conversation_id
-                    and c.project_id = conversation_analytics.project_id
+                    and c.project_id = turn_figures.project_id
               )
           )
     ),
@@ -196,7 +192,7 @@ begin
                     )
                 )
             ) as figures
-        from generate_series(1, cardinality(v_bounds) - 1) as bucket (place)
+        from generate_series(1, cardinality(bounds) - 1) as bucket (place)
         left join facts as f on f.place = bucket.place
         group by grouping sets ((bucket.place), ())
     ),
@@ -207,7 +203,9 @@ begin
             row_number() over (partition by named.kind order by count(*) desc, named.name) as rank
         from facts
         cross join lateral (
-            values ('intent', intent), ('complexity', complexity), ('strategy', strategy)
+            values ('intents', metadata ->> 'intent'),
+                   ('complexities', metadata ->> 'complexity'),
+                   ('strategies', metadata ->> 'strategy')
         ) as named (kind, name)
         where named.name is not null
         group by named.kind, named.name
@@ -232,24 +230,57 @@ begin
         where has_usage
         group by model
     )
-    select jsonb_build_object(
+    select into v_figures jsonb_build_object(
         'totals', (select f.figures from figures as f where f.place is null),
         'buckets', (
             select jsonb_agg(
-                jsonb_build_object('start', v_bounds[f.place], 'end', v_bounds[f.place + 1]) || f.figures
+                jsonb_build_object('start', bounds[f.place], 'end', bounds[f.place + 1]) || f.figures
                 order by f.place
             )
             from figures as f
             where f.place is not null
         ),
-        'intents', coalesce((select l.entries from listed as l where l.kind = 'intent'), '[]'),
-        'complexities', coalesce((select l.entries from listed as l where l.kind = 'complexity'), '[]'),
-        'strategies', coalesce((select l.entries from listed as l where l.kind = 'strategy'), '[]'),
-        'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models)
-    )
-    into v_figures;
+        'models', (select coalesce(jsonb_agg(entry order by model), '[]') from models),
+        'failures', (
+            select coalesce(jsonb_object_agg(e.reason, e.turns), '{}')
+            from (
+                select coalesce(error ->> 'type', status) as reason, count(*) as turns
+                from facts
+                where status in ('failed', 'interrupted')
+                group by 1
+            ) as e
+        ),
+        'intents', '[]'::jsonb,
+        'complexities', '[]'::jsonb,
+        'strategies', '[]'::jsonb
+    ) || (select coalesce(jsonb_object_agg(l.kind, l.entries), '{}') from listed as l);
 
     return v_figures;
+end;
+$$;
+
+grant execute on function private.turn_figures to authenticated, service_role;
+comment on function private.turn_figures is 'Figures of a user''s turns begun in a range, in all and for each bucket that the bounds make, with the failures by reason. Turns of deleted conversations are in none.';
+
+create function public.conversation_analytics(
+    user_id uuid,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    bucket text default 'day',
+    time_zone text default 'UTC',
+    project_id uuid default null,
+    prices jsonb default '{}'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+    perform private.require_self(user_id);
+
+    return private.turn_figures(
+        user_id, starts_at, ends_at,
+        private.bucket_bounds(starts_at, ends_at, bucket, time_zone), project_id, prices
+    ) - 'failures';
 end;
 $$;
 

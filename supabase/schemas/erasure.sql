@@ -58,15 +58,9 @@ declare
     c_messages constant bigint := 50000;
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_receipt private.erasure_receipts;
-    v_parts bigint;
-    v_chosen uuid[];
-    v_id uuid;
-    v_conversations bigint := 0;
-    v_messages bigint := 0;
-    v_turns bigint := 0;
-    v_summaries bigint := 0;
+    v_ahead bigint := 0;
+    v_conversation private.conversations;
     v_left bigint;
-    v_held bigint;
 begin
     insert into private.erasure_receipts (user_id, idempotency_key, requested_by)
     values (erase_account.user_id, erase_account.idempotency_key, erase_account.requested_by)
@@ -90,60 +84,56 @@ begin
 
     -- First, since this waits for a part that is being taken: what it made is found below. The next
     -- part finds those before it gone.
-    v_parts := private.end_imports(user_id);
+    v_receipt.import_parts := v_receipt.import_parts + private.end_imports(user_id);
 
-    select coalesce(array_agg(w.id order by w.id), '{}')
-    into v_chosen
-    from (
-        select c.id, sum(c.last_seq) over (order by c.id) - c.last_seq as ahead
-        from (
-            select o.id, o.last_seq
-            from private.conversations as o
-            where o.user_id = erase_account.user_id
-              and not private.is_held(o.user_id, o.id)
-            order by o.id
-            limit most
-        ) as c
-    ) as w
-    where w.ahead < c_messages;
-
-    -- One by one, by their keys, in the order in which everybody locks them.
-    foreach v_id in array v_chosen loop
-        perform 1
+    for v_conversation in
+        select c.*
         from private.conversations as c
-        where c.user_id = erase_account.user_id and c.id = v_id
+        where c.user_id = erase_account.user_id
+          and not private.is_held(c.user_id, c.id)
+        order by c.id
+        limit most
+    loop
+        exit when v_ahead >= c_messages;
+        v_ahead := v_ahead + v_conversation.last_seq;
+
+        select c.* into v_conversation
+        from private.conversations as c
+        where c.user_id = erase_account.user_id and c.id = v_conversation.id
         for update;
         -- Under the lock nobody adds a message or places a hold any more; one that came before counts.
-        continue when not found or private.is_held(user_id, v_id);
+        continue when not found or private.is_held(user_id, v_conversation.id);
 
-        v_conversations := v_conversations + 1;
-        v_messages := v_messages + (
+        v_receipt.conversations := v_receipt.conversations + 1;
+        v_receipt.messages := v_receipt.messages + (
             select count(*)
             from public.messages as m
-            where m.user_id = erase_account.user_id and m.conversation_id = v_id
+            where m.user_id = erase_account.user_id and m.conversation_id = v_conversation.id
         );
-        v_turns := v_turns + (
+        v_receipt.turns := v_receipt.turns + (
             select count(*)
             from public.turns as t
-            where t.user_id = erase_account.user_id and t.conversation_id = v_id
+            where t.user_id = erase_account.user_id and t.conversation_id = v_conversation.id
         );
-        v_summaries := v_summaries + (
+        v_receipt.summaries := v_receipt.summaries + (
             select count(*)
             from public.summaries as s
-            where s.user_id = erase_account.user_id and s.conversation_id = v_id
+            where s.user_id = erase_account.user_id and s.conversation_id = v_conversation.id
         );
 
         delete from public.conversations as c
-        where c.user_id = erase_account.user_id and c.id = v_id;
+        where c.user_id = erase_account.user_id and c.id = v_conversation.id;
     end loop;
 
     -- Holds on the user have refused already: those that are left are each on a conversation.
-    select count(distinct h.conversation_id) into v_held
-    from private.legal_holds as h
-    where h.user_id = erase_account.user_id
-      and h.released_at is null;
+    v_receipt.held := (
+        select count(distinct h.conversation_id)
+        from private.legal_holds as h
+        where h.user_id = erase_account.user_id
+          and h.released_at is null
+    );
 
-    select count(*) - v_held into v_left
+    select count(*) - v_receipt.held into v_left
     from private.conversations as c
     where c.user_id = erase_account.user_id;
 
@@ -155,7 +145,7 @@ begin
 
     -- Old tables that an adoption put aside, by a function that their migration made. No hold knows
     -- what of them it is about: while there is one, all of it stays.
-    if v_left = 0 and v_held = 0
+    if v_left = 0 and v_receipt.held = 0
         and to_regprocedure('legacy_chat.erase_user(uuid, timestamptz)') is not null
     then
         execute 'select legacy_chat.erase_user($1, $2)::integer'
@@ -163,16 +153,16 @@ begin
             using user_id, v_until;
     end if;
 
+    v_receipt.erased_at := case when v_left = 0 then clock_timestamp() end;
     update private.erasure_receipts as r
-    set conversations = r.conversations + v_conversations,
-        messages = r.messages + v_messages,
-        turns = r.turns + v_turns,
-        summaries = r.summaries + v_summaries,
-        import_parts = r.import_parts + v_parts,
-        held = v_held,
-        erased_at = case when v_left = 0 then clock_timestamp() end
-    where r.user_id = erase_account.user_id and r.id = v_receipt.id
-    returning r.* into v_receipt;
+    set conversations = v_receipt.conversations,
+        messages = v_receipt.messages,
+        turns = v_receipt.turns,
+        summaries = v_receipt.summaries,
+        import_parts = v_receipt.import_parts,
+        held = v_receipt.held,
+        erased_at = v_receipt.erased_at
+    where r.user_id = erase_account.user_id and r.id = v_receipt.id;
 
     return to_jsonb(v_receipt) || jsonb_build_object('remaining', v_left);
 end;

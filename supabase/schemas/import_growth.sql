@@ -42,21 +42,16 @@ begin
         order by key, place
     ),
     new as (
-        select s.key, s.message, row_number() over (order by s.place) as nth
+        select s.place,
+               s.message || jsonb_build_object('key', s.key, 'created_at', greatest(
+                   v_newest_at,
+                   max((s.message ->> 'created_at')::timestamptz - s.place * interval '1 microsecond')
+                       over (order by s.place)
+               ) + s.place * interval '1 microsecond') as message
         from staged as s
         where not v_seqs ? s.key
-    ),
-    timed as (
-        select n.key, n.nth,
-               n.message || jsonb_build_object('created_at', greatest(
-                   v_newest_at,
-                   max((n.message ->> 'created_at')::timestamptz - n.nth * interval '1 microsecond')
-                       over (order by n.nth)
-               ) + n.nth * interval '1 microsecond') as message
-        from new as n
     )
-    select (select coalesce(jsonb_agg(t.message || jsonb_build_object('key', t.key) order by t.nth), '[]')
-            from timed as t),
+    select (select coalesce(jsonb_agg(n.message order by n.place), '[]') from new as n),
            count(m.id),
            count(m.id) filter (where m.content <> s.message ->> 'content')
     into v_new, v_matched, v_changed

@@ -12,13 +12,20 @@ declare
     v_header constant jsonb := piece -> 'conversation';
     v_imported constant jsonb := v_header -> 'imported';
     v_first constant bigint := (piece ->> 'first')::bigint;
+    v_key constant bytea := decode(v_header ->> 'key_hash', 'hex');
     v_outcome constant jsonb := jsonb_build_object(
         'place', piece -> 'place', 'id', null, 'is_taken', false, 'known_id', null, 'is_same', true,
         'appended', 0, 'changed', 0, 'matched', 0
     );
     v_here public.conversations;
+    v_is_known boolean;
 begin
-    v_here := private.conversation_imported_as(user_id, v_imported);
+    select c.* into v_here
+    from public.conversations as c
+    where c.user_id = take_piece.user_id
+      and c.imported ->> 'source' = v_imported ->> 'source'
+      and c.imported ->> 'id' = v_imported ->> 'id'
+    for update;
 
     -- A hidden one is this, begun with an earlier piece. Else it makes way: another import has left
     -- it unfinished, or it is being deleted.
@@ -44,21 +51,14 @@ begin
           and c.deleting_since is null
           and c.last_seq >= (v_header ->> 'last_seq')::bigint;
     end if;
-
-    -- One that is known by its content or a key doesn't grow: what has is another one.
-    if v_here.id is not null and v_here.deleting_since is null then
-        perform private.keep_import_key(user_id, piece);
-        return v_outcome
-            || case when v_imported ? 'checksum' then '{}'
-                    else private.append_grown(user_id, import_id, piece, v_here) end
-            || jsonb_build_object(
-                'known_id', v_here.id,
-                'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
-            );
-    end if;
+    v_is_known := v_here.id is not null and v_here.deleting_since is null;
 
     if v_here.id is null then
-        if private.is_import_key_used(user_id, piece) then
+        if exists (
+            select 1
+            from private.import_keys as k
+            where k.user_id = take_piece.user_id and k.key_hash = v_key
+        ) then
             return v_outcome; -- it came under the same key before, and was deleted since
         end if;
 
@@ -68,27 +68,29 @@ begin
         end if;
     end if;
 
-    perform private.keep_import_key(user_id, piece);
-    perform private.add_imported(user_id, piece, v_here);
-    return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
+    -- With the last piece: one that was never whole may come again.
+    insert into private.import_keys (user_id, key_hash)
+    select take_piece.user_id, v_key
+    where v_key is not null and (piece ->> 'is_last')::boolean
+    on conflict do nothing;
+
+    if not v_is_known then
+        perform private.add_imported(user_id, piece, v_here);
+        return v_outcome || jsonb_build_object('id', v_here.id, 'is_taken', true);
+    end if;
+
+    -- One that is known by its content or a key doesn't grow: what has is another one.
+    return v_outcome
+        || case when v_imported ? 'checksum' then '{}'
+                else private.append_grown(user_id, import_id, piece, v_here) end
+        || jsonb_build_object(
+            'known_id', v_here.id,
+            'is_same', v_here.imported ->> 'checksum' is not distinct from v_imported ->> 'checksum'
+        );
 end;
 $$;
 
 comment on function private.take_piece is 'Takes a piece of a conversation, or compares it with the one that is here already: {place, id, is_taken, known_id, is_same, appended, changed, matched}.';
-
-create function private.conversation_imported_as(user_id uuid, imported jsonb)
-returns public.conversations
-language sql volatile security invoker set search_path = ''
-as $$
-    select c.*
-    from public.conversations as c
-    where c.user_id = conversation_imported_as.user_id
-      and c.imported ->> 'source' = conversation_imported_as.imported ->> 'source'
-      and c.imported ->> 'id' = conversation_imported_as.imported ->> 'id'
-    for update;
-$$;
-
-comment on function private.conversation_imported_as is 'The conversation that an import made of the same thing, locked.';
 
 create function private.begin_imported(user_id uuid, import_id uuid, piece jsonb)
 returns public.conversations
@@ -218,7 +220,7 @@ begin
 
     if c_is_last and conversation.last_branch > 0
         and (
-            private.count_branches(user_id, conversation.id)
+            private.count_branches(user_id, conversation.id, v_last)
                 is distinct from conversation.last_branch
             or not conversation.active_branch
                 between 0 and conversation.last_branch

@@ -30,6 +30,27 @@ grant select, delete on table private.import_parts to service_role;
 
 comment on table private.import_parts is 'What came of the parts of files that are being imported: ids and counts, nothing of their content; gone an hour after the last of them. No policy for select, insert, update, delete: take_import_part alone writes them.';
 
+-- Under which idempotency keys something was imported: a request that is sent again after its
+-- conversations were deleted brings none of them back.
+create table private.import_keys (
+    user_id uuid not null,
+    key_hash bytea not null,
+
+    constraint import_keys_pkey primary key (user_id, key_hash),
+    constraint import_keys_user_id_fkey foreign key (user_id)
+        references auth.users (id) on delete cascade
+);
+
+alter table private.import_keys enable row level security;
+
+create policy withheld on private.import_keys for select to authenticated using (false);
+
+-- Withheld: everything, from everybody.
+revoke all on table private.import_keys from public, anon, authenticated, service_role;
+
+comment on table private.import_keys is 'What was imported under a key, for as long as the account exists. No policy for select, insert, update, delete: take_import_part alone uses it.';
+comment on column private.import_keys.key_hash is 'SHA-256 of a key and of what one conversation is known by where it is from.';
+
 -- Runs as its owner, because nobody else may write last_seq, created_at, updated_at or imported.
 -- Only the role of a user or an assistant is ever stored: a system row would have a say in what the
 -- AI does. Where a file had other ones, imported.system and imported.summaries name their places.
@@ -49,7 +70,16 @@ declare
     v_outcome jsonb;
 begin
     if part = 0 then
-        perform private.forget_import_that_is_over(user_id, import_id);
+        delete from private.import_parts as p -- of the same file, which was all taken: another import
+        where p.user_id = take_import_part.user_id
+          and p.import_id = take_import_part.import_id
+          and exists (
+              select 1
+              from private.import_parts as o
+              where o.user_id = take_import_part.user_id
+                and o.import_id = take_import_part.import_id
+                and o.is_over
+          );
     end if;
 
     v_outcome := private.outcome_of_part(user_id, import_id, part);
@@ -57,7 +87,7 @@ begin
         return jsonb_build_object('outcome', v_outcome);
     end if;
 
-    -- Calls of one import queue here, and behind them whoever erases the account.
+    -- Calls of one import queue at its first part, and behind them whoever erases the account.
     insert into private.import_parts (user_id, import_id, part)
     values (take_import_part.user_id, take_import_part.import_id, take_import_part.part)
     on conflict on constraint import_parts_pkey do nothing;
@@ -66,8 +96,7 @@ begin
     from private.import_parts as p
     where p.user_id = take_import_part.user_id
       and p.import_id = take_import_part.import_id
-      and p.part in (0, take_import_part.part)
-    order by p.part
+      and p.part = 0
     for update;
 
     v_outcome := private.outcome_of_part(user_id, import_id, part);
@@ -136,24 +165,6 @@ $$;
 
 comment on function private.outcome_of_part is 'What came of a part; null where it was not taken, or a conversation that it took is gone.';
 
-create function private.forget_import_that_is_over(user_id uuid, import_id uuid)
-returns void
-language sql volatile security invoker set search_path = ''
-as $$
-    delete from private.import_parts as p
-    where p.user_id = forget_import_that_is_over.user_id
-      and p.import_id = forget_import_that_is_over.import_id
-      and exists (
-          select 1
-          from private.import_parts as o
-          where o.user_id = forget_import_that_is_over.user_id
-            and o.import_id = forget_import_that_is_over.import_id
-            and o.is_over
-      );
-$$;
-
-comment on function private.forget_import_that_is_over is 'Lets the same file be another import than the one that took all of it.';
-
 -- Runs as its owner, because the service may not say since when a conversation is to be removed.
 create function private.end_imports(user_id uuid)
 returns bigint
@@ -177,43 +188,3 @@ $$;
 
 grant execute on function private.end_imports to service_role;
 comment on function private.end_imports is 'Ends what a user is importing, and returns how many parts were noted: what is hidden of it is to be removed at once.';
-
-create function public.discard_import(user_id uuid, import_id uuid)
-returns jsonb
-language plpgsql volatile security invoker set search_path = ''
-set lock_timeout = '2s'
-as $$
-#variable_conflict use_column
-declare
-    v_count integer;
-begin
-    delete from private.import_parts as p
-    where p.user_id = discard_import.user_id
-      and p.import_id = discard_import.import_id;
-    get diagnostics v_count = row_count;
-    return jsonb_build_object('discarded', v_count);
-end;
-$$;
-
-revoke all on function public.discard_import from public, anon, authenticated, service_role;
-grant execute on function public.discard_import to service_role;
-comment on function public.discard_import is 'Forgets what came of the parts of an import: it can''t be gone on with any more.';
-
--- A listing: it reads over all users, and discard_import then writes for one.
-create function public.list_imports_left_behind(most integer default 100)
-returns jsonb
-language sql stable security invoker set search_path = ''
-as $$
-    select jsonb_build_object('imports', coalesce(jsonb_agg(to_jsonb(behind)), '[]'))
-    from (
-        select p.user_id, p.import_id
-        from private.import_parts as p
-        group by p.user_id, p.import_id
-        having max(p.taken_at) < now() - interval '1 hour'
-        limit list_imports_left_behind.most
-    ) as behind;
-$$;
-
-revoke all on function public.list_imports_left_behind from public, anon, authenticated, service_role;
-grant execute on function public.list_imports_left_behind to service_role;
-comment on function public.list_imports_left_behind is 'Imports whose last part was taken an hour ago or longer: {imports: [{user_id, import_id}]}.';

@@ -49,49 +49,35 @@ grant execute on function private.is_held to service_role;
 comment on function private.is_held is 'Whether a legal hold keeps a conversation of this user''s.';
 
 -- Runs as its owner, because whoever deletes may not see the holds. It is the one place that all
--- deletions pass: the owner's, the service's, retention, erasure, and that of the account. The row
--- is locked by then, and placing a hold waits for that lock.
+-- deletions pass: the owner's, the service's, retention, erasure, and that of the account, which
+-- deletes its holds too: whichever goes first, one in force refuses. A conversation's row is locked by
+-- then, and placing a hold waits for that lock.
 create function private.refuse_held_removal()
 returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    if private.is_held(old.user_id, old.id) then
-        raise exception 'A legal hold keeps this conversation.'
+    if tg_table_name = 'legal_holds' or private.is_held(old.user_id, old.id) then
+        raise exception 'A legal hold %.', tg_argv[0]
             using errcode = 'PT409', detail = 'legal_hold';
     end if;
     return old;
 end;
 $$;
 
-comment on function private.refuse_held_removal is 'Raises PT409 where a legal hold keeps the conversation that is to be deleted.';
+comment on function private.refuse_held_removal is 'Raises PT409 where a hold that was not released, or a conversation that one keeps, is to be deleted.';
 
 create trigger conversations_refuse_held_removal
     before delete on public.conversations
     for each row
     when (old.deleting_since is null)
-    execute function private.refuse_held_removal();
+    execute function private.refuse_held_removal('keeps this conversation');
 
--- Deleting an account deletes its holds too: whichever goes first, one in force refuses.
-create function private.refuse_unreleased_removal()
-returns trigger
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-    if old.released_at is null then
-        raise exception 'A legal hold is in force.'
-            using errcode = 'PT409', detail = 'legal_hold';
-    end if;
-    return old;
-end;
-$$;
-
-comment on function private.refuse_unreleased_removal is 'Raises PT409 where a hold that was not released is to be deleted.';
-
-create trigger legal_holds_refuse_unreleased_removal
+create trigger legal_holds_refuse_held_removal
     before delete on private.legal_holds
     for each row
-    execute function private.refuse_unreleased_removal();
+    when (old.released_at is null)
+    execute function private.refuse_held_removal('is in force');
 
 create function public.place_legal_hold(
     user_id uuid,
@@ -106,35 +92,29 @@ as $$
 declare
     v_hold jsonb;
 begin
-    if conversation_id is not null then
-        perform 1
-        from private.conversations as c
-        where c.user_id = place_legal_hold.user_id and c.id = place_legal_hold.conversation_id
-        for key share;
-
-        if not found then
-            raise exception 'Conversation not found.'
-                using errcode = 'PT404', detail = 'conversation_not_found';
-        end if;
-    end if;
-
     insert into private.legal_holds (user_id, conversation_id, reason)
     values (place_legal_hold.user_id, place_legal_hold.conversation_id, place_legal_hold.reason)
     returning to_jsonb(legal_holds) into v_hold;
 
     -- A removal that has begun ends first, and is then none of this hold's; a later one sees it.
-    if conversation_id is null then
-        perform 1
-        from private.conversations as c
-        where c.user_id = place_legal_hold.user_id
-        order by c.id
-        for key share;
-    end if;
+    perform 1
+    from private.conversations as c
+    where c.user_id = place_legal_hold.user_id
+      and (place_legal_hold.conversation_id is null or c.id = place_legal_hold.conversation_id)
+    order by c.id
+    for key share;
 
+    if not found and conversation_id is not null then
+        raise foreign_key_violation;
+    end if;
     return v_hold;
 exception
     when foreign_key_violation then
-        raise exception 'User not found.' using errcode = 'PT404', detail = 'user_not_found';
+        if conversation_id is null then
+            raise exception 'User not found.' using errcode = 'PT404', detail = 'user_not_found';
+        end if;
+        raise exception 'Conversation not found.'
+            using errcode = 'PT404', detail = 'conversation_not_found';
 end;
 $$;
 

@@ -196,13 +196,18 @@ as $$
         select r.user_id
         from private.erasure_receipts as r
         where r.erased_at is null
+        union
+        select p.user_id
+        from private.import_parts as p
+        group by p.user_id, p.import_id
+        having max(p.taken_at) < now() - interval '1 hour'
         limit most
     ) as unfinished;
 $$;
 
 revoke all on function public.list_removals from public, anon, authenticated, service_role;
 grant execute on function public.list_removals to service_role;
-comment on function public.list_removals is 'Whose deletions or erasure somebody has begun and not ended: {users}.';
+comment on function public.list_removals is 'Whose deletions, erasure or import somebody has begun and not ended: {users}.';
 
 create function public.continue_removal(user_id uuid)
 returns jsonb
@@ -214,6 +219,16 @@ declare
     c_time constant interval := '2 seconds';
     v_receipt private.erasure_receipts;
 begin
+    delete from private.import_parts as p
+    where p.user_id = continue_removal.user_id
+      and p.import_id in (
+          select o.import_id
+          from private.import_parts as o
+          where o.user_id = continue_removal.user_id
+          group by o.import_id
+          having max(o.taken_at) < now() - interval '1 hour'
+      );
+
     select r.* into v_receipt
     from private.erasure_receipts as r
     where r.user_id = continue_removal.user_id
@@ -233,4 +248,4 @@ $$;
 
 revoke all on function public.continue_removal from public, anon, authenticated, service_role;
 grant execute on function public.continue_removal to service_role;
-comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}.';
+comment on function public.continue_removal is 'Goes on with what of a user''s is being deleted, an erasure included, for two seconds: {more}. Forgets the parts of imports that nobody went on with for an hour.';

@@ -248,88 +248,62 @@ declare
     c_messages constant bigint := 50000;
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
     v_now constant timestamptz := now();
-    v_found integer;
-    v_chosen uuid[];
-    v_id uuid;
+    v_conversation private.conversations;
     v_action text;
+    v_chosen bigint := 0;
     v_archived bigint := 0;
     v_deleted bigint := 0;
     v_messages bigint := 0;
     v_turns bigint := 0;
-    v_more boolean;
+    v_more boolean := false;
 begin
-    select count(*),
-           coalesce(array_agg(d.id) filter (where d.place <= most and d.ahead < c_messages), '{}')
-    into v_found, v_chosen
-    from (
-        select due.id,
-               row_number() over longest_idle_first as place,
-               coalesce(sum(due.last_seq) filter (where due.action = 'delete') over (
-                   longest_idle_first rows between unbounded preceding and 1 preceding
-               ), 0) as ahead
-        from (
-            select idle.*
-            from (
-                select c.id, c.updated_at, c.last_seq, private.retention_action(c, v_now) as action
-                from private.conversations as c
-                where c.user_id = apply_retention.user_id
-                  and c.updated_at < private.retention_bound(v_now)
-                  and (
-                      apply_retention.project_id is null
-                      or c.project_id = apply_retention.project_id
-                  )
-                order by c.updated_at, c.id
-                offset 0 -- so that the rule is asked once a row
-            ) as idle
-            where idle.action is not null
-            limit most + 1
-        ) as due
-        window longest_idle_first as (order by due.updated_at, due.id)
-    ) as d;
+    for v_conversation in
+        select c.*
+        from private.conversations as c
+        where c.user_id = apply_retention.user_id
+          and c.updated_at < private.retention_bound(v_now)
+          and (apply_retention.project_id is null or c.project_id = apply_retention.project_id)
+        order by c.updated_at, c.id
+    loop
+        v_action := private.retention_action(v_conversation, v_now);
+        continue when v_action is null;
 
-    -- One by one, by their keys: nothing that the planner believes of a user makes that a long way.
-    foreach v_id in array v_chosen loop
+        v_more := v_chosen >= most or v_messages >= c_messages;
+        exit when v_more;
+        v_chosen := v_chosen + 1;
+
         if not dry_run then
             -- What somebody is writing to is in use: it is left for the next time.
-            perform 1
+            select c.* into v_conversation
             from private.conversations as c
-            where c.user_id = apply_retention.user_id and c.id = v_id
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id
             for update skip locked;
             continue when not found;
+            -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
+            v_action := private.retention_action(v_conversation, v_now);
         end if;
-
-        -- Asked again, since only under the lock nobody writes, restores or places a hold any more.
-        select private.retention_action(c, v_now) into v_action
-        from private.conversations as c
-        where c.user_id = apply_retention.user_id and c.id = v_id;
 
         if v_action = 'archive' then
             v_archived := v_archived + 1;
-            if not dry_run then
-                update private.conversations as c
-                set archived_at = v_now
-                where c.user_id = apply_retention.user_id and c.id = v_id;
-            end if;
+            continue when dry_run;
+            update public.conversations as c
+            set archived_at = v_now
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id;
         elsif v_action = 'delete' then
             v_deleted := v_deleted + 1;
-            v_messages := v_messages + (
-                select count(*)
-                from public.messages as m
-                where m.user_id = apply_retention.user_id and m.conversation_id = v_id
-            );
+            v_messages := v_messages + v_conversation.last_seq;
             v_turns := v_turns + (
                 select count(*)
                 from public.turns as t
-                where t.user_id = apply_retention.user_id and t.conversation_id = v_id
+                where t.user_id = apply_retention.user_id
+                  and t.conversation_id = v_conversation.id
             );
-            if not dry_run then
-                delete from public.conversations as c
-                where c.user_id = apply_retention.user_id and c.id = v_id;
-            end if;
+            continue when dry_run;
+            delete from public.conversations as c
+            where c.user_id = apply_retention.user_id and c.id = v_conversation.id;
         end if;
     end loop;
 
-    v_more := v_found > cardinality(v_chosen);
     if not dry_run then
         v_more := private.remove_step(user_id, v_until) or v_more;
     end if;
@@ -340,7 +314,7 @@ begin
         'deleted', jsonb_build_object(
             'conversations', v_deleted, 'messages', v_messages, 'turns', v_turns
         ),
-        'skipped', cardinality(v_chosen) - v_archived - v_deleted,
+        'skipped', v_chosen - v_archived - v_deleted,
         'more', v_more
     );
 end;

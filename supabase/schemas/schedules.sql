@@ -20,7 +20,6 @@ begin
         v_page := case job
             when 'sweep-turns' then public.list_expired_turns()
             when 'sweep-removals' then public.list_removals()
-            when 'sweep-imports' then public.list_imports_left_behind()
             when 'sweep-search-index' then public.list_users_to_index()
             when 'apply-retention' then public.list_users_due_for_retention(
                 after_updated_at => (v_next ->> 'after_updated_at')::timestamptz,
@@ -32,7 +31,7 @@ begin
 
         for v_item in
             select jsonb_array_elements(
-                coalesce(v_page -> 'users', v_page -> 'turns', v_page -> 'imports')
+                coalesce(v_page -> 'users', v_page -> 'turns')
             )
         loop
             exit when clock_timestamp() > v_until;
@@ -46,8 +45,6 @@ begin
                     when 'sweep-removals' then
                         v_step := public.continue_removal(v_user_id);
                         v_more := v_more or (v_step -> 'more')::boolean;
-                    when 'sweep-imports' then
-                        perform public.discard_import(v_user_id, (v_item ->> 'import_id')::uuid);
                     when 'sweep-search-index' then
                         v_step := public.index_messages(v_user_id);
                         v_more := v_more
@@ -100,7 +97,6 @@ as $$
     values
         ('sweep-turns', '* * * * *', 'call private.sweep(''sweep-turns'', 30)'),
         ('sweep-removals', '* * * * *', 'call private.sweep(''sweep-removals'', 50)'),
-        ('sweep-imports', '*/15 * * * *', 'call private.sweep(''sweep-imports'', 100)'),
         ('sweep-search-index', '* * * * *', 'call private.sweep(''sweep-search-index'', 30)'),
         ('apply-retention', '*/15 * * * *', 'call private.sweep(''apply-retention'', 100)');
 $$;

@@ -32,23 +32,20 @@ begin
             using errcode = 'PT404', detail = 'conversation_not_found';
     end if;
 
-    with added as (
-        insert into public.messages
-            (id, conversation_id, user_id, role, content, metadata, parts, native)
-        select (i.message ->> 'id')::uuid,
-               append_messages.conversation_id,
-               append_messages.user_id,
-               i.message ->> 'role',
-               i.message ->> 'content',
-               coalesce(i.message -> 'metadata', '{}'),
-               coalesce(i.message -> 'parts', '[]'),
-               nullif(i.message -> 'native', 'null')
-        from jsonb_array_elements(messages) with ordinality as i (message, nth)
-        order by i.nth
-        on conflict do nothing
-        returning id
-    )
-    select count(*) into v_added from added;
+    insert into public.messages
+        (id, conversation_id, user_id, role, content, metadata, parts, native)
+    select (i.message ->> 'id')::uuid,
+           append_messages.conversation_id,
+           append_messages.user_id,
+           i.message ->> 'role',
+           i.message ->> 'content',
+           coalesce(i.message -> 'metadata', '{}'),
+           coalesce(i.message -> 'parts', '[]'),
+           nullif(i.message -> 'native', 'null')
+    from jsonb_array_elements(messages) with ordinality as i (message, nth)
+    order by i.nth
+    on conflict do nothing;
+    get diagnostics v_added = row_count;
 
     return jsonb_build_object('added', v_added);
 end;
@@ -99,31 +96,26 @@ begin
         order by m.seq desc
     loop
         exit when v_row.role = 'system' and v_row.metadata ->> 'takesBack' = 'all';
-        if v_row.role = 'system' and v_row.metadata ? 'takesBack' then
-            v_passed := v_passed + 1;
-        elsif v_passed > 0 then
-            v_passed := v_passed - 1;
-        else
-            v_taken := v_row;
-            exit;
-        end if;
+        v_passed := v_passed
+            + case when v_row.role = 'system' and v_row.metadata ? 'takesBack' then 1 else -1 end;
+        continue when v_passed >= 0;
+
+        v_taken := v_row;
+        insert into public.messages (id, conversation_id, user_id, role, content, metadata)
+        values (
+            take_back_message.message_id,
+            take_back_message.conversation_id,
+            take_back_message.user_id,
+            'system',
+            'The message before this was taken back.',
+            jsonb_build_object('takesBack', v_taken.id)
+        );
+        exit;
     end loop;
 
-    if v_taken.id is null then
-        return jsonb_build_object('message', null);
-    end if;
-
-    insert into public.messages (id, conversation_id, user_id, role, content, metadata)
-    values (
-        take_back_message.message_id,
-        take_back_message.conversation_id,
-        take_back_message.user_id,
-        'system',
-        'The message before this was taken back.',
-        jsonb_build_object('takesBack', v_taken.id)
+    return jsonb_build_object(
+        'message', case when v_taken.id is not null then to_jsonb(v_taken) end
     );
-
-    return jsonb_build_object('message', to_jsonb(v_taken));
 end;
 $$;
 

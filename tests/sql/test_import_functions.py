@@ -297,12 +297,11 @@ def test_what_was_left_for_an_hour_is_listed_found_and_swept(
     take(scratch, owner, pieces[:1], import_id=fresh)
     scratch.execute("update private.import_parts set taken_at = now() - interval '61 minutes'")
     take(scratch, owner, pieces[1:], import_id=fresh, part=1)
-    behind = {"user_id": str(owner), "import_id": str(left)}
-    listed = scratch.execute("select list_imports_left_behind()").fetchone()
+    listed = scratch.execute("select list_removals()").fetchone()
     found = broken(scratch)
     repair(scratch, found)
     rows = scratch.execute("select distinct import_id from private.import_parts").fetchall()
-    assert listed == ({"imports": [behind]},)
+    assert listed == ({"users": [str(owner)]},)
     assert found == [{"name": "import_left_behind", "user_id": str(owner), "id": str(left)}]
     assert rows == [(fresh,)]
 
@@ -313,7 +312,7 @@ def test_the_schedule_sweeps_what_imports_have_left(shaped_url: str) -> None:
     with psycopg.connect(shaped_url, autocommit=True) as db:
         take(db, make_account(db), pieces_of(AB))
         db.execute("update private.import_parts set taken_at = now() - interval '61 minutes'")
-        db.execute("call private.sweep('sweep-imports', 100)")
+        db.execute("call private.sweep('sweep-removals', 100)")
         assert db.execute("select count(*) from private.import_parts").fetchone() == (0,)
 
 

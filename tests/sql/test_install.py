@@ -86,7 +86,6 @@ def test_jobs_are_scheduled_once_pg_cron_is_there(scratch: psycopg.Connection) -
     assert missing["name"] == "scheduled_jobs"
     assert jobs == [
         ("apply-retention", "call private.sweep('apply-retention', 100)"),
-        ("sweep-imports", "call private.sweep('sweep-imports', 100)"),
         ("sweep-removals", "call private.sweep('sweep-removals', 50)"),
         ("sweep-search-index", "call private.sweep('sweep-search-index', 30)"),
         ("sweep-turns", "call private.sweep('sweep-turns', 30)"),
@@ -117,4 +116,4 @@ def test_a_schema_that_is_there_with_pg_cron_has_its_jobs(bare_server: Server) -
             commands = db.execute("select command from private.jobs()").fetchall()
             for (command,) in commands:
                 db.execute(command.encode())
-    assert len(commands) == 5
+    assert len(commands) == 4

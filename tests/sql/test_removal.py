@@ -30,15 +30,15 @@ READ_THE_TABLE = {
     # An import's, which hides what is not whole, and finds it again.
     "private.add_imported(uuid,jsonb,conversations)",
     "private.append_imported(uuid,jsonb,conversations,jsonb,jsonb)",
-    "private.conversation_imported_as(uuid,jsonb)",
     "private.end_imports(uuid)",
     "private.outcome_of_part(uuid,uuid,integer)",
     "private.take_piece(uuid,uuid,jsonb)",
     # The doctor's.
     "private.find_broken_messages(uuid[])",
     "private.find_broken_turns(uuid[],timestamp with time zone)",
-    "private.lock_conversation(uuid,uuid)",
+    "private.lower_watermark(uuid,uuid)",
     "private.recount_conversation(uuid,uuid)",
+    "private.repair_broken(uuid,text,uuid)",
 }
 
 

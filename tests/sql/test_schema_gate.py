@@ -40,16 +40,18 @@ ALLOWED = {
         "private.check_message(text,text,jsonb,jsonb,jsonb)",  # of what it is given
         "private.being_deleted(uuid)",  # ids alone, which its caller asks to leave out
         "private.bucket_bounds(timestamp with time zone,timestamp with time zone,text,text)",
+        "private.turn_figures(uuid,timestamp with time zone,timestamp with time zone,"
+        "timestamp with time zone[],uuid,jsonb)",
         "private.choose_branch(uuid,uuid,integer)",  # of the caller's own conversation
         # of what it is given, and of what the caller can see
         "private.describe_rows(text,turns,private.conversations,jsonb,jsonb,json,json)",
         "private.describe_turn(uuid,uuid,text,integer)",
         "private.end_of_branch(uuid,uuid,integer)",
-        "private.exported_branches(uuid,private.conversations)",
-        "private.exported_messages(uuid,uuid,bigint,bigint)",
+        "private.exported_page(uuid,private.conversations,bigint,bigint)",
         "private.branches_of(uuid,private.conversations)",  # of what the caller can see
         "private.find_siblings(uuid,uuid,int8multirange,branches[],bigint)",
         "private.length_of(int8multirange)",
+        "private.measure_conversations(uuid,uuid,uuid,integer,bigint,bigint)",
         "private.measure_messages(uuid,uuid,bigint,bigint,bigint)",
         "private.bytes_beside_text(text,jsonb)",  # likewise
         "private.message_of_turn(uuid,turns)",
