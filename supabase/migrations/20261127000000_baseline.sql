@@ -1498,10 +1498,8 @@ declare
 begin
     -- With ids that grow: random ones would each be on another page of the platform's index.
     insert into realtime.messages (id, topic, extension, event, payload, private)
-    select e.id, v_topic, 'broadcast', e.event, e.payload, true
-    from (values
-        ((message ->> 'id')::uuid, 'message', v_message), (private.new_id(), 'status', v_status)
-    ) as e (id, event, payload)
+    select private.new_id(), v_topic, 'broadcast', e.event, e.payload, true
+    from (values ('message', v_message), ('status', v_status)) as e (event, payload)
     where e.payload is not null;
 exception
     when others then
@@ -2550,21 +2548,23 @@ begin
          add_message.content, add_message.generated_code, add_message.metadata,
          add_message.parts, add_message.native, add_message.turn_id, conversation.last_seq,
          conversation.updated_at, v_branch)
-    returning to_jsonb(m), (select l.bytes_per_day from private.limits as l)
-    into described, v_bytes_per_day;
+    returning to_jsonb(m) into described;
 
     insert into search.watermarks (user_id, conversation_id, indexed_seq)
     values (add_message.user_id, conversation.id, conversation.last_seq - 1)
     on conflict on constraint watermarks_pkey do nothing;
 
-    if v_bytes_per_day is not null and role = 'user' then
-        perform private.count_bytes(
-            user_id,
-            octet_length(content) + octet_length(metadata::text)
-                + case parts when '[]' then 0 else octet_length(parts::text) end
-                + coalesce(octet_length(native::text), 0),
-            v_bytes_per_day
-        );
+    if role = 'user' then
+        v_bytes_per_day := (select l.bytes_per_day from private.limits as l);
+        if v_bytes_per_day is not null then
+            perform private.count_bytes(
+                user_id,
+                octet_length(content) + octet_length(metadata::text)
+                    + case parts when '[]' then 0 else octet_length(parts::text) end
+                    + coalesce(octet_length(native::text), 0),
+                v_bytes_per_day
+            );
+        end if;
     end if;
 
     perform private.broadcast_status(conversation.id, turn_id, status, failure, described);

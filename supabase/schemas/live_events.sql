@@ -77,10 +77,8 @@ declare
 begin
     -- With ids that grow: random ones would each be on another page of the platform's index.
     insert into realtime.messages (id, topic, extension, event, payload, private)
-    select e.id, v_topic, 'broadcast', e.event, e.payload, true
-    from (values
-        ((message ->> 'id')::uuid, 'message', v_message), (private.new_id(), 'status', v_status)
-    ) as e (id, event, payload)
+    select private.new_id(), v_topic, 'broadcast', e.event, e.payload, true
+    from (values ('message', v_message), ('status', v_status)) as e (event, payload)
     where e.payload is not null;
 exception
     when others then
