@@ -120,7 +120,7 @@ async def test_turns_that_wait_for_a_lock_of_ones_own(
 async def test_bulk_inserts_over_the_data_api(
     stack: Stack, tmp_path: Path, user: User, other_user: User, db: psycopg.Connection
 ) -> None:
-    """Thousands of rows a call, and sixty turns that wait for the same conversation."""
+    """Hundreds of rows a call, and sixty turns that wait for the same conversation."""
     chat = filled_conversation(db, user, 1)
     row = json.dumps({"conversation_id": chat, "user_id": user.id, "role": "user", "content": "x"})
     insert = Ask(
@@ -128,13 +128,13 @@ async def test_bulk_inserts_over_the_data_api(
         f"{user.environment['SUPABASE_URL']}/rest/v1/messages",
         before="[",
         piece=f"{row},",
-        times=2_000,
+        times=500,
         after=f"{row}]",
         headers={"apikey": user.environment["SUPABASE_PUBLISHABLE_KEY"]},
     )
     turn = Ask("POST", "/mega-mind", {"request": "Hello", "conversationId": chat})
     async with scene(stack, tmp_path, user, other_user) as on:
-        _, answered = await on.attack(insert, *[turn] * 15, at_once=64)
+        _, answered = await on.attack(insert, *[turn] * 15, at_once=64, rounds=4 * ROUNDS_BESIDE)
     assert answered["201"] > 0
 
 
