@@ -12,7 +12,7 @@ from tests.support.idle_chats import as_if_long, idle, state
 from tests.support.invariants import found_broken
 from tests.support.sql_calls import Caller, make_account, make_conversation
 
-pytest_plugins = ["tests.support.scratch", "tests.support.idle_chats"]
+pytest_plugins = ["tests.support.idle_chats"]
 
 
 @pytest.mark.promise("retention", red="a dry run that removes")

@@ -13,8 +13,6 @@ from tests.support.postgres import Server
 from tests.support.scratch import MIGRATED
 from tests.support.sql_calls import Caller, make_account, make_long_conversation
 
-pytest_plugins = ["tests.support.scratch"]
-
 TURNS = 20
 HISTORY = 1000  # tokens
 OURS = "schemaname in ('public', 'private', 'search')"
