@@ -51,7 +51,7 @@ PLANTED = {
     "index": "drop index public.idx_turns_user_id",
     "deferrability": "alter table public.turns"
     " alter constraint turns_user_id_conversation_id_fkey deferrable",
-    "constraint": "alter table public.turns drop constraint turns_attempt_positive",
+    "constraint": "alter table public.messages drop constraint messages_role_known",
     "default of a column": "alter table public.turns alter column replays set default 1",
     "column": "alter table public.turns add column planted integer",
     "type": "create type public.planted as enum ('one', 'two')",
