@@ -140,12 +140,7 @@ def move_user(
     for db in (source, destination):
         db.execute(SESSION.encode())
     _be_alone(user_id, source, destination)
-    tables = tables_of(source, schema)
-    if not tables or tables != tables_of(destination, schema):
-        raise RefusedError("the two stores have not the same tables, or none")
-    (left,) = source.execute(LEFT_BEHIND, {"ours": [str(table) for table in tables]}).fetchall()
-    if left[0]:
-        raise RefusedError(f"{left[0]} refers to such rows without user_id, and would stay behind")
+    tables = _same_tables(source, destination, schema)
     _lock(source, tables, user_id)
     say("locked")
     ours, theirs = _sums(source, tables, user_id), _sums(destination, tables, user_id)
@@ -177,6 +172,17 @@ def _be_alone(user_id: UUID, source: Connection, destination: Connection) -> Non
         destination.execute(ALONE, (str(user_id),))
     except psycopg.errors.LockNotAvailable as exc:
         raise RefusedError("both are one database, or the user is moved back right now") from exc
+
+
+def _same_tables(source: Connection, destination: Connection, schema: str) -> list[Table]:
+    """Return the tables to move, which both have, and none of somebody's own depends on."""
+    tables = tables_of(source, schema)
+    if not tables or tables != tables_of(destination, schema):
+        raise RefusedError("the two stores have not the same tables, or none")
+    (left,) = source.execute(LEFT_BEHIND, {"ours": [str(table) for table in tables]}).fetchall()
+    if left[0]:
+        raise RefusedError(f"{left[0]} refers to such rows without user_id, and would stay behind")
+    return tables
 
 
 def _lock(db: Connection, tables: Sequence[Table], user_id: UUID) -> None:
