@@ -177,7 +177,8 @@ DAMAGES = [
         (
             "update turns set user_id = %(other)s where id = %(first)s",
             "update turns set status = 'running', finished_at = null,"
-            " lease_expires_at = now() - interval '1 hour' where conversation_id = %(conversation)s",
+            " lease_expires_at = now() - interval '1 hour'"
+            " where conversation_id = %(conversation)s",
         ),
         name="another owner's turn that runs beside this one's",
     ),
