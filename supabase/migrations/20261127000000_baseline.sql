@@ -3357,7 +3357,7 @@ grant execute on function public.find_turn to authenticated, service_role;
 comment on function public.find_turn is 'The turn of the first of these keys that has one, as load_turn gives it. Raises PT403, PT404.';
 
 -- What is asked four times a second while somebody follows a turn: nothing that can't have changed.
-create function public.watch_turn(
+create function public.follow_turn(
     user_id uuid,
     turn_id uuid,
     attempt integer,
@@ -3373,7 +3373,7 @@ declare
 begin
     select t.* into v_turn
     from public.turns as t
-    where t.user_id = watch_turn.user_id and t.id = watch_turn.turn_id;
+    where t.user_id = follow_turn.user_id and t.id = follow_turn.turn_id;
 
     if not found then
         raise exception 'Turn not found.' using errcode = 'PT404', detail = 'turn_not_found';
@@ -3385,7 +3385,7 @@ begin
         'lease_expires_at', v_turn.lease_expires_at,
         'is_expired', v_turn.status = 'running' and v_turn.lease_expires_at <= now(),
         'draft_tail', case v_turn.attempt
-            when watch_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
+            when follow_turn.attempt then substr(v_turn.draft, greatest(draft_offset, 0) + 1)
             else v_turn.draft
         end,
         'draft_parts', case v_turn.draft_parts
@@ -3394,7 +3394,7 @@ begin
                 v_turn.draft_parts,
                 '$[*] ? (@.version > $seen)',
                 jsonb_build_object('seen', case v_turn.attempt
-                    when watch_turn.attempt then watch_turn.parts_version
+                    when follow_turn.attempt then follow_turn.parts_version
                     else 0
                 end)
             )
@@ -3403,9 +3403,9 @@ begin
 end;
 $$;
 
-revoke all on function public.watch_turn from public, anon, authenticated, service_role;
-grant execute on function public.watch_turn to service_role;
-comment on function public.watch_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
+revoke all on function public.follow_turn from public, anon, authenticated, service_role;
+grant execute on function public.follow_turn to service_role;
+comment on function public.follow_turn is 'How a turn stands, and its draft from an offset on (in characters) with the parts that have changed since a version, or all of it where another attempt than this one writes: {status, attempt, lease_expires_at, is_expired, draft_tail, draft_parts}. Raises PT404.';
 
 create function public.cancel_turn(user_id uuid, turn_id uuid)
 returns json
@@ -7616,8 +7616,35 @@ begin
         return false;
     end if;
 
+    -- A turn alone goes where its messages are.
+    update public.turns as t
+    set conversation_id = m.conversation_id
+    from public.messages as m
+    join public.conversations as c on c.user_id = m.user_id and c.id = m.conversation_id
+    where t.user_id = recover_conversation.user_id
+      and t.conversation_id = v_id
+      and m.user_id = t.user_id and m.turn_id = t.id
+      and m.conversation_id <> v_id;
+
+    if found and not exists (
+        select 1
+        from public.messages as m
+        where m.user_id = recover_conversation.user_id and m.conversation_id = v_id
+        union all
+        select 1
+        from public.turns as t
+        where t.user_id = recover_conversation.user_id and t.conversation_id = v_id
+    ) then
+        return true;
+    end if;
+
     -- Where another's rows have the same id, it is nobody's: nobody is shown another's.
     if exists (
+        select 1
+        from public.conversations as c
+        where c.id = v_id
+          and c.user_id <> recover_conversation.user_id
+        union all
         select 1
         from public.messages as m
         where m.conversation_id = v_id
@@ -7644,7 +7671,15 @@ begin
         update public.turns as t
         set conversation_id = v_id
         where t.user_id = recover_conversation.user_id
-          and t.conversation_id = recover_conversation.conversation_id;
+          and (
+              t.conversation_id = recover_conversation.conversation_id
+              or t.id in (
+                  select m.turn_id
+                  from public.messages as m
+                  where m.user_id = recover_conversation.user_id
+                    and m.conversation_id = v_id
+              )
+          );
 
         update public.branches as b
         set conversation_id = v_id
@@ -7657,20 +7692,71 @@ begin
           and s.conversation_id = recover_conversation.conversation_id;
     end if;
 
-    return private.recount_conversation(user_id, v_id);
+    return private.renumber_conversation(user_id, v_id);
 end;
 $$;
 
 comment on function private.recover_conversation is 'Gives a user''s rows whose conversation is gone one with its id, titled Recovered; false where the account is gone too.';
 
--- Repairs row_of_another_owner. In one statement, since a message names its turn by its user too.
+-- Repairs row_of_another_owner. Whose rows hang together with others of theirs elsewhere, or are at a
+-- place that is taken, has a wrong conversation here and not a wrong user: nobody is shown those. In one
+-- statement, since rows name each other by their user too; the words are indexed again.
 create function private.give_to_owner(user_id uuid, conversation_id uuid)
 returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_strayed uuid[];
 begin
-    with given as (
+    select coalesce(array_agg(strayed.user_id), '{}') into v_strayed
+    from (
+        select m.user_id
+        from public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> give_to_owner.user_id
+          and (
+              exists (
+                  select 1
+                  from public.messages as o
+                  where o.user_id = give_to_owner.user_id
+                    and o.conversation_id = m.conversation_id
+                    and o.seq = m.seq
+              )
+              or exists (
+                  select 1
+                  from public.turns as t
+                  where t.user_id = m.user_id and t.id = m.turn_id
+                    and t.conversation_id <> m.conversation_id
+              )
+          )
+        union
+        select t.user_id
+        from public.turns as t
+        join public.messages as m on m.user_id = t.user_id and m.turn_id = t.id
+        where t.conversation_id = give_to_owner.conversation_id
+          and t.user_id <> give_to_owner.user_id
+          and m.conversation_id <> t.conversation_id
+    ) as strayed;
+
+    perform private.recover_conversation(strayed, give_to_owner.conversation_id)
+    from unnest(v_strayed) as strayed;
+
+    with unindexed as (
+        delete from search.documents as d
+        using public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> all (v_strayed || give_to_owner.user_id)
+          and d.user_id = m.user_id and d.message_id = m.id
+    ),
+    unsummarised as (
+        delete from public.summaries as s
+        using public.messages as m
+        where m.conversation_id = give_to_owner.conversation_id
+          and m.user_id <> all (v_strayed || give_to_owner.user_id)
+          and s.user_id = m.user_id and m.id in (s.id, s.through_message_id)
+    ),
+    given as (
         update public.turns as t
         set user_id = give_to_owner.user_id,
             -- The right owner may have used the same key.
@@ -7682,9 +7768,12 @@ begin
                       and o.idempotency_key = t.idempotency_key
                 ) then left(t.idempotency_key, 218) || '-' || t.id
                 else t.idempotency_key
-            end
+            end,
+            -- And be in a turn: what runs here has no worker that could settle it.
+            status = case t.status when 'running' then 'interrupted' else t.status end,
+            finished_at = coalesce(t.finished_at, now())
         where t.conversation_id = give_to_owner.conversation_id
-          and t.user_id <> give_to_owner.user_id
+          and t.user_id <> all (v_strayed || give_to_owner.user_id)
     )
     update public.messages as m
     set user_id = give_to_owner.user_id,
@@ -7693,15 +7782,21 @@ begin
             from public.turns as t
             where t.conversation_id = m.conversation_id
               and t.id = m.turn_id
+              and not exists (
+                  select 1
+                  from public.messages as o
+                  where o.user_id = give_to_owner.user_id and o.turn_id = t.id
+                    and o.role = m.role
+              )
         )
     where m.conversation_id = give_to_owner.conversation_id
-      and m.user_id <> give_to_owner.user_id;
+      and m.user_id <> all (v_strayed || give_to_owner.user_id);
 
     return true;
 end;
 $$;
 
-comment on function private.give_to_owner is 'Makes all that is in a user''s conversation the user''s own.';
+comment on function private.give_to_owner is 'Makes what is in a user''s conversation the user''s own, but for what has strayed into it, which goes to one of its own user''s.';
 
 -- Turns, which have one message and, once they are settled, one reply; and what is left behind by what
 -- is gone.
@@ -7880,9 +7975,9 @@ as $$
     select array[
         'turn_without_message', 'message_of_unknown_turn', 'conversation_missing', 'key_used_twice',
         'row_of_another_owner', 'seq_gap', 'seq_tie', 'created_at_out_of_order', 'last_seq_wrong',
-        'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
-        'branch_wrong', 'draft_left_behind', 'import_left_behind', 'summary_of_no_message',
-        'words_of_no_message', 'watermark_too_high', 'content_not_of_parts'
+        'branch_wrong', 'turn_with_two_replies', 'settled_turn_without_reply', 'turn_without_worker',
+        'draft_left_behind', 'import_left_behind', 'summary_of_no_message', 'words_of_no_message',
+        'watermark_too_high', 'content_not_of_parts'
     ];
 $$;
 
@@ -8087,11 +8182,13 @@ begin
             set turn_id = null
             where m.user_id = repair_broken.user_id and m.turn_id = repair_broken.broken_id
               and m.role = 'assistant'
-              and m.seq > (
-                  select min(o.seq)
+              and m.id <> (
+                  select o.id
                   from public.messages as o
                   where o.user_id = m.user_id and o.turn_id = m.turn_id
                     and o.role = 'assistant'
+                  order by o.seq, o.id
+                  limit 1
               );
 
         when 'draft_left_behind' then
@@ -8139,11 +8236,16 @@ begin
         from jsonb_to_recordset(broken) as b (name text, id uuid)
         order by array_position(private.list_checks(), b.name)
     loop
-        if private.repair_broken(user_id, v_broken.name, v_broken.id) then
-            v_counts := v_counts || jsonb_build_object(
-                v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
-            );
-        end if;
+        begin
+            if private.repair_broken(user_id, v_broken.name, v_broken.id) then
+                v_counts := v_counts || jsonb_build_object(
+                    v_broken.name, coalesce((v_counts ->> v_broken.name)::integer, 0) + 1
+                );
+            end if;
+        exception
+            when integrity_constraint_violation then
+                null; -- something else is wrong with it, which is repaired first or by hand
+        end;
     end loop;
 
     return jsonb_build_object('repaired', v_counts);
