@@ -51,7 +51,7 @@ create or replace trigger messages_broadcast before delete on public.messages
     for each row execute function private.broadcast_message();
 create trigger planted after insert on auth.users
     for each row execute function private.broadcast_message();
-alter table public.turns drop constraint turns_attempt_positive;
+alter table public.messages drop constraint messages_role_known;
 alter table public.turns alter constraint turns_user_id_conversation_id_fkey
     deferrable initially deferred;
 alter table public.turns add constraint planted check (attempt > 0) not valid;
