@@ -51,7 +51,6 @@ declare
     v_request constant public.messages := private.message_of_turn(user_id, turn);
     v_conversation private.conversations;
     v_is_elsewhere boolean;
-    v_branch integer;
 begin
     select c.* into v_conversation
     from private.conversations as c
@@ -61,14 +60,10 @@ begin
         <@ private.path_to(user_id, v_conversation, v_conversation.active_branch);
 
     if v_is_elsewhere then
-        v_branch := private.begin_branch(
+        perform private.begin_branch(
             user_id, turn.conversation_id, v_request.branch, v_request.seq,
             v_conversation.last_seq + 1
         );
-
-        update private.conversations as c
-        set active_branch = v_branch
-        where c.user_id = interrupt_beside.user_id and c.id = turn.conversation_id;
     end if;
 
     perform private.interrupt_turn(user_id, turn.id);
